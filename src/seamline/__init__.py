@@ -1,0 +1,1 @@
+"""Runs one neural network across several machines and moves the cut while frames flow."""

@@ -1,0 +1,64 @@
+"""The error tree: one class per kind of trouble a caller can act on.
+
+`UsageError` and below mean "you asked wrongly" (exit code 2); everything else means "the world failed" (exit code 1).
+A message gives fact, cause and next step; the step stands after ``hint:``.
+"""
+
+
+class SeamlineError(Exception):
+    """Base of every error that Seamline raises on purpose."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.hint = hint
+        super().__init__(message if hint is None else f"{message}; hint: {hint}")
+
+
+class UsageError(SeamlineError):
+    """The request itself is wrong: a flag, a name, a file that is not there."""
+
+
+class ConfigError(UsageError):
+    """A configuration or testbed file says something that cannot be meant."""
+
+
+class ModelError(SeamlineError):
+    """A model cannot be read, cut, fetched or run."""
+
+
+class PlanError(SeamlineError):
+    """A plan is malformed or does not fit the model."""
+
+
+class Infeasible(PlanError):
+    """No plan satisfies the constraints; the message names the one that binds."""
+
+
+class CodecError(SeamlineError):
+    """A payload cannot be encoded or decoded."""
+
+
+class FabricError(SeamlineError):
+    """A message could not be sent, received or understood."""
+
+
+class PeerLost(FabricError):
+    """The peer is gone or silent."""
+
+
+class WireError(FabricError):
+    """Bytes from a peer are not a message: truncated, oversized or malformed."""
+
+
+class WireVersion(WireError):
+    """The peer speaks another version of the wire format."""
+
+
+class SwitchError(SeamlineError):
+    """A switch from one plan to another failed; the old plan keeps serving."""
+
+
+class InvalidTransition(SwitchError):
+    """An event that the switching table has no answer for."""
+
+    def __init__(self, state: object, event: object) -> None:
+        super().__init__(f"no transition from {state!r} on {event!r}")

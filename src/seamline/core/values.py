@@ -1,0 +1,320 @@
+"""The vocabulary as frozen values: nodes, cuts, segments, stages, plans, profiles, links, objectives.
+
+Values are validated once, when made. Times are seconds, sizes bytes, rates bits per second, energy joules.
+Nothing here knows how a quantity was measured; see `estimate.py` for that and `cost.py` for what it implies.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+from seamline.core.errors import PlanError, UsageError
+
+NodeId = NewType("NodeId", str)
+Tier = NewType("Tier", str)
+Link = tuple[NodeId, NodeId]
+"""One direction between two nodes: (source, target)."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_STAGE = re.compile(r"(?P<node>[a-z0-9][a-z0-9-]{0,62})\[(?P<start>\d{1,6}):(?P<stop>\d{1,6})\](?P<codec>[a-z0-9]*)")
+
+DTYPE_BYTES = {
+    "float32": 4, "float16": 2, "float64": 8, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2,
+    "int32": 4, "uint32": 4, "int64": 8, "uint64": 8, "bool": 1,
+}  # fmt: skip
+
+
+def node_id(name: str) -> NodeId:
+    """`name` as a node id. Raises `UsageError` unless it is 1-63 of ``a-z 0-9 -`` and starts with a letter or digit.
+
+    Ids come from peers and become keys and paths, so the alphabet is closed.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"`{name}` is not a node name", hint="use lower-case letters, digits and dashes, e.g. edge-1")
+    return NodeId(name)
+
+
+class Codec(StrEnum):
+    """How a boundary leaves a node. `RAW` keeps every bit; `JPEG` exists only for the camera frame at cut 0."""
+
+    RAW = "raw"
+    F16 = "f16"
+    U8 = "u8"
+    JPEG = "jpeg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """Name, NumPy dtype name and fixed shape of one tensor."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPE_BYTES:
+            raise PlanError(f"tensor `{self.name}` has dtype {self.dtype}, which cannot cross a cut")
+        if any(extent < 0 for extent in self.shape):
+            raise PlanError(f"tensor `{self.name}` has a negative extent in {list(self.shape)}")
+
+    @property
+    def n_elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_elements * DTYPE_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A place between layers: everything before it is a downward-closed set of layers.
+
+    index: position in the model's table of legal cuts; 0 is the model input, the last one its output.
+    after: name of the last layer before the cut. tensors: what crosses it (may be empty in a profile from elsewhere).
+    payload_bytes: size of the crossing tensors uncompressed. macs_before: multiply-accumulates of all layers before it.
+    is_candidate: worth considering when planning (a cut inside a fused group at no fewer bytes is not).
+    carries_input: a model input itself crosses here (a skip connection from the input): raw pixels would leave.
+    """
+
+    index: int
+    after: str
+    tensors: tuple[TensorSpec, ...]
+    payload_bytes: int
+    macs_before: int = 0
+    is_candidate: bool = True
+    carries_input: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """The layers between cut `start` and cut `stop`; empty when they are equal."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop:
+            raise PlanError(f"segment [{self.start}:{self.stop}] runs backwards")
+
+    @property
+    def is_empty(self) -> bool:
+        return self.start == self.stop
+
+    def __str__(self) -> str:
+        return f"[{self.start}:{self.stop}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One node's part of a plan. codec: how its result leaves for the next stage; None on the last stage."""
+
+    node: NodeId
+    segment: Segment
+    codec: Codec | None = None
+
+    def __str__(self) -> str:
+        return f"{self.node}{self.segment}{self.codec or ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered stages of one frame's way. The first stage's node is the origin.
+
+    Prints as ``edge[0:14]f16 > fog[14:31]u8 > cloud[31:45]`` and parses back. Offloading everything is
+    ``edge[0:0]jpeg > cloud[0:45]``, running everything on the origin ``edge[0:45]``.
+    Only the first stage may be empty; a node appears once; JPEG leaves only cut 0.
+    """
+
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise PlanError("a plan needs at least one stage")
+        if self.stages[0].segment.start != 0:
+            raise PlanError(f"plan `{self}` does not start at cut 0")
+        if self.stages[-1].codec is not None:
+            raise PlanError(f"plan `{self}` has a codec after its last stage")
+        if len({stage.node for stage in self.stages}) != len(self.stages):
+            raise PlanError(f"plan `{self}` visits a node twice")
+        for here, there in zip(self.stages, self.stages[1:], strict=False):
+            if here.segment.stop != there.segment.start:
+                raise PlanError(f"plan `{self}` leaves a gap between `{here}` and `{there}`")
+            if there.segment.is_empty:
+                raise PlanError(f"plan `{self}` has an empty stage `{there}`", hint="only the origin may run no layers")
+            if here.codec is None:
+                raise PlanError(f"plan `{self}` does not say how `{here}` is sent", hint="add a codec, e.g. f16")
+            if here.codec is Codec.JPEG and here.segment.stop != 0:
+                raise PlanError(f"plan `{self}` sends `{here}` as JPEG", hint="JPEG fits only the frame itself, [0:0]")
+        if len(self.stages) == 1 and self.stages[0].segment.is_empty:
+            raise PlanError("a plan must run at least one layer")
+
+    @property
+    def origin(self) -> NodeId:
+        return self.stages[0].node
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        return tuple(stage.node for stage in self.stages)
+
+    @property
+    def is_local(self) -> bool:
+        return len(self.stages) == 1
+
+    @property
+    def is_offload(self) -> bool:
+        """The origin runs nothing: the frame itself is sent."""
+        return self.stages[0].segment.is_empty
+
+    def __str__(self) -> str:
+        return " > ".join(str(stage) for stage in self.stages)
+
+    @staticmethod
+    def parse(text: str) -> Plan:
+        """The plan that prints as `text`. Raises `PlanError` naming the part that is not a stage."""
+        stages = []
+        for part in text.split(">"):
+            match = _STAGE.fullmatch(part.strip())
+            if match is None:
+                raise PlanError(f"`{part.strip()}` is not a stage", hint="write e.g. edge[0:14]f16 > cloud[14:45]")
+            try:
+                codec = Codec(match["codec"]) if match["codec"] else None
+            except ValueError:
+                known = ", ".join(Codec)
+                raise PlanError(f"`{match['codec']}` is not a codec", hint=f"one of {known}") from None
+            segment = Segment(int(match["start"]), int(match["stop"]))
+            stages.append(Stage(NodeId(match["node"]), segment, codec))
+        return Plan(tuple(stages))
+
+    @staticmethod
+    def local(origin: NodeId, n_cuts: int) -> Plan:
+        """Everything on `origin`, for a model with `n_cuts` legal cuts."""
+        return Plan((Stage(origin, Segment(0, n_cuts - 1)),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """Median and 90th percentile of a measured duration, seconds."""
+
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Measured compute time between two neighbouring candidate cuts on one device."""
+
+    from_cut: int
+    to_cut: int
+    compute_s: Quantiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecCost:
+    """Seconds per uncompressed byte to encode and decode with `codec` on one device."""
+
+    codec: Codec
+    encode_s_per_byte: float
+    decode_s_per_byte: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    name: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """What ran a profile. idle_w and busy_w are watts, None when neither measured nor given."""
+
+    name: NodeId
+    cpu: str = "unknown"
+    engine: str = "unknown"
+    threads: int = 1
+    idle_w: float | None = None
+    busy_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameInfo:
+    """The camera frame at network size: uint8[H, W, 3] raw_bytes, its JPEG size, and the time to preprocess it."""
+
+    raw_bytes: int
+    jpeg_bytes: int | None = None
+    preprocess_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one model costs on one device. File format ``seamline.profile/1`` (see architecture).
+
+    cuts: all legal cuts. blocks: contiguous, from cut 0 to the last one, joined at candidate cuts; their medians are
+    anchored to `whole_s`, because an engine fuses layers across cuts.
+    frame: None when the model does not take camera frames (then offloading the frame is not offered).
+    """
+
+    model: ModelInfo
+    device: DeviceInfo
+    cuts: tuple[Cut, ...]
+    blocks: tuple[Block, ...]
+    whole_s: Quantiles
+    frame: FrameInfo | None = None
+    codecs: tuple[CodecCost, ...] = ()
+
+    def __post_init__(self) -> None:
+        at = 0
+        for block in self.blocks:
+            if block.from_cut != at or block.to_cut <= at:
+                raise PlanError(f"profile of `{self.device.name}` has a gap at cut {at}")
+            at = block.to_cut
+        if not self.cuts or at != self.cuts[-1].index:
+            raise PlanError(f"profile of `{self.device.name}` ends at cut {at}, before the model does")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEstimate:
+    """What we believe now about one direction of one link.
+
+    rtt_s: minimum round trip of the window. goodput_bps: payload bits per second, 0.0 when the link is down.
+    goodput_std_ratio: one standard deviation of the goodput, relative. measured_at_s: monotonic time of the newest
+    sample behind it. n_samples: samples since the last change point.
+    """
+
+    source: NodeId
+    target: NodeId
+    rtt_s: float
+    goodput_bps: float
+    goodput_std_ratio: float = 0.0
+    measured_at_s: float = 0.0
+    n_samples: int = 0
+
+
+class Objective(StrEnum):
+    """What a plan is judged by: seconds per frame, frames per second, or joules per frame."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    ENERGY = "energy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What a plan must respect.
+
+    n_private_cuts: the model input and the first N-1 cuts never leave the origin (`--private N`); 0 allows all.
+    codecs: what may be used at a cut. allow_local / allow_offload: switch those two kinds of plan off.
+    """
+
+    n_private_cuts: int = 0
+    codecs: tuple[Codec, ...] = field(default=(Codec.RAW, Codec.F16, Codec.U8, Codec.JPEG))
+    allow_local: bool = True
+    allow_offload: bool = True
+
+    def may_leave(self, cut: Cut) -> bool:
+        """Whether the tensors of `cut` may leave the origin."""
+        return self.n_private_cuts == 0 or (cut.index >= self.n_private_cuts and not cut.carries_input)

@@ -1,0 +1,184 @@
+"""Everything nodes say to each other, as one closed union of typed headers.
+
+A message is a header (here) and any number of raw tensors behind it (`wire.py` lays both out). Headers are small and
+bounded; tensors never pass through the header codec. Frames carry their whole plan, so that a node needs no state about
+a stream beyond the segments it was asked to prepare.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+WIRE_VERSION = 1
+
+
+class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=False):
+    """Base of all headers. Unknown fields are ignored, so that a newer minor version may add some."""
+
+
+class LinkReport(msgspec.Struct, frozen=True):
+    """A node's estimate of one of its outgoing links. age_s: seconds since the newest sample, by the sender's clock."""
+
+    target: str
+    rtt_s: float
+    goodput_bps: float
+    goodput_std_ratio: float
+    n_samples: int
+    age_s: float
+
+
+class StageReport(msgspec.Struct, frozen=True):
+    """What one stage spent on one frame, seconds by its own clock; sent_bytes: payload that left it."""
+
+    node: str
+    queue_s: float
+    decode_s: float
+    compute_s: float
+    encode_s: float
+    sent_bytes: int
+
+
+class Status(Header, frozen=True, tag="status"):
+    """Who a node is and how it fares; sent to every peer twice a second and on every change."""
+
+    tier: str
+    incarnation: str
+    version: str
+    engine: str
+    threads: int
+    n_cores: int
+    memory_bytes: int
+    free_memory_bytes: int
+    queue_s: float
+    models: tuple[str, ...]
+    links: tuple[LinkReport, ...]
+
+
+class Ping(Header, frozen=True, tag="ping"):
+    seq: int
+
+
+class Pong(Header, frozen=True, tag="pong"):
+    seq: int
+
+
+class Probe(Header, frozen=True, tag="probe"):
+    """Padding behind it, to measure an idle link; answered by `Receipt`."""
+
+    seq: int
+
+
+class Receipt(Header, frozen=True, tag="receipt"):
+    """The message with sender's number `seq` has arrived whole."""
+
+    seq: int
+
+
+class FetchModel(Header, frozen=True, tag="fetch_model"):
+    """Send me `length` bytes at `offset` of `part` (``manifest``, ``graph`` or ``weights``) of a model."""
+
+    request_id: int
+    model_id: str
+    part: str
+    offset: int
+    length: int
+
+
+class ModelPart(Header, frozen=True, tag="model_part"):
+    """The bytes asked for, as one uint8 tensor, or an error."""
+
+    request_id: int
+    model_id: str
+    part: str
+    offset: int
+    error: str | None = None
+
+
+class Prepare(Header, frozen=True, tag="prepare"):
+    """Get ready to run your stages of `plan`; `source` has the model."""
+
+    request_id: int
+    stream: str
+    generation: int
+    model_id: str
+    plan: str
+    source: str
+
+
+class Prepared(Header, frozen=True, tag="prepared"):
+    request_id: int
+    stream: str
+    generation: int
+    prepare_s: float
+    error: str | None = None
+
+
+class Release(Header, frozen=True, tag="release"):
+    """Generation `generation` of `stream` has answered its last frame here; -1 releases all of the stream's."""
+
+    stream: str
+    generation: int
+
+
+class ProfileModel(Header, frozen=True, tag="profile_model"):
+    """Measure the model's blocks between its candidate cuts, spending about `budget_s`."""
+
+    request_id: int
+    model_id: str
+    source: str
+    budget_s: float
+
+
+class Profiled(Header, frozen=True, tag="profiled"):
+    """The profile as JSON (schema ``seamline.profile/1``), or an error."""
+
+    request_id: int
+    profile: bytes | None = None
+    error: str | None = None
+
+
+class FrameData(Header, frozen=True, tag="frame"):
+    """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
+
+    attempt: counts retries of one frame, so that a late answer of an earlier try is known as such.
+    seq: the sender's number, answered by `Receipt`. tensors: what `codec` needs to decode, see `codec.tensors`.
+    """
+
+    stream: str
+    frame: int
+    attempt: int
+    generation: int
+    model_id: str
+    plan: str
+    stage: int
+    seq: int
+    encoding: bytes
+    reports: tuple[StageReport, ...]
+
+
+class ResultData(Header, frozen=True, tag="result"):
+    """The model's outputs for one frame; the tensors follow in the order of `outputs`."""
+
+    stream: str
+    frame: int
+    attempt: int
+    generation: int
+    outputs: tuple[str, ...]
+    reports: tuple[StageReport, ...]
+
+
+class FrameFailed(Header, frozen=True, tag="frame_failed"):
+    """This node could not do its stage; the origin completes the frame elsewhere."""
+
+    stream: str
+    frame: int
+    attempt: int
+    generation: int
+    node: str
+    error: str
+
+
+Message = (
+    Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
+    | ProfileModel | Profiled | FrameData | ResultData | FrameFailed
+)  # fmt: skip
