@@ -1,0 +1,72 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need into .venv first; nothing else is touched.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# `pip` runs once per change of these two files; the stamp remembers that.
+STAMP := $(VENV)/.installed-from-lock
+ARGS ?=
+
+.PHONY: help install demo test check format docs lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## install pinned versions into .venv (the command is then .venv/bin/seamline)
+
+demo: install ## run the main job: three nodes, shaped links, a video, a moving cut (ARGS="--seconds 30")
+	@$(BIN)/seamline demo $(ARGS)
+
+test: install ## run the test suite (ARGS="-k planner")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## formatting, lint, types, import directions, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/architecture
+	$(BIN)/python -m seamline.cli.reference --check docs/cli.md
+
+format: install ## format the code and fix what lint can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: install ## write docs/cli.md anew from the commands
+	$(BIN)/python -m seamline.cli.reference --write docs/cli.md
+
+lock: install ## pin what .venv holds now into requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; \
+	   $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools --exclude seamline; \
+	} > $(VENV)/requirements.lock.new
+	@mv $(VENV)/requirements.lock.new requirements.lock
+	@touch $(STAMP)
+
+clean: ## remove .venv and every cache of tools (not the model cache: see `seamline doctor`)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The first python3 that is new enough makes .venv; a half-made .venv (interrupted, other machine) is made anew.
+# The package goes in without dependencies and without build isolation: its build backend is in the lock as well.
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  python=; \
+	  for candidate in $${PYTHON:-} python3 python3.11 python3.12 python3.13 python3.14; do \
+	    if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	      python=$$candidate; break; \
+	    fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo 'error: no Python 3.11 or newer found; hint: install python3 (Debian: apt install python3 python3-venv)' \
+	      'or name one: make PYTHON=/path/to/python3 install' >&2; exit 1; \
+	  fi; \
+	  echo "making $(VENV) with $$($$python --version)"; \
+	  if ! "$$python" -m venv --clear $(VENV) >/dev/null 2>&1; then \
+	    echo "error: $$python cannot make a virtual environment; hint: Debian: apt install python3-venv" >&2; exit 1; \
+	  fi; \
+	fi; \
+	echo 'installing pinned packages into $(VENV) (once, about 200 MB)'; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	touch $@
