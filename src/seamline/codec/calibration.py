@@ -1,0 +1,62 @@
+"""What each codec costs on this machine: a calibration of some tens of milliseconds at a node's start.
+
+The planner needs seconds per uncompressed byte, not exact numbers: a codec moves 500 MB/s at its worst, so an error
+of a factor of two is still small beside any link. The clock is an argument.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from seamline.codec import jpeg
+from seamline.codec.tensors import decode, encode
+from seamline.core.ports import Array, Clock
+from seamline.core.values import Codec, CodecCost
+
+_BOUNDARY_SHAPE = (1, 48, 56, 56)
+_FRAME_SHAPE = (224, 224, 3)
+
+
+def measure_costs(clock: Clock, codecs: Sequence[Codec] = tuple(Codec), *, n_runs: int = 5) -> tuple[CodecCost, ...]:
+    """Median cost of `n_runs` of each codec, on a 600 kB float32 boundary or a 150 kB camera frame for JPEG.
+
+    JPEG is left out when OpenCV is not installed: then it cannot be used here either.
+    """
+    usable = [codec for codec in codecs if codec is not Codec.JPEG or jpeg.is_available()]
+    return tuple(_measure(clock, codec, n_runs) for codec in usable)
+
+
+def _measure(clock: Clock, codec: Codec, n_runs: int) -> CodecCost:
+    tensors = {jpeg.JPEG_TENSOR: _sample_frame()} if codec is Codec.JPEG else {"boundary": _sample_boundary()}
+    n_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    encoded = encode(tensors, codec)
+    decode(encoded.encoding, encoded.buffers)  # the first run makes sessions
+    encode_s = _median_s(clock, lambda: encode(tensors, codec), n_runs)
+    decode_s = _median_s(clock, lambda: decode(encoded.encoding, encoded.buffers), n_runs)
+    return CodecCost(codec=codec, encode_s_per_byte=encode_s / n_bytes, decode_s_per_byte=decode_s / n_bytes)
+
+
+def _median_s(clock: Clock, run: Callable[[], object], n_runs: int) -> float:
+    durations_s = []
+    for _ in range(n_runs):
+        start_s = clock.now_s()
+        run()
+        durations_s.append(clock.now_s() - start_s)
+    return statistics.median(durations_s)
+
+
+def _sample_boundary() -> Array:
+    """What a convolution with ReLU leaves: half zeros, half positive."""
+    return np.maximum(np.random.default_rng(0).standard_normal(_BOUNDARY_SHAPE, np.float32), 0.0)
+
+
+def _sample_frame() -> Array:
+    """A smooth picture with some texture: noise alone is JPEG's worst case, a flat picture its best."""
+    height, width, _ = _FRAME_SHAPE
+    rows, columns = np.mgrid[0:height, 0:width]
+    smooth = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) // 2], axis=-1)
+    texture = np.random.default_rng(0).integers(0, 24, _FRAME_SHAPE)
+    return np.clip(smooth + texture, 0, 255).astype(np.uint8)
