@@ -66,7 +66,7 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "error: $$python cannot make a virtual environment; hint: Debian: apt install python3-venv" >&2; exit 1; \
 	  fi; \
 	fi; \
-	echo 'installing pinned packages into $(VENV) (once, about 200 MB)'; \
+	echo 'installing pinned packages into $(VENV) (once; about 750 MB on disk)'; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	touch $@

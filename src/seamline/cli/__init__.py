@@ -1,0 +1,1 @@
+"""The `seamline` command: thin commands over the library, one file per group. Nothing here decides anything."""

@@ -1,0 +1,84 @@
+"""`seamline inspect`: where a model can be cut, and what crosses there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seamline.cli.options import JsonFlag, ModelArgument
+
+JSON_KEYS = {
+    "inspect": {
+        "model": "the model",
+        "model.name": "its name",
+        "model.id": "content id: the same on every node that has the model",
+        "model.n_layers": "layers, weights not counted",
+        "model.macs": "multiply-accumulates of one inference",
+        "cuts": "every legal cut, in order; the first is the model input, the last its output",
+        "cuts[].index": "number of the cut, as plans name it",
+        "cuts[].after": "last layer before the cut",
+        "cuts[].tensors": "what crosses the cut",
+        "cuts[].tensors[].name": "name of the tensor",
+        "cuts[].tensors[].dtype": "NumPy name of its element type",
+        "cuts[].tensors[].shape": "its shape",
+        "cuts[].bytes": "size of all crossing tensors, uncompressed",
+        "cuts[].macs_before": "multiply-accumulates before the cut",
+        "cuts[].macs_after": "multiply-accumulates behind the cut",
+        "cuts[].is_candidate": "whether the planner considers the cut",
+        "cuts[].carries_input": "whether a model input itself crosses, so that raw pixels would leave",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `inspect` to `app`."""
+    app.command(name="inspect")(inspect)
+
+
+def inspect(
+    model: ModelArgument,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
+    ] = None,
+    candidates: Annotated[bool, typer.Option("--candidates", help="Show only cuts the planner considers.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print every place where MODEL can be cut, with what crosses there and the work before and after it."""
+    from seamline.cli.models import load_model
+    from seamline.cli.output import data_console, print_json
+    from seamline.cli.render import cut_table
+
+    _, stored = load_model(model, shapes=shape or ())
+    macs = stored.cuts[-1].macs_before
+    cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
+    if not as_json:
+        data_console().print(cut_table(stored.name, cuts, macs))
+        return
+    print_json(
+        {
+            "model": {
+                "name": stored.name,
+                "id": stored.model_id,
+                "n_layers": len(stored.graph.layers),
+                "macs": macs,
+            },
+            "cuts": [
+                {
+                    "index": cut.index,
+                    "after": cut.after,
+                    "tensors": [
+                        {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+                        for tensor in cut.tensors
+                    ],
+                    "bytes": cut.payload_bytes,
+                    "macs_before": cut.macs_before,
+                    "macs_after": macs - cut.macs_before,
+                    "is_candidate": cut.is_candidate,
+                    "carries_input": cut.carries_input,
+                }
+                for cut in cuts
+            ],
+        }
+    )

@@ -1,0 +1,141 @@
+"""The door of the command line: puts the commands together, turns errors into words and exit codes.
+
+Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted. Data goes to stdout, everything else to stderr.
+A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `MODULES`.
+Heavy imports stand inside the commands, so that `seamline --help` and shell completion are quick.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, NoReturn, Protocol, cast
+
+import typer
+import typer.main
+
+import seamline.cli.doctor as doctor_command
+import seamline.cli.inspect as inspect_command
+import seamline.cli.testbed as testbed_command
+import seamline.cli.verify as verify_command
+import seamline.cli.zoo as zoo_command
+from seamline import __version__
+from seamline.core.errors import SeamlineError, UsageError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class CommandModule(Protocol):
+    """What a command group offers. JSON_KEYS: command -> key path (``cuts[].index``) -> meaning, for docs/cli.md."""
+
+    JSON_KEYS: Mapping[str, Mapping[str, str]]
+    register: Callable[[typer.Typer], None]
+
+
+MODULES: tuple[CommandModule, ...] = cast(
+    tuple[CommandModule, ...],
+    (
+        inspect_command,
+        verify_command,
+        zoo_command,
+        testbed_command,
+        doctor_command,
+    ),
+)
+
+
+def build_app() -> typer.Typer:
+    """All commands of `MODULES` as one typer app."""
+    app = typer.Typer(
+        name="seamline",
+        help="Run one neural network across several machines, cut where it is best right now.",
+        epilog="Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_global_options)
+    for module in MODULES:
+        module.register(app)
+    return app
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    arguments, is_verbose = _without_verbose(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if is_verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        command = typer.main.get_command(build_app())
+        result = command.main(args=arguments or ["--help"], prog_name="seamline", standalone_mode=False)
+    except SeamlineError as error:
+        return _report(error, error.hint, EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED, is_verbose)
+    except typer.TyperException as error:
+        return _report(error, f"`{_help_of(error)}` shows what fits", EXIT_USAGE, False, error.format_message())
+    except typer.Abort:
+        return _report(None, None, EXIT_FAILED, False, "aborted")
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        return _report(error, None, EXIT_FAILED, is_verbose)
+    except Exception as error:  # the last door: a bug is said in one line, with the way to see all of it
+        text = f"internal error: {type(error).__name__}: {error}"
+        return _report(error, "this is a bug; `-v` shows where it happened", EXIT_FAILED, is_verbose, text)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> NoReturn:
+    """Entry point of the `seamline` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log in detail and show tracebacks; may stand anywhere.")
+    ] = False,
+) -> None:
+    # `run` has taken --verbose out already; it is declared for the help text and for completion.
+    del version, verbose
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"seamline {__version__}")
+        raise typer.Exit
+
+
+def _without_verbose(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """`argv` without -v/--verbose, which may stand before or after the command, and whether it was there."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    kept = [word for word in argv[:end] if word not in ("-v", "--verbose")]
+    return kept + list(argv[end:]), len(kept) < end
+
+
+def _report(
+    error: BaseException | None, hint: str | None, exit_code: int, is_verbose: bool, text: str | None = None
+) -> int:
+    """Say on stderr what happened and what to do next; `exit_code` is passed through."""
+    if is_verbose and error is not None:
+        traceback.print_exception(error)
+    message = str(error) if text is None else text
+    if hint is not None:
+        message = message.removesuffix(f"; hint: {hint}")
+    print(f"error: {message}", file=sys.stderr)
+    if hint is not None:
+        print(f"hint: {hint}", file=sys.stderr)
+    return exit_code
+
+
+def _help_of(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)  # usage errors carry the command they belong to, other errors do not
+    path = context.command_path if context is not None else "seamline"
+    return f"{path} --help"

@@ -1,0 +1,69 @@
+"""Where output goes: data on stdout, progress and words on stderr, and JSON as one object on one line.
+
+Colour, `NO_COLOR` and the width of the terminal are rich's business; what data looks like is `render.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PIPE_WIDTH = 160
+"""Columns when stdout is a pipe: wide enough that `grep` sees whole rows."""
+
+Item = TypeVar("Item")
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Write `data` to stdout as one line. Infinities and NaN, which JSON has not, become null."""
+    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def data_console() -> Console:
+    """Console for results, on stdout."""
+    is_free = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if is_free else PIPE_WIDTH, highlight=False)
+
+
+def progress_console() -> Console:
+    """Console for everything that is not a result, on stderr."""
+    return Console(stderr=True, highlight=False)
+
+
+def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
+    """Yield `items` behind a progress bar on stderr; silent when stderr is no terminal."""
+    console = progress_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield from progress.track(items, total=n_items, description=what)
+
+
+def key_paths(data: object, prefix: str = "") -> set[str]:
+    """Every key of a JSON value as a path: ``{"a": [{"b": 1}]}`` has ``a`` and ``a[].b``."""
+    if isinstance(data, Mapping):
+        paths = set()
+        for key, value in data.items():
+            path = f"{prefix}.{key}" if prefix else str(key)
+            paths |= {path} | key_paths(value, path)
+        return paths
+    if isinstance(data, list | tuple):
+        return set().union(*(key_paths(item, f"{prefix}[]") for item in data)) if data else set()
+    return set()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

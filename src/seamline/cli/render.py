@@ -1,0 +1,288 @@
+"""Data as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
+
+The values a running stream is shown from are defined here, so that whoever runs a stream fills them and knows nothing
+of tables. `live.py` redraws them while frames flow; `quantities.py` knows the units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from seamline.cli.quantities import ABSENT, bytes_text, macs_text, rate_text, ratio_text, seconds_text
+from seamline.core.values import Cut, TensorSpec
+
+if TYPE_CHECKING:
+    from seamline.config import Testbed
+    from seamline.model.verify import CutCheck
+
+N_SWITCHES_SHOWN = 4
+BAR_WIDTH = 40
+_SHADES = "█▓▒░"
+_COLOURS = ("cyan", "magenta", "green", "blue")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyPart:
+    """One part of a frame's way, in order: `name` is a node (``edge``) or a link (``edge>fog``)."""
+
+    name: str
+    duration_s: float
+    is_transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkView:
+    """One direction of one link as measured: goodput_bps is 0.0 when it is down, rtt_s its round trip."""
+
+    source: str
+    target: str
+    goodput_bps: float
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchView:
+    """One switch of the plan. at_s: since the stream began. reason: in words and numbers, from the policy.
+
+    prepare_s: until every node was ready. switch_s: until the origin used the new plan. gap_s: how much longer than
+    usual no answer came. Each is None when it is not known yet.
+    """
+
+    at_s: float
+    from_plan: str
+    to_plan: str
+    reason: str
+    prepare_s: float | None = None
+    switch_s: float | None = None
+    gap_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineView:
+    """One row of the closing table: what a policy reached in the same conditions.
+
+    name: ``adaptive``, ``local``, ... plan: what it ran, or the last of several. is_allowed: False when the constraints
+    forbid it; it is measured and shown all the same. mean_s and p95_s: frame latency, None when it was not measured.
+    """
+
+    name: str
+    plan: str
+    mean_s: float | None
+    p95_s: float | None
+    is_allowed: bool = True
+    n_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveState:
+    """All that is shown of a running stream at one moment; lists are oldest first.
+
+    at_s: since the stream began; duration_s: how long it will run, None when open. latency_s and parts: of recent
+    frames. predicted_s: what the planner expects of `plan`. label: what the model saw last, with its score in 0-1.
+    notice: one line about the scene, such as a link that has just been changed.
+    """
+
+    title: str
+    at_s: float
+    plan: str
+    duration_s: float | None = None
+    generation: int = 0
+    frame_rate_fps: float = 0.0
+    latency_s: float | None = None
+    predicted_s: float | None = None
+    parts: tuple[LatencyPart, ...] = ()
+    links: tuple[LinkView, ...] = ()
+    switches: tuple[SwitchView, ...] = ()
+    n_answered: int = 0
+    n_in_flight: int = 0
+    n_dropped: int = 0
+    label: str | None = None
+    score_ratio: float | None = None
+    notice: str | None = None
+
+
+def live_panel(state: LiveState) -> RenderableType:
+    """The whole live view of one stream, for a terminal of any width."""
+    lines: list[RenderableType] = [_headline(state), Text(f"plan {state.generation}: {state.plan}", style="bold")]
+    lines.append(_latency_line(state))
+    if state.parts:
+        lines.append(latency_split(state.parts))
+    if state.links:
+        lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in state.links))
+    if state.label is not None:
+        score = "" if state.score_ratio is None else f" ({state.score_ratio:.0%})"
+        lines.append(Text(f"sees    {state.label}{score}"))
+    if state.notice is not None:
+        lines.append(Text(f"note    {state.notice}", style="yellow"))
+    for switch in state.switches[-N_SWITCHES_SHOWN:]:
+        lines.append(Text(switch_text(switch), style="green"))
+    return Group(*lines)
+
+
+def live_line(state: LiveState) -> str:
+    """The same in one plain line, for logs and pipes."""
+    parts = " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in state.parts)
+    links = ", ".join(f"{link.source}>{link.target} {rate_text(link.goodput_bps)}" for link in state.links)
+    fields = [
+        f"{state.at_s:6.1f} s",
+        f"{state.frame_rate_fps:.1f} fps",
+        seconds_text(state.latency_s) + (f" = {parts}" if parts else ""),
+        state.plan,
+        links,
+        state.label or "",
+        state.notice or "",
+    ]
+    return "  ".join(field for field in fields if field)
+
+
+def switch_text(switch: SwitchView) -> str:
+    """One switch as a line: when, from what, to what, why, and what it took."""
+    costs = ", ".join(
+        f"{name} {seconds_text(value)}"
+        for name, value in (("prepare", switch.prepare_s), ("switch", switch.switch_s), ("gap", switch.gap_s))
+        if value is not None
+    )
+    return f"{switch.at_s:6.1f} s  {switch.from_plan} -> {switch.to_plan}: {switch.reason}" + (
+        f" ({costs})" if costs else ""
+    )
+
+
+def latency_split(parts: Sequence[LatencyPart], width: int = BAR_WIDTH) -> Text:
+    """A bar of `width` cells divided as the latency is, with a legend that also reads without colour."""
+    total_s = sum(part.duration_s for part in parts)
+    bar, legend = Text("        "), Text("split   ")
+    for number, part in enumerate(parts):
+        shade, colour = _SHADES[number % len(_SHADES)], _COLOURS[number % len(_COLOURS)]
+        n_cells = round(width * part.duration_s / total_s) if total_s > 0.0 else 0
+        bar.append(shade * n_cells, style=colour)
+        legend.append(shade, style=colour)
+        legend.append(f" {part.name} {seconds_text(part.duration_s)}  ")
+    return bar + Text("\n") + legend
+
+
+def baselines_table(rows: Sequence[BaselineView]) -> Table:
+    """The closing table: every policy side by side, the forbidden ones marked."""
+    table = _table("policy", "mean", "p95", "allowed", "plan", right=("mean", "p95"))
+    for row in rows:
+        allowed = "yes" if row.is_allowed else "not allowed"
+        table.add_row(row.name, seconds_text(row.mean_s), seconds_text(row.p95_s), allowed, row.plan)
+    return table
+
+
+def switches_table(switches: Sequence[SwitchView]) -> Table:
+    """Every switch with its reason and what it cost."""
+    table = _table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
+    for switch in switches:
+        table.add_row(
+            f"{switch.at_s:.1f} s",
+            f"{switch.from_plan} -> {switch.to_plan}",
+            switch.reason,
+            *(seconds_text(cost) for cost in (switch.prepare_s, switch.switch_s, switch.gap_s)),
+        )
+    return table
+
+
+def links_table(links: Sequence[LinkView]) -> Table:
+    """Measured links, one direction a row."""
+    table = _table("from", "to", "goodput", "round trip", right=("goodput", "round trip"))
+    for link in links:
+        table.add_row(link.source, link.target, rate_text(link.goodput_bps), seconds_text(link.rtt_s))
+    return table
+
+
+def cut_table(title: str, cuts: Sequence[Cut], macs: int) -> Table:
+    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses."""
+    table = _table(
+        "cut", "", "after", "crossing", "bytes", "MACs before", "behind",
+        title=f"{title}: {len(cuts)} cuts, {macs_text(macs)} MACs",
+        right=("cut", "bytes", "MACs before", "behind"),
+    )  # fmt: skip
+    for cut in cuts:
+        marks = ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else "")
+        crossing = "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT
+        before, behind = macs_text(cut.macs_before), macs_text(macs - cut.macs_before)
+        table.add_row(str(cut.index), marks, cut.after, crossing, bytes_text(cut.payload_bytes), before, behind)
+    table.caption = "* considered when planning   ! the model input itself crosses"
+    return table
+
+
+def verify_report(
+    title: str,
+    checks: Sequence[CutCheck],
+    failed: Sequence[CutCheck],
+    after: Mapping[int, str],
+    tolerance: float,
+    elapsed_s: float,
+) -> RenderableType:
+    """What `seamline verify` found: one line when all is well, else a table of the cuts that deviate."""
+    ran = [check for check in checks if check.error is None]
+    worst = max(ran, key=lambda check: check.max_relative_error, default=None)
+    equal = sum(check.bit_equal for check in ran)
+    text = f"{title}: {len(checks)} cuts in {seconds_text(elapsed_s)}, {equal} bit-equal"
+    if worst is not None and worst.max_relative_error > 0.0:
+        text += f", largest deviation {ratio_text(worst.max_relative_error)} at cut {worst.cut}"
+    if not failed:
+        return Text(f"{text}; all within {ratio_text(tolerance)}")
+    table = _table("cut", "after", "deviation", "error", right=("cut", "deviation"))
+    for check in failed:
+        deviation = ABSENT if check.error is not None else ratio_text(check.max_relative_error)
+        table.add_row(str(check.cut), after[check.cut], deviation, check.error or "beyond the tolerance")
+    return Group(Text(f"{text}; {len(failed)} FAILED (tolerance {ratio_text(tolerance)})", style="bold red"), table)
+
+
+def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
+    """Name, description and whether it is built, for every model of the zoo."""
+    table = _table("name", "description", "built")
+    for name, description, is_cached in rows:
+        table.add_row(name, description, "yes" if is_cached else "on demand")
+    return table
+
+
+def testbed_tables(testbed: Testbed) -> RenderableType:
+    """Nodes, links and changes of a testbed."""
+    nodes = _table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
+    for node in testbed.nodes:
+        nodes.add_row(node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
+    links = _table("link", "rate", "one-way delay", right=("rate", "one-way delay"))
+    for link in testbed.links:
+        rate = rate_text(link.rate_bps) if link.rate_bps else "unshaped"
+        links.add_row(" - ".join(link.between), rate, seconds_text(link.delay_s))
+    return Group(nodes, links)
+
+
+def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """An empty table of the house style: no lines but one, long cells folded, numbers to the right."""
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def _headline(state: LiveState) -> Text:
+    end = "" if state.duration_s is None else f" of {state.duration_s:.0f}"
+    counts = f"{state.n_answered} answered, {state.n_in_flight} in flight, {state.n_dropped} dropped before acceptance"
+    return Text(f"{state.title}   {state.at_s:.1f}{end} s   {state.frame_rate_fps:.1f} frames/s   {counts}")
+
+
+def _latency_line(state: LiveState) -> Text:
+    text = f"latency {seconds_text(state.latency_s)} measured, {seconds_text(state.predicted_s)} predicted"
+    if state.latency_s is not None and state.predicted_s is not None and state.predicted_s > 0.0:
+        text += f" ({state.latency_s / state.predicted_s - 1.0:+.0%})"
+    return Text(text)
+
+
+def _link_text(link: LinkView) -> Text:
+    text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)}, round trip {seconds_text(link.rtt_s)}"
+    return Text(text, style="red" if link.goodput_bps <= 0.0 else "")
+
+
+def _tensor_text(tensor: TensorSpec) -> str:
+    extents = "x".join(str(extent) for extent in tensor.shape) or "scalar"
+    return f"{tensor.name} {tensor.dtype}[{extents}]"

@@ -1,0 +1,68 @@
+"""`seamline testbed`: testbed files, checked before anything is started from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seamline.cli.options import JsonFlag
+
+JSON_KEYS = {
+    "testbed check": {
+        "name": "name of the testbed",
+        "nodes": "its machines",
+        "nodes[].name": "name of the node",
+        "nodes[].tier": "its tier",
+        "nodes[].slowdown": "how many times longer computing takes than on this machine",
+        "nodes[].threads": "threads for computing",
+        "links": "its links, the same in both directions",
+        "links[].between": "the two nodes",
+        "links[].rate_bps": "bits per second, null when not shaped",
+        "links[].delay_s": "one-way delay",
+        "n_changes": "changes of links during a run",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `testbed` group to `app`."""
+    group = typer.Typer()
+    group.callback()(_group)
+    group.command(name="check")(check)
+    app.add_typer(group, name="testbed", help="Check testbed files.")
+
+
+def _group() -> None:
+    # A group with one command would otherwise lose the command's name.
+    return
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A testbed as TOML.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Read FILE, say what is wrong with it, or print what it describes."""
+    from seamline.cli.output import data_console, print_json
+    from seamline.cli.render import testbed_tables
+    from seamline.config import load_testbed
+
+    testbed = load_testbed(file)
+    if not as_json:
+        data_console().print(testbed_tables(testbed))
+        return
+    print_json(
+        {
+            "name": testbed.name,
+            "nodes": [
+                {"name": node.name, "tier": node.tier, "slowdown": node.slowdown, "threads": node.threads}
+                for node in testbed.nodes
+            ],
+            "links": [
+                {"between": list(link.between), "rate_bps": link.rate_bps or None, "delay_s": link.delay_s}
+                for link in testbed.links
+            ],
+            "n_changes": len(testbed.changes),
+        }
+    )
