@@ -1,0 +1,161 @@
+"""The wire format: one message as one buffer, and back.
+
+::
+
+    prefix   magic "SLM" | version u8 | crc32 u32 | total u64 | header length u32 | tensor count u16 | zero u16
+    records  per tensor: dtype u8 | rank u8 | zeros 6 | 8 dims i64 | offset u64 | bytes u64
+    header   msgpack, one of `messages.Message`
+    tensors  little-endian, C order, each aligned to 64 bytes
+
+Everything is little-endian. The CRC covers prefix (after itself), records and header: what steers the parser.
+Tensors are written once and read as views. There is one valid layout for given sizes, and `unpack` accepts no other.
+Cutting messages into chunks is `chunks.py`; what tensors mean is the codec's business.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from seamline.core.errors import WireError, WireVersion
+from seamline.core.ports import Array
+from seamline.core.values import DTYPE_BYTES
+from seamline.fabric.messages import WIRE_VERSION, Message
+
+MAX_MESSAGE_BYTES = 1 << 30
+MAX_HEADER_BYTES = 1 << 24
+MAX_TENSORS = 1024
+MAX_RANK = 8
+ALIGNMENT_BYTES = 64
+
+
+def pack(header: Message, tensors: Sequence[Array] = ()) -> bytearray:
+    """`header` and `tensors` as one message. Each tensor is copied once, whatever its strides.
+
+    Raises `WireError` for a dtype or rank that cannot be sent, or a message beyond `MAX_MESSAGE_BYTES`.
+    """
+    encoded = _ENCODER.encode(header)
+    if len(encoded) > MAX_HEADER_BYTES or len(tensors) > MAX_TENSORS:
+        raise WireError(f"a header of {len(encoded)} bytes with {len(tensors)} tensors exceeds what a message may hold")
+    offsets, total = _layout(len(encoded), [tensor.nbytes for tensor in tensors])
+    if total > MAX_MESSAGE_BYTES:
+        raise WireError(f"a message of {total} bytes exceeds the limit of {MAX_MESSAGE_BYTES}")
+    records = b"".join(_record(tensor, offset) for tensor, offset in zip(tensors, offsets, strict=True))
+
+    message = bytearray(total)
+    guarded = _GUARDED.pack(total, len(encoded), len(tensors), 0) + records + encoded
+    message[: _START.size + len(guarded)] = _START.pack(_MAGIC, WIRE_VERSION, zlib.crc32(guarded)) + guarded
+    for tensor, offset in zip(tensors, offsets, strict=True):
+        there = np.frombuffer(message, _on_wire(tensor.dtype.name), tensor.size, offset)
+        there.reshape(tensor.shape)[...] = tensor
+    return message
+
+
+def unpack(message: bytes | bytearray | memoryview) -> tuple[Message, list[Array]]:
+    """Header and tensors of `message`; the tensors are views into it, read-only when it is.
+
+    Raises `WireVersion` when it was packed by another version, `WireError` when it is anything but one whole message.
+    Nothing is allocated by a size from the message before that size was found to be true.
+    """
+    view = memoryview(message).cast("B")
+    header_end, n_tensors = _check_prefix(view)
+    records_at = _START.size + _GUARDED.size
+    records = [_Record(view, records_at + index * _RECORD.size) for index in range(n_tensors)]
+    encoded = view[records_at + n_tensors * _RECORD.size : header_end]
+    offsets, total = _layout(len(encoded), [record.n_bytes for record in records])
+    if total != len(view) or offsets != [record.offset for record in records]:
+        raise WireError("the tensors of a message are not where they belong")
+    try:
+        header = _DECODER.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise WireError(f"the header of a message is malformed ({exc})") from exc
+    return header, [record.tensor(view) for record in records]
+
+
+_MAGIC = b"SLM"
+_START = struct.Struct("<3sBI")
+_GUARDED = struct.Struct("<QIHH")
+_RECORD = struct.Struct("<BB6s8qQQ")
+
+_DTYPES = tuple(DTYPE_BYTES)
+"""Position is the number on the wire: append only."""
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Message)
+
+
+def _layout(header_bytes: int, tensor_bytes: Sequence[int]) -> tuple[list[int], int]:
+    """(offset of each tensor, total bytes) of the one valid layout."""
+    end = _START.size + _GUARDED.size + len(tensor_bytes) * _RECORD.size + header_bytes
+    offsets = []
+    for n_bytes in tensor_bytes:
+        offset = -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        offsets.append(offset)
+        end = offset + n_bytes
+    return offsets, end
+
+
+def _on_wire(dtype: str) -> np.dtype[Any]:
+    return np.dtype(dtype).newbyteorder("<")
+
+
+def _record(tensor: Array, offset: int) -> bytes:
+    if tensor.dtype.name not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
+        raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent", hint=f"at most {MAX_RANK} axes")
+    dims = (*tensor.shape, *(0,) * (MAX_RANK - tensor.ndim))
+    return _RECORD.pack(_DTYPES.index(tensor.dtype.name), tensor.ndim, bytes(6), *dims, offset, tensor.nbytes)
+
+
+def _check_prefix(view: memoryview) -> tuple[int, int]:
+    """(end of the header, tensor count), once magic, version, sizes and checksum hold."""
+    if len(view) < _START.size + _GUARDED.size:
+        raise WireError(f"{len(view)} bytes are too few for a message")
+    magic, version, crc = _START.unpack_from(view, 0)
+    if magic != _MAGIC:
+        raise WireError("the bytes of a peer are not a Seamline message")
+    if version != WIRE_VERSION:
+        raise WireVersion(
+            f"the peer speaks wire version {version}, this node {WIRE_VERSION}",
+            hint="run the same release on all nodes",
+        )
+    total, header_bytes, n_tensors, zero = _GUARDED.unpack_from(view, _START.size)
+    if total != len(view) or total > MAX_MESSAGE_BYTES:
+        raise WireError(f"a message of {len(view)} bytes claims to have {total}")
+    header_end = _START.size + _GUARDED.size + n_tensors * _RECORD.size + header_bytes
+    if header_bytes > MAX_HEADER_BYTES or n_tensors > MAX_TENSORS or zero or header_end > total:
+        raise WireError(f"a message claims a header of {header_bytes} bytes and {n_tensors} tensors")
+    if zlib.crc32(view[_START.size : header_end]) != crc:
+        raise WireError("the header of a message is damaged: its checksum does not match")
+    return header_end, n_tensors
+
+
+class _Record:
+    """Where one tensor of a message stands, checked for itself; `_layout` checks it against the others."""
+
+    __slots__ = ("dtype", "n_bytes", "offset", "shape")
+
+    def __init__(self, view: memoryview, at: int) -> None:
+        code, rank, zeros, *rest = _RECORD.unpack_from(view, at)
+        dims, (self.offset, self.n_bytes) = rest[:MAX_RANK], rest[MAX_RANK:]
+        if code >= len(_DTYPES) or rank > MAX_RANK or any(zeros) or any(dims[rank:]):
+            raise WireError(f"a tensor with dtype number {code} and {rank} axes is unknown")
+        self.dtype = _DTYPES[code]
+        self.shape = tuple(dims[:rank])
+        if min(self.shape, default=0) < 0 or math.prod(self.shape) * DTYPE_BYTES[self.dtype] != self.n_bytes:
+            raise WireError(f"a tensor {self.dtype}{list(self.shape)} does not have {self.n_bytes} bytes")
+
+    def tensor(self, view: memoryview) -> Array:
+        count = self.n_bytes // DTYPE_BYTES[self.dtype]
+        raw = np.frombuffer(view, _on_wire(self.dtype), count, self.offset)
+        if self.dtype == "bool" and count and raw.view(np.uint8).max() > 1:
+            raise WireError("a boolean tensor holds bytes other than 0 and 1")
+        try:
+            return raw.reshape(self.shape)
+        except ValueError as exc:  # an empty tensor whose other extents overflow NumPy's index type
+            raise WireError(f"a tensor {self.dtype}{list(self.shape)} cannot exist") from exc

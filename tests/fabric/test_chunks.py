@@ -1,0 +1,137 @@
+"""Claims about `fabric.chunks`: whole messages, once, in order, in bounded memory, whatever chunks arrive."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamline.core.errors import WireError, WireVersion
+from seamline.core.values import NodeId
+from seamline.fabric import chunks
+from seamline.fabric.chunks import CHUNK_BYTES, Assembler, cut
+
+EDGE, FOG = NodeId("edge"), NodeId("fog")
+
+
+def message(n_bytes: int, seed: int = 0) -> bytes:
+    return bytes((seed + at * 7) % 251 for at in range(n_bytes))
+
+
+BIG = message(3 * CHUNK_BYTES + 100)
+
+
+def feed(assembler: Assembler, pieces: list[bytearray], source: NodeId = EDGE) -> list[bytes]:
+    return [bytes(whole) for piece in pieces if (whole := assembler.add(source, piece)) is not None]
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES])
+def test_a_message_comes_back_whole_from_its_chunks(n_bytes: int) -> None:
+    pieces = list(cut(message(n_bytes), 1, 0))
+    assert len(pieces) == max(1, -(-n_bytes // CHUNK_BYTES))
+    assert feed(Assembler(), pieces) == [message(n_bytes)]
+
+
+def test_messages_of_several_sources_may_interleave() -> None:
+    assembler = Assembler()
+    whole = []
+    for ours, theirs in zip(cut(BIG, 1, 0), cut(BIG[::-1], 1, 0), strict=True):
+        whole += feed(assembler, [ours], EDGE) + feed(assembler, [theirs], FOG)
+    assert whole == [BIG, BIG[::-1]]
+    assert assembler.held_bytes == 0
+
+
+def test_a_repeated_chunk_is_refused_and_harms_nothing() -> None:
+    assembler = Assembler()
+    pieces = [piece for piece in cut(BIG, 1, 0) for _ in range(2)]
+    assert feed(assembler, pieces) == [BIG]
+    assert assembler.n_refused == len(pieces) // 2
+
+
+def test_a_message_with_a_missing_chunk_is_dropped_and_the_next_one_arrives() -> None:
+    assembler = Assembler()
+    first, second = list(cut(BIG, 1, 0)), list(cut(BIG[::-1], 1, 1))
+    assert feed(assembler, first[:1] + first[2:] + second) == [BIG[::-1]]
+    assert assembler.n_dropped == 1
+
+
+def test_a_message_cut_short_is_dropped_when_the_next_one_begins() -> None:
+    assembler = Assembler()
+    assert feed(assembler, [*list(cut(BIG, 1, 0))[:2], *cut(b"next", 1, 1)]) == [b"next"]
+    assert (assembler.n_dropped, assembler.held_bytes) == (1, 0)
+
+
+def test_a_new_incarnation_replaces_the_old_one_and_late_chunks_of_it_are_refused() -> None:
+    assembler = Assembler()
+    old, new = list(cut(BIG, 1, 5)), list(cut(BIG[::-1], 2, 0))
+    assert feed(assembler, [*old[:2], *new[:2], *old[2:], *new[2:]]) == [BIG[::-1]]
+    assert (assembler.n_dropped, assembler.n_refused) == (1, 2)
+
+
+def test_a_receiver_that_starts_late_takes_the_messages_from_there_on() -> None:
+    assert feed(Assembler(), [*list(cut(BIG, 1, 41))[2:], *cut(BIG, 1, 42)]) == [BIG]
+
+
+def test_forgetting_a_lost_peer_frees_its_memory() -> None:
+    assembler = Assembler()
+    feed(assembler, list(cut(BIG, 1, 0))[:2])
+    assert assembler.held_bytes == len(BIG)
+    assembler.forget(EDGE)
+    assert assembler.held_bytes == 0
+    assert feed(assembler, list(cut(BIG, 1, 1))) == [BIG]
+
+
+def test_a_message_beyond_the_limit_is_refused_before_memory_is_taken() -> None:
+    assembler = Assembler(max_message_bytes=len(BIG) - 1)
+    with pytest.raises(WireError, match="announces"):
+        assembler.add(EDGE, next(cut(BIG, 1, 0)))
+    assert assembler.held_bytes == 0
+
+
+def test_unfinished_messages_of_all_peers_together_stay_within_the_limit() -> None:
+    assembler = Assembler(max_total_bytes=len(BIG))
+    feed(assembler, list(cut(BIG, 1, 0))[:1], EDGE)
+    assert feed(assembler, list(cut(BIG, 1, 0)), FOG) == []
+    assert assembler.held_bytes == len(BIG)
+    assert feed(assembler, list(cut(BIG, 1, 0))[1:], EDGE) == [BIG]
+    assert feed(assembler, list(cut(BIG, 1, 1)), FOG) == [BIG]
+
+
+def test_another_version_is_refused_naming_both() -> None:
+    chunk = next(cut(b"x", 1, 0))
+    chunk[3] = 9
+    with pytest.raises(WireVersion, match="version 9, this node 1"):
+        Assembler().add(EDGE, chunk)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"", b"SLC\x01", b"x" * 60,
+        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 5, 4) + b"x",
+        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 2**64 - 1, 2**64 - 1) + b"x",
+        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 0, 4) + b"xxxxx",
+        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 0, 4),
+    ],
+)  # fmt: skip
+def test_malformed_chunks_are_wire_errors(bad: bytes) -> None:
+    with pytest.raises(WireError):
+        Assembler().add(EDGE, bad)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_order_repetition_or_damage_of_chunks_yields_only_sent_messages_each_once(data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CHUNK_BYTES", 16)
+        sent = [message(n_bytes, seed) for seed, n_bytes in enumerate((40, 5, 64, 33))]
+        pieces = [piece for number, whole in enumerate(sent) for piece in cut(whole, 1, number)]
+    order = data.draw(st.lists(st.sampled_from(range(len(pieces))), max_size=40))
+    assembler = Assembler(max_total_bytes=128)
+    arrived = []
+    for index in order:
+        arrived += feed(assembler, [pieces[index]])
+        assert assembler.held_bytes <= 128
+    assert arrived == [whole for whole in sent if whole in arrived]

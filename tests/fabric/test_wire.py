@@ -1,0 +1,215 @@
+"""Claims about `fabric.wire`: what is packed comes back, and nothing else is ever accepted or crashes."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zlib
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from seamline.core.errors import WireError, WireVersion
+from seamline.core.values import DTYPE_BYTES
+from seamline.fabric import wire
+from seamline.fabric.messages import FrameData, Ping, Profiled, ResultData, StageReport
+from seamline.fabric.wire import pack, unpack
+
+HEADER = FrameData(
+    stream="s", frame=7, attempt=0, generation=3, model_id="vgg19", plan="edge[0:14]f16 > cloud[14:45]", stage=1, seq=9,
+    encoding=b"\x91\x01", reports=(StageReport("edge", 0.001, 0.0, 0.02, 0.001, 1024),),
+)  # fmt: skip
+PREFIX_BYTES = 24
+RECORD_BYTES = 88
+
+
+def tensors_of(*shapes: tuple[int, ...]) -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def reseal(message: bytearray) -> bytearray:
+    """`message` with its checksum made right again, as a hostile peer would."""
+    _, header_bytes, n_tensors, _ = struct.unpack_from("<QIHH", message, 8)
+    end = PREFIX_BYTES + n_tensors * RECORD_BYTES + header_bytes
+    struct.pack_into("<I", message, 4, zlib.crc32(bytes(message[8:end])))
+    return message
+
+
+@given(
+    st.lists(
+        st.sampled_from(sorted(DTYPE_BYTES)).flatmap(
+            lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=8, min_side=0, max_side=3))
+        ),
+        max_size=4,
+    )
+)
+def test_header_and_tensors_come_back_bit_for_bit(tensors: list[np.ndarray[Any, Any]]) -> None:
+    header, back = unpack(pack(HEADER, tensors))
+    assert header == HEADER
+    assert [(t.dtype, t.shape, t.tobytes()) for t in back] == [(t.dtype, t.shape, t.tobytes()) for t in tensors]
+
+
+def test_strided_and_big_endian_tensors_come_back_as_they_look() -> None:
+    strided = np.arange(24, dtype=np.int32).reshape(2, 3, 4).transpose(2, 0, 1)[::2]
+    swapped = np.arange(5, dtype=">f4")
+    _, back = unpack(pack(Ping(1), [strided, swapped]))
+    np.testing.assert_array_equal(back[0], strided)
+    np.testing.assert_array_equal(back[1], swapped)
+
+
+def test_tensors_are_aligned_views_into_the_message() -> None:
+    message = pack(HEADER, tensors_of((3,), (1, 5, 7), (2, 2)))
+    whole = np.frombuffer(message, np.uint8)
+    _, back = unpack(message)
+    for tensor in back:
+        assert np.shares_memory(tensor, whole)
+        offset = tensor.ctypes.data - whole.ctypes.data
+        assert offset % wire.ALIGNMENT_BYTES == 0
+
+
+def test_tensors_of_a_read_only_message_are_read_only() -> None:
+    _, (tensor,) = unpack(bytes(pack(Ping(1), tensors_of((3,)))))
+    assert not tensor.flags.writeable
+
+
+def test_the_format_of_version_1_does_not_drift() -> None:
+    """The bytes of a known message: a change here needs a new `WIRE_VERSION`."""
+    message = pack(Ping(5), [np.array([1, 2], np.uint8)])
+    header = msgspec.msgpack.encode({"kind": "ping", "seq": 5})
+    record = struct.pack("<BB6x8qQQ", 3, 1, 2, 0, 0, 0, 0, 0, 0, 0, 128, 2)
+    guarded = struct.pack("<QIHH", 130, len(header), 1, 0) + record + header
+    start = struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded))
+    assert bytes(message) == (start + guarded).ljust(128, b"\0") + b"\1\2"
+
+
+def test_another_version_is_refused_naming_both() -> None:
+    message = pack(Ping(1))
+    message[3] = 7
+    with pytest.raises(WireVersion, match="version 7, this node 1"):
+        unpack(message)
+
+
+@pytest.mark.parametrize(
+    ("format_", "at", "value"),
+    [
+        ("<Q", 8, 0), ("<Q", 8, 2**63), ("<Q", 8, 2**64 - 1),
+        ("<I", 16, 0), ("<I", 16, 2**32 - 1), ("<H", 20, 0), ("<H", 20, 2**16 - 1), ("<H", 22, 1),
+        ("<B", 24, 255), ("<B", 24, 1), ("<B", 25, 9), ("<B", 25, 255), ("<B", 25, 1), ("<B", 26, 1),
+        ("<q", 32, -3), ("<q", 32, 2**62), ("<q", 32, 4), ("<q", 48, 1),
+        ("<Q", 96, 0), ("<Q", 96, 64), ("<Q", 96, 2**63), ("<Q", 104, 0), ("<Q", 104, 2**63), ("<Q", 104, 52),
+    ],
+)  # fmt: skip
+def test_a_false_size_is_refused_even_with_a_right_checksum(format_: str, at: int, value: int) -> None:
+    message = pack(Ping(1), tensors_of((3, 4), (2,)))
+    struct.pack_into(format_, message, at, value)
+    reseal(message)
+    with pytest.raises(WireError):
+        unpack(message)
+
+
+def test_extents_that_multiply_to_zero_or_wrap_around_are_refused() -> None:
+    for dims in [(0, 2**62, 2**62), (2**32, 2**32), (2**63 - 1, 2)]:
+        message = pack(Ping(1), [np.zeros((0,) * len(dims), np.uint8)])
+        struct.pack_into(f"<{len(dims)}q", message, 32, *dims)
+        with pytest.raises(WireError):
+            unpack(reseal(message))
+
+
+def test_a_claim_of_gigabytes_takes_no_memory() -> None:
+    message = pack(Ping(1), tensors_of((4,)))
+    struct.pack_into("<q", message, 32, 2**40)
+    struct.pack_into("<Q", message, 104, 2**42)
+    reseal(message)
+    tracemalloc.start()
+    with pytest.raises(WireError):
+        unpack(message)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
+def test_booleans_other_than_0_and_1_are_refused() -> None:
+    message = pack(Ping(1), [np.array([True, False])])
+    message[-1] = 2
+    with pytest.raises(WireError, match="boolean"):
+        unpack(message)
+
+
+def test_overlapping_tensors_are_refused() -> None:
+    message = pack(Ping(1), tensors_of((16,), (16,)))
+    first_offset = struct.unpack_from("<Q", message, 96)[0]
+    struct.pack_into("<Q", message, 96 + RECORD_BYTES, first_offset)
+    with pytest.raises(WireError, match="where they belong"):
+        unpack(reseal(message))
+
+
+def test_unknown_kinds_and_wrong_types_are_refused() -> None:
+    for body in [{"kind": "shutdown"}, {"kind": "ping", "seq": "x"}, {"seq": 1}, [1, 2], None]:
+        encoded = msgspec.msgpack.encode(body)
+        guarded = struct.pack("<QIHH", PREFIX_BYTES + len(encoded), len(encoded), 0, 0) + encoded
+        with pytest.raises(WireError, match="header"):
+            unpack(struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded)) + guarded)
+
+
+def test_a_deeply_nested_header_is_refused() -> None:
+    encoded = b"\x81\xa4kind" + b"\x91" * 200_000 + b"\x90"
+    guarded = struct.pack("<QIHH", PREFIX_BYTES + len(encoded), len(encoded), 0, 0) + encoded
+    with pytest.raises(WireError):
+        unpack(struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded)) + guarded)
+
+
+def test_what_cannot_be_sent_is_refused_by_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    for tensor in [np.array(["a"]), np.array([1j]), np.zeros((1,) * 9, np.uint8), np.array([None])]:
+        with pytest.raises(WireError, match="cannot be sent"):
+            pack(Ping(1), [tensor])
+    monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 1000)
+    with pytest.raises(WireError, match="1000"):
+        pack(Ping(1), tensors_of((300,)))
+    with pytest.raises(WireError, match="exceeds"):
+        pack(Profiled(1, profile=bytes(wire.MAX_HEADER_BYTES)))
+
+
+GOOD = bytes(
+    pack(ResultData("s", 1, 0, 2, ("logits",), HEADER.reports), [np.arange(20, dtype=np.float32), np.array([True])])
+)
+
+
+@settings(max_examples=1500)
+@given(st.data())
+def test_mutated_truncated_and_repeated_bytes_are_refused_or_a_message(data: st.DataObject) -> None:
+    message = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, max(0, len(message) - 1)))
+        match data.draw(st.sampled_from(["set", "cut", "repeat", "insert", "drop"])):
+            case "set" if message:
+                message[at] = data.draw(st.integers(0, 255))
+            case "cut":
+                del message[at:]
+            case "repeat":
+                message += message[at : at + data.draw(st.integers(1, 200))]
+            case "insert":
+                message[at:at] = data.draw(st.binary(max_size=16))
+            case "drop":
+                del message[at : at + data.draw(st.integers(1, 16))]
+    if len(message) > PREFIX_BYTES and data.draw(st.booleans()):
+        reseal(message)  # past the checksum, into the parser
+    try:
+        _, tensors = unpack(message)
+    except WireError:
+        return
+    assert sum(tensor.nbytes for tensor in tensors) <= len(message)
+    assert all(np.shares_memory(t, np.frombuffer(message, np.uint8)) for t in tensors if t.size)
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_never_a_message(noise: bytes) -> None:
+    for message in (noise, GOOD[:8] + noise, GOOD[:PREFIX_BYTES] + noise):
+        with pytest.raises(WireError):
+            unpack(message)
