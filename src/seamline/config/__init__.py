@@ -1,0 +1,19 @@
+"""Files that people write, read into frozen values: TOML with helpful errors, testbeds, and where caches live.
+
+Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` to life.
+"""
+
+from seamline.config.paths import cache_dir
+from seamline.config.testbed import ChangeSpec, LinkSpec, NodeSpec, Testbed, load_testbed
+from seamline.config.toml import convert, load_toml
+
+__all__ = [
+    "Testbed",
+    "NodeSpec",
+    "LinkSpec",
+    "ChangeSpec",
+    "load_testbed",
+    "load_toml",
+    "convert",
+    "cache_dir",
+]

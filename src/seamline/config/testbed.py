@@ -1,0 +1,277 @@
+"""A testbed: machines and links to imitate on one computer, and what changes while a run goes on.
+
+The file speaks in Mbit/s and ms, as people do; the values hold bits per second and seconds. Everything is checked here,
+before anything is started. `seamline.testbed` makes processes and shaped links of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamline.config.toml import load_toml, nearest_hint
+from seamline.core.errors import ConfigError, UsageError
+from seamline.core.values import node_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One machine. slowdown: its computing takes that many times as long as here. threads: 0 means all cores.
+
+    memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there. idle_w, busy_w: watts.
+    """
+
+    name: str
+    tier: str
+    slowdown: float = 1.0
+    threads: int = 1
+    memory_mb: float | None = None
+    idle_w: float | None = None
+    busy_w: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSpec:
+    """One physical link, the same in both directions.
+
+    rate_bps: 0.0 means as fast as it goes. delay_s: one way. jitter_s: the delay varies by up to that much to either
+    side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its retransmission.
+    trace: recorded rates that replace `rate_bps` over time, see `seamline.testbed.trace`.
+    """
+
+    between: tuple[str, str]
+    rate_bps: float = 0.0
+    delay_s: float = 0.0
+    jitter_s: float = 0.0
+    loss_ratio: float = 0.0
+    trace: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return "-".join(self.between)
+
+    @property
+    def is_shaped(self) -> bool:
+        return bool(self.rate_bps or self.delay_s or self.jitter_s or self.loss_ratio or self.trace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSpec:
+    """A link takes new values during a run, either after `at_ratio` of it or `at_s` seconds. None leaves a value."""
+
+    between: tuple[str, str]
+    at_s: float | None = None
+    at_ratio: float | None = None
+    rate_bps: float | None = None
+    delay_s: float | None = None
+
+    def at_s_of(self, duration_s: float) -> float:
+        """Seconds after the beginning of a run of `duration_s`."""
+        if self.at_s is not None:
+            return self.at_s
+        assert self.at_ratio is not None, "validated when the testbed was read"
+        return self.at_ratio * duration_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testbed:
+    """Nodes, links and changes, consistent with one another. The rest are a demo's defaults, None when not given.
+
+    model: zoo name or path. private: as `Constraints.n_private_cuts`. seconds: length of a run.
+    """
+
+    __test__ = False  # pytest would otherwise take it for a test class by its name
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    links: tuple[LinkSpec, ...] = ()
+    changes: tuple[ChangeSpec, ...] = ()
+    model: str | None = None
+    fps: float | None = None
+    private: int | None = None
+    seconds: float | None = None
+
+    def node(self, name: str) -> NodeSpec:
+        """Raises `ConfigError` naming the nearest node when there is none of that name."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        known = [node.name for node in self.nodes]
+        raise ConfigError(f"testbed `{self.name}` has no node `{name}`", hint=nearest_hint(name, known))
+
+    def link(self, one: str, other: str) -> LinkSpec | None:
+        """The physical link between two nodes, whichever way round it was written; None when there is none."""
+        return next((link for link in self.links if set(link.between) == {one, other}), None)
+
+    def in_tier(self, tier: str) -> tuple[NodeSpec, ...]:
+        return tuple(node for node in self.nodes if node.tier == tier)
+
+
+def load_testbed(path: Path) -> Testbed:
+    """The testbed in the TOML file at `path`. Raises `ConfigError` naming file, key and what would be right."""
+    return _checked(load_toml(path, _File), path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    between: tuple[str, str]
+    rate_mbps: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    link: str
+    at_s: float | None = None
+    at_ratio: float | None = None
+    rate_mbps: float | None = None
+    delay_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The file's own words; see docs for the format."""
+
+    name: str = ""
+    model: str | None = None
+    fps: float | None = None
+    private: int | None = None
+    seconds: float | None = None
+    node: tuple[NodeSpec, ...] = ()
+    link: tuple[_Link, ...] = ()
+    change: tuple[_Change, ...] = ()
+
+
+def _checked(file: _File, path: Path) -> Testbed:
+    names = _check_nodes(file.node, path)
+    for key, value in (("fps", file.fps), ("seconds", file.seconds)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{path}: `{key}` is {value}, and must be above 0")
+    if file.private is not None and file.private < 0:
+        raise ConfigError(f"{path}: `private` is {file.private}", hint="0 lets raw frames leave the edge, 1 does not")
+    links = tuple(_link(raw, f"link[{i}]", names, path) for i, raw in enumerate(file.link))
+    _check_links_differ(links, path)
+    changes = tuple(_change(raw, f"change[{i}]", links, path) for i, raw in enumerate(file.change))
+    return Testbed(
+        name=file.name or path.stem,
+        nodes=file.node,
+        links=links,
+        changes=changes,
+        model=file.model,
+        fps=file.fps,
+        private=file.private,
+        seconds=file.seconds,
+    )
+
+
+def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
+    names: list[str] = []
+    for index, node in enumerate(nodes):
+        at = f"node[{index}]"
+        for key, name in (("name", node.name), ("tier", node.tier)):
+            try:
+                node_id(name)
+            except UsageError as exc:
+                raise ConfigError(f"{path}: `{at}.{key}`: {exc}") from exc
+        if node.name in names:
+            raise ConfigError(f"{path}: two nodes are called `{node.name}`", hint="give each node its own name")
+        if not (math.isfinite(node.slowdown) and node.slowdown >= 1.0):
+            raise ConfigError(
+                f"{path}: `{at}.slowdown` is {node.slowdown:g}, faster than this machine",
+                hint="1.0 or more; only slower machines can be imitated",
+            )
+        if node.threads < 0:
+            raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint="0 means all cores")
+        for key, value in (("memory_mb", node.memory_mb), ("idle_w", node.idle_w), ("busy_w", node.busy_w)):
+            if value is not None:
+                _check_amount(value, f"{at}.{key}", path)
+        names.append(node.name)
+    if not any(node.tier == "edge" for node in nodes):
+        raise ConfigError(
+            f"{path}: no node has the tier `edge`, and frames enter there", hint='give one [[node]] tier = "edge"'
+        )
+    return names
+
+
+def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:
+    for name in raw.between:
+        if name not in names:
+            raise ConfigError(f"{path}: `{at}.between` names no node `{name}`", hint=nearest_hint(name, names))
+    if raw.between[0] == raw.between[1]:
+        raise ConfigError(f"{path}: `{at}` joins `{raw.between[0]}` with itself", hint="name two different nodes")
+    for key in ("rate_mbps", "delay_ms", "jitter_ms", "loss"):
+        _check_amount(getattr(raw, key), f"{at}.{key}", path)
+    if raw.loss >= 1.0:
+        raise ConfigError(f"{path}: `{at}.loss` is {raw.loss:g}", hint="it is a ratio: 0.01 is one packet in a hundred")
+    if raw.jitter_ms > raw.delay_ms:
+        raise ConfigError(
+            f"{path}: `{at}.jitter_ms` is more than `delay_ms`",
+            hint="a delay cannot vary to below zero; raise delay_ms",
+        )
+    trace = None if raw.trace is None else path.parent / raw.trace
+    if trace is not None and not trace.is_file():
+        raise ConfigError(
+            f"{path}: `{at}.trace`: there is no file {trace}", hint="paths are relative to the testbed file"
+        )
+    return LinkSpec(
+        between=raw.between,
+        rate_bps=raw.rate_mbps * 1e6,
+        delay_s=raw.delay_ms / 1e3,
+        jitter_s=raw.jitter_ms / 1e3,
+        loss_ratio=raw.loss,
+        trace=trace,
+    )
+
+
+def _check_links_differ(links: tuple[LinkSpec, ...], path: Path) -> None:
+    seen: set[frozenset[str]] = set()
+    for link in links:
+        if frozenset(link.between) in seen:
+            raise ConfigError(f"{path}: two links join {' and '.join(link.between)}", hint="keep one of them")
+        seen.add(frozenset(link.between))
+    names = [name for name, _ in _link_names(links)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{path}: two links are both called `{twice}`", hint="rename a node, dashes join the names")
+
+
+def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> ChangeSpec:
+    by_name = dict(_link_names(links))
+    between = by_name.get(raw.link)
+    if between is None:
+        known = [link.name for link in links]
+        hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
+        raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
+    if (raw.at_s is None) == (raw.at_ratio is None):
+        raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
+    if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
+        raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
+    if raw.rate_mbps is None and raw.delay_ms is None:
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps or delay_ms")
+    for key in ("at_s", "rate_mbps", "delay_ms"):
+        if getattr(raw, key) is not None:
+            _check_amount(getattr(raw, key), f"{at}.{key}", path)
+    return ChangeSpec(
+        between=between,
+        at_s=raw.at_s,
+        at_ratio=raw.at_ratio,
+        rate_bps=None if raw.rate_mbps is None else raw.rate_mbps * 1e6,
+        delay_s=None if raw.delay_ms is None else raw.delay_ms / 1e3,
+    )
+
+
+def _link_names(links: tuple[LinkSpec, ...]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Every link by both of its names, ``edge-fog`` and ``fog-edge``."""
+    for link in links:
+        yield link.name, link.between
+        yield "-".join(reversed(link.between)), link.between
+
+
+def _check_amount(value: float, key: str, path: Path) -> None:
+    if not (math.isfinite(value) and value >= 0.0):
+        raise ConfigError(f"{path}: `{key}` is {value:g}, and must be a number from 0 up")

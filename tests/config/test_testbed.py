@@ -1,0 +1,94 @@
+"""Testbed files: read into SI units, and refused with a hint when they contradict themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from seamline.config import LinkSpec, Testbed, load_testbed
+from seamline.core.errors import ConfigError
+from seamline.testbed import demo_testbed_path
+
+NODES = """
+[[node]]
+name = "edge"
+tier = "edge"
+slowdown = 8
+[[node]]
+name = "fog"
+tier = "fog"
+"""
+LINK = """
+[[link]]
+between = ["edge", "fog"]
+rate_mbps = 20
+delay_ms = 10
+"""
+
+
+def load(folder: Path, text: str) -> Testbed:
+    path = folder / "bed.toml"
+    path.write_text(text)
+    return load_testbed(path)
+
+
+def test_rates_and_delays_are_held_in_bits_per_second_and_seconds(tmp_path: Path) -> None:
+    bed = load(tmp_path, NODES + LINK + '[[change]]\nlink = "fog-edge"\nat_ratio = 0.25\nrate_mbps = 5\n')
+    assert bed.link("fog", "edge") == LinkSpec(between=("edge", "fog"), rate_bps=20e6, delay_s=0.01)
+    assert bed.changes[0].between == ("edge", "fog")
+    assert bed.changes[0].rate_bps == 5e6
+    assert bed.changes[0].at_s_of(40.0) == 10.0
+    assert bed.node("edge").slowdown == 8.0
+    assert bed.name == "bed"
+
+
+def test_a_link_without_figures_is_unshaped(tmp_path: Path) -> None:
+    assert not load(tmp_path, NODES + '[[link]]\nbetween = ["edge", "fog"]\n').links[0].is_shaped
+
+
+def test_asking_for_an_unknown_node_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no node `frog`; hint: did you mean `fog`\?"):
+        load(tmp_path, NODES).node("frog")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[node]]\nname = "fog"\ntier = "fog"\n', "no node has the tier `edge`"),
+        (NODES + '[[node]]\nname = "fog"\ntier = "cloud"\n', "two nodes are called `fog`"),
+        (NODES + '[[node]]\nname = "Fog 2"\ntier = "cloud"\n', r"`node\[2\].name`: `Fog 2` is not a node name"),
+        (NODES.replace("slowdown = 8", "slowdown = 0.5"), r"`node\[0\].slowdown` is 0.5"),
+        (NODES + LINK.replace('"fog"', '"frog"'), "names no node `frog`; hint: did you mean `fog`"),
+        (NODES + LINK.replace('"fog"', '"edge"'), "joins `edge` with itself"),
+        (NODES + LINK + LINK.replace('["edge", "fog"]', '["fog", "edge"]'), "two links join fog and edge"),
+        (NODES + LINK.replace("20", "-20"), r"`link\[0\].rate_mbps` is -20"),
+        (NODES + LINK.replace("20", "nan"), r"`link\[0\].rate_mbps` is nan"),
+        (NODES + LINK + "loss = 1.0\n", r"`link\[0\].loss` is 1; hint: it is a ratio"),
+        (NODES + LINK + "jitter_ms = 11\n", "is more than `delay_ms`"),
+        (NODES + LINK + 'trace = "absent.csv"\n', "there is no file"),
+        (NODES + LINK + "rate = 3\n", r"unknown key `link\[0\].rate`; hint: did you mean `rate_mbps`"),
+        (NODES + LINK + '[[change]]\nlink = "edge-frog"\nat_s = 1\nrate_mbps = 1\n', "did you mean `edge-fog`"),
+        (NODES + LINK + '[[change]]\nlink = "edge-fog"\nrate_mbps = 1\n', "needs either `at_s` or `at_ratio`"),
+        (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_s = 1\n', "changes nothing"),
+        (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_ratio = 1.5\nrate_mbps = 1\n', "from 0 to 1"),
+        (NODES + "fps = 0\n", r"unknown key `node\[1\].fps`"),
+        ("fps = 0\n" + NODES, "`fps` is 0.0"),
+        ("private = -1\n" + NODES, "`private` is -1"),
+    ],
+)
+def test_a_contradiction_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, text)
+    assert "bed.toml" in str(caught.value)
+
+
+def test_two_links_of_one_written_name_are_refused(tmp_path: Path) -> None:
+    names = {"a": "edge", "b-c": "fog", "a-b": "fog", "c": "cloud"}
+    nodes = "".join(f'[[node]]\nname = "{name}"\ntier = "{tier}"\n' for name, tier in names.items())
+    with pytest.raises(ConfigError, match="two links are both called `a-b-c`"):
+        load(tmp_path, nodes + '[[link]]\nbetween = ["a", "b-c"]\n[[link]]\nbetween = ["a-b", "c"]\n')
+
+
+def test_the_testbed_of_the_demo_is_valid_and_its_link_comes_back() -> None:
+    bed = load_testbed(demo_testbed_path())
+    assert [node.tier for node in bed.nodes] == ["edge", "fog", "cloud"]
+    assert bed.changes[-1].rate_bps == bed.link("edge", "fog").rate_bps

@@ -1,0 +1,77 @@
+"""Configuration files: what is wrong is named, with file, key and the nearest valid one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seamline.config import cache_dir, convert, load_toml
+from seamline.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    diameter_mm: float
+    n_spokes: int = 36
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bicycle:
+    colour: str
+    wheel: tuple[Wheel, ...] = ()
+    spare: Wheel | None = None
+
+
+def test_a_document_becomes_the_dataclass_with_its_defaults() -> None:
+    made = convert({"colour": "red", "wheel": [{"diameter_mm": 622}]}, Bicycle, origin="bike.toml")
+    assert made == Bicycle(colour="red", wheel=(Wheel(diameter_mm=622.0, n_spokes=36),))
+
+
+@pytest.mark.parametrize(
+    ("document", "key", "nearest"),
+    [
+        ({"color": "red"}, "`color`", "`colour`"),
+        ({"colour": "red", "wheel": [{"diameter_mm": 1}, {"n_spoke": 3}]}, "`wheel[1].n_spoke`", "`n_spokes`"),
+        ({"colour": "red", "spare": {"diameter_m": 3}}, "`spare.diameter_m`", "`diameter_mm`"),
+    ],
+)
+def test_an_unknown_key_names_file_key_and_the_nearest_valid_one(
+    document: dict[str, object], key: str, nearest: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        convert(document, Bicycle, origin="bike.toml")
+    assert str(caught.value) == f"bike.toml: unknown key {key}; hint: did you mean {nearest}?"
+
+
+def test_an_unknown_key_near_to_none_lists_all() -> None:
+    with pytest.raises(ConfigError, match="one of colour, spare, wheel"):
+        convert({"zzzzz": 1}, Bicycle, origin="bike.toml")
+
+
+def test_a_wrong_type_names_the_key_path() -> None:
+    with pytest.raises(ConfigError, match=r"bike.toml: `wheel\[0\].diameter_mm`: expected `float`, got `str`"):
+        convert({"colour": "red", "wheel": [{"diameter_mm": "big"}]}, Bicycle, origin="bike.toml")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="missing required field `colour`"):
+        convert({}, Bicycle, origin="bike.toml")
+
+
+def test_a_missing_file_and_one_that_is_not_toml_say_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no file"):
+        load_toml(tmp_path / "absent.toml", Bicycle)
+    (tmp_path / "bad.toml").write_text("colour = = 3")
+    with pytest.raises(ConfigError, match=r"bad\.toml is not TOML"):
+        load_toml(tmp_path / "bad.toml", Bicycle)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.toml is not TOML"):
+        load_toml(tmp_path / "binary.toml", Bicycle)
+
+
+def test_the_environment_moves_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEAMLINE_CACHE", str(tmp_path / "here"))
+    assert cache_dir() == tmp_path / "here"
+    monkeypatch.delenv("SEAMLINE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_dir().name == "seamline"
