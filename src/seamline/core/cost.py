@@ -1,0 +1,357 @@
+"""What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
+
+Here lives the arithmetic of one given plan. Searching the best plan is `planner.py`, which evaluates the same formulas
+for all cuts at once; measuring what goes in is `estimate.py` and the profiler. Any plan can be evaluated, also one that
+is not allowed: `refusal` says whether and why it may not be used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seamline.core.errors import PlanError
+from seamline.core.problem import EnergyScope, Problem
+from seamline.core.values import (
+    DTYPE_BYTES,
+    Codec,
+    Cut,
+    FrameInfo,
+    LinkEstimate,
+    NodeId,
+    Plan,
+    Profile,
+    Segment,
+    Stage,
+)
+
+U8_HEADER_BYTES = 16
+"""Scale, zero point and padding that travel with each tensor sent as u8."""
+
+_FLOATS = frozenset({"float16", "float32", "float64"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """Seconds one frame spends on one node. queue_s passes waiting; the rest keeps the node busy."""
+
+    node: NodeId
+    segment: Segment
+    queue_s: float
+    decode_s: float
+    compute_s: float
+    encode_s: float
+
+    @property
+    def busy_s(self) -> float:
+        return self.decode_s + self.compute_s + self.encode_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCost:
+    """Seconds one frame spends on one link: serialise_s occupies it, transfer_s adds half a round trip.
+
+    codec: None for the answer, which travels as it is.
+    """
+
+    source: NodeId
+    target: NodeId
+    codec: Codec | None
+    payload_bytes: int
+    serialise_s: float
+    transfer_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """Where the time of one frame goes. links: between neighbouring stages. answer: the way back, None when local."""
+
+    stages: tuple[StageCost, ...]
+    links: tuple[LinkCost, ...]
+    answer: LinkCost | None
+
+    @property
+    def latency_s(self) -> float:
+        on_nodes = math.fsum(stage.queue_s + stage.busy_s for stage in self.stages)
+        on_links = math.fsum(link.transfer_s for link in self.all_links)
+        return on_nodes + on_links
+
+    @property
+    def bottleneck_s(self) -> float:
+        """Seconds per frame of the slowest stage or link."""
+        return max(*(stage.busy_s for stage in self.stages), *(link.serialise_s for link in self.all_links), 0.0)
+
+    @property
+    def all_links(self) -> tuple[LinkCost, ...]:
+        return self.links if self.answer is None else (*self.links, self.answer)
+
+
+def latency_s(plan: Plan, problem: Problem) -> float:
+    """Seconds from frame to answer at the origin; `math.inf` over a link that is down.
+
+    Source: NEUKONFIG eq. 1, T_inf = T_e + T_t + T_c, with any number of stages; codec, queueing and return are ours.
+    """
+    return breakdown(plan, problem).latency_s
+
+
+def throughput_fps(plan: Plan, problem: Problem) -> float:
+    """Frames per second of a full pipeline: the slowest stage or link bounds it. 0.0 over a link that is down.
+
+    Source: pipeline bound, e.g. ParetoPipe and DEFER; a stage's codec work shares the node with its compute.
+    """
+    bottleneck_s = breakdown(plan, problem).bottleneck_s
+    return math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s
+
+
+def energy_j(plan: Plan, problem: Problem) -> float | None:
+    """Joules per frame: what busy nodes draw above idle, plus what the origin idles until the answer is there.
+
+    E = sum_n (busy_w - idle_w) busy_s + idle_w(origin) latency_s; a node other than the origin idles for others too.
+    None when the origin (or, in `EnergyScope.ALL`, any node of the plan) has no power figures. Modelled, not metered.
+    """
+    costs = breakdown(plan, problem)
+    idle_w = problem.profiles[problem.origin].device.idle_w
+    if idle_w is None:
+        return None
+    if math.isinf(costs.latency_s):
+        return math.inf
+    total_j = idle_w * costs.latency_s
+    for stage in costs.stages:
+        above_idle_w = active_power_w(stage.node, problem)
+        if above_idle_w is None:
+            return None
+        total_j += above_idle_w * stage.busy_s
+    return total_j
+
+
+def breakdown(plan: Plan, problem: Problem) -> Breakdown:
+    """Every term of `plan` by itself. Raises `PlanError` for a node without profile or a stage outside the model."""
+    if plan.origin != problem.origin:
+        raise PlanError(f"plan `{plan}` starts on `{plan.origin}`, frames enter at `{problem.origin}`")
+    if plan.stages[-1].segment.stop != problem.last_cut:
+        raise PlanError(
+            f"plan `{plan}` stops at cut {plan.stages[-1].segment.stop}, the model at {problem.last_cut}",
+            hint=f"let the last stage end at {problem.last_cut}",
+        )
+    stages, links = [], []
+    before: Stage | None = None
+    for stage in plan.stages:
+        stages.append(_stage_cost(before, stage, problem))
+        if before is not None and before.codec is not None:
+            payload = payload_bytes(problem.cuts[before.segment.stop], before.codec, problem.frame)
+            links.append(
+                _link_cost(before.node, stage.node, before.codec, payload, forward_link(before, stage, problem))
+            )
+        before = stage
+    return Breakdown(stages=tuple(stages), links=tuple(links), answer=_answer_cost(plan, problem))
+
+
+def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
+    """Seconds until the last byte has crossed `link`: half a round trip plus serialisation.
+
+    A link that is down costs `math.inf`, so a planner avoids it without a special case.
+    Source: T_t of NEUKONFIG eq. 1; the round-trip term is ours.
+    """
+    return link.rtt_s / 2 + serialise_s(payload_bytes, link)
+
+
+def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
+    """Seconds during which `payload_bytes` occupy `link`; `math.inf` when it is down."""
+    return 8.0 * payload_bytes / link.goodput_bps if link.goodput_bps > 0.0 else math.inf
+
+
+def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
+    """Seconds `node` computes `segment`, preprocessing included where a frame enters the model; 0.0 when empty.
+
+    Profiled block medians times the node's measured ratio. Inside a block the time is shared out by MACs.
+    """
+    if segment.is_empty:
+        return 0.0
+    profile = _profile(node, problem)
+    prefix_s = cumulated_s(profile)
+    profiled_s = float(prefix_s[segment.stop] - prefix_s[segment.start])
+    if segment.start == 0 and profile.frame is not None:
+        profiled_s += profile.frame.preprocess_s
+    return profiled_s * problem.compute_ratio.get(node, 1.0)
+
+
+def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
+    """Bytes that cross `cut` under `codec`, without message headers.
+
+    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
+    per float element; other tensors stay raw. A cut without tensors (a profile from elsewhere) counts as one float32.
+    Raises `PlanError` when `codec` does not exist at `cut`.
+    """
+    if codec not in offered_codecs(cut, frame):
+        raise PlanError(f"codec {codec} does not exist at cut {cut.index}", hint="JPEG and raw are for camera frames")
+    if cut.index == 0 and frame is not None:
+        return frame.jpeg_bytes if codec is Codec.JPEG and frame.jpeg_bytes is not None else frame.raw_bytes
+    if codec is Codec.RAW:
+        return cut.payload_bytes
+    if not cut.tensors:
+        return _float_bytes(cut.payload_bytes // DTYPE_BYTES["float32"], codec)
+    return sum(
+        _float_bytes(tensor.n_elements, codec) if tensor.dtype in _FLOATS else tensor.n_bytes for tensor in cut.tensors
+    )
+
+
+def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
+    """What exists at `cut`, whatever the constraints say."""
+    if cut.index == 0 and frame is not None:
+        return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
+    return (Codec.RAW, Codec.F16, Codec.U8)
+
+
+def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
+    """What a codec has to read at `cut`; `CodecCost` is per byte of this."""
+    return frame.raw_bytes if cut.index == 0 and frame is not None else cut.payload_bytes
+
+
+def codec_s_per_byte(node: NodeId, codec: Codec, problem: Problem) -> tuple[float, float]:
+    """Seconds per uncompressed byte to encode and to decode on `node`; zeros when its profile does not say.
+
+    Not scaled by the node's compute ratio, which is learnt from segments and says nothing about codecs.
+    """
+    for cost in _profile(node, problem).codecs:
+        if cost.codec is codec:
+            return cost.encode_s_per_byte, cost.decode_s_per_byte
+    return 0.0, 0.0
+
+
+def active_power_w(node: NodeId, problem: Problem) -> float | None:
+    """Watts above idle that `node` is charged with while busy: 0.0 outside the scope, None without power figures."""
+    if problem.energy_scope is EnergyScope.ORIGIN and node != problem.origin:
+        return 0.0
+    device = _profile(node, problem).device
+    if device.busy_w is None or device.idle_w is None:
+        return None
+    return device.busy_w - device.idle_w
+
+
+def answer_link(node: NodeId, problem: Problem) -> LinkEstimate | None:
+    """The way back from `node` to the origin. Where it has not been measured, the way there stands for it."""
+    back = problem.links.get((node, problem.origin))
+    return back if back is not None else problem.links.get((problem.origin, node))
+
+
+def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate | None:
+    return problem.links.get((source.node, target.node))
+
+
+def refusal(plan: Plan, problem: Problem) -> str | None:
+    """Why `plan` cannot be used now, in words; None when it can."""
+    if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
+        return f"it is not a plan for this model on `{problem.origin}`"
+    for stage in plan.stages:
+        if stage.node not in problem.profiles:
+            return f"`{stage.node}` is not there"
+    if plan.is_local:
+        return None if problem.constraints.allow_local else "running everything on the origin is not allowed"
+    if plan.is_offload and not problem.constraints.allow_offload:
+        return "offloading everything is not allowed"
+    for here, there in zip(plan.stages, plan.stages[1:], strict=False):
+        if (reason := _boundary_refusal(here, there, problem)) is not None:
+            return reason
+    back = answer_link(plan.stages[-1].node, problem)
+    if back is None or back.goodput_bps <= 0.0:
+        return f"the way back {plan.stages[-1].node}->{problem.origin} is down"
+    return None
+
+
+def cumulated_s(profile: Profile) -> npt.NDArray[np.float64]:
+    """Profiled seconds from cut 0 to every cut: float64[n_cuts], read-only, remembered per profile object."""
+    known = _cumulated.get(id(profile))
+    if known is not None and known[0] is profile:
+        return known[1]
+    if len(_cumulated) >= _MAX_REMEMBERED:
+        _cumulated.clear()
+    prefix_s = _cumulate(profile)
+    _cumulated[id(profile)] = (profile, prefix_s)  # holding the profile keeps its id from being used again
+    return prefix_s
+
+
+_MAX_REMEMBERED = 128
+_cumulated: dict[int, tuple[Profile, npt.NDArray[np.float64]]] = {}
+
+
+def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
+    prefix_s = np.zeros(profile.cuts[-1].index + 1)
+    macs = {cut.index: cut.macs_before for cut in profile.cuts}
+    for block in profile.blocks:
+        start_s = prefix_s[block.from_cut]
+        span_macs = macs.get(block.to_cut, 0) - macs.get(block.from_cut, 0)
+        for cut in range(block.from_cut + 1, block.to_cut):
+            by_count = (cut - block.from_cut) / (block.to_cut - block.from_cut)
+            known = span_macs > 0 and cut in macs
+            share = (macs[cut] - macs[block.from_cut]) / span_macs if known else by_count
+            prefix_s[cut] = start_s + share * block.compute_s.median
+        prefix_s[block.to_cut] = start_s + block.compute_s.median
+    prefix_s.flags.writeable = False
+    return prefix_s
+
+
+def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCost:
+    decode_s = encode_s = 0.0
+    if before is not None and before.codec is not None:
+        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
+        decode_s = codec_s_per_byte(stage.node, before.codec, problem)[1] * read_bytes
+    if stage.codec is not None:
+        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
+        encode_s = codec_s_per_byte(stage.node, stage.codec, problem)[0] * read_bytes
+    return StageCost(
+        node=stage.node,
+        segment=stage.segment,
+        queue_s=0.0 if stage.segment.is_empty else problem.queue_s.get(stage.node, 0.0),
+        decode_s=decode_s,
+        compute_s=compute_s(stage.node, stage.segment, problem),
+        encode_s=encode_s,
+    )
+
+
+def _link_cost(
+    source: NodeId, target: NodeId, codec: Codec | None, payload: int, link: LinkEstimate | None
+) -> LinkCost:
+    return LinkCost(
+        source=source,
+        target=target,
+        codec=codec,
+        payload_bytes=payload,
+        serialise_s=math.inf if link is None else serialise_s(payload, link),
+        transfer_s=math.inf if link is None else transfer_s(payload, link),
+    )
+
+
+def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
+    if plan.is_local:
+        return None
+    last = plan.stages[-1].node
+    payload = problem.cuts[-1].payload_bytes
+    return _link_cost(last, problem.origin, None, payload, answer_link(last, problem))
+
+
+def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None:
+    cut = problem.cuts[here.segment.stop]
+    if not problem.constraints.may_leave(cut):
+        return f"cut {cut.index} may not leave `{problem.origin}` (private cuts: {problem.constraints.n_private_cuts})"
+    if here.codec not in problem.constraints.codecs:
+        return f"codec {here.codec} is not allowed"
+    if here.codec not in offered_codecs(cut, problem.frame):
+        return f"codec {here.codec} does not exist at cut {cut.index}"
+    link = forward_link(here, there, problem)
+    if link is None or link.goodput_bps <= 0.0:
+        return f"{here.node}->{there.node} is down"
+    return None
+
+
+def _float_bytes(n_elements: int, codec: Codec) -> int:
+    return 2 * n_elements if codec is Codec.F16 else n_elements + U8_HEADER_BYTES
+
+
+def _profile(node: NodeId, problem: Problem) -> Profile:
+    try:
+        return problem.profiles[node]
+    except KeyError:
+        raise PlanError(f"`{node}` has no profile", hint=f"known: {', '.join(sorted(problem.profiles))}") from None

@@ -1,0 +1,99 @@
+"""Small models, profiles and links for the tests of the core."""
+
+from collections.abc import Callable
+
+import pytest
+
+from seamline.core.problem import Problem
+from seamline.core.values import (
+    Block,
+    Cut,
+    DeviceInfo,
+    FrameInfo,
+    LinkEstimate,
+    ModelInfo,
+    NodeId,
+    Profile,
+    Quantiles,
+    TensorSpec,
+)
+
+MEGABIT = 1e6
+
+
+@pytest.fixture
+def make_link() -> Callable[..., LinkEstimate]:
+    def make(source: str, target: str, mbps: float, rtt_s: float = 0.02, **fields: object) -> LinkEstimate:
+        fields = {"n_samples": 5, "goodput_std_ratio": 0.02, **fields}
+        return LinkEstimate(
+            source=NodeId(source), target=NodeId(target), rtt_s=rtt_s, goodput_bps=mbps * MEGABIT, **fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_cuts() -> Callable[..., tuple[Cut, ...]]:
+    """Cuts whose crossing tensors have so many float32 elements."""
+
+    def make(*n_elements: int) -> tuple[Cut, ...]:
+        return tuple(
+            Cut(
+                index=at,
+                after="input" if at == 0 else f"layer{at}",
+                tensors=(TensorSpec(name=f"t{at}", dtype="float32", shape=(1, n)),),
+                payload_bytes=4 * n,
+                macs_before=1000 * at,
+            )
+            for at, n in enumerate(n_elements)
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_profile() -> Callable[..., Profile]:
+    def make(
+        node: str,
+        cuts: tuple[Cut, ...],
+        block_s: list[float],
+        *,
+        frame: FrameInfo | None = None,
+        idle_w: float | None = None,
+        busy_w: float | None = None,
+        codecs: tuple[object, ...] = (),
+    ) -> Profile:
+        blocks = tuple(
+            Block(from_cut=at, to_cut=at + 1, compute_s=Quantiles(median=seconds, p90=seconds))
+            for at, seconds in enumerate(block_s)
+        )
+        return Profile(
+            model=ModelInfo(name="toy"),
+            device=DeviceInfo(name=NodeId(node), idle_w=idle_w, busy_w=busy_w),
+            cuts=cuts,
+            blocks=blocks,
+            whole_s=Quantiles(median=sum(block_s), p90=sum(block_s)),
+            frame=frame,
+            codecs=codecs,
+        )
+
+    return make
+
+
+@pytest.fixture
+def three_tiers(make_cuts, make_profile, make_link) -> Problem:
+    """A frame model of four blocks on edge (slow), fog and cloud (fast), with links of 20 and 100 Mbit/s both ways."""
+    cuts = make_cuts(150_528, 200_000, 50_000, 10_000, 1_000)
+    frame = FrameInfo(raw_bytes=150_528, jpeg_bytes=25_000, preprocess_s=0.002)
+    profiles = {
+        NodeId("edge"): make_profile("edge", cuts, [0.04, 0.08, 0.08, 0.2], frame=frame, idle_w=2.0, busy_w=6.0),
+        NodeId("fog"): make_profile("fog", cuts, [0.02, 0.04, 0.04, 0.1], frame=frame, idle_w=5.0, busy_w=25.0),
+        NodeId("cloud"): make_profile(
+            "cloud", cuts, [0.004, 0.008, 0.008, 0.02], frame=frame, idle_w=40.0, busy_w=90.0
+        ),
+    }
+    links = {}
+    for source, target, mbps in (("edge", "fog", 20), ("fog", "cloud", 100), ("edge", "cloud", 18)):
+        for link in (make_link(source, target, mbps), make_link(target, source, mbps)):
+            links[link.source, link.target] = link
+    return Problem(origin=NodeId("edge"), cuts=cuts, profiles=profiles, links=links)

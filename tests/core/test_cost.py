@@ -1,0 +1,186 @@
+"""Every formula, by hand-computed numbers."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from seamline.core.cost import (
+    breakdown,
+    compute_s,
+    energy_j,
+    latency_s,
+    offered_codecs,
+    payload_bytes,
+    refusal,
+    throughput_fps,
+    transfer_s,
+)
+from seamline.core.errors import PlanError
+from seamline.core.problem import EnergyScope, Problem
+from seamline.core.values import Codec, CodecCost, Constraints, Cut, FrameInfo, NodeId, Plan, Segment, TensorSpec
+
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+
+
+def test_transfer_is_half_a_round_trip_plus_serialisation(make_link):
+    assert transfer_s(250_000, make_link("a", "b", mbps=20, rtt_s=0.03)) == pytest.approx(0.015 + 0.1)
+
+
+def test_a_link_that_is_down_takes_forever(make_link):
+    assert transfer_s(1, make_link("a", "b", mbps=0)) == math.inf
+
+
+def test_codecs_shrink_float_tensors_and_leave_others_raw():
+    mixed = Cut(
+        index=3,
+        after="x",
+        tensors=(
+            TensorSpec(name="f", dtype="float32", shape=(1, 100)),
+            TensorSpec(name="i", dtype="int64", shape=(10,)),
+        ),
+        payload_bytes=480,
+    )
+    assert payload_bytes(mixed, Codec.RAW, None) == 480
+    assert payload_bytes(mixed, Codec.F16, None) == 200 + 80
+    assert payload_bytes(mixed, Codec.U8, None) == 100 + 16 + 80
+
+
+def test_a_cut_without_tensors_counts_as_one_float32():
+    bare = Cut(index=1, after="x", tensors=(), payload_bytes=400)
+    assert payload_bytes(bare, Codec.F16, None) == 200
+    assert payload_bytes(bare, Codec.U8, None) == 116
+
+
+def test_at_the_input_of_a_frame_model_the_camera_frame_travels(make_cuts):
+    cut, frame = make_cuts(100, 10)[0], FrameInfo(raw_bytes=300, jpeg_bytes=50)
+    assert offered_codecs(cut, frame) == (Codec.RAW, Codec.JPEG)
+    assert payload_bytes(cut, Codec.RAW, frame) == 300
+    assert payload_bytes(cut, Codec.JPEG, frame) == 50
+    with pytest.raises(PlanError, match="codec u8 does not exist at cut 0"):
+        payload_bytes(cut, Codec.U8, frame)
+
+
+def test_without_frame_figures_the_input_tensors_travel_and_jpeg_does_not_exist(make_cuts):
+    cut = make_cuts(100, 10)[0]
+    assert payload_bytes(cut, Codec.U8, None) == 116
+    assert Codec.JPEG not in offered_codecs(cut, None)
+    assert offered_codecs(cut, FrameInfo(raw_bytes=300)) == (Codec.RAW,)
+
+
+def test_preprocessing_belongs_to_the_segment_where_the_frame_enters(three_tiers: Problem):
+    assert compute_s(FOG, Segment(0, 2), three_tiers) == pytest.approx(0.002 + 0.06)
+    assert compute_s(FOG, Segment(1, 3), three_tiers) == pytest.approx(0.08)
+    assert compute_s(EDGE, Segment(0, 0), three_tiers) == 0.0
+
+
+def test_a_slowed_node_computes_by_its_ratio(three_tiers: Problem):
+    slowed = replace(three_tiers, compute_ratio={FOG: 2.0})
+    assert compute_s(FOG, Segment(1, 3), slowed) == pytest.approx(0.16)
+
+
+def test_inside_a_block_time_is_shared_by_multiply_accumulates(make_cuts, make_profile):
+    cuts = make_cuts(10, 10, 10)
+    cuts = (cuts[0], replace(cuts[1], is_candidate=False, macs_before=500), cuts[2])
+    profile = make_profile("edge", cuts, [0.1, 0.1])
+    merged = replace(profile, blocks=(replace(profile.blocks[0], to_cut=2),))
+    problem = Problem(origin=EDGE, cuts=cuts, profiles={EDGE: merged}, links={})
+    assert compute_s(EDGE, Segment(0, 1), problem) == pytest.approx(0.1 * 500 / 2000)
+    assert compute_s(EDGE, Segment(0, 2), problem) == pytest.approx(0.1)
+
+
+def test_latency_is_the_sum_of_stages_links_and_the_way_back(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    edge_s, fog_s = 0.002 + 0.12, 0.14
+    there_s = 0.01 + 8 * 50_016 / 20e6
+    back_s = 0.01 + 8 * 4_000 / 20e6
+    assert latency_s(plan, three_tiers) == pytest.approx(edge_s + there_s + fog_s + back_s)
+
+
+def test_waiting_on_a_loaded_node_counts_unless_nothing_runs_there(three_tiers: Problem):
+    loaded = replace(three_tiers, queue_s={FOG: 0.05, EDGE: 0.5})
+    split, offload = Plan.parse("edge[0:2]u8 > fog[2:4]"), Plan.parse("edge[0:0]jpeg > fog[0:4]")
+    assert latency_s(split, loaded) - latency_s(split, three_tiers) == pytest.approx(0.55)
+    assert latency_s(offload, loaded) - latency_s(offload, three_tiers) == pytest.approx(0.05)
+
+
+def test_codec_time_is_paid_on_both_sides_per_uncompressed_byte(three_tiers: Problem):
+    costs = (CodecCost(codec=Codec.U8, encode_s_per_byte=1e-9, decode_s_per_byte=2e-9),)
+    profiles = {node: replace(profile, codecs=costs) for node, profile in three_tiers.profiles.items()}
+    edge, fog = breakdown(Plan.parse("edge[0:2]u8 > fog[2:4]"), replace(three_tiers, profiles=profiles)).stages
+    assert (edge.decode_s, edge.encode_s) == pytest.approx((0.0, 200_000e-9))
+    assert (fog.decode_s, fog.encode_s) == pytest.approx((400_000e-9, 0.0))
+
+
+def test_without_a_measured_way_back_the_way_there_stands_for_it(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    links = {ends: link for ends, link in three_tiers.links.items() if ends != (FOG, EDGE)}
+    assert latency_s(plan, replace(three_tiers, links=links)) == latency_s(plan, three_tiers)
+    links.pop((EDGE, FOG))
+    assert latency_s(plan, replace(three_tiers, links=links)) == math.inf
+
+
+def test_the_slowest_stage_or_link_bounds_the_throughput(three_tiers: Problem):
+    assert throughput_fps(Plan.parse("edge[0:2]u8 > fog[2:4]"), three_tiers) == pytest.approx(1 / 0.14)
+    assert throughput_fps(Plan.parse("edge[0:1]raw > fog[1:4]"), three_tiers) == pytest.approx(20e6 / (8 * 800_000))
+
+
+def test_energy_charges_busy_nodes_and_the_waiting_origin(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    waited_j = 2.0 * latency_s(plan, three_tiers)
+    assert energy_j(plan, three_tiers) == pytest.approx(4.0 * 0.122 + 20.0 * 0.14 + waited_j)
+    of_origin = replace(three_tiers, energy_scope=EnergyScope.ORIGIN)
+    assert energy_j(plan, of_origin) == pytest.approx(4.0 * 0.122 + waited_j)
+
+
+def test_energy_is_unknown_without_power_figures(three_tiers: Problem):
+    fog = three_tiers.profiles[FOG]
+    without = {**three_tiers.profiles, FOG: replace(fog, device=replace(fog.device, busy_w=None))}
+    problem = replace(three_tiers, profiles=without)
+    assert energy_j(Plan.parse("edge[0:2]u8 > fog[2:4]"), problem) is None
+    assert energy_j(Plan.parse("edge[0:4]"), problem) == pytest.approx(6.0 * 0.402)
+
+
+@pytest.mark.parametrize(
+    ("text", "constraints", "reason"),
+    [
+        ("edge[0:4]", Constraints(allow_local=False), "running everything on the origin is not allowed"),
+        ("edge[0:0]jpeg > fog[0:4]", Constraints(allow_offload=False), "offloading everything is not allowed"),
+        ("edge[0:0]jpeg > fog[0:4]", Constraints(n_private_cuts=1), "cut 0 may not leave"),
+        ("edge[0:1]u8 > fog[1:4]", Constraints(n_private_cuts=2), "cut 1 may not leave"),
+        ("edge[0:1]u8 > fog[1:4]", Constraints(codecs=(Codec.RAW,)), "codec u8 is not allowed"),
+        ("edge[0:0]u8 > fog[0:4]", Constraints(), "codec u8 does not exist at cut 0"),
+        ("edge[0:1]u8 > mars[1:4]", Constraints(), "`mars` is not there"),
+        ("edge[0:3]", Constraints(), "not a plan for this model"),
+    ],
+)
+def test_a_plan_that_may_not_be_used_says_why(three_tiers: Problem, text, constraints, reason):
+    assert reason in (refusal(Plan.parse(text), replace(three_tiers, constraints=constraints)) or "")
+
+
+def test_a_cut_that_carries_the_input_never_leaves_when_the_input_is_private(three_tiers: Problem):
+    cuts = (*three_tiers.cuts[:3], replace(three_tiers.cuts[3], carries_input=True), three_tiers.cuts[4])
+    private = replace(three_tiers, cuts=cuts, constraints=Constraints(n_private_cuts=1))
+    assert "cut 3 may not leave" in (refusal(Plan.parse("edge[0:2]u8 > fog[2:3]u8 > cloud[3:4]"), private) or "")
+    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), private) is None
+
+
+def test_a_link_that_is_down_is_named(three_tiers: Problem, make_link):
+    down = replace(three_tiers, links={**three_tiers.links, (EDGE, FOG): make_link("edge", "fog", mbps=0)})
+    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), down) == "edge->fog is down"
+    assert refusal(Plan.parse("edge[0:2]u8 > cloud[2:4]"), down) is None
+
+
+def test_a_plan_of_another_model_is_an_error(three_tiers: Problem):
+    with pytest.raises(PlanError, match="stops at cut 3, the model at 4"):
+        latency_s(Plan.parse("edge[0:3]"), three_tiers)
+    with pytest.raises(PlanError, match="`mars` has no profile"):
+        latency_s(Plan.parse("edge[0:2]u8 > mars[2:4]"), three_tiers)
+
+
+def test_a_problem_needs_the_origins_profile_and_one_model(three_tiers: Problem, make_cuts, make_profile):
+    with pytest.raises(PlanError, match="origin `edge` has no profile"):
+        replace(three_tiers, profiles={})
+    other = make_profile("fog", make_cuts(1, 1), [0.1])
+    with pytest.raises(PlanError, match="profile of `fog` ends at cut 1"):
+        replace(three_tiers, profiles={**three_tiers.profiles, FOG: other})
