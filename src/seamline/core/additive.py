@@ -1,0 +1,139 @@
+"""The search for objectives that are sums: latency and energy. See `planner.py` for the theory of operation.
+
+Latency charges 1 per second everywhere. Energy charges a node's busy second with its power above idle, and every second
+until the answer with the origin's idle power (`cost.energy_j`); so both are one dynamic programme with other weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from seamline.core.tables import N_KINDS, OFFLOAD, SPLIT, Floats, Found, Tables
+from seamline.core.values import NodeId
+
+_TIE_RATIO = 1e-12
+
+
+def search_additive(tables: Tables) -> tuple[Found | None, Found | None]:
+    """The cheapest offload plan and the cheapest split plan; None where no finite one exists."""
+    if tables.origin not in tables.nodes:
+        return None, None
+    search = _Search(tables)
+    search.extend((tables.origin,), search.origin_leaves())
+    return search.found(OFFLOAD), search.found(SPLIT)
+
+
+@dataclass(slots=True)
+class _Best:
+    cost: float = math.inf
+    order: tuple[NodeId, ...] = ()
+
+
+@dataclass(slots=True)
+class _Search:
+    """Depth-first over orders. Vectors are float64[kind, C], kind being OFFLOAD or SPLIT."""
+
+    tables: Tables
+    crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
+    best: tuple[_Best, _Best] = field(default_factory=lambda: (_Best(), _Best()))
+
+    def waiting_weight(self) -> float:
+        """Cost of one second in which the frame is under way."""
+        return (self.tables.idle_w or 0.0) if self.tables.is_energy else 1.0
+
+    def busy_weight(self, node: NodeId) -> float:
+        """Cost of one second in which `node` works on the frame."""
+        return self.waiting_weight() + self.tables.nodes[node].active_w if self.tables.is_energy else 1.0
+
+    def origin_leaves(self) -> Floats:
+        """float64[kind, C]: cost until the origin has computed up to each cut."""
+        origin = self.tables.nodes[self.tables.origin]
+        leave = np.full((N_KINDS, len(self.tables.index)), math.inf)
+        if self.tables.problem.constraints.allow_offload:
+            leave[OFFLOAD, 0] = 0.0
+        busy = self.busy_weight(self.tables.origin)
+        waited = self.waiting_weight() * origin.queue_s
+        leave[SPLIT, 1:] = waited + busy * (origin.preprocess_s + origin.compute_s[1:])
+        return leave
+
+    def extend(self, order: tuple[NodeId, ...], leave: Floats) -> None:
+        """Try every next node behind `order` and remember the cheapest ends."""
+        for node in self.tables.next_nodes(order):
+            longer = (*order, node)
+            after = self.behind(node, self.arrive(order[-1], node, leave))
+            self.remember(longer, after[:, -1])
+            if self.is_worth_extending(after):
+                self.extend(longer, after)
+
+    def arrive(self, source: NodeId, target: NodeId, leave: Floats) -> Floats:
+        """float64[kind, C]: cost until each boundary is decoded on `target`, minus its compute from cut 0."""
+        table = self.tables.nodes[target]
+        busy = self.busy_weight(target)
+        arrive: Floats = leave + (self.crossing(source, target).min(axis=0) - busy * table.compute_s)
+        arrive[:, 0] += busy * table.preprocess_s
+        return arrive
+
+    def behind(self, node: NodeId, arrive: Floats) -> Floats:
+        """float64[kind, C]: cost until `node`, entered at the best earlier cut, has computed up to each cut."""
+        table = self.tables.nodes[node]
+        after = np.full_like(arrive, math.inf)
+        up_to = self.busy_weight(node) * table.compute_s[1:] + self.waiting_weight() * table.queue_s
+        after[:, 1:] = np.minimum.accumulate(arrive, axis=1)[:, :-1] + up_to
+        return after
+
+    def crossing(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[Q, C]: cost of encoding on `source`, sending, and decoding on `target`."""
+        known = self.crossings.get((source, target))
+        if known is not None:
+            return known
+        link = self.tables.links[source, target]
+        per_byte = self.busy_weight(source) * self.tables.nodes[source].encode_s_per_byte
+        per_byte = per_byte + self.busy_weight(target) * self.tables.nodes[target].decode_s_per_byte
+        closed = np.isinf(link.serialise_s)
+        under_way_s = link.half_rtt_s + np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
+        cost = per_byte[:, None] * self.tables.plain_bytes + self.waiting_weight() * under_way_s
+        cost[closed] = math.inf
+        if len(cost) == 0:
+            cost = np.full((1, len(self.tables.index)), math.inf)
+        self.crossings[source, target] = cost
+        return cost
+
+    def remember(self, order: tuple[NodeId, ...], ends: Floats) -> None:
+        answer = self.tables.answers.get(order[-1])
+        if answer is None:
+            return
+        back = self.waiting_weight() * sum(answer)
+        for kind in (OFFLOAD, SPLIT):
+            cost, best = float(ends[kind]) + back, self.best[kind]
+            is_tie = math.isfinite(cost) and math.isclose(cost, best.cost, rel_tol=_TIE_RATIO)
+            wins = (len(order), order) < (len(best.order), best.order) if is_tie else cost < best.cost
+            if wins:
+                best.cost, best.order = cost, order
+
+    def is_worth_extending(self, after: Floats) -> bool:
+        """Whether an end behind this prefix could still be the best of its kind; every further second costs >= 0."""
+        cheapest = after[:, :-1].min(axis=1)
+        if self.tables.is_energy and any(self.busy_weight(node) < 0.0 for node in self.tables.nodes):
+            return bool(np.isfinite(cheapest).any())
+        return any(cheapest[kind] < self.best[kind].cost for kind in (OFFLOAD, SPLIT))
+
+    def found(self, kind: int) -> Found | None:
+        """Walk the best order of `kind` again and read off its cuts and codecs, from the last boundary back."""
+        best = self.best[kind]
+        if not best.order:
+            return None
+        leave, arrivals = self.origin_leaves(), []
+        for source, target in pairwise(best.order):
+            arrivals.append(self.arrive(source, target, leave))
+            leave = self.behind(target, arrivals[-1])
+        cuts, codecs, stop = [], [], len(self.tables.index) - 1
+        for at in range(len(arrivals) - 1, -1, -1):
+            stop = int(np.argmin(arrivals[at][kind, :stop]))
+            row = int(np.argmin(self.crossing(best.order[at], best.order[at + 1])[:, stop]))
+            cuts.append(int(self.tables.index[stop]))
+            codecs.append(self.tables.codecs[row])
+        return Found(best.cost, best.order, tuple(reversed(cuts)), tuple(reversed(codecs)))

@@ -1,0 +1,221 @@
+"""The best plan for a problem, exact over all orders of nodes, candidate cuts and codecs; `brute_force` is its oracle.
+
+Theory of operation. An order of nodes (origin first, each node once, any may be skipped) is extended node by node, so
+that orders share their prefixes. Per prefix a vector over cuts holds the best cost of having arrived there:
+
+    arrive[c]  = best over codecs of (leave[c] + encode + transfer + decode)         boundary at cut c
+    leave'[c]  = compute[c] + min over a < c of (arrive[a] - compute[a])              next node runs a..c
+
+Since compute is a difference of prefix sums, the inner minimum is one cumulative minimum: O(cuts) per prefix instead of
+O(cuts^2). Latency and energy are both sums and differ only in the weights. Throughput is a maximum and lives in
+`bottleneck.py`. Every search keeps two rows, offload (the origin runs nothing) and split, for `alternatives`.
+
+Ties: fewest stages, then node names, then the lowest last cut. Costs of single plans are `cost.py`'s business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import combinations, permutations, product
+
+from seamline.core.additive import search_additive
+from seamline.core.bottleneck import search_bottleneck
+from seamline.core.cost import breakdown, energy_j, offered_codecs, refusal
+from seamline.core.errors import Infeasible
+from seamline.core.problem import EnergyScope, Problem
+from seamline.core.tables import N_KINDS, OFFLOAD, SPLIT, Found, tables_of
+from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Segment, Stage
+
+__all__ = ["EnergyScope", "Planned", "PlanKind", "Problem", "Alternative", "plan", "evaluate", "brute_force"]
+
+TIE_RATIO = 1e-9
+"""Costs nearer than this are the same: sums in another order differ by less, and nobody can measure it."""
+
+
+class PlanKind(StrEnum):
+    """Local: one stage. Offload: the origin runs no layer. Split: it runs some of them."""
+
+    LOCAL = "local"
+    OFFLOAD = "offload"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternative:
+    """The best plan of one kind, or why there is none. cost: of the objective, lower is better (s, s per frame, J)."""
+
+    kind: PlanKind
+    plan: Plan | None
+    cost: float = math.inf
+    latency_s: float = math.inf
+    throughput_fps: float = 0.0
+    energy_j: float | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The best plan and what it is predicted to cost. alternatives: one per kind, in the order of `PlanKind`."""
+
+    plan: Plan
+    cost: float
+    latency_s: float
+    throughput_fps: float
+    energy_j: float | None
+    alternatives: tuple[Alternative, ...]
+
+    def best(self, kind: PlanKind) -> Alternative:
+        return next(alternative for alternative in self.alternatives if alternative.kind is kind)
+
+
+def plan(problem: Problem) -> Planned:
+    """The best allowed plan, exactly. Raises `Infeasible` naming the constraint that leaves none."""
+    tables = tables_of(problem)
+    search = search_bottleneck if problem.objective is Objective.THROUGHPUT else search_additive
+    found = search(tables)
+    best = (
+        _local_alternative(problem),
+        _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
+        _alternative(PlanKind.SPLIT, found[SPLIT], problem),
+    )
+    chosen = best[0]
+    for other in sorted(best[1:], key=_n_stages):
+        if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
+            chosen = other
+    if chosen.plan is None:
+        raise _infeasible(problem)
+    return Planned(
+        plan=chosen.plan,
+        cost=chosen.cost,
+        latency_s=chosen.latency_s,
+        throughput_fps=chosen.throughput_fps,
+        energy_j=chosen.energy_j,
+        alternatives=best,
+    )
+
+
+def evaluate(candidate: Plan, problem: Problem) -> Alternative:
+    """What any plan, also one given by hand, costs in `problem`; `refusal` says whether it may be used.
+
+    Raises `PlanError` when it is not a plan for this model and these nodes.
+    """
+    costs = breakdown(candidate, problem)
+    bottleneck_s = costs.bottleneck_s
+    joules = energy_j(candidate, problem)
+    match problem.objective:
+        case Objective.LATENCY:
+            cost = costs.latency_s
+        case Objective.THROUGHPUT:
+            cost = bottleneck_s
+        case Objective.ENERGY:
+            cost = math.inf if joules is None else joules
+    kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
+    return Alternative(
+        kind=kind,
+        plan=candidate,
+        cost=cost,
+        latency_s=costs.latency_s,
+        throughput_fps=math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s,
+        energy_j=joules,
+        refusal=refusal(candidate, problem),
+    )
+
+
+def brute_force(problem: Problem) -> Alternative:
+    """The best plan by looking at every one of them: the oracle of `plan`, in plain Python and far too slow for use.
+
+    Raises `Infeasible` when none is allowed.
+    """
+    best: tuple[float, int] | None = None
+    winner: Alternative | None = None
+    for candidate in all_plans(problem):
+        evaluated = evaluate(candidate, problem)
+        if evaluated.refusal is not None or math.isinf(evaluated.cost):
+            continue
+        key = (evaluated.cost, len(candidate.stages))
+        if best is None or key < best:
+            best, winner = key, evaluated
+    if winner is None:
+        raise _infeasible(problem)
+    return winner
+
+
+def all_plans(problem: Problem) -> Iterator[Plan]:
+    """Every plan over candidate cuts, allowed or not."""
+    cuts = [cut.index for cut in problem.cuts[:-1] if cut.is_candidate or cut.index == 0]
+    others = sorted(problem.profiles.keys() - {problem.origin})
+    yield Plan.local(problem.origin, len(problem.cuts))
+    for n_others in range(1, len(others) + 1):
+        for order in permutations(others, n_others):
+            for boundaries in combinations(cuts, n_others):
+                offered = [offered_codecs(problem.cuts[cut], problem.frame) for cut in boundaries]
+                for codecs in product(*offered):
+                    yield _assemble((problem.origin, *order), boundaries, codecs, problem.last_cut)
+
+
+def _assemble(order: tuple[NodeId, ...], boundaries: tuple[int, ...], codecs: tuple[Codec, ...], last: int) -> Plan:
+    edges = (0, *boundaries, last)
+    return Plan(
+        tuple(
+            Stage(node, Segment(edges[at], edges[at + 1]), codecs[at] if at < len(codecs) else None)
+            for at, node in enumerate(order)
+        )
+    )
+
+
+def _local_alternative(problem: Problem) -> Alternative:
+    local = evaluate(Plan.local(problem.origin, len(problem.cuts)), problem)
+    why_not = local.refusal
+    if why_not is None and math.isinf(local.cost):
+        why_not = f"`{problem.origin}` has no power figures"
+    return local if why_not is None else Alternative(kind=PlanKind.LOCAL, plan=None, refusal=why_not)
+
+
+def _alternative(kind: PlanKind, found: Found | None, problem: Problem) -> Alternative:
+    if found is None:
+        return Alternative(kind=kind, plan=None, refusal=_why_none(kind, problem))
+    return evaluate(_assemble(found.order, found.cuts, found.codecs, problem.last_cut), problem)
+
+
+def _n_stages(alternative: Alternative) -> int:
+    return len(alternative.plan.stages) if alternative.plan is not None else 0
+
+
+def _why_none(kind: PlanKind, problem: Problem) -> str:
+    """The one constraint that, lifted, would allow a plan of `kind`; in words."""
+    if len(problem.profiles) < 2:
+        return "no other node with a profile is there"
+    if problem.objective is Objective.ENERGY and tables_of(problem).idle_w is None:
+        return f"`{problem.origin}` has no power figures"
+    limits = problem.constraints
+    private = f"the first {limits.n_private_cuts} cuts may not leave `{problem.origin}`"
+    lifted = {
+        "offloading everything is not allowed": replace(limits, allow_offload=True),
+        private: replace(limits, n_private_cuts=0),
+        f"codecs are limited to {', '.join(limits.codecs) or 'none'}": replace(limits, codecs=tuple(Codec)),
+        f"{private}, and constraints forbid what remains": Constraints(),
+    }
+    for words, relaxed in lifted.items():
+        if relaxed != limits and _exists(kind, replace(problem, constraints=relaxed)):
+            return words
+    if problem.objective is Objective.ENERGY and _exists(kind, replace(problem, objective=Objective.LATENCY)):
+        return "the nodes that could take part have no power figures"
+    return "no link there and back is up" if kind is PlanKind.OFFLOAD or len(problem.cuts) > 2 else "there is no cut"
+
+
+def _exists(kind: PlanKind, problem: Problem) -> bool:
+    found = search_additive(tables_of(problem))
+    assert len(found) == N_KINDS
+    return found[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT] is not None
+
+
+def _infeasible(problem: Problem) -> Infeasible:
+    local = _local_alternative(problem).refusal
+    reasons = [f"{kind}: {_why_none(kind, problem)}" for kind in (PlanKind.OFFLOAD, PlanKind.SPLIT)]
+    return Infeasible(
+        f"no plan fits: local: {local}; {'; '.join(reasons)}",
+        hint="allow local plans, lower --private, or bring another node within reach",
+    )

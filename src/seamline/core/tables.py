@@ -1,0 +1,186 @@
+"""A problem as arrays over candidate cuts: what both searches of the planner read.
+
+Sizes depend on the model alone and are remembered per table of cuts; times are cheap products of them. Nothing is
+decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seamline.core.cost import (
+    active_power_w,
+    answer_link,
+    codec_s_per_byte,
+    cumulated_s,
+    offered_codecs,
+    payload_bytes,
+    uncompressed_bytes,
+)
+from seamline.core.problem import Problem
+from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Objective
+
+Floats = npt.NDArray[np.float64]
+
+OFFLOAD, SPLIT, N_KINDS = 0, 1, 2
+"""Rows of the searches: the origin runs no layer; it runs some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plan in the making: nodes in order, the cut and the codec of every boundary, and its cost."""
+
+    cost: float
+    order: tuple[NodeId, ...]
+    cuts: tuple[int, ...]
+    codecs: tuple[Codec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model sends: candidate cuts, bits per codec and cut (inf where not offered), bytes a codec reads.
+
+    index: int[C]. bits: float64[n_codecs, C] in the order of `Codec`. plain_bytes: float64[C].
+    carries_input: bool[C].
+    """
+
+    index: npt.NDArray[np.int64]
+    bits: Floats
+    plain_bytes: Floats
+    carries_input: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTables:
+    """One node's times. compute_s: float64[C] from cut 0, measured ratio included. *_s_per_byte: float64[Q].
+
+    active_w: watts above idle while busy; `math.nan` when unknown.
+    """
+
+    compute_s: Floats
+    preprocess_s: float
+    queue_s: float
+    encode_s_per_byte: Floats
+    decode_s_per_byte: Floats
+    active_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTables:
+    """One direction: half a round trip, and float64[Q, C] seconds of serialisation, inf where a cut may not cross."""
+
+    half_rtt_s: float
+    serialise_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Everything of one problem. codecs: the Q allowed ones. plain_bytes: float64[C]. index: int[C], model's cuts.
+
+    answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
+    idle_w: the origin's, None without power figures.
+    """
+
+    problem: Problem
+    codecs: tuple[Codec, ...]
+    index: npt.NDArray[np.int64]
+    plain_bytes: Floats
+    nodes: dict[NodeId, NodeTables]
+    links: dict[tuple[NodeId, NodeId], LinkTables]
+    answers: dict[NodeId, tuple[float, float]]
+    idle_w: float | None
+
+    @property
+    def origin(self) -> NodeId:
+        return self.problem.origin
+
+    @property
+    def is_energy(self) -> bool:
+        return self.problem.objective is Objective.ENERGY
+
+    def next_nodes(self, order: tuple[NodeId, ...]) -> list[NodeId]:
+        """Who may follow the last of `order`: reachable, not visited, by name."""
+        here = order[-1]
+        return [node for node in self.nodes if node not in order and (here, node) in self.links]
+
+
+def tables_of(problem: Problem) -> Tables:
+    """Arrays for `problem`. A node or link that cannot be used at all is left out."""
+    sizes = _sizes_of(problem.cuts, problem.frame)
+    codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
+    rows = [list(Codec).index(codec) for codec in codecs]
+    nodes = {node: _node_tables(node, codecs, sizes, problem) for node in sorted(problem.profiles)}
+    idle_w = problem.profiles[problem.origin].device.idle_w
+    if problem.objective is Objective.ENERGY:
+        nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
+        idle_w = idle_w if problem.origin in nodes else None
+    bits = np.where(_may_leave(sizes, problem), sizes.bits[rows], math.inf)
+    links, answers = {}, {}
+    for (source, target), link in problem.links.items():
+        if link.goodput_bps > 0.0 and source in nodes and target in nodes:
+            links[source, target] = LinkTables(link.rtt_s / 2, bits / link.goodput_bps)
+    for node in nodes:
+        back = answer_link(node, problem)
+        if back is not None and back.goodput_bps > 0.0:
+            answers[node] = (back.rtt_s / 2, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
+    return Tables(problem, codecs, sizes.index, sizes.plain_bytes, nodes, links, answers, idle_w)
+
+
+def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:
+    """bool[C], the same rule as `Constraints.may_leave`; nothing is sent behind the last cut."""
+    n_private = problem.constraints.n_private_cuts
+    allowed = sizes.index < problem.last_cut
+    if n_private > 0:
+        allowed = allowed & (sizes.index >= n_private) & ~sizes.carries_input
+    return allowed
+
+
+def _node_tables(node: NodeId, codecs: tuple[Codec, ...], sizes: Sizes, problem: Problem) -> NodeTables:
+    profile = problem.profiles[node]
+    ratio = problem.compute_ratio.get(node, 1.0)
+    per_byte = np.array([codec_s_per_byte(node, codec, problem) for codec in codecs]).reshape(len(codecs), 2)
+    active_w = active_power_w(node, problem)
+    return NodeTables(
+        compute_s=ratio * cumulated_s(profile)[sizes.index],
+        preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
+        queue_s=problem.queue_s.get(node, 0.0),
+        encode_s_per_byte=per_byte[:, 0],
+        decode_s_per_byte=per_byte[:, 1],
+        active_w=math.nan if active_w is None else active_w,
+    )
+
+
+def _sizes_of(cuts: tuple[Cut, ...], frame: FrameInfo | None) -> Sizes:
+    key = (id(cuts), frame)
+    known = _remembered.get(key)
+    if known is not None and known[0] is cuts:
+        return known[1]
+    if len(_remembered) >= _MAX_REMEMBERED:
+        _remembered.clear()
+    sizes = _measure_sizes(cuts, frame)
+    _remembered[key] = (cuts, sizes)  # holding the cuts keeps their id from being used again
+    return sizes
+
+
+_MAX_REMEMBERED = 64
+_remembered: dict[tuple[int, FrameInfo | None], tuple[tuple[Cut, ...], Sizes]] = {}
+
+
+def _measure_sizes(cuts: tuple[Cut, ...], frame: FrameInfo | None) -> Sizes:
+    candidates = [cut for cut in cuts if cut.is_candidate or cut.index in (0, len(cuts) - 1)]
+    bits = np.full((len(Codec), len(candidates)), math.inf)
+    for at, cut in enumerate(candidates):
+        offered = offered_codecs(cut, frame)
+        for row, codec in enumerate(Codec):
+            if codec in offered:
+                bits[row, at] = 8.0 * payload_bytes(cut, codec, frame)
+    return Sizes(
+        index=np.array([cut.index for cut in candidates]),
+        bits=bits,
+        plain_bytes=np.array([float(uncompressed_bytes(cut, frame)) for cut in candidates]),
+        carries_input=np.array([cut.carries_input for cut in candidates]),
+    )
