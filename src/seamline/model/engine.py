@@ -1,0 +1,109 @@
+"""The engine that runs segments with ONNX Runtime. Other engines stand beside it behind `core.ports.Engine`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from seamline.core.errors import ModelError
+from seamline.core.ports import Array, Tensors
+from seamline.core.values import Segment, TensorSpec
+from seamline.model.segments import SegmentModel
+from seamline.model.session import open_session, translated
+from seamline.model.store import ModelStore
+
+
+class OrtEngine:
+    """Makes segments of the store's models runnable; implements `core.ports.Engine`. Safe from several threads.
+
+    store: where the models are. n_threads: per run of a segment; all processors this process may use when None.
+    """
+
+    def __init__(self, store: ModelStore, n_threads: int | None = None) -> None:
+        self.store = store
+        self.n_threads = n_threads or n_usable_cores()
+
+    @property
+    def name(self) -> str:
+        return f"onnxruntime {ort.__version__}"
+
+    def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
+        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, no such cut, or ORT refuses.
+
+        Releases the interpreter lock while it works, so frames keep flowing meanwhile.
+        """
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        session = None if part.model is None else open_session(part.model, model.folder, n_threads=self.n_threads)
+        return OrtSegment(part, session)
+
+
+class OrtSegment:
+    """A segment that can run; implements `core.ports.RunnableSegment`. `run` may be called from any thread."""
+
+    def __init__(self, part: SegmentModel, session: Any) -> None:
+        self._session = session
+        self._inputs = part.inputs
+        self._outputs = part.outputs
+        self._passed = part.passed
+        self._feeds = frozenset(value.name for value in session.get_inputs()) if session else frozenset()
+        self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """Outputs by name. Raises `ModelError` when names, shapes or dtypes of `tensors` do not fit, or ORT fails."""
+        self._check(tensors)
+        made: dict[str, Array] = {}
+        if self._session is not None:
+            feed = {name: _plain(tensors[name]) for name in self._feeds}
+            with translated("the segment failed"):
+                made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
+        return {
+            spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self._outputs
+        }
+
+    def _check(self, tensors: Tensors) -> None:
+        if tensors.keys() != {spec.name for spec in self._inputs}:
+            wanted = ", ".join(f"`{spec.name}`" for spec in self._inputs)
+            raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
+        for spec in self._inputs:
+            found = tensors[spec.name]
+            if found.shape != spec.shape or found.dtype.name != spec.dtype:
+                raise ModelError(
+                    f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
+                )
+
+
+def n_usable_cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """What the processor calls itself, e.g. ``Cortex-A72``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for key in ("model name", "Model"):
+        for line in lines:
+            if line.startswith(key) and ":" in line:
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _plain(array: Array) -> Array:
+    """`array` as ORT reads it without looking twice: aligned, contiguous, native byte order; usually itself."""
+    return np.require(array, requirements=("C", "A"))

@@ -1,0 +1,369 @@
+"""Reading an ONNX file into its normal form: fixed shapes, known types, sorted layers, values located but not loaded.
+
+What the normal form promises is in `NormalModel`. `store.py` writes it down once, `segments.py` cuts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from seamline.core.errors import ModelError, UsageError
+from seamline.core.graph import Layer, ordered
+from seamline.model.describe import describe_layers, tensor_specs, value_shapes
+from seamline.model.external import TensorData, locate
+from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
+from seamline.model.protobuf import parse_model
+
+INLINE_BYTES = 1024
+"""Values up to this size stay in the graph file: shape inference wants to see them, and pages are not worth sharing."""
+
+NAME_KEY = "seamline.name"
+"""Metadata key of a model's name; without it the file's name is used."""
+
+MAX_FILE_BYTES = (1 << 31) - 1  # what protobuf can parse
+MAX_NODES = 100_000
+_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalModel:
+    """A model ready to be stored.
+
+    model: inputs have fixed shapes; constants are initialisers; nodes have unique names, are all needed for an output,
+    and stand in running order, those that only compute weights first; outputs are made by nodes; types are inferred.
+    weights: where the values of the initialisers above `INLINE_BYTES` are, by name; in `model` those are empty.
+    """
+
+    model: ModelProto
+    weights: Mapping[str, TensorData]
+
+
+def read_model(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> NormalModel:
+    """The model in the ONNX file `path`. shapes: fixes inputs by name; without it only an open first axis becomes 1.
+
+    Raises `UsageError` when the file is missing or `shapes` names no input, `ModelError` when it is not ONNX, an axis
+    stays open, or it asks for what is not supported.
+    """
+    model = _parse(path)
+    model = _without_functions(model)
+    graph = model.graph
+    _check_operators(model)
+    weights = _take_weights(graph, path.parent)
+    _fix_inputs(graph, dict(shapes or {}))
+    _sort_nodes(graph)
+    model = _infer(model)
+    if _fold_shapes(model.graph):
+        model = _infer(model)
+    graph = model.graph
+    _check_ends(graph)
+    _drop_unused(graph)
+    _name_nodes(graph)
+    _order_layers(graph)
+    kept = {tensor.name for tensor in graph.initializer}
+    return NormalModel(model=model, weights={name: data for name, data in weights.items() if name in kept})
+
+
+def _parse(path: Path) -> ModelProto:
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise UsageError(f"`{path}` is not a file")
+        if size > MAX_FILE_BYTES:
+            raise ModelError(f"`{path}` has {size} bytes", hint="above 2 GB, save the model with external data")
+        data = path.read_bytes()
+    except OSError as exc:
+        raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
+    model = parse_model(data, f"`{path}`")
+    if model.ir_version < 1 or not model.graph.node or not model.opset_import:
+        raise ModelError(f"`{path}` is not an ONNX model: it has no layers or no operator set")
+    model.graph.name = _model_name(model, path)
+    return model
+
+
+def _model_name(model: ModelProto, path: Path) -> str:
+    """The name in the metadata, else the file's without ending, in characters that fit a folder and a table.
+
+    The graph's own name is what the exporter put there: ``main_graph`` for all of PyTorch's.
+    """
+    given = [entry.value for entry in model.metadata_props if entry.key == NAME_KEY]
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in (given or [path.stem])[0])
+    return name[:64] or "model"
+
+
+def _without_functions(model: ModelProto) -> ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's own functions cannot be resolved: {exc}") from exc
+
+
+def _check_operators(model: ModelProto) -> None:
+    """Only operators that every ONNX Runtime brings along; libraries with custom ones are foreign code."""
+    n_nodes = 0
+    for graph in nested_graphs(model.graph):
+        n_nodes += len(graph.node)
+        if n_nodes > MAX_NODES:
+            raise ModelError(f"the model has more than {MAX_NODES} nodes")
+        if graph.sparse_initializer:
+            raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
+        for node in graph.node:
+            if node.domain not in _DOMAINS:
+                raise ModelError(f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported")
+            if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
+                raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
+
+
+def _take_weights(graph: GraphProto, folder: Path) -> dict[str, TensorData]:
+    """Empty the large initialisers of `graph` and say where their values are; all other values move into the model."""
+    kept = [node for node in graph.node if not _constant_to_initialiser(node, graph)]
+    del graph.node[: len(graph.node)]
+    graph.node.extend(kept)
+    for inner in nested_graphs(graph):
+        for tensor in attribute_tensors(inner):
+            _localise(tensor, locate(tensor, folder))
+        if inner is not graph:
+            for tensor in inner.initializer:
+                _localise(tensor, locate(tensor, folder))
+    weights = {}
+    for tensor in graph.initializer:
+        data = locate(_detached(tensor), folder)
+        if data.n_bytes <= INLINE_BYTES:
+            _localise(tensor, data)
+            continue
+        if tensor.name in weights:
+            raise ModelError(f"the model has two weights named `{tensor.name}`")
+        weights[tensor.name] = data
+        _empty(tensor)
+        tensor.data_location = TensorProto.EXTERNAL
+    return weights
+
+
+def _detached(tensor: TensorProto) -> TensorProto:
+    copy = TensorProto()
+    copy.CopyFrom(tensor)
+    return copy
+
+
+def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
+    """Whether `node` was a numeric constant; its value is then among the initialisers of `graph`."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return False
+    attribute = node.attribute[0]
+    tensor = TensorProto()
+    match attribute.name:
+        case "value":
+            tensor.CopyFrom(attribute.t)
+        case "value_int" | "value_ints":
+            values = [attribute.i] if attribute.name == "value_int" else list(attribute.ints)
+            tensor = helper.make_tensor("", TensorProto.INT64, [len(values)], values)
+        case "value_float" | "value_floats":
+            numbers = [attribute.f] if attribute.name == "value_float" else list(attribute.floats)
+            tensor = helper.make_tensor("", TensorProto.FLOAT, [len(numbers)], numbers)
+        case _:
+            return False
+    if attribute.name in ("value_int", "value_float"):
+        del tensor.dims[:]
+    if tensor.data_type == TensorProto.STRING:
+        return False
+    tensor.name = node.output[0]
+    graph.initializer.append(tensor)
+    return True
+
+
+def _localise(tensor: TensorProto, data: TensorData) -> None:
+    """Put the values at `data` into `tensor` as raw bytes; tensors of strings stay as they are."""
+    values = b"".join(data.chunks())
+    _empty(tensor)
+    tensor.raw_data = values
+
+
+def _empty(tensor: TensorProto) -> None:
+    for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "doc_string"):
+        tensor.ClearField(field)
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+
+
+def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> None:
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    unknown = shapes.keys() - {value.name for value in inputs}
+    if unknown:
+        names = ", ".join(f"`{value.name}`" for value in inputs)
+        raise UsageError(f"the model has no input `{min(unknown)}`", hint=f"its inputs are {names}")
+    for value in inputs:
+        _fix_input(value, shapes.get(value.name))
+    fixed = [_copied(value) for value in inputs]
+    del graph.input[:]
+    graph.input.extend(fixed)
+
+
+def _copied(value: ValueInfoProto) -> ValueInfoProto:
+    copy = ValueInfoProto()
+    copy.CopyFrom(value)
+    return copy
+
+
+def _fix_input(value: ValueInfoProto, shape: tuple[int, ...] | None) -> None:
+    if not value.type.HasField("tensor_type"):
+        raise ModelError(f"input `{value.name}` is not a plain tensor")
+    found = value.type.tensor_type
+    if shape is None and not found.HasField("shape"):
+        raise ModelError(f"input `{value.name}` has no shape", hint=f"give one, e.g. {value.name}=1,3,224,224")
+    if shape is not None and found.HasField("shape") and len(found.shape.dim) != len(shape):
+        raise UsageError(f"input `{value.name}` has {len(found.shape.dim)} axes, the shape {list(shape)} has not")
+    for axis, dim in enumerate(found.shape.dim):
+        known = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
+        if shape is not None and known not in (None, shape[axis]):
+            raise UsageError(f"axis {axis} of input `{value.name}` is {known}, it cannot become {shape[axis]}")
+        if shape is None and known is None and axis > 0:
+            name = f" ({dim.dim_param})" if dim.dim_param else ""
+            raise ModelError(
+                f"axis {axis}{name} of input `{value.name}` is open", hint="fix it with a shape for that input"
+            )
+    fixed = shape or tuple(dim.dim_value if dim.dim_value > 0 else 1 for dim in found.shape.dim)
+    if any(extent < 1 for extent in fixed):
+        raise UsageError(f"shape {list(fixed)} of input `{value.name}` has an extent below 1")
+    value.CopyFrom(helper.make_tensor_value_info(value.name, found.elem_type, fixed))
+
+
+def _sort_nodes(graph: GraphProto) -> None:
+    """Any running order, for shape inference; raises `ModelError` on a cycle or a tensor that nothing makes."""
+    ends = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    layers = [
+        Layer(
+            name=str(index),
+            op=node.op_type,
+            inputs=tuple(name for name in node_inputs(node)),
+            outputs=tuple(dict.fromkeys(name for name in node.output if name)),
+        )
+        for index, node in enumerate(graph.node)
+    ]
+    names = [name for layer in layers for name in layer.outputs]
+    if len(set(names)) < len(names) or ends.intersection(names):
+        raise ModelError("the model makes a tensor twice")
+    order = ordered(layers, inputs=ends, outputs=[value.name for value in graph.output], n_bytes={})
+    _reorder(graph, [graph.node[int(layer.name)] for layer in order])
+
+
+def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
+    copies = []
+    for node in nodes:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.ClearField("doc_string")
+        copies.append(copy)
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _infer(model: ModelProto) -> ModelProto:
+    """Infer all types and shapes anew: what the file says may still hold the axes that were open."""
+    graph = model.graph
+    del graph.value_info[:]
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
+
+
+def _fold_shapes(graph: GraphProto) -> bool:
+    """Turn Shape and Size of tensors with a fixed shape into constants; whether there were any.
+
+    Exporters with open axes write such nodes everywhere; with fixed axes all that hangs on them is weight-only.
+    """
+    shapes = value_shapes(graph)
+    kept = []
+    for node in graph.node:
+        if node.op_type not in ("Shape", "Size") or node.input[0] not in shapes:
+            kept.append(node)
+            continue
+        shape = shapes[node.input[0]]
+        bounds = {attribute.name: attribute.i for attribute in node.attribute}
+        values = list(shape[bounds.get("start", 0) : bounds.get("end", len(shape))])
+        if node.op_type == "Size":
+            size = 1
+            for extent in shape:
+                size *= extent
+            tensor = helper.make_tensor(node.output[0], TensorProto.INT64, [], [size])
+        else:
+            tensor = helper.make_tensor(node.output[0], TensorProto.INT64, [len(values)], values)
+        graph.initializer.append(tensor)
+    if len(kept) == len(graph.node):
+        return False
+    _reorder(graph, kept)
+    return True
+
+
+def _check_ends(graph: GraphProto) -> None:
+    """Raises `ModelError` unless layers make all outputs, and all ends have a fixed shape and a type to send."""
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    taken = given | {name for node in graph.node for name in node.output}
+    for value in graph.output:
+        if value.name in given:
+            raise ModelError(f"output `{value.name}` is an input or a constant", hint="remove it from the outputs")
+        if value.name not in taken:
+            raise ModelError(f"output `{value.name}` is made by no layer")
+        if value.name not in tensor_specs([value]):
+            raise ModelError(f"output `{value.name}` has a shape or type that depends on the data")
+    for value in graph.input:
+        if value.name not in tensor_specs([value]):
+            raise ModelError(f"input `{value.name}` has a type that cannot be sent")
+    if len({value.name for value in graph.output}) < len(graph.output):
+        raise ModelError("the model lists an output twice")
+
+
+def _drop_unused(graph: GraphProto) -> None:
+    """Forget nodes and weights that no output needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node_inputs(node))
+            kept.append(node)
+    _reorder(graph, kept[::-1])
+    made = {name for node in graph.node for name in node.output}
+    weights = [_detached(tensor) for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    ends = {value.name for value in graph.output}
+    values = [_copied(value) for value in graph.value_info if value.name in made - ends]
+    del graph.value_info[:]
+    graph.value_info.extend(values)
+
+
+def _name_nodes(graph: GraphProto) -> None:
+    """Unique names, keeping those that are."""
+    taken: set[str] = set()
+    for index, node in enumerate(graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        while name in taken:
+            name = f"{name}_{index}"
+        taken.add(name)
+        node.name = name
+
+
+def _order_layers(graph: GraphProto) -> None:
+    """Weight-only nodes first, then the layers in the order that keeps few bytes alive."""
+    layers = describe_layers(graph)
+    specs = tensor_specs((*graph.input, *graph.value_info, *graph.output))
+    order = ordered(
+        layers,
+        inputs=[value.name for value in graph.input],
+        outputs=[value.name for value in graph.output],
+        n_bytes={name: spec.n_bytes for name, spec in specs.items()},
+    )
+    by_name = {node.name: node for node in graph.node}
+    _reorder(graph, [*weight_only(graph), *(by_name[layer.name] for layer in order)])

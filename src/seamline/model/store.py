@@ -1,0 +1,189 @@
+"""The store: every model once, as a small graph file and one weights file that all segments share.
+
+    <root>/<model_id>/manifest.json   sizes and SHA-256 of the two parts, name
+                      graph.onnx      normal form (see reading.py); weights are references into weights.bin
+                      weights.bin     values, page-aligned, mapped by every session
+    <root>/incoming/<model_id>/       parts on their way from a peer, see transfer.py
+
+A folder appears by rename and never changes after, so two processes may add the same model at once. The model id is a
+hash of the contents: who has the id can check the parts. Running models is `engine.py`'s work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+from onnx import ModelProto
+
+from seamline.core.errors import ModelError, UsageError
+from seamline.model.manifest import Manifest, check_model_id, make_manifest
+from seamline.model.preprocess import Preprocess, read_preprocess, write_preprocess
+from seamline.model.reading import NormalModel, read_model
+from seamline.model.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
+from seamline.model.transfer import Incoming
+
+__all__ = ["ModelStore", "StoredModel", "default_root"]
+
+PAGE_BYTES = 4096
+LINE_BYTES = 64
+
+
+def default_root() -> Path:
+    """Where models are kept: ``$SEAMLINE_CACHE/models``, else below the user's cache folder."""
+    base = os.environ.get("SEAMLINE_CACHE") or platformdirs.user_cache_dir("seamline", appauthor=False)
+    return Path(base) / "models"
+
+
+class ModelStore:
+    """Models by id below one folder. Safe to use from several threads and processes.
+
+    root: the folder, made when needed; `default_root()` when None.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root if root is not None else default_root()
+        self._lock = threading.Lock()
+        self._loaded: dict[str, StoredModel] = {}
+
+    def add(
+        self,
+        path: Path,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        preprocess: Preprocess | None = None,
+    ) -> StoredModel:
+        """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
+
+        shapes: fixes inputs by name. preprocess: how a camera frame becomes the input, replacing what the file says.
+        Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
+        """
+        normal = read_model(Path(path), shapes=shapes)
+        if preprocess is not None:
+            write_preprocess(normal.model, preprocess)
+        with self._workplace() as folder:
+            weights_sha256, weights_bytes = _write_weights(normal, folder / WEIGHTS)
+            data = _graph_bytes(normal.model)
+            (folder / GRAPH).write_bytes(data)
+            manifest = make_manifest(
+                name=normal.model.graph.name,
+                graph=(len(data), hashlib.sha256(data).hexdigest()),
+                weights=(weights_bytes, weights_sha256),
+                preprocess=read_preprocess(normal.model),
+            )
+            (folder / MANIFEST).write_bytes(manifest.to_json())
+            load_stored(folder, manifest.model_id).check_runs()
+            self._publish(folder, manifest.model_id)
+        return self.get(manifest.model_id)
+
+    def get(self, model_id: str) -> StoredModel:
+        """Raises `ModelError` when the model is not here or its files are damaged."""
+        folder = self.root / check_model_id(model_id)
+        with self._lock:
+            found = self._loaded.get(model_id)
+        if found is not None:
+            return found
+        if not folder.is_dir():
+            raise ModelError(f"model {model_id[:12]} is not in the store `{self.root}`")
+        loaded = load_stored(folder, model_id)
+        with self._lock:
+            return self._loaded.setdefault(model_id, loaded)
+
+    def has(self, model_id: str) -> bool:
+        return (self.root / check_model_id(model_id) / MANIFEST).is_file()
+
+    def ids(self) -> tuple[str, ...]:
+        """All models here, sorted."""
+        if not self.root.is_dir():
+            return ()
+        return tuple(sorted(path.parent.name for path in self.root.glob(f"{'[0-9a-f]' * 64}/{MANIFEST}")))
+
+    def remove(self, model_id: str) -> None:
+        """Forget a model; sessions that run it keep their mapped pages. Nothing happens when it is not here."""
+        with self._lock:
+            self._loaded.pop(model_id, None)
+        folder = self.root / check_model_id(model_id)
+        if folder.is_dir():
+            with self._workplace() as work:
+                os.replace(folder, work / "removed")
+
+    def receive(self, model_id: str, manifest: bytes) -> Incoming:
+        """Begin or resume to receive a model from a peer.
+
+        Raises `ModelError` when `manifest` is malformed, does not belong to `model_id`, or asks for more than fits
+        on the disk.
+        """
+        checked = Manifest.from_json(manifest)
+        if checked.model_id != check_model_id(model_id):
+            raise ModelError(f"the manifest belongs to model {checked.model_id[:12]}, not to {model_id[:12]}")
+        return Incoming(self.root / "incoming" / model_id, checked, self._accept)
+
+    def _accept(self, folder: Path, model_id: str) -> StoredModel:
+        load_stored(folder, model_id).check_runs()
+        self._publish(folder, model_id)
+        return self.get(model_id)
+
+    def _publish(self, folder: Path, model_id: str) -> None:
+        """Rename `folder` into place; whoever comes second with the same contents throws his copy away."""
+        target = self.root / model_id
+        try:
+            os.rename(folder, target)
+        except OSError as exc:
+            if not (target / MANIFEST).is_file():
+                raise ModelError(f"cannot keep model {model_id[:12]} in `{self.root}`: {exc.strerror}") from exc
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _workplace(self) -> Iterator[Path]:
+        """A fresh folder below the root, on the same disk; removed in the end unless it was renamed."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix="adding-", dir=self.root))
+        except OSError as exc:
+            raise UsageError(f"cannot write to `{self.root}`: {exc.strerror}", hint="set SEAMLINE_CACHE") from exc
+        try:
+            yield folder
+        except OSError as exc:
+            raise ModelError(f"cannot write to `{self.root}`: {exc.strerror}") from exc
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_weights(normal: NormalModel, path: Path) -> tuple[str, int]:
+    """Write all weights one after the other, fill in the references to them; SHA-256 and size of the file."""
+    digest = hashlib.sha256()
+    at = 0
+    with path.open("wb") as file:
+        for tensor in normal.model.graph.initializer:
+            data = normal.weights.get(tensor.name)
+            if data is None:
+                continue
+            align = PAGE_BYTES if data.n_bytes >= PAGE_BYTES else LINE_BYTES
+            padding = bytes(-at % align)
+            start = at + len(padding)
+            for piece in itertools.chain((padding,), data.chunks()):
+                digest.update(piece)
+                file.write(piece)
+            at = start + data.n_bytes
+            for key, value in (("location", WEIGHTS), ("offset", start), ("length", data.n_bytes)):
+                tensor.external_data.add(key=key, value=str(value))
+    return digest.hexdigest(), at
+
+
+def _graph_bytes(model: ModelProto) -> bytes:
+    """The graph file: nothing but what running and describing needs, in a fixed order."""
+    kept = ModelProto(ir_version=model.ir_version, producer_name="seamline")
+    kept.opset_import.extend(sorted(model.opset_import, key=lambda opset: opset.domain))
+    kept.graph.CopyFrom(model.graph)
+    kept.graph.ClearField("doc_string")
+    kept.metadata_props.extend(sorted(model.metadata_props, key=lambda entry: entry.key))
+    data: bytes = kept.SerializeToString(deterministic=True)
+    return data
