@@ -157,7 +157,7 @@ def _cache() -> Check:
     folder = cache_dir()
     hint = "point SEAMLINE_CACHE at a folder with space"
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Check(name="cache", status="broken", fact=f"{folder} cannot be written", hint=hint)
     free_bytes = shutil.disk_usage(existing).free
     fact = f"{folder}, {free_bytes / 1e9:.1f} GB free"

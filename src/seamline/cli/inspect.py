@@ -48,7 +48,7 @@ def inspect(
     """Print every place where MODEL can be cut, with what crosses there and the work before and after it."""
     from seamline.cli.models import load_model
     from seamline.cli.output import data_console, print_json
-    from seamline.cli.render import cut_table
+    from seamline.cli.tables import cut_table
 
     _, stored = load_model(model, shapes=shape or ())
     macs = stored.cuts[-1].macs_before

@@ -1,26 +1,21 @@
-"""Data as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
+"""A running stream and its end as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
 
-The values a running stream is shown from are defined here, so that whoever runs a stream fills them and knows nothing
-of tables. `live.py` redraws them while frames flow; `quantities.py` knows the units.
+The values a stream is shown from are defined here, so that whoever runs a stream fills them and knows nothing of
+tables. `live.py` redraws them while frames flow, `tables.py` draws models and testbeds, `quantities.py` knows units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seamline.cli.quantities import ABSENT, bytes_text, macs_text, rate_text, ratio_text, seconds_text
-from seamline.core.values import Cut, TensorSpec
-
-if TYPE_CHECKING:
-    from seamline.config import Testbed
-    from seamline.model.verify import CutCheck
+from seamline.cli.quantities import bytes_text, rate_text, seconds_text
+from seamline.cli.tables import add_row, new_table
 
 N_SWITCHES_SHOWN = 4
 BAR_WIDTH = 40
@@ -169,18 +164,19 @@ def latency_split(parts: Sequence[LatencyPart], width: int = BAR_WIDTH) -> Text:
 
 def baselines_table(rows: Sequence[BaselineView]) -> Table:
     """The closing table: every policy side by side, the forbidden ones marked."""
-    table = _table("policy", "mean", "p95", "allowed", "plan", right=("mean", "p95"))
+    table = new_table("policy", "mean", "p95", "allowed", "plan", right=("mean", "p95"))
     for row in rows:
         allowed = "yes" if row.is_allowed else "not allowed"
-        table.add_row(row.name, seconds_text(row.mean_s), seconds_text(row.p95_s), allowed, row.plan)
+        add_row(table, row.name, seconds_text(row.mean_s), seconds_text(row.p95_s), allowed, row.plan)
     return table
 
 
 def switches_table(switches: Sequence[SwitchView]) -> Table:
     """Every switch with its reason and what it cost."""
-    table = _table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
+    table = new_table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
     for switch in switches:
-        table.add_row(
+        add_row(
+            table,
             f"{switch.at_s:.1f} s",
             f"{switch.from_plan} -> {switch.to_plan}",
             switch.reason,
@@ -191,77 +187,29 @@ def switches_table(switches: Sequence[SwitchView]) -> Table:
 
 def links_table(links: Sequence[LinkView]) -> Table:
     """Measured links, one direction a row."""
-    table = _table("from", "to", "goodput", "round trip", right=("goodput", "round trip"))
+    table = new_table("from", "to", "goodput", "round trip", right=("goodput", "round trip"))
     for link in links:
-        table.add_row(link.source, link.target, rate_text(link.goodput_bps), seconds_text(link.rtt_s))
+        add_row(table, link.source, link.target, rate_text(link.goodput_bps), seconds_text(link.rtt_s))
     return table
 
 
-def cut_table(title: str, cuts: Sequence[Cut], macs: int) -> Table:
-    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses."""
-    table = _table(
-        "cut", "", "after", "crossing", "bytes", "MACs before", "behind",
-        title=f"{title}: {len(cuts)} cuts, {macs_text(macs)} MACs",
-        right=("cut", "bytes", "MACs before", "behind"),
-    )  # fmt: skip
-    for cut in cuts:
-        marks = ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else "")
-        crossing = "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT
-        before, behind = macs_text(cut.macs_before), macs_text(macs - cut.macs_before)
-        table.add_row(str(cut.index), marks, cut.after, crossing, bytes_text(cut.payload_bytes), before, behind)
-    table.caption = "* considered when planning   ! the model input itself crosses"
-    return table
-
-
-def verify_report(
-    title: str,
-    checks: Sequence[CutCheck],
-    failed: Sequence[CutCheck],
-    after: Mapping[int, str],
-    tolerance: float,
-    elapsed_s: float,
-) -> RenderableType:
-    """What `seamline verify` found: one line when all is well, else a table of the cuts that deviate."""
-    ran = [check for check in checks if check.error is None]
-    worst = max(ran, key=lambda check: check.max_relative_error, default=None)
-    equal = sum(check.bit_equal for check in ran)
-    text = f"{title}: {len(checks)} cuts in {seconds_text(elapsed_s)}, {equal} bit-equal"
-    if worst is not None and worst.max_relative_error > 0.0:
-        text += f", largest deviation {ratio_text(worst.max_relative_error)} at cut {worst.cut}"
-    if not failed:
-        return Text(f"{text}; all within {ratio_text(tolerance)}")
-    table = _table("cut", "after", "deviation", "error", right=("cut", "deviation"))
-    for check in failed:
-        deviation = ABSENT if check.error is not None else ratio_text(check.max_relative_error)
-        table.add_row(str(check.cut), after[check.cut], deviation, check.error or "beyond the tolerance")
-    return Group(Text(f"{text}; {len(failed)} FAILED (tolerance {ratio_text(tolerance)})", style="bold red"), table)
-
-
-def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
-    """Name, description and whether it is built, for every model of the zoo."""
-    table = _table("name", "description", "built")
-    for name, description, is_cached in rows:
-        table.add_row(name, description, "yes" if is_cached else "on demand")
-    return table
-
-
-def testbed_tables(testbed: Testbed) -> RenderableType:
-    """Nodes, links and changes of a testbed."""
-    nodes = _table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
-    for node in testbed.nodes:
-        nodes.add_row(node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
-    links = _table("link", "rate", "one-way delay", right=("rate", "one-way delay"))
-    for link in testbed.links:
-        rate = rate_text(link.rate_bps) if link.rate_bps else "unshaped"
-        links.add_row(" - ".join(link.between), rate, seconds_text(link.delay_s))
-    return Group(nodes, links)
-
-
-def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
-    """An empty table of the house style: no lines but one, long cells folded, numbers to the right."""
-    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+def nodes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Who is in the cluster, from the rows of `seamline nodes --json`."""
+    right = ("threads", "memory free", "waiting", "round trip", "goodput")
+    table = new_table("node", "tier", "engine", *right, "models", right=right)
+    for row in rows:
+        add_row(
+            table,
+            row["name"],
+            row["tier"],
+            row["engine"],
+            f"{row['threads']} of {row['n_cores']}",
+            f"{bytes_text(row['free_memory_bytes'])} of {bytes_text(row['memory_bytes'])}",
+            seconds_text(row["queue_s"]),
+            seconds_text(row["rtt_s"]),
+            rate_text(row["goodput_bps"]),
+            str(len(row["models"])),
+        )
     return table
 
 
@@ -281,8 +229,3 @@ def _latency_line(state: LiveState) -> Text:
 def _link_text(link: LinkView) -> Text:
     text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)}, round trip {seconds_text(link.rtt_s)}"
     return Text(text, style="red" if link.goodput_bps <= 0.0 else "")
-
-
-def _tensor_text(tensor: TensorSpec) -> str:
-    extents = "x".join(str(extent) for extent in tensor.shape) or "scalar"
-    return f"{tensor.name} {tensor.dtype}[{extents}]"

@@ -45,7 +45,7 @@ def check(
 ) -> None:
     """Read FILE, say what is wrong with it, or print what it describes."""
     from seamline.cli.output import data_console, print_json
-    from seamline.cli.render import testbed_tables
+    from seamline.cli.tables import testbed_tables
     from seamline.config import load_testbed
 
     testbed = load_testbed(file)

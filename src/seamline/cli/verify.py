@@ -63,7 +63,7 @@ def verify(
     """Run MODEL whole and split at every cut on random input; exit 1 when any result deviates."""
     from seamline.cli.models import load_model
     from seamline.cli.output import data_console, print_json, track
-    from seamline.cli.render import verify_report
+    from seamline.cli.tables import verify_report
     from seamline.model.engine import OrtEngine
     from seamline.model.verify import verify_cuts
 

@@ -37,7 +37,7 @@ def list_models(as_json: JsonFlag = False) -> None:
     """List the models of the zoo."""
     from seamline.cli.models import zoo_path
     from seamline.cli.output import data_console, print_json
-    from seamline.cli.render import zoo_table
+    from seamline.cli.tables import zoo_table
     from seamline.model import zoo
 
     rows = [(name, zoo.describe(name), zoo_path(name).is_file()) for name in zoo.names()]

@@ -1,0 +1,103 @@
+"""Models and testbeds as tables, and the house style that all tables share. Pure functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from seamline.cli.quantities import ABSENT, bytes_text, macs_text, rate_text, ratio_text, seconds_text
+
+if TYPE_CHECKING:
+    from seamline.config import Testbed
+    from seamline.core.values import Cut, TensorSpec
+    from seamline.model.verify import CutCheck
+
+
+def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """An empty table of the house style: no lines but one, long cells folded, numbers to the right."""
+    table = Table(
+        title=None if title is None else Text(title),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add `cells` as they are: names of layers and nodes may look like rich's markup, ``relu[final]``."""
+    table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+
+
+def cut_table(title: str, cuts: Sequence[Cut], macs: int) -> Table:
+    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses."""
+    table = new_table(
+        "cut", "", "after", "crossing", "bytes", "MACs before", "behind",
+        title=f"{title}: {len(cuts)} cuts, {macs_text(macs)} MACs",
+        right=("cut", "bytes", "MACs before", "behind"),
+    )  # fmt: skip
+    for cut in cuts:
+        marks = ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else "")
+        crossing = "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT
+        before, behind = macs_text(cut.macs_before), macs_text(macs - cut.macs_before)
+        add_row(table, str(cut.index), marks, cut.after, crossing, bytes_text(cut.payload_bytes), before, behind)
+    table.caption = "* considered when planning   ! the model input itself crosses"
+    return table
+
+
+def verify_report(
+    title: str,
+    checks: Sequence[CutCheck],
+    failed: Sequence[CutCheck],
+    after: Mapping[int, str],
+    tolerance: float,
+    elapsed_s: float,
+) -> RenderableType:
+    """What `seamline verify` found: one line when all is well, else a table of the cuts that deviate."""
+    ran = [check for check in checks if check.error is None]
+    worst = max(ran, key=lambda check: check.max_relative_error, default=None)
+    equal = sum(check.bit_equal for check in ran)
+    text = f"{title}: {len(checks)} cuts in {seconds_text(elapsed_s)}, {equal} bit-equal"
+    if worst is not None and worst.max_relative_error > 0.0:
+        text += f", largest deviation {ratio_text(worst.max_relative_error)} at cut {worst.cut}"
+    if not failed:
+        return Text(f"{text}; all within {ratio_text(tolerance)}")
+    table = new_table("cut", "after", "deviation", "error", right=("cut", "deviation"))
+    for check in failed:
+        deviation = ABSENT if check.error is not None else ratio_text(check.max_relative_error)
+        add_row(table, str(check.cut), after[check.cut], deviation, check.error or "beyond the tolerance")
+    return Group(Text(f"{text}; {len(failed)} FAILED (tolerance {ratio_text(tolerance)})", style="bold red"), table)
+
+
+def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
+    """Name, description and whether it is built, for every model of the zoo."""
+    table = new_table("name", "description", "built")
+    for name, description, is_cached in rows:
+        add_row(table, name, description, "yes" if is_cached else "on demand")
+    return table
+
+
+def testbed_tables(testbed: Testbed) -> RenderableType:
+    """Nodes, links and changes of a testbed."""
+    nodes = new_table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
+    for node in testbed.nodes:
+        nodes.add_row(node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
+    links = new_table("link", "rate", "one-way delay", right=("rate", "one-way delay"))
+    for link in testbed.links:
+        rate = rate_text(link.rate_bps) if link.rate_bps else "unshaped"
+        links.add_row(" - ".join(link.between), rate, seconds_text(link.delay_s))
+    return Group(nodes, links)
+
+
+def _tensor_text(tensor: TensorSpec) -> str:
+    extents = "x".join(str(extent) for extent in tensor.shape) or "scalar"
+    return f"{tensor.name} {tensor.dtype}[{extents}]"

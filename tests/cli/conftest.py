@@ -1,0 +1,95 @@
+"""A small model with random weights, a cache of its own, and a way to run one command line in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from seamline.cli import main
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one command line did."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout; fails when there is anything else."""
+        lines = self.stdout.splitlines()
+        assert len(lines) == 1, self.stdout
+        value = json.loads(lines[0])
+        assert isinstance(value, dict)
+        return value
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's cache, or depends on the terminal it runs in."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SEAMLINE_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    return cache
+
+
+@pytest.fixture
+def seamline(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run `seamline ARGUMENTS` in this process, its output taken at the file descriptors."""
+
+    def call(*arguments: str) -> Outcome:
+        capfd.readouterr()
+        exit_code = main.run(arguments)
+        captured = capfd.readouterr()
+        return Outcome(exit_code=exit_code, stdout=captured.out, stderr=captured.err)
+
+    return call
+
+
+@pytest.fixture
+def model_path(tmp_path: Path) -> Path:
+    """Conv, Relu, Conv, Relu, global pooling, with random weights: a constant model would hide a wrong wiring."""
+    path = tmp_path / "tiny.onnx"
+    onnx.save(_small_model(), str(path))
+    return path
+
+
+@pytest.fixture
+def open_model_path(tmp_path: Path) -> Path:
+    """The same model with height and width left open."""
+    path = tmp_path / "open.onnx"
+    onnx.save(_small_model(extents=(1, 3, "height", "width")), str(path))
+    return path
+
+
+def _small_model(extents: Sequence[int | str] = (1, 3, 16, 16)) -> onnx.ModelProto:
+    random = np.random.default_rng(7)
+
+    def weights(name: str, *shape: int) -> TensorProto:
+        return numpy_helper.from_array(random.normal(0, 0.3, shape).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["a"], name="conv1", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], name="relu1"),
+        helper.make_node("Conv", ["b", "w2"], ["c"], name="conv2", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["d"], name="relu2"),
+        helper.make_node("GlobalAveragePool", ["d"], ["scores"], name="pool"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, list(extents))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 8, 1, 1])],
+        [weights("w1", 4, 3, 3, 3), weights("w2", 8, 4, 3, 3)],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

@@ -1,0 +1,189 @@
+"""`inspect`, `verify` and `zoo`: what they print, and what they say to bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from seamline.cli.models import parse_shapes
+from seamline.cli.reference import undocumented_keys
+from seamline.core.errors import UsageError
+
+MACS_PER_CONV = {"conv1": 16 * 16 * 4 * 3 * 9, "conv2": 16 * 16 * 8 * 4 * 9}
+
+
+def test_inspect_lists_every_cut_with_what_crosses_it(seamline, model_path):
+    outcome = seamline("inspect", str(model_path), "--json")
+    data = outcome.json
+    assert outcome.exit_code == 0
+    assert undocumented_keys("inspect", data) == set()
+    cuts = data["cuts"]
+    assert [cut["index"] for cut in cuts] == list(range(6))
+    assert cuts[0]["tensors"] == [{"name": "image", "dtype": "float32", "shape": [1, 3, 16, 16]}]
+    assert cuts[0]["bytes"] == 3 * 16 * 16 * 4
+    assert cuts[-1]["bytes"] == 8 * 4
+    assert data["model"]["macs"] >= sum(MACS_PER_CONV.values())
+    assert all(cut["macs_before"] + cut["macs_after"] == data["model"]["macs"] for cut in cuts)
+
+
+def test_inspect_prints_a_table_that_names_the_layers(seamline, model_path):
+    outcome = seamline("inspect", str(model_path))
+    assert outcome.exit_code == 0
+    assert "conv2" in outcome.stdout
+    assert "image float32[1x3x16x16]" in outcome.stdout
+
+
+def test_candidates_are_a_part_of_all_cuts_and_keep_both_ends(seamline, model_path):
+    every = seamline("inspect", str(model_path), "--json").json["cuts"]
+    some = seamline("inspect", str(model_path), "--candidates", "--json").json["cuts"]
+    assert some == [cut for cut in every if cut["is_candidate"]]
+    assert {0, every[-1]["index"]} <= {cut["index"] for cut in some}
+
+
+def test_an_open_axis_is_named_and_can_be_fixed(seamline, open_model_path):
+    refused = seamline("inspect", str(open_model_path))
+    assert refused.exit_code in (1, 2)
+    assert "height" in refused.stderr or "image" in refused.stderr
+    fixed = seamline("inspect", str(open_model_path), "--shape", "image=1,3,8,8", "--json")
+    assert fixed.json["cuts"][0]["bytes"] == 3 * 8 * 8 * 4
+
+
+def test_verify_tries_every_cut_and_finds_no_deviation(seamline, model_path):
+    outcome = seamline("verify", str(model_path), "--json", "--threads", "1")
+    data = outcome.json
+    assert outcome.exit_code == 0
+    assert undocumented_keys("verify", data) == set()
+    assert data["n_cuts"] == 6
+    assert data["failed"] == []
+    assert data["max_relative_error"] <= data["tolerance"]
+
+
+def test_verify_says_in_words_that_all_cuts_are_good(seamline, model_path):
+    outcome = seamline("verify", str(model_path), "--threads", "1")
+    assert outcome.exit_code == 0
+    assert "6 cuts" in outcome.stdout
+    assert "all within 1.0e-04" in outcome.stdout
+
+
+def test_verify_fails_with_a_list_when_a_cut_deviates(seamline, model_path, monkeypatch):
+    from seamline.model import verify
+    from seamline.model.verify import CutCheck
+
+    def deviating(*_args, **_kwargs):
+        yield CutCheck(cut=0, n_tensors=1, max_relative_error=0.0, bit_equal=True, prepare_s=0.0, error=None)
+        yield CutCheck(cut=3, n_tensors=1, max_relative_error=0.5, bit_equal=False, prepare_s=0.0, error=None)
+        yield CutCheck(cut=4, n_tensors=1, max_relative_error=0.0, bit_equal=False, prepare_s=0.0, error="no kernel")
+
+    monkeypatch.setattr(verify, "verify_cuts", deviating)
+    outcome = seamline("verify", str(model_path), "--json")
+    assert outcome.exit_code == 1
+    assert undocumented_keys("verify", outcome.json) == set()
+    assert [(cut["cut"], cut["max_relative_error"]) for cut in outcome.json["failed"]] == [(3, 0.5), (4, None)]
+    assert outcome.json["worst_cut"] == 3
+    table = seamline("verify", str(model_path))
+    assert table.exit_code == 1
+    assert "2 FAILED" in table.stdout
+    assert "no kernel" in table.stdout
+
+
+def test_a_file_that_is_not_onnx_is_refused_in_two_lines(seamline, tmp_path):
+    path = tmp_path / "notes.onnx"
+    path.write_text("dear diary", encoding="utf-8")
+    outcome = seamline("inspect", str(path))
+    assert outcome.exit_code in (1, 2)
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("error: ")
+    assert "notes.onnx" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert len(outcome.stderr.splitlines()) <= 2
+
+
+def test_an_operator_that_no_engine_knows_is_named(seamline, tmp_path, model_path):
+    model = onnx.load(str(model_path))
+    model.graph.node[1].op_type = "Frobnicate"
+    path = tmp_path / "odd.onnx"
+    onnx.save(model, str(path))
+    outcome = seamline("inspect", str(path))
+    assert outcome.exit_code == 1
+    assert "Frobnicate" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [("vgg91", "did you mean `vgg19`?"), ("missing.onnx", "zoo list"), ("mobilnetv2", "did you mean `mobilenetv2`?")],
+)
+def test_a_model_that_is_nowhere_gets_the_nearest_name(seamline, typed, advice):
+    outcome = seamline("inspect", typed, "--json")
+    assert outcome.exit_code == 2
+    assert outcome.stdout == ""
+    assert advice in outcome.stderr
+
+
+def test_a_misspelt_file_gets_the_one_beside_it(seamline, model_path):
+    outcome = seamline("inspect", str(model_path.with_name("tinny.onnx")))
+    assert outcome.exit_code == 2
+    assert str(model_path) in outcome.stderr
+
+
+def test_a_folder_is_not_a_model(seamline, tmp_path):
+    outcome = seamline("inspect", str(tmp_path))
+    assert outcome.exit_code == 2
+    assert "is a folder" in outcome.stderr
+
+
+def test_zoo_list_names_all_six_models(seamline):
+    data = seamline("zoo", "list", "--json").json
+    assert undocumented_keys("zoo list", data) == set()
+    names = {model["name"] for model in data["models"]}
+    assert {"alexnet", "vgg16", "vgg19", "mobilenetv2", "resnet50", "efficientnet-lite0"} <= names
+    assert not any(model["is_cached"] for model in data["models"])
+    assert "mobilenetv2" in seamline("zoo", "list").stdout
+
+
+def test_zoo_build_writes_a_model_that_onnx_accepts(seamline, tmp_path):
+    path = tmp_path / "out" / "m.onnx"
+    outcome = seamline("zoo", "build", "mobilenetv2", "-o", str(path), "--json")
+    assert outcome.exit_code == 0
+    assert undocumented_keys("zoo build", outcome.json) == set()
+    assert outcome.json["bytes"] == path.stat().st_size
+    onnx.checker.check_model(str(path))
+    assert [file.name for file in path.parent.iterdir()] == ["m.onnx"]
+
+
+def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
+    path = tmp_path / "m.onnx"
+    outcome = seamline("zoo", "build", "resnet51", "-o", str(path))
+    assert outcome.exit_code == 2
+    assert "did you mean `resnet50`?" in outcome.stderr
+    assert not path.exists()
+
+
+def test_a_zoo_model_is_built_once_and_then_found(seamline, own_cache, monkeypatch):
+    from seamline.cli.models import resolve_model
+    from seamline.model import zoo
+
+    built = []
+
+    def build(name: str, path: Path, seed: int = 0) -> Path:
+        built.append(name)
+        path.write_bytes(b"model")
+        return path
+
+    monkeypatch.setattr(zoo, "build", build)
+    first, second = resolve_model("alexnet"), resolve_model("alexnet")
+    assert first == second
+    assert own_cache in first.parents
+    assert built == ["alexnet"]
+
+
+@pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=0,3", "image=-1"])
+def test_a_malformed_shape_is_wrong_use(text):
+    with pytest.raises(UsageError, match="is not a shape"):
+        parse_shapes([text])
+
+
+def test_shapes_are_read_with_commas_or_crosses():
+    assert parse_shapes(["a=1,2", "b=3x4"]) == {"a": (1, 2), "b": (3, 4)}

@@ -1,0 +1,218 @@
+"""What a running stream and its end look like; text only, so that every claim holds without colour."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from seamline.cli.live import LiveView
+from seamline.cli.output import key_paths, print_json
+from seamline.cli.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
+from seamline.cli.render import (
+    BaselineView,
+    LatencyPart,
+    LinkView,
+    LiveState,
+    SwitchView,
+    baselines_table,
+    latency_split,
+    links_table,
+    live_line,
+    live_panel,
+    nodes_table,
+    switches_table,
+)
+from seamline.cli.tables import cut_table
+from seamline.core.values import Cut, TensorSpec
+
+SWITCH = SwitchView(
+    at_s=8.2,
+    from_plan="edge[0:31]f16 > cloud[31:45]",
+    to_plan="edge[0:45]",
+    reason="edge->fog fell from 19.6 to 5.1 Mbit/s",
+    prepare_s=0.067,
+    switch_s=0.0004,
+    gap_s=0.0,
+)
+STATE = LiveState(
+    title="vgg19 over edge, fog, cloud",
+    at_s=12.3,
+    duration_s=60.0,
+    plan="edge[0:31]f16 > fog[31:45]",
+    generation=2,
+    frame_rate_fps=7.4,
+    latency_s=0.212,
+    predicted_s=0.200,
+    parts=(
+        LatencyPart(name="edge", duration_s=0.1),
+        LatencyPart(name="edge>fog", duration_s=0.08, is_transfer=True),
+        LatencyPart(name="fog", duration_s=0.02),
+    ),
+    links=(
+        LinkView(source="edge", target="fog", goodput_bps=5.1e6, rtt_s=0.0201),
+        LinkView(source="fog", target="cloud", goodput_bps=0.0, rtt_s=0.01),
+    ),
+    switches=(SWITCH,),
+    n_answered=88,
+    n_dropped=3,
+    label="tabby cat",
+    score_ratio=0.83,
+    notice="edge-fog is now 5 Mbit/s",
+)
+
+
+def text_of(renderable: RenderableType, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False)
+    console.print(renderable)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (seconds_text(0.0412), "41.2 ms"),
+        (seconds_text(0.3), "300 ms"),
+        (seconds_text(12.34), "12.3 s"),
+        (seconds_text(None), "-"),
+        (seconds_text(float("inf")), "never"),
+        (bytes_text(602112), "602.1 kB"),
+        (bytes_text(999), "999 B"),
+        (bytes_text(999_999), "1.0 MB"),
+        (rate_text(19.6e6), "19.6 Mbit/s"),
+        (rate_text(0.0), "down"),
+        (macs_text(19_632_062_464), "19.6 G"),
+        (macs_text(0), "0"),
+        (ratio_text(0.0), "0"),
+        (ratio_text(3.14e-7), "3.1e-07"),
+    ],
+)
+def test_quantities_read_as_people_write_them(text, expected):
+    assert text == expected
+
+
+def test_the_live_view_shows_everything_that_matters():
+    text = text_of(live_panel(STATE))
+    for fact in (
+        "7.4 frames/s", "edge[0:31]f16 > fog[31:45]", "212 ms measured", "200 ms predicted (+6%)",
+        "edge>fog 5.1 Mbit/s", "fog>cloud down", "tabby cat (83%)", "edge-fog is now 5 Mbit/s",
+        "fell from 19.6 to 5.1 Mbit/s", "prepare 67.0 ms", "88 answered", "3 dropped",
+    ):  # fmt: skip
+        assert fact in text, fact
+
+
+def test_the_live_view_fits_a_narrow_terminal():
+    assert max(len(line) for line in text_of(live_panel(STATE), width=40).splitlines()) <= 40
+
+
+def test_an_empty_stream_can_be_shown():
+    assert "0.0 frames/s" in text_of(live_panel(LiveState(title="x", at_s=0.0, plan="edge[0:5]")))
+    assert "edge[0:5]" in live_line(LiveState(title="x", at_s=0.0, plan="edge[0:5]"))
+
+
+def test_the_bar_is_divided_as_the_latency_is():
+    bar = latency_split(STATE.parts, width=20).plain.splitlines()[0].strip()
+    assert [bar.count(shade) for shade in "█▓▒"] == [10, 8, 2]
+
+
+def test_a_forbidden_policy_stays_in_the_table_and_is_marked():
+    rows = [
+        BaselineView(name="adaptive", plan="edge[0:9]", mean_s=0.2, p95_s=0.3),
+        BaselineView(name="offload", plan="edge[0:0]jpeg > cloud[0:9]", mean_s=0.05, p95_s=0.06, is_allowed=False),
+        BaselineView(name="local", plan="edge[0:9]", mean_s=None, p95_s=None),
+    ]
+    lines = text_of(baselines_table(rows)).splitlines()
+    assert "mean" in lines[0]
+    assert "allowed" in lines[0]
+    offload = next(line for line in lines if line.startswith("offload"))
+    assert "50.0 ms" in offload
+    assert "not allowed" in offload
+    assert "not allowed" not in next(line for line in lines if line.startswith("adaptive"))
+
+
+def test_switches_are_listed_with_reason_and_cost():
+    text = text_of(switches_table([SWITCH]), width=200)
+    assert "edge[0:31]f16 > cloud[31:45] -> edge[0:45]" in text
+    assert "8.2 s" in text
+    assert "67.0 ms" in text
+    assert "0.4 ms" in text
+
+
+def test_links_are_listed_in_both_units():
+    text = text_of(links_table(STATE.links))
+    assert "5.1 Mbit/s" in text
+    assert "20.1 ms" in text
+
+
+def test_nodes_are_listed_with_what_they_have_free():
+    row = {
+        "name": "fog", "tier": "fog", "engine": "onnxruntime 1.31.1", "threads": 1, "n_cores": 2,
+        "memory_bytes": 8_000_000_000, "free_memory_bytes": 2_500_000_000, "queue_s": 0.012, "models": ["a", "b"],
+        "rtt_s": None, "goodput_bps": None, "version": "0.1.0",
+    }  # fmt: skip
+    text = text_of(nodes_table([row]))
+    for fact in ("fog", "1 of 2", "2.5 GB of 8.0 GB", "12.0 ms"):
+        assert fact in text
+
+
+def plain_console() -> Console:
+    return Console(file=io.StringIO(), width=100, force_terminal=False, highlight=False)
+
+
+def lines_of(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def state_at(at_s: float, *switches: SwitchView) -> LiveState:
+    return LiveState(title="x", at_s=at_s, plan="edge[0:5]", switches=switches)
+
+
+def test_off_a_terminal_there_is_one_line_a_second_and_one_for_each_switch():
+    console = plain_console()
+    with LiveView(console) as view:
+        for tick in range(25):  # 2.4 s of stream time
+            view.update(state_at(tick / 10, *([SWITCH] if tick >= 12 else [])))
+    lines = lines_of(console)
+    assert len([line for line in lines if SWITCH.reason in line]) == 1
+    assert len(lines) == 4  # at 0, 1 and 2 s, and the switch
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_long_plain_line_is_not_wrapped():
+    console = plain_console()
+    with LiveView(console) as view:
+        view.update(STATE)
+    assert len(lines_of(console)) == 2  # the switch and the state
+
+
+def test_on_a_terminal_the_last_state_stays():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, no_color=True, highlight=False)
+    with LiveView(console) as view:
+        view.update(state_at(1.0))
+        view.update(STATE)
+    assert isinstance(console.file, io.StringIO)
+    assert "tabby cat" in console.file.getvalue()
+
+
+def test_text_in_brackets_is_printed_as_it_is():
+    """Names may look like rich's markup: `relu[final]` must not be swallowed."""
+    console = plain_console()
+    with LiveView(console) as view:
+        view.update(state_at(0.0))
+    assert "edge[0:5]" in lines_of(console)[0]
+    cut = Cut(index=1, after="relu[final]", tensors=(TensorSpec(name="y", dtype="int64", shape=()),), payload_bytes=8)
+    table = text_of(cut_table("net[bold]", [cut], 5))
+    for name in ("relu[final]", "y int64[scalar]", "net[bold]"):
+        assert name in table
+
+
+def test_json_is_one_line_without_infinities(capsys):
+    print_json({"a": float("inf"), "b": [1.5, float("nan")], "c": {"d": "ü"}})
+    assert capsys.readouterr().out == '{"a": null, "b": [1.5, null], "c": {"d": "ü"}}\n'
+
+
+def test_key_paths_reach_into_lists_and_objects():
+    assert key_paths({"a": [{"b": 1}, {"c": {"d": 2}}], "e": []}) == {"a", "a[].b", "a[].c", "a[].c.d", "e"}
