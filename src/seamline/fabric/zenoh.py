@@ -1,0 +1,365 @@
+"""The fabric over Zenoh: control and data between named nodes, and who is alive.
+
+Every Zenoh default that loses, delays or misroutes our traffic is set here, in `_config`, with its reason.
+How it works, in order:
+
+- A node listens on its endpoints and connects to those it was given. With `relay` (the default) its session routes:
+  two nodes that both know only a third reach each other through it, and messages take only links that were
+  configured, so a shaped or cut link is the link that is used. Nobody is discovered by himself.
+- ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
+  or is silent for `lease_s`. Two incarnations of one name at once are a duplicate.
+- ``.../control/<source>`` carries whole messages, at the highest priority and unbatched. ``.../data/<source>`` carries
+  chunks (`chunks.py`), one message at a time per target.
+- Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
+
+Authentication and encryption are not here yet; listen beyond loopback only on networks you trust.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zenoh
+
+from seamline.core.errors import FabricError, PeerLost, WireError
+from seamline.core.ports import Lane, OnMessage, OnPeer
+from seamline.core.values import NodeId, node_id
+from seamline.fabric.chunks import Assembler, cut
+from seamline.fabric.inbox import Arrival, Inbox, PeerChange
+from seamline.fabric.roster import Roster
+from seamline.fabric.wire import MAX_MESSAGE_BYTES
+
+LEASE_S = 0.4
+SEND_BUFFER_BYTES = 64 * 1024
+MAX_CONTROL_BYTES = 4 << 20
+
+_WAIT_BEFORE_CLOSE_S = 30.0
+_CLOSE_TIMEOUT_S = 5.0
+_CONNECT_TIMEOUT_S = 1.0
+_SETTLE_S = 0.25
+"""How long a new link may take to tell which tokens are behind it: routers recompute their routes after 0.1 s."""
+
+log = logging.getLogger(__name__)
+
+
+class ZenohFabric:
+    """A `core.ports.Fabric` over Zenoh 1.10.
+
+    connect: endpoints to keep trying, e.g. ``tcp/192.168.1.7:7447``; one that cannot be reached is no error.
+    listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.
+    relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
+    shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
+    slow_link_buffer_bytes: the kernel's send buffer per link. Small keeps control fast behind bulk (181 -> 29 ms at
+    50 Mbit/s), but caps one link at about buffer / round trip: raise it to rate x round trip on fast, long links; None
+    leaves it to the system. lease_s: silence after which a peer is lost.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        connect: tuple[str, ...] = (),
+        listen: tuple[str, ...] = ("tcp/127.0.0.1:0",),
+        cluster: str = "default",
+        relay: bool = True,
+        shared_memory: bool = False,
+        slow_link_buffer_bytes: int | None = SEND_BUFFER_BYTES,
+        lease_s: float = LEASE_S,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._node = node_id(node)
+        self._cluster = node_id(cluster)
+        self._connect = connect
+        self._lease_s = lease_s
+        self._max_message_bytes = max_message_bytes
+        self._incarnation = secrets.randbits(63)
+        self.endpoints = tuple(_with_port(endpoint) for endpoint in listen)
+        self._config = _config(
+            self.endpoints,
+            connect,
+            mode="router" if relay else "peer",
+            shared_memory=shared_memory,
+            send_buffer_bytes=slow_link_buffer_bytes,
+            lease_s=lease_s,
+        )
+        self._roster = Roster(self._node, f"{self._incarnation:016x}")
+        self._inbox = Inbox()
+        self._assembler = Assembler(max_message_bytes=max_message_bytes)
+        self._session: Any = None
+        self._declared: list[Any] = []
+        self._delivery: threading.Thread | None = None
+        self._outboxes: dict[NodeId, _Outbox] = {}
+        self._outboxes_lock = threading.Lock()
+
+    @property
+    def node(self) -> NodeId:
+        return self._node
+
+    @property
+    def incarnation(self) -> str:
+        """16 hex digits that tell this run of the node from earlier ones."""
+        return f"{self._incarnation:016x}"
+
+    def start(self, on_message: OnMessage, on_peer: OnPeer) -> None:
+        """Open the session and begin to receive. Returning does not mean that anybody is there: see `wait_peer`.
+
+        Raises `FabricError` when an endpoint cannot be listened on, or a node with this name is already there.
+        """
+        self._session = _open(self._config, self.endpoints)
+        try:
+            self._refuse_duplicate()
+            self._delivery = threading.Thread(
+                target=self._deliver, args=(on_message, on_peer), name=f"fabric-{self._node}", daemon=True
+            )
+            self._delivery.start()
+            self._declare()
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
+        """Hand one message over. DATA waits while the link is congested, messages to one target in turn.
+
+        Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile; `FabricError` when the message is
+        larger than its lane takes or the fabric is not open.
+        """
+        limit = MAX_CONTROL_BYTES if lane is Lane.CONTROL else self._max_message_bytes
+        n_bytes = memoryview(message).nbytes
+        if n_bytes > limit:
+            raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {limit}")
+        if lane is Lane.CONTROL:
+            self._require_alive(target)
+            self._put(target, lane, bytes(message))
+            return
+        with self._outboxes_lock:
+            outbox = self._outboxes.setdefault(target, _Outbox())
+        with outbox.lock:
+            incarnation = self._require_alive(target)
+            number, outbox.next_number = outbox.next_number, outbox.next_number + 1
+            for chunk in cut(message, self._incarnation, number):
+                if self._roster.incarnation(target) != incarnation:
+                    raise PeerLost(f"`{target}` was lost while {n_bytes} bytes were sent to it")
+                self._put(target, lane, chunk)
+
+    def peers(self) -> frozenset[NodeId]:
+        return self._roster.alive()
+
+    def duplicates(self) -> frozenset[NodeId]:
+        """Names that more than one live node uses, this node's own included. Messages to them reach them all."""
+        return self._roster.duplicates()
+
+    def wait_peer(self, node: NodeId, timeout_s: float) -> None:
+        """Return when `node` is alive. Raises `PeerLost` when it is not within `timeout_s`."""
+        if not self._roster.wait_alive(node, timeout_s):
+            there = ", ".join(sorted(self.peers())) or "nobody"
+            raise PeerLost(
+                f"`{node}` did not appear within {timeout_s:g} s; there is {there}",
+                hint=f"is it running, and are these endpoints right: {', '.join((*self.endpoints, *self._connect))}",
+            )
+
+    def close(self) -> None:
+        """Leave: peers learn at once. Takes at most some seconds, whatever the links do; then sends raise."""
+        session, self._session = self._session, None
+        if session is not None:
+            declared, self._declared = self._declared, []
+            _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
+        self._roster.close()
+        self._inbox.close()
+        if self._delivery is not None and self._delivery is not threading.current_thread():
+            self._delivery.join()
+
+    def _key(self, node: str, *rest: str) -> str:
+        return "/".join(("seamline", self._cluster, node, *rest))
+
+    def _declare(self) -> None:
+        session = self._session
+        self._declared = [
+            session.declare_subscriber(self._key(self._node, "control", "*"), self._on_control),
+            session.declare_subscriber(self._key(self._node, "data", "*"), self._on_data),
+            session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation)),
+            session.liveliness().declare_subscriber(self._key("*", "alive", "*"), self._on_token, history=True),
+        ]
+
+    def _refuse_duplicate(self) -> None:
+        """Raises `FabricError` when a node of this name is within reach of the endpoints to connect to.
+
+        A token of this name may be the ghost of an earlier run: it goes within a lease, a live one stays. Nodes that
+        connect later are not seen here but in `duplicates`.
+        """
+        selector = self._key(self._node, "alive", "*")
+        start_s = time.monotonic()
+        linked_s = None if self._connect else start_s
+        while True:
+            now_s = time.monotonic()
+            if linked_s is None and self._session.info.links():
+                linked_s = now_s
+            is_taken = any(reply.ok is not None for reply in self._session.liveliness().get(selector, timeout=1.0))
+            if is_taken and now_s > start_s + 3 * self._lease_s:
+                raise FabricError(
+                    f"a node named `{self._node}` is already in cluster `{self._cluster}`",
+                    hint="give this one another --name, or stop the other",
+                )
+            settled = linked_s is not None and now_s > linked_s + (_SETTLE_S if self._connect else 0.0)
+            if not is_taken and (settled or now_s > start_s + _CONNECT_TIMEOUT_S):
+                return
+            time.sleep(0.02)
+
+    def _require_alive(self, target: NodeId) -> str:
+        incarnation = self._roster.incarnation(target)
+        if incarnation is None:
+            raise PeerLost(f"`{target}` is not alive")
+        return incarnation
+
+    def _put(self, target: NodeId, lane: Lane, payload: bytes | bytearray) -> None:
+        session = self._session
+        if session is None:
+            raise FabricError(f"the fabric of `{self._node}` is not open")
+        urgent = lane is Lane.CONTROL
+        try:
+            session.put(
+                self._key(target, lane, self._node),
+                payload,
+                congestion_control=zenoh.CongestionControl.BLOCK,  # the default drops 42 % of 1 MB messages
+                priority=zenoh.Priority.REAL_TIME if urgent else zenoh.Priority.DATA,
+                express=urgent,
+            )
+        except zenoh.ZError as exc:
+            raise FabricError(f"cannot send to `{target}`: {exc}") from exc
+
+    def _on_control(self, sample: zenoh.Sample) -> None:
+        self._inbox.put(Arrival(_source_of(sample), Lane.CONTROL, sample.payload.to_bytes()))
+
+    def _on_data(self, sample: zenoh.Sample) -> None:
+        self._inbox.put(Arrival(_source_of(sample), Lane.DATA, sample.payload.to_bytes()))
+
+    def _on_token(self, sample: zenoh.Sample) -> None:
+        name, incarnation = str(sample.key_expr).split("/")[2::2]
+        alive = sample.kind == zenoh.SampleKind.PUT
+        for node, is_alive in self._roster.token(name, incarnation, alive):
+            self._inbox.put(PeerChange(node, is_alive))
+        if name in self._roster.duplicates():
+            log.warning("two live nodes use the name `%s`; messages to it reach both", name)
+
+    def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
+        """The delivery thread: until the inbox is closed."""
+        for item in self._inbox:
+            try:
+                match item:
+                    case PeerChange(node, alive):
+                        if not alive:
+                            self._assembler.forget(node)
+                        on_peer(node, alive)
+                    case Arrival(source, Lane.CONTROL, payload):
+                        on_message(source, memoryview(payload))
+                    case Arrival(source, _, payload):
+                        if (message := self._assembler.add(source, payload)) is not None:
+                            on_message(source, message)
+            except WireError as exc:
+                log.warning("refused what a peer sent: %s", exc)
+            except Exception:  # a callback's fault must not silence the node for good
+                log.exception("a callback failed on %r", type(item).__name__)
+
+
+class _Outbox:
+    """The bulk lane to one target: who holds `lock` is sending."""
+
+    __slots__ = ("lock", "next_number")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.next_number = 0
+
+
+def _config(
+    listen: tuple[str, ...],
+    connect: tuple[str, ...],
+    *,
+    mode: str,
+    shared_memory: bool,
+    send_buffer_bytes: int | None,
+    lease_s: float,
+) -> Any:
+    """Zenoh's configuration. What each default did is measured in the ecosystem study, A1."""
+    settings: dict[str, Any] = {
+        "mode": mode,
+        "listen/endpoints": list(listen),
+        "connect/endpoints": list(connect),
+        "connect/timeout_ms": -1,  # keep trying: a node may start before its neighbour
+        "connect/exit_on_failure": False,
+        "connect/retry": {"period_init_ms": 100, "period_max_ms": 1000, "period_increase_factor": 2},
+        "listen/timeout_ms": 0,
+        "listen/exit_on_failure": True,
+        # only configured links: discovery would open direct ones around a shaped or forbidden link
+        "scouting/multicast/enabled": False,
+        "scouting/gossip/enabled": False,
+        "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
+        "timestamping/enabled": False,
+        "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
+        # 5 s of congestion would close the link and lose what waits; silence is the lease's business
+        "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
+        # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
+        "transport/shared_memory/enabled": shared_memory,
+    }
+    if send_buffer_bytes is not None:
+        settings["transport/link/tcp/so_sndbuf"] = send_buffer_bytes
+    config: Any = zenoh.Config()
+    for key, value in settings.items():
+        try:
+            config.insert_json5(key, json.dumps(value))
+        except zenoh.ZError as exc:
+            raise FabricError(f"Zenoh refuses {key} = {value}", hint="endpoints look like tcp/HOST:PORT") from exc
+    return config
+
+
+def _open(config: Any, endpoints: tuple[str, ...]) -> Any:
+    try:
+        return zenoh.open(config)
+    except zenoh.ZError as exc:
+        raise FabricError(
+            f"cannot listen on {', '.join(endpoints)} ({exc})",
+            hint="is the port in use, or the address not of this machine? choose another --listen",
+        ) from exc
+
+
+def _with_port(endpoint: str) -> str:
+    """`endpoint` with port 0 replaced by a free port: Zenoh does not tell which one it chose."""
+    protocol, _, address = endpoint.partition("/")
+    host, _, port = address.rpartition(":")
+    if port != "0":
+        return endpoint
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host.strip("[]"), 0))
+            return f"{protocol}/{host}:{probe.getsockname()[1]}"
+    except OSError as exc:
+        raise FabricError(f"cannot listen on {endpoint} ({exc})", hint="endpoints look like tcp/HOST:PORT") from exc
+
+
+def _source_of(sample: Any) -> NodeId:
+    return NodeId(str(sample.key_expr).rpartition("/")[2])
+
+
+def _leave(session: Any, declared: list[Any]) -> None:
+    try:
+        for one in reversed(declared):
+            one.undeclare()
+        session.close()
+    except zenoh.ZError as exc:
+        log.info("closing the session: %s", exc)
+
+
+def _run_bounded(action: Callable[[], None], timeout_s: float) -> None:
+    """Run `action`, but do not wait for it longer than `timeout_s`: Zenoh's close may hang on a full queue."""
+    thread = threading.Thread(target=action, name="fabric-close", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
+        log.warning("the session did not close within %g s", timeout_s)

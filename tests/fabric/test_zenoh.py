@@ -1,0 +1,251 @@
+"""Claims about `fabric.zenoh`, over real loopback sockets; the dying peer is a real process."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from seamline.core.errors import FabricError, PeerLost, UsageError
+from seamline.core.ports import Lane
+from seamline.core.values import NodeId
+from seamline.fabric.zenoh import MAX_CONTROL_BYTES, ZenohFabric
+
+PATIENCE_S = 10.0  # how long a test waits before it fails; nothing passes by waiting this long
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+
+
+class Node:
+    """A started fabric and what it was told, as queues."""
+
+    def __init__(self, name: str, connect: tuple[str, ...] = (), **options: Any) -> None:
+        self.fabric = ZenohFabric(NodeId(name), connect=connect, **options)
+        self.messages: queue.Queue[tuple[NodeId, bytes]] = queue.Queue()
+        self.changes: queue.Queue[tuple[NodeId, bool]] = queue.Queue()
+        self.fabric.start(
+            lambda source, message: self.messages.put((source, bytes(message))),
+            lambda node, alive: self.changes.put((node, alive)),
+        )
+
+    def message(self) -> tuple[NodeId, bytes]:
+        return self.messages.get(timeout=PATIENCE_S)
+
+    def change(self) -> tuple[NodeId, bool]:
+        return self.changes.get(timeout=PATIENCE_S)
+
+
+Start = Callable[..., Node]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts nodes, closes them, and sees to it that they leave no thread behind."""
+    before = set(threading.enumerate())
+    nodes: list[Node] = []
+
+    def start_node(name: str, connect: tuple[str, ...] = (), **options: Any) -> Node:
+        nodes.append(Node(name, connect, **options))
+        return nodes[-1]
+
+    yield start_node
+    for node in nodes:
+        node.fabric.close()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE_S)  # Zenoh's own threads end a moment after its session
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture
+def start_process() -> Iterator[Callable[[str, tuple[str, ...]], subprocess.Popen[str]]]:
+    """Starts a node in a process of its own, which answers each message with its size."""
+    script = (
+        "import sys, time; from seamline.core.ports import Lane; from seamline.fabric.zenoh import ZenohFabric\n"
+        "fabric = ZenohFabric(sys.argv[1], connect=tuple(sys.argv[2:]))\n"
+        "fabric.start(lambda s, m: fabric.send(s, str(len(m)).encode(), Lane.CONTROL), lambda n, a: None)\n"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    processes: list[subprocess.Popen[str]] = []
+
+    def start_one(name: str, connect: tuple[str, ...]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", script, name, *connect]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start_one
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_messages_arrive_whole_and_in_order_on_both_lanes(start: Start) -> None:
+    fog = start("fog")
+    edge = start("edge", fog.fabric.endpoints)
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    sent = [bytes([number]) * size for number, size in enumerate((1, 600_000, 70_000, 0, 1_500_000))]
+    for message in sent:
+        edge.fabric.send(FOG, message, Lane.DATA)
+    assert [fog.message() for _ in sent] == [(EDGE, message) for message in sent]
+    fog.fabric.wait_peer(EDGE, PATIENCE_S)
+    fog.fabric.send(EDGE, bytearray(b"pong"), Lane.CONTROL)
+    fog.fabric.send(EDGE, memoryview(b"pong"), Lane.CONTROL)
+    assert [edge.message(), edge.message()] == [(FOG, b"pong")] * 2
+
+
+def test_two_nodes_that_know_only_a_third_reach_each_other_through_it(start: Start) -> None:
+    fog = start("fog")
+    edge, cloud = start("edge", fog.fabric.endpoints), start("cloud", fog.fabric.endpoints)
+    edge.fabric.wait_peer(CLOUD, PATIENCE_S)
+    message = bytes(range(256)) * 2000
+    edge.fabric.send(CLOUD, message, Lane.DATA)
+    assert cloud.message() == (EDGE, message)
+    assert edge.fabric.peers() == {FOG, CLOUD}
+    links = {link.dst for link in edge.fabric._session.info.links()}
+    assert links == set(fog.fabric.endpoints), "a link was opened that nobody asked for"
+
+
+def test_without_relay_only_neighbours_see_each_other(start: Start) -> None:
+    fog = start("fog", relay=False)
+    edge = start("edge", fog.fabric.endpoints, relay=False)
+    cloud = start("cloud", fog.fabric.endpoints, relay=False)
+    assert {fog.change(), fog.change()} == {(EDGE, True), (CLOUD, True)}
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    with pytest.raises(PeerLost, match="there is fog"):
+        edge.fabric.wait_peer(CLOUD, 0.5)
+    assert cloud.fabric.peers() == {FOG}
+
+
+def test_a_killed_peer_is_lost_and_found_again_when_it_returns(start: Start, start_process: Any) -> None:
+    edge = start("edge")
+    process = start_process("fog", edge.fabric.endpoints)
+    assert edge.change() == (FOG, True)
+    edge.fabric.send(FOG, bytes(300_000), Lane.DATA)
+    assert edge.message() == (FOG, b"300000")
+    process.send_signal(signal.SIGKILL)
+    assert edge.change() == (FOG, False)
+    assert edge.fabric.peers() == frozenset()
+    for lane in Lane:
+        with pytest.raises(PeerLost, match="`fog` is not alive"):
+            edge.fabric.send(FOG, b"x", lane)
+    start_process("fog", edge.fabric.endpoints)
+    assert edge.change() == (FOG, True)
+    edge.fabric.send(FOG, bytes(300_001), Lane.DATA)
+    assert edge.message() == (FOG, b"300001")
+
+
+def test_a_send_blocked_by_a_hung_peer_ends_with_peer_lost(start: Start, start_process: Any) -> None:
+    edge = start("edge")
+    process = start_process("fog", edge.fabric.endpoints)
+    assert edge.change() == (FOG, True)
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(PeerLost, match="fog"):
+        edge.fabric.send(FOG, bytes(64 << 20), Lane.DATA)  # more than all buffers on the way hold
+    assert edge.change() == (FOG, False)
+    process.send_signal(signal.SIGCONT)
+    assert edge.change() == (FOG, True)
+    edge.fabric.send(FOG, bytes(200_000), Lane.DATA)
+    assert edge.message() == (FOG, b"200000"), "what was cut short must not come through"
+
+
+def test_a_closed_peer_is_lost_and_a_closed_fabric_refuses(start: Start) -> None:
+    fog = start("fog")
+    edge = start("edge", fog.fabric.endpoints)
+    assert fog.change() == (EDGE, True)
+    edge.fabric.close()
+    edge.fabric.close()
+    assert fog.change() == (EDGE, False)
+    with pytest.raises(FabricError):
+        edge.fabric.send(FOG, b"x", Lane.CONTROL)
+    assert edge.fabric.peers() == frozenset()
+
+
+def test_a_second_node_with_a_name_in_use_cannot_start(start: Start) -> None:
+    fog = start("fog")
+    start("edge", fog.fabric.endpoints)
+    with pytest.raises(FabricError, match="a node named `edge` is already in cluster `default`"):
+        start("edge", fog.fabric.endpoints)
+    assert fog.fabric.peers() == {EDGE}
+
+
+def test_a_duplicate_that_could_not_know_is_told_to_all(start: Start) -> None:
+    first, second = start("fog"), start("fog")
+    edge = start("edge", (*first.fabric.endpoints, *second.fabric.endpoints))
+    assert [edge.change() for _ in range(3)] == [(FOG, True), (FOG, False), (FOG, True)]
+    assert edge.fabric.duplicates() == {FOG}
+
+
+def test_clusters_on_one_network_do_not_see_each_other(start: Start) -> None:
+    fog = start("fog", cluster="one")
+    other = start("edge", fog.fabric.endpoints, cluster="two")
+    edge = start("edge", fog.fabric.endpoints, cluster="one")
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    assert other.fabric.peers() == frozenset()
+
+
+def test_an_endpoint_out_of_reach_is_retried_until_it_is_there(start: Start) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"tcp/127.0.0.1:{probe.getsockname()[1]}"
+    edge = start("edge", (endpoint,))
+    assert edge.fabric.peers() == frozenset()
+    start("fog", listen=(endpoint,))
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+
+
+def test_a_port_in_use_is_said_with_a_hint(start: Start) -> None:
+    fog = start("fog")
+    with pytest.raises(FabricError, match=r"cannot listen on tcp/127.*hint: is the port in use"):
+        start("edge", listen=fog.fabric.endpoints)
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "127.0.0.1:7447", "smoke/127.0.0.1:1", "tcp/256.0.0.1:0"])
+def test_an_endpoint_that_is_none_is_refused(start: Start, endpoint: str) -> None:
+    with pytest.raises(FabricError):
+        start("edge", listen=(endpoint,))
+
+
+def test_messages_beyond_the_limit_are_refused_before_they_are_sent(start: Start) -> None:
+    fog = start("fog")
+    edge = start("edge", fog.fabric.endpoints, max_message_bytes=1000)
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    with pytest.raises(FabricError, match="1001 bytes exceeds the limit of 1000"):
+        edge.fabric.send(FOG, bytes(1001), Lane.DATA)
+    with pytest.raises(FabricError, match="control"):
+        edge.fabric.send(FOG, bytes(MAX_CONTROL_BYTES + 1), Lane.CONTROL)
+
+
+def test_noise_from_a_peer_and_a_failing_callback_do_not_stop_delivery(start: Start) -> None:
+    fog = ZenohFabric(FOG)
+    arrived: queue.Queue[bytes] = queue.Queue()
+
+    def fails_first(source: NodeId, message: memoryview) -> None:
+        arrived.put(bytes(message))
+        if arrived.qsize() == 1:
+            raise ValueError("a fault in the caller")
+
+    fog.start(fails_first, lambda node, alive: None)
+    try:
+        edge = start("edge", fog.endpoints)
+        edge.fabric.wait_peer(FOG, PATIENCE_S)
+        edge.fabric._session.put("seamline/default/fog/data/edge", b"no chunk at all")
+        edge.fabric._session.put("seamline/default/fog/data/UPPER", b"SLC")
+        edge.fabric.send(FOG, b"one", Lane.DATA)
+        edge.fabric.send(FOG, b"two", Lane.DATA)
+        assert [arrived.get(timeout=PATIENCE_S) for _ in range(2)] == [b"one", b"two"]
+    finally:
+        fog.close()
+
+
+def test_names_that_are_no_node_names_are_refused() -> None:
+    for name in ("Edge", "a/b", "*", ""):
+        with pytest.raises(UsageError):
+            ZenohFabric(NodeId(name))
