@@ -87,15 +87,21 @@ def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
 
 
 def testbed_tables(testbed: Testbed) -> RenderableType:
-    """Nodes, links and changes of a testbed."""
+    """Nodes, links and changes of a testbed, one below the other."""
     nodes = new_table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
     for node in testbed.nodes:
-        nodes.add_row(node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
-    links = new_table("link", "rate", "one-way delay", right=("rate", "one-way delay"))
+        add_row(nodes, node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
+    links = new_table("link", "rate", "one-way delay", "loss", right=("rate", "one-way delay", "loss"))
     for link in testbed.links:
-        rate = rate_text(link.rate_bps) if link.rate_bps else "unshaped"
-        links.add_row(" - ".join(link.between), rate, seconds_text(link.delay_s))
-    return Group(nodes, links)
+        jitter = f" +- {seconds_text(link.jitter_s)}" if link.jitter_s else ""
+        rate = str(link.trace) if link.trace is not None else rate_text(link.rate_bps) if link.rate_bps else "unshaped"
+        add_row(links, link.name, rate, seconds_text(link.delay_s) + jitter, f"{link.loss_ratio:.1%}")
+    changes = new_table("change at", "link", "rate", "one-way delay", right=("rate", "one-way delay"))
+    for change in testbed.changes:
+        when = f"{change.at_ratio:.0%} of the run" if change.at_ratio is not None else f"{change.at_s:g} s"
+        add_row(changes, when, "-".join(change.between), rate_text(change.rate_bps), seconds_text(change.delay_s))
+    tables = [table for table in (nodes, links, changes) if table.row_count]
+    return Group(*(part for table in tables for part in (table, Text())))
 
 
 def _tensor_text(tensor: TensorSpec) -> str:

@@ -16,12 +16,20 @@ JSON_KEYS = {
         "nodes[].name": "name of the node",
         "nodes[].tier": "its tier",
         "nodes[].slowdown": "how many times longer computing takes than on this machine",
-        "nodes[].threads": "threads for computing",
+        "nodes[].threads": "threads for computing, 0 for all cores",
         "links": "its links, the same in both directions",
         "links[].between": "the two nodes",
         "links[].rate_bps": "bits per second, null when not shaped",
         "links[].delay_s": "one-way delay",
-        "n_changes": "changes of links during a run",
+        "links[].jitter_s": "how far the delay varies to either side",
+        "links[].loss_ratio": "share of packets lost",
+        "links[].trace": "file of recorded rates, null when there is none",
+        "changes": "what changes during a run; null leaves a value as it is",
+        "changes[].between": "the two nodes of the link",
+        "changes[].at_s": "when, after the beginning of the run; null when `at_ratio` says it",
+        "changes[].at_ratio": "when, as a share of the run; null when `at_s` says it",
+        "changes[].rate_bps": "bits per second from then on",
+        "changes[].delay_s": "one-way delay from then on",
     }
 }
 
@@ -60,9 +68,25 @@ def check(
                 for node in testbed.nodes
             ],
             "links": [
-                {"between": list(link.between), "rate_bps": link.rate_bps or None, "delay_s": link.delay_s}
+                {
+                    "between": list(link.between),
+                    "rate_bps": link.rate_bps or None,
+                    "delay_s": link.delay_s,
+                    "jitter_s": link.jitter_s,
+                    "loss_ratio": link.loss_ratio,
+                    "trace": None if link.trace is None else str(link.trace),
+                }
                 for link in testbed.links
             ],
-            "n_changes": len(testbed.changes),
+            "changes": [
+                {
+                    "between": list(change.between),
+                    "at_s": change.at_s,
+                    "at_ratio": change.at_ratio,
+                    "rate_bps": change.rate_bps,
+                    "delay_s": change.delay_s,
+                }
+                for change in testbed.changes
+            ],
         }
     )
