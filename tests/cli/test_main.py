@@ -199,3 +199,9 @@ def test_logs_go_to_stderr(seamline, failing):
     seamline("doctor")
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
     assert all(handler.stream is not sys.stdout for handler in handlers)
+
+
+def test_the_shell_completes_commands():
+    process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline in", COMP_CWORD="1")
+    stdout, _ = process.communicate(timeout=60)
+    assert stdout.split() == ["inspect"]
