@@ -1,0 +1,106 @@
+"""Writing a `Network` as one ONNX file, value by value, so that 575 MB of weights never stand in memory.
+
+An ONNX file is a protobuf message whose fields may be written one after the other, once their lengths are known:
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from seamline.core.errors import UsageError
+from seamline.model.preprocess import write_preprocess
+from seamline.model.reading import NAME_KEY
+from seamline.model.zoo.network import INPUT, OUTPUT, Network, Parameter
+
+OPSET = 17
+IR_VERSION = 8
+N_CLASSES = 1000
+
+_CHUNK_VALUES = 1 << 22
+_MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_RAW_DATA = 7, 5, 9  # field numbers of onnx.proto
+_FLOAT_BYTES = 4
+
+
+def write_network(network: Network, path: Path, seed: int) -> Path:
+    """Write `network` with the values that `seed` gives. Raises `UsageError` when `path` cannot be written."""
+    model = _skeleton(network)
+    graph = model.graph.SerializeToString(deterministic=True)
+    model.ClearField("graph")
+    heads = [(parameter, _tensor_head(parameter)) for parameter in network.parameters.values()]
+    length = len(graph) + sum(_field_bytes(_GRAPH_INITIALIZER, _tensor_bytes(*entry)) for entry in heads)
+    try:
+        with path.open("wb") as file:
+            file.write(model.SerializeToString(deterministic=True))
+            file.write(_field_head(_MODEL_GRAPH, length) + graph)
+            for parameter, head in heads:
+                file.write(_field_head(_GRAPH_INITIALIZER, _tensor_bytes(parameter, head)) + head)
+                for piece in _values(parameter, seed):
+                    file.write(piece)
+    except OSError as exc:
+        raise UsageError(f"cannot write `{path}`: {exc.strerror}") from exc
+    return path
+
+
+def _skeleton(network: Network) -> ModelProto:
+    shape = [1, 3, network.preprocess.height, network.preprocess.width]
+    graph = helper.make_graph(
+        network.nodes,
+        network.name,
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [1, N_CLASSES])],
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="seamline")
+    for key, value in {**network.metadata, NAME_KEY: network.name}.items():
+        model.metadata_props.add(key=key, value=value)
+    write_preprocess(model, network.preprocess)
+    return model
+
+
+def _tensor_head(parameter: Parameter) -> bytes:
+    """The tensor's message up to its values."""
+    tensor = TensorProto(name=parameter.name, data_type=TensorProto.FLOAT, dims=parameter.shape)
+    described: bytes = tensor.SerializeToString(deterministic=True)
+    return described + _field_head(_TENSOR_RAW_DATA, _value_bytes(parameter))
+
+
+def _value_bytes(parameter: Parameter) -> int:
+    return parameter.n_values * _FLOAT_BYTES
+
+
+def _tensor_bytes(parameter: Parameter, head: bytes) -> int:
+    return len(head) + _value_bytes(parameter)
+
+
+def _values(parameter: Parameter, seed: int) -> Iterator[bytes]:
+    """Every parameter has a stream of its own, so that adding a layer does not change the others."""
+    rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
+    left = parameter.n_values
+    while left:
+        count = min(left, _CHUNK_VALUES)
+        yield parameter.fill(rng, count).astype("<f4").tobytes()
+        left -= count
+
+
+def _field_head(number: int, length: int) -> bytes:
+    """Tag and length of a length-delimited field."""
+    return _varint(number << 3 | 2) + _varint(length)
+
+
+def _field_bytes(number: int, length: int) -> int:
+    return len(_field_head(number, length)) + length
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
