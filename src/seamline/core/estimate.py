@@ -1,0 +1,181 @@
+"""Link and compute estimators: state + sample -> state, with uncertainty and age.
+
+Times are the sender's own: a transfer is timed from send to receipt, so no clocks are compared. A link is first in,
+first out: transfer i begins to cross it when i-1 is through, so what it occupied the link for is
+
+    service_s = receipt_i - rtt - max(sent_i, receipt_{i-1} - rtt)
+
+and its goodput is 8 payload_bytes / service_s, as sure as the round trip's noise of a millisecond or two allows.
+How samples become a belief, and how a jump is told from an outlier, is `belief.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from seamline.core.belief import Belief, Rules, first_belief, observe
+from seamline.core.values import LinkEstimate, NodeId
+
+RTT_NOISE_S = 1.5e-3
+"""Scatter of round trips on a quiet machine; the floor of what a transfer's timing can be trusted to."""
+
+BURST_BYTES = 8192
+"""What a token bucket lets through at once after a pause. Fast samples after a pause know no better than this."""
+
+RTT_WINDOW_S = 10.0
+_SILENCE_FACTOR = 2.0
+_SILENCE_GRACE_S = 0.2
+"""A retransmission timeout: one lost packet alone does not make a link slow."""
+
+_SILENCE_STD_RATIO = 0.25
+_RETURNED_VARIANCE = 0.5**2
+_LINK_RULES = Rules(n_agreeing=2, sum_sigmas=5.0, least_step=math.log(1.1))
+_COMPUTE_RULES = Rules(n_agreeing=3, sum_sigmas=6.0, least_step=math.log(1.15))
+_COMPUTE_NOISE_S = 0.3e-3
+_LEAST_PREDICTED_S = 0.2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSample:
+    """One acknowledged message, by the sender's clock. payload_bytes: everything the message carried."""
+
+    payload_bytes: int
+    sent_s: float
+    receipt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """All that is known of one direction of a link; begin with `LinkState(source=..., target=...)`.
+
+    round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
+    goodput: None before the first transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so.
+    """
+
+    source: NodeId
+    target: NodeId
+    round_trips: tuple[tuple[float, float], ...] = ()
+    last_receipt_s: float = -math.inf
+    goodput: Belief | None = None
+    ceiling_bps: float = math.inf
+    is_down: bool = False
+
+    @property
+    def rtt_s(self) -> float:
+        """The smallest round trip of the last `RTT_WINDOW_S`; 0.0 before the first."""
+        return self.round_trips[0][1] if self.round_trips else 0.0
+
+
+def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
+    """A ping came back. A ping that waited behind bulk data is long; the minimum of the window forgets it."""
+    recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
+    return replace(_returned(state), round_trips=(*recent, (now_s, rtt_s)))
+
+
+def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
+    """A transfer was acknowledged. Empty messages and receipts out of order teach nothing about goodput."""
+    state = _returned(state)
+    total_s = sample.receipt_s - sample.sent_s
+    if state.round_trips and total_s < state.rtt_s:
+        state = observe_rtt(state, max(total_s, 0.0), sample.receipt_s)  # no transfer is faster than a round trip
+    if sample.payload_bytes <= 0 or sample.receipt_s < state.last_receipt_s:
+        return state
+    began_s = _began_s(state, sample.sent_s)
+    service_s = max(sample.receipt_s - state.rtt_s - began_s, RTT_NOISE_S)
+    goodput_bps = 8.0 * sample.payload_bytes / service_s
+    noise_ratio = RTT_NOISE_S / service_s
+    after_pause = began_s == sample.sent_s
+    state = replace(state, last_receipt_s=sample.receipt_s)
+    if state.goodput is None or state.goodput.n_samples == 0:
+        noise_ratio += BURST_BYTES / sample.payload_bytes
+        return replace(state, goodput=first_belief(goodput_bps, noise_ratio, sample.receipt_s))
+    if after_pause and goodput_bps > state.goodput.value:
+        noise_ratio += BURST_BYTES / sample.payload_bytes
+    goodput = observe(state.goodput, goodput_bps, noise_ratio, sample.receipt_s, _LINK_RULES)
+    still_suspected = bool(goodput.suspects) and goodput.suspects[-1].sigmas < 0 and state.ceiling_bps < math.inf
+    return replace(state, goodput=goodput, ceiling_bps=goodput_bps if still_suspected else math.inf)
+
+
+def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
+    """The oldest unacknowledged transfer is still under way. Call as often as you like.
+
+    Once it is long overdue, what has passed proves a ceiling: goodput < 8 payload_bytes / elapsed. So a drop is
+    believed before the receipt arrives. The receipt, or the next one, confirms or lifts it.
+    """
+    if state.goodput is None or payload_bytes <= 0:
+        return state
+    elapsed_s = now_s - state.rtt_s - _began_s(state, sent_s)
+    expected_s = 8.0 * payload_bytes / state.goodput.value
+    if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
+        return state
+    return replace(state, ceiling_bps=min(state.ceiling_bps, 8.0 * payload_bytes / elapsed_s))
+
+
+def observe_down(state: LinkState) -> LinkState:
+    """The peer is gone or the link reported dead: goodput 0.0 until the next sign of life."""
+    return replace(state, is_down=True)
+
+
+def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
+    """What `state` amounts to at `now_s`; None before the first transfer (probe an idle link)."""
+    if state.goodput is None:
+        return None
+    is_capped = state.ceiling_bps < state.goodput.value
+    std_ratio = state.goodput.std_ratio(now_s)
+    return LinkEstimate(
+        source=state.source,
+        target=state.target,
+        rtt_s=state.rtt_s,
+        goodput_bps=0.0 if state.is_down else min(state.goodput.value, state.ceiling_bps),
+        goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
+        measured_at_s=state.goodput.at_s,
+        n_samples=0 if is_capped else state.goodput.n_samples,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeState:
+    """How a node's real frames compare with its profile; begin with `ComputeState()`."""
+
+    ratio: Belief | None = None
+
+
+def observe_compute(state: ComputeState, measured_s: float, profiled_s: float, now_s: float) -> ComputeState:
+    """A frame's segment took `measured_s` where the profile says `profiled_s` (before any ratio).
+
+    A jump is believed after three frames in a row, so that one slow frame is not. Segments under 0.2 ms teach nothing.
+    """
+    if profiled_s < _LEAST_PREDICTED_S or measured_s <= 0.0:
+        return state
+    ratio, noise_ratio = measured_s / profiled_s, _COMPUTE_NOISE_S / profiled_s
+    if state.ratio is None:
+        # the profile itself is a measurement: start from it, so that one odd first frame is an outlier too
+        state = ComputeState(ratio=first_belief(1.0, noise_ratio, now_s))
+    assert state.ratio is not None
+    return ComputeState(ratio=observe(state.ratio, ratio, noise_ratio, now_s, _COMPUTE_RULES))
+
+
+def compute_ratio(state: ComputeState) -> float:
+    """Measured over profiled compute time; 1.0 before the first frame."""
+    return 1.0 if state.ratio is None else state.ratio.value
+
+
+def compute_std_ratio(state: ComputeState, now_s: float) -> float:
+    """One standard deviation of `compute_ratio`, relative."""
+    return 0.1 if state.ratio is None else state.ratio.std_ratio(now_s)
+
+
+def _began_s(state: LinkState, sent_s: float) -> float:
+    """When the link began to carry what was sent at `sent_s`, shifted by the way there."""
+    return max(sent_s, state.last_receipt_s - state.rtt_s)
+
+
+def _returned(state: LinkState) -> LinkState:
+    """A sign of life: what was known before stands, with much doubt, until the first transfer replaces it."""
+    if not state.is_down:
+        return state
+    goodput = state.goodput
+    if goodput is not None:
+        goodput = replace(goodput, variance=goodput.variance + _RETURNED_VARIANCE, n_samples=0, suspects=())
+    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf)

@@ -1,0 +1,259 @@
+"""Estimators against emulated links in virtual time: a first-in-first-out queue with a rate that may change."""
+
+import math
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seamline.core.estimate import (
+    ComputeState,
+    LinkState,
+    TransferSample,
+    compute_ratio,
+    compute_std_ratio,
+    estimate,
+    observe_compute,
+    observe_down,
+    observe_rtt,
+    observe_silence,
+    observe_transfer,
+)
+from seamline.core.values import NodeId
+
+RTT_S = 0.02
+NEW = LinkState(source=NodeId("edge"), target=NodeId("fog"))
+PINGED = observe_rtt(NEW, RTT_S, 0.0)
+
+
+def crossing_s(payload_bytes: int, start_s: float, rate_bps: Callable[[float], float]) -> float:
+    """When the last bit has entered the link, for a rate that changes at whole milliseconds."""
+    bits, at_s = 8.0 * payload_bytes, start_s
+    while bits > 0:
+        step_s = min(0.001, bits / rate_bps(at_s))
+        bits -= step_s * rate_bps(at_s)
+        at_s += step_s
+    return at_s
+
+
+def transfers(
+    rate_bps: Callable[[float], float],
+    *,
+    payload_bytes: int = 100_000,
+    period_s: float = 0.1,
+    until_s: float = 10.0,
+    jitter_s: float = 0.0,
+    seed: int = 1,
+) -> Iterator[TransferSample]:
+    """A stream that sends every `period_s` or as soon as the link takes it; receipts carry jitter."""
+    noise, free_s, sent_s, receipt_s = random.Random(seed), 0.0, 0.0, 0.0
+    while sent_s < until_s:
+        free_s = crossing_s(payload_bytes, max(sent_s, free_s), rate_bps)
+        receipt_s = max(receipt_s, free_s + RTT_S + noise.uniform(0.0, jitter_s))
+        yield TransferSample(payload_bytes, sent_s, receipt_s)
+        sent_s = max(sent_s + period_s, free_s - 0.05)
+
+
+def mbps(state: LinkState, now_s: float = 0.0) -> float:
+    known = estimate(state, now_s)
+    assert known is not None
+    return known.goodput_bps / 1e6
+
+
+def run(state: LinkState, samples: Iterator[TransferSample]) -> Iterator[tuple[LinkState, TransferSample]]:
+    for sample in samples:
+        state = observe_transfer(state, sample)
+        yield state, sample
+
+
+def steady(rate_mbps: float) -> Callable[[float], float]:
+    return lambda _: rate_mbps * 1e6
+
+
+def step(before_mbps: float, after_mbps: float, at_s: float = 5.0) -> Callable[[float], float]:
+    return lambda now_s: (before_mbps if now_s < at_s else after_mbps) * 1e6
+
+
+def test_nothing_is_estimated_before_the_first_transfer():
+    assert estimate(PINGED, 1.0) is None
+
+
+def test_the_first_probe_gives_an_estimate_with_honest_doubt():
+    state = observe_transfer(PINGED, TransferSample(64_000, 1.0, 1.0 + RTT_S + 8 * 64_000 / 20e6))
+    known = estimate(state, 1.1)
+    assert known is not None
+    assert known.goodput_bps == pytest.approx(20e6)
+    assert known.goodput_std_ratio > 0.1
+    assert (known.n_samples, known.rtt_s) == (1, RTT_S)
+
+
+@pytest.mark.parametrize("rate_mbps", [2, 5, 20, 100])
+@pytest.mark.parametrize("payload_bytes", [50_000, 600_000])
+def test_a_steady_link_is_known_within_three_percent(rate_mbps: float, payload_bytes: int):
+    *_, (state, sample) = run(PINGED, transfers(steady(rate_mbps), payload_bytes=payload_bytes))
+    assert mbps(state) == pytest.approx(rate_mbps, rel=0.03)
+    known = estimate(state, sample.receipt_s)
+    assert known is not None
+    assert known.goodput_std_ratio < 0.06
+
+
+def test_queued_transfers_are_timed_one_after_the_other():
+    first = TransferSample(250_000, 0.0, RTT_S + 0.1)
+    queued = TransferSample(250_000, 0.01, RTT_S + 0.2)
+    assert mbps(observe_transfer(observe_transfer(PINGED, first), queued)) == pytest.approx(20, rel=0.01)
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20), (100, 5), (5, 100), (20, 12), (12, 20)])
+@pytest.mark.parametrize("payload_bytes", [100_000, 300_000])
+def test_a_step_is_believed_within_two_transfers_sent_behind_it(before: float, after: float, payload_bytes: int):
+    n_behind = 0
+    for state, sample in run(PINGED, transfers(step(before, after), payload_bytes=payload_bytes)):
+        if sample.receipt_s - RTT_S < 5.0:
+            assert mbps(state) == pytest.approx(before, rel=0.05)
+        began_behind = sample.sent_s >= 5.0
+        n_behind += began_behind
+        if n_behind >= 2:
+            assert mbps(state) == pytest.approx(after, rel=0.1)
+
+
+def test_a_drop_is_believed_before_the_receipt_arrives():
+    state, _ = list(run(PINGED, transfers(steady(20), payload_bytes=600_000, until_s=4.0)))[-1]
+    sent_s = 10.0  # at 5 Mbit/s the receipt comes 0.98 s later, expected were 0.26 s
+    assert mbps(observe_silence(state, 600_000, sent_s, sent_s + 0.5)) == pytest.approx(20, rel=0.02)
+    overdue = observe_silence(state, 600_000, sent_s, sent_s + 0.8)
+    assert 5 < mbps(overdue) < 8
+    known = estimate(overdue, sent_s + 0.8)
+    assert known is not None
+    assert known.goodput_std_ratio >= 0.2
+    received = observe_transfer(overdue, TransferSample(600_000, sent_s, sent_s + 0.98))
+    assert mbps(received) == pytest.approx(5, rel=0.02)
+    confirmed = observe_transfer(received, TransferSample(600_000, sent_s + 1.0, sent_s + 1.98))
+    assert mbps(confirmed) == pytest.approx(5, rel=0.02)
+
+
+def test_one_stalled_transfer_does_not_outlive_the_next_normal_one():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    stalled = observe_silence(state, 100_000, 10.0, 10.9)
+    assert mbps(stalled) < 2
+    late = observe_transfer(stalled, TransferSample(100_000, 10.0, 11.0))
+    assert mbps(late) < 2
+    normal = observe_transfer(late, TransferSample(100_000, 12.0, 12.0 + RTT_S + 0.04))
+    assert mbps(normal) == pytest.approx(20, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
+    noise = random.Random(seed)
+    state, receipt_s, was_outlier = PINGED, 0.0, False
+    for at in range(1000):
+        was_outlier = noise.random() < 0.01 and not was_outlier  # two alike in a row are a change, for all one can know
+        service_s = 0.1 * noise.lognormvariate(0.0, 0.1) * (4.0 if was_outlier else 1.0)
+        sent_s = max(0.2 * at, receipt_s)
+        receipt_s = sent_s + RTT_S + service_s + noise.uniform(0.0, 0.002)
+        state = observe_transfer(state, TransferSample(250_000, sent_s, receipt_s))
+        if at > 20:
+            assert mbps(state) == pytest.approx(20, rel=0.25)
+
+
+def test_small_payloads_barely_move_what_large_ones_established():
+    state, _ = list(run(PINGED, transfers(steady(20), payload_bytes=600_000, until_s=4.0)))[-1]
+    for at in range(20):  # 2 kB take 0.8 ms: what is seen is the round trip's noise
+        state = observe_transfer(state, TransferSample(2_000, 10.0 + at, 10.0 + at + RTT_S + 0.0008))
+    assert mbps(state) == pytest.approx(20, rel=0.1)
+
+
+def test_the_first_burst_through_a_token_bucket_is_not_a_faster_link():
+    state, _ = list(run(PINGED, transfers(steady(5), payload_bytes=100_000, until_s=4.0)))[-1]
+    for at in range(3):  # after each pause the bucket lets 8 kB of 25 kB through at once
+        service_s = 8 * (25_000 - 8_000) / 5e6
+        state = observe_transfer(state, TransferSample(25_000, 10.0 + at, 10.0 + at + RTT_S + service_s))
+        assert mbps(state) == pytest.approx(5, rel=0.2)
+
+
+def test_an_estimate_grows_less_certain_with_age():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    fresh, old = estimate(state, 4.2), estimate(state, 104.2)
+    assert fresh is not None
+    assert old is not None
+    assert old.goodput_std_ratio > 3 * fresh.goodput_std_ratio
+    assert old.measured_at_s == fresh.measured_at_s < 4.3
+
+
+def test_the_round_trip_is_the_minimum_of_the_last_ten_seconds():
+    state = NEW
+    for at_s, rtt_s in ((0.0, 0.02), (1.0, 0.3), (2.0, 0.05), (9.0, 0.06)):
+        state = observe_rtt(state, rtt_s, at_s)
+        assert state.rtt_s == 0.02
+    assert observe_rtt(state, 0.07, 11.0).rtt_s == 0.05
+    assert observe_rtt(state, 0.07, 30.0).rtt_s == 0.07
+
+
+def test_a_link_that_is_down_has_no_goodput_until_a_sign_of_life():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    down = observe_down(state)
+    assert mbps(down) == 0.0
+    back = observe_rtt(down, RTT_S, 20.0)
+    assert mbps(back) == pytest.approx(20, rel=0.02)
+    known = estimate(back, 20.0)
+    assert known is not None
+    assert known.goodput_std_ratio > 0.4
+    assert mbps(observe_transfer(back, TransferSample(100_000, 21.0, 21.0 + RTT_S + 0.16))) < 10
+
+
+samples = st.builds(
+    lambda size, sent, took: TransferSample(size, sent, sent + took),
+    st.integers(0, 10**8),
+    st.floats(0.0, 100.0),
+    st.floats(0.0, 10.0),
+)
+
+
+@given(st.lists(samples, max_size=40), st.floats(0.0, 0.5))
+@settings(deadline=None, max_examples=100)
+def test_whatever_comes_in_the_estimate_stays_finite_and_positive(stream: list[TransferSample], rtt_s: float):
+    state = observe_rtt(NEW, rtt_s, 0.0)
+    for sample in stream:
+        state = observe_silence(state, sample.payload_bytes, sample.sent_s, sample.receipt_s)
+        state = observe_transfer(state, sample)
+    known = estimate(state, 100.0)
+    if known is not None:
+        assert 0.0 < known.goodput_bps < math.inf
+        assert 0.0 <= known.rtt_s <= rtt_s
+        assert 0.0 < known.goodput_std_ratio < math.inf
+
+
+def after_frames(*ratios: float) -> ComputeState:
+    state = ComputeState()
+    for at, ratio in enumerate(ratios):
+        state = observe_compute(state, 0.05 * ratio, 0.05, 0.1 * at)
+    return state
+
+
+def test_a_node_slowed_twofold_is_believed_within_ten_frames():
+    assert compute_ratio(after_frames(*[1.0] * 30, *[2.0] * 10)) == pytest.approx(2.0, rel=0.05)
+    assert compute_ratio(after_frames(*[2.0] * 30, *[1.0] * 10)) == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("outlier", [0.2, 3.0, 20.0])
+def test_a_single_odd_frame_is_not(outlier: float):
+    assert compute_ratio(after_frames(*[1.0] * 30, outlier)) == pytest.approx(1.0, rel=0.02)
+    assert compute_ratio(after_frames(outlier)) == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_slow_drift_is_followed():
+    drift = [1.0 + 0.005 * at for at in range(200)]
+    assert compute_ratio(after_frames(*drift)) == pytest.approx(2.0, rel=0.1)
+
+
+def test_noise_averages_out():
+    noise = random.Random(3)
+    state = after_frames(*[noise.lognormvariate(0.0, 0.15) for _ in range(300)])
+    assert compute_ratio(state) == pytest.approx(1.0, rel=0.12)
+    assert compute_std_ratio(state, 30.0) < 0.1
+
+
+def test_segments_too_short_to_time_teach_nothing():
+    assert observe_compute(ComputeState(), 0.01, 0.0001, 1.0) == ComputeState()
+    assert compute_ratio(ComputeState()) == 1.0
