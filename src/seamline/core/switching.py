@@ -1,0 +1,280 @@
+"""Switching strategies as tables: (state, event) -> (state, commands). Here: `live`.
+
+Theory of operation. A *generation* is a numbered plan. `live` prepares the new generation on all of its nodes while the
+old one serves; when every node has said so, one `Route` moves the origin's next frame over; the old generation answers
+the frames it has and is released. Exactly one generation is routed from the first `Route` on, and every `Prepare` has
+its one `Release`.
+
+    state              event                        next state           commands
+    -----------------  ---------------------------  -------------------  --------------------------------
+    Idle               SwitchRequested(new)         Warming(None, new)   Prepare(new)
+    Serving(old)       SwitchRequested(new)         Warming(old, new)    Prepare(new)
+    Warming(old, new)  NodePrepared, some missing   Warming, one fewer   -
+    Warming(old, new)  NodePrepared, the last       Draining(new, old)   Route(new)
+    Warming(None, new) NodePrepared, the last       Serving(new)         Route(new)
+    Warming(old, new)  NodeFailed / NodeLost /      Serving(old) or      Release(new), Refuse(new, reason)
+                       Deadline of new              Idle
+    Warming(old, new)  SwitchRequested(newer)       Warming(old, newer)  Release(new), Prepare(newer)
+    Draining(now, old) SwitchRequested(new)         Warming(now, new),   Prepare(new)
+                                                    old still draining
+    Draining(now, old) Drained / Deadline of old    Serving(now)         Release(old)
+    any                StopRequested                Idle                 Release(all)
+
+Old generations may still drain in Warming as in Draining, any number of them; both `Drained` and `Deadline` end one.
+Readiness comes node by node, so that the table itself guards "every node before Route"; a node whose stage is empty
+answers too. A node that dies under the *routed* generation changes nothing here: the stream completes its frames
+elsewhere, and the policy asks for another plan at once. Late words about a generation that is gone are ignored; words
+about one that was never requested are an `InvalidTransition`.
+
+The shell runs the commands, and sends `Deadline(g)` when a Prepare or a drain takes too long, `Drained(g)` when the
+last frame of a generation that is no longer routed has its answer and the grace time is over. Other strategies
+(pause-resume, standby, spawn) have the same signature, `Strategy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from seamline.core.errors import InvalidTransition
+from seamline.core.values import NodeId, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A plan in use, numbered from 0 upwards in order of request."""
+
+    number: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing is routed. newest: highest number ever requested."""
+
+    newest: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One generation is routed, no other exists."""
+
+    now: Generation
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """`new` is being prepared; `missing` nodes have not answered. now: what serves meanwhile, None at the start."""
+
+    now: Generation | None
+    new: Generation
+    missing: frozenset[NodeId]
+    draining: tuple[Generation, ...] = ()
+
+    @property
+    def newest(self) -> int:
+        return self.new.number
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """`now` is routed; the `draining` ones still answer frames."""
+
+    now: Generation
+    draining: tuple[Generation, ...]
+    newest: int
+
+
+State = Idle | Serving | Warming | Draining
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRequested:
+    new: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class NodePrepared:
+    generation: int
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailed:
+    """A node could not prepare its stages."""
+
+    generation: int
+    node: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node died or fell silent."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The last frame of a generation no longer routed was answered, and the grace time is over."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Preparing or draining this generation has taken too long."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The stream ends."""
+
+
+Event = SwitchRequested | NodePrepared | NodeFailed | NodeLost | Drained | Deadline | StopRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Ask every node of the plan to get ready."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From the next frame on, this generation."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Every node of the plan may forget this generation."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """This generation will not serve. node: whose fault it is, where one node's."""
+
+    generation: Generation
+    reason: str
+    node: NodeId | None = None
+
+
+Command = Prepare | Route | Release | Refuse
+Step = tuple[State, list[Command]]
+Strategy = Callable[[State, Event], Step]
+
+
+def live(state: State, event: Event) -> Step:
+    """Live switching: the new pipeline is ready before the old one stops. Raises `InvalidTransition`."""
+    _reject_unknown(state, event)
+    match state, event:
+        case _, StopRequested():
+            return Idle(state.newest), [Release(generation) for generation in generations(state)]
+        case ((Idle() | Serving() | Draining()), SwitchRequested(new)):
+            return _warm(state, new), [Prepare(new)]
+        case Warming(_, half_made), SwitchRequested(new):
+            return _warm(state, new), [Release(half_made), Prepare(new)]
+        case Warming(_, new, missing), NodePrepared(number, node) if number == new.number:
+            return _prepared(replace(state, missing=missing - {node}))
+        case Warming(_, new), NodeFailed(number, node, reason) if number == new.number:
+            return _give_up(state, f"`{node}` could not prepare: {reason}", node)
+        case Warming(_, new), NodeLost(node) if node in new.plan.nodes:
+            return _give_up(state, f"`{node}` was lost while preparing", node)
+        case Warming(_, new), Deadline(number) if number == new.number:
+            silent = ", ".join(f"`{node}`" for node in sorted(state.missing))
+            only = next(iter(state.missing)) if len(state.missing) == 1 else None
+            return _give_up(state, f"{silent} did not get ready in time", only)
+        case ((Warming() | Draining()), (Drained(number) | Deadline(number))):
+            return _drained(state, number)
+    return state, []  # late words about a generation that is gone, or a lost node that matters to nobody here
+
+
+def generations(state: State) -> tuple[Generation, ...]:
+    """Every generation that nodes hold for this stream, oldest first."""
+    match state:
+        case Idle():
+            return ()
+        case Serving(now):
+            return (now,)
+        case Draining(now, draining):
+            return (*draining, now)
+        case Warming(now, new, _, draining):
+            return (*draining, new) if now is None else (*draining, now, new)
+
+
+def routed(state: State) -> Generation | None:
+    """The generation that the next frame takes."""
+    return None if isinstance(state, Idle) else state.now
+
+
+def validate(state: State) -> None:
+    """Raises `AssertionError` when an invariant does not hold; for tests and debugging."""
+    held = generations(state)
+    numbers = [generation.number for generation in held]
+    assert numbers == sorted(set(numbers)), f"generations out of order: {numbers}"
+    assert all(number <= state.newest for number in numbers)
+    if isinstance(state, Warming):
+        assert state.missing, "nothing is missing, yet not routed"
+        assert state.missing <= set(state.new.plan.nodes)
+    if isinstance(state, Draining):
+        assert state.draining, "nothing drains"
+
+
+def _reject_unknown(state: State, event: Event) -> None:
+    """Numbers rise, and nobody knows of a generation before it was requested; the routed one never drains."""
+    match event:
+        case SwitchRequested(new):
+            is_known = new.number > state.newest
+        case NodePrepared(number) | NodeFailed(number) | Deadline(number):
+            is_known = number <= state.newest
+        case Drained(number):
+            now, is_warming = routed(state), isinstance(state, Warming) and number == state.newest
+            is_known = number <= state.newest and not is_warming and (now is None or number != now.number)
+        case NodeLost() | StopRequested():
+            is_known = True
+    if not is_known:
+        raise InvalidTransition(state, event)
+
+
+def _warm(state: State, new: Generation) -> Warming:
+    return Warming(routed(state), new, frozenset(new.plan.nodes), _draining(state))
+
+
+def _prepared(state: Warming) -> Step:
+    if state.missing:
+        return state, []
+    old = () if state.now is None else (state.now,)
+    return _settled(state.new, (*state.draining, *old), state.newest), [Route(state.new)]
+
+
+def _give_up(state: Warming, reason: str, node: NodeId | None) -> Step:
+    after = _settled(state.now, state.draining, state.newest)
+    return after, [Release(state.new), Refuse(state.new, reason, node)]
+
+
+def _drained(state: Warming | Draining, number: int) -> Step:
+    gone = [generation for generation in state.draining if generation.number == number]
+    left = tuple(generation for generation in state.draining if generation.number != number)
+    if isinstance(state, Warming):
+        return replace(state, draining=left), [Release(generation) for generation in gone]
+    return _settled(state.now, left, state.newest), [Release(generation) for generation in gone]
+
+
+def _settled(now: Generation | None, draining: tuple[Generation, ...], newest: int) -> State:
+    """The state in which nothing is being prepared."""
+    if now is None:
+        return Idle(newest)
+    return Draining(now, draining, newest) if draining else Serving(now, newest)
+
+
+def _draining(state: State) -> tuple[Generation, ...]:
+    return state.draining if isinstance(state, Warming | Draining) else ()
