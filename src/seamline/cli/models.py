@@ -62,11 +62,16 @@ def require_zoo_name(name: str) -> None:
 
 
 def build_zoo_model(name: str, path: Path, seed: int = ZOO_SEED) -> Path:
-    """Build zoo model `name` at `path`, which appears only when it is complete."""
+    """Build zoo model `name` at `path`, which appears only when it is complete.
+
+    Raises `UsageError` when something that is not a file is there: it would be replaced.
+    """
     import os
 
     from seamline.model import zoo
 
+    if path.exists() and not path.is_file():
+        raise UsageError(f"`{path}` is there and is not a file", hint="name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -18,6 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 PIPE_WIDTH = 160
 """Columns when stdout is a pipe: wide enough that `grep` sees whole rows."""
 
+NARROW_WIDTH = 80
+"""Below so many columns, wide tables leave out what can be done without."""
+
 Item = TypeVar("Item")
 
 

@@ -27,9 +27,11 @@ def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
     )
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        is_number = name in right
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     return table
 
 
@@ -38,18 +40,29 @@ def add_row(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell, overflow="fold") for cell in cells))
 
 
-def cut_table(title: str, cuts: Sequence[Cut], macs: int) -> Table:
-    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses."""
+def cut_table(title: str, cuts: Sequence[Cut], macs: int, *, is_narrow: bool = False) -> Table:
+    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses.
+
+    is_narrow: leave out what fits no terminal of 40 columns, the crossing tensors and the work behind the cut.
+    """
+    names = ("cut", "", "after", "bytes", "MACs before", "crossing", "MACs behind")
+    n_shown = 5 if is_narrow else len(names)
     table = new_table(
-        "cut", "", "after", "crossing", "bytes", "MACs before", "behind",
+        *names[:n_shown],
         title=f"{title}: {len(cuts)} cuts, {macs_text(macs)} MACs",
-        right=("cut", "bytes", "MACs before", "behind"),
-    )  # fmt: skip
+        right=("cut", "bytes", "MACs before", "MACs behind"),
+    )
     for cut in cuts:
-        marks = ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else "")
-        crossing = "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT
-        before, behind = macs_text(cut.macs_before), macs_text(macs - cut.macs_before)
-        add_row(table, str(cut.index), marks, cut.after, crossing, bytes_text(cut.payload_bytes), before, behind)
+        cells = (
+            str(cut.index),
+            ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else ""),
+            cut.after,
+            bytes_text(cut.payload_bytes),
+            macs_text(cut.macs_before),
+            "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT,
+            macs_text(macs - cut.macs_before),
+        )
+        add_row(table, *cells[:n_shown])
     table.caption = "* considered when planning   ! the model input itself crosses"
     return table
 
