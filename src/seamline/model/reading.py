@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
+import onnx.defs
 import onnx.inliner
 import onnx.shape_inference
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.errors import ModelError, UsageError
 from seamline.core.graph import Layer, ordered
-from seamline.model.describe import describe_layers, tensor_specs, value_shapes
+from seamline.model.describe import describe_layers, fixed_shape, tensor_specs, value_shapes
 from seamline.model.external import TensorData, locate
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
 from seamline.model.protobuf import parse_model
@@ -29,7 +29,8 @@ NAME_KEY = "seamline.name"
 
 MAX_FILE_BYTES = (1 << 31) - 1  # what protobuf can parse
 MAX_NODES = 100_000
-_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+_DOMAINS = _STANDARD | {"com.microsoft"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +57,13 @@ def read_model(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = Non
     graph = model.graph
     _check_operators(model)
     weights = _take_weights(graph, path.parent)
-    _fix_inputs(graph, dict(shapes or {}))
+    declared = {} if _fix_inputs(graph, dict(shapes or {})) else _declared(graph)
     _sort_nodes(graph)
     model = _infer(model)
     if _fold_shapes(model.graph):
         model = _infer(model)
     graph = model.graph
+    _complete(graph, declared)
     _check_ends(graph)
     _drop_unused(graph)
     _name_nodes(graph)
@@ -116,6 +118,10 @@ def _check_operators(model: ModelProto) -> None:
         if graph.sparse_initializer:
             raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
         for node in graph.node:
+            if node.domain in _STANDARD and not onnx.defs.has(
+                node.op_type, "" if node.domain == "ai.onnx" else node.domain
+            ):
+                raise ModelError(f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX")
             if node.domain not in _DOMAINS:
                 raise ModelError(f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported")
             if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
@@ -193,18 +199,40 @@ def _empty(tensor: TensorProto) -> None:
     tensor.ClearField("data_location")
 
 
-def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> None:
+def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Give every input a fixed shape and drop weights from the inputs; whether any axis was open."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     unknown = shapes.keys() - {value.name for value in inputs}
     if unknown:
         names = ", ".join(f"`{value.name}`" for value in inputs)
         raise UsageError(f"the model has no input `{min(unknown)}`", hint=f"its inputs are {names}")
+    was_open = any(fixed_shape(value) is None for value in inputs)
     for value in inputs:
         _fix_input(value, shapes.get(value.name))
     fixed = [_copied(value) for value in inputs]
     del graph.input[:]
     graph.input.extend(fixed)
+    return was_open
+
+
+def _declared(graph: GraphProto) -> dict[str, ValueInfoProto]:
+    """What the file itself says about its tensors, where that is complete."""
+    values = (*graph.value_info, *graph.output)
+    return {value.name: _copied(value) for value in values if fixed_shape(value) is not None}
+
+
+def _complete(graph: GraphProto, declared: Mapping[str, ValueInfoProto]) -> None:
+    """Believe the file about tensors that inference cannot tell, such as those of the runtime's own operators."""
+    known = value_shapes(graph)
+    for value in graph.output:
+        if value.name not in known and value.name in declared:
+            value.CopyFrom(declared[value.name])
+    ends = {value.name for value in graph.output}
+    missing = {name: value for name, value in declared.items() if name not in known and name not in ends}
+    found = [_copied(value) for value in graph.value_info if value.name not in missing]
+    del graph.value_info[:]
+    graph.value_info.extend([*found, *missing.values()])
 
 
 def _copied(value: ValueInfoProto) -> ValueInfoProto:

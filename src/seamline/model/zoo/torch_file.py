@@ -147,6 +147,9 @@ class _Machine:
                 self._memo[argument] = self.stack[-1]
             case "BINGET" | "LONG_BINGET":
                 self.stack.append(self._memo[argument])
+            case "APPEND":
+                item = self.stack.pop()
+                self._top(list).append(item)
             case "APPENDS":
                 items = self._above_mark()
                 self._top(list).extend(items)
