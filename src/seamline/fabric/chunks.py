@@ -19,6 +19,7 @@ import numpy as np
 from seamline.core.errors import WireError, WireVersion
 from seamline.core.values import NodeId
 from seamline.fabric.messages import WIRE_VERSION
+from seamline.fabric.window import Position
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
 CHUNK_BYTES = 128 * 1024
@@ -40,6 +41,12 @@ def cut(message: bytes | bytearray | memoryview, incarnation: int, number: int) 
         _HEADER.pack_into(chunk, 0, _MAGIC, WIRE_VERSION, incarnation, number, offset, len(view))
         chunk[_HEADER.size :] = piece
         yield chunk
+
+
+def position_of(chunk: bytes | bytearray | memoryview) -> tuple[int, Position]:
+    """(sender's incarnation, position) of `chunk`. Raises `WireError` when it is malformed."""
+    incarnation, number, offset, _ = _read_header(memoryview(chunk).cast("B"))
+    return incarnation, (number, offset + len(chunk) - _HEADER.size)
 
 
 class Assembler:
@@ -70,7 +77,7 @@ class Assembler:
         Raises `WireError` when `chunk` is malformed or announces more than `max_message_bytes`.
         """
         view = memoryview(chunk).cast("B")
-        incarnation, number, offset, total = self._read_header(view)
+        incarnation, number, offset, total = _read_header(view)
         payload = view[_HEADER.size :]
         if offset + len(payload) > total or (not payload and total):
             raise WireError(f"a chunk of `{source}` does not fit its message of {total} bytes")
@@ -88,20 +95,6 @@ class Assembler:
         """`source` is gone: drop what it left unfinished. Its incarnation stays known, in case it was only silent."""
         if (state := self._sources.get(source)) is not None:
             self._drop_partial(state)
-
-    @staticmethod
-    def _read_header(view: memoryview) -> tuple[int, int, int, int]:
-        if len(view) < _HEADER.size:
-            raise WireError(f"{len(view)} bytes are too few for a chunk")
-        magic, version, incarnation, number, offset, total = _HEADER.unpack_from(view, 0)
-        if magic != _MAGIC:
-            raise WireError("the bytes of a peer are not a chunk of a Seamline message")
-        if version != WIRE_VERSION:
-            raise WireVersion(
-                f"the peer speaks wire version {version}, this node {WIRE_VERSION}",
-                hint="run the same release on all nodes",
-            )
-        return incarnation, number, offset, total
 
     def _source(self, source: NodeId, incarnation: int) -> _Source | None:
         """The state of `source`, begun anew for a new incarnation; None for a late chunk of a replaced one."""
@@ -148,6 +141,20 @@ class Assembler:
         if state.partial is not None:
             self.n_dropped += 1
         state.partial, state.n_received = None, 0
+
+
+def _read_header(view: memoryview) -> tuple[int, int, int, int]:
+    if len(view) < _HEADER.size:
+        raise WireError(f"{len(view)} bytes are too few for a chunk")
+    magic, version, incarnation, number, offset, total = _HEADER.unpack_from(view, 0)
+    if magic != _MAGIC:
+        raise WireError("the bytes of a peer are not a chunk of a Seamline message")
+    if version != WIRE_VERSION:
+        raise WireVersion(
+            f"the peer speaks wire version {version}, this node {WIRE_VERSION}",
+            hint="run the same release on all nodes",
+        )
+    return incarnation, number, offset, total
 
 
 @dataclass(slots=True)

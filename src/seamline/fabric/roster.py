@@ -19,6 +19,7 @@ class Roster:
     def __init__(self, own: NodeId, incarnation: str) -> None:
         self._own = own
         self._incarnations: dict[NodeId, list[str]] = {own: [incarnation]}
+        self._epochs: dict[NodeId, int] = {}
         self._changed = threading.Condition()
         self._closed = False
 
@@ -36,18 +37,19 @@ class Roster:
             elif not alive and incarnation in known:
                 known.remove(incarnation)
             after = known[-1] if known else None
+            if before != after:
+                self._epochs[node] = self._epochs.get(node, 0) + 1
             self._changed.notify_all()
         if node == self._own or before == after:
             return []
         return [(node, False)] * (before is not None) + [(node, True)] * (after is not None)
 
-    def incarnation(self, node: NodeId) -> str | None:
-        """The newest live incarnation of `node`; None when it is not alive, this node's own name, or all is closed."""
+    def epoch(self, node: NodeId) -> int | None:
+        """A number that differs whenever `node` was lost in between; None when it is not alive (or is this node)."""
         with self._changed:
-            if self._closed or node == self._own:
+            if self._closed or node == self._own or not self._incarnations.get(node):
                 return None
-            known = self._incarnations.get(node)
-            return known[-1] if known else None
+            return self._epochs[node]
 
     def alive(self) -> frozenset[NodeId]:
         """Live nodes, without this one."""

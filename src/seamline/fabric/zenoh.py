@@ -8,8 +8,9 @@ How it works, in order:
   configured, so a shaped or cut link is the link that is used. Nobody is discovered by himself.
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Two incarnations of one name at once are a duplicate.
-- ``.../control/<source>`` carries whole messages, at the highest priority and unbatched. ``.../data/<source>`` carries
-  chunks (`chunks.py`), one message at a time per target.
+- ``.../control/<source>`` carries whole messages, at the highest priority. ``.../data/<source>`` carries chunks
+  (`chunks.py`), one message at a time per target and no more than a window of bytes ahead (`window.py`), which
+  ``.../credit/<source>`` reopens.
 - Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
 
 Authentication and encryption are not here yet; listen beyond loopback only on networks you trust.
@@ -24,23 +25,28 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import zenoh
 
 from seamline.core.errors import FabricError, PeerLost, WireError
 from seamline.core.ports import Lane, OnMessage, OnPeer
 from seamline.core.values import NodeId, node_id
-from seamline.fabric.chunks import Assembler, cut
+from seamline.fabric.chunks import Assembler, cut, position_of
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
+from seamline.fabric.window import Window, pack_credit, unpack_credit
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
 LEASE_S = 0.4
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
 
-_WAIT_BEFORE_CLOSE_S = 30.0
+_WAIT_BEFORE_CLOSE_S = 2.0
+"""How long a full queue may block a put, and with it the whole session, before that link is closed."""
+
+_QUEUE_BATCHES = 16
+"""Of 64 KiB, per neighbour and lane: the most Zenoh takes."""
 _CLOSE_TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25
@@ -141,12 +147,7 @@ class ZenohFabric:
         with self._outboxes_lock:
             outbox = self._outboxes.setdefault(target, _Outbox())
         with outbox.lock:
-            incarnation = self._require_alive(target)
-            number, outbox.next_number = outbox.next_number, outbox.next_number + 1
-            for chunk in cut(message, self._incarnation, number):
-                if self._roster.incarnation(target) != incarnation:
-                    raise PeerLost(f"`{target}` was lost while {n_bytes} bytes were sent to it")
-                self._put(target, lane, chunk)
+            self._send_chunks(target, outbox, message)
 
     def peers(self) -> frozenset[NodeId]:
         return self._roster.alive()
@@ -171,6 +172,8 @@ class ZenohFabric:
             declared, self._declared = self._declared, []
             _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
         self._roster.close()
+        for outbox in tuple(self._outboxes.values()):
+            outbox.window.wake()
         self._inbox.close()
         if self._delivery is not None and self._delivery is not threading.current_thread():
             self._delivery.join()
@@ -183,6 +186,7 @@ class ZenohFabric:
         self._declared = [
             session.declare_subscriber(self._key(self._node, "control", "*"), self._on_control),
             session.declare_subscriber(self._key(self._node, "data", "*"), self._on_data),
+            session.declare_subscriber(self._key(self._node, "credit", "*"), self._on_credit),
             session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation)),
             session.liveliness().declare_subscriber(self._key("*", "alive", "*"), self._on_token, history=True),
         ]
@@ -211,24 +215,46 @@ class ZenohFabric:
                 return
             time.sleep(0.02)
 
-    def _require_alive(self, target: NodeId) -> str:
-        incarnation = self._roster.incarnation(target)
-        if incarnation is None:
+    def _require_alive(self, target: NodeId) -> int:
+        epoch = self._roster.epoch(target)
+        if epoch is None:
             raise PeerLost(f"`{target}` is not alive")
-        return incarnation
+        return epoch
 
-    def _put(self, target: NodeId, lane: Lane, payload: bytes | bytearray) -> None:
+    def _send_chunks(self, target: NodeId, outbox: _Outbox, message: bytes | bytearray | memoryview) -> None:
+        epoch = self._require_alive(target)
+        if epoch != outbox.epoch:
+            outbox.epoch = epoch
+            outbox.window.reset()
+        number, outbox.next_number = outbox.next_number, outbox.next_number + 1
+        for chunk in cut(message, self._incarnation, number):
+            if not outbox.window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
+                outbox.window.reset()
+                raise PeerLost(f"`{target}` was lost while a message was sent to it")
+            outbox.window.sent(position_of(chunk)[1], len(chunk))
+            self._put(target, Lane.DATA, chunk)
+
+    def _credit(self, source: NodeId, chunk: bytes) -> None:
+        """Tell `source` that this chunk is taken, whatever becomes of it."""
+        if self._roster.epoch(source) is None:
+            return
+        try:
+            self._put(source, "credit", pack_credit(*position_of(chunk)))
+        except FabricError as exc:
+            log.info("no credit for `%s`: %s", source, exc)
+
+    def _put(self, target: NodeId, kind: Lane | Literal["credit"], payload: bytes | bytearray) -> None:
         session = self._session
         if session is None:
             raise FabricError(f"the fabric of `{self._node}` is not open")
-        urgent = lane is Lane.CONTROL
+        urgent = kind is not Lane.DATA
         try:
             session.put(
-                self._key(target, lane, self._node),
+                self._key(target, kind, self._node),
                 payload,
                 congestion_control=zenoh.CongestionControl.BLOCK,  # the default drops 42 % of 1 MB messages
                 priority=zenoh.Priority.REAL_TIME if urgent else zenoh.Priority.DATA,
-                express=urgent,
+                express=False,  # no faster here (0.38 ms both ways), and 16 small messages would fill the queue
             )
         except zenoh.ZError as exc:
             raise FabricError(f"cannot send to `{target}`: {exc}") from exc
@@ -239,11 +265,22 @@ class ZenohFabric:
     def _on_data(self, sample: zenoh.Sample) -> None:
         self._inbox.put(Arrival(_source_of(sample), Lane.DATA, sample.payload.to_bytes()))
 
+    def _on_credit(self, sample: zenoh.Sample) -> None:
+        try:
+            incarnation, position = unpack_credit(sample.payload.to_bytes())
+        except WireError as exc:
+            log.warning("refused what a peer sent: %s", exc)
+            return
+        if incarnation == self._incarnation and (outbox := self._outboxes.get(_source_of(sample))) is not None:
+            outbox.window.credit(position)
+
     def _on_token(self, sample: zenoh.Sample) -> None:
         name, incarnation = str(sample.key_expr).split("/")[2::2]
         alive = sample.kind == zenoh.SampleKind.PUT
         for node, is_alive in self._roster.token(name, incarnation, alive):
             self._inbox.put(PeerChange(node, is_alive))
+            if (outbox := self._outboxes.get(node)) is not None:
+                outbox.window.wake()
         if name in self._roster.duplicates():
             log.warning("two live nodes use the name `%s`; messages to it reach both", name)
 
@@ -259,6 +296,7 @@ class ZenohFabric:
                     case Arrival(source, Lane.CONTROL, payload):
                         on_message(source, memoryview(payload))
                     case Arrival(source, _, payload):
+                        self._credit(source, payload)
                         if (message := self._assembler.add(source, payload)) is not None:
                             on_message(source, message)
             except WireError as exc:
@@ -270,10 +308,12 @@ class ZenohFabric:
 class _Outbox:
     """The bulk lane to one target: who holds `lock` is sending."""
 
-    __slots__ = ("lock", "next_number")
+    __slots__ = ("epoch", "lock", "next_number", "window")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.window = Window()
+        self.epoch = -1
         self.next_number = 0
 
 
@@ -302,7 +342,9 @@ def _config(
         "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
         "timestamping/enabled": False,
         "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
-        # 5 s of congestion would close the link and lose what waits; silence is the lease's business
+        # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through
+        "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
+        "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,
         "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
         # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
         "transport/shared_memory/enabled": shared_memory,
