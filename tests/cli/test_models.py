@@ -101,7 +101,6 @@ def test_a_file_that_is_not_onnx_is_refused_in_two_lines(seamline, tmp_path):
     assert len(outcome.stderr.splitlines()) <= 2
 
 
-@pytest.mark.xfail(strict=True, reason="reading gives up on the unknown shape before it names the operator")
 def test_an_operator_that_no_engine_knows_is_named(seamline, tmp_path, model_path):
     model = onnx.shape_inference.infer_shapes(onnx.load(str(model_path)))
     model.graph.node[1].op_type = "Frobnicate"
