@@ -1,0 +1,119 @@
+"""Recorded link rates: read from a file, asked by time, and turned into changes of a link.
+
+Two formats. CSV with the header ``time_s,mbps`` (further columns are ignored): each rate holds until the next line.
+Mahimahi: one number a line, the millisecond at which a 1500-byte packet could be delivered; counted here in bins.
+A trace shorter than the run starts again from its beginning, as mahimahi does.
+"""
+
+from __future__ import annotations
+
+import bisect
+import csv
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamline.core.errors import ConfigError
+
+MAHIMAHI_PACKET_BITS = 1500 * 8
+MAHIMAHI_BIN_S = 0.2
+"""Short enough to follow a mobile link, long enough to hold several packets at 1 Mbit/s."""
+
+MAX_TRACE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Rates over time: `rates_bps[i]` holds from `times_s[i]` to the next; 0.0 is an outage. Then it begins again."""
+
+    times_s: tuple[float, ...]
+    rates_bps: tuple[float, ...]
+    length_s: float
+
+    def rate_bps_at(self, at_s: float) -> float:
+        """The rate `at_s` seconds after the beginning."""
+        index = bisect.bisect_right(self.times_s, at_s % self.length_s) - 1
+        return self.rates_bps[max(index, 0)]
+
+    @property
+    def first_rate_bps(self) -> float:
+        """The first rate that is not an outage."""
+        return next(rate for rate in self.rates_bps if rate)
+
+    def steps(self, duration_s: float) -> Iterator[tuple[float, float]]:
+        """(at_s, rate_bps) of every change of the rate within `duration_s`, the first at 0.0."""
+        last_bps: float | None = None
+        begin_s = 0.0
+        while begin_s < duration_s:
+            for time_s, rate_bps in zip(self.times_s, self.rates_bps, strict=True):
+                at_s = begin_s + time_s
+                if at_s < duration_s and rate_bps != last_bps:
+                    yield at_s, rate_bps
+                    last_bps = rate_bps
+            begin_s += self.length_s
+
+
+def read_trace(path: Path) -> Trace:
+    """The trace in `path`, CSV or mahimahi. Raises `ConfigError` naming file and line when it is neither."""
+    try:
+        if path.stat().st_size > MAX_TRACE_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_TRACE_BYTES >> 20} MiB", hint="is it a trace?")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read as a trace: {exc}") from exc
+    if not any(line.strip() for line in lines):
+        raise ConfigError(f"{path} is empty", hint="a trace has a header `time_s,mbps` and a line per rate")
+    trace = _from_csv(lines, path) if "," in lines[0] else _from_mahimahi(lines, path)
+    if not any(trace.rates_bps):
+        raise ConfigError(f"{path} never carries anything", hint="at least one rate must be above 0")
+    return trace
+
+
+def _from_csv(lines: list[str], path: Path) -> Trace:
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    missing = {"time_s", "mbps"} - set(reader.fieldnames or ())
+    if missing:
+        raise ConfigError(f"{path} has no column `{sorted(missing)[0]}`", hint="the header is `time_s,mbps`")
+    times_s: list[float] = []
+    rates_bps: list[float] = []
+    for row in reader:
+        time_s = _number(row["time_s"], path, reader.line_num)
+        rate_bps = _number(row["mbps"], path, reader.line_num) * 1e6
+        if times_s and time_s <= times_s[-1]:
+            raise ConfigError(f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g}")
+        times_s.append(time_s)
+        rates_bps.append(rate_bps)
+    if not times_s:
+        raise ConfigError(f"{path} has a header and no rates")
+    begin_s = times_s[0]
+    times_s = [time_s - begin_s for time_s in times_s]
+    # The last rate holds as long as the one before it did; a trace of one line holds for ever.
+    last_s = times_s[-1] - times_s[-2] if len(times_s) > 1 else math.inf
+    return Trace(times_s=tuple(times_s), rates_bps=tuple(rates_bps), length_s=times_s[-1] + last_s)
+
+
+def _from_mahimahi(lines: list[str], path: Path) -> Trace:
+    at_ms = [_number(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    if any(later < earlier for earlier, later in itertools.pairwise(at_ms)):
+        raise ConfigError(f"{path}: its times go backwards", hint="mahimahi traces are ascending milliseconds")
+    n_bins = max(1, math.ceil(at_ms[-1] / 1e3 / MAHIMAHI_BIN_S))
+    packets = [0] * n_bins
+    for time_ms in at_ms:
+        packets[min(int(time_ms / 1e3 / MAHIMAHI_BIN_S), n_bins - 1)] += 1
+    return Trace(
+        times_s=tuple(index * MAHIMAHI_BIN_S for index in range(n_bins)),
+        rates_bps=tuple(count * MAHIMAHI_PACKET_BITS / MAHIMAHI_BIN_S for count in packets),
+        length_s=n_bins * MAHIMAHI_BIN_S,
+    )
+
+
+def _number(text: str | None, path: Path, line: int) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ConfigError(f"{path}, line {line}: `{text}` is not a number from 0 up", hint="CSV or mahimahi, see docs")
+    return number

@@ -1,0 +1,53 @@
+"""Recorded rates, from both formats, by time."""
+
+from pathlib import Path
+
+import pytest
+
+from seamline.core.errors import ConfigError
+from seamline.testbed.trace import read_trace
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "trace"
+    path.write_text(text)
+    return path
+
+
+def test_a_csv_rate_holds_until_the_next_line_and_the_trace_repeats(tmp_path: Path) -> None:
+    trace = read_trace(write(tmp_path, "time_s,mbps,delay_ms\n10,4,1\n11,2,1\n13,0,1\n"))
+    assert [trace.rate_bps_at(at_s) for at_s in (0.0, 0.9, 1.0, 2.9, 3.0, 4.9, 5.0)] == [4e6, 4e6, 2e6, 2e6, 0, 0, 4e6]
+    assert list(trace.steps(6.5)) == [(0.0, 4e6), (1.0, 2e6), (3.0, 0.0), (5.0, 4e6), (6.0, 2e6)]
+
+
+def test_a_csv_of_one_line_holds_for_ever(tmp_path: Path) -> None:
+    trace = read_trace(write(tmp_path, "time_s, mbps\n0, 3.5\n"))
+    assert trace.rate_bps_at(1e9) == 3.5e6
+    assert list(trace.steps(100.0)) == [(0.0, 3.5e6)]
+
+
+def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:
+    # 10 packets in the first 200 ms, 5 in the second: 0.6 and 0.3 Mbit/s.
+    stamps = [*range(0, 200, 20), *range(200, 400, 40)]
+    trace = read_trace(write(tmp_path, "\n".join(map(str, stamps)) + "\n"))
+    assert trace.rates_bps == pytest.approx((0.6e6, 0.3e6))
+    assert trace.length_s == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("time,mbps\n0,1\n", "no column `time_s`"),
+        ("time_s,mbps\n", "no rates"),
+        ("time_s,mbps\n0,1\n1,fast\n", "line 3: `fast` is not a number"),
+        ("time_s,mbps\n0,-1\n", "line 2: `-1`"),
+        ("time_s,mbps\n1,1\n1,2\n", "line 3: time 1 is not after 1"),
+        ("time_s,mbps\n0,0\n1,0\n", "never carries anything"),
+        ("5\n4\n", "go backwards"),
+        ("hello\n", "line 1: `hello`"),
+    ],
+)
+def test_a_file_that_is_no_trace_is_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_trace(write(tmp_path, text))
