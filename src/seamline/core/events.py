@@ -1,0 +1,316 @@
+"""Everything that happened to one stream's surroundings, as a closed union, and the view that follows from it.
+
+`apply(view, event) -> view` is the only way a view changes; `policy.decide` reads nothing else. So a log of events is a
+complete, replayable record of why every decision was taken. Switching has its own events (`switching.py`): those are
+about generations in the making, these about the world.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, assert_never
+
+from seamline.core.cost import latency_s, refusal
+from seamline.core.problem import EnergyScope, Problem
+from seamline.core.values import Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoined:
+    """A node is there. incarnation: changes when its process starts anew (then it holds no segments of ours)."""
+
+    node: NodeId
+    tier: Tier
+    incarnation: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLeft:
+    node: NodeId
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileKnown:
+    """What the model costs on a node; replaces what was known and starts its compute ratio anew."""
+
+    node: NodeId
+    profile: Profile
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMeasured:
+    """The newest estimate of one direction; goodput 0.0 says it is down."""
+
+    estimate: LinkEstimate
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeMeasured:
+    """ratio: measured over profiled compute time."""
+
+    node: NodeId
+    ratio: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMeasured:
+    """queue_s: how long a frame waits on the node before its stage starts."""
+
+    node: NodeId
+    queue_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSet:
+    objective: Objective
+    constraints: Constraints
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStarted:
+    """Preparation of `plan` began."""
+
+    plan: Plan
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanServing:
+    """From now on frames take `plan`."""
+
+    plan: Plan
+    generation: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchFailed:
+    """`plan` could not be prepared. node: whose fault it is, None when unknown."""
+
+    plan: Plan
+    reason: str
+    node: NodeId | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyMeasured:
+    """What the newest `n_frames` frames of a generation took from acceptance to answer, queueing at the origin apart.
+
+    latency_s: their median. Frames completed elsewhere (after a failure) do not belong in here.
+    """
+
+    generation: int
+    latency_s: float
+    n_frames: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed and nothing else happened."""
+
+    at_s: float
+
+
+Event = (
+    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | LoadMeasured | ObjectiveSet
+    | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A plan that could not be prepared, when, and by whose fault."""
+
+    plan: Plan
+    reason: str
+    node: NodeId | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How a plan did in truth. ratio: measured over predicted latency at that time."""
+
+    latency_s: float
+    ratio: float
+    n_frames: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What was believed when a plan was chosen, to say later what has moved since."""
+
+    nodes: frozenset[NodeId]
+    links: Mapping[Link, LinkEstimate]
+    compute_ratio: Mapping[NodeId, float]
+    queue_s: Mapping[NodeId, float]
+    objective: Objective
+    constraints: Constraints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that a decision may rest on; begin with `View(origin=...)`.
+
+    nodes: who is there, with tier; incarnations: the last one seen of each, also of those gone.
+    current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
+    first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
+    watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
+    """
+
+    origin: NodeId
+    now_s: float = 0.0
+    nodes: Mapping[NodeId, Tier] = field(default_factory=dict)
+    incarnations: Mapping[NodeId, str] = field(default_factory=dict)
+    profiles: Mapping[NodeId, Profile] = field(default_factory=dict)
+    links: Mapping[Link, LinkEstimate] = field(default_factory=dict)
+    compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
+    queue_s: Mapping[NodeId, float] = field(default_factory=dict)
+    objective: Objective = Objective.LATENCY
+    constraints: Constraints = field(default_factory=Constraints)
+    energy_scope: EnergyScope = EnergyScope.ALL
+    current: Plan | None = None
+    generation: int = -1
+    serving_since_s: float = -math.inf
+    restarted: frozenset[NodeId] = frozenset()
+    first: Plan | None = None
+    pending: Plan | None = None
+    refused: tuple[Refused, ...] = ()
+    watched: Mapping[Plan, Watched] = field(default_factory=dict)
+    basis: Basis | None = None
+    pending_basis: Basis | None = None
+
+
+def apply(view: View, event: Event) -> View:
+    """`view` after `event`. Events in any order are fine; time never runs backwards."""
+    view = replace(view, now_s=max(view.now_s, event.at_s))
+    match event:
+        case NodeJoined(node, tier, incarnation):
+            return _joined(view, node, tier, incarnation)
+        case NodeLeft(node):
+            return replace(view, nodes=_without(view.nodes, node), queue_s=_without(view.queue_s, node))
+        case ProfileKnown(node, profile):
+            ratios = _without(view.compute_ratio, node)
+            return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
+        case LinkMeasured(link):
+            return replace(view, links={**view.links, (link.source, link.target): link})
+        case ComputeMeasured(node, ratio):
+            return replace(view, compute_ratio={**view.compute_ratio, node: ratio})
+        case LoadMeasured(node, queue_s):
+            return replace(view, queue_s={**view.queue_s, node: queue_s})
+        case ObjectiveSet(objective, constraints):
+            return replace(view, objective=objective, constraints=constraints)
+        case SwitchStarted(plan):
+            return replace(view, pending=plan, pending_basis=_basis(view))
+        case PlanServing(plan, generation):
+            return _serving(view, plan, generation)
+        case SwitchFailed(plan, reason, node, at_s):
+            refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
+            view = replace(view, refused=refused)
+            return replace(view, pending=None, pending_basis=None) if plan == view.pending else view
+        case LatencyMeasured():
+            return _measured(view, event)
+        case Tick():
+            return view
+        case _:
+            assert_never(event)
+
+
+def problem_of(view: View) -> Problem | None:
+    """The planning problem over the nodes that are there now; None while the origin has no profile."""
+    here = view.profiles.get(view.origin)
+    if here is None:
+        return None
+    last_cut = here.cuts[-1].index
+    return Problem(
+        origin=view.origin,
+        cuts=here.cuts,
+        profiles={
+            node: profile
+            for node, profile in view.profiles.items()
+            if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
+        },
+        links=view.links,
+        compute_ratio=view.compute_ratio,
+        queue_s=view.queue_s,
+        objective=view.objective,
+        constraints=view.constraints,
+        energy_scope=view.energy_scope,
+    )
+
+
+_MOST_REMEMBERED = 16
+_Value = TypeVar("_Value")
+
+
+def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
+    """A new process begins without segments, load or a record of refusals; profile and links stay: same machine."""
+    joined = replace(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
+    if view.incarnations.get(node, incarnation) == incarnation:
+        return joined
+    in_use = view.current is not None and node in view.current.nodes
+    return replace(
+        joined,
+        restarted=view.restarted | {node} if in_use else view.restarted,
+        compute_ratio=_without(view.compute_ratio, node),
+        queue_s=_without(view.queue_s, node),
+        refused=tuple(refused for refused in view.refused if node not in refused.plan.nodes),
+    )
+
+
+def _serving(view: View, plan: Plan, generation: int) -> View:
+    was_planned = plan == view.pending
+    return replace(
+        view,
+        current=plan,
+        generation=generation,
+        serving_since_s=view.now_s,
+        restarted=frozenset(),
+        first=view.first or plan,
+        pending=None if was_planned else view.pending,
+        pending_basis=None if was_planned else view.pending_basis,
+        basis=view.pending_basis if was_planned and view.pending_basis is not None else _basis(view),
+        refused=tuple(refused for refused in view.refused if refused.plan != plan),
+    )
+
+
+def _measured(view: View, event: LatencyMeasured) -> View:
+    """Compare with what the current beliefs predict; frames of an earlier generation say nothing about this one."""
+    problem = problem_of(view)
+    if event.generation != view.generation or view.current is None or problem is None:
+        return view
+    if refusal(view.current, problem) is not None:
+        return view
+    predicted_s = latency_s(view.current, problem)
+    if not 0.0 < predicted_s < math.inf:
+        return view
+    known = Watched(event.latency_s, event.latency_s / predicted_s, event.n_frames, event.at_s)
+    others = [(plan, watched) for plan, watched in view.watched.items() if plan != view.current]
+    return replace(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
+
+
+def _basis(view: View) -> Basis:
+    return Basis(
+        nodes=frozenset(view.nodes),
+        links=view.links,
+        compute_ratio=view.compute_ratio,
+        queue_s=view.queue_s,
+        objective=view.objective,
+        constraints=view.constraints,
+    )
+
+
+def _without(mapping: Mapping[NodeId, _Value], node: NodeId) -> dict[NodeId, _Value]:
+    return {known: value for known, value in mapping.items() if known != node}
