@@ -1,0 +1,298 @@
+"""Whether to switch now, and why: `decide(view, policy) -> Keep(reason) | Switch(plan, reason)`.
+
+Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
+left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
+feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
+A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
+not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
+is judged by what it took; so after a bad switch the way back is found by the same comparison.
+
+The other policies hold one plan as baselines do, and fall back to the origin alone while it is impossible. What moved
+is worded in `wording.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+from seamline.core.cost import Breakdown, breakdown, refusal
+from seamline.core.errors import Infeasible, UsageError
+from seamline.core.events import View, problem_of
+from seamline.core.planner import Alternative, PlanKind, Problem, evaluate, plan
+from seamline.core.values import Link, NodeId, Objective, Plan
+from seamline.core.wording import amount, has_jumped, what_moved
+
+__all__ = ["Adaptive", "Fixed", "Local", "Offload", "Static", "Policy", "PolicySettings", "policy_named"]
+__all__ += ["Keep", "Switch", "Decision", "decide"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySettings:
+    """Thresholds of `Adaptive`.
+
+    min_gain_ratio: least gain worth a switch, of the current cost. uncertainty_factor: standard deviations the gain
+    must exceed. compute_std_ratio: how sure compute times are. cooldown_s: between switches. refused_retry_s: until a
+    plan or node that failed to prepare is tried again. watch_s: how long a measured plan is remembered;
+    min_watched_frames: from how many frames on. surprise_ratio: how much worse than predicted, and than other plans,
+    counts.
+    """
+
+    min_gain_ratio: float = 0.05
+    uncertainty_factor: float = 1.0
+    compute_std_ratio: float = 0.03
+    cooldown_s: float = 0.75
+    refused_retry_s: float = 5.0
+    watch_s: float = 30.0
+    min_watched_frames: int = 8
+    surprise_ratio: float = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """Always the best plan, with hysteresis."""
+
+    settings: PolicySettings = field(default_factory=PolicySettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Everything on the origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """The best plan that sends the frame itself, chosen once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """The plan that was best at the start, chosen once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A plan given by hand."""
+
+    plan: Plan
+
+
+Policy = Adaptive | Local | Offload | Static | Fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Go on as it is."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Prepare `plan` and route to it, even when it is the current one (its nodes have lost it)."""
+
+    plan: Plan
+    reason: str
+
+
+Decision = Keep | Switch
+
+
+def policy_named(name: str) -> Policy:
+    """``adaptive``, ``local``, ``offload``, ``static``, or a plan. Raises `UsageError` (`PlanError` for a bad plan)."""
+    named: dict[str, Policy] = {"adaptive": Adaptive(), "local": Local(), "offload": Offload(), "static": Static()}
+    if name in named:
+        return named[name]
+    if "[" in name:
+        return Fixed(Plan.parse(name))
+    raise UsageError(f"`{name}` is not a policy", hint=f"one of {', '.join(named)}, or a plan")
+
+
+def decide(view: View, policy: Policy | None = None) -> Decision:
+    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
+    problem = problem_of(view)
+    if problem is None:
+        return Keep(f"`{view.origin}` has no profile yet")
+    if view.pending is not None and refusal(view.pending, problem) is None:
+        return Keep(f"{view.pending} is being prepared")
+    if policy is None:
+        policy = Adaptive()
+    try:
+        if isinstance(policy, Adaptive):
+            return _adapt(view, problem, policy.settings)
+        return _hold(view, problem, policy)
+    except Infeasible as error:
+        return Keep(str(error))
+
+
+def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
+    best = _best_candidate(view, problem, settings)
+    if best is None or best.plan is None:
+        return Keep("every plan that fits could not be prepared a moment ago")
+    if view.current is None:
+        return Switch(best.plan, f"first plan: {best.plan} takes {amount(best.cost, view.objective)}")
+    if (why := _impossible(view, problem)) is not None:
+        return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
+    if best.plan == view.current:
+        return Keep(f"{view.current} is the best plan")
+    return _weigh(view, problem, best, settings)
+
+
+def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySettings) -> Decision:
+    """Is `best` enough better than the current plan, and is it time?"""
+    assert view.current is not None
+    assert best.plan is not None
+    current = _judged(evaluate(view.current, problem), view, settings)
+    before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
+    gain = current.cost - best.cost
+    uncertainty = _uncertainty(before, after, problem, settings)
+    saves = f"saves {amount(gain, view.objective)} of {amount(current.cost, view.objective)}"
+    words = f"{best.plan} {saves}, uncertainty {amount(uncertainty, view.objective)}"
+    if math.isinf(current.cost):
+        return Switch(best.plan, f"{view.current} cannot be judged by {view.objective}; {best.plan} can")
+    if gain <= max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty):
+        return Keep(f"{words}: too little")
+    since_s = view.now_s - view.serving_since_s
+    concerned = (before, after)
+    if since_s < settings.cooldown_s and not has_jumped(view, concerned):
+        return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
+    surprise = _surprise(view, view.current, settings)
+    moved = what_moved(view, concerned)
+    if surprise > 1.0:
+        took_s = view.watched[view.current].latency_s
+        moved = [f"{view.current} took {took_s * 1e3:.0f} ms, {surprise:.1f}x what was predicted", *moved]
+    return Switch(best.plan, "; ".join([*moved[:2], words]))
+
+
+def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> Alternative | None:
+    """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
+    lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
+    failing = {refused.node for refused in lately} - {problem.origin, None}
+    trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
+    reduced = replace(problem, profiles=trusted)
+    candidates = [alternative for alternative in plan(reduced).alternatives if alternative.plan is not None]
+    for known in (*view.watched, view.current):
+        is_trusted = known is not None and (known == view.current or all(node in trusted for node in known.nodes))
+        if known is not None and is_trusted and refusal(known, problem) is None:
+            candidates.append(evaluate(known, problem))
+    refused_plans = {refused.plan for refused in lately} - {view.current}
+    judged = [_judged(candidate, view, settings) for candidate in candidates if candidate.plan not in refused_plans]
+    return min(judged, key=lambda candidate: candidate.cost, default=None)
+
+
+def _judged(candidate: Alternative, view: View, settings: PolicySettings) -> Alternative:
+    """`candidate` at what it costs in truth, where its frames were measured."""
+    if candidate.plan is None or view.objective is not Objective.LATENCY:
+        return candidate
+    return replace(candidate, cost=candidate.cost * _surprise(view, candidate.plan, settings))
+
+
+def _surprise(view: View, candidate: Plan, settings: PolicySettings) -> float:
+    """How much slower than predicted `candidate` was, beyond what is common to the plans measured here; 1.0 if not.
+
+    An error that all plans share (say, of the profile) does not tell them apart, so it takes two to compare.
+    """
+    recent = {
+        known: watched.ratio
+        for known, watched in view.watched.items()
+        if view.now_s - watched.at_s < settings.watch_s and watched.n_frames >= settings.min_watched_frames
+    }
+    if candidate not in recent or len(recent) < 2:
+        return 1.0
+    ratio = recent[candidate] / max(1.0, min(recent.values()))
+    return ratio if ratio > settings.surprise_ratio else 1.0
+
+
+def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings: PolicySettings) -> float:
+    """One standard deviation of the predicted gain, in units of the objective's cost.
+
+    What both plans share cancels: only the difference of seconds on each link and node is uncertain.
+    """
+    on_links, on_nodes = _seconds_by_link(before), _seconds_by_node(before)
+    for link, seconds in _seconds_by_link(after).items():
+        on_links[link] = on_links.get(link, 0.0) - seconds
+    for node, seconds in _seconds_by_node(after).items():
+        on_nodes[node] = on_nodes.get(node, 0.0) - seconds
+    variance = sum((seconds * settings.compute_std_ratio) ** 2 for seconds in on_nodes.values())
+    for link, seconds in on_links.items():
+        known = problem.links.get(link)
+        variance += (seconds * known.goodput_std_ratio) ** 2 if known is not None else 0.0
+    if problem.objective is Objective.ENERGY:
+        device = problem.profiles[problem.origin].device
+        return math.sqrt(variance) * (device.idle_w or 0.0)
+    if problem.objective is Objective.THROUGHPUT:
+        return min(math.sqrt(variance), _bottleneck_std_s(before, problem) + _bottleneck_std_s(after, problem))
+    return math.sqrt(variance)
+
+
+def _bottleneck_std_s(costs: Breakdown, problem: Problem) -> float:
+    """Only the slowest part of a pipeline matters; a node's is taken as sure."""
+    for cost in costs.all_links:
+        known = problem.links.get((cost.source, cost.target))
+        if cost.serialise_s >= costs.bottleneck_s and known is not None:
+            return cost.serialise_s * known.goodput_std_ratio
+    return 0.0
+
+
+def _seconds_by_link(costs: Breakdown) -> dict[Link, float]:
+    seconds: dict[Link, float] = {}
+    for cost in costs.all_links:
+        seconds[cost.source, cost.target] = seconds.get((cost.source, cost.target), 0.0) + cost.serialise_s
+    return seconds
+
+
+def _seconds_by_node(costs: Breakdown) -> dict[NodeId, float]:
+    return {stage.node: stage.compute_s for stage in costs.stages}
+
+
+def _impossible(view: View, problem: Problem) -> str | None:
+    """Why the current plan cannot go on, in words."""
+    assert view.current is not None
+    if (why := refusal(view.current, problem)) is not None:
+        return why
+    if view.restarted:
+        return f"{', '.join(f'`{node}`' for node in sorted(view.restarted))} has restarted"
+    return None
+
+
+def _hold(view: View, problem: Problem, policy: Local | Offload | Static | Fixed) -> Decision:
+    """Hold the policy's plan; while it is impossible the origin works alone, or whatever is allowed."""
+    wanted, why_not = _wanted(view, problem, policy)
+    if wanted is not None:
+        why_not = refusal(wanted, problem) or _lately_refused(view, wanted)
+    target = wanted
+    if wanted is None or why_not is not None:
+        local = Plan.local(view.origin, len(problem.cuts))
+        target = local if refusal(local, problem) is None else plan(problem).plan
+    assert target is not None
+    if target == view.current and not view.restarted:
+        return Keep(f"{target} is held" if why_not is None else f"{target} stands in: {why_not}")
+    if why_not is not None:
+        return Switch(target, f"{why_not}; {target} stands in")
+    if view.current is None:
+        return Switch(target, f"first plan: {target}, held from now on")
+    return Switch(target, f"{target} is possible again")
+
+
+def _wanted(view: View, problem: Problem, policy: Local | Offload | Static | Fixed) -> tuple[Plan | None, str | None]:
+    """The plan a policy holds, or why there is none."""
+    match policy:
+        case Local():
+            return Plan.local(view.origin, len(problem.cuts)), None
+        case Fixed(given):
+            return given, None
+        case Static():
+            return view.first or plan(problem).plan, None
+        case Offload():
+            if view.first is not None and view.first.is_offload:
+                return view.first, None
+            offload = plan(problem).best(PlanKind.OFFLOAD)
+            return offload.plan, offload.refusal
+
+
+def _lately_refused(view: View, wanted: Plan) -> str | None:
+    retry_s = PolicySettings().refused_retry_s
+    for refused in view.refused:
+        if refused.plan == wanted and view.now_s - refused.at_s < retry_s:
+            return refused.reason
+    return None
