@@ -6,7 +6,7 @@
 A hop holds what waits for its link (`waiting`) and what is on its way across it (`crossing`). Every hop is bounded: it
 is served only while what it has sent on is not more than the link itself holds and the next hop may queue, so a slow
 link or reader is felt, hop by hop, by the sender. The end of a stream and a reset travel in the same order as bytes,
-and are held by a silent link like them. When links are served, and in which turn, is `relay.py`'s business.
+and are held by a silent link like them. When links are served, and in which turn, is `relay_process.py`'s business.
 """
 
 from __future__ import annotations

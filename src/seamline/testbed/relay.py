@@ -1,195 +1,199 @@
-"""The process that carries the bytes: TCP connections in, shaped as their route says, TCP connections out.
+"""The testbed's links, seen from the run: where a node connects to reach another, and how links change meanwhile.
 
-It runs as ``python -m seamline.testbed.relay``, started and commanded by `network.Network` through its standard input
-and output (one JSON object a line), and ends when that input does. A process of its own, because pacing to a
-millisecond does not go together with another program's interpreter lock. One thread, one `select` loop; `select` and
-not epoll, because only that waits for fractions of a millisecond. What a link does to a chunk stands in `shaping.py`,
-how a connection's bytes move from hop to hop in `flows.py`.
+    network = Network(testbed)
+    network.listen("fog")                  # "tcp/127.0.0.1:23501": what the fog node listens on
+    network.endpoint("edge", "fog")        # "tcp/127.0.0.1:40123": what the edge connects to, through the link
+    network.set_link("edge", "fog", rate_mbps=5)
+
+Physical links are shared by all connections across them. Nodes without a link between them reach each other over the
+shortest path of links, as by IP forwarding: the nodes between need not run. Pairs whose path has nothing shaped connect
+directly. The bytes themselves are carried by a child process, see `relay_process.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
+import dataclasses
+import itertools
 import json
-import os
-import select
+import random
 import socket
+import subprocess
 import sys
-import time
+import threading
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
-from seamline.testbed.flows import Connection, Hop
-from seamline.testbed.shaping import LinkDirection, LinkShape, changed
+from seamline.config import LinkSpec, Testbed
+from seamline.core.errors import FabricError, UsageError
+from seamline.testbed.shaping import LinkShape
+from seamline.testbed.trace import read_trace
 
-ACCEPT_BUFFER_BYTES = 16384
-"""SO_RCVBUF towards the sender (the kernel doubles it). Little may wait before the link, or the sender would believe
-bytes sent that are not, and would notice a slower link late."""
-
-MIN_WAIT_S = 0.0004
-"""Timers this close together are served at once. Departures are computed, so this moves bytes by less than that."""
-
-MAX_WAIT_S = 1.0
+_PORTS = range(20000, 32000)
+"""Below the range from which systems take ports for outgoing connections, so that nobody gets ours in between."""
 
 
-class Relay:
-    """All links and routes of one testbed. `run_once` is the loop's body; nothing here blocks but its `select`."""
+class Network:
+    """Shaped links between the nodes of a testbed, as long as it is open. Methods may be called from any thread.
 
-    def __init__(self) -> None:
-        self._links: dict[tuple[str, str], LinkDirection] = {}
-        self._routes: dict[socket.socket, tuple[tuple[LinkDirection, ...], int]] = {}
-        self._connections: list[Connection] = []
+    ports: the port each node listens on; those not given are chosen among free ones.
+    """
 
-    def add_link(self, one: str, other: str, shape: LinkShape) -> None:
-        """A physical link: two directions of the same shape, independent of each other."""
-        for pair in ((one, other), (other, one)):
-            self._links[pair] = LinkDirection(shape, seed=len(self._links))
+    def __init__(self, testbed: Testbed, *, ports: Mapping[str, int] | None = None) -> None:
+        self._testbed = testbed
+        self._lock = threading.Lock()
+        self._endpoints: dict[tuple[str, str], str] = {}
+        self._ports = {**_free_ports([node.name for node in testbed.nodes]), **(ports or {})}
+        changed = {frozenset(change.between) for change in testbed.changes}
+        self._relayed = {
+            frozenset(link.between)
+            for link in testbed.links
+            if link.is_shaped or frozenset(link.between) in changed
+        }  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "seamline.testbed.relay_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            # Its own session: Ctrl-C in the terminal is for the run to handle, and it needs the links until its end.
+            start_new_session=True,
+        )
+        for link in testbed.links:
+            self._command(do="link", between=link.between, shape=dataclasses.asdict(_shape(link)))
 
-    def add_route(self, hops: list[tuple[str, str]], target_port: int) -> int:
-        """Listen for connections that cross `hops` to reach `target_port`; returns the port to connect to."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        # Before listen: an accepted socket inherits it, and the window offered in the handshake depends on it.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ACCEPT_BUFFER_BYTES)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(64)
-        listener.setblocking(False)
-        self._routes[listener] = (tuple(self._links[hop] for hop in hops), target_port)
-        port: int = listener.getsockname()[1]
-        return port
+    def listen(self, node: str) -> str:
+        """What `node` itself must listen on. Raises `ConfigError` when there is no such node."""
+        return _endpoint(self._ports[self._testbed.node(node).name])
 
-    def reshape(self, one: str, other: str, rate_bps: float | None, delay_s: float | None) -> None:
-        """Both directions take the values that are given, also for bytes that already wait."""
-        now_s = time.monotonic()
-        for link in self._both(one, other):
-            left_s = link.free_at_s
-            link.reshape(changed(link.shape, rate_bps=rate_bps, delay_s=delay_s), now_s=now_s)
-            for hop in self._hops_of(link):
-                hop.shift_last(left_s, link.free_at_s)
+    def endpoint(self, source: str, target: str) -> str:
+        """Where `source` must connect to reach `target`. Raises `ConfigError` when one of them is not a node."""
+        self._testbed.node(source), self._testbed.node(target)
+        if (source, target) not in self._endpoints:
+            self._endpoints[source, target] = self._route(source, target)
+        return self._endpoints[source, target]
 
-    def silence(self, one: str, other: str, is_silent: bool) -> None:
-        """Hold everything on a link, or let it go on. Nothing is closed and nothing is lost."""
-        for link in self._both(one, other):
-            if is_silent:
-                link.silence()
-            else:
-                link.restore(now_s=time.monotonic())
+    def set_link(self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None) -> None:
+        """Change a link while it carries; both directions, also for bytes that already wait.
 
-    def n_carried_bytes(self, source: str, target: str) -> int:
-        return self._links[source, target].n_carried_bytes
+        rate_mbps: 0 is unlimited. delay_ms: one way. None leaves a value as it is. Raises `UsageError` when the testbed
+        has no such link, or none that is relayed.
+        """
+        self._command(
+            do="reshape",
+            between=self._relayed_link(one, other),
+            rate_bps=None if rate_mbps is None else rate_mbps * 1e6,
+            delay_s=None if delay_ms is None else delay_ms / 1e3,
+        )
 
-    def run_once(self, commands: int, max_wait_s: float = MAX_WAIT_S) -> bool:
-        """Move what is due, wait for what comes next. Returns whether the file descriptor `commands` is readable."""
-        now_s = time.monotonic()
-        due_s = self._pump(now_s)
-        wait_s = max_wait_s if due_s is None else min(max_wait_s, max(MIN_WAIT_S, due_s - time.monotonic()))
-        reading: list[Any] = [commands, *self._routes]
-        writing: list[Any] = []
-        for connection in self._connections:
-            connection.wanted(reading, writing)
-        readable, writable, _ = select.select(reading, writing, [], wait_s)
-        ready = set(readable) | set(writable)
-        now_s = time.monotonic()
-        for listener in self._routes.keys() & ready:
-            self._accept(listener, now_s)
-        for connection in self._connections:
-            connection.on_ready(ready, now_s)
-        return commands in ready
+    def silence(self, one: str, other: str) -> None:
+        """The link carries nothing from now on and nobody is told: bytes are held, no connection is closed."""
+        self._command(do="silence", between=self._relayed_link(one, other), is_silent=True)
+
+    def restore(self, one: str, other: str) -> None:
+        """A silent link carries again, beginning with what it held."""
+        self._command(do="silence", between=self._relayed_link(one, other), is_silent=False)
+
+    def carried_bytes(self, source: str, target: str) -> int:
+        """Bytes that the direction from `source` to `target` of one physical link has carried so far."""
+        self._relayed_link(source, target)
+        n_bytes: int = self._command(do="carried", between=(source, target))["n_bytes"]
+        return n_bytes
 
     def close(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        for listener in self._routes:
-            listener.close()
+        """End the relay, and with it every connection across it. May be called twice."""
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
-    def _both(self, one: str, other: str) -> tuple[LinkDirection, LinkDirection]:
-        return self._links[one, other], self._links[other, one]
+    def __enter__(self) -> Network:
+        return self
 
-    def _hops_of(self, link: LinkDirection) -> list[Hop]:
-        return [hop for connection in self._connections for hop in connection.hops if hop.link is link]
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-    def _accept(self, listener: socket.socket, now_s: float) -> None:
-        with contextlib.suppress(OSError):  # gone again, or no descriptors left: the peer tries again
-            accepted, _ = listener.accept()
-            hops, port = self._routes[listener]
-            back = tuple(self._opposite(hop) for hop in reversed(hops))
-            self._connections.append(Connection(accepted, port, forward=hops, backward=back, now_s=now_s))
+    def _route(self, source: str, target: str) -> str:
+        path = _shortest_path(self._testbed, source, target)
+        hops = list(itertools.pairwise(path))
+        if not any(frozenset(hop) in self._relayed for hop in hops):
+            return self.listen(target)
+        return _endpoint(self._command(do="route", hops=hops, target_port=self._ports[target])["port"])
 
-    def _opposite(self, link: LinkDirection) -> LinkDirection:
-        source, target = next(pair for pair, known in self._links.items() if known is link)
-        return self._links[target, source]
+    def _relayed_link(self, one: str, other: str) -> tuple[str, str]:
+        if self._testbed.link(one, other) is None:
+            known = ", ".join(link.name for link in self._testbed.links)
+            raise UsageError(f"the testbed has no link between `{one}` and `{other}`", hint=f"its links: {known}")
+        if frozenset((one, other)) not in self._relayed:
+            hint = "give it a rate or a delay in the testbed file, e.g. delay_ms = 0.1"
+            raise UsageError(f"the link between `{one}` and `{other}` is unshaped: nodes connect directly", hint=hint)
+        return one, other
 
-    def _pump(self, now_s: float) -> float | None:
-        """Move everything that is due by `now_s`; returns when the next thing is, None when nothing waits."""
-        # One round for each hop a chunk can take within `now_s`, at the most.
-        for _ in range(16):
-            moved = [connection.advance(now_s) for connection in self._connections]
-            moved.extend(self._serve(link, now_s) for link in self._links.values())
-            if not any(moved):
-                break
-        self._connections = [connection for connection in self._connections if not connection.is_done]
-        due = [at_s for connection in self._connections if (at_s := connection.next_due_s()) is not None]
-        return min(due, default=None)
+    def _command(self, **command: Any) -> dict[str, Any]:
+        """Have the relay do something, and wait until it has."""
+        with self._lock:
+            try:
+                assert self._process.stdin is not None
+                assert self._process.stdout is not None
+                self._process.stdin.write(json.dumps(command) + "\n")
+                self._process.stdin.flush()
+                line = self._process.stdout.readline()
+            except (OSError, ValueError) as exc:  # ValueError: the pipe is closed on our side
+                raise FabricError("the relay of the testbed's links is gone", hint="was it closed or killed?") from exc
+        if not line:
+            raise FabricError("the relay of the testbed's links has ended", hint="its error stands above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
-    def _serve(self, link: LinkDirection, now_s: float) -> bool:
-        """Let the flows that wait for `link` take turns, a chunk each, while it is free."""
-        if link.is_silent:
+
+def _shape(link: LinkSpec) -> LinkShape:
+    """The shape a link begins with: that of the file, or the first rate of its trace."""
+    rate_bps = link.rate_bps if link.trace is None else read_trace(link.trace).first_rate_bps
+    return LinkShape(rate_bps=rate_bps, delay_s=link.delay_s, jitter_s=link.jitter_s, loss_ratio=link.loss_ratio)
+
+
+def _shortest_path(testbed: Testbed, source: str, target: str) -> list[str]:
+    """Node names from `source` to `target` over the fewest links (the first written wins); empty when there is none."""
+    paths = [[source]]
+    seen = {source}
+    for path in paths:  # grows while we walk: breadth first
+        if path[-1] == target:
+            return path
+        for link in testbed.links:
+            if path[-1] in link.between:
+                (onward,) = set(link.between) - {path[-1]}
+                if onward not in seen:
+                    seen.add(onward)
+                    paths.append([*path, onward])
+    return []
+
+
+def _free_ports(names: list[str]) -> dict[str, int]:
+    """A free loopback port for each name."""
+    ports: dict[str, int] = {}
+    candidates = random.SystemRandom().sample(_PORTS, k=200)
+    for name in names:
+        ports[name] = next(port for port in iter(candidates.pop, None) if _is_free(port))
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
             return False
-        waiting = self._hops_of(link)
-        moved = False
-        while link.free_at_s <= now_s:
-            servable = [hop for hop in waiting if hop.can_serve()]
-            if not servable:
-                break
-            # Least recently served first: round robin that survives flows coming and going.
-            min(servable, key=lambda hop: hop.served_s).serve_one(now_s)
-            moved = True
-        return moved
+        return True
 
 
-def main() -> None:
-    """Obey the commands of `network.Network` until they end."""
-    gc.disable()  # a collection of a few ms would show as jitter; nothing here makes cycles that grow
-    with contextlib.suppress(OSError):
-        # Pacing comes before computing where we may say so (as root); without it, busy cores add up to some ms.
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-    relay = Relay()
-    pending = b""
-    commands = sys.stdin.fileno()
-    try:
-        while True:
-            if not relay.run_once(commands):
-                continue
-            received = os.read(commands, 65536)
-            if not received:
-                return
-            *lines, pending = (pending + received).split(b"\n")
-            for line in lines:
-                sys.stdout.write(json.dumps(_obey(relay, json.loads(line))) + "\n")
-            sys.stdout.flush()
-    except (KeyboardInterrupt, BrokenPipeError):
-        return  # Ctrl-C reaches the whole foreground group; whoever started this says so, not we
-    finally:
-        relay.close()
-
-
-def _obey(relay: Relay, command: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to one command, see `network.Network` for the other side."""
-    match command:
-        case {"do": "link", "between": [one, other], "shape": shape}:
-            relay.add_link(one, other, LinkShape(**shape))
-        case {"do": "route", "hops": hops, "target_port": target_port}:
-            return {"port": relay.add_route([(source, target) for source, target in hops], target_port)}
-        case {"do": "reshape", "between": [one, other], "rate_bps": rate_bps, "delay_s": delay_s}:
-            relay.reshape(one, other, rate_bps, delay_s)
-        case {"do": "silence", "between": [one, other], "is_silent": is_silent}:
-            relay.silence(one, other, is_silent)
-        case {"do": "carried", "between": [source, target]}:
-            return {"n_bytes": relay.n_carried_bytes(source, target)}
-        case other:
-            return {"error": f"unknown command {other}"}
-    return {}
-
-
-if __name__ == "__main__":
-    main()
+def _endpoint(port: int) -> str:
+    return f"tcp/127.0.0.1:{port}"

@@ -11,7 +11,7 @@ import pytest
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.errors import ConfigError, FabricError, UsageError
-from seamline.testbed.network import Network
+from seamline.testbed.relay import Network
 
 EDGE_FOG = LinkSpec(between=("edge", "fog"), rate_bps=200e6, delay_s=0.001)
 FOG_CLOUD = LinkSpec(between=("fog", "cloud"), rate_bps=400e6, delay_s=0.001)
