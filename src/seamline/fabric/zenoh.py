@@ -1,6 +1,6 @@
 """The fabric over Zenoh: control and data between named nodes, and who is alive.
 
-Every Zenoh default that loses, delays or misroutes our traffic is set here, in `_config`, with its reason.
+Every Zenoh default that loses, delays or misroutes our traffic is set in `zenoh_settings.py`, with its reason.
 How it works, in order:
 
 - A node listens on its endpoints and connects to those it was given. With `relay` (the default) its session routes:
@@ -18,10 +18,8 @@ Authentication and encryption are not here yet; listen beyond loopback only on n
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -37,16 +35,12 @@ from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
 from seamline.fabric.window import Window, pack_credit, unpack_credit
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
+from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
 LEASE_S = 0.4
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
 
-_WAIT_BEFORE_CLOSE_S = 2.0
-"""How long a full queue may block a put, and with it the whole session, before that link is closed."""
-
-_QUEUE_BATCHES = 16
-"""Of 64 KiB, per neighbour and lane: the most Zenoh takes."""
 _CLOSE_TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25
@@ -86,8 +80,8 @@ class ZenohFabric:
         self._lease_s = lease_s
         self._max_message_bytes = max_message_bytes
         self._incarnation = secrets.randbits(63)
-        self.endpoints = tuple(_with_port(endpoint) for endpoint in listen)
-        self._config = _config(
+        self.endpoints = tuple(with_port(endpoint) for endpoint in listen)
+        self._config = configuration(
             self.endpoints,
             connect,
             mode="router" if relay else "peer",
@@ -118,7 +112,7 @@ class ZenohFabric:
 
         Raises `FabricError` when an endpoint cannot be listened on, or a node with this name is already there.
         """
-        self._session = _open(self._config, self.endpoints)
+        self._session = open_session(self._config, self.endpoints)
         try:
             self._refuse_duplicate()
             self._delivery = threading.Thread(
@@ -315,74 +309,6 @@ class _Outbox:
         self.window = Window()
         self.epoch = -1
         self.next_number = 0
-
-
-def _config(
-    listen: tuple[str, ...],
-    connect: tuple[str, ...],
-    *,
-    mode: str,
-    shared_memory: bool,
-    send_buffer_bytes: int | None,
-    lease_s: float,
-) -> Any:
-    """Zenoh's configuration. What each default did is measured in the ecosystem study, A1."""
-    settings: dict[str, Any] = {
-        "mode": mode,
-        "listen/endpoints": list(listen),
-        "connect/endpoints": list(connect),
-        "connect/timeout_ms": -1,  # keep trying: a node may start before its neighbour
-        "connect/exit_on_failure": False,
-        "connect/retry": {"period_init_ms": 100, "period_max_ms": 1000, "period_increase_factor": 2},
-        "listen/timeout_ms": 0,
-        "listen/exit_on_failure": True,
-        # only configured links: discovery would open direct ones around a shaped or forbidden link
-        "scouting/multicast/enabled": False,
-        "scouting/gossip/enabled": False,
-        "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
-        "timestamping/enabled": False,
-        "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
-        # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through
-        "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
-        "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,
-        "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
-        # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
-        "transport/shared_memory/enabled": shared_memory,
-    }
-    if send_buffer_bytes is not None:
-        settings["transport/link/tcp/so_sndbuf"] = send_buffer_bytes
-    config: Any = zenoh.Config()
-    for key, value in settings.items():
-        try:
-            config.insert_json5(key, json.dumps(value))
-        except zenoh.ZError as exc:
-            raise FabricError(f"Zenoh refuses {key} = {value}", hint="endpoints look like tcp/HOST:PORT") from exc
-    return config
-
-
-def _open(config: Any, endpoints: tuple[str, ...]) -> Any:
-    try:
-        return zenoh.open(config)
-    except zenoh.ZError as exc:
-        raise FabricError(
-            f"cannot listen on {', '.join(endpoints)} ({exc})",
-            hint="is the port in use, or the address not of this machine? choose another --listen",
-        ) from exc
-
-
-def _with_port(endpoint: str) -> str:
-    """`endpoint` with port 0 replaced by a free port: Zenoh does not tell which one it chose."""
-    protocol, _, address = endpoint.partition("/")
-    host, _, port = address.rpartition(":")
-    if port != "0":
-        return endpoint
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((host.strip("[]"), 0))
-            return f"{protocol}/{host}:{probe.getsockname()[1]}"
-    except OSError as exc:
-        raise FabricError(f"cannot listen on {endpoint} ({exc})", hint="endpoints look like tcp/HOST:PORT") from exc
 
 
 def _source_of(sample: Any) -> NodeId:

@@ -1,0 +1,93 @@
+"""Zenoh's settings: each default that does harm to a stream of tensors, and what we set instead.
+
+What the defaults did was measured on two cores with Zenoh 1.10; the figures stand beside the settings.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import zenoh
+
+from seamline.core.errors import FabricError
+
+_WAIT_BEFORE_CLOSE_S = 2.0
+"""How long a full queue may block a put, and with it the whole session, before that link is closed."""
+
+_QUEUE_BATCHES = 16
+"""Of 64 KiB, per neighbour and lane: the most Zenoh takes."""
+
+
+def configuration(
+    listen: tuple[str, ...],
+    connect: tuple[str, ...],
+    *,
+    mode: str,
+    shared_memory: bool,
+    send_buffer_bytes: int | None,
+    lease_s: float,
+) -> Any:
+    """A Zenoh configuration that neither loses, delays nor misroutes what we send.
+
+    mode: ``router`` passes messages on between neighbours, ``peer`` does not. Raises `FabricError` for what Zenoh
+    does not take, a malformed endpoint above all.
+    """
+    settings: dict[str, Any] = {
+        "mode": mode,
+        "listen/endpoints": list(listen),
+        "connect/endpoints": list(connect),
+        "connect/timeout_ms": -1,  # keep trying: a node may start before its neighbour
+        "connect/exit_on_failure": False,
+        "connect/retry": {"period_init_ms": 100, "period_max_ms": 1000, "period_increase_factor": 2},
+        "listen/timeout_ms": 0,
+        "listen/exit_on_failure": True,
+        # only configured links: discovery would open direct ones around a shaped or forbidden link
+        "scouting/multicast/enabled": False,
+        "scouting/gossip/enabled": False,
+        "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
+        "timestamping/enabled": False,
+        "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
+        # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through
+        "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
+        "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,
+        "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
+        # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
+        "transport/shared_memory/enabled": shared_memory,
+    }
+    if send_buffer_bytes is not None:
+        settings["transport/link/tcp/so_sndbuf"] = send_buffer_bytes
+    config: Any = zenoh.Config()
+    for key, value in settings.items():
+        try:
+            config.insert_json5(key, json.dumps(value))
+        except zenoh.ZError as exc:
+            raise FabricError(f"Zenoh refuses {key} = {value}", hint="endpoints look like tcp/HOST:PORT") from exc
+    return config
+
+
+def open_session(config: Any, endpoints: tuple[str, ...]) -> Any:
+    """A Zenoh session. Raises `FabricError` when `endpoints` cannot be listened on; out of reach is no error."""
+    try:
+        return zenoh.open(config)
+    except zenoh.ZError as exc:
+        raise FabricError(
+            f"cannot listen on {', '.join(endpoints)} ({exc})",
+            hint="is the port in use, or the address not of this machine? choose another --listen",
+        ) from exc
+
+
+def with_port(endpoint: str) -> str:
+    """`endpoint` with port 0 replaced by a free port: Zenoh does not tell which one it chose."""
+    protocol, _, address = endpoint.partition("/")
+    host, _, port = address.rpartition(":")
+    if port != "0":
+        return endpoint
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host.strip("[]"), 0))
+            return f"{protocol}/{host}:{probe.getsockname()[1]}"
+    except OSError as exc:
+        raise FabricError(f"cannot listen on {endpoint} ({exc})", hint="endpoints look like tcp/HOST:PORT") from exc
