@@ -172,6 +172,11 @@ def test_throughput_uses_every_node_where_that_balances_the_stages(full_size: Pr
     assert len(planned.plan.stages) == 4
 
 
+def test_codecs_that_do_not_bound_the_throughput_send_little(three_tiers: Problem):
+    planned = plan(replace(three_tiers, objective=Objective.THROUGHPUT, constraints=Constraints(n_private_cuts=1)))
+    assert {stage.codec for stage in planned.plan.stages[:-1]} == {Codec.U8}
+
+
 def test_sending_the_jpeg_to_a_fast_idle_cloud_wins_when_it_is_allowed(three_tiers: Problem):
     assert str(plan(three_tiers).plan) == "edge[0:0]jpeg > cloud[0:4]"
 

@@ -10,7 +10,7 @@ single pass, and takes all its extensions with it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -67,7 +67,37 @@ class _Search:
         while orders:  # breadth first: on a tie the plan with fewer stages was there before
             longer = [(*order, node) for order in orders for node in self.tables.next_nodes(order)]
             orders = [order for order in longer if self.improve(order)]
-        return self.best
+        return None if self.best is None else self.lighten(self.best)
+
+    def lighten(self, found: Found) -> Found:
+        """The same stages with the quickest codecs that keep the bottleneck: most codecs of a pipeline do not matter to
+        it, and then fewer bytes and less work are better."""
+        rows = [self.tables.codecs.index(codec) for codec in found.codecs]
+        for at, (source, target) in enumerate(pairwise(found.order)):
+            cut = int(np.searchsorted(self.tables.index, found.cuts[at]))
+            codec_s = (self.leaving_s[source] + self.entering_s[target])[:, cut]
+            total_s = codec_s + self.tables.links[source, target].serialise_s[:, cut]
+            for row in np.argsort(total_s, kind="stable"):
+                lighter = [*rows[:at], int(row), *rows[at + 1 :]]
+                if self.bottleneck_s(found, lighter) <= found.cost:
+                    rows = lighter
+                    break
+        return replace(found, codecs=tuple(self.tables.codecs[row] for row in rows))
+
+    def bottleneck_s(self, found: Found, rows: list[int]) -> float:
+        """Seconds of the slowest stage or link of `found` with codec `rows` at its boundaries."""
+        cuts = [int(cut) for cut in np.searchsorted(self.tables.index, found.cuts)]
+        slowest_s = max(self.tables.answers[found.order[-1]][1], float(self.origin_s[rows[0], cuts[0]]))
+        for at, (source, target) in enumerate(pairwise(found.order)):
+            crossing_s = float(self.tables.links[source, target].serialise_s[rows[at], cuts[at]])
+            is_last = at + 1 == len(cuts)
+            left_s = (
+                self.tables.nodes[target].compute_s[-1]
+                if is_last
+                else self.leaving_s[target][rows[at + 1], cuts[at + 1]]
+            )
+            slowest_s = max(slowest_s, crossing_s, float(self.entering_s[target][rows[at], cuts[at]] + left_s))
+        return slowest_s
 
     def improve(self, order: tuple[NodeId, ...]) -> bool:
         """Look for something better than `best` in `order`; False when no longer order behind it can be better."""
