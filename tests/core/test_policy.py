@@ -170,6 +170,15 @@ def test_a_node_that_returns_is_used_again(private: View):
     assert "cloud is there now" in decision.reason
 
 
+def test_a_node_is_used_as_soon_as_it_is_profiled(three_tiers: Problem):
+    view = joined(replace(three_tiers, profiles={EDGE: three_tiers.profiles[EDGE]}))
+    view = after(serving(view, decide(view).plan), NodeJoined(CLOUD, Tier("cloud"), "a", 3.0))
+    assert isinstance(decide(view), Keep)
+    decision = decide(after(view, ProfileKnown(CLOUD, three_tiers.profiles[CLOUD], 4.0)))
+    assert decision.plan.nodes == (EDGE, CLOUD)
+    assert "cloud is there now" in decision.reason
+
+
 def test_a_plan_that_failed_to_prepare_is_not_tried_again_for_a_while(private: View):
     best = private.current
     view = serving(private, Plan.parse("edge[0:4]"), 10.0)

@@ -52,7 +52,7 @@ class LinkMeasured:
 
 @dataclass(frozen=True, slots=True)
 class ComputeMeasured:
-    """ratio: measured over profiled compute time."""
+    """ratio: measured over profiled compute time, > 0."""
 
     node: NodeId
     ratio: float
@@ -150,7 +150,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What was believed when a plan was chosen, to say later what has moved since."""
+    """What was believed when a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
 
     nodes: frozenset[NodeId]
     links: Mapping[Link, LinkEstimate]
@@ -303,7 +303,7 @@ def _measured(view: View, event: LatencyMeasured) -> View:
 
 def _basis(view: View) -> Basis:
     return Basis(
-        nodes=frozenset(view.nodes),
+        nodes=frozenset(view.nodes.keys() & view.profiles.keys()),
         links=view.links,
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
