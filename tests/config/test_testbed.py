@@ -70,6 +70,7 @@ def test_asking_for_an_unknown_node_names_the_nearest(tmp_path: Path) -> None:
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nrate_mbps = 1\n', "needs either `at_s` or `at_ratio`"),
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_s = 1\n', "changes nothing"),
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_ratio = 1.5\nrate_mbps = 1\n', "from 0 to 1"),
+        (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_s = 1\nrate_mbps = 0\n', "silent = true cuts the link"),
         (NODES + "fps = 0\n", r"unknown key `node\[1\].fps`"),
         ("fps = 0\n" + NODES, "`fps` is 0.0"),
         ("private = -1\n" + NODES, "`private` is -1"),

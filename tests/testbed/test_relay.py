@@ -196,6 +196,16 @@ def test_a_byte_of_one_connection_does_not_wait_for_all_of_another(network: Netw
             assert len(read_all(bulk_far)) == n_bulk_bytes - 1
 
 
+def test_reset_undoes_changes_and_silence(network: Network) -> None:
+    network.set_link("edge", "fog", rate_mbps=0.001)
+    network.silence("edge", "fog")
+    network.reset()
+    with joined(network, "edge", "fog") as (near, far):
+        near.sendall(bytes(100_000))
+        near.shutdown(socket.SHUT_WR)
+        assert len(read_all(far)) == 100_000
+
+
 def test_unknown_names_are_refused(network: Network) -> None:
     with pytest.raises(ConfigError, match="no node `fogg`; hint: did you mean `fog`"):
         network.endpoint("edge", "fogg")

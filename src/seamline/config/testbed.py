@@ -59,13 +59,17 @@ class LinkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSpec:
-    """A link takes new values during a run, either after `at_ratio` of it or `at_s` seconds. None leaves a value."""
+    """A link takes new values during a run, either after `at_ratio` of it or `at_s` seconds. None leaves a value.
+
+    silent: from then on the link carries nothing, or carries again.
+    """
 
     between: tuple[str, str]
     at_s: float | None = None
     at_ratio: float | None = None
     rate_bps: float | None = None
     delay_s: float | None = None
+    silent: bool | None = None
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""
@@ -131,6 +135,7 @@ class _Change:
     at_ratio: float | None = None
     rate_mbps: float | None = None
     delay_ms: float | None = None
+    silent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +256,10 @@ def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> C
         raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
     if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
         raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
-    if raw.rate_mbps is None and raw.delay_ms is None:
-        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps or delay_ms")
+    if raw.rate_mbps is None and raw.delay_ms is None and raw.silent is None:
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps, delay_ms or silent")
+    if raw.rate_mbps == 0.0:
+        raise ConfigError(f"{path}: `{at}.rate_mbps` is 0", hint="silent = true cuts the link")
     for key in ("at_s", "rate_mbps", "delay_ms"):
         if getattr(raw, key) is not None:
             _check_amount(getattr(raw, key), f"{at}.{key}", path)
@@ -262,6 +269,7 @@ def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> C
         at_ratio=raw.at_ratio,
         rate_bps=None if raw.rate_mbps is None else raw.rate_mbps * 1e6,
         delay_s=None if raw.delay_ms is None else raw.delay_ms / 1e3,
+        silent=raw.silent,
     )
 
 

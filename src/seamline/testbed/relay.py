@@ -95,6 +95,14 @@ class Network:
         """A silent link carries again, beginning with what it held."""
         self._command(do="silence", between=self._relayed_link(one, other), is_silent=False)
 
+    def reset(self) -> None:
+        """All links are again as the testbed file describes them, and carry."""
+        for link in self._testbed.links:
+            if frozenset(link.between) in self._relayed:
+                shape = _shape(link)
+                self._command(do="reshape", between=link.between, rate_bps=shape.rate_bps, delay_s=shape.delay_s)
+                self.restore(*link.between)
+
     def carried_bytes(self, source: str, target: str) -> int:
         """Bytes that the direction from `source` to `target` of one physical link has carried so far."""
         self._relayed_link(source, target)

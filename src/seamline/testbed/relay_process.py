@@ -1,7 +1,7 @@
 """The process that carries the bytes: TCP connections in, shaped as their route says, TCP connections out.
 
-It runs as ``python -m seamline.testbed.relay_process``, started and commanded by `relay.Network` through its standard input
-and output (one JSON object a line), and ends when that input does. A process of its own, because pacing to a
+It runs as ``python -m seamline.testbed.relay_process``, started and commanded by `relay.Network` through its standard
+input and output (one JSON object a line), and ends when that input does. A process of its own, because pacing to a
 millisecond does not go together with another program's interpreter lock. One thread, one `select` loop; `select` and
 not epoll, because only that waits for fractions of a millisecond. What a link does to a chunk stands in `shaping.py`,
 how a connection's bytes move from hop to hop in `flows.py`.

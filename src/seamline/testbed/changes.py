@@ -1,0 +1,205 @@
+"""What happens to a testbed during a run, by the clock: links change, links follow traces, nodes are killed.
+
+`schedule` and `due` are arithmetic; `ChangeRunner` is the small thread that makes things happen when they are due.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, assert_never
+
+from seamline.config import Testbed
+from seamline.core.errors import SeamlineError, UsageError
+from seamline.testbed.trace import read_trace
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChange:
+    """At `at_s` a link takes new values, both directions. None leaves one as it is; see `Network.set_link`."""
+
+    at_s: float
+    between: tuple[str, str]
+    rate_bps: float | None = None
+    delay_s: float | None = None
+    is_silent: bool | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.is_silent is not None:
+            parts.append("goes silent" if self.is_silent else "carries again")
+        if self.rate_bps is not None:
+            parts.append(f"to {self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else "to full speed")
+        if self.delay_s is not None:
+            parts.append(f"to {self.delay_s * 1e3:g} ms one way")
+        return f"link {'-'.join(self.between)} {', '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """At `at_s` the process of `node` is killed, as by a power cut."""
+
+    at_s: float
+    node: str
+
+    @staticmethod
+    def parse(text: str) -> Kill:
+        """``fog@10``: the node and the second of the run. Raises `UsageError` when it is not that."""
+        node, separator, at = text.partition("@")
+        try:
+            at_s = float(at)
+        except ValueError:
+            at_s = math.nan
+        if not (node and separator and at_s >= 0.0 and math.isfinite(at_s)):
+            raise UsageError(f"`{text}` is not a kill", hint="write NODE@SECONDS, e.g. fog@10")
+        return Kill(at_s=at_s, node=node)
+
+    def __str__(self) -> str:
+        return f"node {self.node} is killed"
+
+
+Change = LinkChange | Kill
+
+
+class Links(Protocol):
+    """What a change needs of `relay.Network`."""
+
+    def set_link(
+        self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None
+    ) -> None: ...
+
+    def silence(self, one: str, other: str) -> None: ...
+
+    def restore(self, one: str, other: str) -> None: ...
+
+
+def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) -> tuple[Change, ...]:
+    """Everything that happens in a run of `duration_s`, by time: the file's changes, the steps of traces, `kills`.
+
+    Raises `ConfigError` when a killed node is not in the testbed or a trace cannot be read.
+    """
+    changes: list[Change] = [
+        LinkChange(
+            at_s=change.at_s_of(duration_s),
+            between=change.between,
+            rate_bps=change.rate_bps,
+            delay_s=change.delay_s,
+            is_silent=change.silent,
+        )
+        for change in testbed.changes
+    ]
+    for link in testbed.links:
+        if link.trace is not None:
+            was_silent = False
+            for at_s, rate_bps in read_trace(link.trace).steps(duration_s):
+                is_silent = rate_bps == 0.0
+                changes.append(
+                    LinkChange(
+                        at_s=at_s,
+                        between=link.between,
+                        rate_bps=rate_bps or None,
+                        is_silent=is_silent if is_silent != was_silent else None,
+                    )
+                )
+                was_silent = is_silent
+    for kill in kills:
+        testbed.node(kill.node)
+        changes.append(kill)
+    return tuple(sorted(changes, key=lambda change: change.at_s))
+
+
+def due(changes: Iterable[Change], from_s: float, to_s: float) -> tuple[Change, ...]:
+    """The changes at or after `from_s` and before `to_s`, in the order given."""
+    return tuple(change for change in changes if from_s <= change.at_s < to_s)
+
+
+def apply(change: Change, links: Links, kill: Callable[[str], object]) -> None:
+    """Make `change` happen now."""
+    match change:
+        case LinkChange():
+            if change.rate_bps is not None or change.delay_s is not None:
+                links.set_link(
+                    *change.between,
+                    rate_mbps=None if change.rate_bps is None else change.rate_bps / 1e6,
+                    delay_ms=None if change.delay_s is None else change.delay_s * 1e3,
+                )
+            if change.is_silent is not None:
+                (links.silence if change.is_silent else links.restore)(*change.between)
+        case Kill():
+            kill(change.node)
+        case other:
+            assert_never(other)
+
+
+class ChangeRunner:
+    """Makes `changes` happen, each `at_s` after `start()`, on a thread of its own.
+
+    kill: what ends the process of a node. on_change: told of every change just after it was made. A change that fails
+    is logged and the next ones go on, so that a run does not end half-way with its links in a chance state.
+    """
+
+    def __init__(
+        self,
+        changes: tuple[Change, ...],
+        links: Links,
+        kill: Callable[[str], object],
+        *,
+        on_change: Callable[[Change], None] | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._changes = changes
+        self._links = links
+        self._kill = kill
+        self._on_change = on_change
+        self._now_s = now_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="testbed-changes", daemon=True)
+
+    def start(self) -> None:
+        """The run begins now. A runner starts once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing more happens after this returns."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> ChangeRunner:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        begin_s = self._now_s()
+        done_s = -math.inf
+        while not self._stopping.is_set():
+            at_s = self._now_s() - begin_s
+            for change in due(self._changes, done_s, at_s):
+                self._make(change)
+            done_s = at_s
+            coming = due(self._changes, done_s, math.inf)
+            if not coming:
+                return
+            # Slightly past it: `due` leaves out its end, and an early wake-up would only go round once more.
+            self._stopping.wait(max(0.0, coming[0].at_s - (self._now_s() - begin_s)) + 1e-4)
+
+    def _make(self, change: Change) -> None:
+        try:
+            apply(change, self._links, self._kill)
+        except SeamlineError as exc:
+            log.warning("%s, but that failed: %s", change, exc)
+            return
+        if self._on_change is not None:
+            self._on_change(change)

@@ -1,0 +1,200 @@
+"""Node processes of a testbed: started by their command line as a user would, killed on purpose, never left behind.
+
+Every process is its own group and writes to files in one temporary folder. Leaving the context manager ends them all
+and removes the folder, also on an exception, Ctrl-C or SIGTERM; against SIGKILL of this process nodes watch their
+``--parent-pid`` themselves.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from seamline.config import NodeSpec
+from seamline.core.errors import SeamlineError, UsageError
+
+SEAMLINE = (sys.executable, "-m", "seamline")
+STOP_TIMEOUT_S = 2.0
+READY_TIMEOUT_S = 30.0
+POLL_S = 0.02
+N_LOG_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProcess:
+    """One started process. out: its standard output. log: its standard error. Both are files of this run only."""
+
+    name: str
+    command: tuple[str, ...]
+    out: Path
+    log: Path
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.popen.poll() is None
+
+
+IsReady = Callable[[NodeProcess], bool]
+
+
+def node_command(
+    node: NodeSpec,
+    *,
+    listen: str,
+    connect: Iterable[str] = (),
+    cluster: str = "default",
+    options: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """The command line of `node`, which ends when this process does. options: further flags of ``seamline node``."""
+    command = [*SEAMLINE, "node", "--json", "--name", node.name, "--tier", node.tier, "--listen", listen]
+    for endpoint in connect:
+        command += ["--connect", endpoint]
+    command += ["--cluster", cluster, "--slowdown", f"{node.slowdown:g}", "--parent-pid", str(os.getpid())]
+    if node.threads:
+        command += ["--threads", str(node.threads)]
+    if node.memory_mb is not None:
+        command += ["--memory-mb", f"{node.memory_mb:.0f}"]
+    return (*command, *options)
+
+
+def announced_ready(process: NodeProcess) -> bool:
+    """Whether a node has printed its ``{"event": "ready", ...}``."""
+    try:
+        said = json.loads(process.out.read_text(encoding="utf-8", errors="replace"))
+    except ValueError:
+        return False  # nothing yet, or half a line
+    return isinstance(said, dict) and said.get("event") == "ready"
+
+
+class NodeProcesses:
+    """The processes of one run. Use it as a context manager; methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="seamline-testbed-"))
+        self._processes: dict[str, NodeProcess] = {}
+        self._lock = threading.RLock()
+        self._terminate_before: Any = None
+        atexit.register(self.close)
+
+    def start(self, name: str, command: Sequence[str]) -> NodeProcess:
+        """Start `command` as the process `name`. Raises `UsageError` when that one runs already."""
+        with self._lock:
+            running = self._processes.get(name)
+            if running is not None and running.is_alive:
+                raise UsageError(f"node `{name}` runs already", hint="stop or kill it first")
+            out, log = self.folder / f"{name}.out", self.folder / f"{name}.log"
+            with out.open("wb") as out_file, log.open("ab") as log_file:
+                popen = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out_file,
+                    stderr=log_file,
+                    start_new_session=True,  # a group of its own: ended as a whole, and not by the terminal's Ctrl-C
+                )
+            process = NodeProcess(name=name, command=tuple(command), out=out, log=log, popen=popen)
+            self._processes[name] = process
+            return process
+
+    def wait_ready(self, name: str, is_ready: IsReady = announced_ready, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Wait until `is_ready` says so. Raises `SeamlineError` with the end of its log if it ends or is too slow."""
+        process = self._get(name)
+        deadline_s = time.monotonic() + timeout_s
+        while not is_ready(process):
+            if not process.is_alive:
+                code = process.popen.returncode
+                raise SeamlineError(f"node `{name}` ended with code {code} while starting: {self.log_tail(name)}")
+            if time.monotonic() > deadline_s:
+                raise SeamlineError(f"node `{name}` was not ready after {timeout_s:g} s: {self.log_tail(name)}")
+            time.sleep(POLL_S)
+
+    def kill(self, name: str) -> None:
+        """End a process at once, as a power cut would (SIGKILL to its group). One that has ended already stays so."""
+        process = self._get(name)
+        _signal(process, signal.SIGKILL)
+        process.popen.wait()
+
+    def stop(self, name: str) -> None:
+        """Ask a process to end (SIGTERM), and after two seconds make it."""
+        process = self._get(name)
+        _signal(process, signal.SIGTERM)
+        self._finish(process, time.monotonic() + STOP_TIMEOUT_S)
+
+    def restart(self, name: str) -> NodeProcess:
+        """Start a process that has ended, or is stopped now, with the same command."""
+        if self.is_alive(name):
+            self.stop(name)
+        return self.start(name, self._get(name).command)
+
+    def is_alive(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.is_alive
+
+    def log_tail(self, name: str) -> str:
+        """The last lines that a process wrote to its standard error."""
+        lines = self._get(name).log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-N_LOG_LINES:]) or "(it wrote nothing)"
+
+    def close(self) -> None:
+        """End everything, at most two seconds from now, and remove the folder. May be called twice."""
+        atexit.unregister(self.close)
+        with self._lock:
+            for process in self._processes.values():
+                _signal(process, signal.SIGTERM)
+            deadline_s = time.monotonic() + STOP_TIMEOUT_S
+            for process in self._processes.values():
+                self._finish(process, deadline_s)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> NodeProcesses:
+        # SIGTERM would end Python without leaving any `with`; as an exception it takes the same way as Ctrl-C.
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            self._terminate_before = signal.signal(signal.SIGTERM, _exit_on_terminate)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        finally:
+            if self._terminate_before is not None:
+                signal.signal(signal.SIGTERM, self._terminate_before)
+                self._terminate_before = None
+
+    def _get(self, name: str) -> NodeProcess:
+        process = self._processes.get(name)
+        if process is None:
+            known = ", ".join(sorted(self._processes)) or "none"
+            raise UsageError(f"no process `{name}` was started here", hint=f"there are: {known}")
+        return process
+
+    def _finish(self, process: NodeProcess, deadline_s: float) -> None:
+        try:
+            process.popen.wait(timeout=max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+            process.popen.wait()
+
+
+def _signal(process: NodeProcess, number: signal.Signals) -> None:
+    """Send `number` to the process's group. One that has ended is left alone: its number may be another's by now."""
+    if process.is_alive:
+        os.killpg(process.popen.pid, number)
+
+
+def _exit_on_terminate(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

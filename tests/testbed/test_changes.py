@@ -1,0 +1,120 @@
+"""What happens during a run is known beforehand, happens once each, in order."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
+from seamline.core.errors import ConfigError, SeamlineError, UsageError
+from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, due, schedule
+
+NODES = (NodeSpec(name="edge", tier="edge"), NodeSpec(name="fog", tier="fog"))
+PAIR = ("edge", "fog")
+
+
+class Recorder:
+    """Links that write down what was asked of them."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def set_link(self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None) -> None:
+        self.calls.append(("set", one, other, rate_mbps, delay_ms))
+
+    def silence(self, one: str, other: str) -> None:
+        self.calls.append(("silence", one, other))
+
+    def restore(self, one: str, other: str) -> None:
+        self.calls.append(("restore", one, other))
+
+    def kill(self, node: str) -> None:
+        if node == "ghost":
+            raise SeamlineError("no such process")
+        self.calls.append(("kill", node))
+
+
+def test_ratios_become_seconds_and_everything_is_sorted_by_time() -> None:
+    bed = Testbed(
+        name="t",
+        nodes=NODES,
+        links=(LinkSpec(between=PAIR, rate_bps=20e6),),
+        changes=(
+            ChangeSpec(between=PAIR, at_ratio=0.5, rate_bps=20e6),
+            ChangeSpec(between=PAIR, at_ratio=0.25, rate_bps=5e6),
+        ),
+    )
+    assert schedule(bed, 40.0, [Kill(at_s=15.0, node="fog")]) == (
+        LinkChange(at_s=10.0, between=PAIR, rate_bps=5e6),
+        Kill(at_s=15.0, node="fog"),
+        LinkChange(at_s=20.0, between=PAIR, rate_bps=20e6),
+    )
+
+
+def test_a_trace_becomes_changes_and_an_outage_is_silence(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,mbps\n0,4\n1,0\n2,2\n3,2\n")
+    bed = Testbed(name="t", nodes=NODES, links=(LinkSpec(between=PAIR, trace=trace),))
+    assert schedule(bed, 4.0) == (
+        LinkChange(at_s=0.0, between=PAIR, rate_bps=4e6),
+        LinkChange(at_s=1.0, between=PAIR, is_silent=True),
+        LinkChange(at_s=2.0, between=PAIR, rate_bps=2e6, is_silent=False),
+    )
+
+
+def test_due_takes_the_beginning_and_leaves_the_end() -> None:
+    changes = tuple(Kill(at_s=float(at), node="fog") for at in range(4))
+    assert due(changes, 1.0, 3.0) == changes[1:3]
+    assert due(changes, 0.0, 1.0) + due(changes, 1.0, 2.0) + due(changes, 2.0, 9.0) == changes
+
+
+def test_killing_a_node_that_is_not_there_is_refused_beforehand() -> None:
+    with pytest.raises(ConfigError, match="no node `frog`; hint: did you mean `fog`"):
+        schedule(Testbed(name="t", nodes=NODES), 10.0, [Kill(at_s=1.0, node="frog")])
+
+
+def test_a_kill_is_written_as_node_at_second() -> None:
+    assert Kill.parse("fog@10") == Kill(at_s=10.0, node="fog")
+    for text in ("fog", "fog@", "@10", "fog@-1", "fog@nan", "fog@soon"):
+        with pytest.raises(UsageError, match=f"`{text}` is not a kill; hint: write NODE@SECONDS"):
+            Kill.parse(text)
+
+
+def test_changes_say_what_they_do() -> None:
+    assert str(LinkChange(at_s=1.0, between=PAIR, rate_bps=5e6)) == "link edge-fog to 5 Mbit/s"
+    assert str(LinkChange(at_s=1.0, between=PAIR, is_silent=True)) == "link edge-fog goes silent"
+    assert str(Kill(at_s=1.0, node="fog")) == "node fog is killed"
+
+
+def test_a_runner_makes_every_change_once_in_order_although_one_fails() -> None:
+    changes: tuple[Change, ...] = (
+        LinkChange(at_s=0.0, between=PAIR, rate_bps=5e6, delay_s=0.02),
+        Kill(at_s=0.005, node="ghost"),
+        LinkChange(at_s=0.01, between=PAIR, is_silent=True),
+        LinkChange(at_s=0.01, between=PAIR, rate_bps=1e6, is_silent=False),
+        Kill(at_s=0.02, node="fog"),
+    )
+    links, seen, done = Recorder(), [], threading.Event()
+
+    def on_change(change: Change) -> None:
+        seen.append(change)
+        if change is changes[-1]:
+            done.set()
+
+    with ChangeRunner(changes, links, links.kill, on_change=on_change):
+        assert done.wait(10.0)
+    assert links.calls == [
+        ("set", "edge", "fog", 5.0, 20.0),
+        ("silence", "edge", "fog"),
+        ("set", "edge", "fog", 1.0, None),
+        ("restore", "edge", "fog"),
+        ("kill", "fog"),
+    ]
+    assert seen == [change for change in changes if change != Kill(at_s=0.005, node="ghost")]
+
+
+def test_nothing_happens_after_a_runner_was_stopped() -> None:
+    links = Recorder()
+    with ChangeRunner((Kill(at_s=3600.0, node="fog"),), links, links.kill):
+        pass
+    assert links.calls == []

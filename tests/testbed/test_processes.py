@@ -1,0 +1,127 @@
+"""Processes are started, killed and stopped by name, and nothing of them is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seamline.config import NodeSpec
+from seamline.core.errors import SeamlineError, UsageError
+from seamline.testbed.processes import NodeProcesses, node_command
+
+READY = 'print(\'{"event": "ready"}\', flush=True);'
+SLEEPING = (sys.executable, "-c", f"import time; {READY} time.sleep(600)")
+STUBBORN = (
+    sys.executable,
+    "-c",
+    f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); {READY} time.sleep(600)",
+)
+
+
+@pytest.fixture
+def processes() -> Iterator[NodeProcesses]:
+    with NodeProcesses() as made:
+        yield made
+
+
+def test_the_command_line_says_what_the_testbed_says() -> None:
+    node = NodeSpec(name="fog", tier="fog", slowdown=3.0, threads=2, memory_mb=512)
+    command = node_command(node, listen="tcp/127.0.0.1:1", connect=["tcp/a:2", "tcp/b:3"], cluster="x")
+    assert command == (
+        sys.executable, "-m", "seamline", "node", "--json", "--name", "fog", "--tier", "fog",
+        "--listen", "tcp/127.0.0.1:1", "--connect", "tcp/a:2", "--connect", "tcp/b:3", "--cluster", "x",
+        "--slowdown", "3", "--parent-pid", str(os.getpid()), "--threads", "2", "--memory-mb", "512",
+    )  # fmt: skip
+
+
+def test_a_killed_process_is_gone_and_can_be_started_again(processes: NodeProcesses) -> None:
+    first = processes.start("fog", SLEEPING)
+    processes.wait_ready("fog")
+    processes.kill("fog")
+    assert first.popen.returncode == -signal.SIGKILL
+    assert not processes.is_alive("fog")
+    processes.kill("fog")
+    second = processes.restart("fog")
+    processes.wait_ready("fog")
+    assert processes.is_alive("fog")
+    assert second.command == first.command
+    assert second.popen.pid != first.popen.pid
+
+
+def test_stop_asks_first_and_then_insists(processes: NodeProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seamline.testbed.processes.STOP_TIMEOUT_S", 0.2)
+    polite, stubborn = processes.start("polite", SLEEPING), processes.start("stubborn", STUBBORN)
+    for name in ("polite", "stubborn"):
+        processes.wait_ready(name)
+        processes.stop(name)
+    assert polite.popen.returncode == -signal.SIGTERM
+    assert stubborn.popen.returncode == -signal.SIGKILL
+
+
+def test_one_that_ends_while_starting_is_reported_with_its_last_words(processes: NodeProcesses) -> None:
+    processes.start("fog", (sys.executable, "-c", "import sys; sys.exit('the port is in use')"))
+    with pytest.raises(SeamlineError, match=r"node `fog` ended with code 1 while starting: the port is in use"):
+        processes.wait_ready("fog")
+
+
+def test_one_that_never_gets_ready_is_not_waited_for_without_end(processes: NodeProcesses) -> None:
+    processes.start("fog", SLEEPING)
+    with pytest.raises(SeamlineError, match=r"not ready after 0\.1 s"):
+        processes.wait_ready("fog", lambda process: False, timeout_s=0.1)
+
+
+def test_names_are_checked(processes: NodeProcesses) -> None:
+    processes.start("fog", SLEEPING)
+    with pytest.raises(UsageError, match="node `fog` runs already"):
+        processes.start("fog", SLEEPING)
+    with pytest.raises(UsageError, match="no process `edge` was started here; hint: there are: fog"):
+        processes.kill("edge")
+
+
+def test_an_exception_ends_the_processes_and_removes_the_folder() -> None:
+    processes = NodeProcesses()
+    process = processes.start("fog", SLEEPING)
+    processes.wait_ready("fog")
+    assert process.log.exists()
+
+    def fail() -> None:
+        with processes:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert process.popen.returncode == -signal.SIGTERM
+    assert not processes.folder.exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_parent_ends_the_processes_and_removes_the_folder(how: signal.Signals, tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        f"""
+        import sys, time
+        from seamline.testbed.processes import NodeProcesses
+        with NodeProcesses() as processes:
+            child = processes.start("fog", {SLEEPING!r})
+            processes.wait_ready("fog")
+            print(child.popen.pid, processes.folder, flush=True)
+            time.sleep(600)
+        """
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    pid, folder = parent.stdout.readline().split()
+    parent.send_signal(how)
+    assert parent.wait(timeout=20) != 0
+    parent.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+    assert not Path(folder).exists()
+    assert list(tmp_path.iterdir()) == []
