@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from seamline.core.errors import ModelError, UsageError
+from seamline.core.errors import ModelError, SeamlineError, UsageError
 from seamline.model import ModelStore
 from seamline.model.reading import read_model
 
@@ -171,3 +174,29 @@ def test_values_in_typed_fields_become_the_same_bytes(
         for tensor in (typed, raw)
     }
     assert len(ids) == 1
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_gives_a_clear_error_or_a_model_and_nothing_else(
+    small_cnn: ModelProto, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(small_cnn.SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1) | st.integers(0, 200) | st.integers(1, 900).map(lambda n: -n))
+        content[at] = data.draw(st.integers(0, 255))
+    end = data.draw(st.just(len(content)) | st.integers(1, len(content)))
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(content[:end])
+    with contextlib.suppress(SeamlineError):
+        ModelStore(tmp_path / "store").add(path)
+
+
+def test_large_values_are_left_in_the_file_and_read_from_there(small_cnn: ModelProto, save: Save) -> None:
+    path = save(small_cnn)
+    link = path.with_name("link.onnx")
+    link.symlink_to(path)
+    found = read_model(link).weights["w3"]
+    assert found.tensor.raw_data == b""
+    expected = next(tensor for tensor in small_cnn.graph.initializer if tensor.name == "w3")
+    assert b"".join(found.chunks()) == expected.raw_data

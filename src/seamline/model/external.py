@@ -33,19 +33,23 @@ _BITS: dict[int, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorData:
-    """Where the little-endian values of one tensor are: in `tensor` itself, or at `offset` of the file `path`."""
+    """Where the little-endian values of one tensor are: in `tensor` itself, or at `offset` of the file `path`.
+
+    is_inside: `path` is the model file itself, which the user chose and may be a link.
+    """
 
     tensor: TensorProto
     n_bytes: int
     path: Path | None = None
     offset: int = 0
+    is_inside: bool = False
 
     def chunks(self) -> Iterator[bytes]:
         """The values in pieces. Raises `ModelError` when the file is shorter than it says or has become a link."""
         if self.path is None:
             yield self.tensor.raw_data if self.tensor.HasField("raw_data") else _typed_bytes(self.tensor)
             return
-        with open_plain(self.path) as file:
+        with self.path.open("rb") if self.is_inside else open_plain(self.path) as file:
             file.seek(self.offset)
             left = self.n_bytes
             while left:
@@ -77,6 +81,13 @@ def locate(tensor: TensorProto, folder: Path) -> TensorData:
     if length != n_bytes or offset < 0 or offset + length > size:
         raise ModelError(f"external data of `{tensor.name}` does not fit its shape or its file `{path.name}`")
     return TensorData(tensor=tensor, n_bytes=n_bytes, path=path, offset=offset)
+
+
+def locate_inside(tensor: TensorProto, path: Path, offset: int, n_bytes: int) -> TensorData:
+    """The values of `tensor` in the model file `path`. Raises `ModelError` when their size does not fit the shape."""
+    if tensor.data_location == TensorProto.EXTERNAL or n_bytes != tensor_bytes(tensor):
+        raise ModelError(f"`{tensor.name}` holds {n_bytes} bytes, its shape needs {tensor_bytes(tensor)}")
+    return TensorData(tensor=tensor, n_bytes=n_bytes, path=path, offset=offset, is_inside=True)
 
 
 def tensor_bytes(tensor: TensorProto) -> int:

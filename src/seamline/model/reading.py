@@ -17,9 +17,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from seamline.core.errors import ModelError, UsageError
 from seamline.core.graph import Layer, ordered
 from seamline.model.describe import describe_layers, fixed_shape, tensor_specs, value_shapes
-from seamline.model.external import TensorData, locate
+from seamline.model.external import TensorData, locate, locate_inside
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
-from seamline.model.protobuf import parse_model
+from seamline.model.protobuf import Outline, parse_outline, understood
 
 INLINE_BYTES = 1024
 """Values up to this size stay in the graph file: shape inference wants to see them, and pages are not worth sharing."""
@@ -27,7 +27,6 @@ INLINE_BYTES = 1024
 NAME_KEY = "seamline.name"
 """Metadata key of a model's name; without it the file's name is used."""
 
-MAX_FILE_BYTES = (1 << 31) - 1  # what protobuf can parse
 MAX_NODES = 100_000
 _STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _DOMAINS = _STANDARD | {"com.microsoft"}
@@ -52,12 +51,16 @@ def read_model(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = Non
     Raises `UsageError` when the file is missing or `shapes` names no input, `ModelError` when it is not ONNX, an axis
     stays open, or it asks for what is not supported.
     """
-    model = _parse(path)
-    model = _without_functions(model)
+    with understood(f"`{path}`"):
+        return _normalise(_parse(path), path, dict(shapes or {}))
+
+
+def _normalise(outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]]) -> NormalModel:
+    model = _without_functions(outline.model)
     graph = model.graph
     _check_operators(model)
-    weights = _take_weights(graph, path.parent)
-    declared = {} if _fix_inputs(graph, dict(shapes or {})) else _declared(graph)
+    weights = _take_weights(graph, path, outline.places)
+    declared = {} if _fix_inputs(graph, shapes) else _declared(graph)
     _sort_nodes(graph)
     model = _infer(model)
     if _fold_shapes(model.graph):
@@ -72,21 +75,15 @@ def read_model(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = Non
     return NormalModel(model=model, weights={name: data for name, data in weights.items() if name in kept})
 
 
-def _parse(path: Path) -> ModelProto:
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise UsageError(f"`{path}` is not a file")
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"`{path}` has {size} bytes", hint="above 2 GB, save the model with external data")
-        data = path.read_bytes()
-    except OSError as exc:
-        raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
-    model = parse_model(data, f"`{path}`")
+def _parse(path: Path) -> Outline:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"`{path}` is not a file")
+    outline = parse_outline(path, INLINE_BYTES)
+    model = outline.model
     if model.ir_version < 1 or not model.graph.node or not model.opset_import:
         raise ModelError(f"`{path}` is not an ONNX model: it has no layers or no operator set")
     model.graph.name = _model_name(model, path)
-    return model
+    return outline
 
 
 def _model_name(model: ModelProto, path: Path) -> str:
@@ -128,8 +125,12 @@ def _check_operators(model: ModelProto) -> None:
                 raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
 
 
-def _take_weights(graph: GraphProto, folder: Path) -> dict[str, TensorData]:
-    """Empty the large initialisers of `graph` and say where their values are; all other values move into the model."""
+def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int, int]]) -> dict[str, TensorData]:
+    """Empty the large initialisers of `graph` and say where their values are; all other values move into the model.
+
+    places: what was left in the file `path`, by number of initialiser.
+    """
+    folder = path.parent
     kept = [node for node in graph.node if not _constant_to_initialiser(node, graph)]
     del graph.node[: len(graph.node)]
     graph.node.extend(kept)
@@ -140,8 +141,11 @@ def _take_weights(graph: GraphProto, folder: Path) -> dict[str, TensorData]:
             for tensor in inner.initializer:
                 _localise(tensor, locate(tensor, folder))
     weights = {}
-    for tensor in graph.initializer:
-        data = locate(_detached(tensor), folder)
+    for number, tensor in enumerate(graph.initializer):
+        if number in places:
+            data = locate_inside(_detached(tensor), path, *places[number])
+        else:
+            data = locate(_detached(tensor), folder)
         if data.n_bytes <= INLINE_BYTES:
             _localise(tensor, data)
             continue

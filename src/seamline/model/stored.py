@@ -18,7 +18,7 @@ from seamline.model.external import open_plain, tensor_bytes
 from seamline.model.manifest import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, Manifest
 from seamline.model.nodes import attribute_tensors, nested_graphs
 from seamline.model.preprocess import Preprocess, read_preprocess
-from seamline.model.protobuf import parse_model
+from seamline.model.protobuf import parse_model, understood
 from seamline.model.segments import Cutter, SegmentModel
 from seamline.model.session import check_runs
 
@@ -114,11 +114,13 @@ def load_stored(folder: Path, model_id: str) -> StoredModel:
         n_bytes = os.fstat(file.fileno()).st_size
     if n_bytes != manifest.weights.n_bytes:
         raise ModelError(f"weights of model {model_id[:12]} have {n_bytes} bytes instead of {manifest.weights.n_bytes}")
-    model = parse_model(data, f"graph of model {model_id[:12]}")
-    _check_references(model, n_bytes)
-    if read_preprocess(model) != manifest.preprocess:
-        raise ModelError(f"manifest and graph of model {model_id[:12]} disagree about preprocessing")
-    return StoredModel(folder, manifest, model)
+    what = f"graph of model {model_id[:12]}"
+    with understood(what):
+        model = parse_model(data, what)
+        _check_references(model, n_bytes)
+        if read_preprocess(model) != manifest.preprocess:
+            raise ModelError(f"manifest and {what} disagree about preprocessing")
+        return StoredModel(folder, manifest, model)
 
 
 def _check_references(model: ModelProto, n_bytes: int) -> None:

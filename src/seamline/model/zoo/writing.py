@@ -15,6 +15,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from seamline.core.errors import UsageError
 from seamline.model.preprocess import write_preprocess
+from seamline.model.protobuf import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, field_head
 from seamline.model.reading import NAME_KEY
 from seamline.model.zoo.network import INPUT, OUTPUT, Network, Parameter
 
@@ -23,7 +24,6 @@ IR_VERSION = 8
 N_CLASSES = 1000
 
 _CHUNK_VALUES = 1 << 22
-_MODEL_GRAPH, _GRAPH_INITIALIZER, _TENSOR_RAW_DATA = 7, 5, 9  # field numbers of onnx.proto
 _FLOAT_BYTES = 4
 
 
@@ -33,13 +33,13 @@ def write_network(network: Network, path: Path, seed: int) -> Path:
     graph = model.graph.SerializeToString(deterministic=True)
     model.ClearField("graph")
     heads = [(parameter, _tensor_head(parameter)) for parameter in network.parameters.values()]
-    length = len(graph) + sum(_field_bytes(_GRAPH_INITIALIZER, _tensor_bytes(*entry)) for entry in heads)
+    length = len(graph) + sum(_field_bytes(GRAPH_INITIALIZER, _tensor_bytes(*entry)) for entry in heads)
     try:
         with path.open("wb") as file:
             file.write(model.SerializeToString(deterministic=True))
-            file.write(_field_head(_MODEL_GRAPH, length) + graph)
+            file.write(field_head(MODEL_GRAPH, length) + graph)
             for parameter, head in heads:
-                file.write(_field_head(_GRAPH_INITIALIZER, _tensor_bytes(parameter, head)) + head)
+                file.write(field_head(GRAPH_INITIALIZER, _tensor_bytes(parameter, head)) + head)
                 for piece in _values(parameter, seed):
                     file.write(piece)
     except OSError as exc:
@@ -67,7 +67,7 @@ def _tensor_head(parameter: Parameter) -> bytes:
     """The tensor's message up to its values."""
     tensor = TensorProto(name=parameter.name, data_type=TensorProto.FLOAT, dims=parameter.shape)
     described: bytes = tensor.SerializeToString(deterministic=True)
-    return described + _field_head(_TENSOR_RAW_DATA, _value_bytes(parameter))
+    return described + field_head(TENSOR_RAW_DATA, _value_bytes(parameter))
 
 
 def _value_bytes(parameter: Parameter) -> int:
@@ -88,19 +88,5 @@ def _values(parameter: Parameter, seed: int) -> Iterator[bytes]:
         left -= count
 
 
-def _field_head(number: int, length: int) -> bytes:
-    """Tag and length of a length-delimited field."""
-    return _varint(number << 3 | 2) + _varint(length)
-
-
 def _field_bytes(number: int, length: int) -> int:
-    return len(_field_head(number, length)) + length
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return len(field_head(number, length)) + length
