@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 from onnx import ModelProto
@@ -69,19 +70,16 @@ class ModelStore:
         normal = read_model(Path(path), shapes=shapes)
         if preprocess is not None:
             write_preprocess(normal.model, preprocess)
-        with self._workplace() as folder:
-            weights_sha256, weights_bytes = _write_weights(normal, folder / WEIGHTS)
-            data = _graph_bytes(normal.model)
-            (folder / GRAPH).write_bytes(data)
-            manifest = make_manifest(
-                name=normal.model.graph.name,
-                graph=(len(data), hashlib.sha256(data).hexdigest()),
-                weights=(weights_bytes, weights_sha256),
-                preprocess=read_preprocess(normal.model),
-            )
-            (folder / MANIFEST).write_bytes(manifest.to_json())
-            load_stored(folder, manifest.model_id).check_runs()
-            self._publish(folder, manifest.model_id)
+        weights_bytes = _lay_out(normal)
+        data = _graph_bytes(normal.model)
+        manifest = make_manifest(
+            name=normal.model.graph.name,
+            graph=(len(data), hashlib.sha256(data).hexdigest()),
+            weights=(weights_bytes, _hash_weights(normal)),
+            preprocess=read_preprocess(normal.model),
+        )
+        if not self.has(manifest.model_id):  # otherwise nothing is written: memory cards wear out
+            self._keep(normal, manifest, data)
         return self.get(manifest.model_id)
 
     def get(self, model_id: str) -> StoredModel:
@@ -126,6 +124,16 @@ class ModelStore:
             raise ModelError(f"the manifest belongs to model {checked.model_id[:12]}, not to {model_id[:12]}")
         return Incoming(self.root / "incoming" / model_id, checked, self._accept)
 
+    def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> None:
+        with self._workplace() as folder:
+            with (folder / WEIGHTS).open("wb") as file:
+                if _hash_weights(normal, file) != manifest.weights.sha256:
+                    raise ModelError("the model's file changed while it was read", hint="try again")
+            (folder / GRAPH).write_bytes(graph)
+            (folder / MANIFEST).write_bytes(manifest.to_json())
+            load_stored(folder, manifest.model_id).check_runs()
+            self._publish(folder, manifest.model_id)
+
     def _accept(self, folder: Path, model_id: str) -> StoredModel:
         load_stored(folder, model_id).check_runs()
         self._publish(folder, model_id)
@@ -157,25 +165,40 @@ class ModelStore:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_weights(normal: NormalModel, path: Path) -> tuple[str, int]:
-    """Write all weights one after the other, fill in the references to them; SHA-256 and size of the file."""
+def _lay_out(normal: NormalModel) -> int:
+    """Give all weights a place in the weights file, one after the other; the size of that file."""
+    at = 0
+    for tensor in normal.model.graph.initializer:
+        data = normal.weights.get(tensor.name)
+        if data is None:
+            continue
+        at += _padding_bytes(at, data.n_bytes)
+        for key, value in (("location", WEIGHTS), ("offset", at), ("length", data.n_bytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        at += data.n_bytes
+    return at
+
+
+def _hash_weights(normal: NormalModel, file: BinaryIO | None = None) -> str:
+    """SHA-256 of the weights file as laid out; its bytes are written to `file` on the way."""
     digest = hashlib.sha256()
     at = 0
-    with path.open("wb") as file:
-        for tensor in normal.model.graph.initializer:
-            data = normal.weights.get(tensor.name)
-            if data is None:
-                continue
-            align = PAGE_BYTES if data.n_bytes >= PAGE_BYTES else LINE_BYTES
-            padding = bytes(-at % align)
-            start = at + len(padding)
-            for piece in itertools.chain((padding,), data.chunks()):
-                digest.update(piece)
+    for tensor in normal.model.graph.initializer:
+        data = normal.weights.get(tensor.name)
+        if data is None:
+            continue
+        padding = bytes(_padding_bytes(at, data.n_bytes))
+        for piece in itertools.chain((padding,), data.chunks()):
+            digest.update(piece)
+            if file is not None:
                 file.write(piece)
-            at = start + data.n_bytes
-            for key, value in (("location", WEIGHTS), ("offset", start), ("length", data.n_bytes)):
-                tensor.external_data.add(key=key, value=str(value))
-    return digest.hexdigest(), at
+        at += len(padding) + data.n_bytes
+    return digest.hexdigest()
+
+
+def _padding_bytes(at: int, n_bytes: int) -> int:
+    """Bytes from `at` to where a tensor may start: large ones on a page of their own, small ones on a cache line."""
+    return -at % (PAGE_BYTES if n_bytes >= PAGE_BYTES else LINE_BYTES)
 
 
 def _graph_bytes(model: ModelProto) -> bytes:
