@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import threading
@@ -130,6 +131,8 @@ def test_a_transfer_goes_on_where_it_was_interrupted(stored: StoredModel, other:
     copy_part(stored, first, "weights", until=5000)
     with pytest.raises(ModelError, match="has 0 of"):
         first.finish()
+    del first
+    gc.collect()  # the process that began is gone, and its lock with it
     second = ModelStore(other.root).receive(stored.model_id, stored.manifest())
     assert second.n_bytes_present("weights") == 5000
     second.write("weights", 4000, stored.read_part("weights", 4000, 2000))
@@ -137,6 +140,33 @@ def test_a_transfer_goes_on_where_it_was_interrupted(stored: StoredModel, other:
     for part in second.parts:
         copy_part(stored, second, part)
     assert second.finish().model_id == stored.model_id
+
+
+def test_two_streams_may_fetch_the_same_model_at_once(stored: StoredModel, other: ModelStore) -> None:
+    def fetch() -> None:
+        incoming = other.receive(stored.model_id, stored.manifest())
+        for part in incoming.parts:
+            copy_part(stored, incoming, part)
+        done.append(incoming.finish())
+
+    done: list[StoredModel] = []
+    threads = [threading.Thread(target=fetch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [model.model_id for model in done] == [stored.model_id] * 4
+
+
+def test_another_process_receives_in_a_folder_of_its_own(stored: StoredModel, other: ModelStore) -> None:
+    first = other.receive(stored.model_id, stored.manifest())
+    first.write("graph", 0, stored.read_part("graph", 0, 100))
+    second = ModelStore(other.root).receive(stored.model_id, stored.manifest())  # a lock of its own, as a process has
+    assert second.n_bytes_present("graph") == 0
+    for incoming in (first, second):
+        for part in incoming.parts:
+            copy_part(stored, incoming, part)
+    assert first.finish().model_id == second.finish().model_id == stored.model_id
 
 
 def test_a_damaged_part_is_refused_and_fetched_again(stored: StoredModel, other: ModelStore) -> None:

@@ -17,6 +17,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ class ModelStore:
         self.root = root if root is not None else default_root()
         self._lock = threading.Lock()
         self._loaded: dict[str, StoredModel] = {}
+        self._incoming: weakref.WeakValueDictionary[str, Incoming] = weakref.WeakValueDictionary()
 
     def add(
         self,
@@ -122,7 +124,12 @@ class ModelStore:
         checked = Manifest.from_json(manifest)
         if checked.model_id != check_model_id(model_id):
             raise ModelError(f"the manifest belongs to model {checked.model_id[:12]}, not to {model_id[:12]}")
-        return Incoming(self.root / "incoming" / model_id, checked, self._accept)
+        with self._lock:
+            incoming = self._incoming.get(model_id)
+            if incoming is None:
+                incoming = Incoming(self.root / "incoming" / model_id, checked, self._accept)
+                self._incoming[model_id] = incoming
+            return incoming
 
     def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> None:
         with self._workplace() as folder:

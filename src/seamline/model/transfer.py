@@ -1,16 +1,19 @@
 """Receiving a model from a peer in pieces: resumable, bounded, and believed only when the hashes fit.
 
-Pieces may come in any order but are kept as one growing file per part, so that what is present is one number.
+Every part is one growing file, so that what is present is one number. Several threads may share one `Incoming` (the
+store hands out one per model); a second process that receives the same model does so in a folder of its own.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from seamline.core.errors import ModelError
 from seamline.model.external import CHUNK_BYTES, open_plain
@@ -30,9 +33,14 @@ class Incoming:
         self._manifest = manifest
         self._accept = accept
         self._lock = threading.Lock()
+        self._stored: StoredModel | None = None
         self._parts = {"graph": manifest.graph, "weights": manifest.weights}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self._claim = (folder.parent / f"{folder.name}.lock").open("wb")
+            if not _locked(self._claim):
+                folder = self._folder = folder.with_name(f"{folder.name}.{os.getpid()}")
+            folder.mkdir(exist_ok=True)
             missing = sum(info.n_bytes - self.n_bytes_present(part) for part, info in self._parts.items())
             free = shutil.disk_usage(folder).free
             if missing > free:
@@ -49,12 +57,16 @@ class Incoming:
     def n_bytes_present(self, part: str) -> int:
         """How many bytes of `part`, from its start, are here already."""
         info, path = self._part(part)
+        if self._stored is not None:
+            return info.n_bytes
         return min(path.stat().st_size, info.n_bytes) if path.is_file() else 0
 
     def write(self, part: str, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Keep `data`; what is here already is ignored. Raises `ModelError` for a gap or bytes beyond the end."""
         info, path = self._part(part)
         with self._lock:
+            if self._stored is not None:
+                return
             present = self.n_bytes_present(part)
             view = memoryview(data).cast("B")
             if offset < 0 or offset > present or offset + len(view) > info.n_bytes:
@@ -74,11 +86,13 @@ class Incoming:
         A wrong part is removed, so that the next attempt fetches it again.
         """
         with self._lock:
-            if not self._folder.is_dir():
-                return self._accept(self._folder, self.model_id)
-            for part, info in self._parts.items():
-                self._check(part, info)
-            return self._accept(self._folder, self.model_id)
+            if self._stored is None:
+                for part, info in self._parts.items():
+                    self._check(part, info)
+                self._stored = self._accept(self._folder, self.model_id)
+                Path(self._claim.name).unlink(missing_ok=True)
+                self._claim.close()
+            return self._stored
 
     def _part(self, part: str) -> tuple[PartInfo, Path]:
         if part not in self._parts:
@@ -98,3 +112,12 @@ class Incoming:
         if digest.hexdigest() != info.sha256:
             os.unlink(path)
             raise ModelError(f"{part} of model {self.model_id[:12]} arrived damaged", hint="fetch it again")
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Whether this process now holds the lock of `file`; it ends with the process at the latest."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
