@@ -1,0 +1,318 @@
+"""Profiles as JSON (schema ``seamline.profile/1``) and a cache of them on disk.
+
+The format is an interface: published measurements can be written in it by hand. So only what every use needs must be
+there; what is left out stays None or empty, and what would need it is not offered. Unknown keys are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import seamline
+from seamline.config import convert
+from seamline.core.errors import ConfigError, SeamlineError
+from seamline.core.values import (
+    Block,
+    Codec,
+    CodecCost,
+    Cut,
+    DeviceInfo,
+    FrameInfo,
+    ModelInfo,
+    Profile,
+    Quantiles,
+    TensorSpec,
+    node_id,
+)
+
+log = logging.getLogger(__name__)
+
+SCHEMA = "seamline.profile/1"
+MAX_FILE_BYTES = 64 << 20
+MAX_NUMBER = 2**62
+
+
+def to_json(profile: Profile) -> dict[str, Any]:
+    """`profile` as a JSON object of schema ``seamline.profile/1``. What is None is left out."""
+    device, frame = profile.device, profile.frame
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "model": _present(name=profile.model.name, sha256=profile.model.sha256),
+        "device": _present(
+            name=device.name,
+            cpu=device.cpu,
+            engine=device.engine,
+            threads=device.threads,
+            idle_w=device.idle_w,
+            busy_w=device.busy_w,
+        ),
+        "cuts": [_cut_to_json(cut) for cut in profile.cuts],
+        "blocks": [
+            {"from_cut": block.from_cut, "to_cut": block.to_cut, "compute_s": _quantiles_to_json(block.compute_s)}
+            for block in profile.blocks
+        ],
+        "whole_s": _quantiles_to_json(profile.whole_s),
+        "codecs": [
+            {
+                "codec": str(cost.codec),
+                "encode_s_per_byte": cost.encode_s_per_byte,
+                "decode_s_per_byte": cost.decode_s_per_byte,
+            }
+            for cost in profile.codecs
+        ],
+    }
+    if frame is not None:
+        document["frame"] = _present(
+            raw_bytes=frame.raw_bytes, jpeg_bytes=frame.jpeg_bytes, preprocess_s=frame.preprocess_s
+        )
+    return document
+
+
+def from_json(document: Any, *, origin: str = "profile") -> Profile:
+    """The profile in a decoded JSON object. origin: what errors call it, e.g. the file.
+
+    Raises `ConfigError` naming the key that is missing or wrong. It may come from a peer, so nothing is believed.
+    """
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{origin}: not a JSON object")
+    schema = document.get("schema")
+    if schema != SCHEMA:
+        raise ConfigError(f"{origin}: `schema` is {schema!r}", hint=f'this version reads "{SCHEMA}"')
+    file = convert(document, _File, origin=origin)
+    _refuse_absurd(msgspec.to_builtins(file), origin, at="")
+    cuts = tuple(_cut(raw, f"{origin}: `cuts[{i}]`") for i, raw in enumerate(file.cuts))
+    _check_indices(file, origin)
+    try:
+        device = DeviceInfo(
+            name=node_id(file.device.name),
+            cpu=file.device.cpu,
+            engine=file.device.engine,
+            threads=file.device.threads,
+            idle_w=file.device.idle_w,
+            busy_w=file.device.busy_w,
+        )
+        return Profile(
+            model=ModelInfo(name=file.model.name, sha256=file.model.sha256),
+            device=device,
+            cuts=cuts,
+            blocks=tuple(_block(raw) for raw in file.blocks),
+            whole_s=_quantiles(file.whole_s),
+            frame=_frame(file.frame),
+            codecs=tuple(_codec(raw) for raw in file.codecs),
+        )
+    except SeamlineError as exc:
+        raise ConfigError(f"{origin}: {exc}") from exc
+
+
+def read_profile(path: Path) -> Profile:
+    """The profile in the file at `path`. Raises `ConfigError` naming file and key."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", hint="is it a profile?")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"there is no file {path}", hint="check the path") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    except (ValueError, RecursionError) as exc:  # not UTF-8, not JSON, or nested beyond reason
+        raise ConfigError(f"{path} is not JSON: {exc}") from exc
+    return from_json(document, origin=str(path))
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write `profile` to `path`, whole or not at all: readers never see half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(to_json(profile), file, indent=1, allow_nan=False)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class ProfileCache:
+    """Profiles measured on this machine, by model and by everything of the device that changes times.
+
+    That is its processor, engine, threads and slowdown, and Seamline's version (which decides where cuts are). A
+    device's name and power figures are the caller's: the same machine may be called otherwise today.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, model_id: str, device: DeviceInfo, *, slowdown: float = 1.0) -> Profile | None:
+        """The profile for `device`, carrying its name and power figures; None when there is none or it is broken."""
+        path = self._path(model_id, device, slowdown)
+        if not path.exists():
+            return None
+        try:
+            return replace(read_profile(path), device=device)
+        except ConfigError as exc:
+            log.warning("ignoring a cached profile: %s", exc)
+            return None
+
+    def put(self, model_id: str, profile: Profile, *, slowdown: float = 1.0) -> None:
+        """Keep `profile`. A cache that cannot be written only costs time, so that is logged and not raised."""
+        path = self._path(model_id, profile.device, slowdown)
+        try:
+            write_profile(profile, path)
+        except OSError as exc:
+            log.warning("the profile of `%s` was not cached: %s", profile.model.name, exc)
+
+    def _path(self, model_id: str, device: DeviceInfo, slowdown: float) -> Path:
+        # Hashed: ids and names come from elsewhere and never become part of a path.
+        key = [model_id, device.cpu, device.engine, device.threads, float(slowdown), seamline.__version__]
+        return self._folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
+
+
+class _Tensor(msgspec.Struct, frozen=True):
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class _Cut(msgspec.Struct, frozen=True, rename={"payload_bytes": "bytes"}):
+    index: int
+    payload_bytes: int
+    after: str = ""
+    tensors: tuple[_Tensor, ...] = ()
+    macs_before: int = 0
+    is_candidate: bool = True
+    carries_input: bool = False
+
+
+class _Quantiles(msgspec.Struct, frozen=True):
+    median: float
+    p90: float | None = None
+
+
+class _Block(msgspec.Struct, frozen=True):
+    from_cut: int
+    to_cut: int
+    compute_s: _Quantiles
+
+
+class _Model(msgspec.Struct, frozen=True):
+    name: str
+    sha256: str | None = None
+
+
+class _Device(msgspec.Struct, frozen=True):
+    name: str
+    cpu: str = "unknown"
+    engine: str = "unknown"
+    threads: int = 1
+    idle_w: float | None = None
+    busy_w: float | None = None
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    raw_bytes: int
+    jpeg_bytes: int | None = None
+    preprocess_s: float = 0.0
+
+
+class _CodecCost(msgspec.Struct, frozen=True):
+    codec: Codec
+    encode_s_per_byte: float
+    decode_s_per_byte: float
+
+
+class _File(msgspec.Struct, frozen=True):
+    model: _Model
+    device: _Device
+    cuts: tuple[_Cut, ...]
+    blocks: tuple[_Block, ...]
+    whole_s: _Quantiles
+    frame: _Frame | None = None
+    codecs: tuple[_CodecCost, ...] = ()
+
+
+def _cut(raw: _Cut, at: str) -> Cut:
+    try:
+        tensors = tuple(TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape) for spec in raw.tensors)
+    except SeamlineError as exc:
+        raise ConfigError(f"{at}: {exc}") from exc
+    return Cut(
+        index=raw.index,
+        after=raw.after,
+        tensors=tensors,
+        payload_bytes=raw.payload_bytes,
+        macs_before=raw.macs_before,
+        is_candidate=raw.is_candidate,
+        carries_input=raw.carries_input,
+    )
+
+
+def _block(raw: _Block) -> Block:
+    return Block(from_cut=raw.from_cut, to_cut=raw.to_cut, compute_s=_quantiles(raw.compute_s))
+
+
+def _quantiles(raw: _Quantiles) -> Quantiles:
+    """A published figure without a spread is taken as one that does not vary."""
+    return Quantiles(median=raw.median, p90=raw.median if raw.p90 is None else raw.p90)
+
+
+def _frame(raw: _Frame | None) -> FrameInfo | None:
+    if raw is None:
+        return None
+    return FrameInfo(raw_bytes=raw.raw_bytes, jpeg_bytes=raw.jpeg_bytes, preprocess_s=raw.preprocess_s)
+
+
+def _codec(raw: _CodecCost) -> CodecCost:
+    return CodecCost(codec=raw.codec, encode_s_per_byte=raw.encode_s_per_byte, decode_s_per_byte=raw.decode_s_per_byte)
+
+
+def _check_indices(file: _File, origin: str) -> None:
+    """Cuts are numbered 0, 1, 2, ...: plans name them by their place."""
+    for place, cut in enumerate(file.cuts):
+        if cut.index != place:
+            raise ConfigError(f"{origin}: `cuts[{place}].index` is {cut.index}", hint="number the cuts 0, 1, 2, ...")
+
+
+def _refuse_absurd(value: Any, origin: str, at: str) -> None:
+    """No number of a profile is negative, endless or not a number; JSON as Python reads it allows all three."""
+    for key, item in _items(value):
+        path = f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key}" if at else str(key)
+        if isinstance(item, (int, float)) and not 0 <= item <= MAX_NUMBER:
+            raise ConfigError(f"{origin}: `{path}` is {str(item)[:24]}, and must be a number from 0 up")
+        _refuse_absurd(item, origin, path)
+
+
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+
+
+def _cut_to_json(cut: Cut) -> dict[str, Any]:
+    return {
+        "index": cut.index,
+        "after": cut.after,
+        "tensors": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in cut.tensors],
+        "bytes": cut.payload_bytes,
+        "macs_before": cut.macs_before,
+        "is_candidate": cut.is_candidate,
+        "carries_input": cut.carries_input,
+    }
+
+
+def _quantiles_to_json(quantiles: Quantiles) -> dict[str, float]:
+    return {"median": quantiles.median, "p90": quantiles.p90}
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

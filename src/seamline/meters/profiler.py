@@ -1,0 +1,183 @@
+"""What a model costs on an engine: the whole model, and every block between neighbouring candidate cuts.
+
+Blocks are measured in order on random inputs, each fed with what the one before it gave, so values have the spread that
+real ones have. The whole model's median is the anchor: an engine fuses layers across cuts, so blocks run one by one
+take longer in sum, and their medians are scaled to add up to the whole. What that leaves wrong shows in the times that
+real frames report, by which `core.estimate` keeps correcting.
+
+The clock comes as an argument. Nothing here knows about files; see `profile_file.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
+from seamline.core.values import (
+    Block,
+    CodecCost,
+    Cut,
+    DeviceInfo,
+    FrameInfo,
+    ModelInfo,
+    Profile,
+    Quantiles,
+    Segment,
+    TensorSpec,
+)
+
+WHOLE_SHARE = 0.4
+"""Of the budget, for the whole model: it anchors all blocks, so it gets the most runs."""
+
+MAX_WHOLE_RUNS = 20
+MAX_BLOCK_RUNS = 10
+EVEN_SHARE = 0.2
+"""Of the blocks' budget, divided evenly; the rest by multiply-accumulates. Layers without any still take time."""
+
+
+def profile_model(
+    engine: Engine,
+    model_id: str,
+    model_name: str,
+    cuts: tuple[Cut, ...],
+    device: DeviceInfo,
+    *,
+    frame_shape: tuple[int, int, int] | None,
+    budget_s: float,
+    now_s: Callable[[], float],
+    jpeg_bytes: int | None = None,
+    codecs: tuple[CodecCost, ...] = (),
+    seed: int = 0,
+) -> Profile:
+    """Measure a model that `engine` knows, spending about `budget_s` seconds of the clock `now_s`.
+
+    frame_shape: (H, W, 3) of the camera frame the model begins with, None when it takes none. Its preprocessing is part
+    of the first block, so `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame.
+    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
+    Raises `ModelError` when the model or one of its blocks does not run.
+    """
+    begin_s = now_s()
+    inputs, whole_s = _measure_whole(engine, model_id, cuts, begin_s + WHOLE_SHARE * budget_s, now_s, seed)
+    measured = _measure_blocks(engine, model_id, cuts, inputs, begin_s + budget_s, now_s, seed)
+    return Profile(
+        model=ModelInfo(name=model_name, sha256=model_id),
+        device=device,
+        cuts=cuts,
+        blocks=anchored(measured, whole_s.median),
+        whole_s=whole_s,
+        frame=None if frame_shape is None else FrameInfo(raw_bytes=int(np.prod(frame_shape)), jpeg_bytes=jpeg_bytes),
+        codecs=codecs,
+    )
+
+
+def anchored(blocks: Sequence[Block], whole_median_s: float) -> tuple[Block, ...]:
+    """`blocks` with all times scaled by one factor, such that their medians add up to `whole_median_s`."""
+    sum_s = sum(block.compute_s.median for block in blocks)
+    factor = whole_median_s / sum_s if sum_s > 0.0 else 1.0
+    return tuple(
+        Block(
+            from_cut=block.from_cut,
+            to_cut=block.to_cut,
+            compute_s=Quantiles(median=block.compute_s.median * factor, p90=block.compute_s.p90 * factor),
+        )
+        for block in blocks
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What a segment gave and how long its runs took. durations_s: after warming up, or the only run there was."""
+
+    outputs: Tensors
+    durations_s: tuple[float, ...]
+
+    @property
+    def quantiles_s(self) -> Quantiles:
+        median, p90 = np.quantile(self.durations_s, (0.5, 0.9))
+        return Quantiles(median=float(median), p90=float(p90))
+
+
+def _measure_whole(
+    engine: Engine, model_id: str, cuts: tuple[Cut, ...], until_s: float, now_s: Callable[[], float], seed: int
+) -> tuple[Tensors, Quantiles]:
+    """The random inputs used, and what the whole model takes."""
+    segment = engine.prepare(model_id, Segment(cuts[0].index, cuts[-1].index))
+    inputs = {spec.name: _random_tensor(spec, seed + number) for number, spec in enumerate(segment.inputs)}
+    run = _run_repeatedly(segment, inputs, until_s, now_s, min_runs=2, max_runs=MAX_WHOLE_RUNS + 1)
+    return inputs, run.quantiles_s
+
+
+def _measure_blocks(
+    engine: Engine,
+    model_id: str,
+    cuts: tuple[Cut, ...],
+    inputs: Tensors,
+    until_s: float,
+    now_s: Callable[[], float],
+    seed: int,
+) -> list[Block]:
+    """Each block in turn, prepared, run and let go before the next."""
+    joints = [cut for cut in cuts if cut.is_candidate or cut.index in (cuts[0].index, cuts[-1].index)]
+    pairs = list(itertools.pairwise(joints))
+    weights = _budget_weights(pairs)
+    values: dict[str, Array] = dict(inputs)
+    blocks = []
+    for number, (here, there) in enumerate(pairs):
+        share = weights[number] / sum(weights[number:])
+        now = now_s()
+        block_until_s = now + max(0.0, until_s - now) * share
+        segment = engine.prepare(model_id, Segment(here.index, there.index))
+        feed = {spec.name: _fitting(values.get(spec.name), spec, seed) for spec in segment.inputs}
+        run = _run_repeatedly(segment, feed, block_until_s, now_s, min_runs=1, max_runs=MAX_BLOCK_RUNS + 1)
+        values = {**inputs, **run.outputs}
+        blocks.append(Block(from_cut=here.index, to_cut=there.index, compute_s=run.quantiles_s))
+    return blocks
+
+
+def _run_repeatedly(
+    segment: RunnableSegment,
+    feed: Tensors,
+    until_s: float,
+    now_s: Callable[[], float],
+    *,
+    min_runs: int,
+    max_runs: int,
+) -> _Run:
+    """Run at least `min_runs` times, then while another run fits before `until_s`. The first only counts if alone."""
+    durations_s: list[float] = []
+    while True:
+        begin_s = now_s()
+        outputs = segment.run(feed)
+        end_s = now_s()
+        durations_s.append(end_s - begin_s)
+        n_runs = len(durations_s)
+        if n_runs >= max_runs or (n_runs >= min_runs and end_s + durations_s[-1] > until_s):
+            return _Run(outputs=outputs, durations_s=tuple(durations_s[1:] or durations_s))
+
+
+def _budget_weights(pairs: list[tuple[Cut, Cut]]) -> list[float]:
+    """Each block's share of the time, by its multiply-accumulates and a little evenly. Sums to 1."""
+    macs = [max(0, there.macs_before - here.macs_before) for here, there in pairs]
+    total = sum(macs)
+    even = EVEN_SHARE if total else 1.0
+    return [even / len(pairs) + (1.0 - even) * (count / total if total else 0.0) for count in macs]
+
+
+def _fitting(value: Array | None, spec: TensorSpec, seed: int) -> Array:
+    """`value` if it is what `spec` asks for, else a random tensor that is."""
+    if value is not None and value.shape == spec.shape and value.dtype.name == spec.dtype:
+        return value
+    return _random_tensor(spec, seed)
+
+
+def _random_tensor(spec: TensorSpec, seed: int) -> Array:
+    """Normal values for floats, all levels for bytes, and zeros or ones for other integers (they may be indices)."""
+    random = np.random.default_rng(seed)
+    if spec.dtype.startswith("float"):
+        return random.standard_normal(spec.shape, dtype=np.float32).astype(spec.dtype)
+    top = 256 if spec.dtype == "uint8" else 2
+    return random.integers(0, top, spec.shape).astype(spec.dtype)

@@ -1,0 +1,208 @@
+"""Profiles survive the way to disk and back, and what is wrong in one is named."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seamline.core.errors import ConfigError
+from seamline.core.values import (
+    Block,
+    Codec,
+    CodecCost,
+    Cut,
+    DeviceInfo,
+    FrameInfo,
+    ModelInfo,
+    NodeId,
+    Profile,
+    Quantiles,
+    TensorSpec,
+)
+from seamline.meters.profile_file import ProfileCache, from_json, read_profile, to_json, write_profile
+
+MODEL_ID = "ab" * 32
+DEVICE = DeviceInfo(name=NodeId("edge"), cpu="Cortex-A72", engine="onnxruntime 1.31.1", threads=2)
+
+PUBLISHED: dict[str, Any] = {
+    "schema": "seamline.profile/1",
+    "model": {"name": "vgg19"},
+    "device": {"name": "edge"},
+    "cuts": [{"index": 0, "bytes": 602112}, {"index": 1, "after": "fc8", "bytes": 4000}],
+    "blocks": [{"from_cut": 0, "to_cut": 1, "compute_s": {"median": 0.31}}],
+    "whole_s": {"median": 0.31},
+}
+
+seconds = st.floats(0.0, 1e3)
+quantiles = st.builds(Quantiles, median=seconds, p90=seconds)
+tensors = st.builds(
+    TensorSpec,
+    name=st.text(max_size=20),
+    dtype=st.sampled_from(["float32", "uint8", "int64"]),
+    shape=st.lists(st.integers(0, 10**6), max_size=5).map(tuple),
+)
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    n = draw(st.integers(2, 8))
+    table = tuple(
+        Cut(
+            index=i,
+            after=draw(st.text(max_size=8)),
+            tensors=tuple(draw(st.lists(tensors, max_size=2))),
+            payload_bytes=draw(st.integers(0, 2**40)),
+            macs_before=draw(st.integers(0, 2**50)),
+            is_candidate=draw(st.booleans()),
+            carries_input=draw(st.booleans()),
+        )
+        for i in range(n)
+    )
+    return Profile(
+        model=ModelInfo(name=draw(st.text(max_size=8)), sha256=draw(st.none() | st.just(MODEL_ID))),
+        device=replace(DEVICE, idle_w=draw(st.none() | seconds), busy_w=draw(st.none() | seconds)),
+        cuts=table,
+        blocks=tuple(Block(from_cut=i, to_cut=i + 1, compute_s=draw(quantiles)) for i in range(n - 1)),
+        whole_s=draw(quantiles),
+        frame=draw(
+            st.none()
+            | st.builds(
+                FrameInfo,
+                raw_bytes=st.integers(0, 10**8),
+                jpeg_bytes=st.none() | st.integers(0, 10**6),
+                preprocess_s=seconds,
+            )
+        ),
+        codecs=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        CodecCost, codec=st.sampled_from(Codec), encode_s_per_byte=seconds, decode_s_per_byte=seconds
+                    ),
+                    max_size=3,
+                )
+            )
+        ),
+    )
+
+
+@given(profiles())
+def test_a_profile_comes_back_as_it_was(profile: Profile) -> None:
+    assert from_json(json.loads(json.dumps(to_json(profile)))) == profile
+
+
+def test_a_profile_comes_back_from_a_file_as_it_was(tmp_path: Path) -> None:
+    profile = from_json(PUBLISHED)
+    write_profile(profile, tmp_path / "new" / "vgg19.json")
+    assert read_profile(tmp_path / "new" / "vgg19.json") == profile
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["vgg19.json"]
+
+
+def test_what_is_left_out_is_none_or_empty() -> None:
+    profile = from_json(PUBLISHED)
+    assert (profile.frame, profile.model.sha256, profile.device.idle_w, profile.codecs) == (None, None, None, ())
+    assert profile.cuts[0].tensors == ()
+    assert profile.cuts[0].is_candidate
+    assert profile.whole_s == Quantiles(median=0.31, p90=0.31)
+
+
+def test_keys_of_a_later_version_are_ignored() -> None:
+    assert from_json({**PUBLISHED, "room_temperature_c": -5}) == from_json(PUBLISHED)
+
+
+def changed(document: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    copy = json.loads(json.dumps(document))
+    change(copy)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("blocks"), "missing required field `blocks`"),
+        (lambda d: d["cuts"][1].pop("bytes"), r"`cuts\[1\]`: object missing required field `bytes`"),
+        (lambda d: d["cuts"][1].update(bytes="4 kB"), r"`cuts\[1\].bytes`: expected `int`, got `str`"),
+        (lambda d: d["cuts"][1].update(bytes=-1), r"`cuts\[1\].bytes` is -1"),
+        (lambda d: d["cuts"][1].update(bytes=10**400), r"`cuts\[1\].bytes`"),
+        (lambda d: d["cuts"][1].update(index=7), r"`cuts\[1\].index` is 7"),
+        (lambda d: d["whole_s"].update(median=float("nan")), "`whole_s.median` is nan"),
+        (lambda d: d["blocks"][0]["compute_s"].update(median=float("inf")), r"`blocks\[0\].compute_s.median` is inf"),
+        (lambda d: d["blocks"][0].update(from_cut=1), "has a gap at cut 0"),
+        (lambda d: d["blocks"].clear(), "ends at cut 0, before the model does"),
+        (lambda d: d["cuts"].clear(), "ends at cut"),
+        (lambda d: d["device"].update(name="../edge"), "`../edge` is not a node name"),
+        (lambda d: d["cuts"][0].update(tensors=[{"name": "x", "dtype": "str", "shape": [1]}]), r"`cuts\[0\]`: tensor"),
+        (lambda d: d.update(codecs=[{"codec": "gif"}]), r"`codecs\[0\].codec`"),
+        (lambda d: d.update(schema="seamline.profile/2"), "`schema` is 'seamline.profile/2'; hint: this version reads"),
+    ],
+)
+def test_what_is_wrong_is_named(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_json(changed(PUBLISHED, change), origin="vgg19.json")
+
+
+KEYS = st.sampled_from(["schema", "model", "device", "cuts", "blocks", "whole_s", "name", "index", "bytes"])
+SCALARS = st.none() | st.booleans() | st.floats() | st.text()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)))
+def test_no_document_raises_anything_but_a_config_error(document: Any) -> None:
+    for candidate in (document, {**PUBLISHED, **document} if isinstance(document, dict) else document):
+        try:
+            from_json(candidate)
+        except ConfigError:
+            continue
+
+
+def test_a_file_that_is_not_json_says_so(tmp_path: Path) -> None:
+    for name, text in (("text", b"hello"), ("binary", b"\xff\xfe"), ("deep", b"[" * 200_000)):
+        (tmp_path / name).write_bytes(text)
+        with pytest.raises(ConfigError, match=f"{name} is not JSON"):
+            read_profile(tmp_path / name)
+    with pytest.raises(ConfigError, match="there is no file"):
+        read_profile(tmp_path / "absent")
+
+
+def test_the_cache_knows_a_profile_by_model_and_device(tmp_path: Path) -> None:
+    cache = ProfileCache(tmp_path / "profiles")
+    profile = replace(from_json(PUBLISHED), device=DEVICE)
+    assert cache.get(MODEL_ID, DEVICE) is None
+    cache.put(MODEL_ID, profile, slowdown=8.0)
+    assert cache.get(MODEL_ID, DEVICE, slowdown=8.0) == profile
+    for model_id, device, slowdown in (
+        ("cd" * 32, DEVICE, 8.0),
+        (MODEL_ID, DEVICE, 1.0),
+        (MODEL_ID, replace(DEVICE, threads=4), 8.0),
+        (MODEL_ID, replace(DEVICE, cpu="Cortex-A76"), 8.0),
+        (MODEL_ID, replace(DEVICE, engine="onnxruntime 1.32.0"), 8.0),
+    ):
+        assert cache.get(model_id, device, slowdown=slowdown) is None
+
+
+def test_a_cached_profile_carries_the_callers_name_and_power_figures(tmp_path: Path) -> None:
+    cache = ProfileCache(tmp_path)
+    cache.put(MODEL_ID, replace(from_json(PUBLISHED), device=DEVICE))
+    renamed = replace(DEVICE, name=NodeId("edge-2"), busy_w=5.0)
+    found = cache.get(MODEL_ID, renamed)
+    assert found is not None
+    assert found.device == renamed
+
+
+def test_a_broken_cache_entry_counts_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = ProfileCache(tmp_path)
+    cache.put(MODEL_ID, replace(from_json(PUBLISHED), device=DEVICE))
+    (entry,) = tmp_path.iterdir()
+    entry.write_text(entry.read_text()[:100])
+    assert cache.get(MODEL_ID, DEVICE) is None
+    assert "ignoring a cached profile" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ProfileCache(tmp_path / "file").put(MODEL_ID, replace(from_json(PUBLISHED), device=DEVICE))
+    assert "was not cached" in caplog.text
