@@ -168,7 +168,10 @@ class ResultData(Header, frozen=True, tag="result"):
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):
-    """This node could not do its stage; the origin completes the frame elsewhere."""
+    """This node could not do its stage; the origin completes the frame elsewhere.
+
+    lost: the next node, when it is that one which could not be reached.
+    """
 
     stream: str
     frame: int
@@ -176,6 +179,7 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
     generation: int
     node: str
     error: str
+    lost: str | None = None
 
 
 Message = (

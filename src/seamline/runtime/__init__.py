@@ -1,0 +1,1 @@
+"""The I/O shell: everything with a thread, a queue or a clock. Decisions come from `seamline.core`."""

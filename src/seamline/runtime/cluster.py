@@ -1,0 +1,237 @@
+"""Where the parts meet: a fabric, an engine, a store and a node become one running thing.
+
+`open_node` is what `seamline node` runs; `connect` is the Python API: a node plus streams that start on it.
+The folders wired together here do not know each other.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from seamline.core.errors import FabricError, UsageError
+from seamline.core.policy import policy_named
+from seamline.core.ports import Engine
+from seamline.core.values import Codec, Constraints, NodeId, Objective, Tier, node_id
+from seamline.fabric import messages as msg
+from seamline.fabric.zenoh import ZenohFabric
+from seamline.meters.device import memory_total_bytes, n_cores
+from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.runtime.clock import now_s
+from seamline.runtime.node import Identity, Node
+from seamline.runtime.profiling import Profiler
+from seamline.runtime.streaming import Stream
+from seamline.testbed.slowdown import SlowEngine
+
+DISCOVERY_TIMEOUT_S = 5.0
+_Name = TypeVar("_Name", bound=StrEnum)
+LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How a node runs. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
+
+    n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
+    computing take that many times as long (a testbed's emulation). cache: where models are kept. relay: pass on
+    messages between neighbours. allow_insecure: listen beyond loopback although peers are not authenticated.
+    """
+
+    name: str
+    tier: str = "edge"
+    connect: tuple[str, ...] = ()
+    listen: tuple[str, ...] = ("tcp/127.0.0.1:0",)
+    cluster: str = "default"
+    n_threads: int | None = None
+    memory_bytes: int | None = None
+    slowdown: float = 1.0
+    cache: Path | None = None
+    relay: bool = True
+    allow_insecure: bool = False
+
+
+def open_node(options: NodeOptions) -> Node:
+    """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
+    name = node_id(options.name)
+    _check_listen(options)
+    if options.slowdown < 1.0:
+        raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    n_threads = options.n_threads or n_cores()
+    store = ModelStore(options.cache)
+    engine: Engine = OrtEngine(store, n_threads)
+    if options.slowdown > 1.0:
+        engine = SlowEngine(engine, options.slowdown)
+    fabric = ZenohFabric(
+        name, connect=options.connect, listen=options.listen, cluster=options.cluster, relay=options.relay
+    )
+    identity = Identity(
+        name=name,
+        tier=Tier(options.tier),
+        incarnation=secrets.token_hex(8),
+        n_threads=n_threads,
+        memory_bytes=options.memory_bytes or memory_total_bytes(),
+    )
+    profiler = Profiler(engine, name, n_threads, slowdown=options.slowdown, cache=options.cache)
+    node = Node(identity, fabric, store, engine, profiler)
+    try:
+        node.start()
+    except BaseException:
+        node.close()
+        raise
+    return node
+
+
+def connect(
+    *endpoints: str,
+    name: str = "edge",
+    tier: str = "edge",
+    listen: Sequence[str] = ("tcp/127.0.0.1:0",),
+    n_threads: int | None = None,
+    cluster: str = "default",
+    slowdown: float = 1.0,
+    cache: Path | None = None,
+    relay: bool = True,
+    allow_insecure: bool = False,
+) -> Cluster:
+    """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
+
+    Use it as a context manager. Raises `UsageError` for bad options and `FabricError` when the name is taken.
+    """
+    return Cluster(
+        open_node(
+            NodeOptions(
+                name=name,
+                tier=tier,
+                connect=tuple(endpoints),
+                listen=tuple(listen),
+                n_threads=n_threads,
+                cluster=cluster,
+                slowdown=slowdown,
+                cache=cache,
+                relay=relay,
+                allow_insecure=allow_insecure,
+            )
+        )
+    )
+
+
+class Cluster:
+    """This machine's node and what it sees of the others; streams start here and are closed with it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._streams: list[Stream] = []
+
+    def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
+        """Who is there, by what they last said of themselves; waits `wait_s` for them to do so."""
+        time.sleep(wait_s)
+        return self.node.presence.statuses()
+
+    def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
+        """Wait until all of `names` are there. Raises `UsageError` naming those that are not."""
+        wanted = {node_id(name) for name in names} - {self.node.name}
+        until_s = now_s() + timeout_s
+        while missing := wanted - self.node.presence.statuses().keys():
+            if now_s() >= until_s:
+                seen = ", ".join(sorted(self.node.presence.statuses())) or "none"
+                raise UsageError(
+                    f"no node `{min(missing)}` answered within {timeout_s:g} s",
+                    hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
+                )
+            time.sleep(0.02)
+
+    def add_model(
+        self, model: str | Path | StoredModel, *, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> StoredModel:
+        """`model` in this node's store: an ONNX file, or one that is there already."""
+        if isinstance(model, StoredModel):
+            return model
+        path = Path(model)
+        if not path.is_file():
+            raise UsageError(f"no model file `{model}`", hint="`seamline zoo build NAME` makes one to try")
+        return self.node.store.add(path, shapes=shapes)
+
+    def stream(
+        self,
+        model: str | Path | StoredModel,
+        *,
+        over: Sequence[str] = (),
+        objective: str = "latency",
+        private: int = 0,
+        codecs: Sequence[str] = tuple(Codec),
+        policy: str = "adaptive",
+        profile_budget_s: float = 3.0,
+    ) -> Stream:
+        """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
+
+        over: the nodes that may take part, this one first; all that are there when empty. objective: ``latency``,
+        ``throughput`` or ``energy``. private: the model input and the first N-1 cuts never leave this node. policy:
+        ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
+        Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
+        """
+        others = [node_id(name) for name in over if name != self.node.name]
+        if over and over[0] != self.node.name:
+            raise UsageError(
+                f"`{over[0]}` comes first in the list of nodes, but frames enter at `{self.node.name}`",
+                hint=f"start with {self.node.name}, or run this on {over[0]}",
+            )
+        self.wait_nodes(others)
+        if not over:
+            others = sorted(self.node.presence.statuses())
+        constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "codec") for c in codecs))
+        stream = Stream(
+            self.node,
+            self.add_model(model),
+            others=tuple(others),
+            objective=_one_of(Objective, objective, "objective"),
+            constraints=constraints,
+            policy=policy_named(policy),
+            profile_budget_s=profile_budget_s,
+        )
+        self._streams.append(stream)
+        try:
+            stream.open()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def close(self) -> None:
+        """Close the streams, then the node; idempotent."""
+        for stream in self._streams:
+            stream.close()
+        self._streams.clear()
+        self.node.close()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _one_of(kind: type[_Name], text: str, what: str) -> _Name:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"`{text}` is not a {what}", hint=f"one of {', '.join(kind)}") from None
+
+
+def _check_listen(options: NodeOptions) -> None:
+    for endpoint in options.listen:
+        host = endpoint.partition("/")[2]
+        if not host:
+            raise UsageError(f"`{endpoint}` is not an endpoint", hint="write tcp/HOST:PORT")
+        if not host.startswith(LOOPBACK) and not options.allow_insecure:
+            raise FabricError(
+                f"`{endpoint}` listens beyond this machine, and peers are not authenticated yet",
+                hint="pass --insecure on a network you trust, or use an SSH tunnel or VPN and listen on 127.0.0.1",
+            )

@@ -1,0 +1,385 @@
+"""One stream's controller, at its origin: everything that happens becomes an event, every change a new decision.
+
+    events -> View (core.events) -> decide (core.policy) -> Switcher (core.switching) -> route
+
+One thread does all of it, so nothing here needs a lock: other threads only `post`. It decides after every batch of
+events, and every `FLOOR_S` without any. Beside deciding it looks after frames in trouble: those past their deadline or
+whose node is gone run again, at once or as soon as a route without that node serves.
+
+A node that refuses frames is not used for a while (longer each time), then taken as new: it has to prepare again. That
+covers a node that has lost its segments as well as one that cannot run them.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import statistics
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from seamline.core import estimate as est
+from seamline.core import events as ev
+from seamline.core.cost import compute_s, refusal
+from seamline.core.errors import Infeasible, SeamlineError
+from seamline.core.planner import evaluate
+from seamline.core.planner import plan as best_plan
+from seamline.core.policy import Keep, Policy, Switch, decide
+from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
+from seamline.fabric import messages as msg
+from seamline.model import StoredModel
+from seamline.runtime.clock import now_s
+from seamline.runtime.node import Node
+from seamline.runtime.record import Recorder, SwitchRecord
+from seamline.runtime.stream import LOCAL_GENERATION, Result, Route, StreamFrames
+from seamline.runtime.switcher import Outcome, Refused, Switched, Switcher
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.02
+FLOOR_S = 1.0
+FIRST_ROUTE_TIMEOUT_S = 60.0
+RESCUE_WAIT_S = 0.25
+MAX_WINDOW = 8
+N_WATCHED_FRAMES = 8
+FIRST_EJECTION_S, LAST_EJECTION_S = 1.0, 30.0
+
+Stimulus = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Peer:
+    """What the controller remembers of another node. ejected_s: how long it was last left out; n_ejections: so far."""
+
+    alive: bool = False
+    status: msg.Status | None = None
+    is_profiling: bool = False
+    ejected_until_s: float | None = None
+    ejected_s: float = 0.0
+    n_ejections: int = 0
+    compute: est.ComputeState = field(default_factory=est.ComputeState)
+
+
+class Controller:
+    """Owner of a stream's view and decisions; `start` blocks until the first plan serves."""
+
+    def __init__(
+        self,
+        node: Node,
+        frames: StreamFrames,
+        recorder: Recorder,
+        model: StoredModel,
+        *,
+        others: tuple[NodeId, ...],
+        objective: Objective,
+        constraints: Constraints,
+        policy: Policy,
+        profile_budget_s: float,
+    ) -> None:
+        self._node = node
+        self._frames = frames
+        self._recorder = recorder
+        self._model = model
+        self._policy = policy
+        self._profile_budget_s = profile_budget_s
+        self._peers = {name: _Peer() for name in others}
+        self._own = _Peer(alive=True)
+        self._view = ev.View(origin=node.name, objective=objective, constraints=constraints)
+        self._inbox: queue.SimpleQueue[Stimulus | None] = queue.SimpleQueue()
+        self._switcher = Switcher(
+            node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended
+        )
+        self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
+        self._n_measured = 0
+        self._lost_at_s = -1e9
+        self._failure: SeamlineError | None = None
+        self._serving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"control-{frames.stream}", daemon=True)
+        self.last_reason = "starting"
+        self.predicted_s: float | None = None
+
+    # -- told by others, on their threads ------------------------------------------------------------------------------
+
+    def start(self, profiles: Mapping[NodeId, Profile]) -> None:
+        """Choose the first plan and make it serve. Raises `Infeasible` when none is allowed."""
+        for name, profile in profiles.items():
+            self._inbox.put(partial(self._profiled, name, profile))
+        self._thread.start()
+        self._serving.wait(FIRST_ROUTE_TIMEOUT_S)
+        if self._failure is not None:
+            raise self._failure
+        if not self._serving.is_set():
+            raise Infeasible(f"no plan came into service: {self.last_reason}")
+
+    def close(self) -> None:
+        """End the thread, after releasing what was prepared."""
+        if self._thread.is_alive():
+            self._inbox.put(self._switcher.stop)
+            self._inbox.put(None)
+            self._thread.join(timeout=5.0)
+
+    def peer(self, name: NodeId, alive: bool) -> None:
+        if name in self._peers:
+            self._inbox.put(partial(self._peer_changed, name, alive))
+
+    def status(self, name: NodeId, status: msg.Status) -> None:
+        if name in self._peers:
+            self._inbox.put(partial(self._status_arrived, name, status))
+
+    def link(self, estimate: LinkEstimate) -> None:
+        self._inbox.put(partial(self._apply, ev.LinkMeasured(estimate, now_s())))
+
+    def answered(self, result: Result) -> None:
+        self._inbox.put(partial(self._frame_answered, result))
+
+    def refused(self, failure: msg.FrameFailed) -> None:
+        self._inbox.put(partial(self._frame_refused, failure))
+
+    def drained(self, generation: int) -> None:
+        self._inbox.put(partial(self._switcher.drained, generation))
+
+    @property
+    def links(self) -> tuple[LinkEstimate, ...]:
+        """Current estimates between the stream's nodes."""
+        nodes = {self._node.name, *self._peers}
+        return tuple(e for (source, target), e in sorted(self._view.links.items()) if {source, target} <= nodes)
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        decided_s = 0.0
+        while True:
+            is_over, n_stimuli = self._take_stimuli()
+            if is_over:
+                return
+            try:
+                now = now_s()
+                self._switcher.tick(now)
+                self._readmit(now)
+                self._rescue(now)
+                if n_stimuli or now - decided_s >= FLOOR_S:
+                    decided_s = now
+                    self._decide()
+            except Exception:  # the controller must not die with frames in flight
+                log.exception("the controller of %s stumbled", self._frames.stream)
+
+    def _take_stimuli(self) -> tuple[bool, int]:
+        """Handle everything that waits; whether the end was among it, and how many there were."""
+        n_stimuli = 0
+        try:
+            stimulus = self._inbox.get(timeout=TICK_S)
+            while True:
+                if stimulus is None:
+                    return True, n_stimuli
+                n_stimuli += 1
+                try:
+                    stimulus()
+                except Exception:  # one bad report must not end the controller
+                    log.exception("the controller of %s could not take a report", self._frames.stream)
+                stimulus = self._inbox.get_nowait()
+        except queue.Empty:
+            return False, n_stimuli
+
+    def _apply(self, event: ev.Event) -> None:
+        self._view = ev.apply(self._view, event)
+
+    def _decide(self) -> None:
+        self._apply(ev.Tick(now_s()))
+        decision = decide(self._view, self._policy)
+        match decision:
+            case Switch(plan, reason):
+                log.info("switch to %s: %s", plan, reason)
+                self.last_reason = reason
+                self._apply(ev.SwitchStarted(plan, now_s()))
+                self._switcher.request(plan, reason)
+            case Keep(reason):
+                self.last_reason = reason
+        self._refresh_route()
+        self._check_feasible()
+
+    def _check_feasible(self) -> None:
+        """Before the first plan serves, no allowed plan at all is the caller's error."""
+        if self._serving.is_set() or (problem := ev.problem_of(self._view)) is None:
+            return
+        try:
+            best_plan(problem)
+        except Infeasible as error:
+            self._failure = error
+            self._serving.set()
+
+    # -- routes and switches -------------------------------------------------------------------------------------------
+
+    def _route_of(self, generation: int, plan: Plan) -> Route:
+        """How many frames fill the plan's pipeline without queueing, and how long one takes, as believed now."""
+        problem = ev.problem_of(self._view)
+        if problem is None or refusal(plan, problem) is not None:
+            return Route(generation=generation, plan=plan)
+        cost = evaluate(plan, problem)
+        n_filling = cost.latency_s * cost.throughput_fps
+        n_window = int(n_filling) + 1 if self._view.objective is Objective.THROUGHPUT else round(n_filling)
+        return Route(
+            generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=cost.latency_s
+        )
+
+    def _refresh_route(self) -> None:
+        """Window and deadlines follow the estimates between switches too."""
+        route = self._frames.route
+        fresh = self._route_of(route.generation, route.plan)
+        self.predicted_s = fresh.expected_s
+        if fresh.n_window != route.n_window or abs(fresh.expected_s - route.expected_s) > 0.1 * route.expected_s:
+            self._frames.adjust_route(fresh)
+
+    def _switch_ended(self, outcome: Outcome) -> None:
+        now = now_s()
+        match outcome:
+            case Switched():
+                is_first = not self._serving.is_set()
+                self._apply(ev.PlanServing(outcome.to_plan, outcome.generation, now))
+                self._latencies.clear()
+                self._recorder.plan_in_use(now, outcome.to_plan)
+                if not is_first and outcome.from_plan is not None:
+                    self._recorder.switched(
+                        SwitchRecord(
+                            at_s=outcome.decided_s,
+                            from_plan=outcome.from_plan,
+                            to_plan=outcome.to_plan,
+                            reason=outcome.reason,
+                            prepare_s=outcome.prepare_s,
+                            switch_s=outcome.switch_s,
+                        )
+                    )
+                self._serving.set()
+                self._lost_at_s = -1e9  # frames that waited for this route are rescued in the same round
+            case Refused(plan=plan, reason=reason, node=node):
+                self._apply(ev.SwitchFailed(plan, reason, node, now))
+
+    # -- frames in trouble ---------------------------------------------------------------------------------------------
+
+    def _rescue(self, now: float) -> None:
+        """Run stranded frames again; those of a lost node wait a moment for the route that is being prepared."""
+        stranded = self._frames.stranded()
+        if not stranded or (self._switcher.is_warming and now - self._lost_at_s < RESCUE_WAIT_S):
+            return
+        for number in stranded:
+            self._frames.retry(number, reason="its node is gone, or it took too long")
+
+    def _frame_refused(self, failure: msg.FrameFailed) -> None:
+        if failure.lost is not None:
+            source, target = NodeId(failure.node), NodeId(failure.lost)
+            known = self._view.links.get((source, target))
+            if known is not None:
+                self._apply(ev.LinkMeasured(replace(known, goodput_bps=0.0), now_s()))
+        elif failure.generation == self._frames.route.generation and failure.node in self._peers:
+            self._eject(NodeId(failure.node), failure.error)
+
+    def _eject(self, name: NodeId, reason: str) -> None:
+        peer = self._peers[name]
+        if peer.ejected_until_s is not None:
+            return
+        peer.ejected_s = min(LAST_EJECTION_S, max(FIRST_EJECTION_S, 2 * peer.ejected_s))
+        peer.ejected_until_s = now_s() + peer.ejected_s
+        peer.n_ejections += 1
+        log.warning("`%s` is left out for %.0f s: %s", name, peer.ejected_s, reason)
+        self._apply(ev.NodeLeft(name, now_s()))
+
+    def _readmit(self, now: float) -> None:
+        for name, peer in self._peers.items():
+            if peer.ejected_until_s is not None and now >= peer.ejected_until_s:
+                peer.ejected_until_s = None
+                self._welcome(name, peer)
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    def _peer_changed(self, name: NodeId, alive: bool) -> None:
+        peer = self._peers[name]
+        peer.alive = alive
+        if not alive:
+            peer.status = None
+            peer.ejected_until_s = None
+            self._lost_at_s = now_s()
+            self._apply(ev.NodeLeft(name, now_s()))
+            self._switcher.peer_lost(name)
+
+    def _status_arrived(self, name: NodeId, status: msg.Status) -> None:
+        peer = self._peers[name]
+        is_new = peer.status is None or peer.status.incarnation != status.incarnation
+        peer.status = status
+        peer.alive = True
+        now = now_s()
+        for report in status.links:
+            self._apply(ev.LinkMeasured(_estimate_of(name, report, now), now))
+        self._apply(ev.LoadMeasured(name, status.queue_s, now))
+        if is_new:
+            peer.compute = est.ComputeState()
+            self._welcome(name, peer)
+
+    def _welcome(self, name: NodeId, peer: _Peer) -> None:
+        """A node is there (again): it counts once its profile is known."""
+        if peer.status is None:
+            return
+        incarnation = f"{peer.status.incarnation}.{peer.n_ejections}"
+        self._apply(ev.NodeJoined(name, Tier(peer.status.tier), incarnation, now_s()))
+        if name not in self._view.profiles and not peer.is_profiling and self._serving.is_set():
+            peer.is_profiling = True
+            answer = self._node.profile(name, self._model.model_id, self._profile_budget_s)
+            answer.add_done_callback(lambda done: self._inbox.put(partial(self._profile_answered, name, done)))
+
+    def _profile_answered(self, name: NodeId, answer: Future[Profile]) -> None:
+        self._peers[name].is_profiling = False
+        if answer.cancelled() or answer.exception() is not None:
+            log.warning("`%s` could not profile the model: %s", name, answer.exception())
+            return
+        self._profiled(name, answer.result())
+
+    def _profiled(self, name: NodeId, profile: Profile) -> None:
+        self._apply(ev.ProfileKnown(name, profile, now_s()))
+        if name == self._node.name:
+            self._frames.set_local_expected(profile.whole_s.median)
+
+    # -- measurements --------------------------------------------------------------------------------------------------
+
+    def _frame_answered(self, result: Result) -> None:
+        if result.error is not None:
+            return
+        self._learn_compute(result)
+        if result.n_attempts == 1 and result.generation == self._frames.route.generation != LOCAL_GENERATION:
+            waited_s = result.reports[0].queue_s if result.reports else 0.0
+            self._latencies.append(result.latency_s - waited_s)
+            self._n_measured += 1
+            if len(self._latencies) == N_WATCHED_FRAMES and self._n_measured % (N_WATCHED_FRAMES // 2) == 0:
+                median_s = statistics.median(self._latencies)
+                self._apply(ev.LatencyMeasured(result.generation, median_s, N_WATCHED_FRAMES, now_s()))
+
+    def _learn_compute(self, result: Result) -> None:
+        problem = ev.problem_of(self._view)
+        if problem is None:
+            return
+        profiled = replace(problem, compute_ratio={})
+        segments = {stage.node: stage.segment for stage in result.plan.stages}
+        for report in result.reports:
+            name = NodeId(report.node)
+            peer = self._own if name == self._node.name else self._peers.get(name)
+            if peer is None or name not in profiled.profiles or name not in segments:
+                continue
+            expected_s = compute_s(name, segments[name], profiled)
+            before = est.compute_ratio(peer.compute)
+            peer.compute = est.observe_compute(peer.compute, report.compute_s, expected_s, now_s())
+            if (ratio := est.compute_ratio(peer.compute)) != before:
+                self._apply(ev.ComputeMeasured(name, ratio, now_s()))
+
+
+def _estimate_of(source: NodeId, report: msg.LinkReport, now: float) -> LinkEstimate:
+    """Another node's estimate of its link, with its age turned into our clock's time."""
+    return LinkEstimate(
+        source=source,
+        target=NodeId(report.target),
+        rtt_s=report.rtt_s,
+        goodput_bps=report.goodput_bps,
+        goodput_std_ratio=report.goodput_std_ratio,
+        measured_at_s=now - report.age_s,
+        n_samples=report.n_samples,
+    )

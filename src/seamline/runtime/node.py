@@ -1,0 +1,428 @@
+"""One node: takes part in the fabric, prepares segments, runs stages, forwards what they produce.
+
+A node keeps no state about a stream beyond the segments it was asked to prepare: every frame carries its plan.
+Threads: the dispatcher (messages in order of arrival), the compute thread (`stages`), one preparer (models, segments,
+profiles; slow and interruptible), the heartbeat (`presence`) and a sender per peer (`outbox`).
+The stream, its controller and every decision live elsewhere; they listen here through `Listener`.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Protocol
+
+from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, WireError
+from seamline.core.ports import Array, Engine, Fabric, Lane, Tensors
+from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Tier
+from seamline.fabric import messages as msg
+from seamline.fabric.wire import pack, unpack
+from seamline.model import ModelStore
+from seamline.runtime.clock import now_s
+from seamline.runtime.links import LinkMeter
+from seamline.runtime.models import ModelExchange
+from seamline.runtime.outbox import Outbox, Outgoing
+from seamline.runtime.prepared import PreparedSegments
+from seamline.runtime.presence import Presence
+from seamline.runtime.profiling import Profiler, profile_from_bytes, profile_to_bytes
+from seamline.runtime.requests import Requests
+from seamline.runtime.stages import Arrival, Finished, StageWorker
+
+log = logging.getLogger(__name__)
+
+SMALL_RESULT_BYTES = 16 * 1024
+
+parse_plan = lru_cache(maxsize=256)(Plan.parse)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a node is. memory_bytes: what it may use. n_threads: what its engine uses. incarnation: unique per start."""
+
+    name: NodeId
+    tier: Tier
+    incarnation: str
+    n_threads: int
+    memory_bytes: int
+
+
+class Listener(Protocol):
+    """What a stream wants to hear from its node. Called on the node's threads: enqueue and return."""
+
+    def on_peer(self, node: NodeId, alive: bool) -> None: ...
+
+    def on_status(self, node: NodeId, status: msg.Status) -> None: ...
+
+    def on_link(self, estimate: LinkEstimate) -> None: ...
+
+    def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None: ...
+
+    def on_frame_failed(self, failure: msg.FrameFailed) -> None: ...
+
+
+class Node:
+    """One running node. `start` joins the fabric, `close` leaves it and ends every thread."""
+
+    def __init__(
+        self, identity: Identity, fabric: Fabric, store: ModelStore, engine: Engine, profiler: Profiler
+    ) -> None:
+        self.identity = identity
+        self.fabric = fabric
+        self.store = store
+        self.engine = engine
+        self.requests = Requests()
+        self.outbox = Outbox(fabric)
+        self.segments = PreparedSegments(engine)
+        self.stages = StageWorker(identity.name)
+        self.links = LinkMeter(identity.name, self._link_moved)
+        self.exchange = ModelExchange(store, self.requests, self.send)
+        self.presence = Presence(self)
+        self._profiler = profiler
+        self._listeners: dict[str, Listener] = {}
+        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._dispatcher = threading.Thread(target=self._dispatch, name="dispatch", daemon=True)
+        self._preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._closed = False
+
+    @property
+    def name(self) -> NodeId:
+        return self.identity.name
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where others can connect to this node; empty on a fabric without addresses."""
+        return tuple(getattr(self.fabric, "endpoints", ()))
+
+    def start(self) -> None:
+        """Join the fabric. Raises `FabricError` when the name or the port is taken."""
+        self._dispatcher.start()
+        self.fabric.start(
+            lambda source, data: self._inbox.put(partial(self._receive, source, data)),
+            lambda peer, alive: self._inbox.put(partial(self._peer_changed, peer, alive)),
+        )
+        self.presence.start()
+
+    def close(self) -> None:
+        """Leave; idempotent. Frames still here are not answered: their origin completes them elsewhere."""
+        if self._closed:
+            return
+        self._closed = True
+        self.presence.close()
+        self.requests.close()
+        self._preparer.shutdown(wait=True, cancel_futures=True)
+        self.stages.close()
+        self.outbox.close()
+        self.fabric.close()
+        self._inbox.put(None)
+        if self._dispatcher.is_alive():
+            self._dispatcher.join(timeout=3.0)
+
+    def listen(self, stream: str, listener: Listener) -> None:
+        """Hear about peers, links and the frames of `stream`; those already here are told at once."""
+        self._listeners = {**self._listeners, stream: listener}
+        for peer in self.fabric.peers():
+            listener.on_peer(peer, True)
+        for peer, status in self.presence.statuses().items():
+            listener.on_status(peer, status)
+        for estimate in self.links.estimates():
+            listener.on_link(estimate)
+
+    def unlisten(self, stream: str) -> None:
+        self._listeners = {name: listener for name, listener in self._listeners.items() if name != stream}
+
+    # -- asking others -----------------------------------------------------------------------------------------------
+
+    def send(self, target: NodeId, header: msg.Message, tensors: tuple[Array, ...] = ()) -> None:
+        """Send one message: bulk through the outbox, a bare header at once. Raises `FabricError`."""
+        if tensors:
+            self.outbox.put(target, Outgoing(message=pack(header, tensors)))
+        else:
+            self.fabric.send(target, pack(header), Lane.CONTROL)
+
+    def prepare(self, target: NodeId, stream: str, generation: int, model_id: str, plan: Plan) -> Future[float]:
+        """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
+        if target == self.name:
+            return self._preparer.submit(self._prepare_here, stream, generation, model_id, plan, self.name)
+        request_id, answer = self.requests.open(target)
+        ask = msg.Prepare(
+            request_id=request_id,
+            stream=stream,
+            generation=generation,
+            model_id=model_id,
+            plan=str(plan),
+            source=self.name,
+        )
+        self._ask(target, request_id, ask)
+        return answer
+
+    def release(self, target: NodeId, stream: str, generation: int) -> None:
+        """Tell `target` (possibly this node) that a generation is over; one that is gone needs no telling."""
+        if target == self.name:
+            self.segments.release(stream, generation)
+            return
+        try:
+            self.send(target, msg.Release(stream=stream, generation=generation))
+        except FabricError as error:
+            log.debug("release not sent to %s: %s", target, error)
+
+    def profile(self, target: NodeId, model_id: str, budget_s: float) -> Future[Profile]:
+        """Ask `target` (possibly this node) what the model costs there."""
+        if target == self.name:
+            return self._preparer.submit(self._profile_here, model_id, budget_s, self.name)
+        request_id, answer = self.requests.open(target)
+        ask = msg.ProfileModel(request_id=request_id, model_id=model_id, source=self.name, budget_s=budget_s)
+        self._ask(target, request_id, ask)
+        return answer
+
+    def _ask(self, target: NodeId, request_id: int, ask: msg.Message) -> None:
+        try:
+            self.send(target, ask)
+        except FabricError as error:
+            self.requests.fail(request_id, error)
+
+    # -- frames ------------------------------------------------------------------------------------------------------
+
+    def begin_frame(self, header: msg.FrameData, plan: Plan, tensors: Tensors, *, urgent: bool = False) -> None:
+        """Run stage 0 of a frame that entered here, then send it on its way."""
+        self._run_stage(header, plan, Arrival(tensors=tensors), urgent=urgent)
+
+    def _frame_arrived(self, source: NodeId, header: msg.FrameData, tensors: list[Array]) -> None:
+        try:
+            plan = parse_plan(header.plan)
+            if not 0 < header.stage < len(plan.stages) or plan.stages[header.stage].node != self.name:
+                raise PlanError(f"stage {header.stage} of `{plan}` is not for `{self.name}`")
+        except PlanError as error:
+            raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
+        self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors), urgent=False)
+
+    def _run_stage(self, header: msg.FrameData, plan: Plan, arrival: Arrival, *, urgent: bool) -> None:
+        stage = plan.stages[header.stage]
+        try:
+            segment = (
+                None if stage.segment.is_empty else self.segments.find(header.stream, header.generation, header.stage)
+            )
+        except PlanError as error:
+            self._frame_failed(header, plan, error)
+            return
+        self.stages.put(
+            stage,
+            segment,
+            arrival,
+            urgent=urgent,
+            done=partial(self._stage_done, header, plan),
+            failed=partial(self._frame_failed, header, plan),
+        )
+
+    def _stage_done(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
+        reports = (*header.reports, finished.report)
+        if finished.encoded is None:
+            self._answer(header, plan, finished, reports)
+            return
+        target = plan.stages[header.stage + 1].node
+        buffers = finished.encoded.buffers
+        seq = self.links.next_seq()
+        onward = msg.FrameData(
+            stream=header.stream,
+            frame=header.frame,
+            attempt=header.attempt,
+            generation=header.generation,
+            model_id=header.model_id,
+            plan=header.plan,
+            stage=header.stage + 1,
+            seq=seq,
+            encoding=finished.encoded.encoding,
+            reports=reports,
+        )
+        message = pack(onward, buffers)
+        self.outbox.put(
+            target,
+            Outgoing(
+                message=message,
+                before_send=partial(self.links.sending, target, seq, len(message)),
+                failed=partial(self._frame_failed, header, plan, lost=target),
+            ),
+        )
+
+    def _answer(
+        self, header: msg.FrameData, plan: Plan, finished: Finished, reports: tuple[msg.StageReport, ...]
+    ) -> None:
+        names = tuple(finished.outputs)
+        result = msg.ResultData(
+            stream=header.stream,
+            frame=header.frame,
+            attempt=header.attempt,
+            generation=header.generation,
+            outputs=names,
+            reports=reports,
+        )
+        if plan.origin == self.name:
+            self._result_arrived(result, list(finished.outputs.values()))
+            return
+        message = pack(result, tuple(finished.outputs.values()))
+        try:
+            if len(message) <= SMALL_RESULT_BYTES:
+                self.fabric.send(plan.origin, message, Lane.CONTROL)
+            else:
+                self.outbox.put(plan.origin, Outgoing(message=message))
+        except FabricError as error:
+            log.warning(
+                "frame %d of %s: the answer cannot reach %s: %s", header.frame, header.stream, plan.origin, error
+            )
+
+    def _result_arrived(self, result: msg.ResultData, tensors: list[Array]) -> None:
+        if len(result.outputs) != len(tensors):
+            raise WireError(f"a result names {len(result.outputs)} outputs and carries {len(tensors)}")
+        listener = self._listeners.get(result.stream)
+        if listener is not None:
+            listener.on_result(result, dict(zip(result.outputs, tensors, strict=True)))
+
+    def _frame_failed(
+        self, header: msg.FrameData, plan: Plan, error: SeamlineError, *, lost: NodeId | None = None
+    ) -> None:
+        failure = msg.FrameFailed(
+            stream=header.stream,
+            frame=header.frame,
+            attempt=header.attempt,
+            generation=header.generation,
+            node=self.name,
+            error=str(error),
+            lost=lost,
+        )
+        if plan.origin == self.name:
+            self._failure_arrived(failure)
+            return
+        try:
+            self.send(plan.origin, failure)
+        except FabricError:
+            log.debug("origin %s is gone; frame %d needs no answer", plan.origin, header.frame)
+
+    def _failure_arrived(self, failure: msg.FrameFailed) -> None:
+        listener = self._listeners.get(failure.stream)
+        if listener is not None:
+            listener.on_frame_failed(failure)
+
+    # -- what others ask of us ---------------------------------------------------------------------------------------
+
+    def _prepare_here(self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId) -> float:
+        started_s = now_s()
+        self.exchange.obtain(model_id, source)
+        mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self.name)
+        if not mine:
+            raise PlanError(f"`{plan}` has no stage for `{self.name}`")
+        self.segments.prepare(stream, generation, model_id, plan, mine)
+        return now_s() - started_s
+
+    def _prepare_for(self, source: NodeId, ask: msg.Prepare) -> None:
+        spent_s, error = 0.0, None
+        try:
+            spent_s = self._prepare_here(
+                ask.stream, ask.generation, ask.model_id, parse_plan(ask.plan), NodeId(ask.source)
+            )
+        except SeamlineError as exc:
+            error = str(exc)
+        reply = msg.Prepared(
+            request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
+        )
+        self._reply(source, reply)
+
+    def _profile_here(self, model_id: str, budget_s: float, source: NodeId) -> Profile:
+        return self._profiler.profile(self.exchange.obtain(model_id, source), budget_s)
+
+    def _profile_for(self, source: NodeId, ask: msg.ProfileModel) -> None:
+        try:
+            profile = self._profile_here(ask.model_id, ask.budget_s, NodeId(ask.source))
+            reply = msg.Profiled(request_id=ask.request_id, profile=profile_to_bytes(profile))
+        except SeamlineError as exc:
+            reply = msg.Profiled(request_id=ask.request_id, error=str(exc))
+        self._reply(source, reply)
+
+    def _reply(self, target: NodeId, reply: msg.Message) -> None:
+        try:
+            self.send(target, reply)
+        except FabricError as error:
+            log.debug("reply not sent to %s: %s", target, error)
+
+    # -- arriving messages -------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while (work := self._inbox.get()) is not None:
+            try:
+                work()
+            except SeamlineError as error:
+                log.warning("%s", error)
+            except Exception:  # one bad message must not end the node
+                log.exception("a message could not be handled")
+
+    def _receive(self, source: NodeId, data: memoryview) -> None:
+        header, tensors = unpack(data)
+        match header:
+            case msg.FrameData():
+                self._receipt(source, header.seq)
+                self._frame_arrived(source, header, tensors)
+            case msg.ResultData():
+                self._result_arrived(header, tensors)
+            case msg.Receipt(seq):
+                self.links.receipt(source, seq)
+            case msg.Ping(seq):
+                self.send(source, msg.Pong(seq=seq))
+            case msg.Pong(seq):
+                self.links.pong(source, seq)
+            case msg.Probe(seq):
+                self._receipt(source, seq)
+            case msg.Status():
+                self.presence.received(source, header)
+                for listener in self._listeners.values():
+                    listener.on_status(source, header)
+            case msg.FrameFailed():
+                self._failure_arrived(header)
+            case msg.Prepare():
+                self._preparer.submit(self._prepare_for, source, header)
+            case msg.Prepared(request_id=request_id, prepare_s=prepare_s, error=error):
+                answer = prepare_s if error is None else PlanError(f"`{source}` cannot prepare: {error}")
+                self.requests.settle(request_id, source, answer)
+            case msg.Release(stream=stream, generation=generation):
+                self.segments.release(stream, generation)
+            case msg.ProfileModel():
+                self._preparer.submit(self._profile_for, source, header)
+            case msg.Profiled():
+                self._profile_arrived(source, header)
+            case msg.FetchModel():
+                self.exchange.serve(source, header)
+            case msg.ModelPart():
+                self.exchange.received(source, header, tensors)
+
+    def _receipt(self, target: NodeId, seq: int) -> None:
+        try:
+            self.send(target, msg.Receipt(seq=seq))
+        except PeerLost:
+            log.debug("receipt not sent to %s", target)
+
+    def _profile_arrived(self, source: NodeId, reply: msg.Profiled) -> None:
+        answer: object
+        if reply.profile is None:
+            answer = PlanError(f"`{source}` cannot profile: {reply.error}")
+        else:
+            try:
+                answer = profile_from_bytes(reply.profile, source)
+            except SeamlineError as exc:
+                answer = exc
+        self.requests.settle(reply.request_id, source, answer)
+
+    def _peer_changed(self, peer: NodeId, alive: bool) -> None:
+        log.info("%s %s", peer, "is here" if alive else "is gone")
+        self.links.peer(peer, alive)
+        self.presence.peer(peer, alive)
+        if not alive:
+            self.requests.peer_lost(peer)
+        for listener in self._listeners.values():
+            listener.on_peer(peer, alive)
+
+    def _link_moved(self, estimate: LinkEstimate) -> None:
+        self.presence.link_moved(estimate)
+        for listener in self._listeners.values():
+            listener.on_link(estimate)

@@ -1,0 +1,145 @@
+"""The heartbeat of a node: tells its peers who it is and how it fares, pings them, and probes links that stay idle.
+
+Everything it sends is small: a status twice a second and whenever an outgoing link's estimate moves, four pings a
+second, and at most one probe a second and link, sized to stay under 1 % of the link.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+
+from seamline import __version__
+from seamline.core.errors import FabricError
+from seamline.core.ports import Lane
+from seamline.core.values import LinkEstimate, NodeId
+from seamline.fabric import messages as msg
+from seamline.fabric.wire import pack
+from seamline.runtime.clock import now_s
+from seamline.runtime.outbox import Outgoing
+
+if TYPE_CHECKING:
+    from seamline.runtime.node import Node
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+PING_INTERVAL_S = 0.25
+STATUS_INTERVAL_S = 0.5
+
+
+class Presence:
+    """Sends and keeps statuses, and drives the link meter's clock."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._statuses: dict[NodeId, msg.Status] = {}
+        self._wake = threading.Event()
+        self._status_due = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=3.0)
+
+    def statuses(self) -> dict[NodeId, msg.Status]:
+        """What every living peer last said of itself."""
+        with self._lock:
+            return dict(self._statuses)
+
+    def received(self, source: NodeId, status: msg.Status) -> None:
+        with self._lock:
+            self._statuses[source] = status
+
+    def peer(self, node: NodeId, alive: bool) -> None:
+        """A peer came or went; a new one is told at once who we are."""
+        if not alive:
+            with self._lock:
+                self._statuses.pop(node, None)
+        self._announce_soon()
+
+    def link_moved(self, estimate: LinkEstimate) -> None:
+        """Tell the peers: the controller of a stream may sit on any of them."""
+        self._announce_soon()
+
+    def _announce_soon(self) -> None:
+        self._status_due = True
+        self._wake.set()
+
+    def _beat(self) -> None:
+        ping_at_s = status_at_s = 0.0
+        while not self._closed:
+            self._wake.wait(TICK_S)
+            self._wake.clear()
+            now = now_s()
+            if now >= ping_at_s:
+                ping_at_s = now + PING_INTERVAL_S
+                self._ping()
+            if now >= status_at_s or self._status_due:
+                self._status_due = False
+                status_at_s = now + STATUS_INTERVAL_S
+                self._announce()
+            self._node.links.tick(now)
+            for target, n_bytes in self._node.links.due_probes(now):
+                self._probe(target, n_bytes)
+
+    def _ping(self) -> None:
+        for peer in self._node.fabric.peers():
+            self._send(peer, msg.Ping(seq=self._node.links.pinging(peer)))
+
+    def _announce(self) -> None:
+        status = self._status()
+        for peer in self._node.fabric.peers():
+            self._send(peer, status)
+
+    def _send(self, peer: NodeId, header: msg.Message) -> None:
+        try:
+            self._node.fabric.send(peer, pack(header), Lane.CONTROL)
+        except FabricError as error:
+            log.debug("heartbeat to %s failed: %s", peer, error)
+
+    def _probe(self, target: NodeId, n_bytes: int) -> None:
+        seq = self._node.links.next_seq()
+        message = pack(msg.Probe(seq=seq), (np.zeros(n_bytes, dtype=np.uint8),))
+        self._node.outbox.put(
+            target,
+            Outgoing(message=message, before_send=lambda: self._node.links.sending(target, seq, len(message))),
+        )
+
+    def _status(self) -> msg.Status:
+        identity, now = self._node.identity, now_s()
+        memory = psutil.virtual_memory()
+        return msg.Status(
+            tier=identity.tier,
+            incarnation=identity.incarnation,
+            version=__version__,
+            engine=self._node.engine.name,
+            threads=identity.n_threads,
+            n_cores=psutil.cpu_count() or 1,
+            memory_bytes=identity.memory_bytes,
+            free_memory_bytes=min(identity.memory_bytes, memory.available),
+            queue_s=self._node.stages.queue_s,
+            models=tuple(self._node.store.ids()),
+            links=tuple(
+                msg.LinkReport(
+                    target=estimate.target,
+                    rtt_s=estimate.rtt_s,
+                    goodput_bps=estimate.goodput_bps,
+                    goodput_std_ratio=estimate.goodput_std_ratio,
+                    n_samples=estimate.n_samples,
+                    age_s=max(0.0, now - estimate.measured_at_s),
+                )
+                for estimate in self._node.links.estimates()
+            ),
+        )

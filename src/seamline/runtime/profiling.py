@@ -1,0 +1,81 @@
+"""A node's own profiles: measured once per model and device, kept on disk, sent as JSON.
+
+What is measured, and how, is `meters.profiler`; the file format is `meters.profile_file`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from seamline import codec
+from seamline.config import cache_dir
+from seamline.core.errors import ConfigError, WireError
+from seamline.core.ports import Engine
+from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile
+from seamline.meters.device import cpu_name
+from seamline.meters.profile_file import ProfileCache, from_json, to_json
+from seamline.meters.profiler import profile_model
+from seamline.model import StoredModel
+from seamline.runtime.clock import MONOTONIC, now_s
+
+log = logging.getLogger(__name__)
+
+MAX_PROFILE_BYTES = 8 << 20
+JPEG_BYTES_PER_PIXEL = 0.5
+"""Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
+
+
+class Profiler:
+    """Measures models on this node's engine, once each.
+
+    slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
+    """
+
+    def __init__(
+        self, engine: Engine, node: NodeId, n_threads: int, *, slowdown: float = 1.0, cache: Path | None = None
+    ) -> None:
+        self._engine = engine
+        self._slowdown = slowdown
+        self._device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
+        self._cache = ProfileCache((cache or cache_dir()) / "profiles")
+        self._codecs: tuple[CodecCost, ...] = ()
+
+    def profile(self, model: StoredModel, budget_s: float) -> Profile:
+        """What `model` costs here; from the cache when it was measured before. Raises `ModelError`: it does not run."""
+        known = self._cache.get(model.model_id, self._device, slowdown=self._slowdown)
+        if known is not None:
+            return known
+        if not self._codecs:
+            self._codecs = codec.measure_costs(MONOTONIC)
+        pre = model.preprocess
+        profile = profile_model(
+            self._engine,
+            model.model_id,
+            model.name,
+            model.cuts,
+            self._device,
+            frame_shape=(pre.height, pre.width, 3) if pre is not None else None,
+            budget_s=budget_s,
+            now_s=now_s,
+            jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
+            codecs=self._codecs,
+        )
+        self._cache.put(model.model_id, profile, slowdown=self._slowdown)
+        return profile
+
+
+def profile_to_bytes(profile: Profile) -> bytes:
+    """`profile` as it travels."""
+    return json.dumps(to_json(profile)).encode()
+
+
+def profile_from_bytes(data: bytes, source: NodeId) -> Profile:
+    """The profile that `source` sent. Raises `WireError` when it is not one."""
+    if len(data) > MAX_PROFILE_BYTES:
+        raise WireError(f"`{source}` sent a profile of {len(data)} bytes, the most is {MAX_PROFILE_BYTES}")
+    try:
+        return from_json(json.loads(data))
+    except (ValueError, ConfigError) as exc:
+        raise WireError(f"`{source}` sent a malformed profile: {exc}") from exc

@@ -1,0 +1,204 @@
+"""What happened in a stream, written down: answers, plans, switches, and the summary made from them.
+
+A `Recorder` is fed by the stream and read by whoever renders; it decides nothing. `summary` is the JSON that `seamline
+run --json` and the demo print, with the keys documented in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from seamline.core.values import Plan
+from seamline.runtime.stream import FrameCounts, Result
+
+RECENT_S = 2.0
+SETTLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchRecord:
+    """One completed switch. at_s: stream time of the decision. prepare_s: from decision to the new plan serving.
+
+    switch_s: how long the swap itself kept frames from being accepted.
+    """
+
+    at_s: float
+    from_plan: Plan
+    to_plan: Plan
+    reason: str
+    prepare_s: float
+    switch_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a frame's way: on a node (queueing and codec included), or on links and in buffers."""
+
+    name: str
+    duration_s: float
+    is_transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Where recent frames spent their time, in the order of their way; latency_s: None when there were none."""
+
+    fps: float
+    latency_s: float | None
+    parts: tuple[Part, ...]
+
+
+class Recorder:
+    """Collects a stream's history. started_s: the clock reading that counts as 0 in everything it says."""
+
+    def __init__(self, started_s: float) -> None:
+        self.started_s = started_s
+        self._lock = threading.Lock()
+        self._answered_s: list[float] = []
+        self._latency_s: list[float] = []
+        self._n_failed = 0
+        self._n_completed_elsewhere = 0
+        self._recent: deque[tuple[float, Result]] = deque()
+        self._plans: list[tuple[float, Plan]] = []
+        self._switches: list[SwitchRecord] = []
+
+    def answered(self, result: Result) -> None:
+        """One answer has arrived (in any order)."""
+        at_s = result.accepted_s + result.latency_s
+        with self._lock:
+            self._answered_s.append(at_s)
+            self._latency_s.append(result.latency_s)
+            self._n_failed += result.error is not None
+            self._n_completed_elsewhere += result.n_attempts > 1
+            self._recent.append((at_s, result))
+            while self._recent and self._recent[0][0] < at_s - RECENT_S:
+                self._recent.popleft()
+
+    def restart(self, started_s: float, plan: Plan) -> None:
+        """Frames begin to flow: time counts from now, with `plan` in use."""
+        with self._lock:
+            self.started_s = started_s
+            self._plans = [(started_s, plan)]
+            self._switches.clear()
+
+    def plan_in_use(self, at_s: float, plan: Plan) -> None:
+        with self._lock:
+            self._plans.append((at_s, plan))
+
+    def switched(self, switch: SwitchRecord) -> None:
+        with self._lock:
+            self._switches.append(switch)
+
+    @property
+    def switches(self) -> tuple[SwitchRecord, ...]:
+        with self._lock:
+            return tuple(self._switches)
+
+    def split(self, now: float) -> Split:
+        """Where the time of recent frames went."""
+        with self._lock:
+            recent = [result for at_s, result in self._recent if at_s >= now - RECENT_S]
+        if not recent:
+            return Split(fps=0.0, latency_s=None, parts=())
+        n = len(recent)
+        spent: dict[str, float] = {}
+        for result in recent:
+            for report in result.reports:
+                seconds = report.queue_s + report.decode_s + report.compute_s + report.encode_s
+                spent[report.node] = spent.get(report.node, 0.0) + seconds
+        transfer_s = sum(result.transfer_s for result in recent)
+        nodes = [Part(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
+        transfer = Part(name="transfer", duration_s=transfer_s / n, is_transfer=True)
+        return Split(
+            fps=n / RECENT_S,
+            latency_s=sum(result.latency_s for result in recent) / n,
+            parts=(*nodes[:1], transfer, *nodes[1:]),
+        )
+
+    def summary(self, counts: FrameCounts, *, since_s: float = 0.0) -> dict[str, Any]:
+        """The stream's figures as plain data; times are relative to the start of the stream.
+
+        since_s: leave out answers before this stream time (warm-up) from `latency_s`.
+        """
+        with self._lock:
+            answered = list(self._answered_s)
+            latencies = [
+                latency
+                for at_s, latency in zip(self._answered_s, self._latency_s, strict=True)
+                if at_s - self.started_s >= since_s
+            ]
+            plans, switches = list(self._plans), list(self._switches)
+        answered.sort()
+        return {
+            "frames": {
+                "accepted": counts.accepted,
+                "answered": counts.answered,
+                "dropped_before_acceptance": counts.dropped_before_acceptance,
+                "lost": counts.lost,
+                "duplicated": counts.duplicated,
+                "out_of_order": counts.out_of_order,
+                "completed_elsewhere": self._n_completed_elsewhere,
+                "late_answers_ignored": counts.late_answers,
+                "failed": self._n_failed,
+            },
+            "latency_s": latency_figures(latencies),
+            "longest_gap_s": _longest_gap_s(answered),
+            "switches": [
+                {
+                    "at_s": switch.at_s - self.started_s,
+                    "from_plan": str(switch.from_plan),
+                    "to_plan": str(switch.to_plan),
+                    "reason": switch.reason,
+                    "prepare_s": switch.prepare_s,
+                    "switch_s": switch.switch_s,
+                    "gap_s": self._gap_s(answered, switch),
+                }
+                for switch in switches
+            ],
+            "plan_timeline": [{"at_s": at_s - self.started_s, "plan": str(plan)} for at_s, plan in plans],
+        }
+
+    @staticmethod
+    def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
+        """Longest time between two answers from the decision until a second after the swap, less the usual interval.
+
+        None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
+        """
+        swapped_s = switch.at_s + switch.prepare_s
+        around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
+        before = _intervals(answered, switch.at_s - 2.0, switch.at_s)
+        if not around:
+            return None
+        return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
+
+
+def latency_figures(latencies: Sequence[float]) -> dict[str, float | int | None]:
+    """mean, p50 and p95 in seconds and how many; None where there was no answer."""
+    if not latencies:
+        return {"mean": None, "p50": None, "p95": None, "n": 0}
+    ordered = sorted(latencies)
+    return {
+        "mean": statistics.fmean(ordered),
+        "p50": statistics.median(ordered),
+        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        "n": len(ordered),
+    }
+
+
+def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
+    """Times between successive answers, of those intervals that overlap the given time."""
+    first = max(0, bisect_left(answered, from_s) - 1)
+    last = min(len(answered), bisect_right(answered, to_s) + 1)
+    inside = answered[first:last]
+    return [there - here for here, there in pairwise(inside)]
+
+
+def _longest_gap_s(answered: Sequence[float]) -> float | None:
+    return max((there - here for here, there in pairwise(answered)), default=None)

@@ -1,0 +1,343 @@
+"""A stream's frames at their origin: accepted, on their way, answered in order, none forgotten.
+
+A frame that was accepted is kept until its answer is here. The first answer wins; a later one (of a retry, or of a node
+given up too soon) is counted and dropped. A frame whose node died, that was refused, or that is past its deadline runs
+again, on the current route when that avoids the trouble and on the origin otherwise.
+Which plan is in use is one reference, `route`, swapped by the controller; frames in flight finish under their own.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from seamline.core.ports import Array, Tensors
+from seamline.core.values import NodeId, Plan
+from seamline.fabric import messages as msg
+from seamline.runtime.clock import now_s
+from seamline.runtime.node import Node
+
+LOCAL_GENERATION = 0
+"""The generation of the plan that runs everything on the origin: prepared first, never released."""
+
+MAX_ATTEMPTS = 4
+MIN_DEADLINE_S = 0.5
+DEADLINE_FACTOR = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The plan in use. n_window: frames that may be in flight. expected_s: predicted latency of one frame."""
+
+    generation: int
+    plan: Plan
+    n_window: int = 1
+    expected_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The answer to one frame, delivered in order of acceptance.
+
+    outputs: the model's outputs by name; empty when `error` says why there are none. latency_s: from acceptance to the
+    answer. plan: the one that produced it. reports: what each stage spent. n_attempts: more than 1 when the
+    frame had to be completed elsewhere.
+    """
+
+    frame: int
+    outputs: dict[str, Array]
+    latency_s: float
+    accepted_s: float
+    plan: Plan
+    generation: int
+    reports: tuple[msg.StageReport, ...]
+    n_attempts: int
+    error: str | None = None
+
+    @property
+    def transfer_s(self) -> float:
+        """What no stage accounts for: the links, and waiting in buffers."""
+        spent_s = sum(r.queue_s + r.decode_s + r.compute_s + r.encode_s for r in self.reports)
+        return max(0.0, self.latency_s - spent_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCounts:
+    """What became of the frames so far."""
+
+    accepted: int = 0
+    answered: int = 0
+    dropped_before_acceptance: int = 0
+    retried: int = 0
+    late_answers: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Accepted and not answered; counts only once the stream has ended."""
+        return self.accepted - self.answered
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A frame on its way. route: what it last set out on. routes: the plan of each attempt."""
+
+    number: int
+    tensors: Tensors
+    accepted_s: float
+    deadline_s: float
+    route: Route
+    attempt: int = 0
+    routes: dict[int, Plan] = field(default_factory=dict)
+
+
+class StreamFrames:
+    """Owner of the frames of one stream; every method is safe from any thread.
+
+    `drained(generation)` is called when the last frame of a generation that is no longer routed has been answered.
+    """
+
+    def __init__(self, node: Node, stream: str, model_id: str, local: Plan, drained: Callable[[int], None]) -> None:
+        self.stream = stream
+        self._node = node
+        self._model_id = model_id
+        self._local = Route(generation=LOCAL_GENERATION, plan=local)
+        self._drained = drained
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._in_flight: dict[int, _InFlight] = {}
+        self._by_generation: Counter[int] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._answered: dict[int, Result] = {}
+        self._last_out = -1
+        self._next_out = 0
+        self._pending: Tensors | None = None
+        self._unavailable: frozenset[NodeId] = frozenset()
+        self.route = self._local
+        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.last_accepted_s = 0.0
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+
+    def offer(self, tensors: Tensors) -> None:
+        """A live frame: accepted when there is room, else kept as the newest, replacing an older one (dropped)."""
+        with self._lock:
+            if self._pending is not None:
+                self._counts["dropped_before_acceptance"] += 1
+            self._pending = tensors
+        self._accept_pending()
+
+    def put(self, tensors: Tensors, *, timeout_s: float | None = None) -> bool:
+        """A frame that must not be dropped: waits for room; False when there was none in time."""
+        with self._room:
+            if not self._room.wait_for(self._has_room, timeout_s):
+                return False
+            frame = self._accept(tensors)
+        self._begin(frame)
+        return True
+
+    def drop_pending(self) -> None:
+        """The source has ended: a frame still waiting for room is counted as dropped."""
+        with self._lock:
+            if self._pending is not None:
+                self._counts["dropped_before_acceptance"] += 1
+                self._pending = None
+
+    def _has_room(self) -> bool:
+        return len(self._in_flight) < self.route.n_window
+
+    def _accept_pending(self) -> None:
+        with self._lock:
+            if self._pending is None or not self._has_room():
+                return
+            tensors, self._pending = self._pending, None
+            frame = self._accept(tensors)
+        self._begin(frame)
+
+    def _accept(self, tensors: Tensors) -> _InFlight:
+        number = self._counts["accepted"]
+        self._counts["accepted"] += 1
+        now = self.last_accepted_s = now_s()
+        route = self.route
+        frame = _InFlight(number, tensors, now, now + deadline_s(route), route)
+        frame.routes[0] = route.plan
+        self._in_flight[number] = frame
+        self._by_generation[route.generation] += 1
+        return frame
+
+    def _begin(self, frame: _InFlight) -> None:
+        route = frame.route
+        header = msg.FrameData(
+            stream=self.stream,
+            frame=frame.number,
+            attempt=frame.attempt,
+            generation=route.generation,
+            model_id=self._model_id,
+            plan=str(route.plan),
+            stage=0,
+            seq=0,
+            encoding=b"",
+            reports=(),
+        )
+        self._node.begin_frame(header, route.plan, frame.tensors, urgent=frame.attempt > 0)
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    def answer(self, result: msg.ResultData, outputs: dict[str, Array]) -> Result | None:
+        """Take an arriving result; None when its frame was answered before."""
+        return self._finish(result.frame, result.attempt, result.generation, outputs, result.reports, None)
+
+    def _finish(
+        self,
+        number: int,
+        attempt: int,
+        generation: int,
+        outputs: dict[str, Array],
+        reports: tuple[msg.StageReport, ...],
+        error: str | None,
+    ) -> Result | None:
+        with self._room:
+            frame = self._in_flight.pop(number, None)
+            if frame is None:
+                self._counts["late_answers"] += 1
+                return None
+            result = Result(
+                frame=number,
+                outputs=outputs,
+                latency_s=now_s() - frame.accepted_s,
+                accepted_s=frame.accepted_s,
+                plan=frame.routes.get(attempt, frame.route.plan),
+                generation=generation,
+                reports=reports,
+                n_attempts=frame.attempt + 1,
+                error=error,
+            )
+            self._counts["answered"] += 1
+            self._answered[number] = result
+            while (ready := self._answered.pop(self._next_out, None)) is not None:
+                self._deliver(ready)
+                self._next_out += 1
+            drained = self._left(frame.route.generation)
+            self._room.notify_all()
+        if drained is not None:
+            self._drained(drained)
+        self._accept_pending()
+        return result
+
+    def _deliver(self, result: Result) -> None:
+        if result.frame == self._last_out:
+            self._counts["duplicated"] += 1
+        elif result.frame < self._last_out:
+            self._counts["out_of_order"] += 1
+        self._last_out = result.frame
+        self.results.put(result)
+
+    def _left(self, generation: int) -> int | None:
+        """One frame fewer of `generation`; its number when that was the last and it is not routed any more."""
+        self._by_generation[generation] -= 1
+        if self._by_generation[generation] > 0:
+            return None
+        del self._by_generation[generation]
+        return generation if generation not in (self.route.generation, LOCAL_GENERATION) else None
+
+    # -- routes and trouble ------------------------------------------------------------------------------------------
+
+    def set_route(self, route: Route) -> float:
+        """Swap the plan for the frames accepted from now on; returns the seconds that frames could not be accepted."""
+        started_s = now_s()
+        with self._room:
+            blocked_s = now_s()
+            self.route = route
+            self._room.notify_all()
+            swapped_s = now_s()
+        self._accept_pending()
+        return swapped_s - min(started_s, blocked_s)
+
+    def adjust_route(self, route: Route) -> None:
+        """New window and expectation for the plan in use; ignored when another generation is routed by now."""
+        with self._room:
+            if route.generation != self.route.generation:
+                return
+            self.route = route
+            self._room.notify_all()
+        self._accept_pending()
+
+    def set_local_expected(self, expected_s: float) -> None:
+        """How long a frame takes on the origin alone."""
+        self._local = replace(self._local, expected_s=expected_s)
+
+    def n_in_flight(self, generation: int | None = None) -> int:
+        """Frames on their way, of one generation or of all."""
+        with self._lock:
+            return len(self._in_flight) if generation is None else self._by_generation[generation]
+
+    def peer(self, node: NodeId, alive: bool) -> None:
+        """A node came or went: with a dead one no retry is attempted."""
+        self._unavailable = self._unavailable - {node} if alive else self._unavailable | {node}
+
+    def stranded(self) -> list[int]:
+        """Frames in flight whose plan needs a node that is gone, or that are past their deadline.
+
+        One that runs on the origin alone is never stranded: there is no better place to take it.
+        """
+        now = now_s()
+        with self._lock:
+            return [
+                frame.number
+                for frame in self._in_flight.values()
+                if not frame.route.plan.is_local
+                and (now > frame.deadline_s or not self._unavailable.isdisjoint(frame.route.plan.nodes))
+            ]
+
+    def retry(self, number: int, *, attempt: int | None = None, reason: str = "") -> None:
+        """Run a frame again: on the current route if no node of it is gone and it is another one, else locally.
+
+        attempt: retry only if this was its latest try (a refusal of an earlier one is old news).
+        """
+        with self._lock:
+            frame = self._in_flight.get(number)
+            if frame is None or (attempt is not None and attempt != frame.attempt):
+                return
+            exhausted = frame.attempt + 1 >= MAX_ATTEMPTS
+            drained = None
+            if not exhausted:
+                drained = self._reroute(frame)
+        if exhausted:
+            self._finish(
+                number, frame.attempt, frame.route.generation, {}, (), f"gave up after {MAX_ATTEMPTS} tries: {reason}"
+            )
+            return
+        if drained is not None:
+            self._drained(drained)
+        self._begin(frame)
+
+    def _reroute(self, frame: _InFlight) -> int | None:
+        old = frame.route
+        route = self.route
+        if frame.attempt or route.generation == old.generation or not self._unavailable.isdisjoint(route.plan.nodes):
+            route = self._local
+        frame.route = route
+        frame.attempt += 1
+        frame.routes[frame.attempt] = route.plan
+        frame.deadline_s = now_s() + 4 * deadline_s(route)
+        self._counts["retried"] += 1
+        self._by_generation[route.generation] += 1
+        return self._left(old.generation)
+
+    def counts(self) -> FrameCounts:
+        with self._lock:
+            return FrameCounts(**self._counts)
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Whether every accepted frame was answered within `timeout_s`."""
+        with self._room:
+            return self._room.wait_for(lambda: not self._in_flight, timeout_s)
+
+
+def deadline_s(route: Route) -> float:
+    """How long a frame may take on `route` before it is run again."""
+    return max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s)
