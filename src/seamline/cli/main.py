@@ -16,8 +16,11 @@ from typing import Annotated, NoReturn, Protocol, cast
 import typer
 import typer.main
 
+import seamline.cli.demo as demo_command
 import seamline.cli.doctor as doctor_command
 import seamline.cli.inspect as inspect_command
+import seamline.cli.node as node_command
+import seamline.cli.run as run_command
 import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
 import seamline.cli.zoo as zoo_command
@@ -39,6 +42,9 @@ class CommandModule(Protocol):
 MODULES: tuple[CommandModule, ...] = cast(
     tuple[CommandModule, ...],
     (
+        demo_command,
+        run_command,
+        node_command,
         inspect_command,
         verify_command,
         zoo_command,

@@ -1,0 +1,154 @@
+"""`seamline node` and `seamline nodes`: be one node of a cluster, and see who is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seamline.cli.options import JsonFlag, ThreadsOption
+from seamline.cli.output import data_console, print_json, progress_console
+
+JSON_KEYS = {
+    "node": {
+        "name": "the node's name",
+        "tier": "its tier label",
+        "listen[]": "where others can connect to it",
+        "event": "`ready`, printed once the node takes part; the command then runs until it is ended",
+    },
+    "nodes": {
+        "nodes[].name": "the node's name",
+        "nodes[].tier": "its tier label",
+        "nodes[].engine": "what computes there, with version",
+        "nodes[].threads": "threads it computes with",
+        "nodes[].n_cores": "processor cores of its machine",
+        "nodes[].memory_bytes": "memory it may use",
+        "nodes[].free_memory_bytes": "memory available to it now",
+        "nodes[].queue_s": "seconds a new frame would wait there before it is computed",
+        "nodes[].models": "content ids of the models it keeps",
+        "nodes[].rtt_s": "round trip from here, null when not measured yet",
+        "nodes[].goodput_bps": "measured goodput from here, bits per second, null when not measured yet",
+        "nodes[].version": "its Seamline version",
+    },
+}
+
+ConnectOption = Annotated[
+    list[str] | None,
+    typer.Option("--connect", metavar="ENDPOINT", help="Where another node listens, tcp/HOST:7447; repeatable."),
+]
+ListenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--listen", metavar="ENDPOINT", help="Where to listen, tcp/HOST:PORT; a free local port if not given."
+    ),
+]
+ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
+SlowdownOption = Annotated[
+    float, typer.Option("--slowdown", metavar="X", help="Make computing take X times as long (for a testbed).")
+]
+NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
+InsecureFlag = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("node")(node)
+    app.command("nodes")(nodes)
+
+
+def node(
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="This node's name, unique in the cluster.")],
+    tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="edge, fog, cloud or any other label.")] = "cloud",
+    connect: ConnectOption = None,
+    listen: ListenOption = None,
+    threads: ThreadsOption = None,
+    memory_mb: Annotated[
+        int | None, typer.Option("--memory-mb", metavar="MB", min=1, help="Memory it may use; all when not given.")
+    ] = None,
+    slowdown: SlowdownOption = 1.0,
+    cluster: ClusterOption = "default",
+    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None,
+    no_relay: NoRelayFlag = False,
+    insecure: InsecureFlag = False,
+    parent_pid: Annotated[
+        int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C)."""
+    from seamline.cli.waiting import wait_for_end
+    from seamline.runtime.cluster import NodeOptions, open_node
+
+    options = NodeOptions(
+        name=name,
+        tier=tier,
+        connect=tuple(connect or ()),
+        listen=tuple(listen or ("tcp/127.0.0.1:0",)),
+        cluster=cluster,
+        n_threads=threads,
+        memory_bytes=memory_mb * 10**6 if memory_mb else None,
+        slowdown=slowdown,
+        cache=cache,
+        relay=not no_relay,
+        allow_insecure=insecure,
+    )
+    with wait_for_end(parent_pid) as wait:
+        running = open_node(options)
+        try:
+            endpoints = running.endpoints
+            if json:
+                print_json({"event": "ready", "name": name, "tier": tier, "listen": list(endpoints)})
+            else:
+                data_console().print(f"{name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
+            if insecure:
+                progress_console().print("peers are NOT authenticated: use this on a network you trust", style="red")
+            wait()
+        finally:
+            running.close()
+
+
+def nodes(
+    connect: ConnectOption = None,
+    cluster: ClusterOption = "default",
+    wait: Annotated[float, typer.Option("--wait", metavar="S", help="Seconds to listen before printing.")] = 1.5,
+    json: JsonFlag = False,
+) -> None:
+    """List the nodes of a cluster and how they fare."""
+    import secrets
+
+    import seamline
+    from seamline.cli.render import nodes_table
+
+    name = f"visitor-{secrets.token_hex(4)}"
+    with seamline.connect(*(connect or ()), name=name, tier="visitor", cluster=cluster, n_threads=1) as here:
+        statuses = here.nodes(wait_s=wait)
+        links = {estimate.target: estimate for estimate in here.node.links.estimates()}
+    rows: list[dict[str, Any]] = []
+    for peer, status in sorted(statuses.items()):
+        if status.tier == "visitor":
+            continue
+        link = links.get(peer)
+        rows.append(
+            {
+                "name": peer,
+                "tier": status.tier,
+                "engine": status.engine,
+                "threads": status.threads,
+                "n_cores": status.n_cores,
+                "memory_bytes": status.memory_bytes,
+                "free_memory_bytes": status.free_memory_bytes,
+                "queue_s": status.queue_s,
+                "models": list(status.models),
+                "rtt_s": link.rtt_s if link else None,
+                "goodput_bps": link.goodput_bps if link else None,
+                "version": status.version,
+            }
+        )
+    if json:
+        print_json({"nodes": rows})
+    elif rows:
+        data_console().print(nodes_table(rows))
+    else:
+        progress_console().print("no nodes; hint: --connect tcp/HOST:7447 says where one listens", markup=False)

@@ -1,0 +1,133 @@
+"""`seamline run`: frames from a source through a model, cut over the named nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seamline.cli.node import ClusterOption, ConnectOption, InsecureFlag, ListenOption, NoRelayFlag, SlowdownOption
+from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
+
+SUMMARY_KEYS = {
+    "frames.accepted": "frames that entered the pipeline",
+    "frames.answered": "frames with an answer; equal to accepted when nothing was lost",
+    "frames.dropped_before_acceptance": "camera frames replaced by a newer one before there was room",
+    "frames.lost": "accepted without an answer",
+    "frames.duplicated": "answers delivered twice",
+    "frames.out_of_order": "answers delivered after a later frame's",
+    "frames.completed_elsewhere": "frames run again because a node died, refused or took too long",
+    "frames.late_answers_ignored": "answers that came after the frame had been answered otherwise",
+    "frames.failed": "frames whose answer is an error",
+    "latency_s.mean": "mean seconds from acceptance to answer",
+    "latency_s.p50": "median",
+    "latency_s.p95": "95th percentile",
+    "latency_s.n": "answers behind these figures",
+    "longest_gap_s": "longest time between two answers",
+    "switches[].at_s": "when it was decided, seconds since the stream began",
+    "switches[].from_plan": "plan before",
+    "switches[].to_plan": "plan after",
+    "switches[].reason": "why, in words and numbers",
+    "switches[].prepare_s": "from the decision to the new plan serving; the old one serves meanwhile",
+    "switches[].switch_s": "how long the swap itself kept frames from being accepted",
+    "switches[].gap_s": "longest time between two answers around it, less the usual interval",
+    "plan_timeline[].at_s": "when a plan came into use",
+    "plan_timeline[].plan": "the plan",
+}
+JSON_KEYS = {"run": SUMMARY_KEYS}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    model: ModelArgument,
+    source: Annotated[
+        str, typer.Option("--source", metavar="SOURCE", help="Video file, camera index, or folder of images.")
+    ],
+    over: Annotated[
+        str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
+    ] = "edge",
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
+    ] = "latency",
+    private: Annotated[
+        int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
+    ] = 0,
+    codecs: Annotated[
+        str, typer.Option("--codecs", metavar="LIST", help="What may be used at a cut: raw,f16,u8,jpeg.")
+    ] = "raw,f16,u8,jpeg",
+    fps: Annotated[float | None, typer.Option("--fps", metavar="F", help="Frames per second of a video.")] = None,
+    frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Stop after S seconds.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False,
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
+    ] = "adaptive",
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="PLAN", help="Hold this plan: 'edge[0:14]f16 > cloud[14:45]'.")
+    ] = None,
+    tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
+    connect: ConnectOption = None,
+    listen: ListenOption = None,
+    threads: ThreadsOption = None,
+    slowdown: SlowdownOption = 1.0,
+    cluster: ClusterOption = "default",
+    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None,
+    no_relay: NoRelayFlag = False,
+    insecure: InsecureFlag = False,
+    events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False,
+    parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why."""
+    from seamline.cli.models import resolve_model
+    from seamline.cli.output import data_console, print_json, progress_console
+    from seamline.cli.render import switches_table
+    from seamline.cli.watching import Watcher, switch_views
+    from seamline.runtime.cluster import connect as join
+    from seamline.runtime.frames import open_source
+
+    nodes = [name.strip() for name in over.split(",") if name.strip()]
+    frame_source = open_source(source, loop=loop)
+    path = resolve_model(model)
+    console = progress_console()
+    with join(
+        *(connect or ()), name=nodes[0], tier=tier, listen=listen or ("tcp/127.0.0.1:0",), n_threads=threads,
+        cluster=cluster, slowdown=slowdown, cache=cache, relay=not no_relay, allow_insecure=insecure,
+    ) as here:  # fmt: skip
+        stored = here.add_model(path)
+        with console.status(f"measuring {stored.name} on {', '.join(nodes)}"):
+            stream = here.stream(
+                stored,
+                over=nodes,
+                objective=objective,
+                private=private,
+                codecs=codecs.split(","),
+                policy=plan or policy,
+            )
+        if events:
+            print_json({"event": "started"})
+        with Watcher(stream, title=f"{stored.name}: {frame_source.name}", duration_s=seconds, as_events=events,
+                     is_quiet=json, parent_pid=parent_pid) as watcher:  # fmt: skip
+            for result in stream.run(frame_source, fps=fps, n_frames=frames, seconds=seconds):
+                watcher.answered(result)
+        summary: dict[str, Any] = stream.summary()
+    if events:
+        print_json({"event": "summary", **summary})
+    elif json:
+        print_json(summary)
+    else:
+        counts = summary["frames"]
+        latency = summary["latency_s"]
+        out = data_console()
+        if summary["switches"]:
+            out.print(switches_table(switch_views(stream.recorder)))
+        if latency["n"]:
+            out.print(
+                f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "
+                f"{counts['dropped_before_acceptance']} dropped before acceptance; "
+                f"latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95"
+            )

@@ -1,0 +1,175 @@
+"""Watches a running stream: fills the live view from its snapshots, or writes them as JSON lines for another process.
+
+The thread here reads snapshots five times a second; the stream does not know that it is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from seamline.cli.live import LiveView
+from seamline.cli.output import print_json, progress_console
+from seamline.cli.render import LatencyPart, LinkView, LiveState, SwitchView
+from seamline.cli.waiting import is_alive
+from seamline.core.ports import Array
+from seamline.runtime.record import Recorder
+from seamline.runtime.stream import Result
+from seamline.runtime.streaming import Stream, StreamSnapshot
+
+INTERVAL_S = 0.2
+
+
+class Watcher:
+    """Shows `stream` while it runs. as_events: JSON lines on stdout instead; is_quiet: nothing at all.
+
+    parent_pid: interrupt this process when that one is gone, so that nothing is left running.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        title: str,
+        duration_s: float | None,
+        as_events: bool,
+        is_quiet: bool,
+        parent_pid: int | None,
+    ) -> None:
+        self._stream = stream
+        self._title = title
+        self._duration_s = duration_s
+        self._as_events = as_events
+        self._parent_pid = parent_pid
+        self._view = None if as_events or is_quiet else LiveView(progress_console())
+        self._labels = stream.model.labels()
+        self._last: Result | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def answered(self, result: Result) -> None:
+        self._last = result
+
+    def _watch(self) -> None:
+        while not self._ended.wait(INTERVAL_S):
+            self._show()
+            if self._parent_pid is not None and not is_alive(self._parent_pid):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    def _show(self) -> None:
+        snapshot = self._stream.snapshot()
+        label, score = self._label()
+        if self._as_events:
+            event = msgspec.to_builtins(snapshot)
+            print_json({"event": "snapshot", "label": label, "score_ratio": score, **event})
+        elif self._view is not None:
+            self._view.update(
+                live_state(snapshot, title=self._title, duration_s=self._duration_s, label=label, score_ratio=score)
+            )
+
+    def _label(self) -> tuple[str | None, float | None]:
+        if self._last is None or self._labels is None or not self._last.outputs:
+            return None, None
+        return top_label(next(iter(self._last.outputs.values())), self._labels)
+
+    def __enter__(self) -> Watcher:
+        if self._view is not None:
+            self._view.__enter__()
+        if self._as_events or self._view is not None or self._parent_pid is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+        if kind is None:
+            self._show()
+        if self._view is not None:
+            self._view.__exit__(kind, error, trace)
+
+
+def live_state(
+    snapshot: StreamSnapshot,
+    *,
+    title: str,
+    duration_s: float | None = None,
+    label: str | None = None,
+    score_ratio: float | None = None,
+    notice: str | None = None,
+) -> LiveState:
+    """What is shown of `snapshot`."""
+    return LiveState(
+        title=title,
+        at_s=snapshot.at_s,
+        duration_s=duration_s,
+        plan=snapshot.plan,
+        generation=snapshot.generation,
+        frame_rate_fps=snapshot.frame_rate_fps,
+        latency_s=snapshot.latency_s,
+        predicted_s=snapshot.predicted_s,
+        parts=tuple(
+            LatencyPart(name=part.name, duration_s=part.duration_s, is_transfer=part.is_transfer)
+            for part in snapshot.parts
+        ),
+        links=tuple(
+            LinkView(source=link.source, target=link.target, goodput_bps=link.goodput_bps, rtt_s=link.rtt_s)
+            for link in snapshot.links
+        ),
+        switches=tuple(
+            SwitchView(
+                at_s=switch.at_s,
+                from_plan=switch.from_plan,
+                to_plan=switch.to_plan,
+                reason=switch.reason,
+                prepare_s=switch.prepare_s,
+                switch_s=switch.switch_s,
+            )
+            for switch in snapshot.switches
+        ),
+        n_answered=snapshot.n_answered,
+        n_in_flight=snapshot.n_in_flight,
+        n_dropped=snapshot.n_dropped,
+        label=label,
+        score_ratio=score_ratio,
+        notice=notice,
+    )
+
+
+def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float | None]:
+    """The class with the highest score and its softmax probability; scores: float[1, n_classes], before softmax."""
+    flat = scores.reshape(-1).astype(np.float64)
+    if flat.size != len(labels):
+        return None, None
+    best = int(flat.argmax())
+    return labels[best], float(1.0 / np.exp(flat - flat[best]).sum())
+
+
+def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:
+    """The snapshot in one JSON line of `seamline run --events`."""
+    return msgspec.convert(event, StreamSnapshot)
+
+
+def switch_views(recorder: Recorder) -> tuple[SwitchView, ...]:
+    """All switches of a stream, as shown."""
+    return tuple(
+        SwitchView(
+            at_s=switch.at_s - recorder.started_s,
+            from_plan=str(switch.from_plan),
+            to_plan=str(switch.to_plan),
+            reason=switch.reason,
+            prepare_s=switch.prepare_s,
+            switch_s=switch.switch_s,
+        )
+        for switch in recorder.switches
+    )
