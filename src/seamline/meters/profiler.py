@@ -11,6 +11,7 @@ The clock comes as an argument. Nothing here knows about files; see `profile_fil
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,12 +58,13 @@ def profile_model(
 
     frame_shape: (H, W, 3) of the camera frame the model begins with, None when it takes none. Its preprocessing is part
     of the first block, so `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame.
-    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
+    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says; blocks
+    that take less than a hundredth of the budget run twice, for there warming up would be most of what is measured.
     Raises `ModelError` when the model or one of its blocks does not run.
     """
     begin_s = now_s()
     inputs, whole_s = _measure_whole(engine, model_id, cuts, begin_s + WHOLE_SHARE * budget_s, now_s, seed)
-    measured = _measure_blocks(engine, model_id, cuts, inputs, begin_s + budget_s, now_s, seed)
+    measured = _measure_blocks(engine, model_id, cuts, inputs, begin_s + budget_s, budget_s / 100.0, now_s, seed)
     return Profile(
         model=ModelInfo(name=model_name, sha256=model_id),
         device=device,
@@ -107,7 +109,7 @@ def _measure_whole(
     """The random inputs used, and what the whole model takes."""
     segment = engine.prepare(model_id, Segment(cuts[0].index, cuts[-1].index))
     inputs = {spec.name: _random_tensor(spec, seed + number) for number, spec in enumerate(segment.inputs)}
-    run = _run_repeatedly(segment, inputs, until_s, now_s, min_runs=2, max_runs=MAX_WHOLE_RUNS + 1)
+    run = _run_repeatedly(segment, inputs, until_s, now_s, max_runs=MAX_WHOLE_RUNS + 1)
     return inputs, run.quantiles_s
 
 
@@ -117,6 +119,7 @@ def _measure_blocks(
     cuts: tuple[Cut, ...],
     inputs: Tensors,
     until_s: float,
+    short_s: float,
     now_s: Callable[[], float],
     seed: int,
 ) -> list[Block]:
@@ -132,7 +135,7 @@ def _measure_blocks(
         block_until_s = now + max(0.0, until_s - now) * share
         segment = engine.prepare(model_id, Segment(here.index, there.index))
         feed = {spec.name: _fitting(values.get(spec.name), spec, seed) for spec in segment.inputs}
-        run = _run_repeatedly(segment, feed, block_until_s, now_s, min_runs=1, max_runs=MAX_BLOCK_RUNS + 1)
+        run = _run_repeatedly(segment, feed, block_until_s, now_s, max_runs=MAX_BLOCK_RUNS + 1, short_s=short_s)
         values = {**inputs, **run.outputs}
         blocks.append(Block(from_cut=here.index, to_cut=there.index, compute_s=run.quantiles_s))
     return blocks
@@ -144,18 +147,21 @@ def _run_repeatedly(
     until_s: float,
     now_s: Callable[[], float],
     *,
-    min_runs: int,
     max_runs: int,
+    short_s: float = math.inf,
 ) -> _Run:
-    """Run at least `min_runs` times, then while another run fits before `until_s`. The first only counts if alone."""
+    """Run once, twice if that took less than `short_s`, then while another run fits before `until_s`.
+
+    The first run warms up and only counts when it was the only one.
+    """
     durations_s: list[float] = []
     while True:
         begin_s = now_s()
         outputs = segment.run(feed)
         end_s = now_s()
         durations_s.append(end_s - begin_s)
-        n_runs = len(durations_s)
-        if n_runs >= max_runs or (n_runs >= min_runs and end_s + durations_s[-1] > until_s):
+        must_repeat = len(durations_s) == 1 and durations_s[0] < short_s
+        if len(durations_s) >= max_runs or (not must_repeat and end_s + durations_s[-1] > until_s):
             return _Run(outputs=outputs, durations_s=tuple(durations_s[1:] or durations_s))
 
 
