@@ -24,7 +24,7 @@ class Time:
 
 
 class Chain:
-    """An engine over a chain of layers that take `layer_s` each; crossing cuts costs `overhead_s` per segment.
+    """An engine over a chain of layers that take `layer_s` each; a run costs `overhead_s` by itself.
 
     Layer i turns ``t{i}`` into ``t{i+1}`` by adding one; ``t0`` is the frame. It notes what was run on what.
     """
@@ -161,6 +161,26 @@ def test_a_budget_is_kept_to_within_a_run_and_hardly_wasted(layer_s: list[float]
     # Whole twice and every block once or twice in any case; no run begins that would not end in time.
     assert time.at_s - begin_s <= max(budget_s, 4.0 * sum(layer_s)) + sum(layer_s) + 1e-6
     assert chain.runs.count(Segment(0, len(layer_s))) >= 2
+
+
+def test_what_stands_before_an_anchor_is_scaled_to_its_share() -> None:
+    parts = [Block(from_cut=i, to_cut=i + 1, compute_s=Quantiles(median=1.0, p90=2.0)) for i in range(4)]
+    scaled = anchored(parts, 8.0, {1: 0.5, 3: 0.75})
+    assert [b.compute_s.median for b in scaled] == pytest.approx([4.0, 1.0, 1.0, 2.0])
+    assert [b.compute_s.p90 for b in scaled] == pytest.approx([8.0, 2.0, 2.0, 4.0])
+
+
+def test_an_anchor_that_contradicts_an_earlier_one_is_left_out() -> None:
+    parts = [Block(from_cut=i, to_cut=i + 1, compute_s=Quantiles(median=1.0, p90=1.0)) for i in range(3)]
+    assert [b.compute_s.median for b in anchored(parts, 6.0, {1: 0.5, 2: 0.4})] == pytest.approx([3.0, 1.5, 1.5])
+    assert [b.compute_s.median for b in anchored(parts, 6.0, {1: 1.0, 2: 0.0})] == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_cold_blocks_are_corrected_by_running_the_model_in_two_parts() -> None:
+    # Every run costs 1 ms by itself: a tenth of the first layer, but ten times each of the many small ones after it.
+    time = Time()
+    profile = measure(Chain(time, [0.01] + [0.0001] * 20, overhead_s=0.001), time, cuts(22))
+    assert profile.blocks[0].compute_s.median == pytest.approx(0.011, rel=0.2)
 
 
 def test_blocks_that_took_no_time_are_left_as_they_are() -> None:

@@ -1,9 +1,10 @@
 """What a model costs on an engine: the whole model, and every block between neighbouring candidate cuts.
 
 Blocks are measured in order on random inputs, each fed with what the one before it gave, so values have the spread that
-real ones have. The whole model's median is the anchor: an engine fuses layers across cuts, so blocks run one by one
-take longer in sum, and their medians are scaled to add up to the whole. What that leaves wrong shows in the times that
-real frames report, by which `core.estimate` keeps correcting.
+real ones have. An engine fuses layers across cuts, and every run costs something by itself, so blocks run one by one
+take longer in sum. Their medians are therefore scaled to add up to the whole model's; and where the budget allows, the
+model is also run in two parts at a few cuts (anchors), and what stands before each of them is scaled to the share that
+the first part took. What that leaves wrong shows in the times of real frames, by which `core.estimate` corrects.
 
 The clock comes as an argument. Nothing here knows about files; see `profile_file.py`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,19 @@ from seamline.core.values import (
     TensorSpec,
 )
 
-WHOLE_SHARE = 0.4
-"""Of the budget, for the whole model: it anchors all blocks, so it gets the most runs."""
+WHOLE_SHARE = 0.3
+BLOCKS_SHARE = 0.4
+"""Of the budget; what is left is for anchors."""
+
+ANCHOR_RATIOS = (0.5, 0.2, 0.8, 0.1)
+"""Where anchors are wanted, as shares of the whole, the first first. Early layers are wide, and judged worst alone."""
+
+ANCHOR_RUNS = 2.2
+"""What an anchor costs at the least, in runs of the whole model: warming up, one run, preparing."""
 
 MAX_WHOLE_RUNS = 20
 MAX_BLOCK_RUNS = 10
+MAX_ANCHOR_RUNS = 5
 EVEN_SHARE = 0.2
 """Of the blocks' budget, divided evenly; the rest by multiply-accumulates. Layers without any still take time."""
 
@@ -64,30 +73,46 @@ def profile_model(
     """
     begin_s = now_s()
     inputs, whole_s = _measure_whole(engine, model_id, cuts, begin_s + WHOLE_SHARE * budget_s, now_s, seed)
-    measured = _measure_blocks(engine, model_id, cuts, inputs, begin_s + budget_s, budget_s / 100.0, now_s, seed)
+    blocks_until_s = begin_s + (WHOLE_SHARE + BLOCKS_SHARE) * budget_s
+    measured = _measure_blocks(engine, model_id, cuts, inputs, blocks_until_s, budget_s / 100.0, now_s, seed)
+    ratios = _measure_anchors(engine, model_id, measured, inputs, whole_s.median, begin_s + budget_s, now_s)
     return Profile(
         model=ModelInfo(name=model_name, sha256=model_id),
         device=device,
         cuts=cuts,
-        blocks=anchored(measured, whole_s.median),
+        blocks=anchored(measured, whole_s.median, ratios),
         whole_s=whole_s,
         frame=None if frame_shape is None else FrameInfo(raw_bytes=int(np.prod(frame_shape)), jpeg_bytes=jpeg_bytes),
         codecs=codecs,
     )
 
 
-def anchored(blocks: Sequence[Block], whole_median_s: float) -> tuple[Block, ...]:
-    """`blocks` with all times scaled by one factor, such that their medians add up to `whole_median_s`."""
-    sum_s = sum(block.compute_s.median for block in blocks)
-    factor = whole_median_s / sum_s if sum_s > 0.0 else 1.0
-    return tuple(
-        Block(
-            from_cut=block.from_cut,
-            to_cut=block.to_cut,
-            compute_s=Quantiles(median=block.compute_s.median * factor, p90=block.compute_s.p90 * factor),
-        )
-        for block in blocks
-    )
+def anchored(
+    blocks: Sequence[Block], whole_median_s: float, ratios: Mapping[int, float] | None = None
+) -> tuple[Block, ...]:
+    """`blocks` scaled such that their medians add up to `whole_median_s`, and to the given share of it up to some cuts.
+
+    ratios: by cut, the share of the whole that runs before it. One that is not above those of earlier cuts is noise and
+    left out.
+    """
+    factors: list[float] = []
+    stretch: list[Block] = []
+    reached = 0.0
+    for block in blocks:
+        stretch.append(block)
+        is_last = block is blocks[-1]
+        ratio = 1.0 if is_last else (ratios or {}).get(block.to_cut, 0.0)
+        if is_last or reached < ratio < 1.0:
+            sum_s = sum(part.compute_s.median for part in stretch)
+            factor = (ratio - reached) * whole_median_s / sum_s if sum_s > 0.0 else 1.0
+            factors.extend([factor] * len(stretch))
+            stretch, reached = [], ratio
+    return tuple(_scaled(block, factor) for block, factor in zip(blocks, factors, strict=True))
+
+
+def _scaled(block: Block, factor: float) -> Block:
+    times = Quantiles(median=block.compute_s.median * factor, p90=block.compute_s.p90 * factor)
+    return Block(from_cut=block.from_cut, to_cut=block.to_cut, compute_s=times)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +164,46 @@ def _measure_blocks(
         values = {**inputs, **run.outputs}
         blocks.append(Block(from_cut=here.index, to_cut=there.index, compute_s=run.quantiles_s))
     return blocks
+
+
+def _measure_anchors(
+    engine: Engine,
+    model_id: str,
+    blocks: list[Block],
+    inputs: Tensors,
+    whole_median_s: float,
+    until_s: float,
+    now_s: Callable[[], float],
+) -> dict[int, float]:
+    """By cut, the share of both parts' time that the part before it takes; as many cuts as there is time for."""
+    ratios: dict[int, float] = {}
+    for wanted in ANCHOR_RATIOS:
+        cut = _cut_near(blocks, wanted)
+        if cut is None or cut in ratios:
+            continue
+        left_s = until_s - now_s()
+        if left_s < ANCHOR_RUNS * whole_median_s:
+            break
+        middle_s = now_s() + wanted * left_s / len(ANCHOR_RATIOS)
+        before = _run_repeatedly(
+            engine.prepare(model_id, Segment(blocks[0].from_cut, cut)),
+            inputs, middle_s, now_s, max_runs=MAX_ANCHOR_RUNS + 1, short_s=math.inf,
+        )  # fmt: skip
+        rest = engine.prepare(model_id, Segment(cut, blocks[-1].to_cut))
+        feed = {spec.name: {**inputs, **before.outputs}[spec.name] for spec in rest.inputs}
+        rest_until_s = now_s() + (1.0 - wanted) * left_s / len(ANCHOR_RATIOS)
+        after = _run_repeatedly(rest, feed, rest_until_s, now_s, max_runs=MAX_ANCHOR_RUNS + 1, short_s=math.inf)
+        both_s = before.quantiles_s.median + after.quantiles_s.median
+        if both_s > 0.0:
+            ratios[cut] = before.quantiles_s.median / both_s
+    return ratios
+
+
+def _cut_near(blocks: list[Block], ratio: float) -> int | None:
+    """The inner joint before which about `ratio` of the blocks' time is spent; None when there is no inner joint."""
+    sums_s = list(itertools.accumulate(block.compute_s.median for block in blocks))
+    joints = [(abs(sum_s - ratio * sums_s[-1]), block.to_cut) for sum_s, block in zip(sums_s, blocks, strict=True)]
+    return min(joints[:-1], default=(0.0, None))[1]
 
 
 def _run_repeatedly(
