@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.errors import FabricError, PeerLost, UsageError
 from seamline.core.ports import Lane
 from seamline.core.values import NodeId
 from seamline.fabric.zenoh import MAX_CONTROL_BYTES, ZenohFabric
+from seamline.testbed.relay import Network
 
 PATIENCE_S = 10.0  # how long a test waits before it fails; nothing passes by waiting this long
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
@@ -179,6 +181,38 @@ def test_a_hung_peer_does_not_hold_up_the_others(start: Start, start_process: An
         n_answers += 1
     sender.join()
     assert n_answers >= 5  # in the 0.4 s until the hung one is lost; 0 when its full queue stops the session
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """A shaped link of 1 Mbit/s between edge and fog."""
+    nodes = tuple(NodeSpec(name=name, tier=name) for name in (EDGE, FOG))
+    with Network(Testbed(name="t", nodes=nodes, links=(LinkSpec(between=(EDGE, FOG), rate_bps=1e6),))) as network:
+        yield network
+
+
+def test_bulk_on_a_slow_link_does_not_make_the_peer_seem_lost(start: Start, network: Network) -> None:
+    fog = start("fog", listen=(network.listen("fog"),))
+    edge = start("edge", (network.endpoint("edge", "fog"),))
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    assert fog.change() == (EDGE, True)
+    edge.fabric.send(FOG, bytes(150_000), Lane.DATA)  # 1.2 s, three times the lease
+    assert fog.message() == (EDGE, bytes(150_000))
+    assert fog.changes.empty()
+
+
+def test_a_silent_link_loses_the_peer_on_both_sides_until_it_carries_again(start: Start, network: Network) -> None:
+    fog = start("fog", listen=(network.listen("fog"),))
+    edge = start("edge", (network.endpoint("edge", "fog"),))
+    assert (edge.change(), fog.change()) == ((FOG, True), (EDGE, True))
+    network.silence("edge", "fog")
+    with pytest.raises(PeerLost):
+        edge.fabric.send(FOG, bytes(10_000_000), Lane.DATA)
+    assert (edge.change(), fog.change()) == ((FOG, False), (EDGE, False))
+    network.restore("edge", "fog")
+    assert (edge.change(), fog.change()) == ((FOG, True), (EDGE, True))
+    edge.fabric.send(FOG, b"again", Lane.DATA)
+    assert fog.message() == (EDGE, b"again")
 
 
 def test_a_closed_peer_is_lost_and_a_closed_fabric_refuses(start: Start) -> None:

@@ -22,7 +22,9 @@ from seamline.fabric.messages import WIRE_VERSION
 from seamline.fabric.window import Position
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 63 * 1024
+"""Two of Zenoh's batches with their headers. Measured with six in a window, 600 kB at 100 Mbit/s and 20 ms round trip:
+71.9 ms (ideal 68.0); with chunks of 128 KiB 84.3, because credits come too rarely. Loopback is 2 ms either way."""
 
 _HEADER = struct.Struct("<3sB4xQQQQ")
 _MAGIC = b"SLC"

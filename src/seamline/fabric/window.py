@@ -16,7 +16,7 @@ from collections.abc import Callable
 from seamline.core.errors import WireError
 
 WINDOW_BYTES = 384 * 1024
-"""Three chunks. Zenoh's queue per neighbour takes 1 MiB, shared with what a relay passes on."""
+"""Six chunks. Zenoh's queue per neighbour takes 512 KiB and the kernel's buffer some more."""
 
 STALL_TIMEOUT_S = 10.0
 

@@ -58,7 +58,7 @@ class ZenohFabric:
     shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
     slow_link_buffer_bytes: the kernel's send buffer per link. Small keeps control fast behind bulk (181 -> 29 ms at
     50 Mbit/s), but caps one link at about buffer / round trip: raise it to rate x round trip on fast, long links; None
-    leaves it to the system. lease_s: silence after which a peer is lost.
+    leaves it to the system. lease_s: silence after which a peer is lost; raise it for links below 0.66 Mbit/s.
     """
 
     def __init__(
