@@ -89,6 +89,16 @@ def test_the_first_probe_gives_an_estimate_with_honest_doubt():
     assert (known.n_samples, known.rtt_s) == (1, RTT_S)
 
 
+def test_a_first_sample_that_was_mostly_noise_yields_to_the_first_good_one():
+    # the ping before the first probe was held up, so the probe seems to have taken no time at all
+    misled = observe_rtt(NEW, 0.060, 0.0)
+    state = observe_transfer(misled, TransferSample(64_000, 1.0, 1.0 + RTT_S + 8 * 64_000 / 20e6))
+    assert mbps(state) > 100
+    state = observe_rtt(state, RTT_S, 1.2)
+    state = observe_transfer(state, TransferSample(64_000, 2.0, 2.0 + RTT_S + 8 * 64_000 / 20e6))
+    assert mbps(state) == pytest.approx(20, rel=0.05)
+
+
 @pytest.mark.parametrize("rate_mbps", [2, 5, 20, 100])
 @pytest.mark.parametrize("payload_bytes", [50_000, 600_000])
 def test_a_steady_link_is_known_within_three_percent(rate_mbps: float, payload_bytes: int):

@@ -6,7 +6,8 @@ what matters, and 20 -> 5 is as far as 5 -> 20.
 Theory of operation. A sample within the expected scatter is averaged in, weighted by how much it can know (a scalar
 Kalman filter). A sample beyond it changes nothing yet, it becomes a suspect. The next sample decides: back to normal
 dismisses it as an outlier; one that agrees with it confirms a change point, and the belief starts anew from those that
-agree. The scatter is learnt too, so a jittery link needs a larger jump to be believed.
+agree. A belief that hardly knows anything (its first sample was mostly noise) yields to the first good sample. The
+scatter is learnt too, so a jittery link needs a larger jump to be believed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _SUSPICIOUS_SIGMAS = 2.0
 _CLIPPED_SIGMAS = 2.5
 _AGREEING_SIGMAS = 3.0
 _MOST_SUSPECTS = 8
+_HARDLY_KNOWN = 0.5**2
+"""A belief with more variance is replaced by the first sample that knows much better, not averaged with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,8 @@ def observe(belief: Belief, value: float, noise_ratio: float, at_s: float, rules
     """`belief` after one more sample `value` > 0 with its own relative noise."""
     variance = belief.variance + DRIFT_PER_S * max(0.0, at_s - belief.at_s)
     own = noise_ratio**2
+    if variance > _HARDLY_KNOWN and own < variance / 4:
+        return replace(first_belief(value, noise_ratio, at_s), n_samples=belief.n_samples + 1)
     step = math.log(value) - belief.log_value
     sigma = math.sqrt(variance + own + belief.scatter)
     clipped = min(step**2, (_CLIPPED_SIGMAS * sigma) ** 2)

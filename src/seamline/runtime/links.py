@@ -1,7 +1,13 @@
 """Measures this node's outgoing links from what crosses them anyway: send -> receipt, ping -> pong.
 
-What a sample means is `core.estimate`; here are the clocks, the numbers of messages under way, and when to probe. A
-link that carries frames is never probed. Listeners hear of an estimate when it has moved, or was renewed a while ago.
+What a sample means is `core.estimate`; here are the clocks, the numbers of messages under way, and when to probe:
+
+- a new link gets some quick pings, then three probes of 50 ms each, as far as that can be known;
+- an idle link one probe a second of 1 % of what it carries in that time (4 kB at least);
+- a probe that does not fit the belief is followed at once by larger ones, because a small one proves little: what a
+  token bucket lets through after a pause looks like a fast link.
+
+A link that carries frames is never probed. Listeners hear of an estimate when it has moved, or was renewed a while ago.
 """
 
 from __future__ import annotations
@@ -18,9 +24,12 @@ from seamline.runtime.clock import now_s
 PROBE_INTERVAL_S = 1.0
 PROBE_SHARE_RATIO = 0.01
 MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
-FIRST_PROBE_BYTES = 64 * 1024
+LONG_PROBE_S = 0.05
+MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 512 * 1024
+N_FIRST_PONGS = 5
 N_FIRST_PROBES = 3
-FIRST_PROBE_INTERVAL_S = 0.1
+N_CONFIRMING_PROBES = 3
+CONFIRMED_RATIO = 1.5
 BUSY_LIMIT_S = 3.0
 MOVED_RATIO = 0.05
 RENEW_S = 1.0
@@ -28,12 +37,19 @@ RENEW_S = 1.0
 
 @dataclass(slots=True)
 class _Outgoing:
-    """One direction. under_way: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s."""
+    """One direction. under_way: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
+
+    n_pongs, n_probes: since the link was new, or was to be measured anew. n_confirming: probes since one did not fit.
+    probes: the numbers of those under way.
+    """
 
     state: est.LinkState
     under_way: dict[int, tuple[int, float]] = field(default_factory=dict)
     pings: dict[int, float] = field(default_factory=dict)
+    n_pongs: int = 0
     n_probes: int = 0
+    n_confirming: int = 0
+    probes: set[int] = field(default_factory=set)
     next_probe_s: float = 0.0
     told: LinkEstimate | None = None
 
@@ -57,13 +73,25 @@ class LinkMeter:
                 return
             if link is None:
                 return
-            link.under_way.clear()
-            link.pings.clear()
-            link.n_probes = 0
-            link.next_probe_s = 0.0
+            _begin_anew(link)
             if not alive:
                 link.state = est.observe_down(link.state)
         self._report(target)
+
+    def measure_anew(self) -> None:
+        """Forget what is known of all links and probe them now: the machine was too busy to measure well."""
+        with self._lock:
+            for link in self._links.values():
+                is_down = link.state.is_down
+                link.state = est.LinkState(source=self._node, target=link.state.target, is_down=is_down)
+                link.told = None
+                _begin_anew(link)
+
+    def is_measured(self, target: NodeId) -> bool:
+        """Whether the first probes of a link are through."""
+        with self._lock:
+            link = self._links.get(target)
+            return link is not None and link.n_probes >= N_FIRST_PROBES and not link.probes
 
     def next_seq(self) -> int:
         """A number for a message that will be acknowledged."""
@@ -76,7 +104,7 @@ class LinkMeter:
             link = self._links.get(target)
             if link is not None:
                 link.under_way[seq] = (n_bytes, now)
-                link.next_probe_s = now + PROBE_INTERVAL_S
+                link.next_probe_s = max(link.next_probe_s, now + PROBE_INTERVAL_S if seq not in link.probes else 0.0)
 
     def receipt(self, source: NodeId, seq: int) -> None:
         """Message `seq` has arrived whole at `source`."""
@@ -86,12 +114,20 @@ class LinkMeter:
             sent = link.under_way.pop(seq, None) if link is not None else None
             if link is None or sent is None:
                 return
-            before = link.state
+            before, is_probe = link.state, seq in link.probes
+            link.probes.discard(seq)
             sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now)
             link.state = est.observe_transfer(before, sample)
             if _jumped(before, link.state, now):
                 self._probe_others_soon(source, now)
+            if is_probe:
+                _follow_up(link, before, sample)
         self._report(source)
+
+    def due_pings(self) -> list[NodeId]:
+        """New links, which are pinged more often than others."""
+        with self._lock:
+            return [target for target, link in self._links.items() if link.n_pongs < N_FIRST_PONGS]
 
     def pinging(self, target: NodeId) -> int:
         """The number of a ping that leaves now."""
@@ -112,6 +148,7 @@ class LinkMeter:
             sent_s = link.pings.pop(seq, None) if link is not None else None
             if link is not None and sent_s is not None:
                 link.state = est.observe_rtt(link.state, now - sent_s, now)
+                link.n_pongs += 1
 
     def tick(self, now: float) -> None:
         """Look at what is overdue; call it some twenty times a second."""
@@ -124,8 +161,8 @@ class LinkMeter:
         for target in targets:
             self._report(target)
 
-    def due_probes(self, now: float) -> list[tuple[NodeId, int]]:
-        """Idle links to probe now, and with how many bytes: a new link a few times, then 1 % of it once a second.
+    def due_probes(self, now: float) -> list[tuple[NodeId, int, int]]:
+        """The idle link to probe now, if any: (target, number, bytes).
 
         Links may share a bottleneck, so nothing is probed while any of this node's transfers is under way (for long).
         """
@@ -134,11 +171,14 @@ class LinkMeter:
             if sent and now - min(sent) < BUSY_LIMIT_S:
                 return []
             for target, link in self._links.items():
-                if now >= link.next_probe_s and not link.under_way and not link.state.is_down:
-                    is_new = link.n_probes < N_FIRST_PROBES
-                    link.next_probe_s = now + (FIRST_PROBE_INTERVAL_S if is_new else PROBE_INTERVAL_S)
-                    link.n_probes += 1
-                    return [(target, FIRST_PROBE_BYTES if is_new else _probe_bytes(link.state))]
+                if now < link.next_probe_s or link.under_way or link.state.is_down or link.n_pongs < N_FIRST_PONGS:
+                    continue
+                is_long = link.n_probes < N_FIRST_PROBES or link.n_confirming > 0
+                link.n_probes += 1
+                link.next_probe_s = now if link.n_probes < N_FIRST_PROBES else now + PROBE_INTERVAL_S
+                seq = self.next_seq()
+                link.probes.add(seq)
+                return [(target, seq, _long_probe_bytes(link.state) if is_long else _probe_bytes(link.state))]
         return []
 
     def estimates(self) -> tuple[LinkEstimate, ...]:
@@ -180,6 +220,33 @@ def _jumped(before: est.LinkState, after: est.LinkState, now: float) -> bool:
     if old is None or new is None or old.goodput_bps <= 0.0:
         return False
     return not 0.67 < new.goodput_bps / old.goodput_bps < 1.5
+
+
+def _begin_anew(link: _Outgoing) -> None:
+    link.under_way.clear()
+    link.pings.clear()
+    link.probes.clear()
+    link.n_pongs = link.n_probes = link.n_confirming = 0
+    link.next_probe_s = 0.0
+
+
+def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSample) -> None:
+    """Probe again at once, with more bytes, when a probe did not fit the belief; a few times, then it was chance."""
+    if before.goodput is None or link.state.goodput is None:
+        return
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s, est.RTT_NOISE_S)
+    ratio = 8.0 * sample.payload_bytes / service_s / before.goodput.value
+    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not link.state.goodput.suspects
+    if fits or link.n_confirming >= N_CONFIRMING_PROBES:
+        link.n_confirming = 0
+        return
+    link.n_confirming += 1
+    link.next_probe_s = 0.0
+
+
+def _long_probe_bytes(state: est.LinkState) -> int:
+    goodput_bps = state.goodput.value if state.goodput is not None else 0.0
+    return int(max(MIN_LONG_PROBE_BYTES, min(MAX_LONG_PROBE_BYTES, LONG_PROBE_S * goodput_bps / 8)))
 
 
 def _probe_bytes(state: est.LinkState) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,17 +86,19 @@ class Presence:
             now = now_s()
             if now >= ping_at_s:
                 ping_at_s = now + PING_INTERVAL_S
-                self._ping()
+                self._ping(self._node.fabric.peers())
+            else:
+                self._ping(self._node.links.due_pings())
             if now >= status_at_s or self._status_due:
                 self._status_due = False
                 status_at_s = now + STATUS_INTERVAL_S
                 self._announce()
             self._node.links.tick(now)
-            for target, n_bytes in self._node.links.due_probes(now):
-                self._probe(target, n_bytes)
+            for target, seq, n_bytes in self._node.links.due_probes(now):
+                self._probe(target, seq, n_bytes)
 
-    def _ping(self) -> None:
-        for peer in self._node.fabric.peers():
+    def _ping(self, peers: Iterable[NodeId]) -> None:
+        for peer in peers:
             self._send(peer, msg.Ping(seq=self._node.links.pinging(peer)))
 
     def _announce(self) -> None:
@@ -109,8 +112,7 @@ class Presence:
         except FabricError as error:
             log.debug("heartbeat to %s failed: %s", peer, error)
 
-    def _probe(self, target: NodeId, n_bytes: int) -> None:
-        seq = self._node.links.next_seq()
+    def _probe(self, target: NodeId, seq: int, n_bytes: int) -> None:
         message = pack(msg.Probe(seq=seq), (np.zeros(n_bytes, dtype=np.uint8),))
         self._node.outbox.put(
             target,

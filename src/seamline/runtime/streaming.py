@@ -10,6 +10,7 @@ import logging
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -143,12 +144,13 @@ class Stream:
         return profiles
 
     def _wait_links(self) -> None:
+        """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long."""
+        self._node.links.measure_anew()
         until_s = now_s() + LINK_TIMEOUT_S
         missing = set(self._others)
         while missing and now_s() < until_s:
-            measured = {e.target for e in self._node.links.estimates() if e.n_samples > 0}
-            missing = set(self._others) - measured
-            threading.Event().wait(0.02)
+            missing = {name for name in self._others if not self._node.links.is_measured(name)}
+            time.sleep(0.02)
         for name in missing:
             log.warning("no estimate of the link to `%s` yet", name)
 
