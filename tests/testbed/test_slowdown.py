@@ -72,3 +72,18 @@ def test_it_passes_for_the_engine_it_wraps() -> None:
 def test_a_machine_cannot_be_imitated_faster() -> None:
     with pytest.raises(UsageError, match=r"slowdown 0.5 is below 1"):
         SlowEngine(Doubling(Time(), 0.0), 0.5)
+
+
+def test_time_lost_to_other_processes_is_not_multiplied() -> None:
+    elapsed, processor = Time(), Time()
+
+    class Preempted(Doubling):
+        def run(self, tensors: Tensors) -> dict[str, Array]:
+            elapsed.at_s += 0.010
+            processor.at_s += 0.004
+            return super().run(tensors)
+
+    slow = SlowEngine(Preempted(elapsed, 0.0), 3.0, now_s=elapsed.now_s, spent_s=processor.now_s, sleep_s=elapsed.sleep)
+    begin_s = elapsed.at_s
+    slow.prepare("m", Segment(0, 1)).run({"x": np.array([1.0, 2.0], np.float32)})
+    assert elapsed.at_s - begin_s == pytest.approx(3 * 0.004, abs=2e-5)

@@ -6,7 +6,6 @@ The folders wired together here do not know each other.
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,14 +65,14 @@ def open_node(options: NodeOptions) -> Node:
     store = ModelStore(options.cache)
     engine: Engine = OrtEngine(store, n_threads)
     if options.slowdown > 1.0:
-        engine = SlowEngine(engine, options.slowdown)
+        engine = SlowEngine(engine, options.slowdown, spent_s=time.thread_time if n_threads == 1 else None)
     fabric = ZenohFabric(
         name, connect=options.connect, listen=options.listen, cluster=options.cluster, relay=options.relay
     )
     identity = Identity(
         name=name,
         tier=Tier(options.tier),
-        incarnation=secrets.token_hex(8),
+        incarnation=fabric.incarnation,
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )

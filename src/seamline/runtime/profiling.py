@@ -77,5 +77,5 @@ def profile_from_bytes(data: bytes, source: NodeId) -> Profile:
         raise WireError(f"`{source}` sent a profile of {len(data)} bytes, the most is {MAX_PROFILE_BYTES}")
     try:
         return from_json(json.loads(data))
-    except (ValueError, ConfigError) as exc:
+    except (ValueError, RecursionError, ConfigError) as exc:
         raise WireError(f"`{source}` sent a malformed profile: {exc}") from exc

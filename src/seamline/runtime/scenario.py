@@ -98,7 +98,7 @@ class Stage:
         notices: list[str] = []
         duration_s = seconds or scene.seconds
         self._start_others()
-        self._reset_links(self._network)
+        self._network.reset()
         changes = schedule(scene.testbed, duration_s, scene.kills)
         runner = ChangeRunner(
             changes, self._network, self._processes.kill, on_change=lambda change: notices.append(str(change))
@@ -155,14 +155,6 @@ class Stage:
             self._processes.start(node.name, command)
         for node in started:
             self._processes.wait_ready(node.name)
-
-    def _reset_links(self, network: Network) -> None:
-        """As the testbed file has them."""
-        for between in {change.between for change in self.scene.testbed.changes}:
-            link = self.scene.testbed.link(*between)
-            if link is not None:
-                network.restore(*between)
-                network.set_link(*between, rate_mbps=link.rate_bps / 1e6, delay_ms=link.delay_s * 1e3)
 
     def _edge_command(self, policy: str, n_private_cuts: int, duration_s: float) -> tuple[str, ...]:
         assert self._network is not None

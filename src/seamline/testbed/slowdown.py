@@ -1,6 +1,7 @@
 """A slower machine, imitated: an engine whose runs take a set number of times as long as they really do.
 
-The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer.
+The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer. An
+engine with one thread is slowed by the processor time it took: what it lost to other processes is not multiplied too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ SPIN_S = 0.0002
 
 
 class SlowEngine:
-    """`engine`, with every run taking `slowdown` (1.0 or more) times as long. Raises `UsageError` for less than 1."""
+    """`engine`, with every run taking `slowdown` (1.0 or more) times as long. Raises `UsageError` for less than 1.
+
+    spent_s: clock of what a run takes: elapsed time, or the calling thread's processor time when it does all the work.
+    """
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class SlowEngine:
         slowdown: float,
         *,
         now_s: Callable[[], float] = time.perf_counter,
+        spent_s: Callable[[], float] | None = None,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
         if not slowdown >= 1.0:
@@ -32,6 +37,7 @@ class SlowEngine:
         self._engine = engine
         self._slowdown = slowdown
         self._now_s = now_s
+        self._spent_s = spent_s or now_s
         self._sleep_s = sleep_s
 
     @property
@@ -40,7 +46,8 @@ class SlowEngine:
 
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
         """As the engine's own; preparing is not slowed, it is a matter of files more than of computing."""
-        return _SlowSegment(self._engine.prepare(model_id, segment), self._slowdown, self._now_s, self._sleep_s)
+        ready = self._engine.prepare(model_id, segment)
+        return _SlowSegment(ready, self._slowdown, self._now_s, self._spent_s, self._sleep_s)
 
 
 class _SlowSegment:
@@ -49,11 +56,13 @@ class _SlowSegment:
         segment: RunnableSegment,
         slowdown: float,
         now_s: Callable[[], float],
+        spent_s: Callable[[], float],
         sleep_s: Callable[[float], None],
     ) -> None:
         self._segment = segment
         self._slowdown = slowdown
         self._now_s = now_s
+        self._spent_s = spent_s
         self._sleep_s = sleep_s
 
     @property
@@ -65,10 +74,9 @@ class _SlowSegment:
         return self._segment.outputs
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
-        begin_s = self._now_s()
+        begin_s, spent_s = self._now_s(), self._spent_s()
         outputs = self._segment.run(tensors)
-        end_s = begin_s + (self._now_s() - begin_s) * self._slowdown
-        self._wait_until(end_s)
+        self._wait_until(begin_s + (self._spent_s() - spent_s) * self._slowdown)
         return outputs
 
     def _wait_until(self, end_s: float) -> None:
