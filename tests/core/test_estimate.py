@@ -18,6 +18,7 @@ from seamline.core.estimate import (
     observe_compute,
     observe_down,
     observe_rtt,
+    observe_sibling,
     observe_silence,
     observe_transfer,
 )
@@ -165,6 +166,28 @@ def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
         state = observe_transfer(state, TransferSample(250_000, sent_s, receipt_s))
         if at > 20:
             assert mbps(state) == pytest.approx(20, rel=0.25)
+
+
+def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    doubted = observe_sibling(state, 0.25)
+    assert mbps(doubted) == pytest.approx(5, rel=0.05)
+    known = estimate(doubted, 4.0)
+    assert known is not None
+    assert known.goodput_std_ratio > 0.5
+    unharmed = observe_transfer(doubted, TransferSample(75_000, 20.0, 20.0 + RTT_S + 0.03))
+    assert mbps(unharmed) == pytest.approx(20, rel=0.05)
+
+
+def test_a_change_point_does_not_make_the_link_look_jittery():
+    """5 Mbit/s after cross traffic at 2.2 is found within a few probes, as it would be on a link that never jumped."""
+    *_, (state, sample) = run(PINGED, transfers(step(20, 2.2), until_s=7.0, payload_bytes=75_000))
+    sent_s = sample.receipt_s + 1.0
+    for _ in range(3):
+        receipt_s = sent_s + RTT_S + 8 * 32_960 / 5e6
+        state = observe_transfer(state, TransferSample(32_960, sent_s, receipt_s))
+        sent_s = receipt_s + 0.01
+    assert mbps(state) == pytest.approx(5, rel=0.1)
 
 
 def test_small_payloads_barely_move_what_large_ones_established():

@@ -56,6 +56,7 @@ class Belief:
     """log_value +- sqrt(variance); scatter: variance of single samples around it beyond their own noise.
 
     n_samples: behind it, since changed_at_s. at_s: of the newest sample. suspects: not yet believed.
+    settled_scatter: the scatter before the first of `suspects`; a change restores it, for it is no scatter.
     """
 
     log_value: float
@@ -65,6 +66,7 @@ class Belief:
     at_s: float
     changed_at_s: float
     suspects: tuple[Suspect, ...] = ()
+    settled_scatter: float = _FIRST_SCATTER
 
     @property
     def value(self) -> float:
@@ -90,7 +92,8 @@ def observe(belief: Belief, value: float, noise_ratio: float, at_s: float, rules
     sigma = math.sqrt(variance + own + belief.scatter)
     clipped = min(step**2, (_CLIPPED_SIGMAS * sigma) ** 2)
     learnt = belief.scatter + _SCATTER_MEMORY * (clipped - own - variance - belief.scatter)
-    belief = replace(belief, at_s=at_s, variance=variance, scatter=max(learnt, _LEAST_SCATTER))
+    settled = belief.settled_scatter if belief.suspects else belief.scatter
+    belief = replace(belief, at_s=at_s, variance=variance, scatter=max(learnt, _LEAST_SCATTER), settled_scatter=settled)
     if abs(step) >= max(_SUSPICIOUS_SIGMAS * sigma, rules.least_step):
         return _suspect(belief, Suspect(math.log(value), own + belief.scatter, step / sigma), rules)
     gain = max(variance / sigma**2, _LEAST_GAIN * belief.scatter / (own + belief.scatter))
@@ -123,6 +126,7 @@ def _start_anew(belief: Belief, agreeing: list[Suspect]) -> Belief:
         belief,
         log_value=mean,
         variance=1.0 / sum(weights),
+        scatter=belief.settled_scatter,
         n_samples=len(agreeing),
         changed_at_s=belief.at_s,
         suspects=(),

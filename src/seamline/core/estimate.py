@@ -30,6 +30,7 @@ _SILENCE_GRACE_S = 0.2
 
 _SILENCE_STD_RATIO = 0.25
 _RETURNED_VARIANCE = 0.5**2
+_SIBLING_VARIANCE = 0.6**2
 _LINK_RULES = Rules(n_agreeing=2, sum_sigmas=5.0, least_step=math.log(1.1))
 _COMPUTE_RULES = Rules(n_agreeing=3, sum_sigmas=6.0, least_step=math.log(1.15))
 _COMPUTE_NOISE_S = 0.3e-3
@@ -110,6 +111,24 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
         return state
     return replace(state, ceiling_bps=min(state.ceiling_bps, 8.0 * payload_bytes / elapsed_s))
+
+
+def observe_sibling(state: LinkState, ratio: float) -> LinkState:
+    """Another link of the same node has become `ratio` (below 1) times as fast: likely they share what has changed.
+
+    An edge device has one way out of the house. Until this link is measured again, it is believed to have fallen alike,
+    with much doubt; its next transfer decides.
+    """
+    if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
+        return state
+    goodput = replace(
+        state.goodput,
+        log_value=state.goodput.log_value + math.log(ratio),
+        variance=state.goodput.variance + _SIBLING_VARIANCE,
+        n_samples=0,
+        suspects=(),
+    )
+    return replace(state, goodput=goodput)
 
 
 def observe_down(state: LinkState) -> LinkState:

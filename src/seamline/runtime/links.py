@@ -28,9 +28,11 @@ LONG_PROBE_S = 0.05
 MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 512 * 1024
 N_FIRST_PONGS = 5
 N_FIRST_PROBES = 3
-N_CONFIRMING_PROBES = 3
+N_CONFIRMING_PROBES = 6
 CONFIRMED_RATIO = 1.5
 BUSY_LIMIT_S = 3.0
+JUMP_RATIO = 1.5
+SIBLING_AGE_S = 0.3
 MOVED_RATIO = 0.05
 RENEW_S = 1.0
 
@@ -109,6 +111,7 @@ class LinkMeter:
     def receipt(self, source: NodeId, seq: int) -> None:
         """Message `seq` has arrived whole at `source`."""
         now = now_s()
+        doubted: list[NodeId] = []
         with self._lock:
             link = self._links.get(source)
             sent = link.under_way.pop(seq, None) if link is not None else None
@@ -118,11 +121,13 @@ class LinkMeter:
             link.probes.discard(seq)
             sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now)
             link.state = est.observe_transfer(before, sample)
-            if _jumped(before, link.state, now):
-                self._probe_others_soon(source, now)
+            ratio = _change_ratio(before, link.state, now)
+            if not 1 / JUMP_RATIO < ratio < JUMP_RATIO:
+                doubted = self._doubt_siblings(source, ratio, now)
             if is_probe:
                 _follow_up(link, before, sample)
-        self._report(source)
+        for target in (*doubted, source):  # the doubt first: who hears of the jump alone would flee to a sibling
+            self._report(target)
 
     def due_pings(self) -> list[NodeId]:
         """New links, which are pinged more often than others."""
@@ -188,11 +193,18 @@ class LinkMeter:
             found = [est.estimate(link.state, now) for link in self._links.values()]
         return tuple(one for one in found if one is not None)
 
-    def _probe_others_soon(self, but: NodeId, now: float) -> None:
-        """One link has jumped: the others may share what has changed."""
+    def _doubt_siblings(self, jumped: NodeId, ratio: float, now: float) -> list[NodeId]:
+        """One link has jumped: the others may share what has changed. Probe them, and expect the worse meanwhile."""
+        doubted = []
         for target, link in self._links.items():
-            if target != but and not link.under_way:
-                link.next_probe_s = now
+            if target == jumped or link.under_way:
+                continue
+            link.next_probe_s = now
+            link.n_confirming = 1
+            if link.state.goodput is not None and now - link.state.goodput.at_s > SIBLING_AGE_S:
+                link.state = est.observe_sibling(link.state, ratio)
+                doubted.append(target)
+        return doubted
 
     def _report(self, target: NodeId) -> None:
         now = now_s()
@@ -214,12 +226,12 @@ def _is_news(told: LinkEstimate | None, current: LinkEstimate) -> bool:
     return moved or abs(current.rtt_s - told.rtt_s) > max(1e-3, MOVED_RATIO * told.rtt_s)
 
 
-def _jumped(before: est.LinkState, after: est.LinkState, now: float) -> bool:
-    """Whether one sample changed the belief by half or more: a change point, or the link's first measurement again."""
+def _change_ratio(before: est.LinkState, after: est.LinkState, now: float) -> float:
+    """By what factor one sample changed the belief; 1.0 when there was none before, or the link was down."""
     old, new = est.estimate(before, now), est.estimate(after, now)
-    if old is None or new is None or old.goodput_bps <= 0.0:
-        return False
-    return not 0.67 < new.goodput_bps / old.goodput_bps < 1.5
+    if old is None or new is None or old.goodput_bps <= 0.0 or new.goodput_bps <= 0.0 or old.n_samples == 0:
+        return 1.0
+    return new.goodput_bps / old.goodput_bps
 
 
 def _begin_anew(link: _Outgoing) -> None:
