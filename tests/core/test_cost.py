@@ -18,7 +18,18 @@ from seamline.core.cost import (
 )
 from seamline.core.errors import PlanError
 from seamline.core.problem import EnergyScope, Problem
-from seamline.core.values import Codec, CodecCost, Constraints, Cut, FrameInfo, NodeId, Plan, Segment, TensorSpec
+from seamline.core.values import (
+    Boundary,
+    Codec,
+    CodecCost,
+    Constraints,
+    Cut,
+    FrameInfo,
+    NodeId,
+    Plan,
+    Segment,
+    TensorSpec,
+)
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 
@@ -87,6 +98,23 @@ def test_inside_a_block_time_is_shared_by_multiply_accumulates(make_cuts, make_p
     problem = Problem(origin=EDGE, cuts=cuts, profiles={EDGE: merged}, links={})
     assert compute_s(EDGE, Segment(0, 1), problem) == pytest.approx(0.1 * 500 / 2000)
     assert compute_s(EDGE, Segment(0, 2), problem) == pytest.approx(0.1)
+
+
+def test_a_segment_pays_half_the_overhead_of_each_inner_cut_it_ends_at(three_tiers: Problem):
+    fog = replace(
+        three_tiers.profiles[FOG], boundaries=(Boundary(cut=1, overhead_s=0.01), Boundary(cut=3, overhead_s=0.03))
+    )
+    problem = replace(three_tiers, profiles={**three_tiers.profiles, FOG: fog}, compute_ratio={FOG: 2.0})
+    plain = replace(three_tiers, compute_ratio={FOG: 2.0})
+    for segment, extra_s in [((0, 1), 0.005), ((1, 3), 0.02), ((3, 4), 0.015), ((2, 3), 0.015), ((0, 4), 0.0)]:
+        added_s = compute_s(FOG, Segment(*segment), problem) - compute_s(FOG, Segment(*segment), plain)
+        assert added_s == pytest.approx(2.0 * extra_s)
+
+
+def test_a_boundary_is_an_inner_cut_and_named_once(three_tiers: Problem):
+    for cuts in [(0,), (4,), (2, 2)]:
+        with pytest.raises(PlanError, match="boundary at cut"):
+            replace(three_tiers.profiles[FOG], boundaries=tuple(Boundary(cut=cut, overhead_s=0.1) for cut in cuts))
 
 
 def test_latency_is_the_sum_of_stages_links_and_the_way_back(three_tiers: Problem):

@@ -12,6 +12,7 @@ from seamline.core.errors import Infeasible
 from seamline.core.planner import EnergyScope, PlanKind, Problem, brute_force, evaluate, plan
 from seamline.core.values import (
     Block,
+    Boundary,
     Codec,
     CodecCost,
     Constraints,
@@ -81,6 +82,9 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
             codecs=tuple(
                 CodecCost(codec=codec, encode_s_per_byte=draw(per_byte), decode_s_per_byte=draw(per_byte))
                 for codec in (Codec.U8, Codec.F16)
+            ),
+            boundaries=tuple(
+                Boundary(cut=at, overhead_s=draw(seconds)) for at in range(1, n_cuts - 1) if draw(st.booleans())
             ),
         )
     links = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from seamline.core.errors import ConfigError
 from seamline.core.values import (
     Block,
+    Boundary,
     Codec,
     CodecCost,
     Cut,
@@ -88,6 +89,7 @@ def profiles(draw: st.DrawFn) -> Profile:
                 )
             )
         ),
+        boundaries=tuple(Boundary(cut=i, overhead_s=draw(seconds)) for i in range(1, n - 1) if draw(st.booleans())),
     )
 
 
@@ -106,9 +108,15 @@ def test_a_profile_comes_back_from_a_file_as_it_was(tmp_path: Path) -> None:
 def test_what_is_left_out_is_none_or_empty() -> None:
     profile = from_json(PUBLISHED)
     assert (profile.frame, profile.model.sha256, profile.device.idle_w, profile.codecs) == (None, None, None, ())
+    assert profile.boundaries == ()
     assert profile.cuts[0].tensors == ()
     assert profile.cuts[0].is_candidate
     assert profile.whole_s == Quantiles(median=0.31, p90=0.31)
+
+
+def test_a_boundary_that_is_no_inner_cut_is_named() -> None:
+    with pytest.raises(ConfigError, match="boundary at cut 1"):
+        from_json({**PUBLISHED, "boundaries": [{"cut": 1, "overhead_s": 0.1}]})
 
 
 def test_keys_of_a_later_version_are_ignored() -> None:

@@ -57,7 +57,7 @@ class _Search:
             leave[OFFLOAD, 0] = 0.0
         busy = self.busy_weight(self.tables.origin)
         waited = self.waiting_weight() * origin.queue_s
-        leave[SPLIT, 1:] = waited + busy * (origin.preprocess_s + origin.compute_s[1:])
+        leave[SPLIT, 1:] = waited + busy * (origin.preprocess_s + origin.until_s[1:])
         return leave
 
     def extend(self, order: tuple[NodeId, ...], leave: Floats) -> None:
@@ -70,10 +70,10 @@ class _Search:
                 self.extend(longer, after)
 
     def arrive(self, source: NodeId, target: NodeId, leave: Floats) -> Floats:
-        """float64[kind, C]: cost until each boundary is decoded on `target`, minus its compute from cut 0."""
+        """float64[kind, C]: cost until each boundary is decoded on `target`, minus its compute before the cut."""
         table = self.tables.nodes[target]
         busy = self.busy_weight(target)
-        arrive: Floats = leave + (self.crossing(source, target).min(axis=0) - busy * table.compute_s)
+        arrive: Floats = leave + (self.crossing(source, target).min(axis=0) - busy * table.before_s)
         arrive[:, 0] += busy * table.preprocess_s
         return arrive
 
@@ -81,7 +81,7 @@ class _Search:
         """float64[kind, C]: cost until `node`, entered at the best earlier cut, has computed up to each cut."""
         table = self.tables.nodes[node]
         after = np.full_like(arrive, math.inf)
-        up_to = self.busy_weight(node) * table.compute_s[1:] + self.waiting_weight() * table.queue_s
+        up_to = self.busy_weight(node) * table.until_s[1:] + self.waiting_weight() * table.queue_s
         after[:, 1:] = np.minimum.accumulate(arrive, axis=1)[:, :-1] + up_to
         return after
 

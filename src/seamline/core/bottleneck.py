@@ -48,13 +48,13 @@ class _Search:
 
     def __post_init__(self) -> None:
         """origin_s: busy time of the origin per boundary it leaves at. Of the others, float64[Q, C] with compute from
-        cut 0: entering_s, decoding and preprocessing minus compute; leaving_s, compute plus encoding."""
+        cut 0: entering_s, decoding and preprocessing minus compute before; leaving_s, compute until plus encoding."""
         self.entering_s, self.leaving_s = {}, {}
         for node, table in self.tables.nodes.items():
-            entering_s = table.decode_s_per_byte[:, None] * self.tables.plain_bytes - table.compute_s
+            entering_s = table.decode_s_per_byte[:, None] * self.tables.plain_bytes - table.before_s
             entering_s[:, 0] += table.preprocess_s
             self.entering_s[node] = entering_s
-            self.leaving_s[node] = table.encode_s_per_byte[:, None] * self.tables.plain_bytes + table.compute_s
+            self.leaving_s[node] = table.encode_s_per_byte[:, None] * self.tables.plain_bytes + table.until_s
         self.origin_s = self.leaving_s[self.tables.origin].copy()
         if self.kind == OFFLOAD:
             self.origin_s[:, 1:] = math.inf
@@ -92,9 +92,7 @@ class _Search:
             crossing_s = float(self.tables.links[source, target].serialise_s[rows[at], cuts[at]])
             is_last = at + 1 == len(cuts)
             left_s = (
-                self.tables.nodes[target].compute_s[-1]
-                if is_last
-                else self.leaving_s[target][rows[at + 1], cuts[at + 1]]
+                self.tables.nodes[target].until_s[-1] if is_last else self.leaving_s[target][rows[at + 1], cuts[at + 1]]
             )
             slowest_s = max(slowest_s, crossing_s, float(self.entering_s[target][rows[at], cuts[at]] + left_s))
         return slowest_s
@@ -150,7 +148,7 @@ class _Search:
         if answer is None:
             return None
         end = len(self.tables.index) - 1
-        slowest_s, stop, leaving_s = answer[1], end, float(self.tables.nodes[order[-1]].compute_s[end])
+        slowest_s, stop, leaving_s = answer[1], end, float(self.tables.nodes[order[-1]].until_s[end])
         boundaries: list[tuple[int, int]] = []
         for at in range(len(reached) - 1, -1, -1):
             node = order[at + 1]

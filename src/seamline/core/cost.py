@@ -166,13 +166,14 @@ def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
 def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
     """Seconds `node` computes `segment`, preprocessing included where a frame enters the model; 0.0 when empty.
 
-    Profiled block medians times the node's measured ratio. Inside a block the time is shared out by MACs.
+    Profiled block medians, and half of what each inner cut at its ends adds, times the node's measured ratio. Inside a
+    block the time is shared out by MACs.
     """
     if segment.is_empty:
         return 0.0
     profile = _profile(node, problem)
-    prefix_s = cumulated_s(profile)
-    profiled_s = float(prefix_s[segment.stop] - prefix_s[segment.start])
+    profiled = cumulated_s(profile)
+    profiled_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
     if segment.start == 0 and profile.frame is not None:
         profiled_s += profile.frame.preprocess_s
     return profiled_s * problem.compute_ratio.get(node, 1.0)
@@ -261,20 +262,38 @@ def refusal(plan: Plan, problem: Problem) -> str | None:
     return None
 
 
-def cumulated_s(profile: Profile) -> npt.NDArray[np.float64]:
-    """Profiled seconds from cut 0 to every cut: float64[n_cuts], read-only, remembered per profile object."""
+@dataclass(frozen=True, slots=True)
+class Cumulated:
+    """Profiled seconds from cut 0 to every cut, float64[n_cuts], read-only, so that a segment takes
+    ``until_s[stop] - before_s[start]``.
+
+    until_s: with half the overhead of the cut added, as a segment pays that stops there. before_s: with it taken off,
+    as one pays that starts there. Both are the same at the two ends, where nothing is cut.
+    """
+
+    until_s: npt.NDArray[np.float64]
+    before_s: npt.NDArray[np.float64]
+
+
+def cumulated_s(profile: Profile) -> Cumulated:
+    """The cumulated times of `profile`, remembered per profile object."""
     known = _cumulated.get(id(profile))
     if known is not None and known[0] is profile:
         return known[1]
     if len(_cumulated) >= _MAX_REMEMBERED:
         _cumulated.clear()
-    prefix_s = _cumulate(profile)
-    _cumulated[id(profile)] = (profile, prefix_s)  # holding the profile keeps its id from being used again
-    return prefix_s
+    prefix_s, half_s = _cumulate(profile), np.zeros(profile.cuts[-1].index + 1)
+    for boundary in profile.boundaries:
+        half_s[boundary.cut] = boundary.overhead_s / 2.0
+    cumulated = Cumulated(prefix_s + half_s, prefix_s - half_s)
+    for times in (cumulated.until_s, cumulated.before_s):
+        times.flags.writeable = False
+    _cumulated[id(profile)] = (profile, cumulated)  # holding the profile keeps its id from being used again
+    return cumulated
 
 
 _MAX_REMEMBERED = 128
-_cumulated: dict[int, tuple[Profile, npt.NDArray[np.float64]]] = {}
+_cumulated: dict[int, tuple[Profile, Cumulated]] = {}
 
 
 def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
@@ -289,7 +308,6 @@ def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
             share = (macs[cut] - macs[block.from_cut]) / span_macs if known else by_count
             prefix_s[cut] = start_s + share * block.compute_s.median
         prefix_s[block.to_cut] = start_s + block.compute_s.median
-    prefix_s.flags.writeable = False
     return prefix_s
 
 

@@ -4,11 +4,12 @@ Theory of operation. An order of nodes (origin first, each node once, any may be
 that orders share their prefixes. Per prefix a vector over cuts holds the best cost of having arrived there:
 
     arrive[c]  = best over codecs of (leave[c] + encode + transfer + decode)         boundary at cut c
-    leave'[c]  = compute[c] + min over a < c of (arrive[a] - compute[a])              next node runs a..c
+    leave'[c]  = until[c] + min over a < c of (arrive[a] - before[a])                 next node runs a..c
 
-Since compute is a difference of prefix sums, the inner minimum is one cumulative minimum: O(cuts) per prefix instead of
-O(cuts^2). Latency and energy are both sums and differ only in the weights. Throughput is a maximum and lives in
-`bottleneck.py`. Every search keeps two rows, offload (the origin runs nothing) and split, for `alternatives`.
+Computing a..c takes until[c] - before[a] (prefix sums, with what cutting there adds), so the inner minimum is one
+cumulative minimum: O(cuts) per prefix instead of O(cuts^2). Latency and energy are both sums and differ only in the
+weights. Throughput is a maximum and lives in `bottleneck.py`. Every search keeps two rows, offload (the origin runs
+nothing) and split, for `alternatives`.
 
 Ties: fewest stages, then node names, then the lowest last cut. Costs of single plans are `cost.py`'s business.
 """

@@ -56,12 +56,14 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class NodeTables:
-    """One node's times. compute_s: float64[C] from cut 0, measured ratio included. *_s_per_byte: float64[Q].
+    """One node's times, measured ratio included. *_s_per_byte: float64[Q].
 
+    until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `cost.Cumulated`.
     active_w: watts above idle while busy; `math.nan` when unknown.
     """
 
-    compute_s: Floats
+    until_s: Floats
+    before_s: Floats
     preprocess_s: float
     queue_s: float
     encode_s_per_byte: Floats
@@ -141,11 +143,13 @@ def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:
 
 def _node_tables(node: NodeId, codecs: tuple[Codec, ...], sizes: Sizes, problem: Problem) -> NodeTables:
     profile = problem.profiles[node]
+    profiled = cumulated_s(profile)
     ratio = problem.compute_ratio.get(node, 1.0)
     per_byte = np.array([codec_s_per_byte(node, codec, problem) for codec in codecs]).reshape(len(codecs), 2)
     active_w = active_power_w(node, problem)
     return NodeTables(
-        compute_s=ratio * cumulated_s(profile)[sizes.index],
+        until_s=ratio * profiled.until_s[sizes.index],
+        before_s=ratio * profiled.before_s[sizes.index],
         preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
         queue_s=problem.queue_s.get(node, 0.0),
         encode_s_per_byte=per_byte[:, 0],

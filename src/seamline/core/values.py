@@ -214,6 +214,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """What cutting at an inner cut costs on one device beyond the blocks around it.
+
+    overhead_s: of handing the crossing tensors out of one segment and taking them into the next (memory, layout, lost
+    fusion), both sides together, on top of the uncut time. The codec and the link are not in it.
+    """
+
+    cut: int
+    overhead_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodecCost:
     """Seconds per uncompressed byte to encode and decode with `codec` on one device."""
 
@@ -253,8 +265,9 @@ class FrameInfo:
 class Profile:
     """What one model costs on one device. File format ``seamline.profile/1`` (see architecture).
 
-    cuts: all legal cuts. blocks: contiguous, from cut 0 to the last one, joined at candidate cuts; their medians are
-    anchored to `whole_s`, because an engine fuses layers across cuts.
+    cuts: all legal cuts. blocks: contiguous, from cut 0 to the last one, joined at candidate cuts; their medians add up
+    to `whole_s`, because an engine fuses layers across cuts. boundaries: what cutting adds, by inner cut; one that is
+    missing costs nothing. A segment takes its blocks' time and half the overhead of each inner cut it ends at.
     frame: None when the model does not take camera frames (then offloading the frame is not offered).
     """
 
@@ -265,6 +278,7 @@ class Profile:
     whole_s: Quantiles
     frame: FrameInfo | None = None
     codecs: tuple[CodecCost, ...] = ()
+    boundaries: tuple[Boundary, ...] = ()
 
     def __post_init__(self) -> None:
         at = 0
@@ -274,6 +288,13 @@ class Profile:
             at = block.to_cut
         if not self.cuts or at != self.cuts[-1].index:
             raise PlanError(f"profile of `{self.device.name}` ends at cut {at}, before the model does")
+        seen: set[int] = set()
+        for boundary in self.boundaries:
+            if not 0 < boundary.cut < at or boundary.cut in seen:
+                raise PlanError(
+                    f"profile of `{self.device.name}` has a boundary at cut {boundary.cut}, twice or no inner cut"
+                )
+            seen.add(boundary.cut)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from seamline.config import convert
 from seamline.core.errors import ConfigError, SeamlineError
 from seamline.core.values import (
     Block,
+    Boundary,
     Codec,
     CodecCost,
     Cut,
@@ -71,6 +72,8 @@ def to_json(profile: Profile) -> dict[str, Any]:
             for cost in profile.codecs
         ],
     }
+    if profile.boundaries:
+        document["boundaries"] = [{"cut": each.cut, "overhead_s": each.overhead_s} for each in profile.boundaries]
     if frame is not None:
         document["frame"] = _present(
             raw_bytes=frame.raw_bytes, jpeg_bytes=frame.jpeg_bytes, preprocess_s=frame.preprocess_s
@@ -109,6 +112,7 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
             whole_s=_quantiles(file.whole_s),
             frame=_frame(file.frame),
             codecs=tuple(_codec(raw) for raw in file.codecs),
+            boundaries=tuple(Boundary(cut=raw.cut, overhead_s=raw.overhead_s) for raw in file.boundaries),
         )
     except SeamlineError as exc:
         raise ConfigError(f"{origin}: {exc}") from exc
@@ -230,6 +234,11 @@ class _CodecCost(msgspec.Struct, frozen=True):
     decode_s_per_byte: float
 
 
+class _Boundary(msgspec.Struct, frozen=True):
+    cut: int
+    overhead_s: float
+
+
 class _File(msgspec.Struct, frozen=True):
     model: _Model
     device: _Device
@@ -238,6 +247,7 @@ class _File(msgspec.Struct, frozen=True):
     whole_s: _Quantiles
     frame: _Frame | None = None
     codecs: tuple[_CodecCost, ...] = ()
+    boundaries: tuple[_Boundary, ...] = ()
 
 
 def _cut(raw: _Cut, at: str) -> Cut:
