@@ -25,6 +25,7 @@ import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
 import seamline.cli.zoo as zoo_command
 from seamline import __version__
+from seamline.cli.waiting import end_tidily
 from seamline.core.errors import SeamlineError, UsageError
 
 EXIT_FAILED = 1
@@ -98,6 +99,7 @@ def run(argv: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Entry point of the `seamline` command."""
+    end_tidily()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -12,6 +12,30 @@ from types import FrameType
 PARENT_CHECK_S = 0.25
 
 
+def end_tidily() -> None:
+    """From now on Ctrl-C and SIGTERM end the command the same way: once, through every `with` and `finally`.
+
+    A second one while that goes on would break it off half-way (threads in C++ code, child processes), so it is only
+    answered; the third ends the process at once. Use it in the main thread, first of all.
+    """
+    n_signals = 0
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal n_signals
+        n_signals += 1
+        if n_signals > 2:
+            os._exit(128 + number)
+        if n_signals == 2:
+            os.write(2, b"ending; once more ends it at once\n")  # print() is not safe within a signal handler
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise SystemExit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
 @contextmanager
 def wait_for_end(parent_pid: int | None = None) -> Iterator[Callable[[], None]]:
     """Within it, signals to end are caught; the function it yields waits for one, and returns.

@@ -41,7 +41,8 @@ LEASE_S = 0.4
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
 
-_CLOSE_TIMEOUT_S = 5.0
+_CLOSE_TIMEOUT_S = 2.0
+"""Closing takes milliseconds, or as long as a handshake when a configured neighbour hangs; nothing is lost then."""
 _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25
 """How long a new link may take to tell which tokens are behind it: routers recompute their routes after 0.1 s."""
@@ -330,4 +331,4 @@ def _run_bounded(action: Callable[[], None], timeout_s: float) -> None:
     thread.start()
     thread.join(timeout_s)
     if thread.is_alive():
-        log.warning("the session did not close within %g s", timeout_s)
+        log.info("the session did not close within %g s", timeout_s)

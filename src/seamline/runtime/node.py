@@ -353,6 +353,8 @@ class Node:
         while (work := self._inbox.get()) is not None:
             try:
                 work()
+            except PeerLost as error:  # it asked and went away; those who wait for it are told by `_peer_changed`
+                log.debug("%s", error)
             except SeamlineError as error:
                 log.warning("%s", error)
             except Exception:  # one bad message must not end the node

@@ -1,0 +1,191 @@
+"""Real processes over loopback: `seamline` as a user starts it, on a tiny model with random weights.
+
+Every test starts its own processes in a cluster and on a port of its own, and ends with none of them running. Waiting
+is for what a process says, never for time; the limits only keep a broken test from hanging.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from seamline.model.preprocess import Preprocess, write_preprocess
+
+ROOT = Path(__file__).resolve().parents[2]
+VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
+LIMIT_S = 30.0
+EXTENT = 32
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six convolutions, shrinking maps, ten classes; takes 32x32 RGB frames. Cut 4 is after the second ReLU."""
+    rng = np.random.default_rng(3)
+    nodes, weights = [], []
+    channels, value = 3, "image"
+    for layer, (out, stride) in enumerate([(16, 1), (16, 2), (24, 2), (24, 1), (32, 2), (48, 1)]):
+        kernel = (rng.standard_normal((out, channels, 3, 3)) * np.sqrt(2 / (9 * channels))).astype(np.float32)
+        weights.append(numpy_helper.from_array(kernel, f"w{layer}"))
+        conv = helper.make_node(
+            "Conv", [value, f"w{layer}"], [f"c{layer}"], pads=[1] * 4, strides=[stride] * 2, name=f"conv{layer}"
+        )
+        nodes += [conv, helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"], name=f"relu{layer}")]
+        channels, value = out, f"r{layer}"
+    weights.append(numpy_helper.from_array(rng.standard_normal((channels, 10)).astype(np.float32), "head"))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [value], ["pooled"], name="pool"),
+        helper.make_node("Flatten", ["pooled"], ["flat"], name="flatten"),
+        helper.make_node("MatMul", ["flat", "head"], ["scores"], name="scores"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, EXTENT, EXTENT])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 10])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3))
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the caches that tests share, so that a model is profiled once per name of a node."""
+    return tmp_path_factory.mktemp("caches")
+
+
+@dataclass
+class Process:
+    """One `seamline` command, running or ended. Its output goes to files: no pipe can fill up."""
+
+    popen: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+    @property
+    def stdout(self) -> str:
+        return self.out.read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self.err.read_text(encoding="utf-8")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON objects it has printed so far, one per line; a line still being written is left out."""
+        complete, _, _ = self.stdout.rpartition("\n")
+        return [json.loads(line) for line in complete.splitlines()]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on stdout; fails when there is anything else."""
+        (event,) = self.events
+        return event
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self.popen.wait(timeout=LIMIT_S)
+
+    def wait_until(self, condition: Callable[[Process], bool]) -> None:
+        """Wait for a condition while it runs; fails with its last words when it ends before."""
+        end_s = time.monotonic() + LIMIT_S
+        while not condition(self):
+            assert self.popen.poll() is None, f"ended with {self.popen.returncode}: {self.stderr}{self.stdout[-500:]}"
+            assert time.monotonic() < end_s, f"it never came true: {self.stderr}{self.stdout[-500:]}"
+            time.sleep(0.02)
+
+    def wait_plan(self, text: str, *, after: int = 0) -> int:
+        """Wait until a snapshot later than the first `after` events shows a plan with `text`; how many events then."""
+
+        def is_there(process: Process) -> bool:
+            return any(text in event.get("plan", "") for event in process.events[after:])
+
+        self.wait_until(is_there)
+        return len(self.events)
+
+
+@dataclass
+class System:
+    """Starts processes in one folder and one cluster, and knows them all."""
+
+    folder: Path
+    caches: Path
+    model: Path
+    cluster: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
+    processes: list[Process] = field(default_factory=list)
+
+    def start(self, *arguments: str, parent: tuple[str, ...] = (), **environment: str) -> Process:
+        """`seamline ARGUMENTS`, as a process of its own group."""
+        number = len(self.processes)
+        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        with out.open("wb") as out_file, err.open("wb") as err_file:
+            popen = subprocess.Popen(
+                [*parent, sys.executable, "-m", "seamline", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out_file,
+                stderr=err_file,
+                start_new_session=True,
+                cwd=self.folder,
+                env={**os.environ, "SEAMLINE_CACHE": str(self.caches / "edge"), "COLUMNS": "120", **environment},
+            )
+        process = Process(popen, out, err)
+        self.processes.append(process)
+        return process
+
+    def node(self, name: str, port: int, *options: str, cache: Path | None = None) -> Process:
+        """A ready `seamline node`."""
+        process = self.start(
+            "node", "--json", "--name", name, "--tier", name, "--cluster", self.cluster, "--threads", "1",
+            "--listen", f"tcp/127.0.0.1:{port}", "--cache", str(cache or self.caches / name), *options,
+        )  # fmt: skip
+        process.wait_until(lambda process: bool(process.events))
+        assert process.events[0]["event"] == "ready"
+        return process
+
+    def run(self, *options: str, over: str = "edge", port: int | None = None) -> Process:
+        """`seamline run` of the tiny model on the shipped video, a frame every 20 ms, as JSON unless `--events`."""
+        how = () if "--events" in options else ("--json",)
+        where = () if port is None else ("--connect", f"tcp/127.0.0.1:{port}")
+        return self.start(
+            "run", str(self.model), "--source", str(VIDEO), "--loop", "--fps", "50", "--threads", "1",
+            "--cluster", self.cluster, "--over", over, *where, *how, *options,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def system(tmp_path: Path, caches: Path, model_file: Path) -> Iterator[System]:
+    made = System(tmp_path, caches, model_file)
+    try:
+        yield made
+    finally:
+        for process in made.processes:
+            if process.popen.poll() is None:
+                os.killpg(process.popen.pid, signal.SIGCONT)
+                os.killpg(process.popen.pid, signal.SIGKILL)
+                process.popen.wait()
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,85 @@
+"""How processes end: Ctrl-C, SIGTERM, a parent that is gone; without a traceback, and with nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_is_asked_to_end_leaves_with_code_0_and_says_nothing(system, port, signal_number):
+    fog = system.node("fog", port)
+    fog.popen.send_signal(signal_number)
+    assert fog.wait() == 0
+    assert fog.stderr == ""
+
+
+@pytest.mark.parametrize(("signal_number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_interrupted_ends_at_once_and_its_node_serves_the_next(system, port, signal_number, exit_code):
+    fog = system.node("fog", port)
+    plan = "edge[0:4]u8 > fog[4:15]"
+    run = system.run("--events", "--plan", plan, over="edge,fog", port=port)
+    run.wait_plan("fog")
+    run.popen.send_signal(signal_number)
+    assert run.wait() == exit_code
+    assert run.stderr == ""
+    again = system.run("--frames", "5", "--plan", plan, over="edge,fog", port=port)
+    assert again.wait() == 0, again.stderr
+    assert again.json["plan_timeline"][0]["plan"] == plan
+    assert fog.stderr == ""
+
+
+def test_a_second_ctrl_c_does_not_break_the_ending(system):
+    run = system.run("--events")
+    run.wait_plan("edge")
+    for _ in range(2):
+        run.popen.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+    assert "Traceback" not in run.stderr
+    assert "terminate" not in run.stderr
+
+
+def test_a_node_leaves_when_its_parent_is_killed(system, tmp_path, port):
+    script = (
+        "import os, subprocess, sys, time\n"
+        "node = subprocess.Popen([*sys.argv[1:], '--parent-pid', str(os.getpid())], start_new_session=True)\n"
+        "print(node.pid, file=open('pid', 'w'), flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = system.start(
+        "node", "--json", "--name", "fog", "--cluster", system.cluster, "--listen", f"tcp/127.0.0.1:{port}",
+        parent=(sys.executable, "-c", script),
+    )  # fmt: skip
+    parent.wait_until(lambda parent: bool(parent.events))
+    node_pid = int((tmp_path / "pid").read_text())
+    try:
+        parent.popen.kill()
+        parent.popen.wait()
+        until = parent_gone(system, node_pid)
+        assert until, "the node outlived its parent"
+    finally:
+        if is_running(node_pid):
+            os.kill(node_pid, signal.SIGKILL)
+
+
+def parent_gone(system, pid: int) -> bool:
+    """Wait for `pid` to end; whether it did."""
+    import time
+
+    end_s = time.monotonic() + 20.0
+    while is_running(pid):
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.05)
+    return True
