@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from seamline.core.errors import ModelError
 from seamline.core.policy import policy_named
 from seamline.core.values import (
     Block,
@@ -33,7 +34,7 @@ from seamline.runtime.node import Identity, Node
 from seamline.runtime.streaming import Stream
 
 EXTENT = 32
-WHOLE_S = {"edge": 0.080, "fog": 0.008, "cloud": 0.004}
+WHOLE_S = {"edge": 0.040, "fog": 0.004, "cloud": 0.002}
 """What the given profiles say; the engine itself is far faster, so the planner has reason to split."""
 
 
@@ -78,8 +79,6 @@ class PacedEngine:
 
     def prepare(self, model_id: str, segment):
         if self.refuses:
-            from seamline.core.errors import ModelError
-
             raise ModelError("no memory left")
         cuts = self._model.cuts
         share = (cuts[segment.stop].macs_before - cuts[segment.start].macs_before) / cuts[-1].macs_before
@@ -177,13 +176,15 @@ class Bench:
         self.network.set_link(one, other, rate_bps=rate_bps, delay_s=delay_s)
         self.network.set_link(other, one, rate_bps=rate_bps, delay_s=delay_s)
 
-    def stream(self, *, policy: str = "adaptive", private: int = 0, codecs=tuple(Codec)) -> Stream:
+    def stream(
+        self, *, policy: str = "adaptive", private: int = 0, codecs=tuple(Codec), allow_local: bool = True
+    ) -> Stream:
         stream = Stream(
             self.nodes["edge"],
             self.model,
             others=tuple(NodeId(name) for name in self.nodes if name != "edge"),
             objective=Objective.LATENCY,
-            constraints=Constraints(n_private_cuts=private, codecs=codecs),
+            constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local),
             policy=policy_named(policy),
             profile_budget_s=1.0,
         )

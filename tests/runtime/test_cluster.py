@@ -147,20 +147,19 @@ def test_without_privacy_offloading_to_a_fast_cloud_is_chosen_by_itself(bench, p
 
 def test_constraints_that_leave_no_plan_are_an_error_at_once(bench):
     bench.start("edge")
-    from dataclasses import replace
-
-    import seamline.runtime.streaming as streaming
-
-    constraints = streaming.Constraints(n_private_cuts=1, allow_local=False)
-    stream = streaming.Stream(
-        bench.nodes["edge"], bench.model, others=(), objective=streaming.Objective.LATENCY, constraints=constraints,
-        policy=streaming.Policy and __import__("seamline.core.policy", fromlist=["Adaptive"]).Adaptive(),
-        profile_budget_s=1.0,
-    )  # fmt: skip
-    bench.streams.append(stream)
     with pytest.raises(Infeasible):
-        stream.open()
-    del replace
+        bench.stream(allow_local=False)
+
+
+def test_the_segments_of_a_vanished_origin_are_released(bench, photos, monkeypatch, wait_until):
+    monkeypatch.setattr("seamline.runtime.node.ORPHAN_S", 0.2)
+    bench.start("edge")
+    fog = bench.start("fog")
+    stream = bench.stream(private=1)
+    list(stream.run(photos[:3]))
+    assert fog.segments.n_generations == 1
+    bench.network.silence_node("edge")
+    wait_until(lambda: fog.segments.n_generations == 0)
 
 
 def test_closing_a_stream_releases_its_segments_on_every_node(bench, photos, wait_until):

@@ -1,8 +1,8 @@
 """One node: takes part in the fabric, prepares segments, runs stages, forwards what they produce.
 
 A node keeps no state about a stream beyond the segments it was asked to prepare: every frame carries its plan.
-Threads: the dispatcher (messages in order of arrival), the compute thread (`stages`), one preparer (models, segments,
-profiles; slow and interruptible), the heartbeat (`presence`) and a sender per peer (`outbox`).
+Threads: the dispatcher (messages in order of arrival), the compute thread (`stages`), one that prepares models and
+segments, one that profiles, the heartbeat (`presence`) and a sender per peer (`outbox`).
 The stream, its controller and every decision live elsewhere; they listen here through `Listener`.
 """
 
@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Protocol
@@ -32,10 +32,13 @@ from seamline.runtime.presence import Presence
 from seamline.runtime.profiling import Profiler, profile_from_bytes, profile_to_bytes
 from seamline.runtime.requests import Requests
 from seamline.runtime.stages import Arrival, Finished, StageWorker
+from seamline.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
 SMALL_RESULT_BYTES = 16 * 1024
+ORPHAN_S = 10.0
+"""How long the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
 
 parse_plan = lru_cache(maxsize=256)(Plan.parse)
 
@@ -86,7 +89,10 @@ class Node:
         self._listeners: dict[str, Listener] = {}
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatch", daemon=True)
-        self._preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._preparer = Worker("prepare")
+        self._measurer = Worker("profile")
+        self._origins: dict[str, NodeId] = {}
+        self._gone_s: dict[NodeId, float] = {}
         self._closed = False
 
     @property
@@ -114,7 +120,8 @@ class Node:
         self._closed = True
         self.presence.close()
         self.requests.close()
-        self._preparer.shutdown(wait=True, cancel_futures=True)
+        self._preparer.close()
+        self._measurer.close()
         self.stages.close()
         self.outbox.close()
         self.fabric.close()
@@ -131,6 +138,15 @@ class Node:
             listener.on_status(peer, status)
         for estimate in self.links.estimates():
             listener.on_link(estimate)
+
+    def tidy(self, now: float) -> None:
+        """Release what streams of origins that are long gone had prepared here."""
+        for origin in [peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S]:
+            del self._gone_s[origin]
+            for stream in [stream for stream, source in self._origins.items() if source == origin]:
+                log.info("releasing stream %s: its origin %s is gone", stream, origin)
+                del self._origins[stream]
+                self.segments.release(stream, -1)
 
     def unlisten(self, stream: str) -> None:
         self._listeners = {name: listener for name, listener in self._listeners.items() if name != stream}
@@ -173,7 +189,7 @@ class Node:
     def profile(self, target: NodeId, model_id: str, budget_s: float) -> Future[Profile]:
         """Ask `target` (possibly this node) what the model costs there."""
         if target == self.name:
-            return self._preparer.submit(self._profile_here, model_id, budget_s, self.name)
+            return self._measurer.submit(self._profile_here, model_id, budget_s, self.name)
         request_id, answer = self.requests.open(target)
         ask = msg.ProfileModel(request_id=request_id, model_id=model_id, source=self.name, budget_s=budget_s)
         self._ask(target, request_id, ask)
@@ -319,6 +335,7 @@ class Node:
 
     def _prepare_for(self, source: NodeId, ask: msg.Prepare) -> None:
         spent_s, error = 0.0, None
+        self._origins[ask.stream] = source
         try:
             spent_s = self._prepare_here(
                 ask.stream, ask.generation, ask.model_id, parse_plan(ask.plan), NodeId(ask.source)
@@ -389,8 +406,10 @@ class Node:
                 self.requests.settle(request_id, source, answer)
             case msg.Release(stream=stream, generation=generation):
                 self.segments.release(stream, generation)
+                if generation == -1:
+                    self._origins.pop(stream, None)
             case msg.ProfileModel():
-                self._preparer.submit(self._profile_for, source, header)
+                self._measurer.submit(self._profile_for, source, header)
             case msg.Profiled():
                 self._profile_arrived(source, header)
             case msg.FetchModel():
@@ -419,7 +438,10 @@ class Node:
         log.info("%s %s", peer, "is here" if alive else "is gone")
         self.links.peer(peer, alive)
         self.presence.peer(peer, alive)
-        if not alive:
+        if alive:
+            self._gone_s.pop(peer, None)
+        else:
+            self._gone_s[peer] = now_s()
             self.requests.peer_lost(peer)
         for listener in self._listeners.values():
             listener.on_peer(peer, alive)

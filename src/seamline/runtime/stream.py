@@ -24,6 +24,8 @@ LOCAL_GENERATION = 0
 """The generation of the plan that runs everything on the origin: prepared first, never released."""
 
 MAX_ATTEMPTS = 4
+MAX_UNDELIVERED = 256
+"""Answers that the user has not taken yet; beyond that no frame is accepted."""
 MIN_DEADLINE_S = 0.5
 DEADLINE_FACTOR = 4.0
 
@@ -148,7 +150,7 @@ class StreamFrames:
                 self._pending = None
 
     def _has_room(self) -> bool:
-        return len(self._in_flight) < self.route.n_window
+        return len(self._in_flight) < self.route.n_window and self.results.qsize() < MAX_UNDELIVERED
 
     def _accept_pending(self) -> None:
         with self._lock:
@@ -269,6 +271,13 @@ class StreamFrames:
     def set_local_expected(self, expected_s: float) -> None:
         """How long a frame takes on the origin alone."""
         self._local = replace(self._local, expected_s=expected_s)
+
+    def taken(self) -> None:
+        """The user has taken an answer: there may be room again."""
+        if self.results.qsize() >= MAX_UNDELIVERED - 1:
+            with self._room:
+                self._room.notify_all()
+            self._accept_pending()
 
     def n_in_flight(self, generation: int | None = None) -> int:
         """Frames on their way, of one generation or of all."""

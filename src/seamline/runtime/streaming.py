@@ -231,6 +231,7 @@ class Stream:
                         return
                 continue
             n_given += 1
+            self.frames.taken()
             yield result
 
     def _shape(self, frame: Array | dict[str, Array]) -> Tensors:
