@@ -121,8 +121,9 @@ class VideoSource:
         cv2 = require_opencv()
         capture = cv2.VideoCapture(self.target)
         if not capture.isOpened():
-            what = f"camera {self.target}" if isinstance(self.target, int) else f"`{self.target}`"
-            raise UsageError(f"{what} cannot be read as video", hint="is it a video file, and its codec installed?")
+            if isinstance(self.target, int):
+                raise UsageError(f"there is no camera {self.target}", hint="0 is the first; a file needs its path")
+            raise UsageError(f"`{self.target}` cannot be read as video", hint="is it one, and its codec installed?")
         return capture
 
 
@@ -166,4 +167,6 @@ def require_opencv() -> Any:
         raise UsageError(
             "reading video and images needs OpenCV", hint="install it with: pip install 'seamline[video]'"
         ) from exc
+    # in version 5 the environment variable alone is not enough
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
