@@ -19,6 +19,7 @@ from seamline.core.values import Plan
 from seamline.runtime.stream import FrameCounts, Result
 
 RECENT_S = 2.0
+MIN_WINDOW_S = 0.5
 SETTLE_S = 1.0
 
 
@@ -117,7 +118,7 @@ class Recorder:
         nodes = [Part(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
         transfer = Part(name="transfer", duration_s=transfer_s / n, is_transfer=True)
         return Split(
-            fps=n / RECENT_S,
+            fps=n / max(MIN_WINDOW_S, min(RECENT_S, now - self.started_s)),
             latency_s=sum(result.latency_s for result in recent) / n,
             parts=(*nodes[:1], transfer, *nodes[1:]),
         )
