@@ -9,6 +9,9 @@ import typer
 
 from seamline.cli.options import JsonFlag, ThreadsOption
 from seamline.cli.output import data_console, print_json, progress_console
+from seamline.core.errors import FabricError
+
+USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 
 JSON_KEYS = {
     "node": {
@@ -110,19 +113,25 @@ def node(
 
 
 def nodes(
-    connect: ConnectOption = None,
+    connect: Annotated[
+        list[str] | None,
+        typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
+    ] = None,
     cluster: ClusterOption = "default",
-    wait: Annotated[float, typer.Option("--wait", metavar="S", help="Seconds to listen before printing.")] = 1.5,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="S", min=0.1, max=60.0, help="Seconds to listen before printing.")
+    ] = 1.5,
     json: JsonFlag = False,
 ) -> None:
-    """List the nodes of a cluster and how they fare."""
+    """List the nodes of a cluster and how they fare, as seen from here."""
     import secrets
 
     import seamline
     from seamline.cli.render import nodes_table
 
     name = f"visitor-{secrets.token_hex(4)}"
-    with seamline.connect(*(connect or ()), name=name, tier="visitor", cluster=cluster, n_threads=1) as here:
+    endpoints = connect or [USUAL_ENDPOINT]
+    with seamline.connect(*endpoints, name=name, tier="visitor", cluster=cluster, n_threads=1) as here:
         statuses = here.nodes(wait_s=wait)
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows: list[dict[str, Any]] = []
@@ -146,9 +155,12 @@ def nodes(
                 "version": status.version,
             }
         )
+    if not rows:
+        raise FabricError(
+            f"no node of cluster `{cluster}` answered at {', '.join(endpoints)} within {wait:g} s",
+            hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+        )
     if json:
         print_json({"nodes": rows})
-    elif rows:
-        data_console().print(nodes_table(rows))
     else:
-        progress_console().print("no nodes; hint: --connect tcp/HOST:7447 says where one listens", markup=False)
+        data_console().print(nodes_table(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from seamline.cli.node import ClusterOption, ConnectOption, InsecureFlag, ListenOption, NoRelayFlag, SlowdownOption
 from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
+from seamline.core.errors import UsageError
 
 SUMMARY_KEYS = {
     "frames.accepted": "frames that entered the pipeline",
@@ -59,9 +61,13 @@ def run(
     codecs: Annotated[
         str, typer.Option("--codecs", metavar="LIST", help="What may be used at a cut: raw,f16,u8,jpeg.")
     ] = "raw,f16,u8,jpeg",
-    fps: Annotated[float | None, typer.Option("--fps", metavar="F", help="Frames per second of a video.")] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
+    ] = None,
     frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Stop after S seconds.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False,
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
@@ -90,7 +96,7 @@ def run(
     from seamline.runtime.cluster import connect as join
     from seamline.runtime.frames import open_source
 
-    nodes = [name.strip() for name in over.split(",") if name.strip()]
+    nodes = _nodes_of(over, connect)
     frame_source = open_source(source, loop=loop)
     path = resolve_model(model)
     console = progress_console()
@@ -106,7 +112,7 @@ def run(
                 objective=objective,
                 private=private,
                 codecs=codecs.split(","),
-                policy=plan or policy,
+                policy=plan if plan is not None else policy,
             )
         if events:
             print_json({"event": "started"})
@@ -125,9 +131,23 @@ def run(
         out = data_console()
         if summary["switches"]:
             out.print(switches_table(switch_views(stream.recorder)))
-        if latency["n"]:
-            out.print(
-                f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "
-                f"{counts['dropped_before_acceptance']} dropped before acceptance; "
-                f"latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95"
-            )
+        took = (
+            f"; latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95" if latency["n"] else ""
+        )
+        out.print(
+            f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "
+            f"{counts['dropped_before_acceptance']} dropped before acceptance{took}"
+        )
+
+
+def _nodes_of(over: str, connect: Sequence[str] | None) -> list[str]:
+    """The names in `over`, the origin first. Raises `UsageError` when there are none, or --connect has no use."""
+    nodes = [name.strip() for name in over.split(",") if name.strip()]
+    if not nodes:
+        raise UsageError("--over names no node", hint="write --over edge,fog: this node first, then the others")
+    if connect and len(nodes) == 1:
+        raise UsageError(
+            f"--connect is given, but --over names only this node, `{nodes[0]}`",
+            hint=f"write --over {nodes[0]},NAME; `seamline nodes --connect {connect[0]}` lists the names",
+        )
+    return nodes

@@ -6,6 +6,7 @@ What the defaults did was measured on two cores with Zenoh 1.10; the figures sta
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -78,7 +79,7 @@ def open_session(config: Any, endpoints: tuple[str, ...]) -> Any:
         return zenoh.open(config)
     except zenoh.ZError as exc:
         raise FabricError(
-            f"cannot listen on {', '.join(endpoints)} ({exc})",
+            f"cannot listen on {', '.join(endpoints)}: {_cause(exc)}",
             hint="is the port in use, or the address not of this machine? choose another --listen",
         ) from exc
 
@@ -96,3 +97,9 @@ def with_port(endpoint: str) -> str:
             return f"{protocol}/{host}:{probe.getsockname()[1]}"
     except OSError as exc:
         raise FabricError(f"cannot listen on {endpoint} ({exc})", hint="endpoints look like tcp/HOST:PORT") from exc
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, out of Zenoh's chain of errors with the places in its source where they passed."""
+    said = re.search(r"([A-Z][\w ]+) \(os error \d+\)", str(error))
+    return said[1].lower() if said is not None else re.sub(r" at /\S+\.rs:\d+\.?", "", str(error))

@@ -118,9 +118,15 @@ def _check_operators(model: ModelProto) -> None:
             if node.domain in _STANDARD and not onnx.defs.has(
                 node.op_type, "" if node.domain == "ai.onnx" else node.domain
             ):
-                raise ModelError(f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX")
+                raise ModelError(
+                    f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX",
+                    hint="export the model with standard ONNX operators only",
+                )
             if node.domain not in _DOMAINS:
-                raise ModelError(f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported")
+                raise ModelError(
+                    f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported",
+                    hint="export the model with standard ONNX operators only",
+                )
             if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
                 raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
 

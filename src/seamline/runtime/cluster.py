@@ -6,18 +6,21 @@ The folders wired together here do not know each other.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from seamline.core.errors import FabricError, UsageError
-from seamline.core.policy import policy_named
+from seamline.core.errors import PlanError, UsageError
+from seamline.core.policy import Fixed, Policy, policy_named
 from seamline.core.ports import Engine
-from seamline.core.values import Codec, Constraints, NodeId, Objective, Tier, node_id
+from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier, node_id
 from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
@@ -30,7 +33,7 @@ from seamline.testbed.slowdown import SlowEngine
 
 DISCOVERY_TIMEOUT_S = 5.0
 _Name = TypeVar("_Name", bound=StrEnum)
-LOOPBACK = ("127.", "localhost", "[::1]")
+_ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,9 @@ class NodeOptions:
 def open_node(options: NodeOptions) -> Node:
     """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
     name = node_id(options.name)
-    _check_listen(options)
+    for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
+        _check_label(text, what)
+    _check_endpoints(options)
     if options.slowdown < 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
     n_threads = options.n_threads or n_cores()
@@ -175,22 +180,29 @@ class Cluster:
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
+        if len(set(over)) < len(over):
+            raise UsageError(f"a node stands twice among {', '.join(over)}", hint="name every node once")
         if over and over[0] != self.node.name:
             raise UsageError(
                 f"`{over[0]}` comes first in the list of nodes, but frames enter at `{self.node.name}`",
                 hint=f"start with {self.node.name}, or run this on {over[0]}",
             )
+        goal = _one_of(Objective, objective, "an objective")
+        constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "a codec") for c in codecs))
+        chosen = _policy(policy)
         self.wait_nodes(others)
         if not over:
             others = sorted(self.node.presence.statuses())
-        constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "codec") for c in codecs))
+        stored = self.add_model(model)
+        if isinstance(chosen, Fixed):
+            _check_held(chosen.plan, self.node.name, others, stored, constraints)
         stream = Stream(
             self.node,
-            self.add_model(model),
+            stored,
             others=tuple(others),
-            objective=_one_of(Objective, objective, "objective"),
+            objective=goal,
             constraints=constraints,
-            policy=policy_named(policy),
+            policy=chosen,
             profile_budget_s=profile_budget_s,
         )
         self._streams.append(stream)
@@ -221,16 +233,58 @@ def _one_of(kind: type[_Name], text: str, what: str) -> _Name:
     try:
         return kind(text)
     except ValueError:
-        raise UsageError(f"`{text}` is not a {what}", hint=f"one of {', '.join(kind)}") from None
+        raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(kind)}") from None
 
 
-def _check_listen(options: NodeOptions) -> None:
-    for endpoint in options.listen:
-        host = endpoint.partition("/")[2]
-        if not host:
-            raise UsageError(f"`{endpoint}` is not an endpoint", hint="write tcp/HOST:PORT")
-        if not host.startswith(LOOPBACK) and not options.allow_insecure:
-            raise FabricError(
+def _policy(text: str) -> Policy:
+    try:
+        return policy_named(text)
+    except PlanError as exc:
+        raise UsageError(str(exc).partition("; hint: ")[0], hint=exc.hint) from exc
+
+
+def _check_held(
+    plan: Plan, origin: NodeId, others: Sequence[NodeId], model: StoredModel, constraints: Constraints
+) -> None:
+    """Raise `UsageError` when a plan to hold can never be used here: another plan would silently stand in for it."""
+    last = len(model.cuts) - 1
+    if plan.origin != origin:
+        raise UsageError(
+            f"`{plan}` starts on `{plan.origin}`, but frames enter at `{origin}`", hint=f"begin with {origin}"
+        )
+    if missing := set(plan.nodes) - {origin, *others}:
+        raise UsageError(f"`{plan}` uses `{min(missing)}`, which may not take part", hint="name it among the nodes")
+    if plan.stages[-1].segment.stop != last:
+        raise UsageError(
+            f"`{plan}` does not end at cut {last}, the last of `{model.name}`", hint="`seamline inspect` lists the cuts"
+        )
+    if not plan.is_local and plan.stages[0].segment.stop < constraints.n_private_cuts:
+        raise UsageError(
+            f"`{plan}` lets cut {plan.stages[0].segment.stop} leave `{origin}`, which is private",
+            hint=f"cut at {constraints.n_private_cuts} or later, or lower --private",
+        )
+
+
+def _check_label(text: str, what: str) -> None:
+    try:
+        node_id(text)
+    except UsageError as exc:
+        raise UsageError(f"`{text}` is not {what}", hint=exc.hint) from None
+
+
+def _check_endpoints(options: NodeOptions) -> None:
+    for endpoint in (*options.listen, *options.connect):
+        match = _ENDPOINT.fullmatch(endpoint)
+        if match is None or int(match["port"]) > 65535:
+            raise UsageError(f"`{endpoint}` is not an endpoint", hint="write tcp/HOST:PORT, e.g. tcp/192.168.1.7:7447")
+        if endpoint in options.listen and not options.allow_insecure and not _is_loopback(match["host"]):
+            raise UsageError(
                 f"`{endpoint}` listens beyond this machine, and peers are not authenticated yet",
                 hint="pass --insecure on a network you trust, or use an SSH tunnel or VPN and listen on 127.0.0.1",
             )
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"  # any other name may resolve to any address

@@ -8,6 +8,7 @@ policy; one that was killed is started again before the next. Events are passed 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from seamline.config import NodeSpec, Testbed
-from seamline.core.errors import ConfigError, SeamlineError
+from seamline.core.errors import ConfigError, SeamlineError, UsageError
+from seamline.core.values import Objective
 from seamline.runtime.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
 from seamline.testbed.processes import NodeProcess, NodeProcesses, node_command
@@ -26,6 +28,8 @@ from seamline.testbed.relay import Network
 START_TIMEOUT_S = 300.0
 OVERRUN_S = 60.0
 POLL_S = 0.02
+EXIT_USAGE = 2
+_ERROR = re.compile(r"^error: (?P<error>.*)(?:\nhint: (?P<hint>.*))?\s*\Z", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,16 @@ class Stage:
     def __init__(self, scene: Scene) -> None:
         if not scene.others:
             raise ConfigError(f"testbed `{scene.testbed.name}` has one node only", hint="add a second [[node]]")
+        if scene.objective not in tuple(Objective):
+            raise UsageError(f"`{scene.objective}` is not an objective", hint=f"one of {', '.join(Objective)}")
+        for kill in scene.kills:
+            if kill.node == scene.origin.name:
+                raise UsageError(f"frames enter at `{kill.node}`: without it there is no stream", hint="kill another")
+            if kill.at_s >= scene.seconds:
+                raise UsageError(
+                    f"{kill.node}@{kill.at_s:g} comes after the end of a run of {scene.seconds:g} s",
+                    hint="--seconds makes it longer",
+                )
         self.scene = scene
         self._cluster = f"testbed-{time.monotonic_ns() & 0xFFFFFFFF:08x}"
         self._processes = NodeProcesses()
@@ -132,8 +146,7 @@ class Stage:
                     if kind == "summary":
                         return
                 if not complete and not is_alive:
-                    code, words = edge.popen.returncode, self._processes.log_tail(edge.name)
-                    raise SeamlineError(f"node `{edge.name}` ended with code {code}: {words}")
+                    raise _error_of(edge.name, edge.popen.returncode, self._processes.log_tail(edge.name))
                 if now_s() > give_up_s:
                     raise SeamlineError(f"node `{edge.name}` hangs: {self._processes.log_tail(edge.name)}")
                 time.sleep(POLL_S)
@@ -171,3 +184,12 @@ class Stage:
         for node in scene.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
         return tuple(command)
+
+
+def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:
+    """What a process that ended early said, as this process's own error; `words`: the end of its standard error."""
+    said = _ERROR.search(words)
+    if said is None:
+        return SeamlineError(f"node `{name}` ended with code {exit_code}: {words}")
+    kind = UsageError if exit_code == EXIT_USAGE else SeamlineError
+    return kind(said["error"], hint=said["hint"])

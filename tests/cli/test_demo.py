@@ -1,0 +1,48 @@
+"""`seamline demo`: what it refuses before it starts anything. Demos that run are in tests/system."""
+
+from __future__ import annotations
+
+import pytest
+
+from seamline.testbed import demo_testbed_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (["--testbed", "nowhere.toml"], "there is no file nowhere.toml"),
+        (["--source", "nowhere.mp4"], "no video, folder or camera `nowhere.mp4`"),
+        (["--model", "nowhere.onnx"], "there is no model `nowhere.onnx`"),
+        (["--objective", "speed"], "`speed` is not an objective"),
+        (["--seconds", "1"], "Invalid value for '--seconds'"),
+        (["--kill", "fog"], "`fog` is not a kill"),
+        (["--kill", "fog@soon"], "`fog@soon` is not a kill"),
+        (["--kill", "frog@3"], "testbed `demo` has no node `frog`"),
+        (["--kill", "edge@3"], "frames enter at `edge`: without it there is no stream"),
+        (["--kill", "fog@99"], "fog@99 comes after the end of a run"),
+    ],
+)
+def test_wrong_use_is_said_before_anything_starts(seamline, model_path, arguments, fact):
+    model = () if "--model" in arguments else ("--model", str(model_path))
+    outcome = seamline("demo", *model, *arguments)
+    assert outcome.exit_code == 2, outcome
+    assert outcome.stdout == ""
+    error, hint = outcome.stderr.splitlines()
+    assert fact in error
+    assert hint.startswith("hint: ")
+
+
+def test_an_unknown_key_of_a_testbed_file_names_the_nearest(seamline, tmp_path):
+    path = tmp_path / "bed.toml"
+    path.write_text(demo_testbed_path().read_text(encoding="utf-8").replace("slowdown = 8", "slowdwn = 8"))
+    outcome = seamline("demo", "--testbed", str(path))
+    assert outcome.exit_code == 2
+    assert outcome.stderr == f"error: {path}: unknown key `node[0].slowdwn`\nhint: did you mean `slowdown`?\n"
+
+
+def test_what_the_edge_cannot_do_is_the_demos_own_error(seamline, tmp_path):
+    path = tmp_path / "noise.onnx"
+    path.write_bytes(bytes(range(256)) * 20)
+    outcome = seamline("demo", "--model", str(path), "--no-baselines")
+    assert outcome.exit_code == 1
+    assert outcome.stderr == f"error: `{path}` is not ONNX\nhint: export the model to ONNX first\n"

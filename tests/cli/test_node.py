@@ -1,0 +1,60 @@
+"""`seamline node` and `seamline nodes`: what they refuse. Nodes that run are in tests/system."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def taken_endpoint() -> Iterator[str]:
+    """An endpoint that another program listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp/127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_port_in_use_is_said_without_the_innards_of_the_library(seamline, taken_endpoint):
+    outcome = seamline("node", "--name", "fog", "--listen", taken_endpoint)
+    assert outcome.exit_code == 1
+    error, hint = outcome.stderr.splitlines()
+    assert error == f"error: cannot listen on {taken_endpoint}: address already in use"
+    assert "--listen" in hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (["--name", "a b"], "`a b` is not a node name"),
+        (["--name", "x", "--tier", "a b"], "`a b` is not a tier"),
+        (["--name", "x", "--cluster", "a b"], "`a b` is not a cluster name"),
+        (["--name", "x", "--listen", "0.0.0.0:7447"], "`0.0.0.0:7447` is not an endpoint"),
+        (["--name", "x", "--listen", "tcp/0.0.0.0:7447"], "listens beyond this machine"),
+        (["--name", "x", "--listen", "tcp/[::]:7447"], "listens beyond this machine"),
+        (["--name", "x", "--connect", "nowhere"], "`nowhere` is not an endpoint"),
+        (["--name", "x", "--threads", "0"], "Invalid value for '--threads'"),
+        (["--name", "x", "--memory-mb", "0"], "Invalid value for '--memory-mb'"),
+        ([], "Missing option '--name'"),
+    ],
+)
+def test_wrong_use_of_node_is_said_in_two_lines(seamline, arguments, fact):
+    outcome = seamline("node", *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.stdout == ""
+    error, hint = outcome.stderr.splitlines()
+    assert fact in error
+    assert hint.startswith("hint: ")
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_nodes_of_nowhere_is_a_failure_that_names_where_it_looked(seamline, how):
+    outcome = seamline("nodes", "--connect", "tcp/127.0.0.1:1", "--wait", "0.1", *how)
+    assert outcome.exit_code == 1
+    assert outcome.stdout == ""
+    error, _ = outcome.stderr.splitlines()
+    assert error == "error: no node of cluster `default` answered at tcp/127.0.0.1:1 within 0.1 s"
+
+
+def test_a_wait_below_nothing_is_refused(seamline):
+    assert seamline("nodes", "--wait", "-1").exit_code == 2

@@ -1,0 +1,126 @@
+"""`seamline run`: what it refuses, in two lines and with the right exit code; what it prints in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from seamline.cli.reference import undocumented_keys
+from seamline.model.preprocess import Preprocess, write_preprocess
+
+VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
+
+
+@pytest.fixture
+def camera_model(model_path) -> Path:
+    """The small model, with the recipe that turns camera frames into its input. Its last cut is 5."""
+    model = onnx.load(str(model_path))
+    write_preprocess(model, Preprocess(height=16, width=16, mean=(127.0,) * 3, std=(64.0,) * 3))
+    onnx.save(model, str(model_path))
+    return model_path
+
+
+@pytest.fixture
+def refused(seamline):
+    """Run a command line that must fail: exactly an error and a hint on stderr, nothing on stdout. Gives both lines."""
+
+    def call(exit_code: int, *arguments: str) -> tuple[str, str]:
+        outcome = seamline(*arguments)
+        assert outcome.exit_code == exit_code, outcome
+        assert outcome.stdout == ""
+        error, hint = outcome.stderr.splitlines()
+        assert error.startswith("error: ")
+        assert hint.startswith("hint: ")
+        return error, hint
+
+    return call
+
+
+def write_unsupported(path: Path) -> None:
+    node = onnx.helper.make_node("Frobnicate", ["x"], ["y"], name="odd", domain="com.acme")
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([node], "odd", values[:1], values[1:])
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("com.acme", 1)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+
+
+def test_a_file_that_is_no_model_is_the_worlds_fault_and_says_so(refused, tmp_path):
+    path = tmp_path / "noise.onnx"
+    path.write_bytes(bytes(range(256)) * 20)
+    error, _ = refused(1, "run", str(path), "--source", str(VIDEO))
+    assert error == f"error: `{path}` is not ONNX"
+
+
+def test_an_operator_that_cannot_be_run_is_named(refused, tmp_path):
+    path = tmp_path / "odd.onnx"
+    write_unsupported(path)
+    error, hint = refused(1, "run", str(path), "--source", str(VIDEO))
+    assert error == "error: operator `com.acme.Frobnicate` of `odd` is not supported"
+    assert "export" in hint
+
+
+@pytest.mark.parametrize("name", ["missing.mp4", "noise.mp4", "empty.mp4", "folder", "99"])
+def test_a_source_that_gives_no_frames_is_refused_before_anything_starts(refused, tmp_path, camera_model, name):
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder").mkdir()
+    source = name if name.isdigit() else str(tmp_path / name)
+    error, _ = refused(2, "run", str(camera_model), "--source", source)
+    assert name in error
+
+
+def test_an_image_that_is_none_ends_the_run_with_its_name(refused, tmp_path, camera_model):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.png").write_bytes(b"no picture")
+    error, _ = refused(2, "run", str(camera_model), "--source", str(tmp_path / "folder"), "--json")
+    assert "a.png` is not an image" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (["--over", ""], "--over names no node"),
+        (["--over", "edge,edge"], "a node stands twice among edge, edge"),
+        (["--over", "Edge 1"], "`Edge 1` is not a node name"),
+        (["--connect", "tcp/127.0.0.1:1"], "--connect is given, but --over names only this node, `edge`"),
+        (["--connect", "fog.local", "--over", "edge,fog"], "`fog.local` is not an endpoint"),
+        (["--connect", "smoke/127.0.0.1:1", "--over", "edge,fog"], "`smoke/127.0.0.1:1` is not an endpoint"),
+        (["--listen", "tcp/127.0.0.1:99999"], "`tcp/127.0.0.1:99999` is not an endpoint"),
+        (["--listen", "tcp/0.0.0.0:7447"], "`tcp/0.0.0.0:7447` listens beyond this machine"),
+        (["--listen", "tcp/127.0.0.1.example.org:7447"], "listens beyond this machine"),
+        (["--objective", "speed"], "`speed` is not an objective"),
+        (["--policy", "clever"], "`clever` is not a policy"),
+        (["--codecs", "raw,mp3"], "`mp3` is not a codec"),
+        (["--plan", "edge[0:4]f16 > "], "`` is not a stage"),
+        (["--plan", ""], "`` is not a policy"),
+        (["--plan", "edge[0:99]"], "does not end at cut 5, the last of `tiny`"),
+        (["--plan", "fog[0:5]"], "starts on `fog`, but frames enter at `edge`"),
+        (["--plan", "edge[0:2]u8 > fog[2:5]"], "uses `fog`, which may not take part"),
+        (["--fps", "0"], "Invalid value for '--fps'"),
+        (["--frames", "0"], "Invalid value for '--frames'"),
+        (["--seconds", "-1"], "Invalid value for '--seconds'"),
+        (["--private", "-1"], "Invalid value for '--private'"),
+        (["--slowdown", "0.5"], "slowdown 0.5 is below 1"),
+    ],
+)
+def test_wrong_use_is_said_with_what_would_be_right(refused, camera_model, arguments, fact):
+    error, _ = refused(2, "run", str(camera_model), "--source", str(VIDEO), "--frames", "2", *arguments)
+    assert fact in error
+
+
+def test_alone_every_frame_is_answered_and_every_key_is_documented(seamline, camera_model):
+    outcome = seamline("run", str(camera_model), "--source", str(VIDEO), "--frames", "5", "--fps", "50", "--json")
+    assert outcome.exit_code == 0
+    assert outcome.stderr == ""
+    assert undocumented_keys("run", outcome.json) == set()
+    assert outcome.json["frames"]["lost"] == 0
+    assert outcome.json["plan_timeline"] == [{"at_s": 0.0, "plan": "edge[0:5]"}]
+
+
+def test_without_json_the_last_line_counts_the_frames(seamline, camera_model):
+    outcome = seamline("run", str(camera_model), "--source", str(VIDEO), "--frames", "5", "--fps", "50")
+    assert outcome.exit_code == 0
+    assert " accepted frames answered, 0 lost" in outcome.stdout
+    assert "\x1b" not in outcome.stdout + outcome.stderr
