@@ -6,6 +6,7 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 from seamline.config.paths import cache_dir
 from seamline.config.testbed import ChangeSpec, LinkSpec, NodeSpec, Testbed, load_testbed
 from seamline.config.toml import convert, load_toml
+from seamline.config.trace import Trace, read_trace
 
 __all__ = [
     "Testbed",
@@ -13,6 +14,8 @@ __all__ = [
     "LinkSpec",
     "ChangeSpec",
     "load_testbed",
+    "Trace",
+    "read_trace",
     "load_toml",
     "convert",
     "cache_dir",

@@ -38,7 +38,7 @@ class LinkSpec:
 
     rate_bps: 0.0 means as fast as it goes. delay_s: one way. jitter_s: the delay varies by up to that much to either
     side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its retransmission.
-    trace: recorded rates that replace `rate_bps` over time, see `seamline.testbed.trace`.
+    trace: recorded rates that replace `rate_bps` over time, see `seamline.config.trace`.
     """
 
     between: tuple[str, str]

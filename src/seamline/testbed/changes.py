@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Protocol, assert_never
 
 from seamline.config import Testbed
+from seamline.config.trace import read_trace
 from seamline.core.errors import SeamlineError, UsageError
-from seamline.testbed.trace import read_trace
 
 log = logging.getLogger(__name__)
 

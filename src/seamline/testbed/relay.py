@@ -26,9 +26,9 @@ from types import TracebackType
 from typing import Any
 
 from seamline.config import LinkSpec, Testbed
+from seamline.config.trace import read_trace
 from seamline.core.errors import FabricError, UsageError
 from seamline.testbed.shaping import LinkShape
-from seamline.testbed.trace import read_trace
 
 _PORTS = range(20000, 32000)
 """Below the range from which systems take ports for outgoing connections, so that nobody gets ours in between."""

@@ -1,6 +1,7 @@
 """Recorded link rates: read from a file, asked by time, and turned into changes of a link.
 
-Two formats. CSV with the header ``time_s,mbps`` (further columns are ignored): each rate holds until the next line.
+Two formats. CSV with the header ``time_s,mbps[,delay_ms][,loss_ratio]`` (other columns are ignored): each line holds
+until the next.
 Mahimahi: one number a line, the millisecond at which a 1500-byte packet could be delivered; counted here in bins.
 A trace shorter than the run starts again from its beginning, as mahimahi does.
 """
@@ -26,16 +27,24 @@ MAX_TRACE_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Rates over time: `rates_bps[i]` holds from `times_s[i]` to the next; 0.0 is an outage. Then it begins again."""
+    """Rates over time: `rates_bps[i]` holds from `times_s[i]` to the next; 0.0 is an outage. Then it begins again.
+
+    delays_s: one way, and loss_ratios: of packets, in step with the rates; empty where the trace does not say.
+    """
 
     times_s: tuple[float, ...]
     rates_bps: tuple[float, ...]
     length_s: float
+    delays_s: tuple[float, ...] = ()
+    loss_ratios: tuple[float, ...] = ()
 
     def rate_bps_at(self, at_s: float) -> float:
         """The rate `at_s` seconds after the beginning."""
-        index = bisect.bisect_right(self.times_s, at_s % self.length_s) - 1
-        return self.rates_bps[max(index, 0)]
+        return self.rates_bps[self.index_at(at_s)]
+
+    def index_at(self, at_s: float) -> int:
+        """Which of the values holds `at_s` seconds after the beginning."""
+        return max(bisect.bisect_right(self.times_s, at_s % self.length_s) - 1, 0)
 
     @property
     def first_rate_bps(self) -> float:
@@ -78,9 +87,21 @@ def _from_csv(lines: list[str], path: Path) -> Trace:
         raise ConfigError(f"{path} has no column `{sorted(missing)[0]}`", hint="the header is `time_s,mbps`")
     times_s: list[float] = []
     rates_bps: list[float] = []
+    delays_s: list[float] = []
+    loss_ratios: list[float] = []
+    columns = reader.fieldnames or ()
     for row in reader:
         time_s = _number(row["time_s"], path, reader.line_num)
         rate_bps = _number(row["mbps"], path, reader.line_num) * 1e6
+        if "delay_ms" in columns:
+            delays_s.append(_number(row["delay_ms"], path, reader.line_num) / 1e3)
+        if "loss_ratio" in columns:
+            loss_ratios.append(_number(row["loss_ratio"], path, reader.line_num))
+            if loss_ratios[-1] >= 1.0:
+                raise ConfigError(
+                    f"{path}, line {reader.line_num}: loss_ratio is {loss_ratios[-1]:g}",
+                    hint="it is a ratio: 0.01 is one packet in a hundred",
+                )
         if times_s and time_s <= times_s[-1]:
             raise ConfigError(f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g}")
         times_s.append(time_s)
@@ -91,7 +112,13 @@ def _from_csv(lines: list[str], path: Path) -> Trace:
     times_s = [time_s - begin_s for time_s in times_s]
     # The last rate holds as long as the one before it did; a trace of one line holds for ever.
     last_s = times_s[-1] - times_s[-2] if len(times_s) > 1 else math.inf
-    return Trace(times_s=tuple(times_s), rates_bps=tuple(rates_bps), length_s=times_s[-1] + last_s)
+    return Trace(
+        times_s=tuple(times_s),
+        rates_bps=tuple(rates_bps),
+        length_s=times_s[-1] + last_s,
+        delays_s=tuple(delays_s),
+        loss_ratios=tuple(loss_ratios),
+    )
 
 
 def _from_mahimahi(lines: list[str], path: Path) -> Trace:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from seamline.config.trace import read_trace
 from seamline.core.errors import ConfigError
-from seamline.testbed.trace import read_trace
 
 
 def write(folder: Path, text: str) -> Path:
@@ -18,6 +18,14 @@ def test_a_csv_rate_holds_until_the_next_line_and_the_trace_repeats(tmp_path: Pa
     trace = read_trace(write(tmp_path, "time_s,mbps,delay_ms\n10,4,1\n11,2,1\n13,0,1\n"))
     assert [trace.rate_bps_at(at_s) for at_s in (0.0, 0.9, 1.0, 2.9, 3.0, 4.9, 5.0)] == [4e6, 4e6, 2e6, 2e6, 0, 0, 4e6]
     assert list(trace.steps(6.5)) == [(0.0, 4e6), (1.0, 2e6), (3.0, 0.0), (5.0, 4e6), (6.0, 2e6)]
+
+
+def test_delay_and_loss_come_with_the_rates_where_the_trace_says_them(tmp_path: Path) -> None:
+    trace = read_trace(write(tmp_path, "time_s,mbps,delay_ms,loss_ratio\n0,4,12,0\n1,2,40,0.01\n"))
+    assert trace.delays_s == (0.012, 0.04)
+    assert trace.loss_ratios == (0.0, 0.01)
+    assert trace.delays_s[trace.index_at(3.5)] == 0.04
+    assert read_trace(write(tmp_path, "time_s,mbps\n0,4\n")).delays_s == ()
 
 
 def test_a_csv_of_one_line_holds_for_ever(tmp_path: Path) -> None:
@@ -44,6 +52,7 @@ def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:
         ("time_s,mbps\n0,-1\n", "line 2: `-1`"),
         ("time_s,mbps\n1,1\n1,2\n", "line 3: time 1 is not after 1"),
         ("time_s,mbps\n0,0\n1,0\n", "never carries anything"),
+        ("time_s,mbps,loss_ratio\n0,1,1.5\n", "line 2: loss_ratio is 1.5"),
         ("5\n4\n", "go backwards"),
         ("hello\n", "line 1: `hello`"),
     ],
