@@ -20,7 +20,11 @@ class RecordingNode:
     def __init__(self) -> None:
         self.begun: list[tuple[msg.FrameData, Plan, bool]] = []
 
-    def begin_frame(self, header, plan, tensors, *, urgent=False) -> None:
+    @property
+    def frames(self) -> "RecordingNode":
+        return self
+
+    def begin(self, header, plan, tensors, *, urgent=False) -> None:
         self.begun.append((header, plan, urgent))
 
 

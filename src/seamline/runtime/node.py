@@ -1,4 +1,4 @@
-"""One node: takes part in the fabric, prepares segments, runs stages, forwards what they produce.
+"""One node: takes part in the fabric, prepares segments, answers what others ask; frames go their way (`frame_path`).
 
 A node keeps no state about a stream beyond the segments it was asked to prepare: every frame carries its plan.
 Threads: the dispatcher (messages in order of arrival), the compute thread (`stages`), one that prepares models and
@@ -14,16 +14,17 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Protocol
 
-from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, WireError
-from seamline.core.ports import Array, Engine, Fabric, Lane, Tensors
+from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError
+from seamline.core.ports import Array, Engine, Fabric, Lane
 from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Tier
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack, unpack
 from seamline.model import ModelStore
 from seamline.runtime.clock import now_s
+from seamline.runtime.frame_path import FramePath, parse_plan
 from seamline.runtime.links import LinkMeter
 from seamline.runtime.models import ModelExchange
 from seamline.runtime.outbox import Outbox, Outgoing
@@ -31,16 +32,13 @@ from seamline.runtime.prepared import PreparedSegments
 from seamline.runtime.presence import Presence
 from seamline.runtime.profiling import Profiler, profile_from_bytes, profile_to_bytes
 from seamline.runtime.requests import Requests
-from seamline.runtime.stages import Arrival, Finished, StageWorker
+from seamline.runtime.stages import StageWorker
 from seamline.runtime.worker import Worker
 
 log = logging.getLogger(__name__)
 
-SMALL_RESULT_BYTES = 16 * 1024
 ORPHAN_S = 10.0
 """How long the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
-
-parse_plan = lru_cache(maxsize=256)(Plan.parse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +82,7 @@ class Node:
         self.stages = StageWorker(identity.name)
         self.links = LinkMeter(identity.name, self._link_moved)
         self.exchange = ModelExchange(store, self.requests, self.send)
+        self.frames = FramePath(self)
         self.presence = Presence(self)
         self._profiler = profiler
         self._listeners: dict[str, Listener] = {}
@@ -151,6 +150,10 @@ class Node:
     def unlisten(self, stream: str) -> None:
         self._listeners = {name: listener for name, listener in self._listeners.items() if name != stream}
 
+    def listener(self, stream: str) -> Listener | None:
+        """Who hears of the frames of `stream`, if it is ours."""
+        return self._listeners.get(stream)
+
     # -- asking others -----------------------------------------------------------------------------------------------
 
     def send(self, target: NodeId, header: msg.Message, tensors: tuple[Array, ...] = ()) -> None:
@@ -200,127 +203,6 @@ class Node:
             self.send(target, ask)
         except FabricError as error:
             self.requests.fail(request_id, error)
-
-    # -- frames ------------------------------------------------------------------------------------------------------
-
-    def begin_frame(self, header: msg.FrameData, plan: Plan, tensors: Tensors, *, urgent: bool = False) -> None:
-        """Run stage 0 of a frame that entered here, then send it on its way."""
-        self._run_stage(header, plan, Arrival(tensors=tensors), urgent=urgent)
-
-    def _frame_arrived(self, source: NodeId, header: msg.FrameData, tensors: list[Array]) -> None:
-        try:
-            plan = parse_plan(header.plan)
-            if not 0 < header.stage < len(plan.stages) or plan.stages[header.stage].node != self.name:
-                raise PlanError(f"stage {header.stage} of `{plan}` is not for `{self.name}`")
-        except PlanError as error:
-            raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
-        self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors), urgent=False)
-
-    def _run_stage(self, header: msg.FrameData, plan: Plan, arrival: Arrival, *, urgent: bool) -> None:
-        stage = plan.stages[header.stage]
-        try:
-            segment = (
-                None if stage.segment.is_empty else self.segments.find(header.stream, header.generation, header.stage)
-            )
-        except PlanError as error:
-            self._frame_failed(header, plan, error)
-            return
-        self.stages.put(
-            stage,
-            segment,
-            arrival,
-            urgent=urgent,
-            done=partial(self._stage_done, header, plan),
-            failed=partial(self._frame_failed, header, plan),
-        )
-
-    def _stage_done(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
-        reports = (*header.reports, finished.report)
-        if finished.encoded is None:
-            self._answer(header, plan, finished, reports)
-            return
-        target = plan.stages[header.stage + 1].node
-        buffers = finished.encoded.buffers
-        seq = self.links.next_seq()
-        onward = msg.FrameData(
-            stream=header.stream,
-            frame=header.frame,
-            attempt=header.attempt,
-            generation=header.generation,
-            model_id=header.model_id,
-            plan=header.plan,
-            stage=header.stage + 1,
-            seq=seq,
-            encoding=finished.encoded.encoding,
-            reports=reports,
-        )
-        message = pack(onward, buffers)
-        self.outbox.put(
-            target,
-            Outgoing(
-                message=message,
-                before_send=partial(self.links.sending, target, seq, len(message)),
-                failed=partial(self._frame_failed, header, plan, lost=target),
-            ),
-        )
-
-    def _answer(
-        self, header: msg.FrameData, plan: Plan, finished: Finished, reports: tuple[msg.StageReport, ...]
-    ) -> None:
-        names = tuple(finished.outputs)
-        result = msg.ResultData(
-            stream=header.stream,
-            frame=header.frame,
-            attempt=header.attempt,
-            generation=header.generation,
-            outputs=names,
-            reports=reports,
-        )
-        if plan.origin == self.name:
-            self._result_arrived(result, list(finished.outputs.values()))
-            return
-        message = pack(result, tuple(finished.outputs.values()))
-        try:
-            if len(message) <= SMALL_RESULT_BYTES:
-                self.fabric.send(plan.origin, message, Lane.CONTROL)
-            else:
-                self.outbox.put(plan.origin, Outgoing(message=message))
-        except FabricError as error:
-            log.warning(
-                "frame %d of %s: the answer cannot reach %s: %s", header.frame, header.stream, plan.origin, error
-            )
-
-    def _result_arrived(self, result: msg.ResultData, tensors: list[Array]) -> None:
-        if len(result.outputs) != len(tensors):
-            raise WireError(f"a result names {len(result.outputs)} outputs and carries {len(tensors)}")
-        listener = self._listeners.get(result.stream)
-        if listener is not None:
-            listener.on_result(result, dict(zip(result.outputs, tensors, strict=True)))
-
-    def _frame_failed(
-        self, header: msg.FrameData, plan: Plan, error: SeamlineError, *, lost: NodeId | None = None
-    ) -> None:
-        failure = msg.FrameFailed(
-            stream=header.stream,
-            frame=header.frame,
-            attempt=header.attempt,
-            generation=header.generation,
-            node=self.name,
-            error=str(error),
-            lost=lost,
-        )
-        if plan.origin == self.name:
-            self._failure_arrived(failure)
-            return
-        try:
-            self.send(plan.origin, failure)
-        except FabricError:
-            log.debug("origin %s is gone; frame %d needs no answer", plan.origin, header.frame)
-
-    def _failure_arrived(self, failure: msg.FrameFailed) -> None:
-        listener = self._listeners.get(failure.stream)
-        if listener is not None:
-            listener.on_frame_failed(failure)
 
     # -- what others ask of us ---------------------------------------------------------------------------------------
 
@@ -382,9 +264,9 @@ class Node:
         match header:
             case msg.FrameData():
                 self._receipt(source, header.seq)
-                self._frame_arrived(source, header, tensors)
+                self.frames.arrived(source, header, tensors)
             case msg.ResultData():
-                self._result_arrived(header, tensors)
+                self.frames.answered(header, tensors)
             case msg.Receipt(seq):
                 self.links.receipt(source, seq)
             case msg.Ping(seq):
@@ -398,7 +280,7 @@ class Node:
                 for listener in self._listeners.values():
                     listener.on_status(source, header)
             case msg.FrameFailed():
-                self._failure_arrived(header)
+                self.frames.refused(header)
             case msg.Prepare():
                 self._preparer.submit(self._prepare_for, source, header)
             case msg.Prepared(request_id=request_id, prepare_s=prepare_s, error=error):

@@ -185,7 +185,7 @@ class StreamFrames:
             encoding=b"",
             reports=(),
         )
-        self._node.begin_frame(header, route.plan, frame.tensors, urgent=frame.attempt > 0)
+        self._node.frames.begin(header, route.plan, frame.tensors, urgent=frame.attempt > 0)
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
