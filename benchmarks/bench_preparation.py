@@ -1,0 +1,110 @@
+"""How long until a node is ready to run another cut: both segments made runnable, weights already in the store.
+
+This is what stands between the decision to switch and the new plan serving. Every cut is prepared several times, in
+turn with the others; each pair of segments is let go before the next, as after a switch.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import Any
+
+from reporting import Report, parser, progress, spread
+
+from seamline.cli.models import load_model
+from seamline.core.values import Segment
+from seamline.model import ModelStore, OrtEngine, StoredModel
+
+LIMIT_S = 0.150
+"""Issue 2: VGG-19, both sides, median over cuts."""
+
+MODELS = ("vgg19", "mobilenetv2", "resnet50")
+N_ROUNDS = 5
+"""Of the candidate cuts."""
+
+
+def main() -> None:
+    options = parser("Segment preparation time")
+    options.add_argument("--model", action="append", choices=MODELS, help="only this one; repeatable")
+    options.add_argument("--all-cuts", action="store_true", help="all legal cuts, not only candidates")
+    chosen = options.parse_args()
+    report = Report("preparation", "Preparing both segments of a cut", chosen)
+    rows = []
+    for name in chosen.model or MODELS:
+        progress(name)
+        store, model = load_model(name)
+        rows.append(_measure(store, model, 1 if chosen.quick else N_ROUNDS, chosen.all_cuts))
+    report.data = {"limit_s": LIMIT_S, "models": rows}
+    _tell(report, rows)
+    report.finish()
+
+
+def _measure(store: ModelStore, model: StoredModel, n_rounds: int, all_cuts: bool) -> dict[str, Any]:
+    """Seconds by cut and round: the side before the cut, the one after it."""
+    engine = OrtEngine(store, 1)
+    last = len(model.cuts) - 1
+    inner = [cut.index for cut in model.cuts[1:-1] if all_cuts or cut.is_candidate]
+    _prepare(engine, model, 0, last)  # maps the weights and loads what the engine loads once
+    samples: dict[int, list[tuple[float, float]]] = {cut: [] for cut in inner}
+    for _ in range(n_rounds):
+        for cut in inner:
+            samples[cut].append((_prepare(engine, model, 0, cut), _prepare(engine, model, cut, last)))
+    return {
+        "model": model.name,
+        "load_s": _load(store, model),
+        "cuts": [
+            {"cut": cut, "before_s": before, "after_s": after}
+            for cut, pairs in samples.items()
+            for before, after in [tuple(zip(*pairs, strict=True))]
+        ],
+    }
+
+
+def _prepare(engine: OrtEngine, model: StoredModel, start: int, stop: int) -> float:
+    gc.collect()  # the segment before this one is let go here, not within the time measured
+    started_s = time.perf_counter()
+    segment = engine.prepare(model.model_id, Segment(start, stop))
+    spent_s = time.perf_counter() - started_s
+    del segment
+    return spent_s
+
+
+def _load(store: ModelStore, model: StoredModel) -> list[float]:
+    """Seconds to open the stored model in a process that has not seen it: once per node and model."""
+    spent_s = []
+    for _ in range(5):
+        fresh = ModelStore(store.root)
+        started_s = time.perf_counter()
+        fresh.get(model.model_id)
+        spent_s.append(time.perf_counter() - started_s)
+    return spent_s
+
+
+def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
+    report.say(
+        "Both segments one after the other on one thread (on two nodes they are prepared at the same time, so the",
+        "slower side counts), ms: median (p10-p90) over cuts of each cut's median. `load`: once per node and model.",
+        f"Target: VGG-19, both sides, median over cuts <= {LIMIT_S * 1e3:.0f} ms.",
+        "",
+    )
+    table = []
+    for row in rows:
+        cuts = row["cuts"]
+        both = [spread(b + a for b, a in zip(cut["before_s"], cut["after_s"], strict=True)).median for cut in cuts]
+        slower = [max(spread(cut["before_s"]).median, spread(cut["after_s"]).median) for cut in cuts]
+        table.append(
+            (
+                row["model"],
+                f"{len(cuts)} x {len(cuts[0]['before_s'])}",
+                f"**{spread(both).text(1e3, 1)}**",
+                f"{max(both) * 1e3:.1f}",
+                spread(slower).text(1e3, 1),
+                spread(row["load_s"]).text(1e3, 1),
+            )
+        )
+    report.table(("model", "cuts x n", "**both sides**", "slowest cut", "slower side", "load"), table)
+
+
+if __name__ == "__main__":
+    main()
