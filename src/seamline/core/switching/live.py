@@ -1,4 +1,4 @@
-"""Switching strategies as tables: (state, event) -> (state, commands). Here: `live`.
+"""The table of `live`, and of `spawn`, which differs only in how a node prepares.
 
 Theory of operation. A *generation* is a numbered plan. `live` prepares the new generation on all of its nodes while the
 old one serves; when every node has said so, one `Route` moves the origin's next frame over; the old generation answers
@@ -27,156 +27,48 @@ elsewhere, and the policy asks for another plan at once. Late words about a gene
 about one that was never requested are an `InvalidTransition`.
 
 The shell runs the commands, and sends `Deadline(g)` when a Prepare or a drain takes too long, `Drained(g)` when the
-last frame of a generation that is no longer routed has its answer and the grace time is over. Other strategies
-(pause-resume, standby, spawn) have the same signature, `Strategy`.
+last frame of a generation that is no longer routed has its answer and the grace time is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seamline.core.errors import InvalidTransition
-from seamline.core.values import NodeId, Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """A plan in use, numbered from 0 upwards in order of request."""
-
-    number: int
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing is routed. newest: highest number ever requested."""
-
-    newest: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """One generation is routed, no other exists."""
-
-    now: Generation
-    newest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Warming:
-    """`new` is being prepared; `missing` nodes have not answered. now: what serves meanwhile, None at the start."""
-
-    now: Generation | None
-    new: Generation
-    missing: frozenset[NodeId]
-    draining: tuple[Generation, ...] = ()
-
-    @property
-    def newest(self) -> int:
-        return self.new.number
-
-
-@dataclass(frozen=True, slots=True)
-class Draining:
-    """`now` is routed; the `draining` ones still answer frames."""
-
-    now: Generation
-    draining: tuple[Generation, ...]
-    newest: int
-
-
-State = Idle | Serving | Warming | Draining
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchRequested:
-    new: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class NodePrepared:
-    generation: int
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True)
-class NodeFailed:
-    """A node could not prepare its stages."""
-
-    generation: int
-    node: NodeId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeLost:
-    """A node died or fell silent."""
-
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """The last frame of a generation no longer routed was answered, and the grace time is over."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """Preparing or draining this generation has taken too long."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopRequested:
-    """The stream ends."""
-
-
-Event = SwitchRequested | NodePrepared | NodeFailed | NodeLost | Drained | Deadline | StopRequested
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """Ask every node of the plan to get ready."""
-
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """From the next frame on, this generation."""
-
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Every node of the plan may forget this generation."""
-
-    generation: Generation
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """This generation will not serve. node: whose fault it is, where one node's."""
-
-    generation: Generation
-    reason: str
-    node: NodeId | None = None
-
-
-Command = Prepare | Route | Release | Refuse
-Step = tuple[State, list[Command]]
-Strategy = Callable[[State, Event], Step]
+from seamline.core.switching.vocabulary import (
+    Deadline,
+    Drained,
+    Draining,
+    Event,
+    Generation,
+    Idle,
+    NodeFailed,
+    NodeLost,
+    NodePrepared,
+    Prepare,
+    Refuse,
+    Release,
+    Route,
+    Serving,
+    SpareChosen,
+    State,
+    Step,
+    StopRequested,
+    SwitchRequested,
+    Warming,
+    generations,
+    routed,
+    silent,
+)
+from seamline.core.values import NodeId
 
 
 def live(state: State, event: Event) -> Step:
     """Live switching: the new pipeline is ready before the old one stops. Raises `InvalidTransition`."""
     _reject_unknown(state, event)
     match state, event:
+        case _, SpareChosen():
+            return state, []  # nothing stands by here
         case _, StopRequested():
             return Idle(state.newest), [Release(generation) for generation in generations(state)]
         case ((Idle() | Serving() | Draining()), SwitchRequested(new)):
@@ -190,43 +82,10 @@ def live(state: State, event: Event) -> Step:
         case Warming(_, new), NodeLost(node) if node in new.plan.nodes:
             return _give_up(state, f"`{node}` was lost while preparing", node)
         case Warming(_, new), Deadline(number) if number == new.number:
-            silent = ", ".join(f"`{node}`" for node in sorted(state.missing))
-            only = next(iter(state.missing)) if len(state.missing) == 1 else None
-            return _give_up(state, f"{silent} did not get ready in time", only)
+            return _give_up(state, *silent(state.missing))
         case ((Warming() | Draining()), (Drained(number) | Deadline(number))):
             return _drained(state, number)
     return state, []  # late words about a generation that is gone, or a lost node that matters to nobody here
-
-
-def generations(state: State) -> tuple[Generation, ...]:
-    """Every generation that nodes hold for this stream, oldest first."""
-    match state:
-        case Idle():
-            return ()
-        case Serving(now):
-            return (now,)
-        case Draining(now, draining):
-            return (*draining, now)
-        case Warming(now, new, _, draining):
-            return (*draining, new) if now is None else (*draining, now, new)
-
-
-def routed(state: State) -> Generation | None:
-    """The generation that the next frame takes."""
-    return None if isinstance(state, Idle) else state.now
-
-
-def validate(state: State) -> None:
-    """Raises `AssertionError` when an invariant does not hold; for tests and debugging."""
-    held = generations(state)
-    numbers = [generation.number for generation in held]
-    assert numbers == sorted(set(numbers)), f"generations out of order: {numbers}"
-    assert all(number <= state.newest for number in numbers)
-    if isinstance(state, Warming):
-        assert state.missing, "nothing is missing, yet not routed"
-        assert state.missing <= set(state.new.plan.nodes)
-    if isinstance(state, Draining):
-        assert state.draining, "nothing drains"
 
 
 def _reject_unknown(state: State, event: Event) -> None:
@@ -239,7 +98,7 @@ def _reject_unknown(state: State, event: Event) -> None:
         case Drained(number):
             now, is_warming = routed(state), isinstance(state, Warming) and number == state.newest
             is_known = number <= state.newest and not is_warming and (now is None or number != now.number)
-        case NodeLost() | StopRequested():
+        case NodeLost() | StopRequested() | SpareChosen():
             is_known = True
     if not is_known:
         raise InvalidTransition(state, event)
