@@ -201,7 +201,7 @@ def test_missing_opencv_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(builtins, "__import__", without_cv2)
     with pytest.raises(CodecError, match=r"pip install seamline\[video\]"):
         encode({"frame": np.zeros((4, 4, 3), np.uint8)}, Codec.JPEG)
-    assert [cost.codec for cost in measure_costs(_StepClock())] == [Codec.RAW, Codec.F16, Codec.U8]
+    assert [cost.codec for cost in measure_costs(_StepClock())] == [c for c in Codec if c is not Codec.JPEG]
 
 
 GOOD = ["a", "float32", [2, 3], "u8", 0.5, 3]

@@ -3,7 +3,7 @@
 `encode` turns named tensors into one buffer each and a small description; `decode` checks the description against the
 buffers it came with, before memory is taken, and restores the tensors. Buffers are arrays, not bytes: the wire format
 (`fabric/wire.py`) writes them once, straight into the message.
-What each lossy codec does to values is in `kernels.py` and `jpeg.py`.
+What each codec does to values is in `lossless.py`, `kernels.py`, `quantise.py` and `jpeg.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from typing import Annotated, Literal, assert_never
 import msgspec
 import numpy as np
 
+from seamline.codec import lossless
 from seamline.codec.jpeg import JPEG_TENSOR, decode_frame, encode_frame
-from seamline.codec.kernels import from_f16, from_u8, to_f16, to_u8
+from seamline.codec.kernels import from_f16, to_f16
+from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to_levels
 from seamline.core.errors import CodecError
 from seamline.core.ports import Array
 from seamline.core.values import DTYPE_BYTES, Codec
 
 MAX_RANK = 8
 MAX_TENSORS = 256
+MAX_DECODED_BYTES = 1 << 30
+"""Of all tensors of one payload: as much as one message could carry uncompressed."""
 
 _LOSSY_DTYPES = frozenset({"float32", "float64", "float16"})
 
@@ -44,8 +48,9 @@ class Encoded:
 def encode(tensors: Mapping[str, Array], codec: Codec) -> Encoded:
     """`tensors` as `codec` sends them.
 
-    RAW: views, every bit kept. F16 and U8: floating-point tensors only, the others travel raw; infinities saturate
-    under F16 and are refused under U8. JPEG: exactly one tensor ``frame``, uint8[H, W, 3] RGB.
+    RAW: views, every bit kept. LOSSLESS: every bit kept in fewer bytes. F16 and U8: floating-point tensors only, the
+    others travel raw; infinities saturate under F16 and are refused under U8. JPEG: exactly one tensor ``frame``,
+    uint8[H, W, 3] RGB.
     Raises `CodecError` for a dtype that cannot be sent, a tensor JPEG cannot hold, or NaN and infinity under U8.
     """
     if codec is Codec.JPEG and list(tensors) != [JPEG_TENSOR]:
@@ -60,7 +65,7 @@ def encode(tensors: Mapping[str, Array], codec: Codec) -> Encoded:
 def decode(encoding: bytes, buffers: Sequence[Array]) -> dict[str, Array]:
     """The tensors by name, in the order they were encoded. Raw ones are views into `buffers`.
 
-    Raises `CodecError` when the description is malformed or does not fit the buffers.
+    Raises `CodecError` when the description is malformed or does not fit the buffers, before memory is taken.
     """
     try:
         described = _DECODER.decode(encoding)
@@ -72,6 +77,9 @@ def decode(encoding: bytes, buffers: Sequence[Array]) -> dict[str, Array]:
         raise CodecError("a payload names a tensor twice")
     for tensor, buffer in zip(described, buffers, strict=True):
         _check(tensor, buffer)
+    n_bytes = sum(math.prod(tensor.shape) * DTYPE_BYTES[tensor.dtype] for tensor in described)
+    if n_bytes > MAX_DECODED_BYTES:
+        raise CodecError(f"a payload would take {n_bytes} bytes decoded, the most is {MAX_DECODED_BYTES}")
     return {tensor.name: _decode_one(tensor, buffer) for tensor, buffer in zip(described, buffers, strict=True)}
 
 
@@ -79,14 +87,28 @@ _Extent = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
 class _Tensor(msgspec.Struct, frozen=True, array_like=True):
-    """One tensor's way back. form: how the buffer holds it; scale and zero_point only mean something for ``u8``."""
+    """One tensor's way back. form: how the buffer holds it.
+
+    scale, zero_point: the grid of ``u8``. axis, scales, zero_points: the grids of ``u8c`` along an axis, as float32
+    (little-endian) and uint8. planes: bytes of each plane of ``lossless``.
+    """
 
     name: Annotated[str, msgspec.Meta(max_length=512)]
     dtype: Annotated[str, msgspec.Meta(max_length=16)]
     shape: Annotated[tuple[_Extent, ...], msgspec.Meta(max_length=MAX_RANK)]
-    form: Literal["raw", "f16", "u8", "jpeg"]
+    form: Literal["raw", "f16", "u8", "u8c", "lossless", "jpeg"]
     scale: float = 1.0
     zero_point: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    axis: Annotated[int, msgspec.Meta(ge=0, lt=MAX_RANK)] = 0
+    scales: Annotated[bytes, msgspec.Meta(max_length=4 * MAX_CHANNELS)] = b""
+    zero_points: Annotated[bytes, msgspec.Meta(max_length=MAX_CHANNELS)] = b""
+    planes: Annotated[tuple[_Extent, ...], msgspec.Meta(max_length=8)] = ()
+
+    @property
+    def grid(self) -> Grid:
+        if self.form == "u8":
+            return Grid(np.array([self.scale], np.float32), np.array([self.zero_point], np.uint8))
+        return Grid(np.frombuffer(self.scales, "<f4"), np.frombuffer(self.zero_points, np.uint8), self.axis)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -103,43 +125,71 @@ def _encode_one(name: str, tensor: Array, codec: Codec) -> tuple[_Tensor, Array]
         case Codec.F16 if dtype in ("float32", "float64"):
             return _Tensor(name, dtype, shape, "f16"), to_f16(_float32(tensor))
         case Codec.U8 if dtype in _LOSSY_DTYPES:
-            try:
-                levels, scale, zero_point = to_u8(_float32(tensor))
-            except CodecError as exc:
-                raise CodecError(f"tensor `{name}`: {exc}") from exc
-            return _Tensor(name, dtype, shape, "u8", scale, zero_point), levels
+            return _encode_u8(name, tensor)
+        case Codec.LOSSLESS:
+            buffer, planes = lossless.compress(tensor)
+            return _Tensor(name, dtype, shape, "lossless", planes=planes), buffer
         case Codec.RAW | Codec.F16 | Codec.U8:
             return _Tensor(name, dtype, shape, "raw"), tensor
     assert_never(codec)
 
 
+def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array]:
+    dtype, shape, values = tensor.dtype.name, tensor.shape, _float32(tensor)
+    try:
+        grid = grid_of(values)
+    except CodecError as exc:
+        raise CodecError(f"tensor `{name}`: {exc}") from exc
+    levels = to_levels(values, grid)
+    if grid.axis is None:
+        return _Tensor(name, dtype, shape, "u8", float(grid.scales[0]), int(grid.zero_points[0])), levels
+    scales, zero_points = grid.scales.astype("<f4").tobytes(), grid.zero_points.tobytes()
+    return _Tensor(name, dtype, shape, "u8c", axis=grid.axis, scales=scales, zero_points=zero_points), levels
+
+
 def _check(tensor: _Tensor, buffer: Array) -> None:
     """Raises `CodecError` unless `buffer` is what `tensor` says; sizes are Python ints and cannot overflow."""
     what = f"tensor `{tensor.name}` ({tensor.form} of {tensor.dtype}{list(tensor.shape)})"
-    if tensor.dtype not in DTYPE_BYTES or (tensor.form in ("f16", "u8") and tensor.dtype not in _LOSSY_DTYPES):
+    if tensor.dtype not in DTYPE_BYTES or (tensor.form in ("f16", "u8", "u8c") and tensor.dtype not in _LOSSY_DTYPES):
         raise CodecError(f"{what} has a dtype that does not go with it")
     if tensor.form == "jpeg":
         if tensor.dtype != "uint8" or buffer.dtype != np.uint8 or buffer.ndim != 1:
             raise CodecError(f"{what} is not a JPEG buffer")
         return
-    held = {"raw": tensor.dtype, "f16": "float16", "u8": "uint8"}[tensor.form]
+    if tensor.form == "lossless":
+        lossless.check_planes(tensor.planes, math.prod(tensor.shape), DTYPE_BYTES[tensor.dtype], buffer)
+        return
+    held = {"raw": tensor.dtype, "f16": "float16", "u8": "uint8", "u8c": "uint8"}[tensor.form]
     if buffer.dtype.name != held or buffer.size != math.prod(tensor.shape):
         raise CodecError(f"{what} does not fit its buffer {buffer.dtype}{list(buffer.shape)}")
-    if not (math.isfinite(tensor.scale) and tensor.scale > 0.0):
-        raise CodecError(f"{what} has the scale {tensor.scale}")
+    if tensor.form in ("u8", "u8c"):
+        _check_grid(tensor, what)
+
+
+def _check_grid(tensor: _Tensor, what: str) -> None:
+    if tensor.form == "u8c":
+        n = tensor.shape[tensor.axis] if tensor.axis < len(tensor.shape) else 0
+        if n == 0 or (len(tensor.scales), len(tensor.zero_points)) != (4 * n, n):
+            raise CodecError(f"{what} has grids that do not go with its shape")
+    with np.errstate(over="ignore"):
+        scales = tensor.grid.scales
+    if not (np.isfinite(scales) & (scales > 0.0)).all():
+        raise CodecError(f"{what} has a scale that is not a positive number")
 
 
 def _decode_one(tensor: _Tensor, buffer: Array) -> Array:
     if tensor.form == "jpeg":
         return decode_frame(buffer, tensor.shape)
+    if tensor.form == "lossless":
+        return lossless.decompress(buffer, tensor.planes, tensor.shape, tensor.dtype)
     shaped = buffer.reshape(tensor.shape)
     match tensor.form:
         case "raw":
             return shaped
         case "f16":
             return from_f16(shaped).astype(tensor.dtype, copy=False)
-        case "u8":
-            return from_u8(shaped, tensor.scale, tensor.zero_point).astype(tensor.dtype, copy=False)
+        case "u8" | "u8c":
+            return from_levels(shaped, tensor.grid).astype(tensor.dtype, copy=False)
 
 
 def _float32(tensor: Array) -> Array:

@@ -184,13 +184,14 @@ def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
 
     At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
     per float element; other tensors stay raw. A cut without tensors (a profile from elsewhere) counts as one float32.
+    What lossless saves depends on the data: here it is the upper bound, all bytes.
     Raises `PlanError` when `codec` does not exist at `cut`.
     """
     if codec not in offered_codecs(cut, frame):
         raise PlanError(f"codec {codec} does not exist at cut {cut.index}", hint="JPEG and raw are for camera frames")
     if cut.index == 0 and frame is not None:
         return frame.jpeg_bytes if codec is Codec.JPEG and frame.jpeg_bytes is not None else frame.raw_bytes
-    if codec is Codec.RAW:
+    if codec in (Codec.RAW, Codec.LOSSLESS):
         return cut.payload_bytes
     if not cut.tensors:
         return _float_bytes(cut.payload_bytes // DTYPE_BYTES["float32"], codec)
@@ -203,7 +204,7 @@ def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
     """What exists at `cut`, whatever the constraints say."""
     if cut.index == 0 and frame is not None:
         return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
-    return (Codec.RAW, Codec.F16, Codec.U8)
+    return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
 
 
 def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:

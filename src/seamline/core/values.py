@@ -39,9 +39,13 @@ def node_id(name: str) -> NodeId:
 
 
 class Codec(StrEnum):
-    """How a boundary leaves a node. `RAW` keeps every bit; `JPEG` exists only for the camera frame at cut 0."""
+    """How a boundary leaves a node. `RAW` and `LOSSLESS` keep every bit; `JPEG` is only for the camera frame at cut 0.
+
+    Their order is the order of preference among equally good ones.
+    """
 
     RAW = "raw"
+    LOSSLESS = "lossless"
     F16 = "f16"
     U8 = "u8"
     JPEG = "jpeg"
@@ -332,7 +336,7 @@ class Constraints:
     """
 
     n_private_cuts: int = 0
-    codecs: tuple[Codec, ...] = field(default=(Codec.RAW, Codec.F16, Codec.U8, Codec.JPEG))
+    codecs: tuple[Codec, ...] = field(default=tuple(Codec))
     allow_local: bool = True
     allow_offload: bool = True
 
