@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -160,6 +161,13 @@ class System:
         assert process.events[0]["event"] == "ready"
         return process
 
+    def end(self) -> None:
+        """Kill what is still running, stopped or not."""
+        for process in self.processes:
+            if process.popen.poll() is None:
+                os.killpg(process.popen.pid, signal.SIGKILL)
+                process.popen.wait()
+
     def run(self, *options: str, over: str = "edge", port: int | None = None) -> Process:
         """`seamline run` of the tiny model on the shipped video, a frame every 20 ms, as JSON unless `--events`."""
         how = () if "--events" in options else ("--json",)
@@ -170,22 +178,52 @@ class System:
         )  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def make_system(caches: Path, model_file: Path) -> Callable[[Path], System]:
+    """A system whose files are in a folder; for fixtures that outlive one test. Who makes it ends it."""
+    return lambda folder: System(folder, caches, model_file)
+
+
 @pytest.fixture
-def system(tmp_path: Path, caches: Path, model_file: Path) -> Iterator[System]:
-    made = System(tmp_path, caches, model_file)
+def system(make_system: Callable[[Path], System], tmp_path: Path) -> Iterator[System]:
+    made = make_system(tmp_path)
     try:
         yield made
     finally:
-        for process in made.processes:
-            if process.popen.poll() is None:
-                os.killpg(process.popen.pid, signal.SIGCONT)
-                os.killpg(process.popen.pid, signal.SIGKILL)
-                process.popen.wait()
+        made.end()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives ports of loopback that nobody listens on now."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture
-def port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port(free_port: Callable[[], int]) -> int:
+    return free_port()
+
+
+@pytest.fixture
+def descendants() -> Callable[[int], list[int]]:
+    """The processes that a process has started, and those that they have."""
+    return lambda pid: [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+@pytest.fixture
+def wait_gone() -> Callable[[int], None]:
+    """Wait until no process of that id runs any more."""
+
+    def wait(pid: int) -> None:
+        end_s = time.monotonic() + LIMIT_S
+        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < end_s, f"process {pid} is still running"
+            time.sleep(0.05)
+
+    return wait

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
 import pytest
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -50,7 +41,7 @@ def test_a_second_ctrl_c_does_not_break_the_ending(system):
     assert "terminate" not in run.stderr
 
 
-def test_a_node_leaves_when_its_parent_is_killed(system, tmp_path, port):
+def test_a_node_leaves_when_its_parent_is_killed(system, tmp_path, port, wait_gone):
     script = (
         "import os, subprocess, sys, time\n"
         "node = subprocess.Popen([*sys.argv[1:], '--parent-pid', str(os.getpid())], start_new_session=True)\n"
@@ -63,23 +54,6 @@ def test_a_node_leaves_when_its_parent_is_killed(system, tmp_path, port):
     )  # fmt: skip
     parent.wait_until(lambda parent: bool(parent.events))
     node_pid = int((tmp_path / "pid").read_text())
-    try:
-        parent.popen.kill()
-        parent.popen.wait()
-        until = parent_gone(system, node_pid)
-        assert until, "the node outlived its parent"
-    finally:
-        if is_running(node_pid):
-            os.kill(node_pid, signal.SIGKILL)
-
-
-def parent_gone(system, pid: int) -> bool:
-    """Wait for `pid` to end; whether it did."""
-    import time
-
-    end_s = time.monotonic() + 20.0
-    while is_running(pid):
-        if time.monotonic() > end_s:
-            return False
-        time.sleep(0.05)
-    return True
+    parent.popen.kill()
+    parent.popen.wait()
+    wait_gone(node_pid)

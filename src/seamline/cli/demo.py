@@ -38,7 +38,7 @@ JSON_KEYS = {
         "baselines.*.p95": "95th percentile of latency, seconds",
         "baselines.*.allowed": "whether the constraints allow it; it is measured in any case",
         "baselines.*.plan": "the plan it used, the last of several",
-        "baselines.*.frames": "as `frames` above",
+        **{f"baselines.*.{key}": meaning for key, meaning in SUMMARY_KEYS.items() if key.startswith("frames.")},
         "scene_changes[].at_s": "when something was done to the testbed, seconds since the stream began",
         "scene_changes[].what": "what was done",
     }

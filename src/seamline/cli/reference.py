@@ -5,6 +5,7 @@ Without arguments the text goes to stdout; `--write FILE` writes it, `--check FI
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,13 +51,15 @@ def json_keys() -> dict[str, Mapping[str, str]]:
 def undocumented_keys(command: str, data: Mapping[str, Any]) -> set[str]:
     """Key paths of what `command` printed that its `JSON_KEYS` do not name. Tests hold this empty.
 
-    A key that has a documented key below it (``nodes`` of ``nodes[].name``) counts as documented.
+    A key that has a documented key below it (``nodes`` of ``nodes[].name``) counts as documented; ``*`` stands for any
+    one name.
     """
     documented = set()
     for key in json_keys()[command]:
         parts = key.split(".")
         documented |= {".".join(parts[:n]).removesuffix("[]") for n in range(1, len(parts) + 1)}
-    return key_paths(data) - documented
+    patterns = [re.compile(re.escape(key).replace(r"\*", r"[^.]+")) for key in documented]
+    return {path for path in key_paths(data) if not any(pattern.fullmatch(path) for pattern in patterns)}
 
 
 def main(argv: Sequence[str]) -> int:

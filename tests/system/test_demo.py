@@ -1,0 +1,80 @@
+"""`seamline demo` on a small testbed: three processes, shaped links, all policies, and a node that is killed."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from seamline.cli.reference import undocumented_keys
+
+LOCAL = "edge[0:15]"
+TESTBED = """\
+name = "two"
+[[node]]
+name = "edge"
+tier = "edge"
+slowdown = 50.0
+threads = 1
+[[node]]
+name = "fog"
+tier = "fog"
+threads = 1
+[[link]]
+between = ["edge", "fog"]
+rate_mbps = 50
+delay_ms = 1
+[[change]]
+at_ratio = 0.5
+link = "edge-fog"
+rate_mbps = 10
+"""
+
+
+@pytest.fixture
+def testbed(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(TESTBED, encoding="utf-8")
+    return path
+
+
+def demo(system, testbed, *options: str, **environment: str):
+    return system.start(
+        "demo", "--testbed", str(testbed), "--model", str(system.model), "--seconds", "2", "--fps", "20", *options,
+        **environment,
+    )  # fmt: skip
+
+
+def test_a_demo_with_a_node_that_is_killed_answers_every_frame_of_every_policy(system, testbed, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    run = demo(system, testbed, "--kill", "fog@1.5", "--json", TMPDIR=str(tmp_path / "tmp"))
+    assert run.wait() == 0, run.stderr
+    data = run.json
+    assert undocumented_keys("demo", data) == set()
+    allowed = {name: baseline["allowed"] for name, baseline in data["baselines"].items()}
+    assert allowed == {"local": True, "static_at_start": True, "offload": False}
+    for frames in (data["frames"], *(baseline["frames"] for baseline in data["baselines"].values())):
+        assert frames["answered"] == frames["accepted"] > 0
+        assert (frames["lost"], frames["duplicated"], frames["out_of_order"], frames["failed"]) == (0, 0, 0, 0)
+    assert {entry["plan"] for entry in data["plan_timeline"]} > {LOCAL}
+    for timeline_end in (data["plan_timeline"][-1], *data["baselines"].values()):
+        assert timeline_end["plan"] == LOCAL  # the edge is left alone in the end
+    assert data["scene_changes"] == [
+        {"at_s": 1.0, "what": "link edge-fog to 10 Mbit/s"},
+        {"at_s": 1.5, "what": "node fog is killed"},
+    ]
+    assert run.stderr == ""
+    assert list((tmp_path / "tmp").glob("seamline*")) == []
+
+
+def test_ctrl_c_ends_a_demo_with_all_its_processes(system, testbed, tmp_path, descendants, wait_gone):
+    (tmp_path / "tmp").mkdir()
+    run = demo(system, testbed, TMPDIR=str(tmp_path / "tmp"))
+    run.wait_until(lambda run: len(descendants(run.popen.pid)) >= 2)
+    started = descendants(run.popen.pid)
+    run.popen.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+    for pid in started:
+        wait_gone(pid)
+    assert "Traceback" not in run.stderr
+    assert list((tmp_path / "tmp").glob("seamline*")) == []
