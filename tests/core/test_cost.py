@@ -140,6 +140,29 @@ def test_codec_time_is_paid_on_both_sides_per_uncompressed_byte(three_tiers: Pro
     assert (fog.decode_s, fog.encode_s) == pytest.approx((400_000e-9, 0.0))
 
 
+def test_what_a_codec_cost_at_a_cut_counts_there_before_what_it_costs_anywhere(three_tiers: Problem):
+    costs = (
+        CodecCost(codec=Codec.U8, encode_s_per_byte=3e-9, decode_s_per_byte=4e-9, cut=2),
+        CodecCost(codec=Codec.U8, encode_s_per_byte=1e-9, decode_s_per_byte=2e-9),
+    )
+    profiles = {node: replace(profile, codecs=costs) for node, profile in three_tiers.profiles.items()}
+    problem = replace(three_tiers, profiles=profiles)
+    at_two = breakdown(Plan.parse("edge[0:2]u8 > fog[2:4]"), problem).stages
+    at_one = breakdown(Plan.parse("edge[0:1]u8 > fog[1:4]"), problem).stages
+    assert (at_two[0].encode_s, at_two[1].decode_s) == pytest.approx((600_000e-9, 800_000e-9))
+    assert (at_one[0].encode_s, at_one[1].decode_s) == pytest.approx((800_000e-9, 1_600_000e-9))
+
+
+def test_what_travelled_before_corrects_what_is_expected_to_travel(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]lossless > fog[2:4]")
+    known = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=0.0, decode_s_per_byte=0.0, cut=2, sent_ratio=0.5)
+    profiles = {**three_tiers.profiles, EDGE: replace(three_tiers.profiles[EDGE], codecs=(known,))}
+    profiled = replace(three_tiers, profiles=profiles)
+    learnt = replace(profiled, sent_ratio={(2, Codec.LOSSLESS): 0.25})
+    sizes = [breakdown(plan, problem).links[0].payload_bytes for problem in (three_tiers, profiled, learnt)]
+    assert sizes == [200_000, 100_000, 50_000]
+
+
 def test_without_a_measured_way_back_the_way_there_stands_for_it(three_tiers: Problem):
     plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
     links = {ends: link for ends, link in three_tiers.links.items() if ends != (FOG, EDGE)}

@@ -65,6 +65,7 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
     frame = draw(st.none() | frames)
     watts = st.sampled_from([(None, None), (0.0, 3.0), (2.0, 6.0), (40.0, 90.0)])
     per_byte = st.sampled_from([0.0, 1e-9, 1e-8, 1e-7])
+    ratios = st.sampled_from([0.3, 0.7, 1.0, 1.1])
     nodes = [NodeId(name) for name in ("edge", "fog", "cloud", "extra")[:n_nodes]]
     profiles = {}
     for node in nodes:
@@ -80,8 +81,15 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
             whole_s=Quantiles(median=sum(block_s), p90=sum(block_s)),
             frame=frame,
             codecs=tuple(
-                CodecCost(codec=codec, encode_s_per_byte=draw(per_byte), decode_s_per_byte=draw(per_byte))
-                for codec in (Codec.U8, Codec.F16)
+                CodecCost(
+                    codec=codec,
+                    encode_s_per_byte=draw(per_byte),
+                    decode_s_per_byte=draw(per_byte),
+                    cut=cut,
+                    sent_ratio=draw(ratios),
+                )
+                for codec in (Codec.U8, Codec.F16, Codec.LOSSLESS)
+                for cut in draw(st.sampled_from([(), (None,), (None, 1), (0, 1)]))
             ),
             boundaries=tuple(
                 Boundary(cut=at, overhead_s=draw(seconds)) for at in range(1, n_cuts - 1) if draw(st.booleans())
@@ -104,6 +112,7 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
         links=links,
         compute_ratio={node: draw(st.sampled_from([0.5, 1.0, 2.0])) for node in nodes[::2]},
         queue_s={node: draw(st.sampled_from([0.0, 0.02])) for node in nodes[1:]},
+        sent_ratio={(1, codec): draw(ratios) for codec in (Codec.LOSSLESS, Codec.JPEG) if draw(st.booleans())},
         objective=draw(st.sampled_from(list(Objective))),
         constraints=Constraints(
             n_private_cuts=draw(st.integers(0, 3)),

@@ -83,7 +83,12 @@ def profiles(draw: st.DrawFn) -> Profile:
             draw(
                 st.lists(
                     st.builds(
-                        CodecCost, codec=st.sampled_from(Codec), encode_s_per_byte=seconds, decode_s_per_byte=seconds
+                        CodecCost,
+                        codec=st.sampled_from(Codec),
+                        encode_s_per_byte=seconds,
+                        decode_s_per_byte=seconds,
+                        cut=st.none() | st.integers(0, n - 1),
+                        sent_ratio=st.floats(0.001, 2.0),
                     ),
                     max_size=3,
                 )

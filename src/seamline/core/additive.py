@@ -91,11 +91,11 @@ class _Search:
         if known is not None:
             return known
         link = self.tables.links[source, target]
-        per_byte = self.busy_weight(source) * self.tables.nodes[source].encode_s_per_byte
-        per_byte = per_byte + self.busy_weight(target) * self.tables.nodes[target].decode_s_per_byte
+        codec_cost = self.busy_weight(source) * self.tables.nodes[source].encode_s
+        codec_cost = codec_cost + self.busy_weight(target) * self.tables.nodes[target].decode_s
         closed = np.isinf(link.serialise_s)
         under_way_s = link.half_rtt_s + np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
-        cost = per_byte[:, None] * self.tables.plain_bytes + self.waiting_weight() * under_way_s
+        cost = codec_cost + self.waiting_weight() * under_way_s
         cost[closed] = math.inf
         if len(cost) == 0:
             cost = np.full((1, len(self.tables.index)), math.inf)

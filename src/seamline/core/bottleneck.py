@@ -51,10 +51,10 @@ class _Search:
         cut 0: entering_s, decoding and preprocessing minus compute before; leaving_s, compute until plus encoding."""
         self.entering_s, self.leaving_s = {}, {}
         for node, table in self.tables.nodes.items():
-            entering_s = table.decode_s_per_byte[:, None] * self.tables.plain_bytes - table.before_s
+            entering_s = table.decode_s - table.before_s
             entering_s[:, 0] += table.preprocess_s
             self.entering_s[node] = entering_s
-            self.leaving_s[node] = table.encode_s_per_byte[:, None] * self.tables.plain_bytes + table.until_s
+            self.leaving_s[node] = table.encode_s + table.until_s
         self.origin_s = self.leaving_s[self.tables.origin].copy()
         if self.kind == OFFLOAD:
             self.origin_s[:, 1:] = math.inf

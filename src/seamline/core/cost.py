@@ -18,6 +18,7 @@ from seamline.core.problem import EnergyScope, Problem
 from seamline.core.values import (
     DTYPE_BYTES,
     Codec,
+    CodecCost,
     Cut,
     FrameInfo,
     LinkEstimate,
@@ -141,7 +142,7 @@ def breakdown(plan: Plan, problem: Problem) -> Breakdown:
     for stage in plan.stages:
         stages.append(_stage_cost(before, stage, problem))
         if before is not None and before.codec is not None:
-            payload = payload_bytes(problem.cuts[before.segment.stop], before.codec, problem.frame)
+            payload = sent_bytes(problem.cuts[before.segment.stop], before.codec, problem)
             links.append(
                 _link_cost(before.node, stage.node, before.codec, payload, forward_link(before, stage, problem))
             )
@@ -212,15 +213,27 @@ def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
     return frame.raw_bytes if cut.index == 0 and frame is not None else cut.payload_bytes
 
 
-def codec_s_per_byte(node: NodeId, codec: Codec, problem: Problem) -> tuple[float, float]:
-    """Seconds per uncompressed byte to encode and to decode on `node`; zeros when its profile does not say.
+def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
+    """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there."""
+    ratio = problem.sent_ratio.get((cut.index, codec))
+    if ratio is None:
+        known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
+        ratio = 1.0 if known is None else known.sent_ratio
+    return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
+
+
+def codec_cost(profile: Profile, codec: Codec, cut: int) -> CodecCost | None:
+    """What `codec` costs on the device of `profile` at `cut`, or wherever; None when the profile does not say.
 
     Not scaled by the node's compute ratio, which is learnt from segments and says nothing about codecs.
     """
-    for cost in _profile(node, problem).codecs:
-        if cost.codec is codec:
-            return cost.encode_s_per_byte, cost.decode_s_per_byte
-    return 0.0, 0.0
+    anywhere = None
+    for cost in profile.codecs:
+        if cost.codec is codec and cost.cut == cut:
+            return cost
+        if cost.codec is codec and cost.cut is None:
+            anywhere = cost
+    return anywhere
 
 
 def active_power_w(node: NodeId, problem: Problem) -> float | None:
@@ -313,13 +326,16 @@ def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
 
 
 def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCost:
+    profile = _profile(stage.node, problem)
     decode_s = encode_s = 0.0
     if before is not None and before.codec is not None:
         read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
-        decode_s = codec_s_per_byte(stage.node, before.codec, problem)[1] * read_bytes
+        cost = codec_cost(profile, before.codec, stage.segment.start)
+        decode_s = 0.0 if cost is None else cost.decode_s_per_byte * read_bytes
     if stage.codec is not None:
         read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
-        encode_s = codec_s_per_byte(stage.node, stage.codec, problem)[0] * read_bytes
+        cost = codec_cost(profile, stage.codec, stage.segment.stop)
+        encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
     return StageCost(
         node=stage.node,
         segment=stage.segment,

@@ -15,14 +15,13 @@ import numpy.typing as npt
 from seamline.core.cost import (
     active_power_w,
     answer_link,
-    codec_s_per_byte,
     cumulated_s,
     offered_codecs,
     payload_bytes,
     uncompressed_bytes,
 )
 from seamline.core.problem import Problem
-from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Objective
+from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Objective, Profile
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,21 +41,30 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a model sends: candidate cuts, bits per codec and cut (inf where not offered), bytes a codec reads.
+    """What a model sends: candidate cuts, bytes per codec and cut (inf where not offered), bytes a codec reads.
 
-    index: int[C]. bits: float64[n_codecs, C] in the order of `Codec`. plain_bytes: float64[C].
+    index: int[C]. sent_bytes: float64[n_codecs, C] in the order of `Codec`, by the formula. plain_bytes: float64[C].
     carries_input: bool[C].
     """
 
     index: npt.NDArray[np.int64]
-    bits: Floats
+    sent_bytes: Floats
     plain_bytes: Floats
     carries_input: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
+class CodecTables:
+    """What one profile says of codecs: float64[n_codecs, C] each, in the order of `Codec`."""
+
+    encode_s: Floats
+    decode_s: Floats
+    sent_ratio: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTables:
-    """One node's times, measured ratio included. *_s_per_byte: float64[Q].
+    """One node's times, measured ratio included. encode_s, decode_s: float64[Q, C].
 
     until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `cost.Cumulated`.
     active_w: watts above idle while busy; `math.nan` when unknown.
@@ -66,8 +74,8 @@ class NodeTables:
     before_s: Floats
     preprocess_s: float
     queue_s: float
-    encode_s_per_byte: Floats
-    decode_s_per_byte: Floats
+    encode_s: Floats
+    decode_s: Floats
     active_w: float
 
 
@@ -81,7 +89,7 @@ class LinkTables:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Everything of one problem. codecs: the Q allowed ones. plain_bytes: float64[C]. index: int[C], model's cuts.
+    """Everything of one problem. codecs: the Q allowed ones. index: int[C], model's cuts.
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
     idle_w: the origin's, None without power figures.
@@ -90,7 +98,6 @@ class Tables:
     problem: Problem
     codecs: tuple[Codec, ...]
     index: npt.NDArray[np.int64]
-    plain_bytes: Floats
     nodes: dict[NodeId, NodeTables]
     links: dict[tuple[NodeId, NodeId], LinkTables]
     answers: dict[NodeId, tuple[float, float]]
@@ -115,12 +122,12 @@ def tables_of(problem: Problem) -> Tables:
     sizes = _sizes_of(problem.cuts, problem.frame)
     codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
     rows = [list(Codec).index(codec) for codec in codecs]
-    nodes = {node: _node_tables(node, codecs, sizes, problem) for node in sorted(problem.profiles)}
+    nodes = {node: _node_tables(node, rows, sizes, problem) for node in sorted(problem.profiles)}
     idle_w = problem.profiles[problem.origin].device.idle_w
     if problem.objective is Objective.ENERGY:
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
-    bits = np.where(_may_leave(sizes, problem), sizes.bits[rows], math.inf)
+    bits = np.where(_may_leave(sizes, problem), 8.0 * _sent_bytes(sizes, problem)[rows], math.inf)
     links, answers = {}, {}
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes:
@@ -129,7 +136,7 @@ def tables_of(problem: Problem) -> Tables:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0:
             answers[node] = (back.rtt_s / 2, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
-    return Tables(problem, codecs, sizes.index, sizes.plain_bytes, nodes, links, answers, idle_w)
+    return Tables(problem, codecs, sizes.index, nodes, links, answers, idle_w)
 
 
 def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:
@@ -141,21 +148,55 @@ def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:
     return allowed
 
 
-def _node_tables(node: NodeId, codecs: tuple[Codec, ...], sizes: Sizes, problem: Problem) -> NodeTables:
+def _node_tables(node: NodeId, rows: list[int], sizes: Sizes, problem: Problem) -> NodeTables:
     profile = problem.profiles[node]
     profiled = cumulated_s(profile)
     ratio = problem.compute_ratio.get(node, 1.0)
-    per_byte = np.array([codec_s_per_byte(node, codec, problem) for codec in codecs]).reshape(len(codecs), 2)
+    costs = _codec_tables(profile, sizes)
     active_w = active_power_w(node, problem)
     return NodeTables(
         until_s=ratio * profiled.until_s[sizes.index],
         before_s=ratio * profiled.before_s[sizes.index],
         preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
         queue_s=problem.queue_s.get(node, 0.0),
-        encode_s_per_byte=per_byte[:, 0],
-        decode_s_per_byte=per_byte[:, 1],
+        encode_s=costs.encode_s[rows],
+        decode_s=costs.decode_s[rows],
         active_w=math.nan if active_w is None else active_w,
     )
+
+
+def _sent_bytes(sizes: Sizes, problem: Problem) -> Floats:
+    """float64[n_codecs, C], as `cost.sent_bytes` has it for one cut."""
+    ratio = _codec_tables(problem.profiles[problem.origin], sizes).sent_ratio
+    if problem.sent_ratio:
+        ratio = ratio.copy()
+        for (cut, codec), measured in problem.sent_ratio.items():
+            ratio[_ROWS[codec], sizes.index == cut] = measured
+    return np.ceil(sizes.sent_bytes * ratio)
+
+
+def _codec_tables(profile: Profile, sizes: Sizes) -> CodecTables:
+    """Remembered per profile object: it may cost every codec at every cut."""
+    key = (id(profile), id(sizes))
+    known = _remembered_codecs.get(key)
+    if known is not None and known[0] is profile and known[1] is sizes:
+        return known[2]
+    if len(_remembered_codecs) >= _MAX_REMEMBERED:
+        _remembered_codecs.clear()
+    shape = (len(Codec), len(sizes.index))
+    tables = CodecTables(np.zeros(shape), np.zeros(shape), np.ones(shape))
+    for cost in sorted(profile.codecs, key=lambda cost: cost.cut is not None):
+        at = slice(None) if cost.cut is None else sizes.index == cost.cut
+        row = _ROWS[cost.codec]
+        tables.encode_s[row, at] = cost.encode_s_per_byte * sizes.plain_bytes[at]
+        tables.decode_s[row, at] = cost.decode_s_per_byte * sizes.plain_bytes[at]
+        tables.sent_ratio[row, at] = cost.sent_ratio
+    _remembered_codecs[key] = (profile, sizes, tables)
+    return tables
+
+
+_ROWS = {codec: row for row, codec in enumerate(Codec)}
+_remembered_codecs: dict[tuple[int, int], tuple[Profile, Sizes, CodecTables]] = {}
 
 
 def _sizes_of(cuts: tuple[Cut, ...], frame: FrameInfo | None) -> Sizes:
@@ -176,15 +217,15 @@ _remembered: dict[tuple[int, FrameInfo | None], tuple[tuple[Cut, ...], Sizes]] =
 
 def _measure_sizes(cuts: tuple[Cut, ...], frame: FrameInfo | None) -> Sizes:
     candidates = [cut for cut in cuts if cut.is_candidate or cut.index in (0, len(cuts) - 1)]
-    bits = np.full((len(Codec), len(candidates)), math.inf)
+    sent_bytes = np.full((len(Codec), len(candidates)), math.inf)
     for at, cut in enumerate(candidates):
         offered = offered_codecs(cut, frame)
         for row, codec in enumerate(Codec):
             if codec in offered:
-                bits[row, at] = 8.0 * payload_bytes(cut, codec, frame)
+                sent_bytes[row, at] = payload_bytes(cut, codec, frame)
     return Sizes(
         index=np.array([cut.index for cut in candidates]),
-        bits=bits,
+        sent_bytes=sent_bytes,
         plain_bytes=np.array([float(uncompressed_bytes(cut, frame)) for cut in candidates]),
         carries_input=np.array([cut.carries_input for cut in candidates]),
     )

@@ -231,11 +231,17 @@ class Boundary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodecCost:
-    """Seconds per uncompressed byte to encode and decode with `codec` on one device."""
+    """Seconds per uncompressed byte to encode and decode with `codec` on one device.
+
+    cut: measured with the tensors of that cut; None for wherever nothing better is known. sent_ratio: bytes that travel
+    over what the codec's formula (`cost.payload_bytes`) says; 1.0 where that is exact.
+    """
 
     codec: Codec
     encode_s_per_byte: float
     decode_s_per_byte: float
+    cut: int | None = None
+    sent_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +278,7 @@ class Profile:
     cuts: all legal cuts. blocks: contiguous, from cut 0 to the last one, joined at candidate cuts; their medians add up
     to `whole_s`, because an engine fuses layers across cuts. boundaries: what cutting adds, by inner cut; one that is
     missing costs nothing. A segment takes its blocks' time and half the overhead of each inner cut it ends at.
+    codecs: what they cost here; one with a cut counts there, before one without.
     frame: None when the model does not take camera frames (then offloading the frame is not offered).
     """
 
@@ -299,6 +306,9 @@ class Profile:
                     f"profile of `{self.device.name}` has a boundary at cut {boundary.cut}, twice or no inner cut"
                 )
             seen.add(boundary.cut)
+        for cost in self.codecs:
+            if not (cost.cut is None or 0 <= cost.cut <= at) or cost.sent_ratio <= 0.0:
+                raise PlanError(f"profile of `{self.device.name}` has a cost of {cost.codec} that cannot be")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
