@@ -64,11 +64,13 @@ def to_json(profile: Profile) -> dict[str, Any]:
         ],
         "whole_s": _quantiles_to_json(profile.whole_s),
         "codecs": [
-            {
-                "codec": str(cost.codec),
-                "encode_s_per_byte": cost.encode_s_per_byte,
-                "decode_s_per_byte": cost.decode_s_per_byte,
-            }
+            _present(
+                codec=str(cost.codec),
+                encode_s_per_byte=cost.encode_s_per_byte,
+                decode_s_per_byte=cost.decode_s_per_byte,
+                cut=cost.cut,
+                sent_ratio=None if cost.sent_ratio == 1.0 else cost.sent_ratio,
+            )
             for cost in profile.codecs
         ],
     }
@@ -232,6 +234,8 @@ class _CodecCost(msgspec.Struct, frozen=True):
     codec: Codec
     encode_s_per_byte: float
     decode_s_per_byte: float
+    cut: int | None = None
+    sent_ratio: float = 1.0
 
 
 class _Boundary(msgspec.Struct, frozen=True):
@@ -282,7 +286,13 @@ def _frame(raw: _Frame | None) -> FrameInfo | None:
 
 
 def _codec(raw: _CodecCost) -> CodecCost:
-    return CodecCost(codec=raw.codec, encode_s_per_byte=raw.encode_s_per_byte, decode_s_per_byte=raw.decode_s_per_byte)
+    return CodecCost(
+        codec=raw.codec,
+        encode_s_per_byte=raw.encode_s_per_byte,
+        decode_s_per_byte=raw.decode_s_per_byte,
+        cut=raw.cut,
+        sent_ratio=raw.sent_ratio,
+    )
 
 
 def _check_indices(file: _File, origin: str) -> None:
