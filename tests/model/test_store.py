@@ -47,7 +47,7 @@ def test_the_same_file_gives_the_same_id_and_is_kept_once(
 
 
 def test_weights_are_aligned_and_the_graph_file_holds_none_of_them(stored: StoredModel) -> None:
-    assert stored.part_bytes("weights") > 8 * 8 * 9 * 4 + 7040 * 4
+    assert stored.part_bytes("weights") >= 8 * 8 * 9 * 4 + 7040 * 4
     assert stored.part_bytes("graph") < 5000
     model = stored.segment(stored.whole).model
     assert model is not None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.options import JsonFlag, ModelArgument
+from seamline.cli.options import JsonFlag, ModelArgument, ShapeOption, ValueOption
 
 JSON_KEYS = {
     "inspect": {
@@ -38,10 +38,8 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     model: ModelArgument,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
-    ] = None,
+    shape: ShapeOption = None,
+    value: ValueOption = None,
     candidates: Annotated[bool, typer.Option("--candidates", help="Show only cuts the planner considers.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -50,7 +48,7 @@ def inspect(
     from seamline.cli.output import NARROW_WIDTH, data_console, print_json
     from seamline.cli.tables import cut_table
 
-    _, stored = load_model(model, shapes=shape or ())
+    _, stored = load_model(model, shapes=shape or (), values=value or ())
     macs = stored.cuts[-1].macs_before
     cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
     if not as_json:

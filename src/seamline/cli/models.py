@@ -42,13 +42,16 @@ def resolve_model(text: str) -> Path:
     return cached
 
 
-def load_model(text: str, *, shapes: Sequence[str] = ()) -> tuple[ModelStore, StoredModel]:
-    """The default store and the model `text` in it. shapes: ``NAME=1,3,224,224`` for inputs with open axes."""
+def load_model(text: str, *, shapes: Sequence[str] = (), values: Sequence[str] = ()) -> tuple[ModelStore, StoredModel]:
+    """The default store and the model `text` in it.
+
+    shapes: ``NAME=1,3,224,224`` for inputs with open axes. values: ``NAME=NUMBER`` for inputs that become constants.
+    """
     from seamline.model.store import ModelStore
 
     path = resolve_model(text)
     store = ModelStore()
-    return store, store.add(path, shapes=parse_shapes(shapes) or None)
+    return store, store.add(path, shapes=parse_shapes(shapes), values=parse_values(values))
 
 
 def require_zoo_name(name: str) -> None:
@@ -99,6 +102,20 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
             raise UsageError(f"`{text}` is not a shape", hint="write NAME=1,3,224,224")
         shapes[name] = tuple(int(extent) for extent in extents)
     return shapes
+
+
+def parse_values(texts: Iterable[str]) -> dict[str, float]:
+    """``["sr=16000"]`` as ``{"sr": 16000.0}``. Raises `UsageError` when one does not read so."""
+    values = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"`{text}` is not a value", hint="write NAME=NUMBER, e.g. sr=16000")
+    return values
 
 
 def complete_model(incomplete: str) -> list[str]:

@@ -22,3 +22,13 @@ SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of ev
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for computing; all cores when not given.")
 ]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
+]
+ValueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--value", metavar="NAME=NUMBER", help="Make an input a constant, e.g. sr=16000; what it decides is folded."
+    ),
+]

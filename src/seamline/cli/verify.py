@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.options import JsonFlag, ModelArgument, SeedOption, ThreadsOption
+from seamline.cli.options import JsonFlag, ModelArgument, SeedOption, ShapeOption, ThreadsOption, ValueOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,8 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     model: ModelArgument,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
-    ] = None,
+    shape: ShapeOption = None,
+    value: ValueOption = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -67,7 +65,7 @@ def verify(
     from seamline.model.engine import OrtEngine
     from seamline.model.verify import verify_cuts
 
-    store, stored = load_model(model, shapes=shape or ())
+    store, stored = load_model(model, shapes=shape or (), values=value or ())
     started_s = time.monotonic()
     checks = list(
         track(verify_cuts(OrtEngine(store, threads), stored, seed=seed), len(stored.cuts), f"verifying {stored.name}")

@@ -5,29 +5,31 @@ What the normal form promises is in `NormalModel`. `store.py` writes it down onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx.defs
 import onnx.inliner
-import onnx.shape_inference
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from seamline.core.errors import ModelError, UsageError
 from seamline.core.graph import Layer, ordered
-from seamline.model.describe import describe_layers, fixed_shape, tensor_specs, value_shapes
+from seamline.model.describe import describe_layers, fixed_shape, tensor_specs
 from seamline.model.external import TensorData, locate, locate_inside
+from seamline.model.folding import INLINE_BYTES, fold
+from seamline.model.inference import complete, copied, declared, infer
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
 from seamline.model.protobuf import Outline, parse_outline, understood
-
-INLINE_BYTES = 1024
-"""Values up to this size stay in the graph file: shape inference wants to see them, and pages are not worth sharing."""
 
 NAME_KEY = "seamline.name"
 """Metadata key of a model's name; without it the file's name is used."""
 
 MAX_NODES = 100_000
+MAX_ROUNDS = 256
+"""Rounds of inference and folding: the deepest chain of shapes that depend on shapes. A 12-block ViT takes 3."""
+
 _STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _DOMAINS = _STANDARD | {"com.microsoft"}
 
@@ -45,34 +47,53 @@ class NormalModel:
     weights: Mapping[str, TensorData]
 
 
-def read_model(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> NormalModel:
-    """The model in the ONNX file `path`. shapes: fixes inputs by name; without it only an open first axis becomes 1.
+def read_model(
+    path: Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, float] | None = None,
+) -> NormalModel:
+    """The model in the ONNX file `path`.
 
-    Raises `UsageError` when the file is missing or `shapes` names no input, `ModelError` when it is not ONNX, an axis
+    shapes: fixes inputs by name; without it only an open first axis becomes 1. values: makes inputs constants, every
+    element the same number (a sampling rate, a switch); what they decide is then folded.
+    Raises `UsageError` when the file is missing or a name is no input, `ModelError` when it is not ONNX, an axis
     stays open, or it asks for what is not supported.
     """
     with understood(f"`{path}`"):
-        return _normalise(_parse(path), path, dict(shapes or {}))
+        return _normalise(_parse(path), path, dict(shapes or {}), dict(values or {}))
 
 
-def _normalise(outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]]) -> NormalModel:
+def _normalise(
+    outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]], values: dict[str, float]
+) -> NormalModel:
     model = _without_functions(outline.model)
     graph = model.graph
     _check_operators(model)
     weights = _take_weights(graph, path, outline.places)
-    declared = {} if _fix_inputs(graph, shapes) else _declared(graph)
+    _fix_values(graph, values)
+    said = {} if _fix_inputs(graph, shapes) or values else declared(graph)
     _sort_nodes(graph)
-    model = _infer(model)
-    if _fold_shapes(model.graph):
-        model = _infer(model)
+    model = _folded(model, weights)
     graph = model.graph
-    _complete(graph, declared)
+    complete(graph, said)
     _check_ends(graph)
     _drop_unused(graph)
     _name_nodes(graph)
     _order_layers(graph)
     kept = {tensor.name for tensor in graph.initializer}
     return NormalModel(model=model, weights={name: data for name, data in weights.items() if name in kept})
+
+
+def _folded(model: ModelProto, weights: dict[str, TensorData]) -> ModelProto:
+    """`model` with shapes inferred and constants folded: each tells the other more, so they take turns."""
+    for _ in range(MAX_ROUNDS):
+        model = infer(model)
+        if not fold(model, weights):
+            break
+    else:
+        model = infer(model)
+    return model
 
 
 def _parse(path: Path) -> Outline:
@@ -213,45 +234,44 @@ def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> bool:
     """Give every input a fixed shape and drop weights from the inputs; whether any axis was open."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
-    unknown = shapes.keys() - {value.name for value in inputs}
-    if unknown:
-        names = ", ".join(f"`{value.name}`" for value in inputs)
-        raise UsageError(f"the model has no input `{min(unknown)}`", hint=f"its inputs are {names}")
+    _check_names(shapes, inputs)
     was_open = any(fixed_shape(value) is None for value in inputs)
-    for value in inputs:
-        _fix_input(value, shapes.get(value.name))
-    fixed = [_copied(value) for value in inputs]
+    symbols: dict[str, int] = {}
+    for value in sorted(inputs, key=lambda value: value.name not in shapes):  # what was given names the symbols
+        _fix_input(value, shapes.get(value.name), symbols)
+    fixed = [copied(value) for value in inputs]
     del graph.input[:]
     graph.input.extend(fixed)
     return was_open
 
 
-def _declared(graph: GraphProto) -> dict[str, ValueInfoProto]:
-    """What the file itself says about its tensors, where that is complete."""
-    values = (*graph.value_info, *graph.output)
-    return {value.name: _copied(value) for value in values if fixed_shape(value) is not None}
+def _fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
+    """Make constants of the inputs that `values` names."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    _check_names(values, inputs)
+    for value in inputs:
+        if value.name not in values:
+            continue
+        shape = fixed_shape(value)
+        if shape is None:
+            raise UsageError(f"input `{value.name}` has an open axis, so it cannot become one constant")
+        dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        graph.initializer.append(numpy_helper.from_array(np.full(shape, values[value.name], dtype), value.name))
 
 
-def _complete(graph: GraphProto, declared: Mapping[str, ValueInfoProto]) -> None:
-    """Believe the file about tensors that inference cannot tell, such as those of the runtime's own operators."""
-    known = value_shapes(graph)
-    for value in graph.output:
-        if value.name not in known and value.name in declared:
-            value.CopyFrom(declared[value.name])
-    ends = {value.name for value in graph.output}
-    missing = {name: value for name, value in declared.items() if name not in known and name not in ends}
-    found = [_copied(value) for value in graph.value_info if value.name not in missing]
-    del graph.value_info[:]
-    graph.value_info.extend([*found, *missing.values()])
+def _check_names(given: Iterable[str], inputs: Sequence[ValueInfoProto]) -> None:
+    unknown = set(given) - {value.name for value in inputs}
+    if unknown:
+        names = ", ".join(f"`{value.name}`" for value in inputs)
+        raise UsageError(f"the model has no input `{min(unknown)}`", hint=f"its inputs are {names}")
 
 
-def _copied(value: ValueInfoProto) -> ValueInfoProto:
-    copy = ValueInfoProto()
-    copy.CopyFrom(value)
-    return copy
+def _fix_input(value: ValueInfoProto, shape: tuple[int, ...] | None, symbols: dict[str, int]) -> None:
+    """Give `value` the `shape`, or what is known of its own; an open axis takes what its name has elsewhere.
 
-
-def _fix_input(value: ValueInfoProto, shape: tuple[int, ...] | None) -> None:
+    symbols: extents of named axes, completed here.
+    """
     if not value.type.HasField("tensor_type"):
         raise ModelError(f"input `{value.name}` is not a plain tensor")
     found = value.type.tensor_type
@@ -259,19 +279,39 @@ def _fix_input(value: ValueInfoProto, shape: tuple[int, ...] | None) -> None:
         raise ModelError(f"input `{value.name}` has no shape", hint=f"give one, e.g. {value.name}=1,3,224,224")
     if shape is not None and found.HasField("shape") and len(found.shape.dim) != len(shape):
         raise UsageError(f"input `{value.name}` has {len(found.shape.dim)} axes, the shape {list(shape)} has not")
+    fixed = list(shape or ())
     for axis, dim in enumerate(found.shape.dim):
-        known = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None
-        if shape is not None and known not in (None, shape[axis]):
+        known = dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else symbols.get(dim.dim_param or "")
+        if shape is None:
+            fixed.append(_extent(value, axis, known))
+        elif dim.dim_value > 0 and dim.dim_value != shape[axis]:
             raise UsageError(f"axis {axis} of input `{value.name}` is {known}, it cannot become {shape[axis]}")
-        if shape is None and known is None and axis > 0:
-            name = f" ({dim.dim_param})" if dim.dim_param else ""
-            raise ModelError(
-                f"axis {axis}{name} of input `{value.name}` is open", hint="fix it with a shape for that input"
-            )
-    fixed = shape or tuple(dim.dim_value if dim.dim_value > 0 else 1 for dim in found.shape.dim)
+        if dim.dim_param and dim.dim_param != "?":
+            symbols.setdefault(dim.dim_param, fixed[axis])
     if any(extent < 1 for extent in fixed):
-        raise UsageError(f"shape {list(fixed)} of input `{value.name}` has an extent below 1")
+        raise UsageError(f"shape {fixed} of input `{value.name}` has an extent below 1")
     value.CopyFrom(helper.make_tensor_value_info(value.name, found.elem_type, fixed))
+
+
+def _extent(value: ValueInfoProto, axis: int, known: int | None) -> int:
+    """The extent of one axis: a batch that is open is 1, anything else must be known."""
+    if known is None and axis > 0:
+        dims = value.type.tensor_type.shape.dim
+        name = f" ({dims[axis].dim_param})" if dims[axis].dim_param else ""
+        said = ",".join(str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in dims)
+        raise ModelError(
+            f"axis {axis}{name} of input `{value.name}` is open: [{said}]",
+            hint=f"fix it, e.g. --shape {value.name}={_example(value)}",
+        )
+    return 1 if known is None else known
+
+
+def _example(value: ValueInfoProto) -> str:
+    """A shape that would fit: picture-sized where an axis is open."""
+    dims = value.type.tensor_type.shape.dim
+    return ",".join(
+        str(dim.dim_value if dim.dim_value > 0 else 1 if axis == 0 else 224) for axis, dim in enumerate(dims)
+    )
 
 
 def _sort_nodes(graph: GraphProto) -> None:
@@ -304,47 +344,6 @@ def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
     graph.node.extend(copies)
 
 
-def _infer(model: ModelProto) -> ModelProto:
-    """Infer all types and shapes anew: what the file says may still hold the axes that were open."""
-    graph = model.graph
-    del graph.value_info[:]
-    for value in graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
-        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
-
-
-def _fold_shapes(graph: GraphProto) -> bool:
-    """Turn Shape and Size of tensors with a fixed shape into constants; whether there were any.
-
-    Exporters with open axes write such nodes everywhere; with fixed axes all that hangs on them is weight-only.
-    """
-    shapes = value_shapes(graph)
-    kept = []
-    for node in graph.node:
-        if node.op_type not in ("Shape", "Size") or node.input[0] not in shapes:
-            kept.append(node)
-            continue
-        shape = shapes[node.input[0]]
-        bounds = {attribute.name: attribute.i for attribute in node.attribute}
-        values = list(shape[bounds.get("start", 0) : bounds.get("end", len(shape))])
-        if node.op_type == "Size":
-            size = 1
-            for extent in shape:
-                size *= extent
-            tensor = helper.make_tensor(node.output[0], TensorProto.INT64, [], [size])
-        else:
-            tensor = helper.make_tensor(node.output[0], TensorProto.INT64, [len(values)], values)
-        graph.initializer.append(tensor)
-    if len(kept) == len(graph.node):
-        return False
-    _reorder(graph, kept)
-    return True
-
-
 def _check_ends(graph: GraphProto) -> None:
     """Raises `ModelError` unless layers make all outputs, and all ends have a fixed shape and a type to send."""
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
@@ -355,12 +354,19 @@ def _check_ends(graph: GraphProto) -> None:
         if value.name not in taken:
             raise ModelError(f"output `{value.name}` is made by no layer")
         if value.name not in tensor_specs([value]):
-            raise ModelError(f"output `{value.name}` has a shape or type that depends on the data")
+            raise ModelError(f"output `{value.name}` has a shape or type that depends on the data", hint=_advice(graph))
     for value in graph.input:
         if value.name not in tensor_specs([value]):
             raise ModelError(f"input `{value.name}` has a type that cannot be sent")
     if len({value.name for value in graph.output}) < len(graph.output):
         raise ModelError("the model lists an output twice")
+
+
+def _advice(graph: GraphProto) -> str:
+    """What can be done about an output whose shape is not known."""
+    if any(node.op_type == "If" for node in graph.node):
+        return "fix the input that decides the model's If, e.g. --value sr=16000"
+    return "export the model without its post-processing (NonZero, NonMaxSuppression and the like)"
 
 
 def _drop_unused(graph: GraphProto) -> None:
@@ -377,7 +383,7 @@ def _drop_unused(graph: GraphProto) -> None:
     del graph.initializer[:]
     graph.initializer.extend(weights)
     ends = {value.name for value in graph.output}
-    values = [_copied(value) for value in graph.value_info if value.name in made - ends]
+    values = [copied(value) for value in graph.value_info if value.name in made - ends]
     del graph.value_info[:]
     graph.value_info.extend(values)
 

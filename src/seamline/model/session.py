@@ -39,6 +39,16 @@ def open_session(model: ModelProto, folder: Path, *, n_threads: int, optimised: 
         return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
+def quiet_options() -> Any:
+    """Options of a session that computes a few small values while a model is read: one thread, nothing optimised."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SEVERITY_FATAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
 def check_runs(model: ModelProto, folder: Path) -> None:
     """Raises `ModelError` when the runtime does not know an operator of `model` or finds it inconsistent."""
     open_session(model, folder, n_threads=1, optimised=False)

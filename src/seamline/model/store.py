@@ -62,14 +62,16 @@ class ModelStore:
         path: Path,
         *,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
+        values: Mapping[str, float] | None = None,
         preprocess: Preprocess | None = None,
     ) -> StoredModel:
         """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
 
-        shapes: fixes inputs by name. preprocess: how a camera frame becomes the input, replacing what the file says.
+        shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
+        preprocess: how a camera frame becomes the input, replacing what the file says.
         Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
         """
-        normal = read_model(Path(path), shapes=shapes)
+        normal = read_model(Path(path), shapes=shapes, values=values)
         if preprocess is not None:
             write_preprocess(normal.model, preprocess)
         weights_bytes = _lay_out(normal)

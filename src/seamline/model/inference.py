@@ -1,0 +1,115 @@
+"""Types and shapes of every tensor, from ONNX first, from the runtime for its own operators, from the file last.
+
+Data stays out of it: weights are known by their shape alone. What depends on the data (NonZero, suppression of boxes)
+gets no shape, and no cut is offered where it would cross.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import onnx.shape_inference
+import onnxruntime as ort
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+from seamline.core.errors import ModelError
+from seamline.model.describe import fixed_shape, value_shapes
+from seamline.model.session import quiet_options
+
+_NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
+
+
+def infer(model: ModelProto) -> ModelProto:
+    """`model` with all types and shapes inferred anew: what the file says may still hold the axes that were open.
+
+    Raises `ModelError` when they contradict each other.
+    """
+    graph = model.graph
+    del graph.value_info[:]
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
+    if any(node.domain not in ("", "ai.onnx") for node in inferred.graph.node):
+        _ask_runtime(inferred)
+    return inferred
+
+
+def declared(graph: GraphProto) -> dict[str, ValueInfoProto]:
+    """What the file itself says about its tensors, where that is complete."""
+    values = (*graph.value_info, *graph.output)
+    return {value.name: copied(value) for value in values if fixed_shape(value) is not None}
+
+
+def complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> None:
+    """Believe `said` about tensors that inference cannot tell."""
+    known = value_shapes(graph)
+    for value in graph.output:
+        if value.name not in known and value.name in said:
+            value.CopyFrom(said[value.name])
+    ends = {value.name for value in graph.output}
+    missing = {name: value for name, value in said.items() if name not in known and name not in ends}
+    found = [copied(value) for value in graph.value_info if value.name not in missing]
+    del graph.value_info[:]
+    graph.value_info.extend([*found, *missing.values()])
+
+
+def copied(value: ValueInfoProto) -> ValueInfoProto:
+    copy = ValueInfoProto()
+    copy.CopyFrom(value)
+    return copy
+
+
+def _ask_runtime(model: ModelProto) -> None:
+    """Fill in what the runtime infers about tensors that ONNX does not know, in place. A refusal changes nothing.
+
+    Every unknown tensor is made an output of a session, whose outputs tell their shapes; weights are its inputs, so
+    that no value is read.
+    """
+    graph = model.graph
+    known = value_shapes(graph)
+    unknown = [name for node in graph.node for name in node.output if name and name not in known]
+    if not unknown:
+        return
+    probe = ModelProto()
+    probe.CopyFrom(model)
+    _weights_to_inputs(probe.graph)
+    del probe.graph.value_info[:]
+    del probe.graph.output[:]
+    probe.graph.output.extend(ValueInfoProto(name=name) for name in unknown)
+    probe.ir_version = max(probe.ir_version, 8)
+    try:
+        session: Any = ort.InferenceSession(probe.SerializeToString(), quiet_options(), ["CPUExecutionProvider"])
+    except Exception:  # the runtime's errors share no base; the store asks it again and reports what it says
+        return
+    said = {value.name: found for value in session.get_outputs() if (found := _value_info(value)) is not None}
+    complete(graph, said)
+
+
+def _weights_to_inputs(graph: GraphProto) -> None:
+    given = {value.name for value in graph.input}
+    small = []
+    for tensor in graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            small.append(tensor)
+        elif tensor.name not in given:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _value_info(value: Any) -> ValueInfoProto | None:
+    """What a session says about one of its outputs, when its shape is fixed."""
+    match = re.fullmatch(r"tensor\((\w+)\)", value.type)
+    if match is None or not all(isinstance(extent, int) and extent >= 0 for extent in value.shape):
+        return None
+    kind = _NUMPY_NAMES.get(match[1], match[1].upper())
+    if kind not in TensorProto.DataType.keys():  # noqa: SIM118 # a protobuf enum, which cannot be iterated
+        return None
+    return helper.make_tensor_value_info(value.name, TensorProto.DataType.Value(kind), list(value.shape))
