@@ -48,6 +48,11 @@ class Inbox:
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def has_bulk(self) -> bool:
+        """Whether a chunk waits to be read."""
+        return bool(self._bulk)
+
     def put(self, item: Arrival | PeerChange) -> None:
         """Add `item`; never blocks. After `close` nothing is kept."""
         with self._changed:

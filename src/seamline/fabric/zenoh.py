@@ -47,6 +47,9 @@ _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25
 """How long a new link may take to tell which tokens are behind it: routers recompute their routes after 0.1 s."""
 
+_CHUNKS_PER_CREDIT = 3
+"""At most, of the six in a window: the sender must not run out of room while it waits for a credit."""
+
 log = logging.getLogger(__name__)
 
 
@@ -98,6 +101,7 @@ class ZenohFabric:
         self._delivery: threading.Thread | None = None
         self._outboxes: dict[NodeId, _Outbox] = {}
         self._outboxes_lock = threading.Lock()
+        self._uncredited: dict[NodeId, int] = {}
 
     @property
     def node(self) -> NodeId:
@@ -229,8 +233,26 @@ class ZenohFabric:
             outbox.window.sent(position_of(chunk)[1], len(chunk))
             self._put(target, Lane.DATA, chunk)
 
+    def _take_chunk(self, source: NodeId, chunk: bytes, on_message: OnMessage) -> None:
+        """Join `chunk` to its message and hand over a whole one, then credit the sender.
+
+        While more chunks wait, one credit serves for several: on a fast link they would cost more than the chunks. On a
+        slow one nothing waits, and each chunk is credited as it comes.
+        """
+        message = None
+        try:
+            message = self._assembler.add(source, chunk)
+            if message is not None:
+                on_message(source, message)
+        finally:
+            n_taken = self._uncredited.get(source, 0) + 1
+            is_credited = message is not None or n_taken >= _CHUNKS_PER_CREDIT or not self._inbox.has_bulk
+            self._uncredited[source] = 0 if is_credited else n_taken
+            if is_credited:
+                self._credit(source, chunk)
+
     def _credit(self, source: NodeId, chunk: bytes) -> None:
-        """Tell `source` that this chunk is taken, whatever becomes of it."""
+        """Tell `source` that everything up to this chunk is taken, whatever becomes of it."""
         if self._roster.epoch(source) is None:
             return
         try:
@@ -291,9 +313,7 @@ class ZenohFabric:
                     case Arrival(source, Lane.CONTROL, payload):
                         on_message(source, memoryview(payload))
                     case Arrival(source, _, payload):
-                        self._credit(source, payload)
-                        if (message := self._assembler.add(source, payload)) is not None:
-                            on_message(source, message)
+                        self._take_chunk(source, payload, on_message)
             except WireError as exc:
                 log.warning("refused what a peer sent: %s", exc)
             except Exception:  # a callback's fault must not silence the node for good
