@@ -1,26 +1,30 @@
-"""What a model costs on an engine: the whole model, and every block between neighbouring candidate cuts.
+"""What a model costs on an engine: every block between candidate cuts, and what cutting there costs by itself.
 
-Blocks are measured in order on random inputs, each fed with what the one before it gave, so values have the spread that
-real ones have. An engine fuses layers across cuts, and every run costs something by itself, so blocks run one by one
-take longer in sum. Their medians are therefore scaled to add up to the whole model's; and where the budget allows, the
-model is also run in two parts at a few cuts (anchors), and what stands before each of them is scaled to the share that
-the first part took. What that leaves wrong shows in the times of real frames, by which `core.estimate` corrects.
+Theory of operation. A segment that ends at a wide boundary must hand its tensors out and the next one take them in, and
+what an engine would have fused across is lost; so blocks that run one by one take longer in sum than the whole, by an
+amount that differs per boundary. The model is therefore measured in pieces of many lengths: all single blocks, halves,
+quarters and so on, and then the same shifted by half a piece. Each such level costs about one whole inference per round
+and is prepared and let go before the next. `fitting.py` finds the blocks and overheads that explain all of them.
 
-The clock comes as an argument. Nothing here knows about files; see `profile_file.py`.
+The pieces of a level run in turn, on caches emptied before (`caches.py`), for frames of a stream find them cold; the
+whole model runs between rounds, as the anchor by which the drift of the machine is divided out. What is left wrong
+shows in the times of real frames, by which `core.estimate` corrects.
+
+Clocks come as arguments. Nothing here knows about files; see `profile_file.py`.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
 from seamline.core.values import (
     Block,
+    Boundary,
     CodecCost,
     Cut,
     DeviceInfo,
@@ -31,22 +35,21 @@ from seamline.core.values import (
     Segment,
     TensorSpec,
 )
+from seamline.meters.fitting import Fitted, Span, fit_times
+from seamline.meters.rounds import Rounds, quantiles
 
-WHOLE_SHARE = 0.3
-BLOCKS_SHARE = 0.4
-"""Of the budget; what is left is for anchors."""
+MAX_BLOCKS = 64
+"""More candidate cuts are joined to blocks of about the same work; inside one, `core.cost` shares time out by it."""
 
-ANCHOR_RATIOS = (0.5, 0.2, 0.8, 0.1)
-"""Where anchors are wanted, as shares of the whole, the first first. Early layers are wide, and judged worst alone."""
+MAX_ROUNDS = 7
+LEVEL_RUNS = 2.2
+"""What a level costs at the least besides preparing it, in runs of the whole model."""
 
-ANCHOR_RUNS = 2.2
-"""What an anchor costs at the least, in runs of the whole model: warming up, one run, preparing."""
+SHORT_RATIO = 0.01
+"""Of the budget: pieces below run twice in their first round, for warming up would be most of what is measured."""
 
-MAX_WHOLE_RUNS = 20
-MAX_BLOCK_RUNS = 10
-MAX_ANCHOR_RUNS = 5
 EVEN_SHARE = 0.2
-"""Of the blocks' budget, divided evenly; the rest by multiply-accumulates. Layers without any still take time."""
+"""Of the work by which blocks are joined, counted evenly; the rest are MACs. Layers without any still take time."""
 
 
 def profile_model(
@@ -59,193 +62,212 @@ def profile_model(
     frame_shape: tuple[int, int, int] | None,
     budget_s: float,
     now_s: Callable[[], float],
+    spent_s: Callable[[], float] | None = None,
+    between: Callable[[], object] = lambda: None,
+    slowdown: float = 1.0,
     jpeg_bytes: int | None = None,
     codecs: tuple[CodecCost, ...] = (),
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Profile:
     """Measure a model that `engine` knows, spending about `budget_s` seconds of the clock `now_s`.
 
-    frame_shape: (H, W, 3) of the camera frame the model begins with, None when it takes none. Its preprocessing is part
-    of the first block, so `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame.
-    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says; blocks
-    that take less than a hundredth of the budget run twice, for there warming up would be most of what is measured.
-    Raises `ModelError` when the model or one of its blocks does not run.
+    spent_s: clock of what a run takes, `now_s` when None; the thread's processor time, where one thread does all the
+    work, keeps other processes out of the profile. between: called before each run, not timed. slowdown: what all times
+    are multiplied with, for an engine that will be slowed by waiting. frame_shape: (H, W, 3) of the camera frame the
+    model begins with, None when it takes none; its preprocessing is part of the first block, so that
+    `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: told how many levels are done, of how
+    many.
+    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
+    Raises `ModelError` when the model or one of its segments does not run.
     """
-    begin_s = now_s()
-    inputs, whole_s = _measure_whole(engine, model_id, cuts, begin_s + WHOLE_SHARE * budget_s, now_s, seed)
-    blocks_until_s = begin_s + (WHOLE_SHARE + BLOCKS_SHARE) * budget_s
-    measured = _measure_blocks(engine, model_id, cuts, inputs, blocks_until_s, budget_s / 100.0, now_s, seed)
-    ratios = _measure_anchors(engine, model_id, measured, inputs, whole_s.median, begin_s + budget_s, now_s)
-    return Profile(
+    joints = choose_joints(cuts)
+    bench = _Bench(engine, model_id, [cut.index for cut in joints], now_s, spent_s or now_s, between, seed)
+    until_s = now_s() + budget_s
+    bench.measure_whole()
+    levels = piece_levels(len(joints) - 1)
+    for number, spans in enumerate(levels):
+        if number == 0 or bench.has_time_until(until_s):
+            bench.measure_level(spans, now_s() + (until_s - now_s()) / (len(levels) - number), SHORT_RATIO * budget_s)
+        if on_progress is not None:
+            on_progress(number + 1, len(levels))
+    measured = bench.quantiles_s()
+    fitted = fit_times({span: times.median for span, times in measured.items()}, [cut.payload_bytes for cut in joints])
+    profile = Profile(
         model=ModelInfo(name=model_name, sha256=model_id),
         device=device,
         cuts=cuts,
-        blocks=anchored(measured, whole_s.median, ratios),
-        whole_s=whole_s,
+        blocks=_blocks(joints, measured, fitted),
+        whole_s=measured[0, len(joints) - 1],
         frame=None if frame_shape is None else FrameInfo(raw_bytes=int(np.prod(frame_shape)), jpeg_bytes=jpeg_bytes),
         codecs=codecs,
+        boundaries=_boundaries(cuts, joints, fitted),
+    )
+    return slowed(profile, slowdown)
+
+
+def slowed(profile: Profile, slowdown: float) -> Profile:
+    """`profile` of a device that computes `slowdown` times as long; its codecs, which are not slowed, stay."""
+    return replace(
+        profile,
+        blocks=tuple(replace(block, compute_s=_times(block.compute_s, slowdown)) for block in profile.blocks),
+        whole_s=_times(profile.whole_s, slowdown),
+        boundaries=tuple(replace(each, overhead_s=each.overhead_s * slowdown) for each in profile.boundaries),
     )
 
 
-def anchored(
-    blocks: Sequence[Block], whole_median_s: float, ratios: Mapping[int, float] | None = None
-) -> tuple[Block, ...]:
-    """`blocks` scaled such that their medians add up to `whole_median_s`, and to the given share of it up to some cuts.
+def choose_joints(cuts: Sequence[Cut]) -> list[Cut]:
+    """Both ends and the candidates between them, at most `MAX_BLOCKS` + 1, with about the same work in between."""
+    inner = [cut for cut in cuts[1:-1] if cut.is_candidate]
+    if len(inner) >= MAX_BLOCKS:
+        work = [_work_ratio(cut, cuts[-1]) for cut in inner]
+        steps = np.arange(1, MAX_BLOCKS) / MAX_BLOCKS
+        inner = [inner[at] for at in sorted({int(np.argmin(np.abs(np.array(work) - step))) for step in steps})]
+    return [cuts[0], *inner, cuts[-1]]
 
-    ratios: by cut, the share of the whole that runs before it. One that is not above those of earlier cuts is noise and
-    left out.
+
+def piece_levels(n_blocks: int) -> list[list[Span]]:
+    """Spans to measure, the most needed first: single blocks, halves, quarters, ..., then shifted by half a piece.
+
+    No span comes twice, and the whole is none of them.
     """
-    factors: list[float] = []
-    stretch: list[Block] = []
-    reached = 0.0
-    for block in blocks:
-        stretch.append(block)
-        is_last = block is blocks[-1]
-        ratio = 1.0 if is_last else (ratios or {}).get(block.to_cut, 0.0)
-        if is_last or reached < ratio < 1.0:
-            sum_s = sum(part.compute_s.median for part in stretch)
-            factor = (ratio - reached) * whole_median_s / sum_s if sum_s > 0.0 else 1.0
-            factors.extend([factor] * len(stretch))
-            stretch, reached = [], ratio
-    return tuple(_scaled(block, factor) for block, factor in zip(blocks, factors, strict=True))
+    edges: list[Sequence[int]] = [range(n_blocks + 1)]
+    n_parts = [2**power for power in range(1, n_blocks.bit_length()) if 2**power < n_blocks]
+    edges += [_rounded(part * n_blocks / parts for part in range(parts + 1)) for parts in n_parts]
+    edges += [_rounded([0, *((part + 0.5) * n_blocks / parts for part in range(parts)), n_blocks]) for parts in n_parts]
+    seen: set[Span] = {(0, n_blocks)}
+    levels = []
+    for joints in edges:
+        spans = [span for span in itertools.pairwise(joints) if span not in seen]
+        seen.update(spans)
+        levels.append(spans)
+    return [spans for spans in levels if spans]
 
 
-def _scaled(block: Block, factor: float) -> Block:
-    times = Quantiles(median=block.compute_s.median * factor, p90=block.compute_s.p90 * factor)
-    return Block(from_cut=block.from_cut, to_cut=block.to_cut, compute_s=times)
+def _rounded(places: Iterable[float]) -> Sequence[int]:
+    return sorted({round(place) for place in places})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """What a segment gave and how long its runs took. durations_s: after warming up, or the only run there was."""
-
-    outputs: Tensors
-    durations_s: tuple[float, ...]
-
-    @property
-    def quantiles_s(self) -> Quantiles:
-        median, p90 = np.quantile(self.durations_s, (0.5, 0.9))
-        return Quantiles(median=float(median), p90=float(p90))
+def _work_ratio(cut: Cut, last: Cut) -> float:
+    """Share of the model before `cut`, by multiply-accumulates and a little by its place."""
+    by_place = cut.index / last.index
+    by_macs = cut.macs_before / last.macs_before if last.macs_before else by_place
+    return EVEN_SHARE * by_place + (1.0 - EVEN_SHARE) * by_macs
 
 
-def _measure_whole(
-    engine: Engine, model_id: str, cuts: tuple[Cut, ...], until_s: float, now_s: Callable[[], float], seed: int
-) -> tuple[Tensors, Quantiles]:
-    """The random inputs used, and what the whole model takes."""
-    segment = engine.prepare(model_id, Segment(cuts[0].index, cuts[-1].index))
-    inputs = {spec.name: _random_tensor(spec, seed + number) for number, spec in enumerate(segment.inputs)}
-    run = _run_repeatedly(segment, inputs, until_s, now_s, max_runs=MAX_WHOLE_RUNS + 1)
-    return inputs, run.quantiles_s
+class _Bench:
+    """Runs spans of one model and keeps what they took."""
 
+    def __init__(
+        self,
+        engine: Engine,
+        model_id: str,
+        joints: list[int],
+        now_s: Callable[[], float],
+        spent_s: Callable[[], float],
+        between: Callable[[], object],
+        seed: int,
+    ) -> None:
+        self._engine, self._model_id, self._joints, self._seed = engine, model_id, joints, seed
+        self._now_s, self._spent_s, self._between = now_s, spent_s, between
+        self._levels: list[Rounds[Span]] = []
+        self._whole_s: list[float] = []
+        self._whole_took_s = self._preparing_s = 0.0
+        self._whole = self._prepare((0, len(joints) - 1))
+        first = {spec.name: random_tensor(spec, seed + at) for at, spec in enumerate(self._whole.inputs)}
+        self._values: dict[int, Tensors] = {0: first}
 
-def _measure_blocks(
-    engine: Engine,
-    model_id: str,
-    cuts: tuple[Cut, ...],
-    inputs: Tensors,
-    until_s: float,
-    short_s: float,
-    now_s: Callable[[], float],
-    seed: int,
-) -> list[Block]:
-    """Each block in turn, prepared, run and let go before the next."""
-    joints = [cut for cut in cuts if cut.is_candidate or cut.index in (cuts[0].index, cuts[-1].index)]
-    pairs = list(itertools.pairwise(joints))
-    weights = _budget_weights(pairs)
-    values: dict[str, Array] = dict(inputs)
-    blocks = []
-    for number, (here, there) in enumerate(pairs):
-        share = weights[number] / sum(weights[number:])
-        now = now_s()
-        block_until_s = now + max(0.0, until_s - now) * share
-        segment = engine.prepare(model_id, Segment(here.index, there.index))
-        feed = {spec.name: _fitting(values.get(spec.name), spec, seed) for spec in segment.inputs}
-        run = _run_repeatedly(segment, feed, block_until_s, now_s, max_runs=MAX_BLOCK_RUNS + 1, short_s=short_s)
-        values = {**inputs, **run.outputs}
-        blocks.append(Block(from_cut=here.index, to_cut=there.index, compute_s=run.quantiles_s))
-    return blocks
+    def measure_whole(self) -> None:
+        """One run to warm up and one that counts; more come with the levels."""
+        self._run(self._whole, self._values[0])
+        begin_s = self._now_s()
+        self._whole_s.append(self._run(self._whole, self._values[0])[1])
+        self._whole_took_s = self._now_s() - begin_s
 
+    def has_time_until(self, until_s: float) -> bool:
+        """Whether another level can be prepared and run once."""
+        return self._now_s() + self._preparing_s + LEVEL_RUNS * self._whole_took_s <= until_s
 
-def _measure_anchors(
-    engine: Engine,
-    model_id: str,
-    blocks: list[Block],
-    inputs: Tensors,
-    whole_median_s: float,
-    until_s: float,
-    now_s: Callable[[], float],
-) -> dict[int, float]:
-    """By cut, the share of both parts' time that the part before it takes; as many cuts as there is time for."""
-    ratios: dict[int, float] = {}
-    for wanted in ANCHOR_RATIOS:
-        cut = _cut_near(blocks, wanted)
-        if cut is None or cut in ratios:
-            continue
-        left_s = until_s - now_s()
-        if left_s < ANCHOR_RUNS * whole_median_s:
-            break
-        middle_s = now_s() + wanted * left_s / len(ANCHOR_RATIOS)
-        before = _run_repeatedly(
-            engine.prepare(model_id, Segment(blocks[0].from_cut, cut)),
-            inputs, middle_s, now_s, max_runs=MAX_ANCHOR_RUNS + 1, short_s=math.inf,
-        )  # fmt: skip
-        rest = engine.prepare(model_id, Segment(cut, blocks[-1].to_cut))
-        feed = {spec.name: {**inputs, **before.outputs}[spec.name] for spec in rest.inputs}
-        rest_until_s = now_s() + (1.0 - wanted) * left_s / len(ANCHOR_RATIOS)
-        after = _run_repeatedly(rest, feed, rest_until_s, now_s, max_runs=MAX_ANCHOR_RUNS + 1, short_s=math.inf)
-        both_s = before.quantiles_s.median + after.quantiles_s.median
-        if both_s > 0.0:
-            ratios[cut] = before.quantiles_s.median / both_s
-    return ratios
+    def measure_level(self, spans: Sequence[Span], until_s: float, short_s: float) -> None:
+        """Run all `spans` in turn, once, and again while another round fits before `until_s`.
 
+        The first round warms up and only counts when it was the only one.
+        """
+        begin_s = self._now_s()
+        segments = [self._prepare(span) for span in spans]
+        self._preparing_s = self._now_s() - begin_s
+        level = Rounds({span: [] for span in spans}, [self._whole_s[-1]])
+        self._levels.append(level)
+        for n_rounds in range(1, MAX_ROUNDS + 2):
+            begin_s = self._now_s()
+            for span, segment in zip(spans, segments, strict=True):
+                took_s = self._run_span(span, segment)
+                if n_rounds == 1 and took_s < short_s:
+                    took_s = self._run_span(span, segment)
+                level.times_s[span].append(took_s)
+            if self._now_s() + self._whole_took_s > until_s:
+                return
+            self._whole_s.append(self._run(self._whole, self._values[0])[1])
+            level.anchors_s.append(self._whole_s[-1])
+            if 2.0 * self._now_s() - begin_s > until_s:
+                return
 
-def _cut_near(blocks: list[Block], ratio: float) -> int | None:
-    """The inner joint before which about `ratio` of the blocks' time is spent; None when there is no inner joint."""
-    sums_s = list(itertools.accumulate(block.compute_s.median for block in blocks))
-    joints = [(abs(sum_s - ratio * sums_s[-1]), block.to_cut) for sum_s, block in zip(sums_s, blocks, strict=True)]
-    return min(joints[:-1], default=(0.0, None))[1]
+    def quantiles_s(self) -> dict[Span, Quantiles]:
+        """By span, the drift of the machine divided out."""
+        whole_s = quantiles(self._whole_s)
+        measured = {(0, len(self._joints) - 1): whole_s}
+        for level in self._levels:
+            measured.update(level.quantiles_s(whole_s.median))
+        return measured
 
+    def _prepare(self, span: Span) -> RunnableSegment:
+        return self._engine.prepare(self._model_id, Segment(self._joints[span[0]], self._joints[span[1]]))
 
-def _run_repeatedly(
-    segment: RunnableSegment,
-    feed: Tensors,
-    until_s: float,
-    now_s: Callable[[], float],
-    *,
-    max_runs: int,
-    short_s: float = math.inf,
-) -> _Run:
-    """Run once, twice if that took less than `short_s`, then while another run fits before `until_s`.
+    def _run_span(self, span: Span, segment: RunnableSegment) -> float:
+        known = self._values.get(span[0], {})
+        feed = {spec.name: fitting_tensor(known.get(spec.name), spec, self._seed) for spec in segment.inputs}
+        outputs, took_s = self._run(segment, feed)
+        self._values.setdefault(span[1], outputs)  # real values: what single blocks give is what all others are fed
+        return took_s
 
-    The first run warms up and only counts when it was the only one.
-    """
-    durations_s: list[float] = []
-    while True:
-        begin_s = now_s()
+    def _run(self, segment: RunnableSegment, feed: Tensors) -> tuple[Tensors, float]:
+        self._between()
+        begin_s = self._spent_s()
         outputs = segment.run(feed)
-        end_s = now_s()
-        durations_s.append(end_s - begin_s)
-        must_repeat = len(durations_s) == 1 and durations_s[0] < short_s
-        if len(durations_s) >= max_runs or (not must_repeat and end_s + durations_s[-1] > until_s):
-            return _Run(outputs=outputs, durations_s=tuple(durations_s[1:] or durations_s))
+        return outputs, self._spent_s() - begin_s
 
 
-def _budget_weights(pairs: list[tuple[Cut, Cut]]) -> list[float]:
-    """Each block's share of the time, by its multiply-accumulates and a little evenly. Sums to 1."""
-    macs = [max(0, there.macs_before - here.macs_before) for here, there in pairs]
-    total = sum(macs)
-    even = EVEN_SHARE if total else 1.0
-    return [even / len(pairs) + (1.0 - even) * (count / total if total else 0.0) for count in macs]
+def _blocks(joints: Sequence[Cut], measured: dict[Span, Quantiles], fitted: Fitted) -> tuple[Block, ...]:
+    blocks = []
+    for at, seconds in enumerate(fitted.blocks_s):
+        alone = measured[at, at + 1]
+        spread = alone.p90 / alone.median if alone.median > 0.0 else 1.0
+        times = Quantiles(median=float(seconds), p90=float(seconds) * spread)
+        blocks.append(Block(from_cut=joints[at].index, to_cut=joints[at + 1].index, compute_s=times))
+    return tuple(blocks)
 
 
-def _fitting(value: Array | None, spec: TensorSpec, seed: int) -> Array:
+def _boundaries(cuts: Sequence[Cut], joints: Sequence[Cut], fitted: Fitted) -> tuple[Boundary, ...]:
+    """Of all inner cuts; those that are no joint are taken to cost as much per byte as the joints do on average."""
+    fitted_s = {cut.index: float(seconds) for cut, seconds in zip(joints, fitted.overheads_s, strict=True)}
+    joint_bytes = sum(cut.payload_bytes for cut in joints[1:-1])
+    s_per_byte = float(fitted.overheads_s.sum()) / joint_bytes if joint_bytes else 0.0
+    overheads_s = ((cut.index, fitted_s.get(cut.index, s_per_byte * cut.payload_bytes)) for cut in cuts[1:-1])
+    return tuple(Boundary(cut=index, overhead_s=seconds) for index, seconds in overheads_s if seconds > 0.0)
+
+
+def _times(quantiles: Quantiles, factor: float) -> Quantiles:
+    return Quantiles(median=quantiles.median * factor, p90=quantiles.p90 * factor)
+
+
+def fitting_tensor(value: Array | None, spec: TensorSpec, seed: int) -> Array:
     """`value` if it is what `spec` asks for, else a random tensor that is."""
     if value is not None and value.shape == spec.shape and value.dtype.name == spec.dtype:
         return value
-    return _random_tensor(spec, seed)
+    return random_tensor(spec, seed)
 
 
-def _random_tensor(spec: TensorSpec, seed: int) -> Array:
+def random_tensor(spec: TensorSpec, seed: int) -> Array:
     """Normal values for floats, all levels for bytes, and zeros or ones for other integers (they may be indices)."""
     random = np.random.default_rng(seed)
     if spec.dtype.startswith("float"):
