@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seamline.codec import calibration, decode, encode, measure_costs
+from seamline.codec import decode, encode, measure_costs, sample_frame
 from seamline.codec.jpeg import claimed_shape
 from seamline.core.errors import CodecError
 from seamline.core.values import DTYPE_BYTES, Codec
@@ -137,7 +137,7 @@ def test_sessions_serve_many_threads_at_once() -> None:
 
 
 def photo() -> np.ndarray[Any, Any]:
-    return calibration._sample_frame()[:120]
+    return sample_frame(224, 224)[:120]
 
 
 def test_jpeg_keeps_the_look_and_the_colour_order_of_a_frame() -> None:

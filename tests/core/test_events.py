@@ -19,6 +19,7 @@ from seamline.core.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
+    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
@@ -27,7 +28,7 @@ from seamline.core.events import (
     problem_of,
 )
 from seamline.core.problem import Problem
-from seamline.core.values import Constraints, NodeId, Objective, Plan, Tier
+from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 SPLIT = Plan.parse("edge[0:2]u8 > fog[2:4]")
@@ -74,11 +75,13 @@ def test_measurements_enter_the_problem(known: View, make_link):
         LinkMeasured(slow, 2.0),
         ComputeMeasured(FOG, 2.0, 2.1),
         LoadMeasured(CLOUD, 0.05, 2.2),
+        SentMeasured(2, Codec.LOSSLESS, 0.5, 2.2),
         ObjectiveSet(Objective.ENERGY, private, 2.3),
     )
     problem = problem_of(view)
     assert problem.links[EDGE, FOG] == slow
     assert (problem.compute_ratio, problem.queue_s) == ({FOG: 2.0}, {CLOUD: 0.05})
+    assert problem.sent_ratio == {(2, Codec.LOSSLESS): 0.5}
     assert (problem.objective, problem.constraints) == (Objective.ENERGY, private)
 
 

@@ -4,8 +4,8 @@
 and `calibration.py` measures what a codec costs on this machine. Framing of whole messages is `fabric/wire.py`.
 """
 
-from seamline.codec.calibration import measure_costs
+from seamline.codec.calibration import measure_costs, sample_frame
 from seamline.codec.jpeg import JPEG_TENSOR
 from seamline.codec.tensors import Encoded, decode, encode
 
-__all__ = ["encode", "decode", "Encoded", "measure_costs", "JPEG_TENSOR"]
+__all__ = ["encode", "decode", "Encoded", "measure_costs", "sample_frame", "JPEG_TENSOR"]

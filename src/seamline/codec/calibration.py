@@ -13,11 +13,11 @@ import numpy as np
 
 from seamline.codec import jpeg
 from seamline.codec.tensors import decode, encode
-from seamline.core.ports import Array, Clock
+from seamline.core.ports import Array, Clock, FrameArray
 from seamline.core.values import Codec, CodecCost
 
 _BOUNDARY_SHAPE = (1, 48, 56, 56)
-_FRAME_SHAPE = (224, 224, 3)
+_FRAME_SIZE = (224, 224)
 
 
 def measure_costs(clock: Clock, codecs: Sequence[Codec] = tuple(Codec), *, n_runs: int = 5) -> tuple[CodecCost, ...]:
@@ -29,8 +29,21 @@ def measure_costs(clock: Clock, codecs: Sequence[Codec] = tuple(Codec), *, n_run
     return tuple(_measure(clock, codec, n_runs) for codec in usable)
 
 
+def sample_frame(height: int, width: int) -> FrameArray:
+    """uint8[height, width, 3]: a smooth picture with shapes and some texture. Noise alone compresses like nothing that
+    a camera sees, a flat picture too well."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    smooth = np.stack(
+        [rows * 255 // height, columns * 255 // width, (rows + columns) * 255 // (height + width)], axis=-1
+    )
+    texture = np.random.default_rng(0).integers(0, 24, (height, width, 3))
+    return np.clip(smooth + texture, 0, 255).astype(np.uint8)
+
+
 def _measure(clock: Clock, codec: Codec, n_runs: int) -> CodecCost:
-    tensors = {jpeg.JPEG_TENSOR: _sample_frame()} if codec is Codec.JPEG else {"boundary": _sample_boundary()}
+    tensors = (
+        {jpeg.JPEG_TENSOR: sample_frame(*_FRAME_SIZE)} if codec is Codec.JPEG else {"boundary": _sample_boundary()}
+    )
     n_bytes = sum(tensor.nbytes for tensor in tensors.values())
     encoded = encode(tensors, codec)
     decode(encoded.encoding, encoded.buffers)  # the first run makes sessions
@@ -51,12 +64,3 @@ def _median_s(clock: Clock, run: Callable[[], object], n_runs: int) -> float:
 def _sample_boundary() -> Array:
     """What a convolution with ReLU leaves: half zeros, half positive."""
     return np.maximum(np.random.default_rng(0).standard_normal(_BOUNDARY_SHAPE, np.float32), 0.0)
-
-
-def _sample_frame() -> Array:
-    """A smooth picture with some texture: noise alone is JPEG's worst case, a flat picture its best."""
-    height, width, _ = _FRAME_SHAPE
-    rows, columns = np.mgrid[0:height, 0:width]
-    smooth = np.stack([rows * 255 // height, columns * 255 // width, (rows + columns) // 2], axis=-1)
-    texture = np.random.default_rng(0).integers(0, 24, _FRAME_SHAPE)
-    return np.clip(smooth + texture, 0, 255).astype(np.uint8)

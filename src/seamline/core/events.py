@@ -14,7 +14,7 @@ from typing import TypeVar, assert_never
 
 from seamline.core.cost import latency_s, refusal
 from seamline.core.problem import EnergyScope, Problem
-from seamline.core.values import Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
+from seamline.core.values import Codec, Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,16 @@ class ComputeMeasured:
     """ratio: measured over profiled compute time, > 0."""
 
     node: NodeId
+    ratio: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentMeasured:
+    """ratio: bytes that real frames took at a cut under a codec, over what the codec's formula says; > 0."""
+
+    cut: int
+    codec: Codec
     ratio: float
     at_s: float
 
@@ -123,8 +133,8 @@ class Tick:
 
 
 Event = (
-    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | LoadMeasured | ObjectiveSet
-    | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
+    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
+    | ObjectiveSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
 )  # fmt: skip
 
 
@@ -178,6 +188,7 @@ class View:
     links: Mapping[Link, LinkEstimate] = field(default_factory=dict)
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
+    sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
     objective: Objective = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
@@ -208,6 +219,8 @@ def apply(view: View, event: Event) -> View:
             return replace(view, links={**view.links, (link.source, link.target): link})
         case ComputeMeasured(node, ratio):
             return replace(view, compute_ratio={**view.compute_ratio, node: ratio})
+        case SentMeasured(cut, codec, ratio):
+            return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
             return replace(view, queue_s={**view.queue_s, node: queue_s})
         case ObjectiveSet(objective, constraints):
@@ -245,6 +258,7 @@ def problem_of(view: View) -> Problem | None:
         links=view.links,
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
+        sent_ratio=view.sent_ratio,
         objective=view.objective,
         constraints=view.constraints,
         energy_scope=view.energy_scope,

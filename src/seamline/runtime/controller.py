@@ -24,12 +24,12 @@ from functools import partial
 
 from seamline.core import estimate as est
 from seamline.core import events as ev
-from seamline.core.cost import compute_s, refusal
+from seamline.core.cost import compute_s, payload_bytes, refusal
 from seamline.core.errors import Infeasible, SeamlineError
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Keep, Policy, Switch, decide
-from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
+from seamline.core.values import Codec, Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.clock import now_s
@@ -46,6 +46,7 @@ FIRST_ROUTE_TIMEOUT_S = 60.0
 RESCUE_WAIT_S = 0.25
 MAX_WINDOW = 8
 N_WATCHED_FRAMES = 8
+SENT_MEMORY, SENT_MOVED_RATIO = 0.9, 0.03
 FIRST_EJECTION_S, LAST_EJECTION_S = 1.0, 30.0
 
 Stimulus = Callable[[], None]
@@ -94,6 +95,7 @@ class Controller:
             node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended
         )
         self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
+        self._sent_ratio: dict[tuple[int, Codec], float] = {}
         self._n_measured = 0
         self._lost_at_s = -1e9
         self._failure: SeamlineError | None = None
@@ -141,6 +143,11 @@ class Controller:
 
     def drained(self, generation: int) -> None:
         self._inbox.put(partial(self._switcher.drained, generation))
+
+    @property
+    def view(self) -> ev.View:
+        """All that decisions rest on, as it is now."""
+        return self._view
 
     @property
     def links(self) -> tuple[LinkEstimate, ...]:
@@ -346,6 +353,7 @@ class Controller:
         if result.error is not None:
             return
         self._learn_compute(result)
+        self._learn_sizes(result)
         if result.n_attempts == 1 and result.generation == self._frames.route.generation != LOCAL_GENERATION:
             waited_s = result.reports[0].queue_s if result.reports else 0.0
             self._latencies.append(result.latency_s - waited_s)
@@ -370,6 +378,26 @@ class Controller:
             peer.compute = est.observe_compute(peer.compute, report.compute_s, expected_s, now_s())
             if (ratio := est.compute_ratio(peer.compute)) != before:
                 self._apply(ev.ComputeMeasured(name, ratio, now_s()))
+
+    def _learn_sizes(self, result: Result) -> None:
+        """What a codec sent at a cut, averaged over some frames, beside what its formula says."""
+        problem = ev.problem_of(self._view)
+        if problem is None:
+            return
+        stages = {stage.node: stage for stage in result.plan.stages}
+        for report in result.reports:
+            stage = stages.get(NodeId(report.node))
+            if stage is None or stage.codec is None or report.sent_bytes <= 0:
+                continue
+            cut = problem.cuts[stage.segment.stop]
+            by_formula = payload_bytes(cut, stage.codec, problem.frame)
+            if by_formula <= 0:
+                continue
+            key, ratio = (cut.index, stage.codec), report.sent_bytes / by_formula
+            self._sent_ratio[key] = mean = ratio + SENT_MEMORY * (self._sent_ratio.get(key, ratio) - ratio)
+            told = self._view.sent_ratio.get(key)
+            if told is None or abs(mean - told) > SENT_MOVED_RATIO * told:
+                self._apply(ev.SentMeasured(cut.index, stage.codec, mean, now_s()))
 
 
 def _estimate_of(source: NodeId, report: msg.LinkReport, now: float) -> LinkEstimate:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from seamline import codec
@@ -18,6 +19,7 @@ from seamline.meters.device import cpu_name
 from seamline.meters.profile_file import ProfileCache, from_json, to_json
 from seamline.meters.profiler import profile_model
 from seamline.model import StoredModel
+from seamline.runtime.boundaries import measure_boundaries
 from seamline.runtime.clock import MONOTONIC, now_s
 
 log = logging.getLogger(__name__)
@@ -45,12 +47,12 @@ class Profiler:
     def profile(self, model: StoredModel, budget_s: float) -> Profile:
         """What `model` costs here; from the cache when it was measured before. Raises `ModelError`: it does not run."""
         known = self._cache.get(model.model_id, self._device, slowdown=self._slowdown)
-        if known is not None:
+        if known is not None and any(cost.cut is not None for cost in known.codecs):
             return known
         if not self._codecs:
             self._codecs = codec.measure_costs(MONOTONIC)
         pre = model.preprocess
-        profile = profile_model(
+        profile = known or profile_model(
             self._engine,
             model.model_id,
             model.name,
@@ -62,6 +64,9 @@ class Profiler:
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
+        boundaries = measure_boundaries(self._engine, model, MONOTONIC)
+        anywhere = tuple(cost for cost in profile.codecs if cost.cut is None)
+        profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile, slowdown=self._slowdown)
         return profile
 

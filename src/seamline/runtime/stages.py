@@ -129,6 +129,6 @@ class StageWorker:
             decode_s=decoded_s - started_s,
             compute_s=computed_s - decoded_s if job.segment is not None else 0.0,
             encode_s=encoded_s - computed_s,
-            sent_bytes=sum(buffer.nbytes for buffer in encoded.buffers) if encoded is not None else 0,
+            sent_bytes=encoded.n_bytes if encoded is not None else 0,
         )
         return Finished(outputs=outputs, encoded=encoded, report=report)

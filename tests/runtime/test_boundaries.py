@@ -1,0 +1,62 @@
+"""What codecs cost and send at each cut: measured on the model, kept with its profile, corrected by real frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seamline.codec import encode
+from seamline.core.values import Codec, NodeId, Segment
+from seamline.model import OrtEngine
+from seamline.runtime.boundaries import measure_boundaries
+from seamline.runtime.profiling import Profiler
+
+PLAN = "edge[0:4]lossless > fog[4:{last}]"
+
+
+class StepClock:
+    """Every look at it takes a millisecond."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def now_s(self) -> float:
+        self.looks += 1
+        return self.looks * 0.001
+
+
+def test_every_candidate_cut_gets_the_times_and_sizes_of_its_own_tensors(bench):
+    engine = OrtEngine(bench.origin_store, 1)
+    costs = measure_boundaries(engine, bench.model, StepClock())
+    candidates = [cut for cut in bench.model.cuts[1:-1] if cut.is_candidate]
+    assert [cost.cut for cost in costs if cost.codec is Codec.LOSSLESS] == [cut.index for cut in candidates]
+    for cost in costs:
+        n_bytes = bench.model.cuts[cost.cut].payload_bytes
+        assert cost.encode_s_per_byte == pytest.approx(0.001 / n_bytes)
+    relu_maps = [cost.sent_ratio for cost in costs if cost.codec is Codec.LOSSLESS]
+    assert min(relu_maps) < 0.8
+    assert max(relu_maps) < 1.1  # incompressible tensors travel as they are, beside their description
+
+
+def test_a_profile_keeps_them_and_one_from_before_is_completed(bench, tmp_path):
+    engine = OrtEngine(bench.origin_store, 1)
+    profiler = Profiler(engine, NodeId("edge"), 1, cache=tmp_path)
+    profile = profiler.profile(bench.model, 0.05)
+    assert {cost.cut for cost in profile.codecs} > {None}
+    again = Profiler(engine, NodeId("edge"), 1, cache=tmp_path).profile(bench.model, 0.05)
+    assert again.codecs == profile.codecs
+
+
+def test_what_real_frames_sent_is_believed_instead(bench, photos, wait_until):
+    bench.start("edge")
+    bench.start("fog")
+    stream = bench.stream(policy=PLAN.format(last=len(bench.model.cuts) - 1))
+    results = list(stream.run(photos[:20]))
+    engine = OrtEngine(bench.origin_store, 1)
+    head = engine.prepare(bench.model.model_id, Segment(0, 4))
+    taken = [encode(head.run({"frame": photo}), Codec.LOSSLESS).n_bytes for photo in photos[:20]]
+    assert [result.reports[0].sent_bytes for result in results] == taken
+    wait_until(lambda: (4, Codec.LOSSLESS) in stream.controller.view.sent_ratio)
+    learnt = stream.controller.view.sent_ratio[4, Codec.LOSSLESS]
+    # a mean of recent frames, told when it has moved by 3 %
+    assert learnt == pytest.approx(np.mean(taken) / bench.model.cuts[4].payload_bytes, rel=0.1)
