@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seamline.cli.node import ClusterOption, ConnectOption, InsecureFlag, ListenOption, NoRelayFlag, SlowdownOption
 from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
 from seamline.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from seamline.runtime.record import Recorder
 
 SUMMARY_KEYS = {
     "frames.accepted": "frames that entered the pipeline",
@@ -87,12 +90,15 @@ def run(
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False,
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
     json: JsonFlag = False,
-) -> None:
-    """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why."""
+) -> int:
+    """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why.
+
+    Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
+    """
     from seamline.cli.models import resolve_model
-    from seamline.cli.output import data_console, print_json, progress_console
-    from seamline.cli.render import switches_table
-    from seamline.cli.watching import Watcher, switch_views
+    from seamline.cli.output import print_json, progress_console
+    from seamline.cli.waiting import draining
+    from seamline.cli.watching import Watcher
     from seamline.runtime.cluster import connect as join
     from seamline.runtime.frames import open_source
 
@@ -116,8 +122,15 @@ def run(
             )
         if events:
             print_json({"event": "started"})
-        with Watcher(stream, title=f"{stored.name}: {frame_source.name}", duration_s=seconds, as_events=events,
-                     is_quiet=json, parent_pid=parent_pid) as watcher:  # fmt: skip
+        watching = Watcher(
+            stream,
+            title=f"{stored.name}: {frame_source.name}",
+            duration_s=seconds,
+            as_events=events,
+            is_quiet=json,
+            parent_pid=parent_pid,
+        )
+        with watching as watcher, draining(stream.stop) as signal_number:
             for result in stream.run(frame_source, fps=fps, n_frames=frames, seconds=seconds):
                 watcher.answered(result)
         summary: dict[str, Any] = stream.summary()
@@ -126,18 +139,24 @@ def run(
     elif json:
         print_json(summary)
     else:
-        counts = summary["frames"]
-        latency = summary["latency_s"]
-        out = data_console()
-        if summary["switches"]:
-            out.print(switches_table(switch_views(stream.recorder)))
-        took = (
-            f"; latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95" if latency["n"] else ""
-        )
-        out.print(
-            f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "
-            f"{counts['dropped_before_acceptance']} dropped before acceptance{took}"
-        )
+        _print_summary(summary, stream.recorder)
+    return 128 + signal_number() if signal_number() else 0
+
+
+def _print_summary(summary: Mapping[str, Any], recorder: Recorder) -> None:
+    from seamline.cli.output import data_console
+    from seamline.cli.render import switches_table
+    from seamline.cli.watching import switch_views
+
+    counts, latency = summary["frames"], summary["latency_s"]
+    out = data_console()
+    if summary["switches"]:
+        out.print(switches_table(switch_views(recorder)))
+    took = f"; latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95" if latency["n"] else ""
+    out.print(
+        f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "
+        f"{counts['dropped_before_acceptance']} dropped before acceptance{took}"
+    )
 
 
 def _nodes_of(over: str, connect: Sequence[str] | None) -> list[str]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 PARENT_CHECK_S = 0.25
 
@@ -34,6 +35,30 @@ def end_tidily() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+
+
+@contextmanager
+def draining(stop: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """Within it, the first Ctrl-C or SIGTERM calls `stop` and lets the command go on to its end; a second one does not.
+
+    Yields what tells the number of the signal that came, 0 for none. Use it in the main thread.
+    """
+    came = 0
+    before: dict[int, Any] = {}
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = number
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        stop()
+
+    before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -49,8 +49,12 @@ class Feeder:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
+        """Read no more; does not wait for the thread, unlike `stop`."""
         self._stop.set()
+
+    def stop(self) -> None:
+        self.end()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=5.0)
 

@@ -214,6 +214,11 @@ class Stream:
         if failure:
             raise failure[0]
 
+    def stop(self) -> None:
+        """Accept no more frames; `run` ends once those accepted are answered. From any thread or a signal handler."""
+        if (feeder := self._feeder) is not None:
+            feeder.end()
+
     def _results(self, ended: threading.Event) -> Iterator[Result]:
         n_given = 0
         give_up_s: float | None = None
