@@ -184,6 +184,23 @@ def test_energy_charges_busy_nodes_and_the_waiting_origin(three_tiers: Problem):
     assert energy_j(plan, of_origin) == pytest.approx(4.0 * 0.122 + waited_j)
 
 
+def test_energy_charges_the_radios_in_scope_for_every_byte_there_and_back(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    radios = {EDGE: (2e-6, 1e-6), FOG: (5e-7, 3e-7)}
+    profiles = dict(three_tiers.profiles)
+    for node, (tx, rx) in radios.items():
+        device = replace(profiles[node].device, tx_j_per_byte=tx, rx_j_per_byte=rx)
+        profiles[node] = replace(profiles[node], device=device)
+    problem = replace(three_tiers, profiles=profiles)
+    there, back = (link.payload_bytes for link in breakdown(plan, problem).all_links)
+    assert there > 0
+    without_j = energy_j(plan, three_tiers)
+    assert energy_j(plan, problem) == pytest.approx(without_j + there * 2.3e-6 + back * 1.5e-6)
+    of_origin = replace(problem, energy_scope=EnergyScope.ORIGIN)
+    quiet = replace(three_tiers, energy_scope=EnergyScope.ORIGIN)
+    assert energy_j(plan, of_origin) == pytest.approx(energy_j(plan, quiet) + there * 2e-6 + back * 1e-6)
+
+
 def test_energy_is_unknown_without_power_figures(three_tiers: Problem):
     fog = three_tiers.profiles[FOG]
     without = {**three_tiers.profiles, FOG: replace(fog, device=replace(fog.device, busy_w=None))}

@@ -65,6 +65,7 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
     frame = draw(st.none() | frames)
     watts = st.sampled_from([(None, None), (0.0, 3.0), (2.0, 6.0), (40.0, 90.0)])
     per_byte = st.sampled_from([0.0, 1e-9, 1e-8, 1e-7])
+    radio = st.sampled_from([0.0, 1e-6, 5e-6])
     ratios = st.sampled_from([0.3, 0.7, 1.0, 1.1])
     nodes = [NodeId(name) for name in ("edge", "fog", "cloud", "extra")[:n_nodes]]
     profiles = {}
@@ -73,7 +74,9 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
         block_s = [draw(seconds) for _ in range(n_cuts - 1)]
         profiles[node] = Profile(
             model=ModelInfo(name="random"),
-            device=DeviceInfo(name=node, idle_w=idle_w, busy_w=busy_w),
+            device=DeviceInfo(
+                name=node, idle_w=idle_w, busy_w=busy_w, tx_j_per_byte=draw(radio), rx_j_per_byte=draw(radio)
+            ),
             cuts=cuts,
             blocks=tuple(
                 Block(from_cut=at, to_cut=at + 1, compute_s=Quantiles(median=s, p90=s)) for at, s in enumerate(block_s)

@@ -1,7 +1,8 @@
 """The search for objectives that are sums: latency and energy. See `planner.py` for the theory of operation.
 
-Latency charges 1 per second everywhere. Energy charges a node's busy second with its power above idle, and every second
-until the answer with the origin's idle power (`cost.energy_j`); so both are one dynamic programme with other weights.
+Latency charges 1 per second everywhere. Energy charges a node's busy second with its power above idle, every second
+until the answer with the origin's idle power, and what radios draw (`cost.energy_j`); so both are one dynamic programme
+with other weights.
 """
 
 from __future__ import annotations
@@ -94,8 +95,10 @@ class _Search:
         codec_cost = self.busy_weight(source) * self.tables.nodes[source].encode_s
         codec_cost = codec_cost + self.busy_weight(target) * self.tables.nodes[target].decode_s
         closed = np.isinf(link.serialise_s)
-        under_way_s = link.half_rtt_s + np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
-        cost = codec_cost + self.waiting_weight() * under_way_s
+        serialise_s = np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
+        cost = codec_cost + self.waiting_weight() * (link.half_rtt_s + serialise_s)
+        if self.tables.is_energy:
+            cost = cost + link.radio_w * serialise_s
         cost[closed] = math.inf
         if len(cost) == 0:
             cost = np.full((1, len(self.tables.index)), math.inf)
@@ -107,6 +110,8 @@ class _Search:
         if answer is None:
             return
         back = self.waiting_weight() * sum(answer)
+        if self.tables.is_energy:
+            back += self.tables.answer_radio_j[order[-1]]
         for kind in (OFFLOAD, SPLIT):
             cost, best = float(ends[kind]) + back, self.best[kind]
             is_tie = math.isfinite(cost) and math.isclose(cost, best.cost, rel_tol=_TIE_RATIO)

@@ -108,9 +108,10 @@ def throughput_fps(plan: Plan, problem: Problem) -> float:
 
 
 def energy_j(plan: Plan, problem: Problem) -> float | None:
-    """Joules per frame: what busy nodes draw above idle, plus what the origin idles until the answer is there.
+    """Joules per frame: what busy nodes and radios draw above idle, plus what the origin idles until the answer.
 
-    E = sum_n (busy_w - idle_w) busy_s + idle_w(origin) latency_s; a node other than the origin idles for others too.
+    E = sum_n (busy_w - idle_w) busy_s + sum_links (tx_j_per_byte + rx_j_per_byte) bytes + idle_w(origin) latency_s; a
+    node other than the origin idles for others too.
     None when the origin (or, in `EnergyScope.ALL`, any node of the plan) has no power figures. Modelled, not metered.
     """
     costs = breakdown(plan, problem)
@@ -125,7 +126,9 @@ def energy_j(plan: Plan, problem: Problem) -> float | None:
         if above_idle_w is None:
             return None
         total_j += above_idle_w * stage.busy_s
-    return total_j
+    return total_j + sum(
+        link.payload_bytes * radio_j_per_byte(link.source, link.target, problem) for link in costs.all_links
+    )
 
 
 def breakdown(plan: Plan, problem: Problem) -> Breakdown:
@@ -244,6 +247,14 @@ def active_power_w(node: NodeId, problem: Problem) -> float | None:
     if device.busy_w is None or device.idle_w is None:
         return None
     return device.busy_w - device.idle_w
+
+
+def radio_j_per_byte(source: NodeId, target: NodeId, problem: Problem) -> float:
+    """Joules that the radios at both ends of a link draw for one byte, as far as they are in the scope."""
+    is_all = problem.energy_scope is EnergyScope.ALL
+    sent_j = _profile(source, problem).device.tx_j_per_byte if is_all or source == problem.origin else 0.0
+    received_j = _profile(target, problem).device.rx_j_per_byte if is_all or target == problem.origin else 0.0
+    return sent_j + received_j
 
 
 def answer_link(node: NodeId, problem: Problem) -> LinkEstimate | None:

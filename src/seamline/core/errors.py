@@ -53,6 +53,10 @@ class WireVersion(WireError):
     """The peer speaks another version of the wire format."""
 
 
+class MeterError(SeamlineError):
+    """An energy meter is not there, may not be read, or has stopped making sense."""
+
+
 class SwitchError(SeamlineError):
     """A switch from one plan to another failed; the old plan keeps serving."""
 

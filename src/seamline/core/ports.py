@@ -1,4 +1,7 @@
-"""Protocols that the outside implements: engines, fabrics, clocks. The core names them and never imports one."""
+"""Protocols that the outside implements: engines, fabrics, clocks, energy meters.
+
+The core names them and never imports one.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,26 @@ class Clock(Protocol):
     """Monotonic seconds. Wall-clock time is for people and never enters a decision."""
 
     def now_s(self) -> float: ...
+
+
+class EnergyMeter(Protocol):
+    """Counts joules. Readings only grow, and may be taken from any thread."""
+
+    @property
+    def source(self) -> str:
+        """``measured:rapl`` or ``modelled:raspberry-pi-4``: stands beside every joule that is shown."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """What the joules are of, e.g. ``processor packages`` or ``whole board``."""
+        ...
+
+    def energy_j(self) -> float:
+        """Joules since the meter was opened, quick enough for every stage of a frame. Raises `MeterError`."""
+        ...
+
+    def close(self) -> None: ...
 
 
 FrameArray = npt.NDArray[np.uint8]

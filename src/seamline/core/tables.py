@@ -18,6 +18,7 @@ from seamline.core.cost import (
     cumulated_s,
     offered_codecs,
     payload_bytes,
+    radio_j_per_byte,
     uncompressed_bytes,
 )
 from seamline.core.problem import Problem
@@ -81,10 +82,14 @@ class NodeTables:
 
 @dataclass(frozen=True, slots=True)
 class LinkTables:
-    """One direction: half a round trip, and float64[Q, C] seconds of serialisation, inf where a cut may not cross."""
+    """One direction: half a round trip, and float64[Q, C] seconds of serialisation, inf where a cut may not cross.
+
+    radio_w: what the radios at both ends draw beyond idle while it is serialised.
+    """
 
     half_rtt_s: float
     serialise_s: Floats
+    radio_w: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Tables:
     """Everything of one problem. codecs: the Q allowed ones. index: int[C], model's cuts.
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
+    answer_radio_j: per node, what the radios draw for the way back.
     idle_w: the origin's, None without power figures.
     """
 
@@ -101,6 +107,7 @@ class Tables:
     nodes: dict[NodeId, NodeTables]
     links: dict[tuple[NodeId, NodeId], LinkTables]
     answers: dict[NodeId, tuple[float, float]]
+    answer_radio_j: dict[NodeId, float]
     idle_w: float | None
 
     @property
@@ -128,15 +135,17 @@ def tables_of(problem: Problem) -> Tables:
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
     bits = np.where(_may_leave(sizes, problem), 8.0 * _sent_bytes(sizes, problem)[rows], math.inf)
-    links, answers = {}, {}
+    links, answers, answer_radio_j = {}, {}, {}
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes:
-            links[source, target] = LinkTables(link.rtt_s / 2, bits / link.goodput_bps)
+            radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
+            links[source, target] = LinkTables(link.rtt_s / 2, bits / link.goodput_bps, radio_w)
     for node in nodes:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0:
             answers[node] = (back.rtt_s / 2, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
-    return Tables(problem, codecs, sizes.index, nodes, links, answers, idle_w)
+            answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
+    return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w)
 
 
 def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:

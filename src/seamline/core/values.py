@@ -252,7 +252,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """What ran a profile. idle_w and busy_w are watts, None when neither measured nor given."""
+    """What ran a profile. idle_w and busy_w are watts, None when neither measured nor given.
+
+    tx_j_per_byte, rx_j_per_byte: what its radio draws beyond idle to send and to receive; 0.0 for a cable.
+    """
 
     name: NodeId
     cpu: str = "unknown"
@@ -260,6 +263,8 @@ class DeviceInfo:
     threads: int = 1
     idle_w: float | None = None
     busy_w: float | None = None
+    tx_j_per_byte: float = 0.0
+    rx_j_per_byte: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
