@@ -154,3 +154,45 @@ def test_a_wrong_table_does_not_verify() -> None:
 def test_a_segment_beyond_the_last_cut_is_an_error() -> None:
     with pytest.raises(ModelError, match="cuts 0 to 7"):
         layers_between(CONVOLUTIONS, legal_cuts(CONVOLUTIONS), Segment(0, 8))
+
+
+def quantised(*rows: tuple[str, str, str], outputs: str) -> ModelGraph:
+    """Rows: (operator, inputs, outputs); names of 8-bit tensors end in 8."""
+    names = {name for _, takes, makes in rows for name in (takes + " " + makes).split()}
+    return ModelGraph(
+        name="quantised",
+        layers=tuple(
+            Layer(name=f"{op}{index}", op=op, inputs=tuple(takes.split()), outputs=tuple(makes.split()), macs=9)
+            for index, (op, takes, makes) in enumerate(rows)
+        ),
+        tensors={
+            name: TensorSpec(name=name, dtype="uint8" if name.endswith("8") else "float32", shape=(4,))
+            for name in names
+        },
+        inputs=("x",),
+        outputs=tuple(outputs.split()),
+    )
+
+
+Q, DQ = "QuantizeLinear", "DequantizeLinear"
+
+
+def test_a_quantised_unit_is_cut_at_its_eight_bit_borders_only() -> None:
+    graph = quantised(
+        (Q, "x", "x8"), (DQ, "x8", "a"), ("Conv", "a", "b"), ("Relu", "b", "c"), (Q, "c", "c8"),
+        (DQ, "c8", "d"), ("Conv", "d", "e"), (Q, "e", "e8"), (DQ, "e8", "y"), outputs="y",
+    )  # fmt: skip
+    assert [[tensor.name for tensor in cut.tensors] for cut in legal_cuts(graph)] == [
+        ["x"], ["x8"], ["c8"], ["e8"], ["y"],
+    ]  # fmt: skip
+    verify(graph, legal_cuts(graph))
+
+
+def test_floats_outside_of_quantised_units_are_ordinary_tensors() -> None:
+    """Before the first quantiser, behind the last dequantiser, and where somebody reads the float result as well."""
+    graph = quantised(
+        ("Conv", "x", "a"), (Q, "a", "a8"), (DQ, "a8", "b"), ("Conv", "b", "c"), (Q, "c", "c8"), ("Exp", "c", "d"),
+        (DQ, "c8", "e"), ("Conv", "e", "f"), ("Add", "d f", "g"), ("Exp", "g", "y"), outputs="y",
+    )  # fmt: skip
+    crossing = [{tensor.name for tensor in cut.tensors} for cut in legal_cuts(graph)]
+    assert crossing == [{"x"}, {"a"}, {"a8"}, {"c"}, {"c", "c8"}, {"c8", "d"}, {"d", "f"}, {"g"}, {"y"}]

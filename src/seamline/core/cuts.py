@@ -16,6 +16,9 @@ LIGHT_RATIO = 1 / 4096
 """A layer below this share of the model's multiply-accumulates does not start a group of its own: an engine fuses it or
 runs it in no time. The smallest depthwise convolution of MobileNetV2 has 1/700, a squeeze-and-excite layer 1/10000."""
 
+ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"})
+"""What integer kernels apply to their result before it is quantised."""
+
 MODEL_INPUT = "input"
 """What cut 0 stands after."""
 
@@ -24,7 +27,8 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
     """All cuts of `graph`: 0 is its inputs, the last its outputs. Linear in layers and crossing tensors.
 
     A tensor crosses when it was made before (or is a model input) and is used after, or is a model output made before.
-    Places where a tensor without fixed shape or sendable dtype crosses are left out.
+    Places where a tensor without fixed shape or sendable dtype crosses are left out, and those inside a quantised
+    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers.
     """
     places = _places(graph)
     candidates = _candidates(graph, places)
@@ -46,6 +50,38 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
         )
         cuts.append(cut)
     return tuple(cuts)
+
+
+def bound_tensors(graph: ModelGraph) -> frozenset[str]:
+    """Float tensors inside the quantised units of `graph`, at which it is not cut.
+
+    A unit is what engines turn into one integer kernel: DequantizeLinear > operation > QuantizeLinear, with activations
+    (Relu, Clip, ...) in between. Its borders, where 8-bit tensors cross, are legal. Bound is what a DequantizeLinear
+    makes, and what only a QuantizeLinear reads when it was computed from such; without a QuantizeLinear behind it (the
+    end of a quantised part) an operation's result is an ordinary tensor.
+    """
+    dequantised = {name for layer in graph.layers if layer.op == "DequantizeLinear" for name in layer.outputs}
+    if not dequantised:
+        return frozenset()
+    readers: dict[str, list[Layer]] = {}
+    for layer in graph.layers:
+        for tensor in layer.inputs:
+            readers.setdefault(tensor, []).append(layer)
+    bound = set(dequantised)
+    inner: set[str] = set()  # results that only activations and one QuantizeLinear follow
+    for layer in reversed(graph.layers):
+        behind = [reader for tensor in layer.outputs for reader in readers.get(tensor, ())]
+        if len(behind) != 1 or any(tensor in graph.outputs for tensor in layer.outputs):
+            continue
+        follower = behind[0]
+        if follower.op == "QuantizeLinear" or (follower.op in ACTIVATIONS and inner.issuperset(follower.outputs)):
+            inner.update(layer.outputs)
+    fed = set(dequantised)
+    for layer in graph.layers:
+        if fed.intersection(layer.inputs) and inner.issuperset(layer.outputs) and layer.op != "QuantizeLinear":
+            bound.update(layer.outputs)
+            fed.update(layer.outputs)
+    return frozenset(bound)
 
 
 def layer_counts(graph: ModelGraph, cuts: Sequence[Cut]) -> tuple[int, ...]:
@@ -95,10 +131,11 @@ def verify(graph: ModelGraph, cuts: Sequence[Cut]) -> None:
 
 
 def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
-    """The tensors crossing before the first layer, after it, and so on; None where something cannot be sent."""
+    """The tensors crossing before the first layer, after it, and so on; None where something cannot be cut or sent."""
     last_reader = {tensor: index for index, layer in enumerate(graph.layers) for tensor in layer.inputs}
     for tensor in graph.outputs:
         last_reader[tensor] = len(graph.layers)
+    bound = bound_tensors(graph)
     alive = dict.fromkeys(name for name in graph.inputs if name in last_reader)
     places: list[tuple[TensorSpec, ...] | None] = [graph.input_specs]
     for index, layer in enumerate(graph.layers):
@@ -108,7 +145,7 @@ def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
         for tensor in layer.outputs:
             if tensor in last_reader:
                 alive[tensor] = None
-        sendable = all(tensor in graph.tensors for tensor in alive)
+        sendable = all(tensor in graph.tensors and tensor not in bound for tensor in alive)
         places.append(tuple(graph.tensors[tensor] for tensor in alive) if sendable else None)
     places[-1] = graph.output_specs
     return places

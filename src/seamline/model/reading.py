@@ -22,6 +22,7 @@ from seamline.model.folding import INLINE_BYTES, fold
 from seamline.model.inference import complete, copied, declared, infer
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
 from seamline.model.protobuf import Outline, parse_outline, understood
+from seamline.model.quantised import late_dequantisers, own_dequantisers
 
 NAME_KEY = "seamline.name"
 """Metadata key of a model's name; without it the file's name is used."""
@@ -79,6 +80,7 @@ def _normalise(
     complete(graph, said)
     _check_ends(graph)
     _drop_unused(graph)
+    own_dequantisers(graph)
     _name_nodes(graph)
     _order_layers(graph)
     kept = {tensor.name for tensor in graph.initializer}
@@ -410,4 +412,5 @@ def _order_layers(graph: GraphProto) -> None:
         n_bytes={name: spec.n_bytes for name, spec in specs.items()},
     )
     by_name = {node.name: node for node in graph.node}
-    _reorder(graph, [*weight_only(graph), *(by_name[layer.name] for layer in order)])
+    makers = weight_only(graph)
+    _reorder(graph, [*makers, *late_dequantisers([by_name[layer.name] for layer in order])])
