@@ -39,6 +39,9 @@ from seamline.core.values import (
 log = logging.getLogger(__name__)
 
 SCHEMA = "seamline.profile/1"
+METHOD = 2
+"""Counts the ways of measuring; a profile cached by an earlier one is measured anew."""
+
 MAX_FILE_BYTES = 64 << 20
 MAX_NUMBER = 2**62
 
@@ -56,6 +59,8 @@ def to_json(profile: Profile) -> dict[str, Any]:
             threads=device.threads,
             idle_w=device.idle_w,
             busy_w=device.busy_w,
+            tx_j_per_byte=device.tx_j_per_byte or None,
+            rx_j_per_byte=device.rx_j_per_byte or None,
         ),
         "cuts": [_cut_to_json(cut) for cut in profile.cuts],
         "blocks": [
@@ -105,6 +110,8 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
             threads=file.device.threads,
             idle_w=file.device.idle_w,
             busy_w=file.device.busy_w,
+            tx_j_per_byte=file.device.tx_j_per_byte,
+            rx_j_per_byte=file.device.rx_j_per_byte,
         )
         return Profile(
             model=ModelInfo(name=file.model.name, sha256=file.model.sha256),
@@ -151,8 +158,8 @@ def write_profile(profile: Profile, path: Path) -> None:
 class ProfileCache:
     """Profiles measured on this machine, by model and by everything of the device that changes times.
 
-    That is its processor, engine, threads and slowdown, and Seamline's version (which decides where cuts are). A
-    device's name and power figures are the caller's: the same machine may be called otherwise today.
+    That is its processor, engine, threads and slowdown, Seamline's version (which decides where cuts are) and the way
+    of measuring. A device's name and power figures are the caller's: the same machine may be called otherwise today.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -179,7 +186,7 @@ class ProfileCache:
 
     def _path(self, model_id: str, device: DeviceInfo, slowdown: float) -> Path:
         # Hashed: ids and names come from elsewhere and never become part of a path.
-        key = [model_id, device.cpu, device.engine, device.threads, float(slowdown), seamline.__version__]
+        key = [model_id, device.cpu, device.engine, device.threads, float(slowdown), seamline.__version__, METHOD]
         return self._folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
 
 
@@ -222,6 +229,8 @@ class _Device(msgspec.Struct, frozen=True):
     threads: int = 1
     idle_w: float | None = None
     busy_w: float | None = None
+    tx_j_per_byte: float = 0.0
+    rx_j_per_byte: float = 0.0
 
 
 class _Frame(msgspec.Struct, frozen=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +17,15 @@ from seamline.config import cache_dir
 from seamline.core.errors import ConfigError, WireError
 from seamline.core.ports import Engine
 from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile
+from seamline.meters.caches import CacheFlusher
 from seamline.meters.device import cpu_name
+from seamline.meters.profile_check import SegmentCheck, check_profile
 from seamline.meters.profile_file import ProfileCache, from_json, to_json
-from seamline.meters.profiler import profile_model
+from seamline.meters.profiler import profile_model, slowed
 from seamline.model import StoredModel
 from seamline.runtime.boundaries import measure_boundaries
 from seamline.runtime.clock import MONOTONIC, now_s
+from seamline.testbed.slowdown import SlowEngine
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +37,27 @@ JPEG_BYTES_PER_PIXEL = 0.5
 class Profiler:
     """Measures models on this node's engine, once each.
 
+    A slowed engine (`SlowEngine`) is measured at full speed and its times are multiplied: that is what it does to every
+    run, and waiting would cost most of the budget. An engine of one thread computes on the thread that calls it, and is
+    timed by that thread's processor time: what other processes take meanwhile is no property of the model.
     slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
+    on_progress: told how many steps of measuring a model are done, of how many.
     """
 
     def __init__(
-        self, engine: Engine, node: NodeId, n_threads: int, *, slowdown: float = 1.0, cache: Path | None = None
+        self,
+        engine: Engine,
+        node: NodeId,
+        n_threads: int,
+        *,
+        slowdown: float = 1.0,
+        cache: Path | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self._engine = engine
+        self._engine = engine.unslowed if isinstance(engine, SlowEngine) else engine
+        self._spent_s = time.thread_time if n_threads == 1 else now_s
         self._slowdown = slowdown
+        self._on_progress = on_progress
         self._device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
@@ -61,6 +79,10 @@ class Profiler:
             frame_shape=(pre.height, pre.width, 3) if pre is not None else None,
             budget_s=budget_s,
             now_s=now_s,
+            spent_s=self._spent_s,
+            between=CacheFlusher(),
+            slowdown=self._slowdown,
+            on_progress=self._on_progress,
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
@@ -69,6 +91,21 @@ class Profiler:
         profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile, slowdown=self._slowdown)
         return profile
+
+    def check(self, model: StoredModel, profile: Profile, n_segments: int, seed: int = 0) -> Iterator[SegmentCheck]:
+        """Run random segments of `model` and compare with `profile`, as `meters.profile_check` does, times slowed."""
+        at_full_speed = slowed(profile, 1.0 / self._slowdown)
+        for found in check_profile(
+            self._engine,
+            model.model_id,
+            at_full_speed,
+            n_segments=n_segments,
+            spent_s=self._spent_s,
+            between=CacheFlusher(),
+            seed=seed,
+        ):
+            predicted_s, measured_s = found.predicted_s * self._slowdown, found.measured_s * self._slowdown
+            yield replace(found, predicted_s=predicted_s, measured_s=measured_s)
 
 
 def profile_to_bytes(profile: Profile) -> bytes:

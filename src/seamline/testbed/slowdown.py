@@ -44,6 +44,11 @@ class SlowEngine:
     def name(self) -> str:
         return self._engine.name
 
+    @property
+    def unslowed(self) -> Engine:
+        """The engine itself, for measuring what a run takes before it is slowed."""
+        return self._engine
+
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
         """As the engine's own; preparing is not slowed, it is a matter of files more than of computing."""
         ready = self._engine.prepare(model_id, segment)
