@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import re
 import socket
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
+
+from seamline.cli.render import nodes_table
 
 
 @pytest.fixture
@@ -58,3 +63,18 @@ def test_nodes_of_nowhere_is_a_failure_that_names_where_it_looked(seamline, how)
 
 def test_a_wait_below_nothing_is_refused(seamline):
     assert seamline("nodes", "--wait", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize(("width", "is_narrow"), [(60, True), (110, False)])
+def test_the_table_of_nodes_names_them_in_any_terminal(width, is_narrow):
+    row = {
+        "name": "fog-rack-2", "tier": "fog", "engine": "onnxruntime 1.31.1", "threads": 2, "n_cores": 2,
+        "memory_bytes": 25_300_000_000, "free_memory_bytes": 24_600_000_000, "queue_s": 0.0123, "models": ["x"],
+        "rtt_s": 0.0123, "goodput_bps": 350.5e6, "version": "0.1.0",
+    }  # fmt: skip
+    console = Console(width=width, file=io.StringIO())
+    console.print(nodes_table([row], is_narrow=is_narrow))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 3, "a cell was wrapped"
+    assert re.match(r"fog-rack-2 +fog +12\.3 ms +12\.3 ms +350\.5 Mbit/s +2 of 2", lines[2])
+    assert ("onnxruntime 1.31.1" in lines[2]) is not is_narrow

@@ -12,6 +12,8 @@ from seamline.cli.output import data_console, print_json, progress_console
 from seamline.core.errors import FabricError
 
 USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
+WIDE_ENOUGH = 110
+"""Columns that a row of `seamline nodes` takes with all that is known."""
 
 JSON_KEYS = {
     "node": {
@@ -163,4 +165,5 @@ def nodes(
     if json:
         print_json({"nodes": rows})
     else:
-        data_console().print(nodes_table(rows))
+        out = data_console()
+        out.print(nodes_table(rows, is_narrow=out.width < WIDE_ENOUGH))

@@ -193,23 +193,27 @@ def links_table(links: Sequence[LinkView]) -> Table:
     return table
 
 
-def nodes_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Who is in the cluster, from the rows of `seamline nodes --json`."""
-    right = ("threads", "memory free", "waiting", "round trip", "goodput")
-    table = new_table("node", "tier", "engine", *right, "models", right=right)
+def nodes_table(rows: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -> Table:
+    """Who is in the cluster, from the rows of `seamline nodes --json`.
+
+    is_narrow: leave out what fits no terminal of 60 columns: engine, memory and models.
+    """
+    names = ("node", "tier", "waiting", "round trip", "goodput", "threads", "memory free", "models", "engine")
+    n_shown = 6 if is_narrow else len(names)
+    table = new_table(*names[:n_shown], right=names[2:n_shown])
     for row in rows:
-        add_row(
-            table,
+        cells = (
             row["name"],
             row["tier"],
-            row["engine"],
-            f"{row['threads']} of {row['n_cores']}",
-            f"{bytes_text(row['free_memory_bytes'])} of {bytes_text(row['memory_bytes'])}",
             seconds_text(row["queue_s"]),
             seconds_text(row["rtt_s"]),
             rate_text(row["goodput_bps"]),
+            f"{row['threads']} of {row['n_cores']}",
+            f"{bytes_text(row['free_memory_bytes'])} of {bytes_text(row['memory_bytes'])}",
             str(len(row["models"])),
+            row["engine"],
         )
+        add_row(table, *cells[:n_shown])
     return table
 
 
