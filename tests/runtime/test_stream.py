@@ -21,7 +21,7 @@ class RecordingNode:
         self.begun: list[tuple[msg.FrameData, Plan, bool]] = []
 
     @property
-    def frames(self) -> "RecordingNode":
+    def frames(self) -> RecordingNode:
         return self
 
     def begin(self, header, plan, tensors, *, urgent=False) -> None:
