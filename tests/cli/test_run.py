@@ -92,7 +92,7 @@ def test_an_image_that_is_none_ends_the_run_with_its_name(refused, tmp_path, cam
         (["--listen", "tcp/127.0.0.1.example.org:7447"], "listens beyond this machine"),
         (["--objective", "speed"], "`speed` is not an objective"),
         (["--policy", "clever"], "`clever` is not a policy"),
-        (["--codecs", "raw,mp3"], "`mp3` is not a codec"),
+        (["--codecs", "raw,u8"], "`raw,u8` is not a limit for --codecs"),
         (["--plan", "edge[0:4]f16 > "], "`` is not a stage"),
         (["--plan", ""], "`` is not a policy"),
         (["--plan", "edge[0:99]"], "does not end at cut 5, the last of `tiny`"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli.lossiness import CodecsOption, codecs_named
 from seamline.cli.options import JsonFlag
 from seamline.cli.run import SUMMARY_KEYS
 
@@ -31,6 +32,7 @@ JSON_KEYS = {
         "seconds": "length of each policy's run",
         "fps": "frames per second of the source",
         "private": "as given with --private",
+        "codecs": "as given with --codecs",
         "baselines.local": "everything on the edge, in the same conditions",
         "baselines.offload": "the frame sent as JPEG or raw, in the same conditions",
         "baselines.static_at_start": "the plan that was best at the start, held, in the same conditions",
@@ -89,6 +91,7 @@ def demo(
     objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
         "latency"
     ),
+    codecs: CodecsOption = "u8",
     kill: Annotated[
         list[str] | None, typer.Option("--kill", metavar="NODE@S", help="Kill a node at a second of the run.")
     ] = None,
@@ -105,6 +108,7 @@ def demo(
     from seamline.testbed import demo_testbed_path
     from seamline.testbed.changes import Kill, schedule
 
+    codecs_named(codecs)  # a wrong one is said before anything starts
     bed = load_testbed(testbed or demo_testbed_path())
     name = model or bed.model or _default_model()
     video = Path(source) if source is not None else _shipped_video()
@@ -116,6 +120,7 @@ def demo(
         seconds=seconds or bed.seconds or DEFAULT_SECONDS,
         fps=fps or bed.fps or DEFAULT_FPS,
         objective=objective,
+        codecs=codecs,
         kills=tuple(Kill.parse(text) for text in kill or ()),
     )
     n_private_cuts = private if private is not None else bed.private if bed.private is not None else 1
@@ -126,7 +131,8 @@ def demo(
         stage = Stage(scene).__enter__()
     try:
         for number, baseline in enumerate((ADAPTIVE, *(BASELINES if baselines else ()))):
-            title = f"{name}, {baseline.title} ({number + 1} of {1 + len(BASELINES) if baselines else 1})"
+            place = f"({number + 1} of {1 + len(BASELINES) if baselines else 1})"
+            title = f"{name}, tensors sent as {codecs} or better, {baseline.title} {place}"
             view = None if json else LiveView(console)
             cuts = n_private_cuts if baseline.n_private_cuts is None else baseline.n_private_cuts
             summaries[baseline.key] = _play(stage, baseline.policy, cuts, title, view)
@@ -185,6 +191,7 @@ def _report(
         "seconds": scene.seconds,
         "fps": scene.fps,
         "private": n_private_cuts,
+        "codecs": scene.codecs,
         **summaries["adaptive"],
         "baselines": {
             key: {

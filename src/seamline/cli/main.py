@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, Protocol, cast
 import typer
 import typer.main
 
+import seamline.cli.accuracy as accuracy_command
 import seamline.cli.demo as demo_command
 import seamline.cli.doctor as doctor_command
 import seamline.cli.inspect as inspect_command
@@ -48,6 +49,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         node_command,
         inspect_command,
         verify_command,
+        accuracy_command,
         zoo_command,
         testbed_command,
         doctor_command,

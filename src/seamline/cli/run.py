@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.node import ClusterOption, ConnectOption, InsecureFlag, ListenOption, NoRelayFlag, SlowdownOption
 from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
 from seamline.core.errors import UsageError
+from seamline.core.values import Codec
 
 if TYPE_CHECKING:
     from seamline.runtime.record import Recorder
@@ -61,9 +63,7 @@ def run(
     private: Annotated[
         int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
     ] = 0,
-    codecs: Annotated[
-        str, typer.Option("--codecs", metavar="LIST", help="What may be used at a cut: raw,f16,u8,jpeg.")
-    ] = "raw,f16,u8,jpeg",
+    codecs: CodecsOption = DEFAULT_CODECS,
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
     ] = None,
@@ -103,6 +103,7 @@ def run(
     from seamline.runtime.frames import open_source
 
     nodes = _nodes_of(over, connect)
+    allowed = codecs_named(codecs)
     frame_source = open_source(source, loop=loop)
     path = resolve_model(model)
     console = progress_console()
@@ -117,7 +118,7 @@ def run(
                 over=nodes,
                 objective=objective,
                 private=private,
-                codecs=codecs.split(","),
+                codecs=allowed if plan is None else tuple(Codec),  # a plan by hand is allowed what it says
                 policy=plan if plan is not None else policy,
             )
         if events:

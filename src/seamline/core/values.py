@@ -51,6 +51,22 @@ class Codec(StrEnum):
     JPEG = "jpeg"
 
 
+LOSSINESS = (Codec.LOSSLESS, Codec.F16, Codec.U8)
+"""What a user may ask for at most, from none to the most."""
+
+
+def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
+    """What may be used when tensors lose at most what `most`, one of `LOSSINESS`, takes from them.
+
+    Camera frames as JPEG are always among them: whether frames may travel at all is `Constraints.n_private_cuts`.
+    Raises `UsageError` for a codec that is no such limit.
+    """
+    if most not in LOSSINESS:
+        raise UsageError(f"`{most}` is no limit of what may be lost", hint=f"one of {', '.join(LOSSINESS)}")
+    forbidden = LOSSINESS[LOSSINESS.index(most) + 1 :]
+    return tuple(codec for codec in Codec if codec not in forbidden)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
     """Name, NumPy dtype name and fixed shape of one tensor."""

@@ -34,7 +34,10 @@ _ERROR = re.compile(r"^error: (?P<error>.*)(?:\nhint: (?P<hint>.*))?\s*\Z", re.M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What every policy is put through. model, source: as for `seamline run`. seconds: length of each policy's run."""
+    """What every policy is put through. model, source, codecs: as for `seamline run`.
+
+    seconds: length of each policy's run.
+    """
 
     testbed: Testbed
     model: str
@@ -42,6 +45,7 @@ class Scene:
     seconds: float
     fps: float
     objective: str = "latency"
+    codecs: str = "u8"
     kills: tuple[Kill, ...] = ()
 
     @property
@@ -176,6 +180,7 @@ class Stage:
             sys.executable, "-m", "seamline", "run", scene.model, "--source", str(scene.source), "--loop", "--events",
             "--over", ",".join([origin.name, *(node.name for node in scene.others)]), "--tier", origin.tier,
             "--policy", policy, "--objective", scene.objective, "--private", str(n_private_cuts),
+            "--codecs", scene.codecs,
             "--fps", f"{scene.fps:g}", "--seconds", f"{duration_s:g}", "--slowdown", f"{origin.slowdown:g}",
             "--cluster", self._cluster, "--listen", self._network.listen(origin.name), "--no-relay",
         ]  # fmt: skip

@@ -1,0 +1,102 @@
+"""`seamline accuracy`: what it finds on a small model, and what it refuses; and what `--codecs` allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from seamline.cli.lossiness import codecs_named
+from seamline.cli.reference import undocumented_keys
+from seamline.core.errors import UsageError
+from seamline.core.values import Codec
+from seamline.model.preprocess import Preprocess, write_preprocess
+
+cv2 = pytest.importorskip("cv2", reason="reading images needs seamline[video]")
+
+
+@pytest.fixture
+def camera_model(model_path) -> Path:
+    model = onnx.load(str(model_path))
+    write_preprocess(model, Preprocess(height=16, width=16, mean=(127.0,) * 3, std=(64.0,) * 3))
+    onnx.save(model, str(model_path))
+    return model_path
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = np.random.default_rng(6)
+    for number in range(5):
+        cv2.imwrite(str(folder / f"{number}.png"), rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    return folder
+
+
+def test_what_is_lossless_changes_nothing_beyond_the_cut_itself(seamline, camera_model, images):
+    outcome = seamline(
+        "accuracy", str(camera_model), "--images", str(images), "--codec", "lossless", "--cuts", "all", "--json"
+    )
+    assert outcome.exit_code == 0
+    report = outcome.json
+    assert undocumented_keys("accuracy", report) == set()
+    assert (report["n_images"], report["is_classifier"]) == (5, True)
+    assert [cut["cut"] for cut in report["cuts"]] == [1, 2, 3, 4]
+    for cut in report["cuts"]:
+        assert cut["top1_agreement_ratio"] == 1.0
+        assert cut["max_relative_error"] < 1e-5  # segments sum in another order than the whole
+
+
+def test_fewer_bits_send_fewer_bytes_and_err_more(seamline, camera_model, images):
+    reports = {
+        codec: seamline("accuracy", str(camera_model), "--images", str(images), "--codec", codec, "--json").json
+        for codec in ("f16", "u8")
+    }
+    for f16, u8 in zip(reports["f16"]["cuts"], reports["u8"]["cuts"], strict=True):
+        assert u8["sent_bytes"] < f16["sent_bytes"] < f16["raw_bytes"]
+        assert 1e-6 < f16["mean_relative_error"] < u8["mean_relative_error"] < 0.05
+
+
+def test_jpeg_is_measured_on_the_frame_itself(seamline, camera_model, images):
+    report = seamline("accuracy", str(camera_model), "--images", str(images), "--codec", "jpeg", "--json").json
+    (cut,) = report["cuts"]
+    assert (cut["cut"], cut["raw_bytes"]) == (0, 16 * 16 * 3)
+    assert cut["mean_relative_error"] > 0.0
+
+
+def test_the_table_names_every_cut_that_was_asked_for(seamline, camera_model, images):
+    outcome = seamline("accuracy", str(camera_model), "--images", str(images), "--cuts", "4,2", "--limit", "2")
+    assert outcome.exit_code == 0
+    assert "2 images" in outcome.stdout
+    assert [line.split()[:2] for line in outcome.stdout.splitlines()[-2:]] == [["2", "relu1"], ["4", "relu2"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (["--codec", "mp3"], "`mp3` is not a codec"),
+        (["--cuts", "first"], "`first` names no cuts"),
+        (["--cuts", "2,5"], "has no inner cut 5"),
+        (["--cuts", "0"], "has no inner cut 0"),
+    ],
+)
+def test_wrong_use_is_said(seamline, camera_model, images, arguments, fact):
+    outcome = seamline("accuracy", str(camera_model), "--images", str(images), *arguments)
+    assert outcome.exit_code == 2
+    assert fact in outcome.stderr
+
+
+def test_a_model_without_preprocessing_cannot_take_images(seamline, model_path, images):
+    outcome = seamline("accuracy", str(model_path), "--images", str(images))
+    assert outcome.exit_code == 2
+    assert "does not say how a picture becomes its input" in outcome.stderr
+
+
+def test_a_limit_allows_what_loses_less_and_frames_as_jpeg():
+    assert codecs_named("lossless") == (Codec.RAW, Codec.LOSSLESS, Codec.JPEG)
+    assert codecs_named("f16") == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG)
+    assert codecs_named("u8") == tuple(Codec)
+    with pytest.raises(UsageError, match="one of lossless, f16, u8"):
+        codecs_named("jpeg")
