@@ -16,11 +16,11 @@ from typing import Annotated, NoReturn, Protocol, cast
 import typer
 import typer.main
 
-import seamline.cli.accuracy as accuracy_command
 import seamline.cli.demo as demo_command
 import seamline.cli.doctor as doctor_command
 import seamline.cli.inspect as inspect_command
 import seamline.cli.node as node_command
+import seamline.cli.profile as profile_command
 import seamline.cli.run as run_command
 import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
@@ -49,7 +49,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         node_command,
         inspect_command,
         verify_command,
-        accuracy_command,
+        profile_command,
         zoo_command,
         testbed_command,
         doctor_command,

@@ -9,7 +9,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -47,6 +48,16 @@ def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=n_items, description=what)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Within it, the function it yields moves a bar on stderr to (done, total); silent when stderr is no terminal."""
+    console = progress_console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda n_done, n_total: progress.update(task, completed=n_done, total=n_total)
 
 
 def key_paths(data: object, prefix: str = "") -> set[str]:

@@ -14,7 +14,8 @@ from seamline.cli.quantities import ABSENT, bytes_text, macs_text, rate_text, ra
 
 if TYPE_CHECKING:
     from seamline.config import Testbed
-    from seamline.core.values import Cut, TensorSpec
+    from seamline.core.values import Cut, Profile, TensorSpec
+    from seamline.meters.profile_check import SegmentCheck
     from seamline.model.verify import CutCheck
 
 
@@ -89,6 +90,45 @@ def verify_report(
         deviation = ABSENT if check.error is not None else ratio_text(check.max_relative_error)
         add_row(table, str(check.cut), after[check.cut], deviation, check.error or "beyond the tolerance")
     return Group(Text(f"{text}; {len(failed)} FAILED (tolerance {ratio_text(tolerance)})", style="bold red"), table)
+
+
+def profile_report(profile: Profile, checks: Sequence[SegmentCheck], elapsed_s: float) -> RenderableType:
+    """What `seamline profile` measured: every block with what cutting behind it adds, and the errors when checked."""
+    device, whole = profile.device, seconds_text(profile.whole_s.median)
+    table = new_table(
+        "block",
+        "after",
+        "median",
+        "p90",
+        "cut adds",
+        "bytes",
+        title=f"{profile.model.name}: {whole} on {device.cpu}, threads: {device.threads}",
+        right=("median", "p90", "cut adds", "bytes"),
+    )
+    overheads_s = {each.cut: each.overhead_s for each in profile.boundaries}
+    for block in profile.blocks:
+        cut = profile.cuts[block.to_cut]
+        times = block.compute_s
+        added = ABSENT if cut is profile.cuts[-1] else seconds_text(overheads_s.get(cut.index, 0.0))
+        size = bytes_text(cut.payload_bytes)
+        name = f"[{block.from_cut}:{block.to_cut}]"
+        add_row(table, name, cut.after, seconds_text(times.median), seconds_text(times.p90), added, size)
+    table.caption = f"measured in {seconds_text(elapsed_s)}; a segment pays half of what each of its inner cuts adds"
+    return Group(table, Text(), _check_table(checks)) if checks else table
+
+
+def _check_table(checks: Sequence[SegmentCheck]) -> Table:
+    from seamline.meters.profile_check import error_quantiles
+
+    median, p90 = error_quantiles(checks)
+    title = f"{len(checks)} random segments: error {median:.1%} in the median, {p90:.1%} at the 90th percentile"
+    table = new_table(
+        "segment", "predicted", "measured", "error", title=title, right=("predicted", "measured", "error")
+    )
+    for each in checks:
+        times = (seconds_text(each.predicted_s), seconds_text(each.measured_s))
+        add_row(table, str(each.segment), *times, f"{each.error_ratio:+.1%}")
+    return table
 
 
 def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:

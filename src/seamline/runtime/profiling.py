@@ -16,12 +16,12 @@ from seamline import codec
 from seamline.config import cache_dir
 from seamline.core.errors import ConfigError, WireError
 from seamline.core.ports import Engine
-from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile
+from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile, Segment
 from seamline.meters.caches import CacheFlusher
 from seamline.meters.device import cpu_name
 from seamline.meters.profile_check import SegmentCheck, check_profile
 from seamline.meters.profile_file import ProfileCache, from_json, to_json
-from seamline.meters.profiler import profile_model, slowed
+from seamline.meters.profiler import profile_model, random_tensor, slowed
 from seamline.model import StoredModel
 from seamline.runtime.boundaries import measure_boundaries
 from seamline.runtime.clock import MONOTONIC, now_s
@@ -30,6 +30,8 @@ from seamline.testbed.slowdown import SlowEngine
 log = logging.getLogger(__name__)
 
 MAX_PROFILE_BYTES = 8 << 20
+USUAL_BUDGET_S = 4.0
+USUAL_BUDGET_RUNS = 50.0
 JPEG_BYTES_PER_PIXEL = 0.5
 """Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
 
@@ -41,7 +43,6 @@ class Profiler:
     run, and waiting would cost most of the budget. An engine of one thread computes on the thread that calls it, and is
     timed by that thread's processor time: what other processes take meanwhile is no property of the model.
     slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
-    on_progress: told how many steps of measuring a model are done, of how many.
     """
 
     def __init__(
@@ -52,12 +53,10 @@ class Profiler:
         *,
         slowdown: float = 1.0,
         cache: Path | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._engine = engine.unslowed if isinstance(engine, SlowEngine) else engine
         self._spent_s = time.thread_time if n_threads == 1 else now_s
         self._slowdown = slowdown
-        self._on_progress = on_progress
         self._device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
@@ -67,10 +66,16 @@ class Profiler:
         known = self._cache.get(model.model_id, self._device, slowdown=self._slowdown)
         if known is not None and any(cost.cut is not None for cost in known.codecs):
             return known
+        return self.measure(model, budget_s)
+
+    def measure(
+        self, model: StoredModel, budget_s: float, on_progress: Callable[[int, int], None] | None = None
+    ) -> Profile:
+        """What `model` costs here, measured now and kept. on_progress: as of `profile_model`. Raises `ModelError`."""
         if not self._codecs:
             self._codecs = codec.measure_costs(MONOTONIC)
         pre = model.preprocess
-        profile = known or profile_model(
+        profile = profile_model(
             self._engine,
             model.model_id,
             model.name,
@@ -82,7 +87,7 @@ class Profiler:
             spent_s=self._spent_s,
             between=CacheFlusher(),
             slowdown=self._slowdown,
-            on_progress=self._on_progress,
+            on_progress=on_progress,
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
@@ -91,6 +96,15 @@ class Profiler:
         profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile, slowdown=self._slowdown)
         return profile
+
+    def usual_budget_s(self, model: StoredModel) -> float:
+        """What it takes to measure `model` well: seconds for preparing, and some tens of whole inferences."""
+        whole = self._engine.prepare(model.model_id, Segment(0, model.cuts[-1].index))
+        feed = {spec.name: random_tensor(spec, 0) for spec in whole.inputs}
+        whole.run(feed)
+        begin_s = now_s()
+        whole.run(feed)
+        return USUAL_BUDGET_S + USUAL_BUDGET_RUNS * (now_s() - begin_s)
 
     def check(self, model: StoredModel, profile: Profile, n_segments: int, seed: int = 0) -> Iterator[SegmentCheck]:
         """Run random segments of `model` and compare with `profile`, as `meters.profile_check` does, times slowed."""
