@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn, Protocol, cast
 import typer
 import typer.main
 
+import seamline.cli.accuracy as accuracy_command
 import seamline.cli.demo as demo_command
 import seamline.cli.doctor as doctor_command
 import seamline.cli.inspect as inspect_command
@@ -49,6 +50,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         node_command,
         inspect_command,
         verify_command,
+        accuracy_command,
         profile_command,
         zoo_command,
         testbed_command,
