@@ -29,7 +29,7 @@ from seamline.model.preprocess import Preprocess, write_preprocess
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
-LIMIT_S = 30.0
+LIMIT_S = 100.0
 EXTENT = 32
 
 
