@@ -191,13 +191,13 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_order_of_events_breaks_a_promise(data: st.DataObject):
     state: State = Idle()
     is_prepared: dict[int, set[NodeId]] = {}
     held: dict[int, Generation] = {}
     in_use: Generation | None = None
-    for _ in range(data.draw(st.integers(1, 40))):
+    for _ in range(data.draw(st.integers(1, 25))):
         event = data.draw(any_event(state))
         if isinstance(event, NodePrepared):
             is_prepared.setdefault(event.generation, set()).add(event.node)

@@ -15,6 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.core.errors import ModelError
 from seamline.core.policy import policy_named
+from seamline.core.ports import Engine
+from seamline.core.switching import Form, strategy_named
 from seamline.core.values import (
     Block,
     Codec,
@@ -31,6 +33,7 @@ from seamline.core.values import (
 from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.runtime.node import Identity, Node
+from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.streaming import Stream
 
 EXTENT = 32
@@ -67,22 +70,36 @@ class GivenProfiler:
 
 
 class PacedEngine:
-    """An engine whose whole model takes what the node's profile says, so that plans cost what was planned."""
+    """An engine whose whole model takes what the node's profile says, so that plans cost what was planned.
 
-    def __init__(self, engine: OrtEngine, model: StoredModel, whole_s: float) -> None:
+    refuses: every segment; n_refusals: so many of the next. Without `go_on` it waits before each, `is_waiting`.
+    """
+
+    def __init__(self, engine: Engine, model: StoredModel, whole_s: float, like: PacedEngine | None = None) -> None:
         self._engine, self._model, self._whole_s = engine, model, whole_s
+        self._like = like
         self.refuses = False
+        self.n_refusals = 0
+        self.is_waiting, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
 
     @property
     def name(self) -> str:
         return self._engine.name
 
     def prepare(self, model_id: str, segment):
-        if self.refuses:
-            raise ModelError("no memory left")
+        (self._like or self).meet_trouble()
         cuts = self._model.cuts
         share = (cuts[segment.stop].macs_before - cuts[segment.start].macs_before) / cuts[-1].macs_before
         return PacedSegment(self._engine.prepare(model_id, segment), self._whole_s * share)
+
+    def meet_trouble(self) -> None:
+        if not self.go_on.is_set():
+            self.is_waiting.set()
+            self.go_on.wait(20)
+        self.n_refusals -= 1
+        if self.refuses or self.n_refusals >= 0:
+            raise ModelError("no memory left")
 
 
 class PacedSegment:
@@ -162,7 +179,8 @@ class Bench:
             n_threads=1,
             memory_bytes=10**9,
         )
-        node = Node(identity, self.network.fabric(name), store, engine, GivenProfiler(name))
+        own = PacedEngine(OrdinaryEngine(store, 1), self.model, WHOLE_S[name], like=engine)
+        node = Node(identity, self.network.fabric(name), store, engine, GivenProfiler(name), {Form.OWN: own})
         node.start()
         self.nodes[name], self.engines[name] = node, engine
         return node
@@ -177,7 +195,13 @@ class Bench:
         self.network.set_link(other, one, rate_bps=rate_bps, delay_s=delay_s)
 
     def stream(
-        self, *, policy: str = "adaptive", private: int = 0, codecs=tuple(Codec), allow_local: bool = True
+        self,
+        *,
+        policy: str = "adaptive",
+        private: int = 0,
+        codecs=tuple(Codec),
+        allow_local: bool = True,
+        strategy: str = "live",
     ) -> Stream:
         stream = Stream(
             self.nodes["edge"],
@@ -187,6 +211,7 @@ class Bench:
             constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local),
             policy=policy_named(policy),
             profile_budget_s=1.0,
+            strategy=strategy_named(strategy),
         )
         self.streams.append(stream)
         stream.open()

@@ -52,6 +52,7 @@ class Status(Header, frozen=True, tag="status"):
     queue_s: float
     models: tuple[str, ...]
     links: tuple[LinkReport, ...]
+    streams: tuple[str, ...] = ()
 
 
 class Ping(Header, frozen=True, tag="ping"):
@@ -95,7 +96,7 @@ class ModelPart(Header, frozen=True, tag="model_part"):
 
 
 class Prepare(Header, frozen=True, tag="prepare"):
-    """Get ready to run your stages of `plan`; `source` has the model."""
+    """Get ready to run your stages of `plan`; `source` has the model. form: how, see `core.switching.Form`."""
 
     request_id: int
     stream: str
@@ -103,6 +104,7 @@ class Prepare(Header, frozen=True, tag="prepare"):
     model_id: str
     plan: str
     source: str
+    form: str = "shared"
 
 
 class Prepared(Header, frozen=True, tag="prepared"):
@@ -118,6 +120,26 @@ class Release(Header, frozen=True, tag="release"):
 
     stream: str
     generation: int
+
+
+class SwitchPlan(Header, frozen=True, tag="switch_plan"):
+    """Move `stream`, which starts at the receiver, to `plan` and hold it; ``auto`` gives control back to its policy.
+
+    strategy: how, by its name; the one in use when empty.
+    """
+
+    request_id: int
+    stream: str
+    plan: str
+    strategy: str = ""
+
+
+class PlanSwitched(Header, frozen=True, tag="plan_switched"):
+    """What came of a `SwitchPlan`: the switch's record as JSON, or an error."""
+
+    request_id: int
+    record: bytes | None = None
+    error: str | None = None
 
 
 class ProfileModel(Header, frozen=True, tag="profile_model"):
@@ -184,5 +206,5 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 
 Message = (
     Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
-    | ProfileModel | Profiled | FrameData | ResultData | FrameFailed
+    | SwitchPlan | PlanSwitched | ProfileModel | Profiled | FrameData | ResultData | FrameFailed
 )  # fmt: skip

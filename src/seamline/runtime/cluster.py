@@ -20,13 +20,16 @@ from typing import TypeVar
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.policy import Fixed, Policy, policy_named
 from seamline.core.ports import Engine
+from seamline.core.switching import Form, strategy_named
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier, node_id
 from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.runtime.clock import now_s
+from seamline.runtime.containers import ContainerEngine
 from seamline.runtime.node import Identity, Node
+from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.profiling import Profiler
 from seamline.runtime.streaming import Stream
 from seamline.testbed.slowdown import SlowEngine
@@ -68,9 +71,7 @@ def open_node(options: NodeOptions) -> Node:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
     n_threads = options.n_threads or n_cores()
     store = ModelStore(options.cache)
-    engine: Engine = OrtEngine(store, n_threads)
-    if options.slowdown > 1.0:
-        engine = SlowEngine(engine, options.slowdown, spent_s=time.thread_time if n_threads == 1 else None)
+    engine = _slowed(OrtEngine(store, n_threads), options, n_threads)
     fabric = ZenohFabric(
         name, connect=options.connect, listen=options.listen, cluster=options.cluster, relay=options.relay
     )
@@ -82,13 +83,22 @@ def open_node(options: NodeOptions) -> Node:
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
     profiler = Profiler(engine, name, n_threads, slowdown=options.slowdown, cache=options.cache)
-    node = Node(identity, fabric, store, engine, profiler)
+    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, n_threads)}
+    engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, 0)
+    node = Node(identity, fabric, store, engine, profiler, engines)
     try:
         node.start()
     except BaseException:
         node.close()
         raise
     return node
+
+
+def _slowed(engine: Engine, options: NodeOptions, n_threads: int) -> Engine:
+    """n_threads: 1 when all computing is done by the calling thread."""
+    if options.slowdown <= 1.0:
+        return engine
+    return SlowEngine(engine, options.slowdown, spent_s=time.thread_time if n_threads == 1 else None)
 
 
 def connect(
@@ -171,12 +181,14 @@ class Cluster:
         codecs: Sequence[str] = tuple(Codec),
         policy: str = "adaptive",
         profile_budget_s: float = 3.0,
+        strategy: str = "live",
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
         over: the nodes that may take part, this one first; all that are there when empty. objective: ``latency``,
         ``throughput`` or ``energy``. private: the model input and the first N-1 cuts never leave this node. policy:
         ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
+        strategy: how the cut moves, see `core.switching.STRATEGIES`.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
@@ -189,7 +201,7 @@ class Cluster:
             )
         goal = _one_of(Objective, objective, "an objective")
         constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "a codec") for c in codecs))
-        chosen = _policy(policy)
+        chosen, how = _policy(policy), strategy_named(strategy)
         self.wait_nodes(others)
         if not over:
             others = sorted(self.node.presence.statuses())
@@ -204,6 +216,7 @@ class Cluster:
             constraints=constraints,
             policy=chosen,
             profile_budget_s=profile_budget_s,
+            strategy=how,
         )
         self._streams.append(stream)
         try:

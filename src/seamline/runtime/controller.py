@@ -25,18 +25,20 @@ from functools import partial
 from seamline.core import estimate as est
 from seamline.core import events as ev
 from seamline.core.cost import compute_s, payload_bytes, refusal
-from seamline.core.errors import Infeasible, SeamlineError
+from seamline.core.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
-from seamline.core.policy import Keep, Policy, Switch, decide
+from seamline.core.policy import Fixed, Keep, Policy, Switch, decide
+from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.values import Codec, Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.clock import now_s
 from seamline.runtime.node import Node
 from seamline.runtime.record import Recorder, SwitchRecord
+from seamline.runtime.spare import SpareGuess
 from seamline.runtime.stream import LOCAL_GENERATION, Result, Route, StreamFrames
-from seamline.runtime.switcher import Outcome, Refused, Switched, Switcher
+from seamline.runtime.switcher import Outcome, Refused, Retreated, Switched, Switcher
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Controller:
         constraints: Constraints,
         policy: Policy,
         profile_budget_s: float,
+        strategy: NamedStrategy = STRATEGIES["live"],
     ) -> None:
         self._node = node
         self._frames = frames
@@ -92,8 +95,13 @@ class Controller:
         self._view = ev.View(origin=node.name, objective=objective, constraints=constraints)
         self._inbox: queue.SimpleQueue[Stimulus | None] = queue.SimpleQueue()
         self._switcher = Switcher(
-            node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended
-        )
+            node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended,
+            strategy=strategy,
+        )  # fmt: skip
+        self._asked: tuple[Plan, Future[SwitchRecord]] | None = None
+        self._policy_at_start = self._policy_before = policy
+        self._spare_guess = SpareGuess()
+        self._guessed_s = 0.0
         self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._sent_ratio: dict[tuple[int, Codec], float] = {}
         self._n_measured = 0
@@ -144,6 +152,42 @@ class Controller:
     def drained(self, generation: int) -> None:
         self._inbox.put(partial(self._switcher.drained, generation))
 
+    def switch(self, plan: Plan, strategy: NamedStrategy | None, reason: str) -> Future[SwitchRecord]:
+        """Move to `plan` and hold it. Settles with the record when it serves, with `SwitchError` when it will not."""
+        answer: Future[SwitchRecord] = Future()
+        self._inbox.put(partial(self._switch_by_hand, plan, strategy, reason, answer))
+        return answer
+
+    def release_plan(self, strategy: NamedStrategy | None) -> Future[SwitchRecord]:
+        """Let the policy decide again that was there before plans were given by hand; settles at once."""
+        answer: Future[SwitchRecord] = Future()
+
+        def release() -> None:
+            self._policy = self._policy_at_start
+            if strategy is not None:
+                self._switcher.use(strategy)
+            here, now = self._frames.route.plan, now_s()
+            answer.set_result(
+                SwitchRecord(at_s=now, from_plan=here, to_plan=here, reason="the policy decides again",
+                             prepare_s=0.0, switch_s=0.0, strategy=self._switcher.strategy.name)
+            )  # fmt: skip
+
+        self._inbox.put(release)
+        return answer
+
+    def stand_by(self, plan: Plan) -> None:
+        """Keep `plan` ready beside the one that serves, where the strategy does so."""
+        self._inbox.put(partial(self._switcher.stand_by, plan))
+
+    @property
+    def strategy(self) -> str:
+        return self._switcher.strategy.name
+
+    @property
+    def spare(self) -> Plan | None:
+        """The plan that stands by, ready."""
+        return self._switcher.spare
+
     @property
     def view(self) -> ev.View:
         """All that decisions rest on, as it is now."""
@@ -171,6 +215,7 @@ class Controller:
                 if n_stimuli or now - decided_s >= FLOOR_S:
                     decided_s = now
                     self._decide()
+                    self._guess(now)
             except Exception:  # the controller must not die with frames in flight
                 log.exception("the controller of %s stumbled", self._frames.stream)
 
@@ -245,24 +290,61 @@ class Controller:
         match outcome:
             case Switched():
                 is_first = not self._serving.is_set()
+                self._spare_guess.serving(outcome.to_plan)
                 self._apply(ev.PlanServing(outcome.to_plan, outcome.generation, now))
                 self._latencies.clear()
                 self._recorder.plan_in_use(now, outcome.to_plan)
-                if not is_first and outcome.from_plan is not None:
-                    self._recorder.switched(
-                        SwitchRecord(
-                            at_s=outcome.decided_s,
-                            from_plan=outcome.from_plan,
-                            to_plan=outcome.to_plan,
-                            reason=outcome.reason,
-                            prepare_s=outcome.prepare_s,
-                            switch_s=outcome.switch_s,
-                        )
-                    )
+                if not is_first and outcome.from_plan is not None and not outcome.is_restored:
+                    record = _record_of(outcome, outcome.from_plan)
+                    self._recorder.switched(record)
+                    self._settle(outcome.to_plan, record)
                 self._serving.set()
                 self._lost_at_s = -1e9  # frames that waited for this route are rescued in the same round
             case Refused(plan=plan, reason=reason, node=node):
                 self._apply(ev.SwitchFailed(plan, reason, node, now))
+                if self._asked is not None and self._asked[0] == plan:
+                    self._policy = self._policy_before
+                    self._settle(plan, SwitchError(f"`{plan}` will not serve: {reason}"))
+            case Retreated(plan=plan):
+                self._apply(ev.PlanServing(plan, LOCAL_GENERATION, now))
+                self._recorder.plan_in_use(now, plan)
+
+    def _switch_by_hand(
+        self, plan: Plan, strategy: NamedStrategy | None, reason: str, answer: Future[SwitchRecord]
+    ) -> None:
+        if self._asked is not None:
+            self._settle(self._asked[0], SwitchError("another switch was asked for before this one was over"))
+        else:
+            self._policy_before = self._policy
+        self._asked = (plan, answer)
+        self._policy = Fixed(plan)
+        if strategy is not None:
+            self._switcher.use(strategy)
+        self.last_reason = reason
+        self._apply(ev.SwitchStarted(plan, now_s()))
+        self._switcher.request(plan, reason)
+
+    def _settle(self, plan: Plan, answer: SwitchRecord | SwitchError) -> None:
+        """Answer whoever asked for `plan` by hand, if anybody did."""
+        if self._asked is None or self._asked[0] != plan:
+            return
+        asked, self._asked = self._asked[1], None
+        if isinstance(answer, SwitchError):
+            asked.set_exception(answer)
+        else:
+            asked.set_result(answer)
+
+    def _guess(self, now: float) -> None:
+        """Keep the likeliest next plan ready, where the strategy wants one."""
+        if not self._switcher.strategy.keeps_spare or self._switcher.is_warming or not self._serving.is_set():
+            return
+        self._spare_guess.observe(self._view.links, now)
+        if now < self._guessed_s + FLOOR_S or (problem := ev.problem_of(self._view)) is None:
+            return
+        self._guessed_s = now
+        guess = self._spare_guess.best(problem)
+        if guess is not None and refusal(guess, problem) is None and guess != self._switcher.spare:
+            self._switcher.stand_by(guess)
 
     # -- frames in trouble ---------------------------------------------------------------------------------------------
 
@@ -398,6 +480,21 @@ class Controller:
             told = self._view.sent_ratio.get(key)
             if told is None or abs(mean - told) > SENT_MOVED_RATIO * told:
                 self._apply(ev.SentMeasured(cut.index, stage.codec, mean, now_s()))
+
+
+def _record_of(outcome: Switched, from_plan: Plan) -> SwitchRecord:
+    return SwitchRecord(
+        at_s=outcome.decided_s,
+        from_plan=from_plan,
+        to_plan=outcome.to_plan,
+        reason=outcome.reason,
+        prepare_s=outcome.prepare_s,
+        switch_s=outcome.switch_s,
+        strategy=outcome.strategy,
+        pause_s=outcome.pause_s,
+        load_s=outcome.load_s,
+        sent_bytes=outcome.sent_bytes,
+    )
 
 
 def _estimate_of(source: NodeId, report: msg.LinkReport, now: float) -> LinkEstimate:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError
+from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, SwitchError
 from seamline.core.ports import Array, Engine, Fabric, Lane
+from seamline.core.switching import Form
 from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Tier
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack, unpack
@@ -66,12 +68,20 @@ class Listener(Protocol):
 
     def on_frame_failed(self, failure: msg.FrameFailed) -> None: ...
 
+    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None: ...
+
 
 class Node:
     """One running node. `start` joins the fabric, `close` leaves it and ends every thread."""
 
     def __init__(
-        self, identity: Identity, fabric: Fabric, store: ModelStore, engine: Engine, profiler: Profiler
+        self,
+        identity: Identity,
+        fabric: Fabric,
+        store: ModelStore,
+        engine: Engine,
+        profiler: Profiler,
+        engines: Mapping[Form, Engine] | None = None,
     ) -> None:
         self.identity = identity
         self.fabric = fabric
@@ -79,7 +89,8 @@ class Node:
         self.engine = engine
         self.requests = Requests()
         self.outbox = Outbox(fabric)
-        self.segments = PreparedSegments(engine)
+        self.segments = PreparedSegments(engine, engines=engines)
+        self.switching_bytes: Counter[str] = Counter()
         self.stages = StageWorker(identity.name)
         self.links = LinkMeter(identity.name, self._link_moved)
         self.exchange = ModelExchange(store, self.requests, self.send)
@@ -123,6 +134,7 @@ class Node:
         self._preparer.close()
         self._measurer.close()
         self.stages.close()
+        self.segments.close()
         self.outbox.close()
         self.fabric.close()
         self._inbox.put(None)
@@ -162,12 +174,23 @@ class Node:
         if tensors:
             self.outbox.put(target, Outgoing(message=pack(header, tensors)))
         else:
-            self.fabric.send(target, pack(header), Lane.CONTROL)
+            message = pack(header)
+            if isinstance(header, msg.Prepare | msg.Release):
+                self.switching_bytes[type(header).__name__] += len(message)
+            self.fabric.send(target, message, Lane.CONTROL)
 
-    def prepare(self, target: NodeId, stream: str, generation: int, model_id: str, plan: Plan) -> Future[float]:
+    def prepare(
+        self,
+        target: NodeId,
+        stream: str,
+        generation: int,
+        model_id: str,
+        plan: Plan,
+        form: Form = Form.SHARED,
+    ) -> Future[float]:
         """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
         if target == self.name:
-            return self._preparer.submit(self._prepare_here, stream, generation, model_id, plan, self.name)
+            return self._preparer.submit(self._prepare_here, stream, generation, model_id, plan, self.name, form)
         request_id, answer = self.requests.open(target)
         ask = msg.Prepare(
             request_id=request_id,
@@ -176,9 +199,21 @@ class Node:
             model_id=model_id,
             plan=str(plan),
             source=self.name,
+            form=form,
         )
         self._ask(target, request_id, ask)
         return answer
+
+    def switch_plan(self, target: NodeId, stream: str, plan: str, strategy: str) -> Future[bytes]:
+        """Ask the origin of `stream` to move it to `plan`; settles with the switch's record as JSON, or its error."""
+        request_id, answer = self.requests.open(target)
+        self._ask(target, request_id, msg.SwitchPlan(request_id, stream, plan, strategy))
+        return answer
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams that start here."""
+        return tuple(self._listeners)
 
     def release(self, target: NodeId, stream: str, generation: int) -> None:
         """Tell `target` (possibly this node) that a generation is over; one that is gone needs no telling."""
@@ -207,22 +242,23 @@ class Node:
 
     # -- what others ask of us ---------------------------------------------------------------------------------------
 
-    def _prepare_here(self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId) -> float:
+    def _prepare_here(
+        self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId, form: Form
+    ) -> float:
         started_s = now_s()
         self.exchange.obtain(model_id, source)
         mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self.name)
         if not mine:
             raise PlanError(f"`{plan}` has no stage for `{self.name}`")
-        self.segments.prepare(stream, generation, model_id, plan, mine)
+        self.segments.prepare(stream, generation, model_id, plan, mine, form)
         return now_s() - started_s
 
     def _prepare_for(self, source: NodeId, ask: msg.Prepare) -> None:
         spent_s, error = 0.0, None
         self._origins[ask.stream] = source
         try:
-            spent_s = self._prepare_here(
-                ask.stream, ask.generation, ask.model_id, parse_plan(ask.plan), NodeId(ask.source)
-            )
+            plan, form = parse_plan(ask.plan), _form(ask.form)
+            spent_s = self._prepare_here(ask.stream, ask.generation, ask.model_id, plan, NodeId(ask.source), form)
         except SeamlineError as exc:
             error = str(exc)
         reply = msg.Prepared(
@@ -299,6 +335,11 @@ class Node:
                 self.segments.release(stream, generation)
                 if generation == -1:
                     self._origins.pop(stream, None)
+            case msg.SwitchPlan():
+                self._switch_asked(source, header)
+            case msg.PlanSwitched(request_id=request_id, record=record, error=error):
+                done = record if record is not None else SwitchError(f"`{source}` did not switch: {error}")
+                self.requests.settle(request_id, source, done)
             case msg.ProfileModel():
                 self._measurer.submit(self._profile_for, source, header)
             case msg.Profiled():
@@ -307,6 +348,19 @@ class Node:
                 self.exchange.serve(source, header)
             case msg.ModelPart():
                 self.exchange.received(source, header, tensors)
+
+    def _switch_asked(self, source: NodeId, ask: msg.SwitchPlan) -> None:
+        listener = self._listeners.get(ask.stream)
+        if listener is not None:
+            listener.on_switch_plan(source, ask)
+            return
+        known = ", ".join(self._listeners) or "none"
+        error = f"no stream `{ask.stream[:80]}` starts here; streams: {known}"
+        self._reply(source, msg.PlanSwitched(ask.request_id, error=error))
+
+    def reply(self, target: NodeId, reply: msg.Message) -> None:
+        """Answer a question; whoever asked and went away needs none."""
+        self._reply(target, reply)
 
     def _receipt(self, target: NodeId, seq: int) -> None:
         try:
@@ -353,3 +407,10 @@ def _guarded(work: Callable[[], None]) -> None:
         log.warning("%s", error)
     except Exception:
         log.exception("a message could not be handled")
+
+
+def _form(text: str) -> Form:
+    try:
+        return Form(text)
+    except ValueError:
+        raise PlanError(f"`{text[:40]}` is no form of segments known here") from None

@@ -1,41 +1,69 @@
 """Which segments this node holds ready, for which generation of which stream.
 
-Segments are shared: two generations, or two streams, that need the same layers of the same model use one session. A
-segment lives as long as some generation holds it, and then `keep_idle` more, so that switching back and forth
-costs nothing; the weights exist once in any case.
+Segments of the form `shared` are shared: two generations, or two streams, that need the same layers of the same model
+use one session. Such a segment lives as long as some generation holds it, and then `keep_idle` more, so that switching
+back and forth costs nothing; the weights exist once in any case. Segments of the other forms (`core.switching.Form`)
+belong to one generation and end with it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from seamline.core.errors import PlanError, SeamlineError
 from seamline.core.ports import Engine, RunnableSegment
+from seamline.core.switching import Form
 from seamline.core.values import Plan, Segment
 
-SegmentKey = tuple[str, Segment]
 GenerationKey = tuple[str, int]
 
 
-class PreparedSegments:
-    """Owner of the runnable segments of one node; safe from any thread."""
+@dataclass(frozen=True, slots=True)
+class SegmentKey:
+    """Equal keys share one segment. owner: the generation it belongs to alone; None when it is shared."""
 
-    def __init__(self, engine: Engine, *, keep_idle: int = 2) -> None:
-        self._engine = engine
+    model_id: str
+    segment: Segment
+    form: Form = Form.SHARED
+    owner: GenerationKey | None = None
+
+
+class PreparedSegments:
+    """Owner of the runnable segments of one node; safe from any thread.
+
+    engines: who makes segments of the forms that `engine` does not make; a segment that has `close` is closed.
+    """
+
+    def __init__(self, engine: Engine, *, keep_idle: int = 2, engines: Mapping[Form, Engine] | None = None) -> None:
+        self._engines: dict[Form, Engine] = {Form.SHARED: engine, Form.FRESH: engine, **(engines or {})}
         self._keep_idle = keep_idle
         self._lock = threading.Lock()
         self._segments: dict[SegmentKey, RunnableSegment] = {}
         self._held: dict[GenerationKey, dict[int, SegmentKey]] = {}
         self._idle: OrderedDict[SegmentKey, None] = OrderedDict()
 
-    def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, stage_numbers: tuple[int, ...]) -> None:
+    def prepare(
+        self,
+        stream: str,
+        generation: int,
+        model_id: str,
+        plan: Plan,
+        stage_numbers: tuple[int, ...],
+        form: Form = Form.SHARED,
+    ) -> None:
         """Make the given stages of `plan` runnable; a second call for the same generation changes nothing.
 
-        Raises `ModelError` when a segment cannot be made; then nothing is held for this generation.
+        Raises `ModelError` when a segment cannot be made; then nothing is held for this generation. Raises `PlanError`
+        when segments of `form` are not made here.
         """
+        if form not in self._engines:
+            raise PlanError(f"segments of the form `{form}` are not made on this node", hint="choose another strategy")
+        owner = None if form is Form.SHARED else (stream, generation)
         wanted = {
-            number: (model_id, plan.stages[number].segment)
+            number: SegmentKey(model_id, plan.stages[number].segment, form, owner)
             for number in stage_numbers
             if not plan.stages[number].segment.is_empty
         }
@@ -54,9 +82,13 @@ class PreparedSegments:
         with self._lock:
             if key in self._segments:
                 return
-        made = self._engine.prepare(*key)
+        made = self._engines[key.form].prepare(key.model_id, key.segment)
         with self._lock:
-            self._segments.setdefault(key, made)
+            is_wanted = key.owner is None or key.owner in self._held
+            if is_wanted:
+                self._segments.setdefault(key, made)
+        if not is_wanted:
+            _close([made])
 
     def find(self, stream: str, generation: int, stage: int) -> RunnableSegment:
         """The segment of one stage. Raises `PlanError` when this node was never asked to prepare it, or released it."""
@@ -74,13 +106,33 @@ class PreparedSegments:
             for key in gone:
                 del self._held[key]
             in_use = {segment for held in self._held.values() for segment in held.values()}
-            for segment in self._segments.keys() - in_use - self._idle.keys():
+            unused = self._segments.keys() - in_use
+            dropped = [self._segments.pop(key) for key in unused if key.owner is not None]
+            for segment in (key for key in unused - self._idle.keys() if key.owner is None):
                 self._idle[segment] = None
             while len(self._idle) > self._keep_idle:
                 oldest, _ = self._idle.popitem(last=False)
-                del self._segments[oldest]
+                if (idle := self._segments.pop(oldest, None)) is not None:
+                    dropped.append(idle)
+        _close(dropped)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._held.clear()
+            self._idle.clear()
+            dropped = list(self._segments.values())
+            self._segments.clear()
+        _close(dropped)
 
     @property
     def n_generations(self) -> int:
         with self._lock:
             return len(self._held)
+
+
+def _close(segments: Iterable[RunnableSegment]) -> None:
+    """End what a segment keeps outside this process; most keep nothing."""
+    for segment in segments:
+        if (close := getattr(segment, "close", None)) is not None:
+            close()

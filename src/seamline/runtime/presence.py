@@ -134,6 +134,7 @@ class Presence:
             free_memory_bytes=min(identity.memory_bytes, memory.available),
             queue_s=self._node.stages.queue_s,
             models=tuple(self._node.store.ids()),
+            streams=self._node.streams,
             links=tuple(
                 msg.LinkReport(
                     target=estimate.target,

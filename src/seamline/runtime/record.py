@@ -27,7 +27,9 @@ SETTLE_S = 1.0
 class SwitchRecord:
     """One completed switch. at_s: stream time of the decision. prepare_s: from decision to the new plan serving.
 
-    switch_s: how long the swap itself kept frames from being accepted.
+    switch_s: how long the swap itself kept frames from being accepted (t_switch). pause_s: how long nothing was
+    accepted before that, by design of the strategy (t_update). load_s: what the slowest node spent on preparing (t_exec
+    or t_initialisation). sent_bytes: messages from the origin to other nodes for the switch.
     """
 
     at_s: float
@@ -36,6 +38,25 @@ class SwitchRecord:
     reason: str
     prepare_s: float
     switch_s: float
+    strategy: str = "live"
+    pause_s: float = 0.0
+    load_s: float = 0.0
+    sent_bytes: int = 0
+
+    def to_dict(self, started_s: float) -> dict[str, Any]:
+        """As plain data, times since `started_s`."""
+        return {
+            "at_s": self.at_s - started_s,
+            "from_plan": str(self.from_plan),
+            "to_plan": str(self.to_plan),
+            "reason": self.reason,
+            "strategy": self.strategy,
+            "prepare_s": self.prepare_s,
+            "switch_s": self.switch_s,
+            "pause_s": self.pause_s,
+            "load_s": self.load_s,
+            "sent_bytes": self.sent_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,16 +173,7 @@ class Recorder:
             "latency_s": latency_figures(latencies),
             "longest_gap_s": _longest_gap_s(answered),
             "switches": [
-                {
-                    "at_s": switch.at_s - self.started_s,
-                    "from_plan": str(switch.from_plan),
-                    "to_plan": str(switch.to_plan),
-                    "reason": switch.reason,
-                    "prepare_s": switch.prepare_s,
-                    "switch_s": switch.switch_s,
-                    "gap_s": self._gap_s(answered, switch),
-                }
-                for switch in switches
+                {**switch.to_dict(self.started_s), "gap_s": self._gap_s(answered, switch)} for switch in switches
             ],
             "plan_timeline": [{"at_s": at_s - self.started_s, "plan": str(plan)} for at_s, plan in plans],
         }

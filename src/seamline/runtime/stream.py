@@ -118,6 +118,7 @@ class StreamFrames:
         self._last_out = -1
         self._next_out = 0
         self._pending: Tensors | None = None
+        self._is_paused = False
         self._unavailable: frozenset[NodeId] = frozenset()
         self.route = self._local
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -150,6 +151,8 @@ class StreamFrames:
                 self._pending = None
 
     def _has_room(self) -> bool:
+        if self._is_paused:
+            return False
         return len(self._in_flight) < self.route.n_window and self.results.qsize() < MAX_UNDELIVERED
 
     def _accept_pending(self) -> None:
@@ -244,7 +247,8 @@ class StreamFrames:
         if self._by_generation[generation] > 0:
             return None
         del self._by_generation[generation]
-        return generation if generation not in (self.route.generation, LOCAL_GENERATION) else None
+        is_routed = generation == self.route.generation and not self._is_paused
+        return None if is_routed or generation == LOCAL_GENERATION else generation
 
     # -- routes and trouble ------------------------------------------------------------------------------------------
 
@@ -252,12 +256,29 @@ class StreamFrames:
         """Swap the plan for the frames accepted from now on; returns the seconds that frames could not be accepted."""
         started_s = now_s()
         with self._room:
-            blocked_s = now_s()
             self.route = route
+            self._is_paused = False
             self._room.notify_all()
             swapped_s = now_s()
         self._accept_pending()
-        return swapped_s - min(started_s, blocked_s)
+        return swapped_s - started_s
+
+    def pause(self) -> None:
+        """Accept no frame until `set_route` or `resume`; `drained` is called for the routed generation too."""
+        with self._lock:
+            self._is_paused = True
+
+    def resume(self) -> None:
+        """Accept frames again, on the route there is."""
+        with self._room:
+            self._is_paused = False
+            self._room.notify_all()
+        self._accept_pending()
+
+    @property
+    def local(self) -> Route:
+        """Everything on the origin: the route that is always there."""
+        return self._local
 
     def adjust_route(self, route: Route) -> None:
         """New window and expectation for the plan in use; ignored when another generation is routed by now."""

@@ -6,6 +6,7 @@ frames' bookkeeping is `stream.py`, decisions are `controller.py`, history is `r
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import secrets
@@ -19,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from seamline.core.errors import ModelError, SeamlineError, UsageError
+from seamline.core.errors import ModelError, PlanError, SeamlineError, UsageError
 from seamline.core.policy import Policy
 from seamline.core.ports import Array, FrameArray, Tensors
+from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
@@ -90,6 +92,7 @@ class Stream:
         constraints: Constraints,
         policy: Policy,
         profile_budget_s: float,
+        strategy: NamedStrategy = STRATEGIES["live"],
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -109,6 +112,7 @@ class Stream:
             constraints=constraints,
             policy=policy,
             profile_budget_s=profile_budget_s,
+            strategy=strategy,
         )
         self._feeder: Feeder | None = None
         self._closed = False
@@ -258,6 +262,55 @@ class Stream:
                 hint="its file carries no pre-processing; give arrays of the input's shape and dtype",
             )
         return {inputs[0].name: frame}
+
+    # -- moving the cut by hand --------------------------------------------------------------------------------------
+
+    def switch(
+        self, plan: Plan | str, *, strategy: str | None = None, reason: str = "asked for"
+    ) -> Future[SwitchRecord]:
+        """Move to `plan` and hold it; ``auto`` gives the decision back to the policy (and settles at once).
+
+        strategy: how, from now on. The future settles with the record of the switch when the plan serves, or with
+        `SwitchError` when it was refused (the plan before goes on) or another request came in between.
+        Raises `UsageError` for an unknown strategy, `PlanError` for a plan that does not fit the model or the nodes.
+        """
+        how = strategy_named(strategy) if strategy is not None else None
+        if plan == "auto":
+            return self.controller.release_plan(how)
+        wanted = Plan.parse(plan) if isinstance(plan, str) else plan
+        self._check_plan(wanted)
+        return self.controller.switch(wanted, how, reason)
+
+    def _check_plan(self, plan: Plan) -> None:
+        known = {self._node.name, *self._others}
+        if plan.origin != self._node.name:
+            raise PlanError(f"`{plan}` starts on `{plan.origin}`, but frames enter at `{self._node.name}`")
+        if missing := set(plan.nodes) - known:
+            raise PlanError(f"`{plan}` uses `{min(missing)}`, which may not take part in this stream")
+        if plan.stages[-1].segment.stop != len(self.model.cuts) - 1:
+            raise PlanError(f"`{plan}` does not end at cut {len(self.model.cuts) - 1}, the last of `{self.model.name}`")
+
+    def stand_by(self, plan: Plan) -> None:
+        """Guess that `plan` is the next one, for the strategies that keep a second pipeline ready."""
+        self._check_plan(plan)
+        self.controller.stand_by(plan)
+
+    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
+        """Another node asks for a switch by hand; it gets the switch's record, or why there is none."""
+
+        def answer(done: Future[SwitchRecord]) -> None:
+            error = done.exception()
+            if error is None:
+                record = json.dumps(done.result().to_dict(self.recorder.started_s)).encode()
+                self._node.reply(source, msg.PlanSwitched(ask.request_id, record=record))
+            else:
+                self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+
+        try:
+            reason = f"asked for by `{source}`"
+            self.switch(ask.plan, strategy=ask.strategy or None, reason=reason).add_done_callback(answer)
+        except SeamlineError as error:
+            self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
 
     # -- what the node tells (on its threads) --------------------------------------------------------------------------
 

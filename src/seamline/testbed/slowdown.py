@@ -84,6 +84,11 @@ class _SlowSegment:
         self._wait_until(begin_s + (self._spent_s() - spent_s) * self._slowdown)
         return outputs
 
+    def close(self) -> None:
+        """End what the segment keeps outside this process, if anything."""
+        if (close := getattr(self._segment, "close", None)) is not None:
+            close()
+
     def _wait_until(self, end_s: float) -> None:
         left_s = end_s - self._now_s()
         if left_s > SPIN_S:

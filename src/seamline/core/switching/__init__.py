@@ -4,6 +4,7 @@
 lists what can be chosen, `vocabulary.py` holds the words they share. `runtime/switcher.py` carries commands out.
 """
 
+from seamline.core.switching.between import enter, leave
 from seamline.core.switching.live import live
 from seamline.core.switching.named import STRATEGIES, Form, NamedStrategy, strategy_named
 from seamline.core.switching.pause_resume import pause_resume
@@ -47,7 +48,7 @@ from seamline.core.switching.vocabulary import (
 
 __all__ = [
     "live", "pause_resume", "standby", "STRATEGIES", "NamedStrategy", "Form", "strategy_named", "Strategy", "Step",
-    "Generation", "generations", "routed", "is_switching", "validate",
+    "leave", "enter", "Generation", "generations", "routed", "is_switching", "validate",
     "State", "Idle", "Serving", "Warming", "Draining", "Pausing", "Loading", "Restoring", "Paired",
     "Event", "SwitchRequested", "SpareChosen", "NodePrepared", "NodeFailed", "NodeLost", "Drained", "Deadline",
     "StopRequested",

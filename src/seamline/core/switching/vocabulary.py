@@ -263,7 +263,7 @@ def generations(state: State) -> tuple[Generation, ...]:
         case Restoring(again):
             return (again,)
         case Draining(now, draining):
-            return (*draining, now)
+            return tuple(sorted((*draining, now), key=lambda one: one.number))
         case Warming(now, new, _, draining):
             return (*draining, new) if now is None else (*draining, now, new)
         case Paired():
