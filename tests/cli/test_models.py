@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from seamline.cli.models import parse_shapes
 from seamline.cli.quantities import bytes_text, macs_text
@@ -56,7 +58,10 @@ def test_verify_tries_every_cut_and_finds_no_deviation(seamline, model_path):
     data = outcome.json
     assert outcome.exit_code == 0
     assert undocumented_keys("verify", data) == set()
-    assert data["n_cuts"] == 6
+    assert data["n_cuts"] == data["n_verified"] == 6
+    assert [cut["cut"] for cut in data["cuts"]] == list(range(6))
+    assert all(cut["prepare_s"] > 0.0 for cut in data["cuts"])
+    assert (data["n_constant_weights"], data["uncut_deviation"]) == (0, None)
     assert data["failed"] == []
     assert data["max_relative_error"] <= data["tolerance"]
 
@@ -87,6 +92,52 @@ def test_verify_fails_with_a_list_when_a_cut_deviates(seamline, model_path, monk
     assert table.exit_code == 1
     assert "2 FAILED" in table.stdout
     assert "no kernel" in table.stdout
+
+
+def test_verify_warns_of_constant_weights_and_reseeds_them(seamline, model_path):
+    model = onnx.load(str(model_path))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(np.full(tuple(tensor.dims), 0.5, np.float32), tensor.name))
+    onnx.save(model, str(model_path))
+    warned = seamline("verify", str(model_path), "--json")
+    assert warned.json["n_constant_weights"] == 2
+    assert "2 weights are constants" in warned.stderr
+    assert "--reseed" in warned.stderr
+    reseeded = seamline("verify", str(model_path), "--reseed", "--json")
+    assert (reseeded.json["n_constant_weights"], reseeded.json["reseeded"]) == (0, True)
+    assert reseeded.stderr == ""
+    assert reseeded.json["model"]["id"] != warned.json["model"]["id"]
+    again = seamline("verify", str(model_path), "--reseed", "--json")
+    assert again.json["model"]["id"] == reseeded.json["model"]["id"]
+
+
+def test_a_deviation_that_the_uncut_model_shows_as_well_is_no_failure(seamline, tmp_path):
+    """sin(50 x) of a sum: one rounding of the sum moves the result by 50 roundings, cut or not."""
+    random = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="sum"),
+        helper.make_node("Mul", ["a", "big"], ["b"], name="scale"),
+        helper.make_node("Sin", ["b"], ["y"], name="wave"),
+    ]
+    weights = [
+        numpy_helper.from_array(random.normal(0, 1, (512, 8)).astype(np.float32), "w"),
+        numpy_helper.from_array(np.float32(50.0).reshape(()), "big"),
+    ]
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
+        for name, shape in (("x", [1, 512]), ("y", [1, 8]))
+    ]
+    path = tmp_path / "steep.onnx"
+    graph = helper.make_graph(nodes, "steep", *ends, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    from seamline.model import ModelStore
+    from seamline.model.verify import uncut_deviation
+
+    stored = ModelStore(tmp_path / "store").add(path)
+    assert 1e-5 < uncut_deviation(stored) < 1e-2
+    outcome = seamline("verify", str(path), "--tolerance", "0", "--json")
+    assert outcome.exit_code == 0
+    assert outcome.json["failed"] == []
 
 
 def test_a_file_that_is_not_onnx_is_refused_in_two_lines(seamline, tmp_path):

@@ -42,16 +42,19 @@ def resolve_model(text: str) -> Path:
     return cached
 
 
-def load_model(text: str, *, shapes: Sequence[str] = (), values: Sequence[str] = ()) -> tuple[ModelStore, StoredModel]:
+def load_model(
+    text: str, *, shapes: Sequence[str] = (), values: Sequence[str] = (), reseed: int | None = None
+) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it.
 
     shapes: ``NAME=1,3,224,224`` for inputs with open axes. values: ``NAME=NUMBER`` for inputs that become constants.
+    reseed: seed of random values for constant weights.
     """
     from seamline.model.store import ModelStore
 
     path = resolve_model(text)
     store = ModelStore()
-    return store, store.add(path, shapes=parse_shapes(shapes), values=parse_values(values))
+    return store, store.add(path, shapes=parse_shapes(shapes), values=parse_values(values), reseed=reseed)
 
 
 def require_zoo_name(name: str) -> None:

@@ -30,6 +30,7 @@ from seamline.core.errors import ModelError, UsageError
 from seamline.model.manifest import Manifest, check_model_id, make_manifest
 from seamline.model.preprocess import Preprocess, read_preprocess, write_preprocess
 from seamline.model.reading import NormalModel, read_model
+from seamline.model.reseed import reseeded
 from seamline.model.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
 from seamline.model.transfer import Incoming
 
@@ -64,16 +65,20 @@ class ModelStore:
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
         preprocess: Preprocess | None = None,
+        reseed: int | None = None,
     ) -> StoredModel:
         """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
 
         shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
         preprocess: how a camera frame becomes the input, replacing what the file says.
+        reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
         Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
         """
         normal = read_model(Path(path), shapes=shapes, values=values)
         if preprocess is not None:
             write_preprocess(normal.model, preprocess)
+        if reseed is not None:
+            normal = reseeded(normal, reseed)
         weights_bytes = _lay_out(normal)
         data = _graph_bytes(normal.model)
         manifest = make_manifest(

@@ -14,11 +14,12 @@ from seamline.core.errors import ModelError
 from seamline.core.graph import ModelGraph
 from seamline.core.values import Cut, Segment
 from seamline.model.describe import graph_of
-from seamline.model.external import open_plain, tensor_bytes
+from seamline.model.external import locate, open_plain, tensor_bytes
 from seamline.model.manifest import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, Manifest
 from seamline.model.nodes import attribute_tensors, nested_graphs
 from seamline.model.preprocess import Preprocess, read_preprocess
 from seamline.model.protobuf import parse_model, understood
+from seamline.model.reseed import ConstantWeights, constant_weights
 from seamline.model.segments import Cutter, SegmentModel
 from seamline.model.session import check_runs
 
@@ -49,6 +50,7 @@ class StoredModel:
         self.graph: ModelGraph = graph_of(model.graph)
         self.cuts: tuple[Cut, ...] = legal_cuts(self.graph)
         self._manifest = manifest
+        self._model = model
         self._labels = _read_labels(model)
         if self.preprocess is not None:
             self.preprocess.check_fits(self.graph.input_specs)
@@ -66,6 +68,10 @@ class StoredModel:
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, if the model carries them."""
         return self._labels
+
+    def constant_weights(self) -> ConstantWeights:
+        """Matrices and filters whose values are all the same; where they are many, equal outputs prove nothing."""
+        return constant_weights(self._model, lambda tensor: locate(tensor, self.folder))
 
     def segment(self, segment: Segment) -> SegmentModel:
         """The ONNX model of `segment`; its weights are references into `folder`. Raises `ModelError`: no such cut."""
