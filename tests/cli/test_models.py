@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.cli.models import parse_shapes
+from seamline.cli.models import parse_shapes, parse_values
 from seamline.cli.quantities import bytes_text, macs_text
 from seamline.cli.reference import undocumented_keys
 from seamline.core.errors import UsageError
@@ -257,3 +257,30 @@ def test_a_malformed_shape_is_wrong_use(text):
 
 def test_shapes_are_read_with_commas_or_crosses():
     assert parse_shapes(["a=1,2", "b=3x4"]) == {"a": (1, 2), "b": (3, 4)}
+
+
+def test_flags_say_how_a_frame_becomes_the_input(seamline, open_model_path):
+    flags = ("--size", "8x12", "--mean", "124,116,104", "--std", "58")
+    data = seamline("inspect", str(open_model_path), *flags, "--json").json
+    assert undocumented_keys("inspect", data) == set()
+    assert data["model"]["frame"] == {
+        "height": 8, "width": 12, "layout": "nchw", "mean": [124.0, 116.0, 104.0], "std": [58.0, 58.0, 58.0],
+    }  # fmt: skip
+    assert data["cuts"][0]["tensors"][0]["shape"] == [1, 3, 8, 12]
+    assert seamline("verify", str(open_model_path), *flags, "--json").json["failed"] == []
+
+
+@pytest.mark.parametrize(
+    "flags", [("--size", "8"), ("--size", "0x4"), ("--layout", "chw"), ("--mean", "1,2"), ("--std", "red")]
+)
+def test_malformed_frame_flags_are_wrong_use(seamline, open_model_path, flags):
+    outcome = seamline("inspect", str(open_model_path), *flags)
+    assert outcome.exit_code == 2
+    assert flags[1] in outcome.stderr
+
+
+def test_values_are_read_as_numbers():
+    assert parse_values(["sr=16000", "a=b=0.5"]) == {"sr": 16000.0, "a=b": 0.5}
+    for text in ("sr", "=1", "sr=fast"):
+        with pytest.raises(UsageError, match="is not a value"):
+            parse_values([text])

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from seamline.cli.options import JsonFlag, ModelArgument, ShapeOption, ValueOption
+from seamline.cli.options import (
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    ModelArgument,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ValueOption,
+)
 
 JSON_KEYS = {
     "inspect": {
@@ -15,6 +25,12 @@ JSON_KEYS = {
         "model.id": "content id: the same on every node that has the model",
         "model.n_layers": "layers, weights not counted",
         "model.macs": "multiply-accumulates of one inference",
+        "model.frame": "how a camera frame becomes the input, null when the model does not say",
+        "model.frame.height": "rows of the frame",
+        "model.frame.width": "columns of the frame",
+        "model.frame.layout": "nchw or nhwc",
+        "model.frame.mean": "subtracted, per channel R, G, B on the 0-255 scale",
+        "model.frame.std": "divided by after that",
         "cuts": "every legal cut, in order; the first is the model input, the last its output",
         "cuts[].index": "number of the cut, as plans name it",
         "cuts[].after": "last layer before the cut",
@@ -40,15 +56,19 @@ def inspect(
     model: ModelArgument,
     shape: ShapeOption = None,
     value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     candidates: Annotated[bool, typer.Option("--candidates", help="Show only cuts the planner considers.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Print every place where MODEL can be cut, with what crosses there and the work before and after it."""
-    from seamline.cli.models import load_model
+    from seamline.cli.models import load_model, parse_frame
     from seamline.cli.output import NARROW_WIDTH, data_console, print_json
     from seamline.cli.tables import cut_table
 
-    _, stored = load_model(model, shapes=shape or (), values=value or ())
+    _, stored = load_model(model, shapes=shape or (), values=value or (), frame=parse_frame(size, layout, mean, std))
     macs = stored.cuts[-1].macs_before
     cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
     if not as_json:
@@ -62,6 +82,7 @@ def inspect(
                 "id": stored.model_id,
                 "n_layers": len(stored.graph.layers),
                 "macs": macs,
+                "frame": asdict(stored.preprocess) if stored.preprocess is not None else None,
             },
             "cuts": [
                 {

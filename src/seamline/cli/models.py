@@ -14,6 +14,7 @@ from seamline import __version__
 from seamline.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from seamline.model import FrameRecipe
     from seamline.model.store import ModelStore, StoredModel
 
 ZOO_SEED = 0
@@ -43,18 +44,25 @@ def resolve_model(text: str) -> Path:
 
 
 def load_model(
-    text: str, *, shapes: Sequence[str] = (), values: Sequence[str] = (), reseed: int | None = None
+    text: str,
+    *,
+    shapes: Sequence[str] = (),
+    values: Sequence[str] = (),
+    frame: FrameRecipe | None = None,
+    reseed: int | None = None,
 ) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it.
 
     shapes: ``NAME=1,3,224,224`` for inputs with open axes. values: ``NAME=NUMBER`` for inputs that become constants.
-    reseed: seed of random values for constant weights.
+    frame: how a camera frame becomes the input. reseed: seed of random values for constant weights.
     """
     from seamline.model.store import ModelStore
 
     path = resolve_model(text)
     store = ModelStore()
-    return store, store.add(path, shapes=parse_shapes(shapes), values=parse_values(values), reseed=reseed)
+    return store, store.add(
+        path, shapes=parse_shapes(shapes), values=parse_values(values), preprocess=frame, reseed=reseed
+    )
 
 
 def require_zoo_name(name: str) -> None:
@@ -119,6 +127,45 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
         if not name:
             raise UsageError(f"`{text}` is not a value", hint="write NAME=NUMBER, e.g. sr=16000")
     return values
+
+
+def parse_frame(
+    size: str | None = None, layout: str | None = None, mean: str | None = None, std: str | None = None
+) -> FrameRecipe | None:
+    """The flags ``--size 224x224 --layout nchw --mean 124,116,104 --std 58,57,57``; None when none was given.
+
+    Raises `UsageError` when one does not read so.
+    """
+    from seamline.model import FrameRecipe
+
+    if size is layout is mean is std is None:
+        return None
+    extents = (size or "").lower().split("x")
+    if size is not None and not (len(extents) == 2 and all(part.isdigit() and int(part) > 0 for part in extents)):
+        raise UsageError(f"`{size}` is not a size", hint="write HEIGHTxWIDTH, e.g. 224x224")
+    if layout not in (None, "nchw", "nhwc"):
+        raise UsageError(f"`{layout}` is not a layout", hint="nchw or nhwc")
+    height, width = (int(part) for part in extents) if size else (None, None)
+    return FrameRecipe(
+        height=height,
+        width=width,
+        layout="nhwc" if layout == "nhwc" else "nchw",
+        mean=_triple(mean or "0"),
+        std=_triple(std or "1"),
+    )
+
+
+def _triple(text: str) -> tuple[float, float, float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    match numbers:
+        case [one]:
+            return (one, one, one)
+        case [red, green, blue]:
+            return (red, green, blue)
+    raise UsageError(f"`{text}` is not one number or three", hint="write R,G,B on the 0-255 scale")
 
 
 def complete_model(incomplete: str) -> list[str]:

@@ -32,3 +32,16 @@ ValueOption = Annotated[
         "--value", metavar="NAME=NUMBER", help="Make an input a constant, e.g. sr=16000; what it decides is folded."
     ),
 ]
+SizeOption = Annotated[
+    str | None,
+    typer.Option("--size", metavar="HxW", help="Size of the camera frames the model takes; what its input says."),
+]
+LayoutOption = Annotated[
+    str | None, typer.Option("--layout", metavar="LAYOUT", help="Where the model's input has its channels: nchw, nhwc.")
+]
+MeanOption = Annotated[
+    str | None, typer.Option("--mean", metavar="R,G,B", help="Subtracted from frames of 0-255 before they enter.")
+]
+StdOption = Annotated[
+    str | None, typer.Option("--std", metavar="R,G,B", help="What frames are divided by after that. A zero is refused.")
+]

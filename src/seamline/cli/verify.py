@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.options import JsonFlag, ModelArgument, SeedOption, ShapeOption, ThreadsOption, ValueOption
+from seamline.cli.options import (
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    ModelArgument,
+    SeedOption,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +76,10 @@ def verify(
     model: ModelArgument,
     shape: ShapeOption = None,
     value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -79,13 +94,19 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Run MODEL whole and split at every cut on random input; exit 1 when any result deviates."""
-    from seamline.cli.models import load_model
+    from seamline.cli.models import load_model, parse_frame
     from seamline.cli.output import data_console, print_json, progress_console, track
     from seamline.cli.tables import verify_report
     from seamline.model.engine import OrtEngine
     from seamline.model.verify import uncut_deviation, verify_cuts
 
-    store, stored = load_model(model, shapes=shape or (), values=value or (), reseed=seed if reseed else None)
+    store, stored = load_model(
+        model,
+        shapes=shape or (),
+        values=value or (),
+        frame=parse_frame(size, layout, mean, std),
+        reseed=seed if reseed else None,
+    )
     constant = stored.constant_weights()
     if constant.ratio >= MANY_CONSTANTS_RATIO:
         progress_console().print(_warning(constant.names), style="yellow")

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from seamline.model.description import FrameRecipe
     from seamline.model.engine import OrtEngine
     from seamline.model.preprocess import Preprocess
     from seamline.model.store import ModelStore
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from seamline.model.transfer import Incoming
     from seamline.model.verify import CutCheck, verify_cuts
 
-__all__ = ["ModelStore", "StoredModel", "Incoming", "Preprocess", "OrtEngine", "CutCheck", "verify_cuts"]
+__all__ = ["ModelStore", "StoredModel", "Incoming", "Preprocess", "FrameRecipe", "OrtEngine", "CutCheck", "verify_cuts"]
 
 _HOMES = {
     "ModelStore": "store", "StoredModel": "stored", "Incoming": "transfer", "Preprocess": "preprocess",
-    "OrtEngine": "engine", "CutCheck": "verify", "verify_cuts": "verify",
+    "FrameRecipe": "description", "OrtEngine": "engine", "CutCheck": "verify", "verify_cuts": "verify",
 }  # fmt: skip
 
 

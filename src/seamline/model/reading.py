@@ -17,10 +17,12 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from seamline.core.errors import ModelError, UsageError
 from seamline.core.graph import Layer, ordered
 from seamline.model.describe import describe_layers, fixed_shape, tensor_specs
+from seamline.model.description import FrameRecipe
 from seamline.model.external import TensorData, locate, locate_inside
 from seamline.model.folding import INLINE_BYTES, fold
 from seamline.model.inference import complete, copied, declared, infer
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
+from seamline.model.preprocess import read_preprocess, write_preprocess
 from seamline.model.protobuf import Outline, parse_outline, understood
 from seamline.model.quantised import late_dequantisers, own_dequantisers
 
@@ -53,16 +55,48 @@ def read_model(
     *,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     values: Mapping[str, float] | None = None,
+    frame: FrameRecipe | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> NormalModel:
     """The model in the ONNX file `path`.
 
     shapes: fixes inputs by name; without it only an open first axis becomes 1. values: makes inputs constants, every
-    element the same number (a sampling rate, a switch); what they decide is then folded.
+    element the same number (a sampling rate, a switch); what they decide is then folded. frame: how a camera frame
+    becomes the one input, replacing what the file says; it fixes that input's shape as well. frame_size: height and
+    width of the frames, where nothing else says.
     Raises `UsageError` when the file is missing or a name is no input, `ModelError` when it is not ONNX, an axis
     stays open, or it asks for what is not supported.
     """
     with understood(f"`{path}`"):
-        return _normalise(_parse(path), path, dict(shapes or {}), dict(values or {}))
+        outline = _parse(path)
+        shapes = _described(outline.model, dict(shapes or {}), values or {}, frame, frame_size)
+        return _normalise(outline, path, shapes, dict(values or {}))
+
+
+def _described(
+    model: ModelProto,
+    shapes: dict[str, tuple[int, ...]],
+    values: Mapping[str, float],
+    frame: FrameRecipe | None,
+    frame_size: tuple[int, int] | None,
+) -> dict[str, tuple[int, ...]]:
+    """`shapes`, with the picture's when `frame` or the metadata of `model` describes it; `frame` becomes metadata.
+
+    Raises `ModelError` when there is no single input for it.
+    """
+    preprocess = read_preprocess(model)
+    if frame is None and preprocess is None:
+        return shapes
+    inputs = [value for value in given_inputs(model.graph) if value.name not in values]
+    if len(inputs) != 1:
+        raise ModelError(f"a camera frame is one input, the model takes {len(inputs)}", hint="leave out [frame]")
+    name = inputs[0].name
+    if frame is not None:
+        dims = inputs[0].type.tensor_type.shape.dim
+        open_shape = tuple(dim.dim_value if dim.dim_value > 0 else None for dim in dims)
+        preprocess = frame.at(shapes.get(name, open_shape), frame_size)
+        write_preprocess(model, preprocess)
+    return shapes if preprocess is None else {name: preprocess.input_shape, **shapes}
 
 
 def _normalise(
@@ -234,8 +268,7 @@ def _empty(tensor: TensorProto) -> None:
 
 def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> bool:
     """Give every input a fixed shape and drop weights from the inputs; whether any axis was open."""
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
+    inputs = given_inputs(graph)
     _check_names(shapes, inputs)
     was_open = any(fixed_shape(value) is None for value in inputs)
     symbols: dict[str, int] = {}
@@ -249,8 +282,7 @@ def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> bool:
 
 def _fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
     """Make constants of the inputs that `values` names."""
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
+    inputs = given_inputs(graph)
     _check_names(values, inputs)
     for value in inputs:
         if value.name not in values:
@@ -260,6 +292,12 @@ def _fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
             raise UsageError(f"input `{value.name}` has an open axis, so it cannot become one constant")
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         graph.initializer.append(numpy_helper.from_array(np.full(shape, values[value.name], dtype), value.name))
+
+
+def given_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs of `graph` that are no weights: in old files weights stand among the inputs."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
 
 
 def _check_names(given: Iterable[str], inputs: Sequence[ValueInfoProto]) -> None:

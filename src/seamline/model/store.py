@@ -20,6 +20,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,8 +28,9 @@ import platformdirs
 from onnx import ModelProto
 
 from seamline.core.errors import ModelError, UsageError
+from seamline.model.description import FrameRecipe, description_beside
 from seamline.model.manifest import Manifest, check_model_id, make_manifest
-from seamline.model.preprocess import Preprocess, read_preprocess, write_preprocess
+from seamline.model.preprocess import Preprocess, read_preprocess
 from seamline.model.reading import NormalModel, read_model
 from seamline.model.reseed import reseeded
 from seamline.model.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
@@ -64,19 +66,27 @@ class ModelStore:
         *,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
-        preprocess: Preprocess | None = None,
+        preprocess: Preprocess | FrameRecipe | None = None,
+        frame_size: tuple[int, int] | None = None,
         reseed: int | None = None,
     ) -> StoredModel:
         """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
 
         shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
-        preprocess: how a camera frame becomes the input, replacing what the file says.
+        preprocess: how a camera frame becomes the input, replacing what the file says. frame_size: height and width of
+        the frames, where the size is open still. What is not given is taken from a description beside the model.
         reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
         Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
         """
-        normal = read_model(Path(path), shapes=shapes, values=values)
-        if preprocess is not None:
-            write_preprocess(normal.model, preprocess)
+        path = Path(path)
+        said = description_beside(path)
+        normal = read_model(
+            path,
+            shapes={**said.shapes, **(shapes or {})},
+            values={**said.values, **(values or {})},
+            frame=_recipe(preprocess) or said.frame,
+            frame_size=frame_size,
+        )
         if reseed is not None:
             normal = reseeded(normal, reseed)
         weights_bytes = _lay_out(normal)
@@ -177,6 +187,10 @@ class ModelStore:
             raise ModelError(f"cannot write to `{self.root}`: {exc.strerror}") from exc
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _recipe(preprocess: Preprocess | FrameRecipe | None) -> FrameRecipe | None:
+    return FrameRecipe(**asdict(preprocess)) if isinstance(preprocess, Preprocess) else preprocess
 
 
 def _lay_out(normal: NormalModel) -> int:
