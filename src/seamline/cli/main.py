@@ -22,7 +22,9 @@ import seamline.cli.doctor as doctor_command
 import seamline.cli.inspect as inspect_command
 import seamline.cli.node as node_command
 import seamline.cli.profile as profile_command
+import seamline.cli.reproduce as reproduce_command
 import seamline.cli.run as run_command
+import seamline.cli.switch as switch_command
 import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
 import seamline.cli.zoo as zoo_command
@@ -47,6 +49,7 @@ MODULES: tuple[CommandModule, ...] = cast(
     (
         demo_command,
         run_command,
+        switch_command,
         node_command,
         inspect_command,
         verify_command,
@@ -55,6 +58,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         zoo_command,
         testbed_command,
         doctor_command,
+        reproduce_command,
     ),
 )
 

@@ -34,6 +34,7 @@ JSON_KEYS = {
         "nodes[].models": "content ids of the models it keeps",
         "nodes[].rtt_s": "round trip from here, null when not measured yet",
         "nodes[].goodput_bps": "measured goodput from here, bits per second, null when not measured yet",
+        "nodes[].streams": "names of the streams that start there, for `seamline switch`",
         "nodes[].version": "its Seamline version",
     },
 }
@@ -152,6 +153,7 @@ def nodes(
                 "free_memory_bytes": status.free_memory_bytes,
                 "queue_s": status.queue_s,
                 "models": list(status.models),
+                "streams": list(status.streams),
                 "rtt_s": link.rtt_s if link else None,
                 "goodput_bps": link.goodput_bps if link else None,
                 "version": status.version,
@@ -167,3 +169,6 @@ def nodes(
     else:
         out = data_console()
         out.print(nodes_table(rows, is_narrow=out.width < WIDE_ENOUGH))
+        for row in rows:
+            for stream in row["streams"]:
+                out.print(f"stream {stream}", markup=False)

@@ -38,6 +38,10 @@ SUMMARY_KEYS = {
     "switches[].reason": "why, in words and numbers",
     "switches[].prepare_s": "from the decision to the new plan serving; the old one serves meanwhile",
     "switches[].switch_s": "how long the swap itself kept frames from being accepted",
+    "switches[].strategy": "how it was done, see `seamline switch`",
+    "switches[].pause_s": "how long nothing was accepted before the swap, by design of the strategy",
+    "switches[].load_s": "what the slowest node spent on preparing",
+    "switches[].sent_bytes": "bytes of messages to other nodes for the switch",
     "switches[].gap_s": "longest time between two answers around it, less the usual interval",
     "plan_timeline[].at_s": "when a plan came into use",
     "plan_timeline[].plan": "the plan",
@@ -78,6 +82,9 @@ def run(
     plan: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Hold this plan: 'edge[0:14]f16 > cloud[14:45]'.")
     ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="How the cut moves; `seamline switch --help` lists them.")
+    ] = "live",
     tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
     connect: ConnectOption = None,
     listen: ListenOption = None,
@@ -120,6 +127,7 @@ def run(
                 private=private,
                 codecs=allowed if plan is None else tuple(Codec),  # a plan by hand is allowed what it says
                 policy=plan if plan is not None else policy,
+                strategy=strategy,
             )
         if events:
             print_json({"event": "started"})

@@ -1,0 +1,67 @@
+"""`seamline reproduce`: measure a paper's figures and tables anew, and print both beside each other.
+
+The experiments are not part of the installed package: they live in `experiments/` of the repository, import Seamline
+like anybody else, and run here as a process of their own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seamline.cli.options import JsonFlag
+from seamline.core.errors import SeamlineError, UsageError
+
+PAPERS = {"neukonfig-2021": "experiments.neukonfig_2021"}
+
+JSON_KEYS = {
+    "reproduce": {
+        "strategies": "by name of the strategy; each holds the keys below",
+        "strategies.NAME.downtime_s.median": "downtime by the paper's equation for this strategy, seconds",
+        "strategies.NAME.downtime_s.p95": "95th percentile",
+        "strategies.NAME.downtime_s.max": "largest",
+        "strategies.NAME.frames_dropped": "camera frames dropped because of the switches, all together",
+        "strategies.NAME.frames_lost": "accepted frames without an answer",
+        "strategies.NAME.memory_ratio_peak": "most physical memory (PSS, all nodes) over that of one pipeline",
+        "strategies.NAME.memory_ratio_steady": "physical memory after the switches over that of one pipeline",
+        "strategies.NAME.t_switch_s": "median of the swap itself",
+        "strategies.NAME.prepare_s": "median from the request to the new plan serving",
+        "fps": "camera frames offered per second",
+        "model": "the model",
+        "report": "path of the HTML report",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("reproduce")(reproduce)
+
+
+def reproduce(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help=f"One of: {', '.join(PAPERS)}.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One model, few repeats: within 3 minutes on 2 cores.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where report and data are written; a run resumes there.")
+    ] = Path("reproduced"),
+    json: JsonFlag = False,
+) -> None:
+    """Measure a paper's figures and tables on this machine; writes an HTML report and JSON."""
+    if paper not in PAPERS:
+        raise UsageError(f"`{paper}` is not a paper known here", hint=f"one of {', '.join(PAPERS)}")
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "experiments").is_dir():
+        raise UsageError(
+            "the experiments are not installed with the package",
+            hint="clone the repository, `make install`, and run `.venv/bin/seamline reproduce` there",
+        )
+    command = [sys.executable, "-m", PAPERS[paper], "--out", str(out.resolve())]
+    command += [flag for flag, is_wanted in (("--quick", quick), ("--json", json)) if is_wanted]
+    exit_code = subprocess.call(command, cwd=root)
+    if exit_code:
+        raise SeamlineError(f"the experiment ended with exit code {exit_code}", hint="its last words are above")

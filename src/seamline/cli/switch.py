@@ -1,0 +1,89 @@
+"""`seamline switch`: move the cut of a running stream by hand, by the strategy of your choice."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated
+
+import typer
+
+from seamline.cli.node import USUAL_ENDPOINT, ClusterOption
+from seamline.cli.options import JsonFlag
+from seamline.cli.output import data_console, print_json
+from seamline.core.errors import SwitchError, UsageError
+from seamline.core.switching import STRATEGIES
+
+TIMEOUT_S = 90.0
+
+JSON_KEYS = {
+    "switch": {
+        "at_s": "when it was asked for, seconds since the stream began",
+        "from_plan": "plan before",
+        "to_plan": "plan after",
+        "reason": "who asked",
+        "strategy": "how it was done",
+        "prepare_s": "from the request to the new plan serving",
+        "switch_s": "how long the swap itself kept frames from being accepted (t_switch)",
+        "pause_s": "how long nothing was accepted before that, by design of the strategy (t_update)",
+        "load_s": "what the slowest node spent on preparing (t_exec, t_initialisation)",
+        "sent_bytes": "bytes of messages to other nodes for the switch",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("switch")(switch)
+
+
+def switch(
+    stream: Annotated[
+        str, typer.Option("--stream", metavar="STREAM", help="The stream, as `seamline nodes` shows it.")
+    ],
+    plan: Annotated[
+        str,
+        typer.Option("--plan", metavar="PLAN", help="'edge[0:14]f16 > cloud[14:45]', held from then on; or `auto`."),
+    ],
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}; as before if not given.")
+    ] = "",
+    connect: Annotated[
+        list[str] | None,
+        typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
+    ] = None,
+    cluster: ClusterOption = "default",
+    json: JsonFlag = False,
+) -> None:
+    """Move the cut of a running stream to PLAN, and say what that took. `--plan auto` lets its policy decide again."""
+    import secrets
+
+    import seamline
+    from seamline.core.switching import strategy_named
+    from seamline.core.values import Plan, node_id
+
+    if strategy:
+        strategy_named(strategy)
+    if plan != "auto":
+        Plan.parse(plan)
+    origin, dash, _ = stream.rpartition("-")
+    if not dash:
+        raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
+    name = f"visitor-{secrets.token_hex(4)}"
+    with seamline.connect(
+        *(connect or [USUAL_ENDPOINT]), name=name, tier="visitor", cluster=cluster, n_threads=1
+    ) as here:
+        here.wait_nodes([origin])
+        answer = here.node.switch_plan(node_id(origin), stream, plan, strategy)
+        try:
+            record = jsonlib.loads(answer.result(timeout=TIMEOUT_S))
+        except TimeoutError:
+            raise SwitchError(f"`{origin}` did not switch within {TIMEOUT_S:.0f} s") from None
+    if json:
+        print_json(record)
+        return
+    closed_s = record["pause_s"] + record["switch_s"]
+    data_console().print(
+        f"{record['from_plan']}  ->  {record['to_plan']} by {record['strategy']}: serving after "
+        f"{1e3 * record['prepare_s']:.1f} ms, nothing accepted for {1e3 * closed_s:.3f} ms",
+        soft_wrap=True,
+        markup=False,
+    )
