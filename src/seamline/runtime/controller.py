@@ -342,7 +342,8 @@ class Controller:
         if now < self._guessed_s + FLOOR_S or (problem := ev.problem_of(self._view)) is None:
             return
         self._guessed_s = now
-        guess = self._spare_guess.best(problem)
+        is_held = isinstance(self._policy, Fixed)  # then speeds decide nothing, and the plan before is likeliest
+        guess = self._spare_guess.before if is_held else self._spare_guess.best(problem)
         if guess is not None and refusal(guess, problem) is None and guess != self._switcher.spare:
             self._switcher.stand_by(guess)
 

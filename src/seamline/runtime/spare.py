@@ -23,18 +23,18 @@ _Level = tuple[tuple[Link, int], ...]
 
 
 class SpareGuess:
-    """Remembers link speeds and plans; `best` guesses the next plan."""
+    """Remembers link speeds and plans; `best` guesses the next plan. before: the plan before the current one."""
 
     def __init__(self) -> None:
         self._seen: dict[_Level, tuple[Mapping[Link, LinkEstimate], float]] = {}
         self._observed_s: float | None = None
-        self._before: Plan | None = None
+        self.before: Plan | None = None
         self._current: Plan | None = None
 
     def serving(self, plan: Plan) -> None:
         """`plan` has come into service."""
         if plan != self._current:
-            self._before, self._current = self._current, plan
+            self.before, self._current = self._current, plan
 
     def observe(self, links: Mapping[Link, LinkEstimate], now: float) -> None:
         """What the links are believed to carry now; counts for the time since the last call."""
@@ -59,7 +59,7 @@ class SpareGuess:
                 continue
             if wanted is not None and wanted != self._current:
                 weights[wanted] = weights.get(wanted, 0.0) + spent_s
-        return max(weights, key=lambda one: weights[one]) if weights else self._before
+        return max(weights, key=lambda one: weights[one]) if weights else self.before
 
 
 def _level(links: Mapping[Link, LinkEstimate]) -> _Level:
