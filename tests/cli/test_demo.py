@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from seamline.cli import demo
+from seamline.core.values import Plan
+from seamline.runtime.record import SwitchRecord
 from seamline.testbed import demo_testbed_path
 
 
@@ -46,3 +49,22 @@ def test_what_the_edge_cannot_do_is_the_demos_own_error(seamline, tmp_path):
     outcome = seamline("demo", "--model", str(path), "--no-baselines")
     assert outcome.exit_code == 1
     assert outcome.stderr == f"error: `{path}` is not ONNX\nhint: export the model to ONNX first\n"
+
+
+def test_the_report_shows_every_switch_that_a_run_records(capfd):
+    before, after = Plan.parse("edge[0:5]"), Plan.parse("edge[0:2]u8 > fog[2:5]")
+    record = SwitchRecord(
+        at_s=12.5, from_plan=before, to_plan=after, reason="the link rose", prepare_s=0.01, switch_s=0.0
+    )
+    counts = dict.fromkeys(("accepted", "answered", "lost", "duplicated", "out_of_order", "completed_elsewhere"), 7)
+    summary = {
+        "frames": counts,
+        "latency_s": {"mean": 0.02, "p95": 0.03},
+        "switches": [{**record.to_dict(10.0), "gap_s": None}],
+        "plan_timeline": [{"at_s": 0.0, "plan": str(before)}, {"at_s": 2.5, "plan": str(after)}],
+    }
+    demo._print_report({**summary, "private": 1}, {"adaptive": summary})
+    said = capfd.readouterr().out
+    assert "2.5 s" in said
+    assert "the link rose" in said
+    assert "7 frames accepted, 7 answered" in said

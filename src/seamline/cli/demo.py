@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -230,7 +230,7 @@ def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[SwitchView]:
     from seamline.cli.render import SwitchView
 
     for switch in switches:
-        yield SwitchView(**switch)
+        yield SwitchView(**{field.name: switch.get(field.name) for field in fields(SwitchView)})
 
 
 def _rows(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[BaselineView]:
