@@ -14,7 +14,7 @@ name = "two"
 [[node]]
 name = "edge"
 tier = "edge"
-slowdown = 50.0
+slowdown = 200.0
 threads = 1
 [[node]]
 name = "fog"
