@@ -230,7 +230,8 @@ def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[SwitchView]:
     from seamline.cli.render import SwitchView
 
     for switch in switches:
-        yield SwitchView(**{field.name: switch.get(field.name) for field in fields(SwitchView)})
+        known: dict[str, Any] = {field.name: switch.get(field.name) for field in fields(SwitchView)}
+        yield SwitchView(**known)
 
 
 def _rows(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[BaselineView]:
