@@ -31,7 +31,7 @@ from seamline.runtime.clock import MONOTONIC
 LIMIT_RATIO = 1.05
 """Issue 2: at the cuts that the planner picks."""
 
-MODELS = {"vgg19": 7, "mobilenetv2": 60, "resnet50": 15}
+MODELS = {"vgg19": 7, "mobilenetv2": 40, "resnet50": 12}
 """Rounds per cut."""
 
 SLOWDOWNS = {NodeId("edge"): 8.0, NodeId("fog"): 3.0, NodeId("cloud"): 1.0}
