@@ -74,6 +74,11 @@ def test_asking_for_an_unknown_node_names_the_nearest(tmp_path: Path) -> None:
         (NODES + "fps = 0\n", r"unknown key `node\[1\].fps`"),
         ("fps = 0\n" + NODES, "`fps` is 0.0"),
         ("private = -1\n" + NODES, "`private` is -1"),
+        (NODES + 'power = "laptp"\n', r"`node\[1\].power`: .*did you mean `laptop`"),
+        (NODES + 'power = "laptop"\nidle_w = 1\nbusy_w = 2\n', "both `power` and watts"),
+        (NODES + "idle_w = 1\n", "only one of `idle_w` and `busy_w`"),
+        (NODES + "tx_j_per_mb = 1\n", "a radio but no `idle_w`"),
+        (NODES + "idle_w = 9\nbusy_w = 2\n", "busy >= idle"),
     ],
 )
 def test_a_contradiction_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
@@ -93,3 +98,14 @@ def test_the_testbed_of_the_demo_is_valid_and_its_link_comes_back() -> None:
     bed = load_testbed(demo_testbed_path())
     assert [node.tier for node in bed.nodes] == ["edge", "fog", "cloud"]
     assert bed.changes[-1].rate_bps == bed.link("edge", "fog").rate_bps
+
+
+def test_a_node_says_what_it_draws_by_profile_or_by_hand(tmp_path: Path) -> None:
+    bed = load(tmp_path, NODES + "idle_w = 2\nbusy_w = 9\ntx_j_per_mb = 2.3\n")
+    edge, fog = bed.nodes[0].power_spec, bed.nodes[1].power_spec
+    assert edge is None
+    assert fog is not None
+    assert (fog.idle_w, fog.busy_w, fog.tx_j_per_byte) == (2.0, 9.0, pytest.approx(2.3e-6))
+    named = load(tmp_path, NODES + 'power = "raspberry-pi-4+wifi"\n').nodes[1].power_spec
+    assert named is not None
+    assert named.to_text() == "raspberry-pi-4+wifi"

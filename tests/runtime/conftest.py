@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from seamline.config.power import PowerSpec
 from seamline.core.errors import ModelError
 from seamline.core.policy import policy_named
 from seamline.core.ports import Engine
@@ -32,8 +33,10 @@ from seamline.core.values import (
 )
 from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
+from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.node import Identity, Node
 from seamline.runtime.ordinary import OrdinaryEngine
+from seamline.runtime.profiling import powered
 from seamline.runtime.streaming import Stream
 
 EXTENT = 32
@@ -44,8 +47,9 @@ WHOLE_S = {"edge": 0.040, "fog": 0.004, "cloud": 0.002}
 class GivenProfiler:
     """Says what a model costs without measuring: times shared over blocks by their MACs."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, power: PowerSpec | None = None) -> None:
         self.node = node
+        self.power = power
 
     def profile(self, model: StoredModel, budget_s: float) -> Profile:
         whole_s = WHOLE_S[self.node]
@@ -61,7 +65,9 @@ class GivenProfiler:
         )
         return Profile(
             model=ModelInfo(name=model.name, sha256=model.model_id),
-            device=DeviceInfo(name=NodeId(self.node)),
+            device=DeviceInfo(name=NodeId(self.node))
+            if self.power is None
+            else powered(DeviceInfo(name=NodeId(self.node)), self.power),
             cuts=model.cuts,
             blocks=blocks,
             whole_s=Quantiles(median=whole_s, p90=whole_s),
@@ -162,6 +168,7 @@ class Bench:
         self.network = VirtualNetwork()
         self._folder = folder
         self.nodes: dict[str, Node] = {}
+        self.powers: dict[str, PowerSpec] = {}
         self.engines: dict[str, PacedEngine] = {}
         self._n_started = itertools.count()
         self.origin_store = ModelStore(folder / "edge")
@@ -180,7 +187,11 @@ class Bench:
             memory_bytes=10**9,
         )
         own = PacedEngine(OrdinaryEngine(store, 1), self.model, WHOLE_S[name], like=engine)
-        node = Node(identity, self.network.fabric(name), store, engine, GivenProfiler(name), {Form.OWN: own})
+        power = self.powers.get(name)
+        node = Node(
+            identity, self.network.fabric(name), store, engine, GivenProfiler(name, power), {Form.OWN: own},
+            EnergyAccount(power),
+        )  # fmt: skip
         node.start()
         self.nodes[name], self.engines[name] = node, engine
         return node

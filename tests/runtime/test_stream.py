@@ -7,6 +7,7 @@ import pytest
 
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
+from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.stream import LOCAL_GENERATION, MAX_ATTEMPTS, Route, StreamFrames
 
 LOCAL = Plan.parse("edge[0:4]")
@@ -19,6 +20,7 @@ class RecordingNode:
 
     def __init__(self) -> None:
         self.begun: list[tuple[msg.FrameData, Plan, bool]] = []
+        self.energy = EnergyAccount()
 
     @property
     def frames(self) -> RecordingNode:

@@ -30,12 +30,13 @@ def processes() -> Iterator[NodeProcesses]:
 
 
 def test_the_command_line_says_what_the_testbed_says() -> None:
-    node = NodeSpec(name="fog", tier="fog", slowdown=3.0, threads=2, memory_mb=512)
+    node = NodeSpec(name="fog", tier="fog", slowdown=3.0, threads=2, memory_mb=512, idle_w=2.0, busy_w=9.0)
     command = node_command(node, listen="tcp/127.0.0.1:1", connect=["tcp/a:2", "tcp/b:3"], cluster="x")
     assert command == (
         sys.executable, "-m", "seamline", "node", "--json", "--name", "fog", "--tier", "fog",
         "--listen", "tcp/127.0.0.1:1", "--connect", "tcp/a:2", "--connect", "tcp/b:3", "--cluster", "x",
         "--slowdown", "3", "--parent-pid", str(os.getpid()), "--threads", "2", "--memory-mb", "512",
+        "--power", "idle=2,busy=9",
     )  # fmt: skip
 
 

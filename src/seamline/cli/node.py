@@ -35,6 +35,10 @@ JSON_KEYS = {
         "nodes[].rtt_s": "round trip from here, null when not measured yet",
         "nodes[].goodput_bps": "measured goodput from here, bits per second, null when not measured yet",
         "nodes[].streams": "names of the streams that start there, for `seamline switch`",
+        "nodes[].energy": "joules since it started, null without a meter or power figures",
+        "nodes[].energy.source": "`measured:METER` or `modelled:PROFILE`",
+        "nodes[].energy.scope": "what the joules are of",
+        "nodes[].energy.energy_j": "joules",
         "nodes[].version": "its Seamline version",
     },
 }
@@ -59,6 +63,24 @@ InsecureFlag = Annotated[
 ]
 
 
+PowerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--power",
+        metavar="POWER",
+        help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
+    ),
+]
+MeterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--meter",
+        metavar="METER",
+        help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     app.command("node")(node)
     app.command("nodes")(nodes)
@@ -78,6 +100,8 @@ def node(
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None,
     no_relay: NoRelayFlag = False,
     insecure: InsecureFlag = False,
+    power: PowerOption = None,
+    meter: MeterOption = None,
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None,
@@ -99,6 +123,8 @@ def node(
         cache=cache,
         relay=not no_relay,
         allow_insecure=insecure,
+        power=power,
+        meter=meter,
     )
     with wait_for_end(parent_pid) as wait:
         running = open_node(options)
@@ -129,6 +155,8 @@ def nodes(
     """List the nodes of a cluster and how they fare, as seen from here."""
     import secrets
 
+    import msgspec
+
     import seamline
     from seamline.cli.render import nodes_table
 
@@ -156,6 +184,7 @@ def nodes(
                 "streams": list(status.streams),
                 "rtt_s": link.rtt_s if link else None,
                 "goodput_bps": link.goodput_bps if link else None,
+                "energy": None if status.energy is None else msgspec.to_builtins(status.energy),
                 "version": status.version,
             }
         )

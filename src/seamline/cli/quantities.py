@@ -32,6 +32,13 @@ def rate_text(rate_bps: float | None) -> str:
     return "down" if rate_bps <= 0.0 else _scaled(rate_bps, ("bit/s", "kbit/s", "Mbit/s", "Gbit/s"))
 
 
+def energy_text(energy_j: float | None) -> str:
+    """``0.212`` as ``212 mJ``."""
+    if energy_j is None:
+        return ABSENT
+    return f"{energy_j:.2f} J" if abs(energy_j) >= 1.0 else f"{1e3 * energy_j:.3g} mJ"
+
+
 def macs_text(n_macs: float) -> str:
     """``19.6e9`` multiply-accumulates as ``19.6 G``."""
     return _scaled(n_macs, ("", "k", "M", "G")).rstrip()

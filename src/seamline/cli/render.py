@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from seamline.cli.quantities import bytes_text, rate_text, seconds_text
+from seamline.cli.quantities import bytes_text, energy_text, rate_text, seconds_text
 from seamline.cli.tables import add_row, new_table
 
 N_SWITCHES_SHOWN = 4
@@ -81,7 +81,8 @@ class LiveState:
 
     at_s: since the stream began; duration_s: how long it will run, None when open. latency_s and parts: of recent
     frames. predicted_s: what the planner expects of `plan`. label: what the model saw last, with its score in 0-1.
-    notice: one line about the scene, such as a link that has just been changed.
+    notice: one line about the scene, such as a link that has just been changed. energy_j: of the mean recent frame,
+    None when it is not known; energy_source: measured or modelled, and by what.
     """
 
     title: str
@@ -101,6 +102,8 @@ class LiveState:
     label: str | None = None
     score_ratio: float | None = None
     notice: str | None = None
+    energy_j: float | None = None
+    energy_source: str | None = None
 
 
 def live_panel(state: LiveState) -> RenderableType:
@@ -111,6 +114,8 @@ def live_panel(state: LiveState) -> RenderableType:
         lines.append(latency_split(state.parts))
     if state.links:
         lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in state.links))
+    if state.energy_j is not None:
+        lines.append(Text(f"energy  {energy_text(state.energy_j)} a frame, {state.energy_source}"))
     if state.label is not None:
         score = "" if state.score_ratio is None else f" ({state.score_ratio:.0%})"
         lines.append(Text(f"sees    {state.label}{score}"))
@@ -131,6 +136,7 @@ def live_line(state: LiveState) -> str:
         seconds_text(state.latency_s) + (f" = {parts}" if parts else ""),
         state.plan,
         links,
+        "" if state.energy_j is None else f"{energy_text(state.energy_j)} a frame ({state.energy_source})",
         state.label or "",
         state.notice or "",
     ]

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
-from seamline.cli.node import ClusterOption, ConnectOption, InsecureFlag, ListenOption, NoRelayFlag, SlowdownOption
+from seamline.cli.node import (
+    ClusterOption,
+    ConnectOption,
+    InsecureFlag,
+    ListenOption,
+    MeterOption,
+    NoRelayFlag,
+    PowerOption,
+    SlowdownOption,
+)
 from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
 from seamline.core.errors import UsageError
 from seamline.core.values import Codec
@@ -31,6 +40,15 @@ SUMMARY_KEYS = {
     "latency_s.p50": "median",
     "latency_s.p95": "95th percentile",
     "latency_s.n": "answers behind these figures",
+    "energy.j_per_frame": "mean joules of a frame: stages above idle, radios, the origin's idling; null if unknown",
+    "energy.source": "where these come from: `measured:METER`, `modelled:PROFILE`, joined by + over nodes, or mixed",
+    "energy.nodes.*.j": "all that the node drew while frames flowed, idling included",
+    "energy.nodes.*.j_per_frame": "the same over the answered frames",
+    "energy.nodes.*.source": "`measured:METER` or `modelled:PROFILE`",
+    "energy.nodes.*.scope": "what the joules are of, e.g. `whole board` or `processor packages`",
+    "energy.total_j": "sum over the nodes, null when none has a meter or power figures",
+    "energy.total_j_per_frame": "the same over the answered frames",
+    "energy.total_source": "where the sum comes from",
     "longest_gap_s": "longest time between two answers",
     "switches[].at_s": "when it was decided, seconds since the stream began",
     "switches[].from_plan": "plan before",
@@ -94,6 +112,8 @@ def run(
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None,
     no_relay: NoRelayFlag = False,
     insecure: InsecureFlag = False,
+    power: PowerOption = None,
+    meter: MeterOption = None,
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False,
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
     json: JsonFlag = False,
@@ -117,6 +137,7 @@ def run(
     with join(
         *(connect or ()), name=nodes[0], tier=tier, listen=listen or ("tcp/127.0.0.1:0",), n_threads=threads,
         cluster=cluster, slowdown=slowdown, cache=cache, relay=not no_relay, allow_insecure=insecure,
+        power=power, meter=meter,
     ) as here:  # fmt: skip
         stored = here.add_model(path)
         with console.status(f"measuring {stored.name} on {', '.join(nodes)}"):
@@ -154,6 +175,7 @@ def run(
 
 def _print_summary(summary: Mapping[str, Any], recorder: Recorder) -> None:
     from seamline.cli.output import data_console
+    from seamline.cli.quantities import energy_text
     from seamline.cli.render import switches_table
     from seamline.cli.watching import switch_views
 
@@ -161,6 +183,16 @@ def _print_summary(summary: Mapping[str, Any], recorder: Recorder) -> None:
     out = data_console()
     if summary["switches"]:
         out.print(switches_table(switch_views(recorder)))
+    energy = summary["energy"]
+    if energy["j_per_frame"] is not None:
+        out.print(f"energy {energy_text(energy['j_per_frame'])} a frame ({energy['source']})", markup=False)
+    if energy["total_j_per_frame"] is not None:
+        names = ", ".join(energy["nodes"])
+        out.print(
+            f"{names} drew {energy_text(energy['total_j_per_frame'])} a frame, idling included "
+            f"({energy['total_source']})",
+            markup=False,
+        )
     took = f"; latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95" if latency["n"] else ""
     out.print(
         f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "

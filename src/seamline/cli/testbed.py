@@ -17,6 +17,7 @@ JSON_KEYS = {
         "nodes[].tier": "its tier",
         "nodes[].slowdown": "how many times longer computing takes than on this machine",
         "nodes[].threads": "threads for computing, 0 for all cores",
+        "nodes[].power": "what it draws, as for `seamline node --power`; null when the file does not say",
         "links": "its links, the same in both directions",
         "links[].between": "the two nodes",
         "links[].rate_bps": "bits per second, null when not shaped",
@@ -64,7 +65,13 @@ def check(
         {
             "name": testbed.name,
             "nodes": [
-                {"name": node.name, "tier": node.tier, "slowdown": node.slowdown, "threads": node.threads}
+                {
+                    "name": node.name,
+                    "tier": node.tier,
+                    "slowdown": node.slowdown,
+                    "threads": node.threads,
+                    "power": None if node.power_spec is None else node.power_spec.to_text(),
+                }
                 for node in testbed.nodes
             ],
             "links": [

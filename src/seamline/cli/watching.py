@@ -140,6 +140,8 @@ def live_state(
         n_answered=snapshot.n_answered,
         n_in_flight=snapshot.n_in_flight,
         n_dropped=snapshot.n_dropped,
+        energy_j=snapshot.energy_j_per_frame,
+        energy_source=snapshot.energy_source,
         label=label,
         score_ratio=score_ratio,
         notice=notice,

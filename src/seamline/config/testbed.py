@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seamline.config.power import PowerSpec, parse_power, power_by_hand
 from seamline.config.toml import load_toml, nearest_hint
 from seamline.core.errors import ConfigError, UsageError
 from seamline.core.values import node_id
@@ -20,7 +21,8 @@ from seamline.core.values import node_id
 class NodeSpec:
     """One machine. slowdown: its computing takes that many times as long as here. threads: 0 means all cores.
 
-    memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there. idle_w, busy_w: watts.
+    memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there. power: what it draws, as
+    `config.power.parse_power` reads it; or by hand idle_w and busy_w, tx_j_per_mb and rx_j_per_mb of its radio.
     """
 
     name: str
@@ -28,8 +30,20 @@ class NodeSpec:
     slowdown: float = 1.0
     threads: int = 1
     memory_mb: float | None = None
+    power: str | None = None
     idle_w: float | None = None
     busy_w: float | None = None
+    tx_j_per_mb: float = 0.0
+    rx_j_per_mb: float = 0.0
+
+    @property
+    def power_spec(self) -> PowerSpec | None:
+        """What it draws; None when the file does not say. Raises `UsageError` when it says what cannot be."""
+        if self.power is not None:
+            return parse_power(self.power)
+        if self.idle_w is None or self.busy_w is None:
+            return None
+        return power_by_hand(self.idle_w, self.busy_w, 1e-6 * self.tx_j_per_mb, 1e-6 * self.rx_j_per_mb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,12 +209,26 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
         for key, value in (("memory_mb", node.memory_mb), ("idle_w", node.idle_w), ("busy_w", node.busy_w)):
             if value is not None:
                 _check_amount(value, f"{at}.{key}", path)
+        _check_power(node, at, path)
         names.append(node.name)
     if not any(node.tier == "edge" for node in nodes):
         raise ConfigError(
             f"{path}: no node has the tier `edge`, and frames enter there", hint='give one [[node]] tier = "edge"'
         )
     return names
+
+
+def _check_power(node: NodeSpec, at: str, path: Path) -> None:
+    if node.power is not None and (node.idle_w is not None or node.busy_w is not None):
+        raise ConfigError(f"{path}: `{at}` has both `power` and watts", hint="keep one of them")
+    if (node.idle_w is None) != (node.busy_w is None):
+        raise ConfigError(f"{path}: `{at}` has only one of `idle_w` and `busy_w`", hint="energy needs both")
+    if (node.tx_j_per_mb or node.rx_j_per_mb) and node.idle_w is None:
+        raise ConfigError(f"{path}: `{at}` has a radio but no `idle_w` and `busy_w`", hint='or write power = "..."')
+    try:
+        _ = node.power_spec
+    except UsageError as exc:
+        raise ConfigError(f"{path}: `{at}.power`: {exc}") from exc
 
 
 def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:

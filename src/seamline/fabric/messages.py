@@ -25,10 +25,14 @@ class LinkReport(msgspec.Struct, frozen=True):
     goodput_std_ratio: float
     n_samples: int
     age_s: float
+    overhead_s: float = 0.0
 
 
 class StageReport(msgspec.Struct, frozen=True):
-    """What one stage spent on one frame, seconds by its own clock; sent_bytes: payload that left it."""
+    """What one stage spent on one frame, seconds by its own clock; sent_bytes: payload that left it.
+
+    energy_j: above idle where idle power is known, None without a meter; energy_source: as `EnergyMeter.source`.
+    """
 
     node: str
     queue_s: float
@@ -36,6 +40,16 @@ class StageReport(msgspec.Struct, frozen=True):
     compute_s: float
     encode_s: float
     sent_bytes: int
+    energy_j: float | None = None
+    energy_source: str = ""
+
+
+class EnergyReport(msgspec.Struct, frozen=True):
+    """Joules that a node has drawn since it started, where they come from (`EnergyMeter.source`), and of what."""
+
+    source: str
+    scope: str
+    energy_j: float
 
 
 class Status(Header, frozen=True, tag="status"):
@@ -53,6 +67,7 @@ class Status(Header, frozen=True, tag="status"):
     models: tuple[str, ...]
     links: tuple[LinkReport, ...]
     streams: tuple[str, ...] = ()
+    energy: EnergyReport | None = None
 
 
 class Ping(Header, frozen=True, tag="ping"):

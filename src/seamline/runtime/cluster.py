@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from seamline.config.power import parse_power
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.policy import Fixed, Policy, policy_named
 from seamline.core.ports import Engine
@@ -25,9 +26,11 @@ from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Ti
 from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
+from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine, StoredModel
-from seamline.runtime.clock import now_s
+from seamline.runtime.clock import MONOTONIC, now_s
 from seamline.runtime.containers import ContainerEngine
+from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.node import Identity, Node
 from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.profiling import Profiler
@@ -46,6 +49,7 @@ class NodeOptions:
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation). cache: where models are kept. relay: pass on
     messages between neighbours. allow_insecure: listen beyond loopback although peers are not authenticated.
+    power: what the device draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`.
     """
 
     name: str
@@ -59,6 +63,8 @@ class NodeOptions:
     cache: Path | None = None
     relay: bool = True
     allow_insecure: bool = False
+    power: str | None = None
+    meter: str | None = None
 
 
 def open_node(options: NodeOptions) -> Node:
@@ -69,6 +75,7 @@ def open_node(options: NodeOptions) -> Node:
     _check_endpoints(options)
     if options.slowdown < 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_cores()
     store = ModelStore(options.cache)
     engine = _slowed(OrtEngine(store, n_threads), options, n_threads)
@@ -82,10 +89,11 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
-    profiler = Profiler(engine, name, n_threads, slowdown=options.slowdown, cache=options.cache)
+    profiler = Profiler(engine, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
     engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, n_threads)}
     engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, 0)
-    node = Node(identity, fabric, store, engine, profiler, engines)
+    energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
+    node = Node(identity, fabric, store, engine, profiler, engines, energy)
     try:
         node.start()
     except BaseException:
@@ -112,6 +120,8 @@ def connect(
     cache: Path | None = None,
     relay: bool = True,
     allow_insecure: bool = False,
+    power: str | None = None,
+    meter: str | None = None,
 ) -> Cluster:
     """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
 
@@ -130,6 +140,8 @@ def connect(
                 cache=cache,
                 relay=relay,
                 allow_insecure=allow_insecure,
+                power=power,
+                meter=meter,
             )
         )
     )

@@ -46,6 +46,7 @@ class FramePath:
                 raise PlanError(f"stage {header.stage} of `{plan}` is not for `{self._node.name}`")
         except PlanError as error:
             raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
+        self._node.energy.received(sum(tensor.nbytes for tensor in tensors))
         self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors), urgent=False)
 
     def _run_stage(self, header: msg.FrameData, plan: Plan, arrival: Arrival, *, urgent: bool) -> None:
@@ -89,6 +90,7 @@ class FramePath:
             reports=reports,
         )
         message = pack(onward, buffers)
+        self._node.energy.sent(len(message))
         self._node.outbox.put(
             target,
             Outgoing(
@@ -114,6 +116,7 @@ class FramePath:
             self.answered(result, list(finished.outputs.values()))
             return
         message = pack(result, tuple(finished.outputs.values()))
+        self._node.energy.sent(len(message))
         try:
             if len(message) <= SMALL_RESULT_BYTES:
                 self._node.fabric.send(plan.origin, message, Lane.CONTROL)

@@ -27,6 +27,7 @@ from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack, unpack
 from seamline.model import ModelStore
 from seamline.runtime.clock import now_s
+from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.frame_path import FramePath, parse_plan
 from seamline.runtime.links import LinkMeter
 from seamline.runtime.models import ModelExchange
@@ -82,6 +83,7 @@ class Node:
         engine: Engine,
         profiler: Profiler,
         engines: Mapping[Form, Engine] | None = None,
+        energy: EnergyAccount | None = None,
     ) -> None:
         self.identity = identity
         self.fabric = fabric
@@ -91,7 +93,8 @@ class Node:
         self.outbox = Outbox(fabric)
         self.segments = PreparedSegments(engine, engines=engines)
         self.switching_bytes: Counter[str] = Counter()
-        self.stages = StageWorker(identity.name)
+        self.energy = energy or EnergyAccount()
+        self.stages = StageWorker(identity.name, self.energy)
         self.links = LinkMeter(identity.name, self._link_moved)
         self.exchange = ModelExchange(store, self.requests, self.send)
         self.frames = FramePath(self)
@@ -137,6 +140,7 @@ class Node:
         self.segments.close()
         self.outbox.close()
         self.fabric.close()
+        self.energy.close()
         self._inbox.put(None)
         if self._dispatcher.is_alive():
             self._dispatcher.join(timeout=3.0)

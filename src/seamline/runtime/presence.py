@@ -120,6 +120,12 @@ class Presence:
             Outgoing(message=message, before_send=lambda: self._node.links.sending(target, seq, len(message))),
         )
 
+    def _energy(self) -> msg.EnergyReport | None:
+        reading = self._node.energy.reading()
+        if reading is None:
+            return None
+        return msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j)
+
     def _status(self) -> msg.Status:
         identity, now = self._node.identity, now_s()
         memory = psutil.virtual_memory()
@@ -135,6 +141,7 @@ class Presence:
             queue_s=self._node.stages.queue_s,
             models=tuple(self._node.store.ids()),
             streams=self._node.streams,
+            energy=self._energy(),
             links=tuple(
                 msg.LinkReport(
                     target=estimate.target,
@@ -142,6 +149,7 @@ class Presence:
                     goodput_bps=estimate.goodput_bps,
                     goodput_std_ratio=estimate.goodput_std_ratio,
                     n_samples=estimate.n_samples,
+                    overhead_s=estimate.overhead_s,
                     age_s=max(0.0, now - estimate.measured_at_s),
                 )
                 for estimate in self._node.links.estimates()

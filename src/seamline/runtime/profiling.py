@@ -14,6 +14,7 @@ from pathlib import Path
 
 from seamline import codec
 from seamline.config import cache_dir
+from seamline.config.power import PowerSpec
 from seamline.core.errors import ConfigError, WireError
 from seamline.core.ports import Engine
 from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile, Segment
@@ -43,6 +44,7 @@ class Profiler:
     run, and waiting would cost most of the budget. An engine of one thread computes on the thread that calls it, and is
     timed by that thread's processor time: what other processes take meanwhile is no property of the model.
     slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
+    power: what the device draws, for the energy of plans.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Profiler:
         *,
         slowdown: float = 1.0,
         cache: Path | None = None,
+        power: PowerSpec | None = None,
     ) -> None:
         self._engine = engine.unslowed if isinstance(engine, SlowEngine) else engine
         self._spent_s = time.thread_time if n_threads == 1 else now_s
         self._slowdown = slowdown
-        self._device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
+        device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
+        self._device = device if power is None else powered(device, power)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
 
@@ -120,6 +124,17 @@ class Profiler:
         ):
             predicted_s, measured_s = found.predicted_s * self._slowdown, found.measured_s * self._slowdown
             yield replace(found, predicted_s=predicted_s, measured_s=measured_s)
+
+
+def powered(device: DeviceInfo, power: PowerSpec) -> DeviceInfo:
+    """`device` with the figures of `power`."""
+    return replace(
+        device,
+        idle_w=power.idle_w,
+        busy_w=power.busy_w,
+        tx_j_per_byte=power.tx_j_per_byte,
+        rx_j_per_byte=power.rx_j_per_byte,
+    )
 
 
 def profile_to_bytes(profile: Profile) -> bytes:

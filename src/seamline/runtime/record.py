@@ -16,6 +16,8 @@ from itertools import pairwise
 from typing import Any
 
 from seamline.core.values import Plan
+from seamline.fabric.messages import EnergyReport
+from seamline.runtime.energy import joint_source
 from seamline.runtime.stream import FrameCounts, Result
 
 RECENT_S = 2.0
@@ -70,11 +72,26 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Where recent frames spent their time, in the order of their way; latency_s: None when there were none."""
+    """Where recent frames spent their time, in the order of their way; latency_s: None when there were none.
+
+    energy_j: of the mean frame that has any, from energy_source.
+    """
 
     fps: float
     latency_s: float | None
     parts: tuple[Part, ...]
+    energy_j: float | None = None
+    energy_source: str | None = None
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What one node drew. last_j: its meter's last word; energy_j: since the stream began."""
+
+    source: str
+    scope: str
+    last_j: float
+    energy_j: float = 0.0
 
 
 class Recorder:
@@ -90,6 +107,9 @@ class Recorder:
         self._recent: deque[tuple[float, Result]] = deque()
         self._plans: list[tuple[float, Plan]] = []
         self._switches: list[SwitchRecord] = []
+        self._drawn: dict[str, _Drawn] = {}
+        self._frame_j: list[float] = []
+        self._frame_sources: set[str] = set()
 
     def answered(self, result: Result) -> None:
         """One answer has arrived (in any order)."""
@@ -99,9 +119,23 @@ class Recorder:
             self._latency_s.append(result.latency_s)
             self._n_failed += result.error is not None
             self._n_completed_elsewhere += result.n_attempts > 1
+            if result.energy_j is not None and result.energy_source is not None:
+                self._frame_j.append(result.energy_j)
+                self._frame_sources.add(result.energy_source)
             self._recent.append((at_s, result))
             while self._recent and self._recent[0][0] < at_s - RECENT_S:
                 self._recent.popleft()
+
+    def drew(self, node: str, report: EnergyReport) -> None:
+        """A node's meter has spoken. One that starts anew counts from 0 again."""
+        with self._lock:
+            known = self._drawn.get(node)
+            if known is None or known.source != report.source:
+                self._drawn[node] = _Drawn(report.source, report.scope, report.energy_j)
+                return
+            step_j = report.energy_j - known.last_j
+            known.energy_j += step_j if step_j >= 0.0 else report.energy_j
+            known.last_j = report.energy_j
 
     def restart(self, started_s: float, plan: Plan) -> None:
         """Frames begin to flow: time counts from now, with `plan` in use."""
@@ -109,6 +143,10 @@ class Recorder:
             self.started_s = started_s
             self._plans = [(started_s, plan)]
             self._switches.clear()
+            self._frame_j.clear()
+            self._frame_sources.clear()
+            for drawn in self._drawn.values():
+                drawn.energy_j = 0.0
 
     def plan_in_use(self, at_s: float, plan: Plan) -> None:
         with self._lock:
@@ -135,6 +173,7 @@ class Recorder:
             for report in result.reports:
                 seconds = report.queue_s + report.decode_s + report.compute_s + report.encode_s
                 spent[report.node] = spent.get(report.node, 0.0) + seconds
+        joules = [result.energy_j for result in recent if result.energy_j is not None]
         transfer_s = sum(result.transfer_s for result in recent)
         nodes = [Part(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
         transfer = Part(name="transfer", duration_s=transfer_s / n, is_transfer=True)
@@ -142,6 +181,8 @@ class Recorder:
             fps=n / max(MIN_WINDOW_S, min(RECENT_S, now - self.started_s)),
             latency_s=sum(result.latency_s for result in recent) / n,
             parts=(*nodes[:1], transfer, *nodes[1:]),
+            energy_j=statistics.fmean(joules) if joules else None,
+            energy_source=recent[-1].energy_source,
         )
 
     def summary(self, counts: FrameCounts, *, since_s: float = 0.0) -> dict[str, Any]:
@@ -157,6 +198,7 @@ class Recorder:
                 if at_s - self.started_s >= since_s
             ]
             plans, switches = list(self._plans), list(self._switches)
+            energy = self._energy(len(answered))
         answered.sort()
         return {
             "frames": {
@@ -171,11 +213,33 @@ class Recorder:
                 "failed": self._n_failed,
             },
             "latency_s": latency_figures(latencies),
+            "energy": energy,
             "longest_gap_s": _longest_gap_s(answered),
             "switches": [
                 {**switch.to_dict(self.started_s), "gap_s": self._gap_s(answered, switch)} for switch in switches
             ],
             "plan_timeline": [{"at_s": at_s - self.started_s, "plan": str(plan)} for at_s, plan in plans],
+        }
+
+    def _energy(self, n_answered: int) -> dict[str, Any]:
+        """Under the lock: joules per frame by the frames' stages, and all that nodes drew by their meters."""
+        n_frames = max(1, n_answered)
+        total_j = sum(drawn.energy_j for drawn in self._drawn.values())
+        return {
+            "j_per_frame": statistics.fmean(self._frame_j) if self._frame_j else None,
+            "source": ", ".join(sorted(self._frame_sources)) or None,
+            "nodes": {
+                node: {
+                    "j": drawn.energy_j,
+                    "j_per_frame": drawn.energy_j / n_frames,
+                    "source": drawn.source,
+                    "scope": drawn.scope,
+                }
+                for node, drawn in sorted(self._drawn.items())
+            },
+            "total_j": total_j if self._drawn else None,
+            "total_j_per_frame": total_j / n_frames if self._drawn else None,
+            "total_source": joint_source([drawn.source for drawn in self._drawn.values()]),
         }
 
     @staticmethod

@@ -22,7 +22,7 @@ from seamline.core.errors import ConfigError, SeamlineError, UsageError
 from seamline.core.values import Objective
 from seamline.runtime.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
-from seamline.testbed.processes import NodeProcess, NodeProcesses, node_command
+from seamline.testbed.processes import NodeProcess, NodeProcesses, node_command, power_options
 from seamline.testbed.relay import Network
 
 START_TIMEOUT_S = 300.0
@@ -188,7 +188,7 @@ class Stage:
             command += ["--threads", str(origin.threads)]
         for node in scene.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
-        return tuple(command)
+        return (*command, *power_options(origin))
 
 
 def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:

@@ -11,7 +11,7 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline import codec
@@ -20,6 +20,7 @@ from seamline.core.ports import Array, RunnableSegment
 from seamline.core.values import NodeId, Stage
 from seamline.fabric.messages import StageReport
 from seamline.runtime.clock import now_s
+from seamline.runtime.energy import EnergyAccount, StageEnergy
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,9 @@ class StageJob:
 class StageWorker:
     """Runs stage jobs one after the other on a thread of its own; urgent ones first."""
 
-    def __init__(self, node: NodeId) -> None:
+    def __init__(self, node: NodeId, energy: EnergyAccount | None = None) -> None:
         self._node = node
+        self._energy = energy or EnergyAccount()
         self._jobs: queue.PriorityQueue[tuple[int, int, StageJob | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._mean_job_s = 0.0
@@ -115,6 +117,10 @@ class StageWorker:
             job.done(finished)
 
     def _run(self, job: StageJob) -> Finished:
+        with self._energy.stage() as spent:
+            return self._timed(job, spent)
+
+    def _timed(self, job: StageJob, spent: StageEnergy) -> Finished:
         started_s = now_s()
         tensors = job.arrival.open()
         decoded_s = now_s()
@@ -130,5 +136,20 @@ class StageWorker:
             compute_s=computed_s - decoded_s if job.segment is not None else 0.0,
             encode_s=encoded_s - computed_s,
             sent_bytes=encoded.n_bytes if encoded is not None else 0,
+            energy_j=spent.drawn_j(
+                n_sent=_leaving_bytes(job, outputs, encoded), n_received=_bytes(job.arrival.buffers)
+            ),
+            energy_source=self._energy.source,
         )
         return Finished(outputs=outputs, encoded=encoded, report=report)
+
+
+def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:
+    """What the stage gives to the network: its boundary, or the answer when the frame came from elsewhere."""
+    if encoded is not None:
+        return encoded.n_bytes
+    return 0 if job.arrival.tensors is not None else _bytes(outputs.values())
+
+
+def _bytes(arrays: Iterable[Array]) -> int:
+    return sum(array.nbytes for array in arrays)

@@ -18,6 +18,7 @@ from seamline.core.ports import Array, Tensors
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.runtime.clock import now_s
+from seamline.runtime.energy import joint_source
 from seamline.runtime.node import Node
 
 LOCAL_GENERATION = 0
@@ -46,7 +47,8 @@ class Result:
 
     outputs: the model's outputs by name; empty when `error` says why there are none. latency_s: from acceptance to the
     answer. plan: the one that produced it. reports: what each stage spent. n_attempts: more than 1 when the
-    frame had to be completed elsewhere.
+    frame had to be completed elsewhere. energy_j: joules of the stages that produced the answer and of the origin until
+    it was here (`core.cost.energy_j`), None when a node has no meter or power figures; energy_source: whose they are.
     """
 
     frame: int
@@ -58,6 +60,8 @@ class Result:
     reports: tuple[msg.StageReport, ...]
     n_attempts: int
     error: str | None = None
+    energy_j: float | None = None
+    energy_source: str | None = None
 
     @property
     def transfer_s(self) -> float:
@@ -210,16 +214,20 @@ class StreamFrames:
             if frame is None:
                 self._counts["late_answers"] += 1
                 return None
+            latency_s, answer_bytes = now_s() - frame.accepted_s, sum(output.nbytes for output in outputs.values())
+            energy_j = self._node.energy.frame_j(reports, latency_s, answer_bytes if len(reports) > 1 else 0)
             result = Result(
                 frame=number,
                 outputs=outputs,
-                latency_s=now_s() - frame.accepted_s,
+                latency_s=latency_s,
                 accepted_s=frame.accepted_s,
                 plan=frame.routes.get(attempt, frame.route.plan),
                 generation=generation,
                 reports=reports,
                 n_attempts=frame.attempt + 1,
                 error=error,
+                energy_j=energy_j,
+                energy_source=joint_source([report.energy_source for report in reports]) if energy_j else None,
             )
             self._counts["answered"] += 1
             self._answered[number] = result

@@ -77,6 +77,9 @@ class StreamSnapshot:
     n_in_flight: int
     n_dropped: int
     decision: str
+    energy_j_per_frame: float | None = None
+    energy_source: str | None = None
+    objective: str = Objective.LATENCY
 
 
 class Stream:
@@ -208,6 +211,7 @@ class Stream:
         self._feeder = Feeder(
             source, self.frames, self._shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
         )
+        self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
         self._feeder.start()
         try:
@@ -319,6 +323,8 @@ class Stream:
         self.controller.peer(node, alive)
 
     def on_status(self, node: NodeId, status: msg.Status) -> None:
+        if status.energy is not None and node in self._others:
+            self.recorder.drew(node, status.energy)
         self.controller.status(node, status)
 
     def on_link(self, estimate: LinkEstimate) -> None:
@@ -367,6 +373,9 @@ class Stream:
             n_in_flight=self.frames.n_in_flight(),
             n_dropped=counts.dropped_before_acceptance,
             decision=self.controller.last_reason,
+            energy_j_per_frame=split.energy_j,
+            energy_source=split.energy_source,
+            objective=self.controller.view.objective,
         )
 
     def _switch_snapshot(self, switch: SwitchRecord) -> SwitchSnapshot:
@@ -381,7 +390,15 @@ class Stream:
 
     def summary(self) -> dict[str, Any]:
         """The stream's figures so far, see docs/cli.md under `run`."""
+        self._read_own_meter()
         return self.recorder.summary(self.frames.counts())
+
+    def _read_own_meter(self) -> None:
+        if (reading := self._node.energy.reading()) is not None:
+            self.recorder.drew(
+                self._node.name,
+                msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,12 @@ def node_command(
         command += ["--threads", str(node.threads)]
     if node.memory_mb is not None:
         command += ["--memory-mb", f"{node.memory_mb:.0f}"]
-    return (*command, *options)
+    return (*command, *power_options(node), *options)
+
+
+def power_options(node: NodeSpec) -> tuple[str, ...]:
+    """How `node` is told what it draws; nothing when the testbed does not say."""
+    return () if node.power_spec is None else ("--power", node.power_spec.to_text())
 
 
 def announced_ready(process: NodeProcess) -> bool:

@@ -1,0 +1,169 @@
+"""Joules of frames and nodes: charged by stage, added up by meter, always with their source."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from seamline.config.power import parse_power
+from seamline.core.errors import MeterError
+from seamline.core.ports import EnergyMeter
+from seamline.core.values import Plan
+from seamline.fabric.messages import EnergyReport, StageReport
+from seamline.runtime import energy
+from seamline.runtime.energy import EnergyAccount, joint_source
+from seamline.runtime.record import Recorder
+from seamline.runtime.stream import FrameCounts, Result
+
+
+class _Meter:
+    source = "measured:rapl"
+    scope = "processor packages"
+
+    def __init__(self) -> None:
+        self.joules = 100.0
+        self.has_failed = False
+
+    def energy_j(self) -> float:
+        if self.has_failed:
+            raise MeterError("the sensor is gone")
+        return self.joules
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The account's clock, moved by hand."""
+    clock = SimpleNamespace(time_s=50.0)
+    monkeypatch.setattr(energy, "now_s", lambda: clock.time_s)
+    monkeypatch.setattr(energy, "MONOTONIC", SimpleNamespace(now_s=lambda: clock.time_s))
+    return clock
+
+
+def test_a_modelled_stage_draws_what_busy_is_above_idle_and_its_bytes(clock: SimpleNamespace):
+    account = EnergyAccount(parse_power("idle=2,busy=6,tx=3,rx=1"))
+    clock.time_s += 10.0
+    with account.stage() as stage:
+        clock.time_s += 0.5
+        assert stage.drawn_j(n_sent=100_000, n_received=200_000) == pytest.approx(4 * 0.5 + 0.3 + 0.2)
+    account.sent(100_000)
+    reading = account.reading()
+    assert reading.energy_j == pytest.approx(2 * 10.5 + 4 * 0.5 + 0.3)
+    assert reading.source == "modelled:given"
+
+
+def test_a_measured_stage_draws_what_the_meter_counted_less_idling(clock: SimpleNamespace):
+    meter: EnergyMeter = _Meter()
+    for power, drawn_j in ((None, 4.0), (parse_power("idle=2,busy=6,tx=3,rx=3"), 3.0)):
+        account = EnergyAccount(power, meter)
+        with account.stage() as stage:
+            clock.time_s += 0.5
+            meter.joules += 4.0
+            assert stage.drawn_j(n_sent=10**6) == pytest.approx(drawn_j)
+        assert account.source == "measured:rapl"
+
+
+def test_a_meter_that_fails_gives_no_joules_and_says_so_once(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture):
+    meter = _Meter()
+    account = EnergyAccount(None, meter)
+    meter.has_failed = True
+    assert account.reading() is None
+    with account.stage() as stage:
+        assert stage.drawn_j() is None
+    assert caplog.text.count("the sensor is gone") == 1
+
+
+def test_a_stage_that_fails_does_not_stay_busy(clock: SimpleNamespace):
+    account = EnergyAccount(parse_power("idle=0,busy=1"))
+
+    def fail() -> None:
+        with account.stage():
+            clock.time_s += 1.0
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    clock.time_s += 5.0
+    assert account.busy_s() == pytest.approx(1.0)
+
+
+def _report(node: str, joules: float | None, source: str = "modelled:laptop") -> StageReport:
+    return StageReport(
+        node=node, queue_s=0.0, decode_s=0.0, compute_s=0.1, encode_s=0.0, sent_bytes=1,
+        energy_j=joules, energy_source=source,
+    )  # fmt: skip
+
+
+def test_a_frame_costs_its_stages_the_answers_bytes_and_the_origins_idling():
+    account = EnergyAccount(parse_power("idle=2,busy=6,tx=3,rx=1"))
+    reports = [_report("edge", 0.5), _report("fog", 1.5)]
+    assert account.frame_j(reports, 0.25, 100_000) == pytest.approx(2.0 + 2 * 0.25 + 0.1)
+    assert account.frame_j([*reports, _report("cloud", None)], 0.25, 0) is None
+    assert EnergyAccount().frame_j(reports, 0.25, 0) is None
+
+
+def test_joules_of_several_sources_name_them_all():
+    assert joint_source(["modelled:a", "modelled:a"]) == "modelled:a"
+    assert joint_source(["modelled:a", "modelled:b+wifi"]) == "modelled:a+b+wifi"
+    assert joint_source(["measured:rapl", "modelled:b"]) == "mixed (measured:rapl, modelled:b)"
+    assert joint_source(["measured:rapl", ""]) is None
+    assert joint_source([]) is None
+
+
+def _result(frame: int, joules: float | None) -> Result:
+    return Result(
+        frame=frame, outputs={}, latency_s=0.1, accepted_s=float(frame), plan=Plan.parse("edge[0:1]"), generation=1,
+        reports=(), n_attempts=1, energy_j=joules, energy_source=None if joules is None else "modelled:laptop",
+    )  # fmt: skip
+
+
+def test_a_summary_has_joules_per_frame_and_what_every_node_drew_since_frames_flow():
+    recorder = Recorder(0.0)
+    recorder.drew("edge", EnergyReport(source="modelled:a", scope="whole device", energy_j=10.0))
+    recorder.drew("edge", EnergyReport(source="modelled:a", scope="whole device", energy_j=15.0))
+    recorder.restart(0.0, Plan.parse("edge[0:1]"))
+    for number, joules in enumerate((1.0, 3.0, None, None)):
+        recorder.answered(_result(number, joules))
+    recorder.drew("edge", EnergyReport(source="modelled:a", scope="whole device", energy_j=21.0))
+    recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=700.0))
+    recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=2.0))
+    found = recorder.summary(FrameCounts(accepted=4, answered=4))["energy"]
+    assert found["j_per_frame"] == pytest.approx(2.0)
+    assert found["source"] == "modelled:laptop"
+    assert found["nodes"]["edge"] == {
+        "j": 6.0, "j_per_frame": 1.5, "source": "modelled:a", "scope": "whole device",
+    }  # fmt: skip
+    assert found["nodes"]["fog"]["j"] == 2.0, "a node that started anew counts from 0"
+    assert found["total_j"] == pytest.approx(8.0)
+    assert found["total_source"] == "mixed (modelled:a, measured:rapl)"
+
+
+def test_without_power_figures_energy_is_absent_and_not_zero():
+    recorder = Recorder(0.0)
+    recorder.answered(_result(0, None))
+    found = recorder.summary(FrameCounts(accepted=1, answered=1))["energy"]
+    assert (found["j_per_frame"], found["total_j"], found["nodes"]) == (None, None, {})
+
+
+def test_a_stream_reports_modelled_joules_of_frames_and_of_all_its_nodes(bench):
+    bench.powers = {"edge": parse_power("raspberry-pi-4+wifi"), "fog": parse_power("laptop")}
+    bench.start("edge")
+    bench.start("fog")
+    bench.link("edge", "fog", 50e6)
+    stream = bench.stream(policy="offload")
+    frames = [np.zeros((32, 32, 3), np.uint8)] * 6
+    results = list(stream.run(frames, fps=4))
+    assert [result.plan.is_local for result in results] == [False] * 6
+    for result in results:
+        assert result.energy_j > 1.6 * result.latency_s
+        assert result.energy_source == "modelled:raspberry-pi-4+wifi+laptop"
+    found = stream.summary()["energy"]
+    assert found["j_per_frame"] == pytest.approx(sum(result.energy_j for result in results) / 6)
+    assert set(found["nodes"]) == {"edge", "fog"}
+    edge_j, flowing_s = found["nodes"]["edge"]["j"], 5 / 4
+    assert edge_j >= 1.6 * flowing_s, "it idles at least while frames come"
+    assert stream.snapshot().energy_source == "modelled:raspberry-pi-4+wifi+laptop"
