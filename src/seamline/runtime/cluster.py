@@ -38,6 +38,11 @@ from seamline.runtime.streaming import Stream
 from seamline.testbed.slowdown import SlowEngine
 
 DISCOVERY_TIMEOUT_S = 5.0
+VISITOR = "visitor"
+"""The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
+
+NEIGHBOUR_TIMEOUT_S = 3.0
+NEIGHBOUR_GRACE_S = 0.3
 _Name = TypeVar("_Name", bound=StrEnum)
 _ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 
@@ -127,31 +132,34 @@ def connect(
 
     Use it as a context manager. Raises `UsageError` for bad options and `FabricError` when the name is taken.
     """
-    return Cluster(
-        open_node(
-            NodeOptions(
-                name=name,
-                tier=tier,
-                connect=tuple(endpoints),
-                listen=tuple(listen),
-                n_threads=n_threads,
-                cluster=cluster,
-                slowdown=slowdown,
-                cache=cache,
-                relay=relay,
-                allow_insecure=allow_insecure,
-                power=power,
-                meter=meter,
-            )
+    node = open_node(
+        NodeOptions(
+            name=name,
+            tier=tier,
+            connect=tuple(endpoints),
+            listen=tuple(listen),
+            n_threads=n_threads,
+            cluster=cluster,
+            slowdown=slowdown,
+            cache=cache,
+            relay=relay,
+            allow_insecure=allow_insecure,
+            power=power,
+            meter=meter,
         )
     )
+    return Cluster(node, n_expected=len(endpoints))
 
 
 class Cluster:
-    """This machine's node and what it sees of the others; streams start here and are closed with it."""
+    """This machine's node and what it sees of the others; streams start here and are closed with it.
 
-    def __init__(self, node: Node) -> None:
+    n_expected: how many neighbours were named, so that one asked at once for a stream knows whom to wait for.
+    """
+
+    def __init__(self, node: Node, *, n_expected: int = 0) -> None:
         self.node = node
+        self._n_expected = n_expected
         self._streams: list[Stream] = []
 
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
@@ -171,6 +179,15 @@ class Cluster:
                     hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
                 )
             time.sleep(0.02)
+
+    def _neighbours(self) -> list[NodeId]:
+        """Everybody who is there, after a moment for those who were named and those behind them to say so."""
+        until_s = now_s() + NEIGHBOUR_TIMEOUT_S
+        while len(self.node.presence.statuses()) < self._n_expected and now_s() < until_s:
+            time.sleep(0.02)
+        if self._n_expected:
+            time.sleep(NEIGHBOUR_GRACE_S)
+        return sorted(name for name, status in self.node.presence.statuses().items() if status.tier != VISITOR)
 
     def add_model(
         self, model: str | Path | StoredModel, *, shapes: Mapping[str, tuple[int, ...]] | None = None
@@ -216,7 +233,7 @@ class Cluster:
         chosen, how = _policy(policy), strategy_named(strategy)
         self.wait_nodes(others)
         if not over:
-            others = sorted(self.node.presence.statuses())
+            others = self._neighbours()
         stored = self.add_model(model)
         if isinstance(chosen, Fixed):
             _check_held(chosen.plan, self.node.name, others, stored, constraints)

@@ -1,0 +1,40 @@
+"""The Python API over real sockets: `connect`, then a stream over whoever is there."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import pytest
+
+import seamline
+from seamline.core.errors import UsageError
+from seamline.model import Preprocess
+from seamline.runtime.cluster import NodeOptions, open_node
+
+
+def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_file, photos):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    fog = open_node(NodeOptions(name="fog", tier="fog", cluster=cluster_name, n_threads=1, cache=tmp_path / "fog"))
+    try:
+        with seamline.connect(
+            *fog.endpoints, name="edge", cluster=cluster_name, n_threads=1, slowdown=200, cache=tmp_path / "edge"
+        ) as cluster:
+            preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
+            model = cluster.node.store.add(model_file, preprocess=preprocess)
+            stream = cluster.stream(model, objective="latency", profile_budget_s=0.3)
+            results = list(stream.run(photos[:6]))
+    finally:
+        fog.close()
+    assert [result.frame for result in results] == list(range(6))
+    assert all(np.isfinite(result.outputs["scores"]).all() for result in results)
+    assert "fog" in results[0].plan.nodes  # the edge is two hundred times as slow
+
+
+def test_a_node_that_is_not_there_is_named(tmp_path, model_file):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    with seamline.connect(name="edge", cluster=cluster_name, n_threads=1, cache=tmp_path) as cluster:
+        with pytest.raises(UsageError, match="no node `fgo`"):
+            cluster.wait_nodes(["fgo"], timeout_s=0.1)
+        with pytest.raises(UsageError, match="frames enter at `edge`"):
+            cluster.stream(model_file, over=["fog", "edge"])
