@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from seamline.config.power import parse_power
-from seamline.core.errors import MeterError
+from seamline.core.errors import MeterError, UsageError
 from seamline.core.ports import EnergyMeter
-from seamline.core.values import Plan
+from seamline.core.values import NodeId, Plan
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime import energy
 from seamline.runtime.energy import EnergyAccount, joint_source
@@ -167,3 +168,34 @@ def test_a_stream_reports_modelled_joules_of_frames_and_of_all_its_nodes(bench):
     edge_j, flowing_s = found["nodes"]["edge"]["j"], 5 / 4
     assert edge_j >= 1.6 * flowing_s, "it idles at least while frames come"
     assert stream.snapshot().energy_source == "modelled:raspberry-pi-4+wifi+laptop"
+
+
+def test_another_node_can_change_the_objective_of_a_running_stream(bench):
+    bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
+    bench.start("edge")
+    fog = bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    stream = bench.stream()
+    assert not stream.plan.is_local, "the fog is ten times as fast"
+    assert fog.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
+    for _ in range(500):
+        if stream.plan.is_local:
+            break
+        time.sleep(0.01)
+    assert stream.plan.is_local, "the fog draws a hundred times as much"
+    assert stream.snapshot().objective == "energy"
+
+
+def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
+    bench.start("edge")
+    fog = bench.start("fog")
+    bench.link("edge", "fog", 50e6)
+    stream = bench.stream()
+    for name, objective, reason in (
+        (stream.name, "energy", "`edge` has no power figures; hint: start it with --power"),
+        (stream.name, "beauty", "`beauty` is not an objective"),
+        ("edge-none", "latency", "no stream `edge-none` starts here; streams: edge-"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            fog.set_objective(NodeId("edge"), name, objective).result(timeout=5)
+    assert stream.snapshot().objective == "latency"

@@ -24,6 +24,7 @@ import seamline.cli.node as node_command
 import seamline.cli.profile as profile_command
 import seamline.cli.reproduce as reproduce_command
 import seamline.cli.run as run_command
+import seamline.cli.set as set_command
 import seamline.cli.switch as switch_command
 import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
@@ -50,6 +51,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         demo_command,
         run_command,
         switch_command,
+        set_command,
         node_command,
         inspect_command,
         verify_command,

@@ -157,6 +157,22 @@ class PlanSwitched(Header, frozen=True, tag="plan_switched"):
     error: str | None = None
 
 
+class SetObjective(Header, frozen=True, tag="set_objective"):
+    """From now on judge the plans of `stream`, which starts at the receiver, by `objective`."""
+
+    request_id: int
+    stream: str
+    objective: str
+
+
+class ObjectiveChanged(Header, frozen=True, tag="objective_changed"):
+    """What came of a `SetObjective`: the objective before, or an error."""
+
+    request_id: int
+    before: str | None = None
+    error: str | None = None
+
+
 class ProfileModel(Header, frozen=True, tag="profile_model"):
     """Measure the model's blocks between its candidate cuts, spending about `budget_s`."""
 
@@ -221,5 +237,6 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 
 Message = (
     Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
-    | SwitchPlan | PlanSwitched | ProfileModel | Profiled | FrameData | ResultData | FrameFailed
+    | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | ProfileModel | Profiled
+    | FrameData | ResultData | FrameFailed
 )  # fmt: skip

@@ -25,7 +25,7 @@ from functools import partial
 from seamline.core import estimate as est
 from seamline.core import events as ev
 from seamline.core.cost import compute_s, payload_bytes, refusal
-from seamline.core.errors import Infeasible, SeamlineError, SwitchError
+from seamline.core.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Fixed, Keep, Policy, Switch, decide
@@ -173,6 +173,24 @@ class Controller:
             )  # fmt: skip
 
         self._inbox.put(release)
+        return answer
+
+    def set_objective(self, objective: Objective) -> Future[Objective]:
+        """Judge plans by `objective` from now on. Settles with the one before, or with `UsageError`: no figures."""
+        answer: Future[Objective] = Future()
+
+        def change() -> None:
+            view, here = self._view, self._view.profiles.get(self._node.name)
+            if objective is Objective.ENERGY and (here is None or here.device.idle_w is None):
+                answer.set_exception(
+                    UsageError(f"`{self._node.name}` has no power figures", hint="start it with --power PROFILE")
+                )
+                return
+            self._apply(ev.ObjectiveSet(objective, view.constraints, now_s()))
+            log.info("plans are judged by %s from now on, before by %s", objective, view.objective)
+            answer.set_result(view.objective)
+
+        self._inbox.put(change)
         return answer
 
     def stand_by(self, plan: Plan) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, SwitchError
+from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, SwitchError, UsageError
 from seamline.core.ports import Array, Engine, Fabric, Lane
 from seamline.core.switching import Form
 from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Tier
@@ -70,6 +70,8 @@ class Listener(Protocol):
     def on_frame_failed(self, failure: msg.FrameFailed) -> None: ...
 
     def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None: ...
+
+    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None: ...
 
 
 class Node:
@@ -214,6 +216,12 @@ class Node:
         self._ask(target, request_id, msg.SwitchPlan(request_id, stream, plan, strategy))
         return answer
 
+    def set_objective(self, target: NodeId, stream: str, objective: str) -> Future[str]:
+        """Ask the origin of `stream` to judge its plans by `objective`; settles with the one before, or its error."""
+        request_id, answer = self.requests.open(target)
+        self._ask(target, request_id, msg.SetObjective(request_id, stream, objective))
+        return answer
+
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams that start here."""
@@ -344,6 +352,11 @@ class Node:
             case msg.PlanSwitched(request_id=request_id, record=record, error=error):
                 done = record if record is not None else SwitchError(f"`{source}` did not switch: {error}")
                 self.requests.settle(request_id, source, done)
+            case msg.SetObjective():
+                self._objective_asked(source, header)
+            case msg.ObjectiveChanged(request_id=request_id, before=before, error=error):
+                changed = before if before is not None else UsageError(f"`{source}` refuses: {error}")
+                self.requests.settle(request_id, source, changed)
             case msg.ProfileModel():
                 self._measurer.submit(self._profile_for, source, header)
             case msg.Profiled():
@@ -358,9 +371,17 @@ class Node:
         if listener is not None:
             listener.on_switch_plan(source, ask)
             return
-        known = ", ".join(self._listeners) or "none"
-        error = f"no stream `{ask.stream[:80]}` starts here; streams: {known}"
-        self._reply(source, msg.PlanSwitched(ask.request_id, error=error))
+        self._reply(source, msg.PlanSwitched(ask.request_id, error=self._no_stream(ask.stream)))
+
+    def _objective_asked(self, source: NodeId, ask: msg.SetObjective) -> None:
+        listener = self._listeners.get(ask.stream)
+        if listener is not None:
+            listener.on_set_objective(source, ask)
+        else:
+            self._reply(source, msg.ObjectiveChanged(ask.request_id, error=self._no_stream(ask.stream)))
+
+    def _no_stream(self, name: str) -> str:
+        return f"no stream `{name[:80]}` starts here; streams: {', '.join(self._listeners) or 'none'}"
 
     def reply(self, target: NodeId, reply: msg.Message) -> None:
         """Answer a question; whoever asked and went away needs none."""

@@ -316,6 +316,31 @@ class Stream:
         except SeamlineError as error:
             self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
 
+    def set_objective(self, objective: Objective | str) -> Future[Objective]:
+        """Judge plans by `objective` from now on; settles with the one before.
+
+        Raises `UsageError` for an unknown one; the future does for energy where the origin has no power figures.
+        """
+        try:
+            wanted = Objective(objective)
+        except ValueError:
+            raise UsageError(f"`{objective}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
+        return self.controller.set_objective(wanted)
+
+    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
+        """Another node asks for another objective; it gets the one before, or why it stays."""
+
+        def answer(done: Future[Objective]) -> None:
+            error = done.exception()
+            before = None if error is not None else str(done.result())
+            words = None if error is None else str(error)
+            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
+
+        try:
+            self.set_objective(ask.objective).add_done_callback(answer)
+        except SeamlineError as error:
+            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
+
     # -- what the node tells (on its threads) --------------------------------------------------------------------------
 
     def on_peer(self, node: NodeId, alive: bool) -> None:
