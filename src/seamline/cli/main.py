@@ -19,6 +19,7 @@ import typer.main
 import seamline.cli.accuracy as accuracy_command
 import seamline.cli.demo as demo_command
 import seamline.cli.doctor as doctor_command
+import seamline.cli.importing as importing_command
 import seamline.cli.inspect as inspect_command
 import seamline.cli.node as node_command
 import seamline.cli.profile as profile_command
@@ -55,6 +56,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         node_command,
         inspect_command,
         verify_command,
+        importing_command,
         accuracy_command,
         profile_command,
         zoo_command,

@@ -66,7 +66,7 @@ def uncut_deviation(model: StoredModel, seed: int = 0) -> float:
         session = open_session(part.model, model.folder, n_threads=1, optimised=optimised)
         with translated("the whole model failed"):
             found.append(session.run(names, feed))
-    return max(_relative_error(other, value) for run in found[1:] for other, value in zip(run, found[0], strict=True))
+    return max(relative_error(other, value) for run in found[1:] for other, value in zip(run, found[0], strict=True))
 
 
 def random_tensors(specs: Iterable[TensorSpec], seed: int) -> dict[str, Array]:
@@ -101,7 +101,7 @@ def _check(
     return CutCheck(
         cut=index,
         n_tensors=n_tensors,
-        max_relative_error=max(_relative_error(found[name], value) for name, value in expected.items()),
+        max_relative_error=max(relative_error(found[name], value) for name, value in expected.items()),
         bit_equal=all(found[name].tobytes() == value.tobytes() for name, value in expected.items()),
         prepare_s=prepare_s,
     )
@@ -114,7 +114,7 @@ def _nudged(tensors: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _relative_error(found: Array, expected: Array) -> float:
+def relative_error(found: Array, expected: Array) -> float:
     """Largest deviation over the largest expected magnitude; NaN where one side has it and the other has not."""
     if expected.size == 0:
         return 0.0
