@@ -158,7 +158,8 @@ class Node:
             listener.on_link(estimate)
 
     def tidy(self, now: float) -> None:
-        """Release what streams of origins that are long gone had prepared here."""
+        """Release what streams of origins that are long gone had prepared here, and what nothing has used for a while."""
+        self.segments.tidy(now)
         for origin in [peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S]:
             del self._gone_s[origin]
             for stream in [stream for stream, source in self._origins.items() if source == origin]:

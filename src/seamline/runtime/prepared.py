@@ -1,9 +1,9 @@
 """Which segments this node holds ready, for which generation of which stream.
 
 Segments of the form `shared` are shared: two generations, or two streams, that need the same layers of the same model
-use one session. Such a segment lives as long as some generation holds it, and then `keep_idle` more, so that switching
-back and forth costs nothing; the weights exist once in any case. Segments of the other forms (`core.switching.Form`)
-belong to one generation and end with it.
+use one session. Such a segment lives as long as some generation holds it, and then `IDLE_S` more (`keep_idle` of them at
+most), so that switching back and forth costs nothing and a second pipeline costs memory for a moment only. Segments of
+the other forms (`core.switching.Form`) belong to one generation and end with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from seamline.core.errors import PlanError, SeamlineError
 from seamline.core.ports import Engine, RunnableSegment
 from seamline.core.switching import Form
 from seamline.core.values import Plan, Segment
+from seamline.runtime.clock import now_s
+from seamline.runtime.trimming import trim
+
+IDLE_S = 1.5
 
 GenerationKey = tuple[str, int]
 
@@ -43,7 +47,8 @@ class PreparedSegments:
         self._lock = threading.Lock()
         self._segments: dict[SegmentKey, RunnableSegment] = {}
         self._held: dict[GenerationKey, dict[int, SegmentKey]] = {}
-        self._idle: OrderedDict[SegmentKey, None] = OrderedDict()
+        self._idle: OrderedDict[SegmentKey, float] = OrderedDict()
+        self._is_trim_due = False
 
     def prepare(
         self,
@@ -109,12 +114,23 @@ class PreparedSegments:
             unused = self._segments.keys() - in_use
             dropped = [self._segments.pop(key) for key in unused if key.owner is not None]
             for segment in (key for key in unused - self._idle.keys() if key.owner is None):
-                self._idle[segment] = None
+                self._idle[segment] = now_s()
             while len(self._idle) > self._keep_idle:
                 oldest, _ = self._idle.popitem(last=False)
                 if (idle := self._segments.pop(oldest, None)) is not None:
                     dropped.append(idle)
+            self._is_trim_due |= bool(dropped)
         _close(dropped)
+
+    def tidy(self, now: float) -> None:
+        """Drop what has been idle for long, and give the memory back; call it about twice a second."""
+        with self._lock:
+            for key in [key for key, since_s in self._idle.items() if now - since_s >= IDLE_S]:
+                del self._idle[key]
+                self._is_trim_due |= self._segments.pop(key, None) is not None
+            is_trim_due, self._is_trim_due = self._is_trim_due, False
+        if is_trim_due:
+            trim()
 
     def close(self) -> None:
         """Let go of everything."""
