@@ -158,7 +158,7 @@ class Node:
             listener.on_link(estimate)
 
     def tidy(self, now: float) -> None:
-        """Release what streams of origins that are long gone had prepared here, and what nothing has used for a while."""
+        """Release what streams of origins that are long gone had prepared here, and what nothing uses any more."""
         self.segments.tidy(now)
         for origin in [peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S]:
             del self._gone_s[origin]

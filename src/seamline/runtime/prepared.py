@@ -1,9 +1,9 @@
 """Which segments this node holds ready, for which generation of which stream.
 
 Segments of the form `shared` are shared: two generations, or two streams, that need the same layers of the same model
-use one session. Such a segment lives as long as some generation holds it, and then `IDLE_S` more (`keep_idle` of them at
-most), so that switching back and forth costs nothing and a second pipeline costs memory for a moment only. Segments of
-the other forms (`core.switching.Form`) belong to one generation and end with it.
+use one session. Such a segment lives as long as some generation holds it, and then `IDLE_S` more (at most `keep_idle`
+of them), so that switching back and forth costs nothing and a second pipeline costs memory for a moment only. Segments
+of the other forms (`core.switching.Form`) belong to one generation and end with it.
 """
 
 from __future__ import annotations
