@@ -1,5 +1,6 @@
 """Estimators against emulated links in virtual time: a first-in-first-out queue with a rate that may change."""
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -290,3 +291,43 @@ def test_noise_averages_out():
 def test_segments_too_short_to_time_teach_nothing():
     assert observe_compute(ComputeState(), 0.01, 0.0001, 1.0) == ComputeState()
     assert compute_ratio(ComputeState()) == 1.0
+
+
+def message(state: LinkState, payload_bytes: int, sent_s: float, *, rate_mbps: float, overhead_s: float) -> LinkState:
+    """One message alone on a link, which takes `overhead_s` beside its bytes."""
+    receipt_s = sent_s + RTT_S + overhead_s + 8 * payload_bytes / (rate_mbps * 1e6)
+    return observe_transfer(state, TransferSample(payload_bytes, sent_s, receipt_s))
+
+
+@pytest.mark.parametrize("rate_mbps", [20, 100])
+def test_what_every_message_takes_is_told_from_what_its_bytes_take(rate_mbps: float):
+    state = PINGED
+    for number, payload_bytes in enumerate([64_000, 500_000, 500_000, *[60_000] * 20]):
+        state = message(state, payload_bytes, float(number), rate_mbps=rate_mbps, overhead_s=0.004)
+    known = estimate(state, 24.0)
+    assert known is not None
+    # learnt in turn, not both at once, so a part of the overhead stays in the goodput
+    assert known.goodput_bps == pytest.approx(rate_mbps * 1e6, rel=0.18)
+    assert known.overhead_s == pytest.approx(0.004, abs=0.002)
+    predicted_s = known.overhead_s + 8 * 60_000 / known.goodput_bps
+    assert predicted_s == pytest.approx(0.004 + 8 * 60_000 / (rate_mbps * 1e6), rel=0.1)
+
+
+def test_two_short_messages_that_were_held_up_prove_no_slow_link():
+    state = PINGED
+    for number in range(6):
+        state = message(state, 500_000, float(number), rate_mbps=100, overhead_s=0.0)
+    for number in range(2):
+        state = message(state, 32_000, 6.0 + number, rate_mbps=100, overhead_s=0.012)
+    assert mbps(state) > 80
+
+
+def test_a_link_that_loses_packets_settles_between_its_good_and_its_bad_transfers():
+    noise, state, known = random.Random(3), PINGED, []
+    for number in range(80):
+        stall_s = 0.2 if noise.random() < 0.35 else 0.0  # a retransmission timeout hits a third of 60 kB messages
+        state = message(state, 60_000, number / 6, rate_mbps=20, overhead_s=stall_s)
+        known.append(mbps(state))
+    jumps = sum(max(a, b) / min(a, b) > 1.25 for a, b in itertools.pairwise(known[20:]))
+    assert jumps <= 5  # of 59
+    assert min(known[20:]) > 2

@@ -26,7 +26,8 @@ _SUSPICIOUS_SIGMAS = 2.0
 _CLIPPED_SIGMAS = 2.5
 _AGREEING_SIGMAS = 3.0
 _MOST_SUSPECTS = 8
-_HARDLY_KNOWN = 0.5**2
+_N_SETTLED = 6
+HARDLY_KNOWN = 0.5**2
 """A belief with more variance is replaced by the first sample that knows much better, not averaged with it."""
 
 
@@ -56,7 +57,8 @@ class Belief:
     """log_value +- sqrt(variance); scatter: variance of single samples around it beyond their own noise.
 
     n_samples: behind it, since changed_at_s. at_s: of the newest sample. suspects: not yet believed.
-    settled_scatter: the scatter before the first of `suspects`; a change restores it, for it is no scatter.
+    settled_scatter: the scatter before the first of `suspects`; a change restores it, for it is no scatter. But what
+    jumps again before it has settled is rough: then the scatter that was learnt stays.
     """
 
     log_value: float
@@ -86,7 +88,7 @@ def observe(belief: Belief, value: float, noise_ratio: float, at_s: float, rules
     """`belief` after one more sample `value` > 0 with its own relative noise."""
     variance = belief.variance + DRIFT_PER_S * max(0.0, at_s - belief.at_s)
     own = noise_ratio**2
-    if variance > _HARDLY_KNOWN and own < variance / 4:
+    if variance > HARDLY_KNOWN and own < variance / 4:
         return replace(first_belief(value, noise_ratio, at_s), n_samples=belief.n_samples + 1)
     step = math.log(value) - belief.log_value
     sigma = math.sqrt(variance + own + belief.scatter)
@@ -126,7 +128,7 @@ def _start_anew(belief: Belief, agreeing: list[Suspect]) -> Belief:
         belief,
         log_value=mean,
         variance=1.0 / sum(weights),
-        scatter=belief.settled_scatter,
+        scatter=belief.settled_scatter if belief.n_samples >= _N_SETTLED else belief.scatter,
         n_samples=len(agreeing),
         changed_at_s=belief.at_s,
         suspects=(),

@@ -154,12 +154,12 @@ def breakdown(plan: Plan, problem: Problem) -> Breakdown:
 
 
 def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
-    """Seconds until the last byte has crossed `link`: half a round trip plus serialisation.
+    """Seconds until the last byte has crossed `link`: half a round trip, serialisation, and the message's overhead.
 
     A link that is down costs `math.inf`, so a planner avoids it without a special case.
     Source: T_t of NEUKONFIG eq. 1; the round-trip term is ours.
     """
-    return link.rtt_s / 2 + serialise_s(payload_bytes, link)
+    return link.rtt_s / 2 + link.overhead_s + serialise_s(payload_bytes, link)
 
 
 def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:

@@ -3,9 +3,12 @@
 Times are the sender's own: a transfer is timed from send to receipt, so no clocks are compared. A link is first in,
 first out: transfer i begins to cross it when i-1 is through, so what it occupied the link for is
 
-    service_s = receipt_i - rtt - max(sent_i, receipt_{i-1} - rtt)
+    service_s = receipt_i - rtt - max(sent_i, receipt_{i-1} - rtt) - overhead
 
-and its goodput is 8 payload_bytes / service_s, as sure as the round trip's noise of a millisecond or two allows.
+and its goodput is 8 payload_bytes / service_s, as sure as the round trip's noise of a millisecond or two allows. The
+overhead is what a message takes beyond a ping whatever its size (packing, threads waking up): 1-5 ms where a short
+message on a fast link takes no longer itself. Long messages tell the goodput, short ones then the overhead: what a
+sample deviates is shared out between the two by how unsure each is, as a Kalman filter with both in its state would.
 How samples become a belief, and how a jump is told from an outlier, is `belief.py`.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from seamline.core.belief import Belief, Rules, first_belief, observe
+from seamline.core.belief import HARDLY_KNOWN, Belief, Rules, first_belief, observe
 from seamline.core.values import LinkEstimate, NodeId
 
 RTT_NOISE_S = 1.5e-3
@@ -22,6 +25,14 @@ RTT_NOISE_S = 1.5e-3
 
 BURST_BYTES = 8192
 """What a token bucket lets through at once after a pause. Fast samples after a pause know no better than this."""
+
+STALL_S = 3e-3
+"""A message may be held up by so much anywhere (a busy processor, jitter), so that a short one proves no slow link."""
+
+MAX_OVERHEAD_S = 30e-3
+_OVERHEAD_VARIANCE = 5e-3**2
+_OVERHEAD_DRIFT = 0.3e-3**2
+"""Per sample: how busy the nodes are changes what a message takes."""
 
 RTT_WINDOW_S = 10.0
 _SILENCE_FACTOR = 2.0
@@ -52,6 +63,7 @@ class LinkState:
 
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
     goodput: None before the first transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so.
+    overhead_s: what a message takes beyond a ping and its bytes, known to within sqrt(overhead_variance).
     """
 
     source: NodeId
@@ -61,6 +73,8 @@ class LinkState:
     goodput: Belief | None = None
     ceiling_bps: float = math.inf
     is_down: bool = False
+    overhead_s: float = 0.0
+    overhead_variance: float = _OVERHEAD_VARIANCE
 
     @property
     def rtt_s(self) -> float:
@@ -83,7 +97,8 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     if sample.payload_bytes <= 0 or sample.receipt_s < state.last_receipt_s:
         return state
     began_s = _began_s(state, sample.sent_s)
-    service_s = max(sample.receipt_s - state.rtt_s - began_s, RTT_NOISE_S)
+    whole_s = sample.receipt_s - state.rtt_s - began_s
+    service_s = max(whole_s - state.overhead_s, RTT_NOISE_S)
     goodput_bps = 8.0 * sample.payload_bytes / service_s
     noise_ratio = RTT_NOISE_S / service_s
     after_pause = began_s == sample.sent_s
@@ -93,9 +108,29 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         return replace(state, goodput=first_belief(goodput_bps, noise_ratio, sample.receipt_s))
     if after_pause and goodput_bps > state.goodput.value:
         noise_ratio += BURST_BYTES / sample.payload_bytes
+    expected_s = 8.0 * sample.payload_bytes / state.goodput.value
+    if service_s > expected_s + RTT_NOISE_S and state.goodput.variance <= HARDLY_KNOWN:
+        noise_ratio = max(noise_ratio, math.log1p(STALL_S / expected_s))
     goodput = observe(state.goodput, goodput_bps, noise_ratio, sample.receipt_s, _LINK_RULES)
+    if not goodput.suspects and goodput.changed_at_s == state.goodput.changed_at_s:
+        state = _learn_overhead(state, sample.payload_bytes, whole_s)
     still_suspected = bool(goodput.suspects) and goodput.suspects[-1].sigmas < 0 and state.ceiling_bps < math.inf
     return replace(state, goodput=goodput, ceiling_bps=goodput_bps if still_suspected else math.inf)
+
+
+def _learn_overhead(state: LinkState, payload_bytes: int, whole_s: float) -> LinkState:
+    """The overhead's share of what a sample within the expected scatter deviates."""
+    assert state.goodput is not None
+    carried_s = 8.0 * payload_bytes / state.goodput.value
+    unsure = carried_s**2 * (state.goodput.variance + state.goodput.scatter) + RTT_NOISE_S**2
+    variance = state.overhead_variance + _OVERHEAD_DRIFT
+    gain = variance / (variance + unsure)
+    overhead_s = state.overhead_s + gain * (whole_s - carried_s - state.overhead_s)
+    return replace(
+        state,
+        overhead_s=min(max(overhead_s, 0.0), MAX_OVERHEAD_S),
+        overhead_variance=(1.0 - gain) * variance,
+    )
 
 
 def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
@@ -106,7 +141,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     """
     if state.goodput is None or payload_bytes <= 0:
         return state
-    elapsed_s = now_s - state.rtt_s - _began_s(state, sent_s)
+    elapsed_s = now_s - state.rtt_s - state.overhead_s - _began_s(state, sent_s)
     expected_s = 8.0 * payload_bytes / state.goodput.value
     if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
         return state
@@ -146,6 +181,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
+        overhead_s=state.overhead_s,
         goodput_bps=0.0 if state.is_down else min(state.goodput.value, state.ceiling_bps),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=state.goodput.at_s,

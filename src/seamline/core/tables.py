@@ -139,11 +139,11 @@ def tables_of(problem: Problem) -> Tables:
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes:
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
-            links[source, target] = LinkTables(link.rtt_s / 2, bits / link.goodput_bps, radio_w)
+            links[source, target] = LinkTables(link.rtt_s / 2 + link.overhead_s, bits / link.goodput_bps, radio_w)
     for node in nodes:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0:
-            answers[node] = (back.rtt_s / 2, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
+            answers[node] = (back.rtt_s / 2 + back.overhead_s, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
             answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
     return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w)
 

@@ -337,6 +337,7 @@ class LinkEstimate:
     """What we believe now about one direction of one link.
 
     rtt_s: minimum round trip of the window. goodput_bps: payload bits per second, 0.0 when the link is down.
+    overhead_s: what a message takes beyond half a round trip and its bytes, whatever its size.
     goodput_std_ratio: one standard deviation of the goodput, relative. measured_at_s: monotonic time of the newest
     sample behind it. n_samples: samples since the last change point.
     """
@@ -348,6 +349,7 @@ class LinkEstimate:
     goodput_std_ratio: float = 0.0
     measured_at_s: float = 0.0
     n_samples: int = 0
+    overhead_s: float = 0.0
 
 
 class Objective(StrEnum):

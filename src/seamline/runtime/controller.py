@@ -526,4 +526,5 @@ def _estimate_of(source: NodeId, report: msg.LinkReport, now: float) -> LinkEsti
         goodput_std_ratio=report.goodput_std_ratio,
         measured_at_s=now - report.age_s,
         n_samples=report.n_samples,
+        overhead_s=report.overhead_s,
     )

@@ -3,11 +3,13 @@
 What a sample means is `core.estimate`; here are the clocks, the numbers of messages under way, and when to probe:
 
 - a new link gets some quick pings, then three probes of 50 ms each, as far as that can be known;
-- an idle link one probe a second of 1 % of what it carries in that time (4 kB at least);
+- an idle link a probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often);
 - a probe that does not fit the belief is followed at once by larger ones, because a small one proves little: what a
   token bucket lets through after a pause looks like a fast link.
 
-A link that carries frames is never probed. Listeners hear of an estimate when it has moved, or was renewed a while ago.
+But for the first three, probes together never take more than 1 % of the link's time: each is paid from a credit that
+grows at that rate, and holds what two long probes take. A link that carries frames is never probed. Listeners hear of
+an estimate when it has moved, or was renewed a while ago.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from seamline.runtime.clock import now_s
 
 PROBE_INTERVAL_S = 1.0
 PROBE_SHARE_RATIO = 0.01
+REGULAR_SHARE_RATIO = 0.006
+MOST_CREDIT_S = 0.1
 MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 LONG_PROBE_S = 0.05
 MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 512 * 1024
@@ -42,7 +46,7 @@ class _Outgoing:
     """One direction. under_way: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
     n_pongs, n_probes: since the link was new, or was to be measured anew. n_confirming: probes since one did not fit.
-    probes: the numbers of those under way.
+    probes: the numbers of those under way. credit_s: link time that may be spent on probes, as of credit_at_s.
     """
 
     state: est.LinkState
@@ -53,6 +57,8 @@ class _Outgoing:
     n_confirming: int = 0
     probes: set[int] = field(default_factory=set)
     next_probe_s: float = 0.0
+    credit_s: float = MOST_CREDIT_S
+    credit_at_s: float = 0.0
     told: LinkEstimate | None = None
 
 
@@ -178,12 +184,13 @@ class LinkMeter:
             for target, link in self._links.items():
                 if now < link.next_probe_s or link.under_way or link.state.is_down or link.n_pongs < N_FIRST_PONGS:
                     continue
-                is_long = link.n_probes < N_FIRST_PROBES or link.n_confirming > 0
+                n_bytes = _spend(link, now)
+                if n_bytes == 0:
+                    continue
                 link.n_probes += 1
-                link.next_probe_s = now if link.n_probes < N_FIRST_PROBES else now + PROBE_INTERVAL_S
                 seq = self.next_seq()
                 link.probes.add(seq)
-                return [(target, seq, _long_probe_bytes(link.state) if is_long else _probe_bytes(link.state))]
+                return [(target, seq, n_bytes)]
         return []
 
     def estimates(self) -> tuple[LinkEstimate, ...]:
@@ -242,11 +249,31 @@ def _begin_anew(link: _Outgoing) -> None:
     link.next_probe_s = 0.0
 
 
+def _spend(link: _Outgoing, now: float) -> int:
+    """Bytes of the probe that is sent now, paid for; 0 when the credit has to grow first. Sets when the next is due."""
+    link.credit_s = min(MOST_CREDIT_S, link.credit_s + PROBE_SHARE_RATIO * (now - link.credit_at_s))
+    link.credit_at_s = now
+    goodput_bps = link.state.goodput.value if link.state.goodput is not None else 0.0
+    if link.n_probes < N_FIRST_PROBES or goodput_bps <= 0.0:
+        link.next_probe_s = now if link.n_probes < N_FIRST_PROBES - 1 else now + PROBE_INTERVAL_S
+        return _long_probe_bytes(link.state)
+    affordable = int(link.credit_s * goodput_bps / 8)
+    n_bytes = min(_long_probe_bytes(link.state), affordable) if link.n_confirming > 0 else _probe_bytes(link.state)
+    cost_s = 8 * n_bytes / goodput_bps
+    link.next_probe_s = now + max(PROBE_INTERVAL_S, cost_s / REGULAR_SHARE_RATIO if link.n_confirming == 0 else 0.0)
+    least_bytes = _long_probe_bytes(link.state) // 2 if link.n_confirming > 0 else n_bytes
+    if affordable < least_bytes:
+        link.next_probe_s = now + PROBE_INTERVAL_S / 10
+        return 0
+    link.credit_s -= cost_s
+    return n_bytes
+
+
 def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSample) -> None:
     """Probe again at once, with more bytes, when a probe did not fit the belief; a few times, then it was chance."""
     if before.goodput is None or link.state.goodput is None:
         return
-    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s, est.RTT_NOISE_S)
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.overhead_s, est.RTT_NOISE_S)
     ratio = 8.0 * sample.payload_bytes / service_s / before.goodput.value
     fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not link.state.goodput.suspects
     if fits or link.n_confirming >= N_CONFIRMING_PROBES:
@@ -263,5 +290,5 @@ def _long_probe_bytes(state: est.LinkState) -> int:
 
 def _probe_bytes(state: est.LinkState) -> int:
     goodput_bps = state.goodput.value if state.goodput is not None else 0.0
-    share = int(PROBE_SHARE_RATIO * goodput_bps / 8 * PROBE_INTERVAL_S)
+    share = int(REGULAR_SHARE_RATIO * goodput_bps / 8 * PROBE_INTERVAL_S)
     return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
