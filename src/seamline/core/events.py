@@ -178,6 +178,7 @@ class View:
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
+    sampled_beside: goodputs of all links of a node, as they were believed when the one in question was last sampled.
     """
 
     origin: NodeId
@@ -202,6 +203,7 @@ class View:
     watched: Mapping[Plan, Watched] = field(default_factory=dict)
     basis: Basis | None = None
     pending_basis: Basis | None = None
+    sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
 
 
 def apply(view: View, event: Event) -> View:
@@ -216,7 +218,7 @@ def apply(view: View, event: Event) -> View:
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
         case LinkMeasured(link):
-            return replace(view, links={**view.links, (link.source, link.target): link})
+            return _link_measured(view, link)
         case ComputeMeasured(node, ratio):
             return replace(view, compute_ratio={**view.compute_ratio, node: ratio})
         case SentMeasured(cut, codec, ratio):
@@ -282,6 +284,16 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
         queue_s=_without(view.queue_s, node),
         refused=tuple(refused for refused in view.refused if node not in refused.plan.nodes),
     )
+
+
+def _link_measured(view: View, link: LinkEstimate) -> View:
+    """The estimate takes its place; one with a new sample remembers how its siblings stood."""
+    pair: Link = (link.source, link.target)
+    before, links = view.links.get(pair), {**view.links, pair: link}
+    if before is not None and link.measured_at_s <= before.measured_at_s:
+        return replace(view, links=links)
+    beside = {other: known.goodput_bps for other, known in links.items() if other[0] == link.source}
+    return replace(view, links=links, sampled_beside={**view.sampled_beside, pair: beside})
 
 
 def _serving(view: View, plan: Plan, generation: int) -> View:

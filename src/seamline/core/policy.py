@@ -14,8 +14,10 @@ is worded in `wording.py`. Nothing here acts or keeps state; a controller calls 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
+from seamline.core.caution import cautious
 from seamline.core.cost import Breakdown, breakdown, refusal
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
@@ -35,7 +37,7 @@ class PolicySettings:
     must exceed. compute_std_ratio: how sure compute times are. cooldown_s: between switches. refused_retry_s: until a
     plan or node that failed to prepare is tried again. watch_s: how long a measured plan is remembered;
     min_watched_frames: from how many frames on. surprise_ratio: how much worse than predicted, and than other plans,
-    counts.
+    counts. hop_cost_s: what every stage beyond the second must earn besides, see `caution.py`.
     """
 
     min_gain_ratio: float = 0.05
@@ -46,6 +48,7 @@ class PolicySettings:
     watch_s: float = 30.0
     min_watched_frames: int = 8
     surprise_ratio: float = 1.15
+    hop_cost_s: float = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
         policy = Adaptive()
     try:
         if isinstance(policy, Adaptive):
-            return _adapt(view, problem, policy.settings)
+            return _adapt(view, cautious(problem, view, policy.settings.hop_cost_s), policy.settings)
         return _hold(view, problem, policy)
     except Infeasible as error:
         return Keep(str(error))
@@ -170,14 +173,22 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> A
     failing = {refused.node for refused in lately} - {problem.origin, None}
     trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
     reduced = replace(problem, profiles=trusted)
-    candidates = [alternative for alternative in plan(reduced).alternatives if alternative.plan is not None]
-    for known in (*view.watched, view.current):
-        is_trusted = known is not None and (known == view.current or all(node in trusted for node in known.nodes))
-        if known is not None and is_trusted and refusal(known, problem) is None:
-            candidates.append(evaluate(known, problem))
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    judged = [_judged(candidate, view, settings) for candidate in candidates if candidate.plan not in refused_plans]
+    planned = [one for one in plan(reduced).alternatives if one.plan is not None and one.plan not in refused_plans]
+    candidates = planned
+    if not planned or any(_surprise(view, one.plan, settings) > 1.0 for one in planned if one.plan is not None):
+        # what the planner thinks best was worse in truth: one that it thinks second may be better
+        candidates = [*planned, *_known(view, problem, trusted.keys(), refused_plans)]
+    judged = [_judged(candidate, view, settings) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
+
+
+def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Set[Plan]) -> Iterator[Alternative]:
+    """Plans that have served, and may serve now."""
+    for known in dict.fromkeys((*view.watched, view.current)):
+        is_trusted = known is not None and (known == view.current or trusted >= set(known.nodes))
+        if known is not None and is_trusted and known not in refused_plans and refusal(known, problem) is None:
+            yield evaluate(known, problem)
 
 
 def _judged(candidate: Alternative, view: View, settings: PolicySettings) -> Alternative:

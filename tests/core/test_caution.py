@@ -1,0 +1,70 @@
+"""Siblings of a link that fell, and stages beyond the second."""
+
+from dataclasses import replace
+
+import pytest
+
+from seamline.core.caution import cautious
+from seamline.core.events import LinkMeasured, NodeJoined, ProfileKnown, View, apply, problem_of
+from seamline.core.problem import Problem
+from seamline.core.values import LinkEstimate, NodeId, Tier
+
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+
+
+def sampled(view: View, target: NodeId, mbps: float, measured_at_s: float, n_samples: int = 9) -> View:
+    """News of the edge's link to `target`; at the time of its sample, or later when that is old."""
+    link = replace(view.links[EDGE, target], goodput_bps=mbps * 1e6, measured_at_s=measured_at_s, n_samples=n_samples)
+    return apply(view, LinkMeasured(link, max(view.now_s, measured_at_s)))
+
+
+@pytest.fixture
+def view(three_tiers: Problem) -> View:
+    """Both links of the edge were sampled at 20 Mbit/s, at 1 s."""
+    view = View(origin=EDGE)
+    for node, profile in three_tiers.profiles.items():
+        view = apply(apply(view, NodeJoined(node, Tier(node), "a", 0.0)), ProfileKnown(node, profile, 0.0))
+    for link in three_tiers.links.values():
+        view = apply(view, LinkMeasured(replace(link, measured_at_s=0.5), 0.5))
+    return sampled(sampled(sampled(view, FOG, 20.0, 0.9), CLOUD, 20.0, 1.0), FOG, 20.0, 1.0)
+
+
+def believed(view: View) -> dict[NodeId, LinkEstimate]:
+    corrected = cautious(problem_of(view), view, 0.0)
+    return {target: corrected.links[EDGE, target] for target in (FOG, CLOUD)}
+
+
+def test_the_sibling_of_a_silent_link_is_believed_to_have_fallen_alike(view: View):
+    silent = sampled(view, CLOUD, 5.0, 1.0, n_samples=0)  # no new sample: the transfer is overdue
+    assert believed(silent)[FOG].goodput_bps == pytest.approx(5e6)
+    assert believed(silent)[CLOUD].goodput_bps == 5e6
+
+
+def test_it_stays_so_when_the_fall_is_proven_and_ends_with_a_sample_of_its_own(view: View):
+    proven = sampled(sampled(view, CLOUD, 5.0, 1.0, n_samples=0), CLOUD, 4.0, 2.0)
+    assert believed(proven)[FOG].goodput_bps == pytest.approx(4e6)
+    assert believed(sampled(proven, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
+
+
+def test_when_the_link_recovers_the_sibling_does(view: View):
+    silent = sampled(view, CLOUD, 5.0, 1.0, n_samples=0)
+    assert believed(sampled(silent, CLOUD, 19.0, 3.0))[FOG].goodput_bps == 20e6
+
+
+def test_a_sibling_that_was_doubted_already_is_not_doubted_twice(view: View):
+    doubted = sampled(view, FOG, 5.0, 1.0, n_samples=0)
+    assert believed(sampled(doubted, CLOUD, 5.0, 1.0, n_samples=0))[FOG].goodput_bps == 5e6
+
+
+def test_small_changes_and_other_nodes_links_blame_nobody(view: View):
+    assert believed(sampled(view, CLOUD, 16.0, 2.0))[FOG].goodput_bps == 20e6
+    fell = replace(view.links[FOG, CLOUD], goodput_bps=1e6, measured_at_s=2.0)
+    assert believed(apply(view, LinkMeasured(fell, 2.0)))[CLOUD].goodput_bps == 20e6
+
+
+def test_only_links_between_other_nodes_carry_the_cost_of_a_further_hop(view: View):
+    problem = problem_of(view)
+    corrected = cautious(problem, view, 0.003)
+    for link, known in problem.links.items():
+        further_s = corrected.links[link].rtt_s - known.rtt_s
+        assert further_s == pytest.approx(0.0 if EDGE in link else 0.006)
