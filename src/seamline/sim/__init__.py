@@ -1,0 +1,29 @@
+"""Seamline in virtual time: the core's estimators, planner and policies over recorded profiles and link traces.
+
+    scene = Scene(origin=..., profiles=..., links=(SceneLink(between=..., trace=read_trace(path)),), fps=10, ...)
+    compare(scene).runs["adaptive"].latency_s.mean()
+
+Nothing is computed by a model and nothing is sent; times come from profiles and traces. The runtime is not imported:
+what it does with threads is mirrored here in `stream`, `meter` and `controller`, a few rules each.
+"""
+
+from seamline.sim.compare import POLICIES, Comparison, compare, summary
+from seamline.sim.generate import KINDS, alternating, csv_lines, generate, generated
+from seamline.sim.run import Run, play
+from seamline.sim.scene import Scene, SceneLink
+
+__all__ = [
+    "Scene",
+    "SceneLink",
+    "compare",
+    "Comparison",
+    "POLICIES",
+    "summary",
+    "play",
+    "Run",
+    "generate",
+    "generated",
+    "alternating",
+    "csv_lines",
+    "KINDS",
+]

@@ -1,0 +1,209 @@
+"""The controller of a simulated stream: events -> view -> decision -> switch, in the rhythm of `runtime/controller.py`.
+
+Estimators, planner, view and policy are the core's own. What is simulated is only when things become known: estimates
+of other nodes' links arrive with a status, a lost peer is noticed after its lease, a new plan serves after it has been
+prepared, and decisions follow events within milliseconds and come every second anyway.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from dataclasses import dataclass, replace
+
+from seamline.core import estimate as est
+from seamline.core import events as ev
+from seamline.core.cost import compute_s, refusal
+from seamline.core.planner import evaluate
+from seamline.core.policy import Switch
+from seamline.core.problem import Problem
+from seamline.core.values import LinkEstimate, NodeId, Objective, Plan, Segment, Tier
+from seamline.sim.deciders import Decider
+from seamline.sim.journey import Journeys
+from seamline.sim.meter import has_moved
+from seamline.sim.network import Network
+from seamline.sim.scene import Scene
+from seamline.sim.schedule import Schedule
+from seamline.sim.stream import Frame, Route, Stream
+
+GATHER_S = 0.005
+"""Events this close together lead to one decision."""
+
+FLOOR_S = 1.0
+MAX_WINDOW = 8
+N_WATCHED_FRAMES = 8
+RESCUE_WAIT_S = 0.25
+COMPUTE_MOVED_RATIO = 0.01
+"""Smaller moves of a compute estimate are not worth a decision: the next second's sees them too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchMade:
+    """A switch as it happened: decided, and serving prepare time later."""
+
+    at_s: float
+    from_plan: Plan
+    to_plan: Plan
+    reason: str
+
+
+class Controller:
+    """Owner of a simulated stream's view. `attach` it to its stream before `start`."""
+
+    def __init__(
+        self, scene: Scene, schedule: Schedule, network: Network, journeys: Journeys, decider: Decider
+    ) -> None:
+        self._scene = scene
+        self._schedule = schedule
+        self._network = network
+        self._journeys = journeys
+        self._decider = decider
+        self._stream: Stream | None = None
+        self._is_decision_due = False
+        self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
+        self._n_measured = 0
+        self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
+        self._expected: dict[tuple[NodeId, Segment], float] = {}
+        self._pending_reason = ""
+        self.switches: list[SwitchMade] = []
+        self.view = ev.View(
+            origin=scene.origin,
+            objective=scene.objective,
+            constraints=scene.constraints,
+            energy_scope=scene.energy_scope,
+        )
+        for node, profile in scene.profiles.items():
+            self._apply(ev.NodeJoined(node, Tier(node), "1", 0.0))
+            self._apply(ev.ProfileKnown(node, profile, 0.0))
+
+    def attach(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def stream(self) -> Stream:
+        assert self._stream is not None, "attach a stream first"
+        return self._stream
+
+    def first_route(self) -> Route:
+        """The plan that serves the first frame; prepared before it comes, like profiles and links."""
+        decision = self._decider.decide(self.view, is_floor=True)
+        plan = decision.plan if isinstance(decision, Switch) else Plan.local(self.view.origin, len(self._problem.cuts))
+        self._apply(ev.SwitchStarted(plan, 0.0))
+        self._apply(ev.PlanServing(plan, 1, 0.0))
+        return self._route_of(1, plan)
+
+    def start(self) -> None:
+        self._schedule.at(FLOOR_S, self._floor)
+        for at_s in self._decider.moments_s:
+            self._schedule.at(at_s, self._decide)
+
+    def link(self, estimate: LinkEstimate) -> None:
+        """News of a link. When it only says that nothing has moved, the next second's decision is soon enough."""
+        known = self.view.links.get((estimate.source, estimate.target))
+        self._apply(ev.LinkMeasured(estimate, self._schedule.now_s))
+        if known is None or has_moved(known, estimate):
+            self._decide_soon()
+
+    def peer(self, node: NodeId, is_alive: bool) -> None:
+        """`node` was lost, or is back."""
+        now_s = self._schedule.now_s
+        if is_alive:
+            self.stream.lost_nodes -= {node}
+            self._apply(ev.NodeJoined(node, Tier(node), "1", now_s))
+        else:
+            self.stream.lost_nodes |= {node}
+            self._apply(ev.NodeLeft(node, now_s))
+            if self.view.pending is not None and node in self.view.pending.nodes:
+                self._apply(ev.SwitchFailed(self.view.pending, f"`{node}` is gone", node, now_s))
+            self._schedule.at(now_s + RESCUE_WAIT_S, self.stream.rescue)
+        self._decide_soon()
+
+    def answered(self, frame: Frame) -> None:
+        """Learn from a frame's answer."""
+        for stage in frame.route.plan.stages:
+            if (measured_s := frame.computed_s.get(stage.node)) is not None and not stage.segment.is_empty:
+                self._learn_compute(stage.node, stage.segment, measured_s)
+        if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
+            self._latencies.append(frame.latency_s)
+            self._n_measured += 1
+            if len(self._latencies) == N_WATCHED_FRAMES and self._n_measured % (N_WATCHED_FRAMES // 2) == 0:
+                median_s = statistics.median(self._latencies)
+                measured = ev.LatencyMeasured(self.view.generation, median_s, N_WATCHED_FRAMES, self._schedule.now_s)
+                self._apply(measured)
+
+    @property
+    def _problem(self) -> Problem:
+        problem = ev.problem_of(self.view)
+        assert problem is not None, "profiles are known from the start"
+        return problem
+
+    def _apply(self, event: ev.Event) -> None:
+        self.view = ev.apply(self.view, event)
+
+    def _learn_compute(self, node: NodeId, segment: Segment, measured_s: float) -> None:
+        expected_s = self._expected.get((node, segment))
+        if expected_s is None:
+            expected_s = self._expected[node, segment] = compute_s(node, segment, self._journeys.problem)
+        now_s = self._schedule.now_s
+        state = self._compute[node] = est.observe_compute(self._compute[node], measured_s, expected_s, now_s)
+        ratio, known = est.compute_ratio(state), self.view.compute_ratio.get(node, 1.0)
+        if abs(ratio - known) > COMPUTE_MOVED_RATIO * known:
+            self._apply(ev.ComputeMeasured(node, ratio, now_s))
+            self._decide_soon()
+
+    def _decide_soon(self) -> None:
+        if not self._is_decision_due and self._stream is not None:
+            self._is_decision_due = True
+            self._schedule.at(self._schedule.now_s + GATHER_S, self._decide)
+
+    def _floor(self) -> None:
+        self._decide(is_floor=True)
+        self._schedule.at(self._schedule.now_s + FLOOR_S, self._floor)
+
+    def _decide(self, is_floor: bool = False) -> None:
+        self._is_decision_due = False
+        now_s = self._schedule.now_s
+        self._apply(ev.Tick(now_s))
+        decision = self._decider.decide(self.view, is_floor=is_floor)
+        if isinstance(decision, Switch):
+            self._pending_reason = decision.reason
+            self._apply(ev.SwitchStarted(decision.plan, now_s))
+            for node in decision.plan.nodes:
+                self.stream.occupy(node, self._scene.prepare_busy_s)
+            self._schedule.at(now_s + self._scene.prepare_s, self._serve, decision.plan)
+        self._refresh_route()
+
+    def _serve(self, plan: Plan) -> None:
+        """Preparation is done; unless it was given up meanwhile, frames take `plan` from now on."""
+        if self.view.pending != plan:
+            return
+        now_s, before = self._schedule.now_s, self.view.current
+        assert before is not None
+        self._apply(ev.PlanServing(plan, self.view.generation + 1, now_s))
+        self._latencies.clear()
+        self.switches.append(SwitchMade(at_s=now_s, from_plan=before, to_plan=plan, reason=self._pending_reason))
+        self.stream.set_route(self._route_of(self.view.generation, plan))
+
+    def _route_of(self, generation: int, plan: Plan) -> Route:
+        """How many frames fill the plan's pipeline without queueing, and how long one takes, as believed now."""
+        problem = self._problem
+        if self._decider.is_omniscient:
+            at_s = self._schedule.now_s
+            problem = replace(problem, links={pair: self._network.truth(pair, at_s) for pair in self._network.paths})
+        if refusal(plan, problem) is not None:
+            return Route(generation=generation, plan=plan)
+        cost = evaluate(plan, problem)
+        n_filling = cost.latency_s * cost.throughput_fps
+        n_window = int(n_filling) + 1 if self.view.objective is Objective.THROUGHPUT else round(n_filling)
+        expected_s = math.inf if self._decider.is_omniscient else cost.latency_s
+        return Route(
+            generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=expected_s
+        )
+
+    def _refresh_route(self) -> None:
+        route = self.stream.route
+        fresh = self._route_of(route.generation, route.plan)
+        is_as_expected = math.isclose(fresh.expected_s, route.expected_s, rel_tol=0.1)
+        if fresh.n_window != route.n_window or not is_as_expected:
+            self.stream.set_route(replace(route, n_window=fresh.n_window, expected_s=fresh.expected_s))

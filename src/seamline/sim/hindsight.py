@@ -1,0 +1,159 @@
+"""What was best, known afterwards: plans worth holding, what each would have cost at any time, and the best sequence.
+
+`frame_costs` walks all frames of a plan through the true links at once, each on an otherwise empty machine (arrays over
+frames). From that come the best fixed plans and, by dynamic programming over frames x plans with a price per switch,
+the schedule of an oracle that has read the trace. Both are then played like any other, with queues and noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from seamline.core.cost import active_power_w
+from seamline.core.errors import Infeasible
+from seamline.core.planner import PlanKind, Planned
+from seamline.core.planner import plan as best_plan
+from seamline.core.values import Link, LinkEstimate, NodeId, Objective, Plan
+from seamline.sim.journey import Journeys, problem_of_scene
+from seamline.sim.network import Hop, Network
+from seamline.sim.rates import Floats
+from seamline.sim.scene import Scene
+
+MAX_MOMENTS = 300
+"""So many different moments of a trace are planned for."""
+
+SAME_RATIO = 1.08
+"""Rates closer than this count as one moment."""
+
+
+def candidates(scene: Scene) -> tuple[Plan, ...]:
+    """Plans that are the best, or the best of their kind, at some moment or on average; local first where allowed."""
+    network = Network.of(scene)
+    found: dict[Plan, None] = {}
+    for links, factors in _moments(scene, network):
+        problem = replace(problem_of_scene(scene, links), compute_ratio=factors)
+        try:
+            planned = best_plan(problem)
+        except Infeasible:
+            continue
+        for plan in _worth_trying(planned):
+            found[plan] = None
+    return tuple(sorted(found, key=lambda plan: (len(plan.stages), str(plan))))
+
+
+def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
+    """float64[n_frames]: what each frame would cost under `plan` by the scene's objective, alone on its way."""
+    network = Network.of(scene)
+    started_s = np.arange(scene.n_frames) / scene.fps
+    now_s = started_s.copy()
+    slowest_s = np.zeros(scene.n_frames)
+    joules = np.zeros(scene.n_frames)
+    for leg in journeys.of(plan):
+        busy_s = (leg.codec_s + leg.compute_s) * _factors(scene, leg.node, now_s)
+        now_s = now_s + busy_s
+        slowest_s = np.maximum(slowest_s, busy_s)
+        joules += busy_s * _watts(leg.node, journeys)
+        if leg.to != leg.node:
+            arrived_s, occupied_s = _cross(network, (leg.node, leg.to), leg.sent_bytes, now_s)
+            now_s, slowest_s = arrived_s, np.maximum(slowest_s, occupied_s)
+    match scene.objective:
+        case Objective.LATENCY:
+            return now_s - started_s
+        case Objective.THROUGHPUT:
+            return slowest_s
+        case Objective.ENERGY:
+            return joules + (scene.profiles[scene.origin].device.idle_w or 0.0) * (now_s - started_s)
+
+
+def best_sequence(costs: Floats, switch_cost: float) -> list[int]:
+    """The row of `costs`, float64[n_plans, n_frames], to use at each frame: the least sum, each change priced."""
+    n_plans, n_frames = costs.shape
+    came_from = np.empty((n_frames, n_plans), dtype=np.int32)
+    total, rows = costs[:, 0].copy(), np.arange(n_plans)
+    for frame in range(1, n_frames):
+        cheapest = int(np.argmin(total))
+        changed = total[cheapest] + switch_cost
+        stays = total <= changed
+        came_from[frame] = np.where(stays, rows, cheapest)
+        total = np.where(stays, total, changed) + costs[:, frame]
+    at = int(np.argmin(total))
+    sequence = [at]
+    for frame in range(n_frames - 1, 0, -1):
+        at = int(came_from[frame, at])
+        sequence.append(at)
+    return sequence[::-1]
+
+
+def schedule_of(plans: Sequence[Plan], costs: Floats, switch_cost: float, fps: float) -> tuple[tuple[float, Plan], ...]:
+    """The best sequence as (at_s, plan), one entry per change."""
+    entries: list[tuple[float, Plan]] = []
+    for frame, row in enumerate(best_sequence(costs, switch_cost)):
+        if not entries or entries[-1][1] != plans[row]:
+            entries.append((frame / fps, plans[row]))
+    return tuple(entries)
+
+
+def _moments(scene: Scene, network: Network) -> Iterable[tuple[dict[Link, LinkEstimate], dict[NodeId, float]]]:
+    """Different states of links and nodes that occur, evenly over the run, and the average one."""
+    n_samples = min(4000, scene.n_frames)
+    times_s = np.linspace(0.0, scene.duration_s, n_samples, endpoint=False)
+    seen: dict[tuple[float, ...], float] = {}
+    for at_s in times_s:
+        state = [*(network.rate_bps(pair, at_s) for pair in network.paths)]
+        state += [scene.slowdown(node, at_s) for node in scene.profiles]
+        state += [network.round_trip_s(pair, at_s) + 1e-3 for pair in network.paths]
+        key = tuple(round(math.log(max(value, 1e-9)) / math.log(SAME_RATIO)) for value in state)
+        seen.setdefault(key, float(at_s))
+    chosen = list(seen.values())
+    step = max(1, math.ceil(len(chosen) / MAX_MOMENTS))
+    for at_s in chosen[::step]:
+        factors = {node: scene.slowdown(node, at_s) for node in scene.profiles}
+        yield {pair: network.truth(pair, at_s) for pair in network.paths}, factors
+    yield {pair: _average(network, pair, times_s) for pair in network.paths}, {}
+
+
+def _average(network: Network, pair: Link, times_s: Floats) -> LinkEstimate:
+    """Harmonic over the times when the link carries: the rate that keeps the mean transfer time."""
+    rates = [rate for at_s in times_s if (rate := network.rate_bps(pair, float(at_s))) > 0.0]
+    rate_bps = len(rates) / math.fsum(1.0 / rate for rate in rates) if rates else 0.0
+    return replace(network.truth(pair, 0.0), goodput_bps=rate_bps)
+
+
+def _worth_trying(planned: Planned) -> Iterable[Plan]:
+    for kind in PlanKind:
+        if (plan := planned.best(kind).plan) is not None:
+            yield plan
+
+
+def _factors(scene: Scene, node: NodeId, at_s: Floats) -> Floats | float:
+    steps = scene.slowdowns.get(node, ())
+    if not steps:
+        return 1.0
+    index = np.searchsorted([since_s for since_s, _ in steps], at_s, side="right")
+    return np.array([1.0, *(factor for _, factor in steps)])[index]
+
+
+def _watts(node: NodeId, journeys: Journeys) -> float:
+    return active_power_w(node, journeys.problem) or 0.0
+
+
+def _cross(network: Network, pair: Link, n_bytes: int, now_s: Floats) -> tuple[Floats, Floats]:
+    """When messages sent at `now_s` have arrived, and how long each occupied its slowest link."""
+    head_s, arrived_s, occupied_s = now_s, now_s, np.zeros_like(now_s)
+    for hop in network.paths[pair]:
+        through_s = np.maximum(hop.curve.finish_all_s(head_s, 8.0 * n_bytes), arrived_s)
+        delays_s = _delays(hop, head_s)
+        occupied_s = np.maximum(occupied_s, through_s - head_s)
+        head_s, arrived_s = head_s + delays_s, through_s + delays_s
+    return arrived_s, occupied_s
+
+
+def _delays(hop: Hop, at_s: Floats) -> Floats:
+    if not hop.trace.delays_s:
+        return np.full_like(at_s, hop.steady_delay_s)
+    index = np.searchsorted(hop.trace.times_s, at_s % hop.trace.length_s, side="right") - 1
+    return np.array(hop.trace.delays_s)[np.maximum(index, 0)]

@@ -1,0 +1,81 @@
+"""What a plan asks of the machines and links, frame by frame: the terms of `core.cost`, ready to be played.
+
+Nothing of the cost formulas is repeated here: a plan's breakdown over the true profiles says how long each stage
+computes on a quiet machine and how many bytes leave it; the simulation adds noise, slowdowns, queues and links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from seamline.core.cost import breakdown
+from seamline.core.problem import Problem
+from seamline.core.values import LinkEstimate, NodeId, Plan
+from seamline.sim.scene import Scene
+
+HEADER_BYTES = 320
+"""What a frame's header adds to its tensors: stream, plan, and the reports of the stages before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One stage as the simulation plays it. to: where its result goes, the origin's name after the last stage.
+
+    codec_s: decoding and encoding. sent_bytes: 0 when the frame is at home.
+    """
+
+    node: NodeId
+    codec_s: float
+    compute_s: float
+    to: NodeId
+    sent_bytes: int
+
+
+@dataclass(slots=True)
+class Journeys:
+    """The legs of every plan met so far, over true profiles; `problem` is the question with nothing known of links."""
+
+    scene: Scene
+    problem: Problem = field(init=False)
+    _known: dict[Plan, tuple[Leg, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scene = self.scene
+        self.problem = problem_of_scene(scene, {})
+
+    def of(self, plan: Plan) -> tuple[Leg, ...]:
+        known = self._known.get(plan)
+        if known is None:
+            known = self._known[plan] = self._legs(plan)
+        return known
+
+    def _legs(self, plan: Plan) -> tuple[Leg, ...]:
+        costs = breakdown(plan, self.problem)
+        legs = []
+        for at, stage in enumerate(costs.stages):
+            is_last = at + 1 == len(costs.stages)
+            link = costs.answer if is_last else costs.links[at]
+            legs.append(
+                Leg(
+                    node=stage.node,
+                    codec_s=stage.decode_s + stage.encode_s,
+                    compute_s=stage.compute_s,
+                    to=plan.origin if is_last else costs.stages[at + 1].node,
+                    sent_bytes=0 if link is None else link.payload_bytes + HEADER_BYTES,
+                )
+            )
+        return tuple(legs)
+
+
+def problem_of_scene(scene: Scene, links: Mapping[tuple[NodeId, NodeId], LinkEstimate]) -> Problem:
+    """The planning problem of `scene` with the given beliefs about its links."""
+    return Problem(
+        origin=scene.origin,
+        cuts=scene.profiles[scene.origin].cuts,
+        profiles=scene.profiles,
+        links=links,
+        objective=scene.objective,
+        constraints=scene.constraints,
+        energy_scope=scene.energy_scope,
+    )

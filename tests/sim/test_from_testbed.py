@@ -1,0 +1,51 @@
+"""A testbed file as a scene's links."""
+
+import pytest
+
+from seamline.config import load_testbed
+from seamline.sim.from_testbed import UNSHAPED_BPS, left_out, links_of
+from seamline.testbed import demo_testbed_path
+
+FILE = """
+[[node]]
+name = "edge"
+tier = "edge"
+[[node]]
+name = "cloud"
+tier = "cloud"
+[[link]]
+between = ["edge", "cloud"]
+delay_ms = 3
+jitter_ms = 1
+[[change]]
+at_s = 5
+link = "cloud-edge"
+rate_mbps = 4
+[[change]]
+at_s = 7
+link = "edge-cloud"
+silent = true
+[[change]]
+at_ratio = 0.8
+link = "edge-cloud"
+silent = false
+delay_ms = 9
+"""
+
+
+def test_changes_of_rate_delay_and_silence_become_one_trace(tmp_path):
+    path = tmp_path / "bed.toml"
+    path.write_text(FILE)
+    (link,) = links_of(load_testbed(path), 10.0)
+    assert link.trace.times_s == (0.0, 5.0, 7.0, 8.0)
+    assert link.trace.rates_bps == (UNSHAPED_BPS, 4e6, 0.0, 4e6)
+    assert link.trace.delays_s == (0.003, 0.003, 0.003, 0.009)
+    assert list(left_out(load_testbed(path))) == ["jitter of edge-cloud"]
+
+
+def test_the_demos_link_falls_and_returns():
+    links = {link.between: link.trace for link in links_of(load_testbed(demo_testbed_path()), 30.0)}
+    falling = links["edge", "fog"]
+    assert len(falling.times_s) == 3
+    assert falling.rates_bps[0] == falling.rates_bps[2] > falling.rates_bps[1]
+    assert falling.rate_bps_at(29.9) == pytest.approx(falling.rates_bps[0])

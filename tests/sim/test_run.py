@@ -1,0 +1,115 @@
+"""One stream in virtual time: what it accepts, answers, measures and switches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seamline.config import Trace
+from seamline.core.cost import breakdown
+from seamline.core.policy import Adaptive, Fixed, Local, Static
+from seamline.core.values import LinkEstimate, NodeId, Plan
+from seamline.runtime import links as runtime_links
+from seamline.runtime import presence as runtime_presence
+from seamline.runtime import stream as runtime_stream
+from seamline.sim import alternating, meter, play, stream
+from seamline.sim.deciders import PolicyDecider, Scheduled
+from seamline.sim.journey import HEADER_BYTES, problem_of_scene
+
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+STEADY = Trace(times_s=(0.0,), rates_bps=(20e6,), length_s=float("inf"))
+FELL = Trace(times_s=(0.0, 20.0), rates_bps=(20e6, 2e6), length_s=1e4)
+SILENT = Trace(times_s=(0.0, 20.0, 26.0), rates_bps=(20e6, 0.0, 20e6), length_s=1e4)
+SPLIT = Plan.parse("edge[0:3]u8 > cloud[3:20]")
+
+
+def test_a_quiet_run_takes_what_the_cost_formulas_say(make_scene):
+    scene = make_scene(STEADY, noise_ratio=0.0, jitter_s=0.0)
+    links = {
+        (a, b): LinkEstimate(source=a, target=b, rtt_s=rtt_s, goodput_bps=20e6)
+        for a, b, rtt_s in ((EDGE, CLOUD, 0.014), (CLOUD, EDGE, 0.014))
+    }
+    expected_s = breakdown(SPLIT, problem_of_scene(scene, links)).latency_s
+    run = play(scene, PolicyDecider(Fixed(SPLIT)))
+    # headers are the simulation's, 0.13 ms each way at 20 Mbit/s
+    headers_s = 2 * 8 * HEADER_BYTES / 20e6
+    assert run.latency_s == pytest.approx(np.full(120, expected_s + headers_s), abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_does_not(make_scene):
+    runs = [play(make_scene(FELL, seed=seed), PolicyDecider(Adaptive())) for seed in (1, 1, 2)]
+    assert np.array_equal(runs[0].latency_s, runs[1].latency_s)
+    assert runs[0].switches == runs[1].switches
+    assert not np.array_equal(runs[0].latency_s, runs[2].latency_s)
+
+
+def test_a_source_faster_than_the_plan_loses_frames_before_acceptance_only(make_scene):
+    run = play(make_scene(STEADY, fps=10.0), PolicyDecider(Local()))
+    assert run.n_offered == 600
+    assert run.n_accepted < 200  # 0.44 s each
+    assert len(run.latency_s) == run.n_accepted
+    assert run.wait_s.mean() > run.latency_s.mean()
+
+
+def test_a_link_that_falls_is_noticed_within_two_seconds_and_the_reason_says_so(make_scene):
+    run = play(make_scene(FELL), PolicyDecider(Adaptive()))
+    assert 20.0 < run.switches[0].at_s < 22.0
+    assert "fell from" in run.switches[0].reason
+    held = play(make_scene(FELL), PolicyDecider(Static()))
+    assert run.latency_s[50:].mean() < 0.8 * held.latency_s[50:].mean()
+
+
+@pytest.mark.parametrize("policy", [Adaptive(), Static()])
+def test_in_an_outage_every_accepted_frame_is_answered_at_home_and_the_split_returns(make_scene, policy):
+    run = play(make_scene(SILENT), PolicyDecider(policy))
+    assert len(run.latency_s) == run.n_accepted
+    assert run.latency_s.max() < 3.0  # the outage lasts 6 s
+    assert [switch.to_plan.is_local for switch in run.switches][:1] == [True]
+    assert not run.plans[-1][1].is_local
+    assert 26.0 < run.plans[-1][0] < 30.0
+
+
+def test_a_slowed_node_is_noticed_by_its_frames(make_scene):
+    scene = make_scene(STEADY, slowdowns={CLOUD: ((20.0, 12.0),)})
+    run = play(scene, PolicyDecider(Adaptive()))
+    assert run.switches
+    assert "cloud slowed" in run.switches[0].reason
+    assert CLOUD not in run.plans[-1][1].nodes
+
+
+def test_a_schedule_is_followed_to_the_frame(make_scene):
+    local = Plan.parse("edge[0:20]")
+    scene = make_scene(STEADY)
+    run = play(scene, Scheduled(((0.0, SPLIT), (10.0, local), (20.0, SPLIT)), scene.prepare_s))
+    assert [(round(at_s, 6), plan) for at_s, plan in run.plans] == [(0.0, SPLIT), (10.0, local), (20.0, SPLIT)]
+
+
+def test_energy_is_what_the_origin_draws_where_only_it_has_figures(make_scene):
+    run = play(make_scene(STEADY, noise_ratio=0.0, fps=1.0), PolicyDecider(Local()))
+    local_s = run.latency_s.mean()
+    assert run.energy_j_per_frame == pytest.approx(5.72 * local_s, rel=1e-3)
+
+
+def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
+    scene = make_scene(alternating(20e6, 2e6, 10.0))
+    costly = replace(scene, prepare_busy_s=0.3)
+    quick, slow = (play(one, PolicyDecider(Adaptive())) for one in (scene, costly))
+    assert quick.latency_s.mean() < slow.latency_s.mean()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PROBE_INTERVAL_S", "PROBE_SHARE_RATIO", "MIN_PROBE_BYTES", "MAX_PROBE_BYTES", "LONG_PROBE_S",
+        "MIN_LONG_PROBE_BYTES", "MAX_LONG_PROBE_BYTES", "N_FIRST_PONGS", "N_FIRST_PROBES", "N_CONFIRMING_PROBES",
+        "CONFIRMED_RATIO", "BUSY_LIMIT_S", "JUMP_RATIO", "SIBLING_AGE_S", "MOVED_RATIO", "RENEW_S",
+    ],
+)  # fmt: skip
+def test_links_are_measured_in_the_rhythm_of_the_runtime(name: str):
+    assert getattr(meter, name) == getattr(runtime_links, name)
+
+
+def test_heartbeat_and_deadlines_are_those_of_the_runtime():
+    assert (meter.TICK_S, meter.PING_INTERVAL_S) == (runtime_presence.TICK_S, runtime_presence.PING_INTERVAL_S)
+    ours = stream.Route(generation=1, plan=SPLIT, expected_s=0.3).deadline_s
+    assert ours == runtime_stream.deadline_s(runtime_stream.Route(generation=1, plan=SPLIT, expected_s=0.3))
