@@ -59,7 +59,10 @@ class Incoming:
         info, path = self._part(part)
         if self._stored is not None:
             return info.n_bytes
-        return min(path.stat().st_size, info.n_bytes) if path.is_file() else 0
+        try:
+            return min(path.stat().st_size, info.n_bytes)
+        except FileNotFoundError:  # not begun, or another thread has finished the model just now
+            return 0
 
     def write(self, part: str, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Keep `data`; what is here already is ignored. Raises `ModelError` for a gap or bytes beyond the end."""
