@@ -21,42 +21,61 @@ from seamline.model.session import quiet_options
 _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 
 
-def infer(model: ModelProto) -> ModelProto:
+def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
     """`model` with all types and shapes inferred anew: what the file says may still hold the axes that were open.
 
-    Raises `ModelError` when they contradict each other.
+    said: believed about tensors that inference cannot tell, see `declared`. Raises `ModelError` when shapes contradict
+    each other.
     """
     graph = model.graph
     del graph.value_info[:]
     for value in graph.output:
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.ClearField("shape")
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
-        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
+    inferred = _inferred(model)
+    is_more_known = False
     if any(node.domain not in ("", "ai.onnx") for node in inferred.graph.node):
-        _ask_runtime(inferred)
+        is_more_known = _complete(inferred.graph, _asked(inferred))
+    if _complete(inferred.graph, said) or is_more_known:
+        inferred = _inferred(inferred)  # what follows such a tensor
     return inferred
 
 
-def declared(graph: GraphProto) -> dict[str, ValueInfoProto]:
-    """What the file itself says about its tensors, where that is complete."""
-    values = (*graph.value_info, *graph.output)
-    return {value.name: copied(value) for value in values if fixed_shape(value) is not None}
+def declared(graph: GraphProto, symbols: Mapping[str, int]) -> dict[str, ValueInfoProto]:
+    """What the file itself says about its tensors, where that is complete. symbols: extents of named open axes."""
+    found = {}
+    for value in (*graph.value_info, *graph.output):
+        value = copied(value)
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in symbols:
+                dim.dim_value = symbols[dim.dim_param]
+        if fixed_shape(value) is not None and 0 not in (dim.dim_value for dim in value.type.tensor_type.shape.dim):
+            found[value.name] = value
+    return found
 
 
-def complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> None:
-    """Believe `said` about tensors that inference cannot tell."""
+def _inferred(model: ModelProto) -> ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
+
+
+def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
+    """Believe `said` about tensors of `graph` that inference could not tell; whether there were any."""
     known = value_shapes(graph)
+    made = {name for node in graph.node for name in node.output}
+    missing = {name: value for name, value in said.items() if name in made and name not in known}
+    if not missing:
+        return False
     for value in graph.output:
-        if value.name not in known and value.name in said:
-            value.CopyFrom(said[value.name])
+        if value.name in missing:
+            value.CopyFrom(missing[value.name])
     ends = {value.name for value in graph.output}
-    missing = {name: value for name, value in said.items() if name not in known and name not in ends}
     found = [copied(value) for value in graph.value_info if value.name not in missing]
     del graph.value_info[:]
-    graph.value_info.extend([*found, *missing.values()])
+    graph.value_info.extend([*found, *(value for name, value in missing.items() if name not in ends)])
+    return True
 
 
 def copied(value: ValueInfoProto) -> ValueInfoProto:
@@ -65,8 +84,8 @@ def copied(value: ValueInfoProto) -> ValueInfoProto:
     return copy
 
 
-def _ask_runtime(model: ModelProto) -> None:
-    """Fill in what the runtime infers about tensors that ONNX does not know, in place. A refusal changes nothing.
+def _asked(model: ModelProto) -> dict[str, ValueInfoProto]:
+    """What the runtime infers about tensors that ONNX does not know; nothing when it refuses.
 
     Every unknown tensor is made an output of a session, whose outputs tell their shapes; weights are its inputs, so
     that no value is read.
@@ -75,7 +94,7 @@ def _ask_runtime(model: ModelProto) -> None:
     known = value_shapes(graph)
     unknown = [name for node in graph.node for name in node.output if name and name not in known]
     if not unknown:
-        return
+        return {}
     probe = ModelProto()
     probe.CopyFrom(model)
     _weights_to_inputs(probe.graph)
@@ -86,9 +105,8 @@ def _ask_runtime(model: ModelProto) -> None:
     try:
         session: Any = ort.InferenceSession(probe.SerializeToString(), quiet_options(), ["CPUExecutionProvider"])
     except Exception:  # the runtime's errors share no base; the store asks it again and reports what it says
-        return
-    said = {value.name: found for value in session.get_outputs() if (found := _value_info(value)) is not None}
-    complete(graph, said)
+        return {}
+    return {value.name: found for value in session.get_outputs() if (found := _value_info(value)) is not None}
 
 
 def _weights_to_inputs(graph: GraphProto) -> None:

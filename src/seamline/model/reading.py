@@ -20,7 +20,7 @@ from seamline.model.describe import describe_layers, fixed_shape, tensor_specs
 from seamline.model.description import FrameRecipe
 from seamline.model.external import TensorData, locate, locate_inside
 from seamline.model.folding import INLINE_BYTES, fold
-from seamline.model.inference import complete, copied, declared, infer
+from seamline.model.inference import copied, declared, infer
 from seamline.model.nodes import attribute_tensors, nested_graphs, node_inputs, weight_only
 from seamline.model.preprocess import read_preprocess, write_preprocess
 from seamline.model.protobuf import Outline, parse_outline, understood
@@ -28,6 +28,9 @@ from seamline.model.quantised import late_dequantisers, own_dequantisers
 
 NAME_KEY = "seamline.name"
 """Metadata key of a model's name; without it the file's name is used."""
+
+IR_VERSION = 8
+"""Older formats (before 4) want weights among the inputs; nothing else that matters here has changed since."""
 
 MAX_NODES = 100_000
 MAX_ROUNDS = 256
@@ -103,15 +106,15 @@ def _normalise(
     outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]], values: dict[str, float]
 ) -> NormalModel:
     model = _without_functions(outline.model)
+    model.ir_version = max(model.ir_version, IR_VERSION)
     graph = model.graph
     _check_operators(model)
     weights = _take_weights(graph, path, outline.places)
     _fix_values(graph, values)
-    said = {} if _fix_inputs(graph, shapes) or values else declared(graph)
+    said = declared(graph, _fix_inputs(graph, shapes))
     _sort_nodes(graph)
-    model = _folded(model, weights)
+    model = _folded(model, weights, said)
     graph = model.graph
-    complete(graph, said)
     _check_ends(graph)
     _drop_unused(graph)
     own_dequantisers(graph)
@@ -121,14 +124,14 @@ def _normalise(
     return NormalModel(model=model, weights={name: data for name, data in weights.items() if name in kept})
 
 
-def _folded(model: ModelProto, weights: dict[str, TensorData]) -> ModelProto:
+def _folded(model: ModelProto, weights: dict[str, TensorData], said: Mapping[str, ValueInfoProto]) -> ModelProto:
     """`model` with shapes inferred and constants folded: each tells the other more, so they take turns."""
     for _ in range(MAX_ROUNDS):
-        model = infer(model)
+        model = infer(model, said)
         if not fold(model, weights):
             break
     else:
-        model = infer(model)
+        model = infer(model, said)
     return model
 
 
@@ -266,18 +269,17 @@ def _empty(tensor: TensorProto) -> None:
     tensor.ClearField("data_location")
 
 
-def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> bool:
-    """Give every input a fixed shape and drop weights from the inputs; whether any axis was open."""
+def _fix_inputs(graph: GraphProto, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Give every input a fixed shape and drop weights from the inputs; the extents of axes that were open, by name."""
     inputs = given_inputs(graph)
     _check_names(shapes, inputs)
-    was_open = any(fixed_shape(value) is None for value in inputs)
     symbols: dict[str, int] = {}
     for value in sorted(inputs, key=lambda value: value.name not in shapes):  # what was given names the symbols
         _fix_input(value, shapes.get(value.name), symbols)
     fixed = [copied(value) for value in inputs]
     del graph.input[:]
     graph.input.extend(fixed)
-    return was_open
+    return symbols
 
 
 def _fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
