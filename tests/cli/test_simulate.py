@@ -1,0 +1,87 @@
+"""`seamline simulate`: files in, policies side by side out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seamline.cli.reference import undocumented_keys
+from seamline.sim import POLICIES
+
+REPLAY = Path(__file__).parents[1] / "replay" / "mobilenetv2.profiles.json"
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> list[str]:
+    """--profile for edge, fog and cloud."""
+    arguments = []
+    for profile in json.loads(REPLAY.read_text()):
+        name = profile["device"]["name"]
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(profile))
+        arguments += ["--profile", f"{name}={path}"]
+    return arguments
+
+
+def test_all_policies_are_compared_and_every_key_is_documented(seamline, profiles: list[str], tmp_path: Path):
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,mbps\n0,20\n20,2\n40,20\n")
+    outcome = seamline(
+        "simulate", "mobilenetv2", *profiles, "--trace", f"edge:fog={trace}", "--link", "fog:cloud=100,5",
+        "--private", "1", "--fps", "2", "--json",
+    )  # fmt: skip
+    data = outcome.json
+    assert outcome.exit_code == 0
+    assert undocumented_keys("simulate", data) == set()
+    assert set(data["policies"]) == set(POLICIES)
+    assert data["n_frames"] == 120
+    assert data["regret_ratio"] < 0.2
+    assert data["switches"][0]["at_s"] > 20.0
+
+
+def test_the_demos_testbed_is_simulated_as_a_table(seamline, profiles: list[str]):
+    from seamline.testbed import demo_testbed_path
+
+    outcome = seamline(
+        "simulate", *profiles, "--testbed", str(demo_testbed_path()), "--seconds", "20", "--fps", "2",
+        "--policy", "adaptive", "--policy", "local",
+    )  # fmt: skip
+    assert outcome.exit_code == 0
+    assert "40 frames in 20 s, modelled" in outcome.stdout
+    assert "edge[0:20]" in outcome.stdout
+
+
+def test_a_generated_trace_is_printed_as_a_file(seamline):
+    lines = seamline("simulate", "--generate", "steps:1:100").stdout.splitlines()
+    assert lines[0] == "time_s,mbps"
+    assert lines[1].startswith("0.000,")
+    data = seamline("simulate", "--generate", "steps:1:100", "--json").json
+    assert undocumented_keys("simulate", data) == set()
+    assert len(data["trace"]["times_s"]) == len(lines) - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to simulate"),
+        (["--link", "edge:fog=fast"], "`edge:fog=fast` is not a link"),
+        (["--link", "edge:mars=10"], "`mars` has no profile"),
+        (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--trace", "edge:fog=markov:x:y"], "not a generated trace"),
+        (["--policy", "luck"], "`luck` is not a policy"),
+        (["--objective", "fame"], "`fame` is not an objective"),
+        (["--generate", "rain:1:2"], "`rain` is not a kind of trace"),
+    ],
+)
+def test_wrong_use_is_said_and_exits_with_2(seamline, profiles: list[str], arguments: list[str], message: str):
+    outcome = seamline("simulate", *(profiles if arguments else []), *arguments)
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+
+
+def test_profiles_of_different_models_are_refused(seamline, profiles: list[str]):
+    outcome = seamline("simulate", "vgg19", *profiles)
+    assert outcome.exit_code == 2
+    assert "different models: mobilenetv2, vgg19" in outcome.stderr
