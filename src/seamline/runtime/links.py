@@ -29,7 +29,9 @@ REGULAR_SHARE_RATIO = 0.006
 MOST_CREDIT_S = 0.1
 MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 LONG_PROBE_S = 0.05
-MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 512 * 1024
+MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
+"""Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s where a round trip takes 100 ms."""
+
 N_FIRST_PONGS = 5
 N_FIRST_PROBES = 3
 N_CONFIRMING_PROBES = 6
