@@ -30,7 +30,7 @@ MOST_CREDIT_S = 0.1
 MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 LONG_PROBE_S = 0.05
 MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
-"""Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s where a round trip takes 100 ms."""
+"""Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s over 100 ms of round trip."""
 
 N_FIRST_PONGS = 5
 N_FIRST_PROBES = 3
