@@ -82,6 +82,8 @@ class PreparedSegments:
         except SeamlineError:
             self.release(stream, generation)
             raise
+        finally:
+            self._is_trim_due = True  # making a segment leaves as much behind as ending one
 
     def _ensure(self, key: SegmentKey) -> None:
         with self._lock:

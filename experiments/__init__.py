@@ -1,0 +1,1 @@
+"""Papers measured anew. Each folder imports Seamline; Seamline imports none of them."""
