@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))  # experiments are not part of the package
 from experiments.neukonfig_2021 import agenda  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.figures import quantiles, quick_json  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.report import report  # noqa: E402 # needs the path above
+
 from seamline.core.switching import STRATEGIES  # noqa: E402 # stands with the others
 
 TERMS = (
