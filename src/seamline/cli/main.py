@@ -22,6 +22,7 @@ import seamline.cli.doctor as doctor_command
 import seamline.cli.importing as importing_command
 import seamline.cli.inspect as inspect_command
 import seamline.cli.node as node_command
+import seamline.cli.plan as plan_command
 import seamline.cli.profile as profile_command
 import seamline.cli.reproduce as reproduce_command
 import seamline.cli.run as run_command
@@ -60,6 +61,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         importing_command,
         accuracy_command,
         profile_command,
+        plan_command,
         zoo_command,
         simulate_command,
         testbed_command,

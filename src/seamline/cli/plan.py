@@ -1,0 +1,252 @@
+"""`seamline plan`: the best way to share a model out over given nodes and links, what it costs, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
+from seamline.cli.models import complete_model
+from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
+from seamline.cli.options import JsonFlag, ShapeOption, ThreadsOption
+from seamline.core.errors import PlanError, UsageError
+from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan
+
+if TYPE_CHECKING:
+    from seamline.core.comparison import Rival
+    from seamline.core.cost import Breakdown, LinkCost
+    from seamline.core.planner import Alternative, Problem
+
+_COSTS = {
+    "latency_s": "seconds from frame to answer; null over a link that is down",
+    "throughput_fps": "frames per second of a full pipeline",
+    "energy_j": "joules per frame (modelled), null without power figures",
+}
+_LINK_KEYS = {
+    "source": "where it starts",
+    "target": "where it ends",
+    "codec": "how the boundary travels, null for the answer",
+    "payload_bytes": "bytes that travel",
+    "serialise_s": "seconds that the link is occupied",
+    "transfer_s": "the same and half a round trip",
+}
+
+JSON_KEYS = {
+    "plan": {
+        "model": "name of the model, as its profiles have it",
+        "origin": "where frames enter",
+        "objective": "what counts",
+        "plan": "the best plan, or the one given by hand",
+        "plan.text": "as it prints and parses back",
+        "plan.stages": "its stages in order",
+        "plan.stages[].node": "who runs it",
+        "plan.stages[].start": "cut it begins at",
+        "plan.stages[].stop": "cut it ends at",
+        "plan.stages[].codec": "how its result leaves, null on the last one",
+        "refusal": "why a plan given by hand may not be used, null when it may",
+        "best": "the best plan when one was given by hand, else null",
+        "best.text": "as it prints",
+        **{f"best.{key}": meaning for key, meaning in _COSTS.items()},
+        "cost": "what the objective makes of it: seconds, seconds per frame, or joules",
+        **_COSTS,
+        "parts": "where the time of one frame goes",
+        "parts.stages[].node": "who runs it",
+        "parts.stages[].start": "cut it begins at",
+        "parts.stages[].stop": "cut it ends at",
+        "parts.stages[].queue_s": "seconds of waiting before it",
+        "parts.stages[].decode_s": "seconds to decode what came",
+        "parts.stages[].compute_s": "seconds to compute, preprocessing included",
+        "parts.stages[].encode_s": "seconds to encode what leaves",
+        **{f"parts.links[].{key}": meaning for key, meaning in _LINK_KEYS.items()},
+        "parts.answer": "the way back to the origin, null for a local plan",
+        **{f"parts.answer.{key}": meaning for key, meaning in _LINK_KEYS.items()},
+        "alternatives": "the best plan of each kind and without each node",
+        "alternatives[].name": "`local`, `offload`, `split`, or `without NODE`",
+        "alternatives[].plan": "the plan, null when there is none",
+        "alternatives[].refusal": "why there is none, or why it may not be used",
+        "alternatives[].cost": "what the objective makes of it",
+        **{f"alternatives[].{key}": meaning for key, meaning in _COSTS.items()},
+        "why": "in words and numbers",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `plan` to `app`."""
+    app.command(name="plan")(plan)
+
+
+def plan(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = None,
+    profiles: ProfileOption = None,
+    slowdowns: SlowdownOption = None,
+    links: LinkOption = None,
+    origin: Annotated[
+        str | None, typer.Option("--origin", metavar="NODE", help="Where frames enter; the first node with a profile.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
+    ] = "latency",
+    private: Annotated[
+        int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
+    ] = 0,
+    codecs: CodecsOption = DEFAULT_CODECS,
+    by_hand: Annotated[
+        str | None, typer.Option("--plan", metavar="PLAN", help="Say what this plan costs, and whether it may be used.")
+    ] = None,
+    shape: ShapeOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the best plan for given nodes and links, without running any, and say what it costs and why."""
+    from seamline.cli.output import data_console, print_json
+    from seamline.core.planner import Problem
+
+    known = profiles_of(model, profiles or (), slowdowns or (), shapes=shape or (), threads=threads)
+    enters = _origin(origin, list(known))
+    given = _parse(by_hand) if by_hand is not None else None
+    problem = Problem(
+        origin=enters,
+        cuts=known[enters].cuts,
+        profiles=known,
+        links=_links(links or (), list(known)),
+        objective=_objective(objective),
+        constraints=Constraints(n_private_cuts=private, codecs=codecs_named(codecs)),
+    )
+    data = summary(problem, given)
+    if as_json:
+        print_json(data)
+    else:
+        from seamline.cli.plan_table import plan_report
+
+        data_console().print(plan_report(data))
+
+
+def summary(problem: Problem, given: Plan | None) -> dict[str, Any]:
+    """What `--json` prints; `given` may use any codec, as in `seamline run`.
+
+    Raises `Infeasible` when there is no plan at all, `UsageError` when `given` is none for this problem.
+    """
+    from seamline.core.comparison import rivals, why
+    from seamline.core.cost import breakdown
+    from seamline.core.planner import evaluate
+    from seamline.core.planner import plan as best_plan
+
+    judged = None
+    if given is not None:
+        try:
+            judged = evaluate(given, replace(problem, constraints=replace(problem.constraints, codecs=tuple(Codec))))
+        except PlanError as error:
+            raise _as_usage(error) from error
+    planned = best_plan(problem)
+    chosen = judged or evaluate(planned.plan, problem)
+    assert chosen.plan is not None
+    others = rivals(problem, planned)
+    return {
+        "model": problem.profiles[problem.origin].model.name,
+        "origin": problem.origin,
+        "objective": str(problem.objective),
+        "plan": structured(chosen.plan),
+        "refusal": chosen.refusal,
+        "best": None if given is None else {"text": str(planned.plan), **_costs(evaluate(planned.plan, problem))},
+        "cost": chosen.cost,
+        **_costs(chosen),
+        "parts": parts(breakdown(chosen.plan, problem)),
+        "alternatives": [_alternative(rival) for rival in others],
+        "why": why(planned.plan, problem, others),
+    }
+
+
+def structured(plan: Plan) -> dict[str, Any]:
+    """`plan` printable and taken apart."""
+    stages = [
+        {"node": each.node, "start": each.segment.start, "stop": each.segment.stop, "codec": each.codec}
+        for each in plan.stages
+    ]
+    return {"text": str(plan), "stages": stages}
+
+
+def parts(costs: Breakdown) -> dict[str, Any]:
+    """Every term of one plan by itself."""
+    return {
+        "stages": [
+            {
+                "node": stage.node,
+                "start": stage.segment.start,
+                "stop": stage.segment.stop,
+                "queue_s": stage.queue_s,
+                "decode_s": stage.decode_s,
+                "compute_s": stage.compute_s,
+                "encode_s": stage.encode_s,
+            }
+            for stage in costs.stages
+        ],
+        "links": [_link(link) for link in costs.links],
+        "answer": None if costs.answer is None else _link(costs.answer),
+    }
+
+
+def _link(cost: LinkCost) -> dict[str, Any]:
+    return {key: getattr(cost, key) for key in _LINK_KEYS}
+
+
+def _costs(found: Alternative) -> dict[str, Any]:
+    return {key: getattr(found, key) for key in _COSTS}
+
+
+def _alternative(rival: Rival) -> dict[str, Any]:
+    found = rival.found
+    return {
+        "name": rival.name,
+        "plan": None if found.plan is None else str(found.plan),
+        "refusal": found.refusal,
+        "cost": found.cost,
+        **_costs(found),
+    }
+
+
+def _origin(text: str | None, nodes: Sequence[NodeId]) -> NodeId:
+    if text is None:
+        return nodes[0]
+    if text not in nodes:
+        raise UsageError(f"`--origin {text}` has no profile", hint=f"one of {', '.join(nodes)}")
+    return NodeId(text)
+
+
+def _objective(text: str) -> Objective:
+    try:
+        return Objective(text)
+    except ValueError:
+        raise UsageError(f"`{text}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
+
+
+def _links(texts: Sequence[str], nodes: Sequence[NodeId]) -> dict[Any, Any]:
+    links = parse_links(texts)
+    for ends in links:
+        for node in ends:
+            if node not in nodes:
+                raise UsageError(f"a link names `{node}`, which has no profile", hint=f"one of {', '.join(nodes)}")
+    return links
+
+
+def _parse(text: str) -> Plan:
+    try:
+        return Plan.parse(text)
+    except PlanError as error:
+        raise _as_usage(error) from error
+
+
+def _as_usage(error: PlanError) -> UsageError:
+    """A plan that a user typed and that cannot be one is wrong use, not a failure of the world."""
+    return UsageError(str(error).removesuffix(f"; hint: {error.hint}"), hint=error.hint)

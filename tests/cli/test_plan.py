@@ -1,0 +1,143 @@
+"""`plan`: the best plan from profiles and links in words alone, what it costs, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seamline.cli.offline import parse_duration, parse_link, parse_rate, parse_size
+from seamline.cli.reference import undocumented_keys
+from seamline.core.errors import UsageError
+
+BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "fog": [0.02, 0.04, 0.04, 0.1], "cloud": [0.004, 0.008, 0.008, 0.02]}
+ELEMENTS = (150_528, 200_000, 50_000, 10_000, 1_000)
+LINKS = ("--link", "edge:fog=20mbps,5ms", "--link", "fog:cloud=100mbps,5ms", "--link", "edge:cloud=18mbps,20ms")
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> list[str]:
+    """Flags for three nodes whose profiles were written by hand, as published measurements would be."""
+    flags = []
+    for node, block_s in BLOCKS_S.items():
+        document = {
+            "schema": "seamline.profile/1",
+            "model": {"name": "toy"},
+            "device": {"name": "elsewhere", "idle_w": 2.0, "busy_w": 6.0},
+            "frame": {"raw_bytes": 150_528, "jpeg_bytes": 25_000},
+            "cuts": [{"index": at, "after": f"l{at}", "bytes": 4 * n} for at, n in enumerate(ELEMENTS)],
+            "blocks": [{"from_cut": at, "to_cut": at + 1, "compute_s": {"median": s}} for at, s in enumerate(block_s)],
+            "whole_s": {"median": sum(block_s)},
+        }
+        path = tmp_path / f"{node}.json"
+        path.write_text(json.dumps(document))
+        flags += ["--profile", f"{node}={path}"]
+    return flags
+
+
+def test_the_best_plan_its_parts_and_its_rivals_come_from_profiles_alone(seamline, nodes):
+    outcome = seamline("plan", *nodes, *LINKS, "--private", "1", "--json")
+    data = outcome.json
+    assert outcome.exit_code == 0
+    assert undocumented_keys("plan", data) == set()
+    assert data["origin"] == "edge"
+    stages = data["plan"]["stages"]
+    assert (
+        " > ".join(f"{s['node']}[{s['start']}:{s['stop']}]{s['codec'] or ''}" for s in stages) == data["plan"]["text"]
+    )
+    parts = data["parts"]
+    spent_s = [part[key] for part in parts["stages"] for key in ("queue_s", "decode_s", "compute_s", "encode_s")]
+    on_links_s = [link["transfer_s"] for link in (*parts["links"], parts["answer"])]
+    assert sum(spent_s) + sum(on_links_s) == pytest.approx(data["latency_s"])
+    rivals = {rival["name"]: rival for rival in data["alternatives"]}
+    assert set(rivals) == {"local", "offload", "split", "without cloud", "without fog"}
+    assert rivals["local"]["latency_s"] == pytest.approx(0.4)
+    assert rivals["offload"]["refusal"] == "the first 1 cuts may not leave `edge`"
+    assert all(rival["plan"] is None or rival["cost"] >= data["cost"] * (1 - 1e-9) for rival in rivals.values())
+    assert "without cloud would cost" in data["why"]
+
+
+def test_a_plan_by_hand_is_priced_beside_the_best_one(seamline, nodes):
+    data = seamline("plan", *nodes, *LINKS, "--plan", "edge[0:2]u8 > cloud[2:4]", "--json").json
+    # 0.12 s on the edge, 50,016 bytes at 18 Mbit/s, 0.028 s in the cloud, 4,000 bytes back, 20 ms each way
+    assert data["latency_s"] == pytest.approx(0.12 + 50_016 * 8 / 18e6 + 0.028 + 4_000 * 8 / 18e6 + 0.04)
+    assert data["refusal"] is None  # a plan by hand may use any codec
+    assert data["best"]["text"] == "edge[0:0]jpeg > cloud[0:4]"
+    assert data["best"]["latency_s"] < data["latency_s"]
+
+
+def test_a_plan_by_hand_that_is_not_allowed_is_priced_and_refused(seamline, nodes):
+    arguments = ("--private", "2", "--plan", "edge[0:1]f16 > cloud[1:4]")
+    data = seamline("plan", *nodes, *LINKS, *arguments, "--json").json
+    assert "cut 1 may not leave `edge`" in data["refusal"]
+    assert data["latency_s"] > 0.0
+    assert "may not be used" in seamline("plan", *nodes, *LINKS, *arguments).stdout
+
+
+def test_a_slow_link_makes_the_plan_local(seamline, nodes):
+    data = seamline("plan", *nodes, "--link", "edge:cloud=100kbps,20ms", "--json").json
+    assert data["plan"]["text"] == "edge[0:4]"
+    assert data["parts"]["answer"] is None
+
+
+def test_the_table_reads_without_json(seamline, nodes):
+    outcome = seamline("plan", *nodes, *LINKS, "--objective", "throughput")
+    assert outcome.exit_code == 0
+    assert "without fog" in outcome.stdout
+    assert "frames/s" in outcome.stdout
+
+
+def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_path):
+    arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20mbps,1ms", "--json")
+    data = seamline("plan", str(model_path), *arguments).json
+    assert data["model"] == "tiny"
+    local = next(rival for rival in data["alternatives"] if rival["name"] == "local")
+    assert local["plan"] == "edge[0:5]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no node has a profile"),
+        (("--slowdown", "edge=8"), "none is named"),
+        (("--link", "edge:mars=20mbps"), "`mars`, which has no profile"),
+        (("--link", "edge:cloud=fast"), "`fast` is not a rate"),
+        (("--origin", "mars"), "has no profile"),
+        (("--objective", "joy"), "is not an objective"),
+        (("--plan", "edge[0:2]"), "stops at cut 2"),
+        (("--plan", "nonsense"), "is not a stage"),
+    ],
+)
+def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):
+    given = () if said in ("no node has a profile", "none is named") else nodes
+    outcome = seamline("plan", *given, *arguments)
+    assert outcome.exit_code == 2
+    assert said in outcome.stderr
+    assert outcome.stderr.count("hint:") == 1
+
+
+def test_profiles_of_different_models_do_not_mix(seamline, nodes, tmp_path):
+    other = json.loads((tmp_path / "fog.json").read_text())
+    other["cuts"].pop()
+    other["blocks"].pop()
+    (tmp_path / "fog.json").write_text(json.dumps(other))
+    outcome = seamline("plan", *nodes)
+    assert outcome.exit_code == 2
+    assert "profile the same model on every node" in outcome.stderr
+
+
+def test_a_colon_links_both_ways_and_an_arrow_one_way():
+    there, back = parse_link("edge:cloud=20mbps,20ms")
+    assert (there.source, there.target, there.goodput_bps, there.rtt_s) == ("edge", "cloud", 20e6, 0.04)
+    assert (back.source, back.target) == ("cloud", "edge")
+    (one,) = parse_link("edge>cloud=1gbps")
+    assert (one.source, one.target, one.goodput_bps, one.rtt_s) == ("edge", "cloud", 1e9, 0.0)
+    with pytest.raises(UsageError, match="to itself"):
+        parse_link("edge:edge=1mbps")
+
+
+def test_quantities_carry_their_unit():
+    assert (parse_rate("512kbps"), parse_duration("1.5s"), parse_size("512MiB")) == (512e3, 1.5, 512 << 20)
+    with pytest.raises(UsageError, match="units"):
+        parse_rate("20")
