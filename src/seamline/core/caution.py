@@ -1,9 +1,12 @@
-"""A planning problem as a careful decision sees it: two corrections to beliefs that are too good to act on.
+"""A planning problem as a careful decision sees it: three corrections to beliefs that must not be acted on as they are.
 
 Siblings of a link that fell. The other links of the same node look untouched only because nothing was sent over them
 since; an edge device has one way out of the house. A plan that flees to such a sibling puts the next frame behind the
 one that is stuck. So a link is believed to have fallen as its siblings have since it was last sampled; a new sample of
 its own decides. (The estimators do the same when a receipt proves a jump; here a transfer that is only overdue counts.)
+
+Swinging links. Of a link that turns every few seconds, only the average is of use; plans that follow it come too late
+every time. All links of its node are taken at their own averages then, since the next moment may find any of them low.
 
 Further hops. Every stage beyond the second costs work that no profile contains (a message more to receive, schedule and
 send), and estimates of links between other nodes, measured by small probes, are the least sure. A plan over another
@@ -14,25 +17,39 @@ Nothing here is believed for long or reported: views keep what was measured.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from seamline.core.events import View
 from seamline.core.problem import Problem
-from seamline.core.values import Link, LinkEstimate
+from seamline.core.values import Link, LinkEstimate, NodeId
 
 FALLEN_RATIO = 0.7
 """A link above this share of what it was has not fallen enough to blame others for it."""
 
 
+AVERAGE_STD_RATIO = 0.05
+"""How sure an average over a few swings is at best."""
+
+
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
-    """`problem` with both corrections; itself when there is nothing to correct."""
+    """`problem` with its links corrected."""
+    turning = swinging_nodes(view)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
-        goodput_bps = _fallen_alike_bps(link, known, view)
+        if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
+            std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
+            known = replace(known, goodput_bps=view.swings[link].average_bps, goodput_std_ratio=std_ratio)
+        elif (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
+            known = replace(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
-        is_corrected = further_s > 0.0 or goodput_bps < known.goodput_bps
-        links[link] = replace(known, goodput_bps=goodput_bps, rtt_s=known.rtt_s + further_s) if is_corrected else known
+        links[link] = replace(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
     return replace(problem, links=links)
+
+
+def swinging_nodes(view: View) -> Set[NodeId]:
+    """Nodes one of whose outgoing links turns too often to be followed."""
+    return {link[0] for link, swing in view.swings.items() if swing.is_swinging(view.now_s)}
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:

@@ -14,6 +14,7 @@ from typing import TypeVar, assert_never
 
 from seamline.core.cost import latency_s, refusal
 from seamline.core.problem import EnergyScope, Problem
+from seamline.core.swing import Swing, observe_swing
 from seamline.core.values import Codec, Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 
 
@@ -179,6 +180,7 @@ class View:
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
     sampled_beside: goodputs of all links of a node, as they were believed when the one in question was last sampled.
+    swings: the recent past of each link.
     """
 
     origin: NodeId
@@ -204,6 +206,7 @@ class View:
     basis: Basis | None = None
     pending_basis: Basis | None = None
     sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
+    swings: Mapping[Link, Swing] = field(default_factory=dict)
 
 
 def apply(view: View, event: Event) -> View:
@@ -290,6 +293,9 @@ def _link_measured(view: View, link: LinkEstimate) -> View:
     """The estimate takes its place; one with a new sample remembers how its siblings stood."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
+    swing = observe_swing(view.swings.get(pair), link.goodput_bps, view.now_s)
+    if swing is not None:
+        view = replace(view, swings={**view.swings, pair: swing})
     if before is not None and link.measured_at_s <= before.measured_at_s:
         return replace(view, links=links)
     beside = {other: known.goodput_bps for other, known in links.items() if other[0] == link.source}

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
-from seamline.core.caution import cautious
+from seamline.core.caution import cautious, swinging_nodes
 from seamline.core.cost import Breakdown, breakdown, refusal
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
@@ -122,7 +122,10 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
         policy = Adaptive()
     try:
         if isinstance(policy, Adaptive):
-            return _adapt(view, cautious(problem, view, policy.settings.hop_cost_s), policy.settings)
+            settings = policy.settings
+            if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
+                settings = replace(settings, surprise_ratio=math.inf)
+            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
         return _hold(view, problem, policy)
     except Infeasible as error:
         return Keep(str(error))
