@@ -15,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -100,8 +100,12 @@ class Answers:
         self._thread.join(timeout=60.0)
 
 
-def measure(cell: Cell, work: Path) -> dict[str, Any]:
-    """All that is measured in one cell, as plain data."""
+Exercise = Callable[[Cell, Stream, tuple[Plan, Plan], Network, tuple[int, int]], dict[str, Any]]
+"""What is done with a running stream: the cell, the stream, its two plans, the links, the ids of both processes."""
+
+
+def measure(cell: Cell, work: Path, exercise: Exercise | None = None) -> dict[str, Any]:
+    """All that is measured in one cell, as plain data. exercise: instead of switching to and fro."""
     is_limited = can_limit() and (cell.cpu_ratio < 1.0 or cell.memory_ratio < 1.0)
     memory_bytes = int(cell.memory_ratio * EDGE_MEMORY_MB * 2**20) if cell.memory_ratio < 1.0 else None
     slowdown = 1.0 if is_limited else 1.0 / cell.cpu_ratio
@@ -135,15 +139,16 @@ def measure(cell: Cell, work: Path) -> dict[str, Any]:
             "cell": asdict(cell),
             "limits": how,
             "container": _container_kind(cell),
-            **_switch_to_and_fro(cell, stream, plans, network, (os.getpid(), cloud_pid)),
+            **(exercise or switch_to_and_fro)(cell, stream, plans, network, (os.getpid(), cloud_pid)),
         }
 
 
-def _switch_to_and_fro(
+def switch_to_and_fro(
     cell: Cell, stream: Stream, plans: tuple[Plan, Plan], network: Network, pids: tuple[int, int]
 ) -> dict[str, Any]:
+    """`n_switches` switches, one every `period_s`, and what each did."""
     ended = threading.Event()
-    answers = Answers(stream, _camera(ended), cell.fps)
+    answers = Answers(stream, camera(ended), cell.fps)
     time.sleep(WARM_S)
     watch = MemoryWatch(pids)
     before = watch.reset()
@@ -244,7 +249,7 @@ def _terms(record: SwitchRecord) -> dict[str, float]:
     return {**terms, "downtime_s": downtime_s}
 
 
-def _camera(ended: threading.Event) -> Iterator[np.ndarray]:
+def camera(ended: threading.Event) -> Iterator[np.ndarray]:
     """Random frames at network size, the same every time."""
     frames = np.random.default_rng(7).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
     number = 0

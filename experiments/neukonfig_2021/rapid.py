@@ -1,0 +1,79 @@
+"""Ten switches a second for a minute: does memory grow, does a frame go missing?
+
+    python -m experiments.neukonfig_2021.rapid MODEL FPS WORK_FOLDER [SECONDS]
+
+Prints one JSON object. Anonymous memory is the figure to look at for a leak: the share of library pages that PSS counts
+changes with every other process on the machine that uses the same libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from experiments.neukonfig_2021.cell import Answers, camera, measure
+from experiments.neukonfig_2021.conditions import Cell
+from experiments.neukonfig_2021.memory import memory_of
+from seamline.core.values import Plan
+from seamline.runtime.clock import now_s
+from seamline.runtime.streaming import Stream
+from seamline.testbed.relay import Network
+
+INTERVAL_S = 0.1
+N_BETWEEN_READINGS = 50
+SETTLE_S = 3.0
+
+
+def rapidly(cell: Cell, seconds: float, stream: Stream, plans: tuple[Plan, Plan], pids: tuple[int, int]) -> Any:
+    """Switch to and fro every `INTERVAL_S`, or as soon as the switch before is over."""
+    ended = threading.Event()
+    answers = Answers(stream, camera(ended), cell.fps)
+    time.sleep(SETTLE_S)
+    readings, records = [memory_of(pids)], []
+    began_s = now_s()
+    while now_s() - began_s < seconds:
+        records.append(stream.switch(plans[1 - len(records) % 2]).result(timeout=60))
+        if len(records) % N_BETWEEN_READINGS == 0:
+            readings.append(memory_of(pids))
+        time.sleep(max(0.0, began_s + INTERVAL_S * len(records) - now_s()))
+    time.sleep(SETTLE_S)
+    readings.append(memory_of(pids))
+    ended.set()
+    stream.stop()
+    answers.end()
+    counts = stream.frames.counts()
+    return {
+        "n_switches": len(records),
+        "accepted": counts.accepted,
+        "answered": counts.answered,
+        "lost": counts.lost,
+        "duplicated": counts.duplicated,
+        "out_of_order": counts.out_of_order,
+        "dropped": counts.dropped_before_acceptance,
+        "pss_bytes": [one.pss_bytes for one in readings],
+        "anonymous_bytes": [one.anonymous_bytes for one in readings],
+        "prepare_s": statistics.median(record.prepare_s for record in records),
+        "t_switch_s": statistics.median(record.switch_s for record in records),
+        "t_switch_max_s": max(record.switch_s for record in records),
+    }
+
+
+def _main(model: str, fps: float, work: Path, seconds: float) -> None:
+    cell = Cell(strategy="live", model=model, fps=fps, n_switches=0, is_shaped=False)
+
+    def exercise(
+        cell: Cell, stream: Stream, plans: tuple[Plan, Plan], network: Network, pids: tuple[int, int]
+    ) -> dict[str, Any]:
+        del network  # unshaped
+        return dict(rapidly(cell, seconds, stream, plans, pids))
+
+    print(json.dumps(measure(cell, work, exercise)))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], float(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]) if len(sys.argv) > 4 else 60.0)
