@@ -197,7 +197,9 @@ class Node:
     ) -> Future[float]:
         """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
         if target == self.name:
-            return self._preparer.submit(self._prepare_here, stream, generation, model_id, plan, self.name, form)
+            done = self._preparer.submit(self._prepare_here, stream, generation, model_id, plan, self.name, form)
+            self._preparer.submit(self._tidy_segments)
+            return done
         request_id, answer = self.requests.open(target)
         ask = msg.Prepare(
             request_id=request_id,
@@ -266,6 +268,10 @@ class Node:
         self.segments.prepare(stream, generation, model_id, plan, mine, form)
         return now_s() - started_s
 
+    def _tidy_segments(self) -> None:
+        """Right after preparing, which needs more memory than what it makes; a few ms, and nobody waits."""
+        self.segments.tidy(now_s())
+
     def _prepare_for(self, source: NodeId, ask: msg.Prepare) -> None:
         spent_s, error = 0.0, None
         self._origins[ask.stream] = source
@@ -278,6 +284,7 @@ class Node:
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )
         self._reply(source, reply)
+        self._tidy_segments()
 
     def _profile_here(self, model_id: str, budget_s: float, source: NodeId) -> Profile:
         return self._profiler.profile(self.exchange.obtain(model_id, source), budget_s)
