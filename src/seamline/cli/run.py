@@ -19,7 +19,17 @@ from seamline.cli.node import (
     PowerOption,
     SlowdownOption,
 )
-from seamline.cli.options import JsonFlag, ModelArgument, ThreadsOption
+from seamline.cli.options import (
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    ModelArgument,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 from seamline.core.errors import UsageError
 from seamline.core.values import Codec
 
@@ -103,6 +113,12 @@ def run(
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="How the cut moves; `seamline switch --help` lists them.")
     ] = "live",
+    shape: ShapeOption = None,
+    value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
     connect: ConnectOption = None,
     listen: ListenOption = None,
@@ -122,7 +138,7 @@ def run(
 
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
-    from seamline.cli.models import resolve_model
+    from seamline.cli.models import parse_frame, parse_shapes, parse_values, resolve_model
     from seamline.cli.output import print_json, progress_console
     from seamline.cli.waiting import draining
     from seamline.cli.watching import Watcher
@@ -139,7 +155,10 @@ def run(
         cluster=cluster, slowdown=slowdown, cache=cache, relay=not no_relay, allow_insecure=insecure,
         power=power, meter=meter,
     ) as here:  # fmt: skip
-        stored = here.add_model(path)
+        stored = here.add_model(
+            path, shapes=parse_shapes(shape or ()), values=parse_values(value or ()),
+            preprocess=parse_frame(size, layout, mean, std),
+        )  # fmt: skip
         with console.status(f"measuring {stored.name} on {', '.join(nodes)}"):
             stream = here.stream(
                 stored,

@@ -27,7 +27,7 @@ from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.meters.energy import open_meter
-from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model import FrameRecipe, ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.runtime.clock import MONOTONIC, now_s
 from seamline.runtime.containers import ContainerEngine
 from seamline.runtime.energy import EnergyAccount
@@ -190,15 +190,24 @@ class Cluster:
         return sorted(name for name, status in self.node.presence.statuses().items() if status.tier != VISITOR)
 
     def add_model(
-        self, model: str | Path | StoredModel, *, shapes: Mapping[str, tuple[int, ...]] | None = None
+        self,
+        model: str | Path | StoredModel,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        values: Mapping[str, float] | None = None,
+        preprocess: Preprocess | FrameRecipe | None = None,
     ) -> StoredModel:
-        """`model` in this node's store: an ONNX file, or one that is there already."""
+        """`model` in this node's store: an ONNX file, or one that is there already.
+
+        shapes, values: fix inputs by name. preprocess: how a camera frame becomes the input, where the file and the
+        `seamline.toml` beside it do not say so.
+        """
         if isinstance(model, StoredModel):
             return model
         path = Path(model)
         if not path.is_file():
             raise UsageError(f"no model file `{model}`", hint="`seamline zoo build NAME` makes one to try")
-        return self.node.store.add(path, shapes=shapes)
+        return self.node.store.add(path, shapes=shapes or None, values=values or None, preprocess=preprocess)
 
     def stream(
         self,
