@@ -28,6 +28,7 @@ import seamline.cli.reproduce as reproduce_command
 import seamline.cli.run as run_command
 import seamline.cli.set as set_command
 import seamline.cli.simulate as simulate_command
+import seamline.cli.sweep as sweep_command
 import seamline.cli.switch as switch_command
 import seamline.cli.testbed as testbed_command
 import seamline.cli.verify as verify_command
@@ -62,6 +63,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         accuracy_command,
         profile_command,
         plan_command,
+        sweep_command,
         zoo_command,
         simulate_command,
         testbed_command,

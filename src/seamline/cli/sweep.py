@@ -1,0 +1,183 @@
+"""`seamline sweep`: the latency of every cut between two nodes, and the bytes that cross there, per link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seamline.cli.models import complete_model
+from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_link, profiles_of
+from seamline.cli.options import JsonFlag, ShapeOption, ThreadsOption
+from seamline.core.errors import UsageError
+from seamline.core.values import Codec, Constraints, NodeId
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from seamline.core.sweep import SweptCut
+    from seamline.core.values import Profile
+
+DEFAULT_SLOWDOWNS = ("edge=8", "cloud=1")
+_ENDS = "origin_s", "transfer_s", "target_s"
+
+JSON_KEYS = {
+    "sweep": {
+        "model": "name of the model",
+        "origin": "where frames enter",
+        "target": "the other node",
+        "codec": "how boundaries travel, raw where a cut does not offer it",
+        "links": "one entry per --link",
+        "links[].text": "the link as given",
+        "links[].goodput_bps": "its rate from origin to target",
+        "links[].rtt_s": "its round trip",
+        "links[].best_cut": "the cut with the least latency",
+        "links[].best_plan": "its plan",
+        "links[].cuts": "every cut of the model, candidates of the planner or not",
+        "links[].cuts[].cut": "its number; 0: the input is sent, the last: everything on the origin",
+        "links[].cuts[].after": "last layer before it",
+        "links[].cuts[].boundary_bytes": "uncompressed bytes that cross",
+        "links[].cuts[].sent_bytes": "bytes that travel, 0 for the last cut",
+        "links[].cuts[].origin_s": "seconds on the origin",
+        "links[].cuts[].transfer_s": "seconds on the link, the answer's way back included",
+        "links[].cuts[].target_s": "seconds on the target",
+        "links[].cuts[].latency_s": "their sum",
+        "files": "what was written",
+    }
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add `sweep` to `app`."""
+    app.command(name="sweep")(sweep)
+
+
+def sweep(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = None,
+    links: LinkOption = None,
+    profiles: ProfileOption = None,
+    slowdowns: SlowdownOption = None,
+    codec: Annotated[
+        str, typer.Option("--codec", metavar="CODEC", help="How boundaries travel: raw, lossless, f16 or u8.")
+    ] = "raw",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write sweep.json, sweep.png and sweep.html into it."),
+    ] = None,
+    shape: ShapeOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what every cut between two nodes would cost, for each --link. Without profiles this machine is profiled and
+    stands for the cloud, and eight times slower for the edge."""
+    from seamline.cli.output import data_console, print_json
+
+    given = [(text, parse_link(text)) for text in links or ()]
+    if not given:
+        raise UsageError("no --link was given", hint="e.g. --link edge:cloud=20mbps,20ms")
+    slow = slowdowns or (() if profiles else DEFAULT_SLOWDOWNS)
+    known = profiles_of(model, profiles or (), slow, shapes=shape or (), threads=threads)
+    ends = given[0][1][0].source, given[0][1][0].target
+    for text, directions in given:
+        if (directions[0].source, directions[0].target) != ends:
+            raise UsageError(f"`--link {text}` is between other nodes than the first", hint="sweep two nodes at a time")
+    data = summary(known, ends, given, _codec(codec))
+    if output is not None:
+        data["files"] = _write(data, output)
+    if as_json:
+        print_json(data)
+    else:
+        data_console().print(_report(data))
+
+
+def summary(
+    profiles: Mapping[NodeId, Profile], ends: tuple[NodeId, NodeId], links: Sequence[tuple[str, Any]], codec: Codec
+) -> dict[str, Any]:
+    """What `--json` prints. ends: origin and target. links: each as given and in its directions."""
+    from seamline.core.problem import Problem
+
+    origin, target = ends
+    for node in ends:
+        if node not in profiles:
+            raise UsageError(f"a link names `{node}`, which has no profile", hint=f"one of {', '.join(profiles)}")
+    cuts = profiles[origin].cuts
+    base = Problem(origin=origin, cuts=cuts, profiles=profiles, links={}, constraints=Constraints())
+    swept = []
+    for text, directions in links:
+        problem = replace(base, links={(each.source, each.target): each for each in directions})
+        swept.append(_one_link(text, problem, target, codec))
+    name = profiles[origin].model.name
+    return {"model": name, "origin": origin, "target": target, "codec": str(codec), "links": swept, "files": []}
+
+
+def _one_link(text: str, problem: Any, target: NodeId, codec: Codec) -> dict[str, Any]:
+    from seamline.core.sweep import best_of
+    from seamline.core.sweep import sweep as every_cut
+
+    swept = every_cut(problem, target, codec)
+    best, link = best_of(swept), problem.links[problem.origin, target]
+    return {
+        "text": text,
+        "goodput_bps": link.goodput_bps,
+        "rtt_s": link.rtt_s,
+        "best_cut": best.cut,
+        "best_plan": str(best.plan),
+        "cuts": [_one_cut(each) for each in swept],
+    }
+
+
+def _one_cut(swept: SweptCut) -> dict[str, Any]:
+    keys = ("cut", "after", "boundary_bytes", "sent_bytes", *_ENDS, "latency_s")
+    return {key: getattr(swept, key) for key in keys}
+
+
+def _write(data: Mapping[str, Any], folder: Path) -> list[str]:
+    import json
+
+    from seamline.cli.sweep_figure import write_html, write_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    png, page, numbers = (folder / f"sweep.{kind}" for kind in ("png", "html", "json"))
+    write_png(data, png)
+    write_html(data, page)
+    numbers.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return [str(png), str(page), str(numbers)]
+
+
+def _codec(text: str) -> Codec:
+    allowed = [codec for codec in Codec if codec is not Codec.JPEG]
+    if text not in allowed:
+        raise UsageError(f"`{text}` is not a codec for tensors", hint=f"one of {', '.join(allowed)}")
+    return Codec(text)
+
+
+def _report(data: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from seamline.cli.quantities import bytes_text, seconds_text
+    from seamline.cli.tables import add_row, new_table
+
+    lines: list[RenderableType] = []
+    for link in data["links"]:
+        heads = ("cut", "", "after", data["origin"], "transfer", data["target"], "sum", "sent")
+        title = f"{data['model']}, {link['text']}: best {link['best_plan']}"
+        table = new_table(*heads, title=title, right=("cut", *heads[3:]))
+        for each in link["cuts"]:
+            times = [seconds_text(each[key]) for key in (*_ENDS, "latency_s")]
+            mark = "*" if each["cut"] == link["best_cut"] else ""
+            add_row(table, str(each["cut"]), mark, each["after"], *times, bytes_text(each["sent_bytes"]))
+        lines += [table, Text()]
+    lines += [Text(f"wrote {name}") for name in data["files"]]
+    return Group(*lines)
