@@ -193,3 +193,17 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_happens(two_nodes, 
             stream.switch(wrong)
     with pytest.raises(UsageError, match="not a strategy"):
         stream.switch(plans[1], strategy="teleport")
+
+
+def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nodes, run_frames, wait_until):
+    stream = two_nodes.stream(strategy="standby")
+    run_frames(stream)
+    fast = stream.plan
+    two_nodes.link("edge", "fog", 0.2e6)
+    wait_until(lambda: stream.plan != fast)
+    slow = stream.plan
+    wait_until(lambda: stream.controller.spare is not None)
+    assert stream.controller.spare != slow
+    two_nodes.link("edge", "fog", 200e6)
+    wait_until(lambda: stream.plan != slow)
+    wait_until(lambda: stream.controller.spare == slow)
