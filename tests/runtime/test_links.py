@@ -91,12 +91,23 @@ def test_a_link_that_carries_frames_is_not_probed(monkeypatch):
 
 
 @pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])
-def test_an_idle_link_that_stepped_is_known_within_seconds(monkeypatch, before, after):
+@pytest.mark.parametrize("idle_s", [0.5, 4.0, 20.0])
+def test_an_idle_link_that_stepped_is_known_within_two_seconds(monkeypatch, before, after, idle_s):
     rehearsal = Rehearsal(monkeypatch, before)
-    rehearsal.run(20.0)
+    rehearsal.run(3.0)
+    rehearsal.run(idle_s)
     rehearsal.rate_mbps = after
-    rehearsal.run(8.0)
+    rehearsal.run(2.0)
     assert rehearsal.mbps == pytest.approx(after, rel=0.2)
+
+
+def test_what_was_probed_on_debt_is_paid_back(monkeypatch):
+    rehearsal = Rehearsal(monkeypatch, 5)
+    rehearsal.run(4.0)
+    rehearsal.rate_mbps = 20
+    rehearsal.probes.clear()
+    rehearsal.run(30.0)
+    assert 8 * sum(rehearsal.probes) < 0.011 * 20e6 * 30.0
 
 
 @pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])

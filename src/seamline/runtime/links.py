@@ -8,7 +8,9 @@ What a sample means is `core.estimate`; here are the clocks, the numbers of mess
   token bucket lets through after a pause looks like a fast link.
 
 But for the first three, probes together never take more than 1 % of the link's time: each is paid from a credit that
-grows at that rate, and holds what two long probes take. A link that carries frames is never probed. Listeners hear of
+grows at that rate, and holds what two long probes take. A link that seems to have become faster may be probed on debt,
+which is paid before the next; so it is known within a second or two. What a probe cost is what it took in the end, less
+than was feared when the link has become faster. A link that carries frames is never probed. Listeners hear of
 an estimate when it has moved, or was renewed a while ago.
 """
 
@@ -48,7 +50,8 @@ class _Outgoing:
     """One direction. under_way: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
     n_pongs, n_probes: since the link was new, or was to be measured anew. n_confirming: probes since one did not fit.
-    probes: the numbers of those under way. credit_s: link time that may be spent on probes, as of credit_at_s.
+    probes: of those under way, number -> link time paid. credit_s: what may be spent on probes, as of credit_at_s.
+    seems_faster: the last probe was much faster than believed.
     """
 
     state: est.LinkState
@@ -57,7 +60,8 @@ class _Outgoing:
     n_pongs: int = 0
     n_probes: int = 0
     n_confirming: int = 0
-    probes: set[int] = field(default_factory=set)
+    probes: dict[int, float] = field(default_factory=dict)
+    seems_faster: bool = False
     next_probe_s: float = 0.0
     credit_s: float = MOST_CREDIT_S
     credit_at_s: float = 0.0
@@ -125,15 +129,14 @@ class LinkMeter:
             sent = link.under_way.pop(seq, None) if link is not None else None
             if link is None or sent is None:
                 return
-            before, is_probe = link.state, seq in link.probes
-            link.probes.discard(seq)
+            before, paid_s = link.state, link.probes.pop(seq, None)
             sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now)
             link.state = est.observe_transfer(before, sample)
             ratio = _change_ratio(before, link.state, now)
             if not 1 / JUMP_RATIO < ratio < JUMP_RATIO:
                 doubted = self._doubt_siblings(source, ratio, now)
-            if is_probe:
-                _follow_up(link, before, sample)
+            if paid_s is not None:
+                _follow_up(link, before, sample, paid_s)
         for target in (*doubted, source):  # the doubt first: who hears of the jump alone would flee to a sibling
             self._report(target)
 
@@ -191,7 +194,8 @@ class LinkMeter:
                     continue
                 link.n_probes += 1
                 seq = self.next_seq()
-                link.probes.add(seq)
+                goodput = link.state.goodput
+                link.probes[seq] = 8 * n_bytes / goodput.value if goodput is not None else 0.0
                 return [(target, seq, n_bytes)]
         return []
 
@@ -259,7 +263,8 @@ def _spend(link: _Outgoing, now: float) -> int:
     if link.n_probes < N_FIRST_PROBES or goodput_bps <= 0.0:
         link.next_probe_s = now if link.n_probes < N_FIRST_PROBES - 1 else now + PROBE_INTERVAL_S
         return _long_probe_bytes(link.state)
-    affordable = int(link.credit_s * goodput_bps / 8)
+    debt_s = MOST_CREDIT_S if link.seems_faster and link.n_confirming > 0 else 0.0
+    affordable = int((link.credit_s + debt_s) * goodput_bps / 8)
     n_bytes = min(_long_probe_bytes(link.state), affordable) if link.n_confirming > 0 else _probe_bytes(link.state)
     cost_s = 8 * n_bytes / goodput_bps
     link.next_probe_s = now + max(PROBE_INTERVAL_S, cost_s / REGULAR_SHARE_RATIO if link.n_confirming == 0 else 0.0)
@@ -271,12 +276,14 @@ def _spend(link: _Outgoing, now: float) -> int:
     return n_bytes
 
 
-def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSample) -> None:
+def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSample, paid_s: float) -> None:
     """Probe again at once, with more bytes, when a probe did not fit the belief; a few times, then it was chance."""
     if before.goodput is None or link.state.goodput is None:
         return
     service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.overhead_s, est.RTT_NOISE_S)
+    link.credit_s += max(0.0, paid_s - service_s)
     ratio = 8.0 * sample.payload_bytes / service_s / before.goodput.value
+    link.seems_faster = ratio >= CONFIRMED_RATIO
     fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not link.state.goodput.suspects
     if fits or link.n_confirming >= N_CONFIRMING_PROBES:
         link.n_confirming = 0
