@@ -32,7 +32,6 @@ JSON_KEYS = {
         "strategies.NAME.prepare_s": "median from the request to the new plan serving",
         "fps": "camera frames offered per second",
         "model": "the model",
-        "report": "path of the HTML report",
     }
 }
 
