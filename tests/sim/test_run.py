@@ -100,7 +100,8 @@ def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
 @pytest.mark.parametrize(
     "name",
     [
-        "PROBE_INTERVAL_S", "PROBE_SHARE_RATIO", "MIN_PROBE_BYTES", "MAX_PROBE_BYTES", "LONG_PROBE_S",
+        "PROBE_INTERVAL_S", "PROBE_SHARE_RATIO", "REGULAR_SHARE_RATIO", "MOST_CREDIT_S",
+        "MIN_PROBE_BYTES", "MAX_PROBE_BYTES", "LONG_PROBE_S",
         "MIN_LONG_PROBE_BYTES", "MAX_LONG_PROBE_BYTES", "N_FIRST_PONGS", "N_FIRST_PROBES", "N_CONFIRMING_PROBES",
         "CONFIRMED_RATIO", "BUSY_LIMIT_S", "JUMP_RATIO", "SIBLING_AGE_S", "MOVED_RATIO", "RENEW_S",
     ],

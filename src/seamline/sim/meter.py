@@ -1,8 +1,9 @@
 """Link measurement in virtual time: which transfers and probes feed `core.estimate`, and when.
 
 What `runtime/links.py` does with threads and sockets, in the same rhythm and with the same constants (a test holds them
-equal): quick pings and three long probes of a new link, a small probe a second of an idle one, larger ones after one
-that did not fit, doubt for the siblings of a link that jumped, news only when an estimate has moved or aged.
+equal): quick pings and three long probes of a new link; a small probe a second of an idle one and larger ones after one
+that did not fit, both paid from a credit of 1 % of the link's time; doubt for the siblings of a link that jumped; news
+only when an estimate has moved or aged.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ QUIET_PING_INTERVAL_S = 2.0
 
 PROBE_INTERVAL_S = 1.0
 PROBE_SHARE_RATIO = 0.01
+REGULAR_SHARE_RATIO = 0.006
+MOST_CREDIT_S = 0.1
 MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 LONG_PROBE_S = 0.05
 MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
@@ -49,6 +52,8 @@ class _Outgoing:
     n_pongs: int = N_FIRST_PONGS
     n_probes: int = N_FIRST_PROBES
     n_confirming: int = 0
+    credit_s: float = MOST_CREDIT_S
+    credit_at_s: float = 0.0
     next_probe_s: float = 0.0
     next_ping_s: float = 0.0
     told: LinkEstimate | None = None
@@ -199,12 +204,14 @@ class Meter:
         for link in due:
             if link.under_way or link.state.is_down or link.n_pongs < N_FIRST_PONGS:
                 continue
-            is_long = link.n_probes < N_FIRST_PROBES or link.n_confirming > 0
+            n_bytes = _spend(link, now_s)
+            if n_bytes == 0:
+                continue
             link.n_probes += 1
-            again_s = now_s if link.n_probes < N_FIRST_PROBES else now_s + PROBE_INTERVAL_S
-            self.send(link.target, _long_probe_bytes(link.state) if is_long else _probe_bytes(link.state))
+            next_probe_s = link.next_probe_s
+            self.send(link.target, n_bytes)
             link.probes.add(self._n_sent)
-            link.next_probe_s = again_s
+            link.next_probe_s = next_probe_s
             return
 
     def _report(self, link: _Outgoing) -> None:
@@ -245,7 +252,7 @@ def _change_ratio(before: est.LinkState, after: est.LinkState, now_s: float) -> 
 def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSample) -> None:
     if before.goodput is None or link.state.goodput is None:
         return
-    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s, est.RTT_NOISE_S)
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.overhead_s, est.RTT_NOISE_S)
     ratio = 8.0 * sample.payload_bytes / service_s / before.goodput.value
     fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not link.state.goodput.suspects
     if fits or link.n_confirming >= N_CONFIRMING_PROBES:
@@ -253,6 +260,26 @@ def _follow_up(link: _Outgoing, before: est.LinkState, sample: est.TransferSampl
         return
     link.n_confirming += 1
     link.next_probe_s = 0.0
+
+
+def _spend(link: _Outgoing, now_s: float) -> int:
+    """Bytes of the probe that is sent now, paid for; 0 when the credit has to grow first. Sets when the next is due."""
+    link.credit_s = min(MOST_CREDIT_S, link.credit_s + PROBE_SHARE_RATIO * (now_s - link.credit_at_s))
+    link.credit_at_s = now_s
+    goodput_bps = _goodput_bps(link.state)
+    if link.n_probes < N_FIRST_PROBES or goodput_bps <= 0.0:
+        link.next_probe_s = now_s if link.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
+        return _long_probe_bytes(link.state)
+    affordable = int(link.credit_s * goodput_bps / 8)
+    is_confirming = link.n_confirming > 0
+    n_bytes = min(_long_probe_bytes(link.state), affordable) if is_confirming else _probe_bytes(link.state)
+    cost_s = 8 * n_bytes / goodput_bps
+    link.next_probe_s = now_s + max(PROBE_INTERVAL_S, 0.0 if is_confirming else cost_s / REGULAR_SHARE_RATIO)
+    if affordable < (_long_probe_bytes(link.state) // 2 if is_confirming else n_bytes):
+        link.next_probe_s = now_s + PROBE_INTERVAL_S / 10
+        return 0
+    link.credit_s -= cost_s
+    return n_bytes
 
 
 def _goodput_bps(state: est.LinkState) -> float:
@@ -265,5 +292,5 @@ def _long_probe_bytes(state: est.LinkState) -> int:
 
 
 def _probe_bytes(state: est.LinkState) -> int:
-    share = PROBE_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S
+    share = REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S
     return math.floor(max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share)))
