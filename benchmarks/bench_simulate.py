@@ -1,0 +1,116 @@
+"""Policies in virtual time: regret against an oracle on generated traces, and what links that alternate do.
+
+MobileNetV2 with published times of a Raspberry Pi 4, an edge server and a cloud machine (tests/replay), raw frames
+private, 2 frames/s; the link from edge to fog follows the trace, fog to cloud is 100 Mbit/s. Everything is modelled.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from reporting import Report, parser, progress
+
+from seamline.config import Trace
+from seamline.core.values import Constraints, NodeId
+from seamline.meters.profile_file import from_json
+from seamline.sim import Comparison, Scene, SceneLink, alternating, compare, generate
+
+PROFILES = Path(__file__).parents[1] / "tests" / "replay" / "mobilenetv2.profiles.json"
+KINDS = ("markov", "steps", "fades", "outages")
+N_SEEDS = 5
+DURATION_S = 300.0
+POLICIES = ("adaptive", "static_at_start", "static_best", "oracle", "last_value")
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+MOST_BEHIND_RATIO = 0.03
+HEAD = ("trace", "adaptive ms", "oracle ms", "regret %", "of gain %", "vs best fixed %", "last value %", "switches")
+
+
+def main() -> None:
+    chosen = parser("Policies in virtual time").parse_args()
+    report = Report("simulate", "Policies in virtual time", chosen)
+    seeds = range(1 if chosen.quick else N_SEEDS)
+    started_s = time.process_time()
+    generated = {f"{kind}:{seed}:300": generate(kind, seed, DURATION_S) for kind in KINDS for seed in seeds}
+    swinging = {f"20/5 Mbit/s every {hold_s:g} s": alternating(20e6, 5e6, hold_s) for hold_s in (0.5, 1.0, 2.0, 10.0)}
+    noise = {f"noise:{seed}:300": generate("noise", seed, DURATION_S) for seed in seeds}
+    rows = _rows(report, "Generated traces", generated)
+    report.say(*_aggregate(rows), "")
+    tempting = _rows(report, "What tempts to flap", {**swinging, **noise})
+    missed = [name for name, one in zip({**swinging, **noise}, tempting, strict=True) if _is_far_behind(one)]
+    report.say(
+        f"Aim: never more than {100 * MOST_BEHIND_RATIO:.0f} % behind the best fixed plan. Missed by: "
+        f"{', '.join(missed) or 'none'}.",
+        "",
+    )
+    report.say(f"{time.process_time() - started_s:.0f} s of processor time for all of it.", "")
+    report.finish()
+
+
+def _rows(report: Report, title: str, traces: dict[str, Trace]) -> list[Comparison]:
+    report.say(f"## {title}", "")
+    found = []
+    for name, trace in traces.items():
+        progress(name)
+        found.append(compare(_scene(trace), POLICIES))
+    report.table(HEAD, [_row(name, one) for name, one in zip(traces, found, strict=True)])
+    report.data[title] = {
+        name: {policy: one.cost(policy) for policy in POLICIES} for name, one in zip(traces, found, strict=True)
+    }
+    return found
+
+
+def _row(name: str, one: Comparison) -> tuple[object, ...]:
+    gain = one.gain_ratio
+    return (
+        name,
+        f"{one.cost('adaptive') * 1e3:.0f}",
+        f"{one.cost('oracle') * 1e3:.0f}",
+        f"{_percent(one, 'adaptive', 'oracle'):.1f}",
+        "-" if gain is None else f"{100 * gain:.0f}",
+        f"{_percent(one, 'adaptive', 'static_best'):.1f}",
+        f"{_percent(one, 'last_value', 'oracle'):.1f}",
+        len(one.runs["adaptive"].switches),
+    )
+
+
+def _is_far_behind(one: Comparison) -> bool:
+    return one.cost("adaptive") > (1.0 + MOST_BEHIND_RATIO) * one.cost("static_best")
+
+
+def _percent(one: Comparison, name: str, other: str) -> float:
+    return 100 * (one.cost(name) / one.cost(other) - 1)
+
+
+def _aggregate(rows: list[Comparison]) -> list[str]:
+    cost = {name: np.array([one.cost(name) for one in rows]) for name in POLICIES}
+    mean = {name: values.mean() for name, values in cost.items()}
+    gained = (mean["static_at_start"] - mean["adaptive"]) / (mean["static_at_start"] - mean["oracle"])
+    regrets = cost["adaptive"] / cost["oracle"] - 1
+    against_best = cost["adaptive"] / cost["static_best"] - 1
+    return [
+        f"Over all {len(rows)}: regret {100 * (mean['adaptive'] / mean['oracle'] - 1):.1f} % of the mean latency "
+        f"(median {100 * np.median(regrets):.1f}, worst {100 * regrets.max():.1f}); {100 * gained:.0f} % of the "
+        f"oracle's gain over static_at_start; against the best fixed plan at worst {100 * against_best.max():+.1f} %."
+    ]
+
+
+def _scene(trace: Trace) -> Scene:
+    profiles = [from_json(one) for one in json.loads(PROFILES.read_text())]
+    return Scene(
+        origin=EDGE,
+        profiles={profile.device.name: profile for profile in profiles},
+        links=(
+            SceneLink(between=(EDGE, FOG), trace=trace, delay_s=0.002),
+            SceneLink.steady(FOG, CLOUD, 100e6, 0.005),
+        ),
+        fps=2.0,
+        duration_s=DURATION_S,
+        constraints=Constraints(n_private_cuts=1),
+    )
+
+
+if __name__ == "__main__":
+    main()
