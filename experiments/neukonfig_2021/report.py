@@ -124,9 +124,9 @@ def _order(cells: Sequence[MeasuredCell], model: str) -> str:
     ]
     if {"pause-resume", "spawn-container"} <= medians.keys() and medians["spawn-container"] > medians["pause-resume"]:
         lines.append(
-            "here spawn-container takes longer than pause-resume: a container starts a Python and an ONNX Runtime "
-            f"before it loads anything, and for {model} the loading itself, which is all that pause-resume waits for, "
-            "is short; the paper's Keras took seconds to load either model"
+            "here spawn-container takes longer than pause-resume, probably because a container starts a Python and an "
+            f"ONNX Runtime before it loads anything, while pause-resume waits for loading {model} alone; the parts were "
+            "not measured one by one"
         )
     if {"pause-resume", "live"} <= medians.keys():
         lines.append(
