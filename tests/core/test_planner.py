@@ -2,13 +2,17 @@
 
 import math
 from dataclasses import replace
-from itertools import permutations
+from functools import partial
+from itertools import accumulate, permutations
+from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from seamline.core.errors import Infeasible
+from seamline.core.limits import Window
 from seamline.core.planner import EnergyScope, PlanKind, Problem, brute_force, evaluate, plan
 from seamline.core.values import (
     Block,
@@ -125,6 +129,91 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
         ),
         energy_scope=draw(st.sampled_from(list(EnergyScope))),
     )
+
+
+@st.composite
+def limited_problems(draw: st.DrawFn) -> Problem:
+    """With weights that fill memories, pinned layers, and nodes, links and codecs that are forbidden."""
+    problem = draw(problems())
+    steps = [draw(st.integers(0, 400_000)) for _ in problem.cuts]
+    weights = list(accumulate(steps))
+    cuts = tuple(replace(cut, weights_before_bytes=weight) for cut, weight in zip(problem.cuts, weights, strict=True))
+    nodes = st.sampled_from(sorted(problem.profiles))
+    some = partial(st.lists, max_size=1)
+    limits = replace(
+        problem.constraints,
+        trusted=tuple(draw(some(nodes))),
+        memory_bytes=tuple(dict(draw(st.lists(st.tuples(nodes, st.integers(0, 6_000_000)), max_size=3))).items()),
+        pins=tuple(draw(some(st.tuples(st.integers(1, len(cuts) - 1), nodes)))),
+        forbidden_nodes=tuple(draw(some(nodes))) if draw(st.booleans()) else (),
+        forbidden_links=tuple(draw(some(st.tuples(nodes, nodes)))),
+        forbidden_codecs=tuple(draw(some(st.tuples(nodes, st.sampled_from(list(Codec)))))),
+    )
+    return replace(problem, cuts=cuts, constraints=limits)
+
+
+@given(limited_problems())
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_plan_equals_brute_force_within_limits(problem: Problem):
+    try:
+        oracle = brute_force(problem)
+    except Infeasible:
+        with pytest.raises(Infeasible):
+            plan(problem)
+        return
+    planned = plan(problem)
+    assert planned.cost == SAME_COST(oracle.cost)
+    assert evaluate(planned.plan, problem).refusal is None
+
+
+@given(st.integers(1, 40), st.randoms(use_true_random=False))
+def test_the_least_in_a_window_is_the_least_in_a_window(n: int, random: Random):
+    first = [random.randint(0, at) for at in range(n)]
+    values = np.array([[random.random() for _ in range(n)] for _ in range(2)])
+    least = Window(np.array(first)).least(values)
+    for at in range(n):
+        for row in range(2):
+            assert least[row, at] == min(values[row, first[at] : at], default=math.inf)
+
+
+def with_memory(problem: Problem, **bytes_of: int) -> Problem:
+    """`problem` with a model of 10 MB a block, and so much memory on some nodes."""
+    cuts = tuple(replace(cut, weights_before_bytes=10_000_000 * cut.index) for cut in problem.cuts)
+    limits = Constraints(memory_bytes=tuple((NodeId(name), n_bytes) for name, n_bytes in bytes_of.items()))
+    return replace(problem, cuts=cuts, constraints=limits)
+
+
+def test_a_node_gets_no_more_than_it_can_hold(three_tiers: Problem):
+    assert plan(with_memory(three_tiers)).plan.nodes == (EDGE, CLOUD)
+    planned = plan(with_memory(three_tiers, cloud=13_000_000))
+    on_cloud = [stage for stage in planned.plan.stages if stage.node == CLOUD]
+    assert all(stage.segment.stop - stage.segment.start <= 1 for stage in on_cloud)
+
+
+def test_too_little_memory_names_the_node_the_need_and_the_limit(three_tiers: Problem):
+    problem = with_memory(three_tiers, edge=1_000_000, fog=1_000_000, cloud=30_000_000)
+    # 40 MB of weights, twice the 0.8 MB tensor behind the first block, and a tenth of both
+    with pytest.raises(Infeasible, match=r"\[0:4\] needs 45.8 MB on `cloud`, which may use 30.0"):
+        plan(problem)
+
+
+def test_a_pinned_layer_runs_where_it_is_pinned(three_tiers: Problem):
+    planned = plan(replace(three_tiers, constraints=Constraints(pins=((2, FOG),))))
+    (stage,) = (stage for stage in planned.plan.stages if stage.node == FOG)
+    assert stage.segment.start < 2 <= stage.segment.stop
+
+
+def test_a_trusted_node_may_receive_what_is_private(three_tiers: Problem):
+    kept = plan(replace(three_tiers, constraints=Constraints(n_private_cuts=2, trusted=(FOG,)))).plan
+    assert kept.stages[0].segment.is_empty
+    assert kept.stages[1].node == FOG
+    assert all(stage.segment.start >= 2 for stage in kept.stages[2:])
+
+
+def test_what_is_forbidden_is_named_when_nothing_is_left(three_tiers: Problem):
+    limits = Constraints(allow_local=False, forbidden_nodes=(FOG, CLOUD))
+    with pytest.raises(Infeasible, match="forbidden are `fog`, `cloud`"):
+        plan(replace(three_tiers, constraints=limits))
 
 
 @given(problems())

@@ -59,6 +59,8 @@ class _Search:
         busy = self.busy_weight(self.tables.origin)
         waited = self.waiting_weight() * origin.queue_s
         leave[SPLIT, 1:] = waited + busy * (origin.preprocess_s + origin.until_s[1:])
+        if origin.window is not None:
+            leave[SPLIT, origin.window.first > 0] = math.inf
         return leave
 
     def extend(self, order: tuple[NodeId, ...], leave: Floats) -> None:
@@ -81,9 +83,8 @@ class _Search:
     def behind(self, node: NodeId, arrive: Floats) -> Floats:
         """float64[kind, C]: cost until `node`, entered at the best earlier cut, has computed up to each cut."""
         table = self.tables.nodes[node]
-        after = np.full_like(arrive, math.inf)
-        up_to = self.busy_weight(node) * table.until_s[1:] + self.waiting_weight() * table.queue_s
-        after[:, 1:] = np.minimum.accumulate(arrive, axis=1)[:, :-1] + up_to
+        after = table.best_entry(arrive)
+        after[:, 1:] += self.busy_weight(node) * table.until_s[1:] + self.waiting_weight() * table.queue_s
         return after
 
     def crossing(self, source: NodeId, target: NodeId) -> Floats:
@@ -107,7 +108,7 @@ class _Search:
 
     def remember(self, order: tuple[NodeId, ...], ends: Floats) -> None:
         answer = self.tables.answers.get(order[-1])
-        if answer is None:
+        if answer is None or not self.tables.required.issubset(order):
             return
         back = self.waiting_weight() * sum(answer)
         if self.tables.is_energy:
@@ -137,7 +138,8 @@ class _Search:
             leave = self.behind(target, arrivals[-1])
         cuts, codecs, stop = [], [], len(self.tables.index) - 1
         for at in range(len(arrivals) - 1, -1, -1):
-            stop = int(np.argmin(arrivals[at][kind, :stop]))
+            first = self.tables.nodes[best.order[at + 1]].lowest_entry(stop)
+            stop = first + int(np.argmin(arrivals[at][kind, first:stop]))
             row = int(np.argmin(self.crossing(best.order[at], best.order[at + 1])[:, stop]))
             cuts.append(int(self.tables.index[stop]))
             codecs.append(self.tables.codecs[row])

@@ -61,6 +61,9 @@ class _Search:
         else:
             self.origin_s[:, 1:] += self.tables.nodes[self.tables.origin].preprocess_s
             self.origin_s[:, 0] = math.inf
+            window = self.tables.nodes[self.tables.origin].window
+            if window is not None:
+                self.origin_s[:, window.first > 0] = math.inf
 
     def run(self) -> Found | None:
         orders: list[tuple[NodeId, ...]] = [(self.tables.origin,)]
@@ -136,27 +139,29 @@ class _Search:
 
     def stage_s(self, node: NodeId, entered: Reached) -> Floats:
         """float64[Q, C]: how long `node` is busy, entered at the best reachable earlier cut, left at each boundary."""
-        enter_s = np.minimum.accumulate(np.where(entered, self.entering_s[node], math.inf).min(axis=0))
-        busy_s = np.empty_like(self.leaving_s[node])
-        busy_s[:, 0] = math.inf
-        np.add(self.leaving_s[node][:, 1:], enter_s[:-1], out=busy_s[:, 1:])
+        enter_s = np.where(entered, self.entering_s[node], math.inf).min(axis=0)
+        busy_s: Floats = self.leaving_s[node] + self.tables.nodes[node].best_entry(enter_s[np.newaxis])
         return busy_s
 
     def finish(self, order: tuple[NodeId, ...], reached: list[Reached], limit: float) -> Found | None:
         """A plan within `limit` through the reachable boundaries, from the last one back: fastest, then lowest cut."""
         answer = self.tables.answers.get(order[-1])
-        if answer is None:
+        if answer is None or not self.tables.required.issubset(order):
             return None
         end = len(self.tables.index) - 1
         slowest_s, stop, leaving_s = answer[1], end, float(self.tables.nodes[order[-1]].until_s[end])
         boundaries: list[tuple[int, int]] = []
         for at in range(len(reached) - 1, -1, -1):
             node = order[at + 1]
-            stage_s = np.where(reached[at], self.entering_s[node], math.inf)[:, :stop] + leaving_s
-            crossing_s = self.tables.links[order[at], node].serialise_s[:, :stop]
+            first = self.tables.nodes[node].lowest_entry(stop)
+            if first == stop:
+                return None
+            stage_s = np.where(reached[at], self.entering_s[node], math.inf)[:, first:stop] + leaving_s
+            crossing_s = self.tables.links[order[at], node].serialise_s[:, first:stop]
             worst_s = np.maximum(stage_s, crossing_s)
-            stop, row = divmod(int(np.argmin(worst_s.T)), len(self.tables.codecs))
-            slowest_s = max(slowest_s, float(worst_s[row, stop]))
+            place, row = divmod(int(np.argmin(worst_s.T)), len(self.tables.codecs))
+            slowest_s = max(slowest_s, float(worst_s[row, place]))
+            stop = first + place
             boundaries.append((stop, row))
             leaving_s = float(self.leaving_s[order[at]][row, stop])
         stop, row = boundaries[-1]

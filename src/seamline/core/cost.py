@@ -32,6 +32,9 @@ from seamline.core.values import (
 U8_HEADER_BYTES = 16
 """Scale, zero point and padding that travel with each tensor sent as u8."""
 
+MEMORY_HEADROOM_RATIO = 0.1
+"""Of a segment's weights and tensors: what engines keep beside them. Modelled."""
+
 _FLOATS = frozenset({"float16", "float32", "float64"})
 
 
@@ -274,6 +277,11 @@ def refusal(plan: Plan, problem: Problem) -> str | None:
     for stage in plan.stages:
         if stage.node not in problem.profiles:
             return f"`{stage.node}` is not there"
+        if (reason := _stage_refusal(stage, problem)) is not None:
+            return reason
+    for place, node in problem.constraints.pins:
+        if not any(stage.node == node and stage.segment.start < place <= stage.segment.stop for stage in plan.stages):
+            return f"the layers before cut {place} are pinned to `{node}`"
     if plan.is_local:
         return None if problem.constraints.allow_local else "running everything on the origin is not allowed"
     if plan.is_offload and not problem.constraints.allow_offload:
@@ -281,10 +289,26 @@ def refusal(plan: Plan, problem: Problem) -> str | None:
     for here, there in zip(plan.stages, plan.stages[1:], strict=False):
         if (reason := _boundary_refusal(here, there, problem)) is not None:
             return reason
-    back = answer_link(plan.stages[-1].node, problem)
+    last = plan.stages[-1].node
+    back = answer_link(last, problem)
     if back is None or back.goodput_bps <= 0.0:
-        return f"the way back {plan.stages[-1].node}->{problem.origin} is down"
+        return f"the way back {last}->{problem.origin} is down"
+    if not problem.constraints.may_use(last, problem.origin):
+        return f"the way back {last}->{problem.origin} is forbidden"
     return None
+
+
+def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
+    """What a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
+
+    Modelled. Tensors that live only between two cuts are not seen, which the headroom is for; a node's process itself
+    is not in it. 0 when the segment is empty.
+    """
+    if segment.is_empty:
+        return 0
+    weights = cuts[segment.stop].weights_before_bytes - cuts[segment.start].weights_before_bytes
+    largest = max(cut.payload_bytes for cut in cuts[segment.start : segment.stop + 1])
+    return math.ceil((1.0 + MEMORY_HEADROOM_RATIO) * (weights + 2 * largest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,15 +404,33 @@ def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
 
 def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None:
     cut = problem.cuts[here.segment.stop]
-    if not problem.constraints.may_leave(cut):
-        return f"cut {cut.index} may not leave `{problem.origin}` (private cuts: {problem.constraints.n_private_cuts})"
-    if here.codec not in problem.constraints.codecs:
+    limits = problem.constraints
+    if not limits.may_leave(cut, there.node):
+        return f"cut {cut.index} may not leave `{problem.origin}` (private cuts: {limits.n_private_cuts})"
+    if here.codec not in limits.codecs:
         return f"codec {here.codec} is not allowed"
+    for node in (here.node, there.node):
+        if (node, here.codec) in limits.forbidden_codecs:
+            return f"codec {here.codec} is forbidden on `{node}`"
+    if not limits.may_use(here.node, there.node):
+        return f"{here.node}->{there.node} is forbidden"
     if here.codec not in offered_codecs(cut, problem.frame):
         return f"codec {here.codec} does not exist at cut {cut.index}"
     link = forward_link(here, there, problem)
     if link is None or link.goodput_bps <= 0.0:
         return f"{here.node}->{there.node} is down"
+    return None
+
+
+def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
+    if stage.segment.is_empty:
+        return None
+    if stage.node in problem.constraints.forbidden_nodes:
+        return f"`{stage.node}` is forbidden"
+    limit = dict(problem.constraints.memory_bytes).get(stage.node)
+    need = memory_bytes(stage.segment, problem.cuts) if limit is not None else 0
+    if limit is not None and need > limit:
+        return f"{stage.segment} needs {need / 1e6:.1f} MB on `{stage.node}`, which may use {limit / 1e6:.1f}"
     return None
 
 

@@ -34,9 +34,10 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
     candidates = _candidates(graph, places)
     raw = _raw_tensors(graph)
     cuts: list[Cut] = []
-    macs_before = 0
+    macs_before = weights_before_bytes = 0
     for n_before, tensors in enumerate(places):
         macs_before += graph.layers[n_before - 1].macs if n_before else 0
+        weights_before_bytes += graph.layers[n_before - 1].weight_bytes if n_before else 0
         if tensors is None:
             continue
         cut = Cut(
@@ -47,6 +48,7 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
             macs_before=macs_before,
             is_candidate=n_before in candidates,
             carries_input=_carries(tensors, raw),
+            weights_before_bytes=weights_before_bytes,
         )
         cuts.append(cut)
     return tuple(cuts)

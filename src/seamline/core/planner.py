@@ -193,18 +193,40 @@ def _why_none(kind: PlanKind, problem: Problem) -> str:
         return f"`{problem.origin}` has no power figures"
     limits = problem.constraints
     private = f"the first {limits.n_private_cuts} cuts may not leave `{problem.origin}`"
+    pinned = ", ".join(f"the layers before cut {place} to `{node}`" for place, node in limits.pins)
+    nothing_forbidden = replace(limits, forbidden_nodes=(), forbidden_links=(), forbidden_codecs=())
     lifted = {
         "offloading everything is not allowed": replace(limits, allow_offload=True),
         private: replace(limits, n_private_cuts=0),
         f"codecs are limited to {', '.join(limits.codecs) or 'none'}": replace(limits, codecs=tuple(Codec)),
+        f"pinned are {pinned}": replace(limits, pins=()),
+        f"forbidden are {_forbidden(limits)}": nothing_forbidden,
         f"{private}, and constraints forbid what remains": Constraints(),
     }
+    if limits.memory_bytes and (short := _what_memory_lacks(kind, problem)) is not None:
+        return short
     for words, relaxed in lifted.items():
         if relaxed != limits and _exists(kind, replace(problem, constraints=relaxed)):
             return words
     if problem.objective is Objective.ENERGY and _exists(kind, replace(problem, objective=Objective.LATENCY)):
         return "the nodes that could take part have no power figures"
     return "no link there and back is up" if kind is PlanKind.OFFLOAD or len(problem.cuts) > 2 else "there is no cut"
+
+
+def _what_memory_lacks(kind: PlanKind, problem: Problem) -> str | None:
+    """Which node the best plan of `kind` would overfill, were memory no matter; None when that is not what binds."""
+    relaxed = replace(problem, constraints=replace(problem.constraints, memory_bytes=()))
+    found = search_additive(tables_of(relaxed))[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
+    if found is None:
+        return None
+    return refusal(_assemble(found.order, found.cuts, found.codecs, problem.last_cut), problem)
+
+
+def _forbidden(limits: Constraints) -> str:
+    words = [f"`{node}`" for node in limits.forbidden_nodes]
+    words += [f"{source}->{target}" for source, target in limits.forbidden_links]
+    words += [f"{codec} on `{node}`" for node, codec in limits.forbidden_codecs]
+    return ", ".join(words)
 
 
 def _exists(kind: PlanKind, problem: Problem) -> bool:

@@ -21,6 +21,7 @@ from seamline.core.cost import (
     radio_j_per_byte,
     uncompressed_bytes,
 )
+from seamline.core.limits import Closing, Window, window_of
 from seamline.core.problem import Problem
 from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Objective, Profile
 
@@ -78,6 +79,20 @@ class NodeTables:
     encode_s: Floats
     decode_s: Floats
     active_w: float
+    window: Window | None = None
+
+    def lowest_entry(self, stop: int) -> int:
+        """The lowest candidate at which a segment that ends at candidate `stop` may begin, `stop` when none."""
+        return 0 if self.window is None else int(self.window.first[stop])
+
+    def best_entry(self, arrive: Floats) -> Floats:
+        """float64[K, C]: the least of `arrive` at the cuts before each where a segment that ends there may begin."""
+        if self.window is not None:
+            return self.window.least(arrive)
+        best = np.empty_like(arrive)
+        best[:, 0] = math.inf
+        np.minimum.accumulate(arrive[:, :-1], axis=1, out=best[:, 1:])
+        return best
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +113,8 @@ class Tables:
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
     answer_radio_j: per node, what the radios draw for the way back.
-    idle_w: the origin's, None without power figures.
+    idle_w: the origin's, None without power figures. required: nodes where layers are pinned, the
+    origin aside.
     """
 
     problem: Problem
@@ -109,6 +125,7 @@ class Tables:
     answers: dict[NodeId, tuple[float, float]]
     answer_radio_j: dict[NodeId, float]
     idle_w: float | None
+    required: frozenset[NodeId] = frozenset()
 
     @property
     def origin(self) -> NodeId:
@@ -134,27 +151,24 @@ def tables_of(problem: Problem) -> Tables:
     if problem.objective is Objective.ENERGY:
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
-    bits = np.where(_may_leave(sizes, problem), 8.0 * _sent_bytes(sizes, problem)[rows], math.inf)
+    bits = 8.0 * _sent_bytes(sizes, problem)[rows]
+    bits[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
+    may_use = problem.constraints.may_use
+    closed_off = Closing(problem, sizes.index, sizes.carries_input, codecs).closed_off
     links, answers, answer_radio_j = {}, {}, {}
     for (source, target), link in problem.links.items():
-        if link.goodput_bps > 0.0 and source in nodes and target in nodes:
+        if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
-            links[source, target] = LinkTables(link.rtt_s / 2 + link.overhead_s, bits / link.goodput_bps, radio_w)
+            links[source, target] = LinkTables(
+                link.rtt_s / 2 + link.overhead_s, closed_off(source, target, bits) / link.goodput_bps, radio_w
+            )
     for node in nodes:
         back = answer_link(node, problem)
-        if back is not None and back.goodput_bps > 0.0:
+        if back is not None and back.goodput_bps > 0.0 and may_use(node, problem.origin):
             answers[node] = (back.rtt_s / 2 + back.overhead_s, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
             answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
-    return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w)
-
-
-def _may_leave(sizes: Sizes, problem: Problem) -> npt.NDArray[np.bool_]:
-    """bool[C], the same rule as `Constraints.may_leave`; nothing is sent behind the last cut."""
-    n_private = problem.constraints.n_private_cuts
-    allowed = sizes.index < problem.last_cut
-    if n_private > 0:
-        allowed = allowed & (sizes.index >= n_private) & ~sizes.carries_input
-    return allowed
+    required = frozenset(node for _, node in problem.constraints.pins) - {problem.origin}
+    return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
 
 
 def _node_tables(node: NodeId, rows: list[int], sizes: Sizes, problem: Problem) -> NodeTables:
@@ -171,6 +185,7 @@ def _node_tables(node: NodeId, rows: list[int], sizes: Sizes, problem: Problem) 
         encode_s=costs.encode_s[rows],
         decode_s=costs.decode_s[rows],
         active_w=math.nan if active_w is None else active_w,
+        window=window_of(node, sizes.index, problem),
     )
 
 

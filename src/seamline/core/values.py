@@ -99,6 +99,7 @@ class Cut:
     payload_bytes: size of the crossing tensors uncompressed. macs_before: multiply-accumulates of all layers before it.
     is_candidate: worth considering when planning (a cut inside a fused group at no fewer bytes is not).
     carries_input: a model input itself crosses here (a skip connection from the input): raw pixels would leave.
+    weights_before_bytes: of the weights that all layers before it read; 0 everywhere where that is not known.
     """
 
     index: int
@@ -108,6 +109,7 @@ class Cut:
     macs_before: int = 0
     is_candidate: bool = True
     carries_input: bool = False
+    weights_before_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -365,14 +367,28 @@ class Constraints:
     """What a plan must respect.
 
     n_private_cuts: the model input and the first N-1 cuts never leave the origin (`--private N`); 0 allows all.
-    codecs: what may be used at a cut. allow_local / allow_offload: switch those two kinds of plan off.
+    trusted: nodes that may receive those all the same. codecs: what may be used at a cut. allow_local / allow_offload:
+    switch those two kinds of plan off. memory_bytes: what a node may use (`cost.memory_bytes`); all of it when
+    missing. pins: (k, node), the layers between cut k-1 and cut k run on that node. forbidden_nodes run nothing,
+    forbidden_links carry nothing, and a node neither encodes nor decodes what forbidden_codecs names for it.
     """
 
     n_private_cuts: int = 0
     codecs: tuple[Codec, ...] = field(default=tuple(Codec))
     allow_local: bool = True
     allow_offload: bool = True
+    trusted: tuple[NodeId, ...] = ()
+    memory_bytes: tuple[tuple[NodeId, int], ...] = ()
+    pins: tuple[tuple[int, NodeId], ...] = ()
+    forbidden_nodes: tuple[NodeId, ...] = ()
+    forbidden_links: tuple[Link, ...] = ()
+    forbidden_codecs: tuple[tuple[NodeId, Codec], ...] = ()
 
-    def may_leave(self, cut: Cut) -> bool:
-        """Whether the tensors of `cut` may leave the origin."""
-        return self.n_private_cuts == 0 or (cut.index >= self.n_private_cuts and not cut.carries_input)
+    def may_leave(self, cut: Cut, target: NodeId | None = None) -> bool:
+        """Whether the tensors of `cut` may leave for `target`, for anywhere when None."""
+        is_public = self.n_private_cuts == 0 or (cut.index >= self.n_private_cuts and not cut.carries_input)
+        return is_public or target in self.trusted
+
+    def may_use(self, source: NodeId, target: NodeId) -> bool:
+        """Whether anything may travel from `source` to `target`."""
+        return (source, target) not in self.forbidden_links

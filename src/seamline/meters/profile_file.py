@@ -204,6 +204,7 @@ class _Cut(msgspec.Struct, frozen=True, rename={"payload_bytes": "bytes"}):
     macs_before: int = 0
     is_candidate: bool = True
     carries_input: bool = False
+    weights_before_bytes: int = 0
 
 
 class _Quantiles(msgspec.Struct, frozen=True):
@@ -276,6 +277,7 @@ def _cut(raw: _Cut, at: str) -> Cut:
         macs_before=raw.macs_before,
         is_candidate=raw.is_candidate,
         carries_input=raw.carries_input,
+        weights_before_bytes=raw.weights_before_bytes,
     )
 
 
@@ -336,6 +338,7 @@ def _cut_to_json(cut: Cut) -> dict[str, Any]:
         "macs_before": cut.macs_before,
         "is_candidate": cut.is_candidate,
         "carries_input": cut.carries_input,
+        "weights_before_bytes": cut.weights_before_bytes,
     }
 
 
