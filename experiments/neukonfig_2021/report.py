@@ -125,7 +125,7 @@ def _order(cells: Sequence[MeasuredCell], model: str) -> str:
     if {"pause-resume", "spawn-container"} <= medians.keys() and medians["spawn-container"] > medians["pause-resume"]:
         lines.append(
             "here spawn-container takes longer than pause-resume, probably because a container starts a Python and an "
-            f"ONNX Runtime before it loads anything, while pause-resume waits for loading {model} alone; the parts were "
+            f"ONNX Runtime before it loads anything, while pause-resume waits for loading {model} alone; parts were "
             "not measured one by one"
         )
     if {"pause-resume", "live"} <= medians.keys():
