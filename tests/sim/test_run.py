@@ -9,7 +9,6 @@ from seamline.config import Trace
 from seamline.core.cost import breakdown
 from seamline.core.policy import Adaptive, Fixed, Local, Static
 from seamline.core.values import LinkEstimate, NodeId, Plan
-from seamline.runtime import links as runtime_links
 from seamline.runtime import presence as runtime_presence
 from seamline.runtime import stream as runtime_stream
 from seamline.sim import alternating, meter, play, stream
@@ -95,19 +94,6 @@ def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
     costly = replace(scene, prepare_busy_s=0.3)
     quick, slow = (play(one, PolicyDecider(Adaptive())) for one in (scene, costly))
     assert quick.latency_s.mean() < slow.latency_s.mean()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "PROBE_INTERVAL_S", "PROBE_SHARE_RATIO", "REGULAR_SHARE_RATIO", "MOST_CREDIT_S",
-        "MIN_PROBE_BYTES", "MAX_PROBE_BYTES", "LONG_PROBE_S",
-        "MIN_LONG_PROBE_BYTES", "MAX_LONG_PROBE_BYTES", "N_FIRST_PONGS", "N_FIRST_PROBES", "N_CONFIRMING_PROBES",
-        "CONFIRMED_RATIO", "BUSY_LIMIT_S", "JUMP_RATIO", "SIBLING_AGE_S", "MOVED_RATIO", "RENEW_S",
-    ],
-)  # fmt: skip
-def test_links_are_measured_in_the_rhythm_of_the_runtime(name: str):
-    assert getattr(meter, name) == getattr(runtime_links, name)
 
 
 def test_heartbeat_and_deadlines_are_those_of_the_runtime():

@@ -17,11 +17,11 @@ from seamline.core import events as ev
 from seamline.core.cost import compute_s, refusal
 from seamline.core.planner import evaluate
 from seamline.core.policy import Switch
+from seamline.core.probing import has_moved
 from seamline.core.problem import Problem
 from seamline.core.values import LinkEstimate, NodeId, Objective, Plan, Segment, Tier
 from seamline.sim.deciders import Decider
 from seamline.sim.journey import Journeys
-from seamline.sim.meter import has_moved
 from seamline.sim.network import Network
 from seamline.sim.scene import Scene
 from seamline.sim.schedule import Schedule
