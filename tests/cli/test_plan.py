@@ -26,7 +26,10 @@ def nodes(tmp_path: Path) -> list[str]:
             "model": {"name": "toy"},
             "device": {"name": "elsewhere", "idle_w": 2.0, "busy_w": 6.0},
             "frame": {"raw_bytes": 150_528, "jpeg_bytes": 25_000},
-            "cuts": [{"index": at, "after": f"l{at}", "bytes": 4 * n} for at, n in enumerate(ELEMENTS)],
+            "cuts": [
+                {"index": at, "after": f"l{at}", "bytes": 4 * n, "weights_before_bytes": 10_000_000 * at}
+                for at, n in enumerate(ELEMENTS)
+            ],
             "blocks": [{"from_cut": at, "to_cut": at + 1, "compute_s": {"median": s}} for at, s in enumerate(block_s)],
             "whole_s": {"median": sum(block_s)},
         }
@@ -81,6 +84,25 @@ def test_a_slow_link_makes_the_plan_local(seamline, nodes):
     assert data["parts"]["answer"] is None
 
 
+def test_limits_are_given_in_words(seamline, nodes):
+    def best(*arguments: str) -> str:
+        return seamline("plan", *nodes, *LINKS, *arguments, "--json").json["plan"]["text"]
+
+    assert best("--forbid", "cloud") == "edge[0:0]jpeg > fog[0:4]"
+    assert best("--forbid", "cloud", "--forbid", "edge>fog") == "edge[0:4]"
+    assert best("--forbid", "edge:jpeg", "--forbid", "edge:raw").startswith("edge[0:2]f16")
+    assert best("--pin", "l1=edge").startswith("edge[0:2]f16")
+    assert best("--private", "1", "--trust", "fog").startswith("edge[0:0]jpeg > fog[0:")
+    assert best("--memory", "cloud=40MB", "--memory", "fog=1MB").startswith("edge[0:2]f16")
+
+
+def test_memory_that_cannot_hold_the_model_anywhere_is_named(seamline, nodes):
+    arguments = [flag for node in BLOCKS_S for flag in ("--memory", f"{node}=5MB")]
+    outcome = seamline("plan", *nodes, *LINKS, *arguments)
+    assert outcome.exit_code == 1
+    assert "needs 45.8 MB on `edge`, which may use 5.0" in outcome.stderr
+
+
 def test_the_table_reads_without_json(seamline, nodes):
     outcome = seamline("plan", *nodes, *LINKS, "--objective", "throughput")
     assert outcome.exit_code == 0
@@ -107,6 +129,10 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--objective", "joy"), "is not an objective"),
         (("--plan", "edge[0:2]"), "stops at cut 2"),
         (("--plan", "nonsense"), "is not a stage"),
+        (("--pin", "nothing=edge"), "no cut after a layer `nothing`"),
+        (("--forbid", "mars"), "`mars` has no profile"),
+        (("--forbid", "edge:zip"), "`zip` is not a codec"),
+        (("--memory", "edge=much"), "`much` is not a size"),
     ],
 )
 def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):

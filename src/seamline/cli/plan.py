@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli.limits import ForbidOption, MemoryOption, PinOption, TrustOption, limited
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.models import complete_model
 from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
@@ -102,6 +103,10 @@ def plan(
         int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
     ] = 0,
     codecs: CodecsOption = DEFAULT_CODECS,
+    trust: TrustOption = None,
+    memory: MemoryOption = None,
+    pin: PinOption = None,
+    forbid: ForbidOption = None,
     by_hand: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Say what this plan costs, and whether it may be used.")
     ] = None,
@@ -116,13 +121,15 @@ def plan(
     known = profiles_of(model, profiles or (), slowdowns or (), shapes=shape or (), threads=threads)
     enters = _origin(origin, list(known))
     given = _parse(by_hand) if by_hand is not None else None
+    limits = Constraints(n_private_cuts=private, codecs=codecs_named(codecs))
+    named = {"memory": memory or (), "pins": pin or (), "forbid": forbid or (), "trust": trust or ()}
     problem = Problem(
         origin=enters,
         cuts=known[enters].cuts,
         profiles=known,
         links=_links(links or (), list(known)),
         objective=_objective(objective),
-        constraints=Constraints(n_private_cuts=private, codecs=codecs_named(codecs)),
+        constraints=limited(limits, known[enters].cuts, list(known), **named),
     )
     data = summary(problem, given)
     if as_json:
