@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from seamline.core.errors import Infeasible
 from seamline.core.limits import Window
-from seamline.core.planner import EnergyScope, PlanKind, Problem, brute_force, evaluate, plan
+from seamline.core.pareto import Weights, cheapest_within, front, least_weighted
+from seamline.core.planner import EnergyScope, PlanKind, Problem, all_plans, brute_force, evaluate, plan
 from seamline.core.values import (
     Block,
     Boundary,
@@ -164,6 +165,40 @@ def test_plan_equals_brute_force_within_limits(problem: Problem):
     planned = plan(problem)
     assert planned.cost == SAME_COST(oracle.cost)
     assert evaluate(planned.plan, problem).refusal is None
+
+
+@given(limited_problems())
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_the_front_holds_the_best_of_every_sum_and_deadline(problem: Problem):
+    """Beside brute force over all plans: none of them is better, whatever is weighed."""
+    judged = [evaluate(candidate, problem) for candidate in all_plans(problem)]
+    allowed = [each for each in judged if each.refusal is None and math.isfinite(each.latency_s)]
+    if not allowed:
+        with pytest.raises(Infeasible):
+            front(problem)
+        return
+    found = front(problem)
+    for weights in (Weights(latency_s=1.0, bottleneck_s=2.0), Weights(bottleneck_s=1.0), Weights(energy_j=1.0)):
+        least = min(weights.cost(each) for each in allowed)
+        if math.isfinite(least):
+            assert weights.cost(least_weighted(found, weights)) == SAME_COST(least)
+    slo_s = sorted(each.latency_s for each in allowed)[len(allowed) // 2]
+    within = [each.energy_j for each in allowed if each.latency_s <= slo_s and each.energy_j is not None]
+    if within:
+        assert cheapest_within(found, slo_s).energy_j <= min(within) * (1 + 1e-9)
+    assert cheapest_within(found, slo_s).latency_s <= slo_s * (1 + 1e-6)
+
+
+def test_a_deadline_buys_energy_with_time(three_tiers: Problem):
+    found = front(three_tiers)
+    latencies = [each.latency_s for each in found]
+    assert latencies == sorted(latencies)
+    assert len(found) > 1
+    relaxed = cheapest_within(found, 10.0)
+    assert relaxed.energy_j == plan(replace(three_tiers, objective=Objective.ENERGY)).energy_j
+    assert cheapest_within(found, latencies[0]).plan == plan(three_tiers).plan
+    with pytest.raises(Infeasible, match="no plan answers within 1 ms"):
+        cheapest_within(found, 0.001)
 
 
 @given(st.integers(1, 40), st.randoms(use_true_random=False))
