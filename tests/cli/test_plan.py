@@ -96,6 +96,18 @@ def test_limits_are_given_in_words(seamline, nodes):
     assert best("--memory", "cloud=40MB", "--memory", "fog=1MB").startswith("edge[0:2]f16")
 
 
+def test_a_deadline_or_a_sum_picks_from_the_plans_that_no_other_beats(seamline, nodes):
+    data = seamline("plan", *nodes, *LINKS, "--front", "--json").json
+    assert undocumented_keys("plan", data) == set()
+    frugal = seamline("plan", *nodes, *LINKS, "--slo", "10", "--json").json
+    assert frugal["energy_j"] == min(each["energy_j"] for each in data["front"])
+    quick = seamline("plan", *nodes, *LINKS, "--weigh", "latency=1,energy=0", "--json").json
+    assert quick["plan"] == data["plan"]
+    outcome = seamline("plan", *nodes, *LINKS, "--slo", "0.001")
+    assert outcome.exit_code == 1
+    assert "no plan answers within 1 ms" in outcome.stderr
+
+
 def test_memory_that_cannot_hold_the_model_anywhere_is_named(seamline, nodes):
     arguments = [flag for node in BLOCKS_S for flag in ("--memory", f"{node}=5MB")]
     outcome = seamline("plan", *nodes, *LINKS, *arguments)
@@ -133,6 +145,8 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--forbid", "mars"), "`mars` has no profile"),
         (("--forbid", "edge:zip"), "`zip` is not a codec"),
         (("--memory", "edge=much"), "`much` is not a size"),
+        (("--weigh", "joy=1"), "no part of a weighted sum"),
+        (("--weigh", "latency=1", "--slo", "1"), "give one of them"),
     ],
 )
 def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):

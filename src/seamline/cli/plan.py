@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seamline.core.comparison import Rival
     from seamline.core.cost import Breakdown, LinkCost
     from seamline.core.planner import Alternative, Problem
+
+Choose = Callable[["Sequence[Alternative]"], "Alternative"]
 
 _COSTS = {
     "latency_s": "seconds from frame to answer; null over a link that is down",
@@ -70,6 +72,9 @@ JSON_KEYS = {
         "alternatives[].refusal": "why there is none, or why it may not be used",
         "alternatives[].cost": "what the objective makes of it",
         **{f"alternatives[].{key}": meaning for key, meaning in _COSTS.items()},
+        "front": "with --front, --slo or --weigh: the plans that no other beats in every respect; else null",
+        "front[].plan": "one of them",
+        **{f"front[].{key}": meaning for key, meaning in _COSTS.items()},
         "why": "in words and numbers",
     }
 }
@@ -107,6 +112,21 @@ def plan(
     memory: MemoryOption = None,
     pin: PinOption = None,
     forbid: ForbidOption = None,
+    slo: Annotated[
+        float | None,
+        typer.Option(
+            "--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."
+        ),
+    ] = None,
+    weigh: Annotated[
+        str | None,
+        typer.Option(
+            "--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."
+        ),
+    ] = None,
+    with_front: Annotated[
+        bool, typer.Option("--front", help="List the plans that no other beats in latency, throughput and energy.")
+    ] = False,
     by_hand: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Say what this plan costs, and whether it may be used.")
     ] = None,
@@ -131,7 +151,10 @@ def plan(
         objective=_objective(objective),
         constraints=limited(limits, known[enters].cuts, list(known), **named),
     )
-    data = summary(problem, given)
+    if sum(each is not None for each in (slo, weigh, by_hand)) > 1:
+        raise UsageError("--slo, --weigh and --plan each say which plan is meant", hint="give one of them")
+    choose = _chooser(slo, weigh) if slo is not None or weigh is not None else None
+    data = summary(problem, given, choose=choose, with_front=with_front)
     if as_json:
         print_json(data)
     else:
@@ -140,13 +163,16 @@ def plan(
         data_console().print(plan_report(data))
 
 
-def summary(problem: Problem, given: Plan | None) -> dict[str, Any]:
-    """What `--json` prints; `given` may use any codec, as in `seamline run`.
+def summary(
+    problem: Problem, given: Plan | None = None, *, choose: Choose | None = None, with_front: bool = False
+) -> dict[str, Any]:
+    """What `--json` prints; `given` may use any codec, as in `seamline run`. choose: takes one of the Pareto front.
 
     Raises `Infeasible` when there is no plan at all, `UsageError` when `given` is none for this problem.
     """
     from seamline.core.comparison import rivals, why
     from seamline.core.cost import breakdown
+    from seamline.core.pareto import front
     from seamline.core.planner import evaluate
     from seamline.core.planner import plan as best_plan
 
@@ -157,6 +183,9 @@ def summary(problem: Problem, given: Plan | None) -> dict[str, Any]:
         except PlanError as error:
             raise _as_usage(error) from error
     planned = best_plan(problem)
+    unbeaten = front(problem) if with_front or choose is not None else None
+    if choose is not None and unbeaten is not None:
+        judged = choose(unbeaten)
     chosen = judged or evaluate(planned.plan, problem)
     assert chosen.plan is not None
     others = rivals(problem, planned)
@@ -171,7 +200,8 @@ def summary(problem: Problem, given: Plan | None) -> dict[str, Any]:
         **_costs(chosen),
         "parts": parts(breakdown(chosen.plan, problem)),
         "alternatives": [_alternative(rival) for rival in others],
-        "why": why(planned.plan, problem, others),
+        "front": None if unbeaten is None else [{"plan": str(each.plan), **_costs(each)} for each in unbeaten],
+        "why": why(planned.plan if given is not None else chosen.plan, problem, others),
     }
 
 
@@ -229,6 +259,26 @@ def _origin(text: str | None, nodes: Sequence[NodeId]) -> NodeId:
     if text not in nodes:
         raise UsageError(f"`--origin {text}` has no profile", hint=f"one of {', '.join(nodes)}")
     return NodeId(text)
+
+
+def _chooser(slo_s: float | None, weigh: str | None) -> Choose:
+    """What takes the wanted plan from the Pareto front, for --slo or --weigh."""
+    from seamline.core.pareto import Weights, cheapest_within, least_weighted
+
+    if slo_s is not None:
+        return lambda found: cheapest_within(found, slo_s)
+    names = {"latency": "latency_s", "throughput": "bottleneck_s", "energy": "energy_j"}
+    weights: dict[str, float] = {}
+    for part in (weigh or "").split(","):
+        name, _, number = part.strip().partition("=")
+        try:
+            weights[names[name]] = float(number)
+        except (KeyError, ValueError):
+            hint = "write e.g. latency=1,energy=0.2"
+            raise UsageError(f"`{part}` is no part of a weighted sum", hint=hint) from None
+    if min(weights.values()) < 0.0:
+        raise UsageError(f"`--weigh {weigh}` has a negative weight", hint="less is better in all of them")
+    return lambda found: least_weighted(found, Weights(**weights))
 
 
 def _objective(text: str) -> Objective:

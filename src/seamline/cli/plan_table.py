@@ -21,6 +21,8 @@ def plan_report(data: Mapping[str, Any]) -> RenderableType:
         lines.append(Text(f"may not be used: {data['refusal']}", style="red"))
     if data["best"] is not None:
         lines.append(Text(f"best: {data['best']['text']}   {_costs_text(data['best'])}"))
+    for each in data["front"] or ():
+        lines.append(Text(f"unbeaten: {each['plan']}   {_costs_text(each)}"))
     lines += [Text(), _parts_table(data["parts"]), Text(), _rivals_table(data), Text(), Text(data["why"])]
     return Group(*lines)
 
