@@ -126,6 +126,9 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
     arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20mbps,1ms", "--json")
     data = seamline("plan", str(model_path), *arguments).json
     assert data["model"] == "tiny"
+    assert undocumented_keys("plan", data) == set()
+    assert data["branches"]["is_prefix"]  # it has no branches
+    assert data["branches"]["latency_s"] == pytest.approx(data["branches"]["prefix_latency_s"])
     local = next(rival for rival in data["alternatives"] if rival["name"] == "local")
     assert local["plan"] == "edge[0:5]"
 

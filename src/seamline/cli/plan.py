@@ -75,6 +75,11 @@ JSON_KEYS = {
         "front": "with --front, --slo or --weigh: the plans that no other beats in every respect; else null",
         "front[].plan": "one of them",
         **{f"front[].{key}": meaning for key, meaning in _COSTS.items()},
+        "branches": "with MODEL and two nodes: parallel branches cut apart, which streams cannot run yet; else null",
+        "branches.latency_s": "of the best set of layers on the origin, by minimum cut (modelled, codec time left out)",
+        "branches.prefix_latency_s": "of the best cut through one order of the layers, judged alike",
+        "branches.n_layers": "layers of that set",
+        "branches.is_prefix": "whether a plan can say the same",
         "why": "in words and numbers",
     }
 }
@@ -155,6 +160,13 @@ def plan(
         raise UsageError("--slo, --weigh and --plan each say which plan is meant", hint="give one of them")
     choose = _chooser(slo, weigh) if slo is not None or weigh is not None else None
     data = summary(problem, given, choose=choose, with_front=with_front)
+    data["branches"] = _branches(model, shape or (), problem) if model is not None else None
+    if data["branches"] is not None and not data["branches"]["is_prefix"]:
+        apart, prefix = 1e3 * data["branches"]["latency_s"], 1e3 * data["branches"]["prefix_latency_s"]
+        data["why"] += (
+            f"; parallel branches cut apart would take {apart:.1f} ms instead of {prefix:.1f} ms (modelled), "
+        )
+        data["why"] += "which streams cannot run yet"
     if as_json:
         print_json(data)
     else:
@@ -202,6 +214,26 @@ def summary(
         "alternatives": [_alternative(rival) for rival in others],
         "front": None if unbeaten is None else [{"plan": str(each.plan), **_costs(each)} for each in unbeaten],
         "why": why(planned.plan if given is not None else chosen.plan, problem, others),
+    }
+
+
+def _branches(model: str, shapes: Sequence[str], problem: Problem) -> dict[str, Any] | None:
+    """What cutting parallel branches apart would bring; None unless the problem is one of latency between two nodes."""
+    from seamline.cli.models import load_model
+    from seamline.core.mincut import best_closed_set, best_prefix, costs_between
+
+    others = sorted(problem.profiles.keys() - {problem.origin})
+    if len(others) != 1 or (problem.origin, others[0]) not in problem.links or problem.objective != Objective.LATENCY:
+        return None
+    graph = load_model(model, shapes=shapes)[1].graph
+    costs = costs_between(graph, problem, others[0])
+    found, prefix = best_closed_set(graph, costs), best_prefix(graph, costs)
+    is_prefix = found.latency_s >= prefix.latency_s * (1.0 - 1e-9)
+    return {
+        "latency_s": found.latency_s,
+        "prefix_latency_s": prefix.latency_s,
+        "n_layers": len(found.on_origin),
+        "is_prefix": is_prefix,
     }
 
 

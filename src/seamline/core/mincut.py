@@ -18,9 +18,13 @@ from collections import deque
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
+from seamline.core.cost import answer_link, offered_codecs, payload_bytes, serialise_s
+from seamline.core.cost import transfer_s as transfer_delay_s
 from seamline.core.cuts import layers_between
+from seamline.core.errors import PlanError
 from seamline.core.graph import ModelGraph
-from seamline.core.values import Profile, Segment
+from seamline.core.problem import Problem
+from seamline.core.values import Cut, NodeId, Profile, Segment, TensorSpec
 
 _LIGHT_MACS = 1.0
 """Share of a block's time for a layer without multiply-accumulates, so that it is not free."""
@@ -97,6 +101,42 @@ def layer_times_s(graph: ModelGraph, profile: Profile) -> dict[str, float]:
         for layer in inside:
             times[layer.name] = block.compute_s.median * (layer.macs + _LIGHT_MACS) / whole
     return times
+
+
+def costs_between(graph: ModelGraph, problem: Problem, target: NodeId) -> LayerCosts:
+    """What sharing `graph` out between the origin of `problem` and `target` is judged by.
+
+    Each tensor takes the allowed codec with the fewest bytes; encoding, decoding and what a cut adds to computing are
+    left out. Tensors of private cuts cannot be sent. Raises `PlanError` when a node has no profile or no link is there.
+    """
+    there, back = problem.links.get((problem.origin, target)), answer_link(target, problem)
+    if target not in problem.profiles or there is None or back is None:
+        raise PlanError(f"`{target}` has no profile or no link from `{problem.origin}`", hint="give it both")
+    private = {t.name for cut in problem.cuts if not problem.constraints.may_leave(cut, target) for t in cut.tensors}
+    transfer_s = {
+        spec.name: math.inf if spec.name in private else serialise_s(_fewest_bytes(spec, graph, problem), there)
+        for spec in graph.tensors.values()
+    }
+    ratios = problem.compute_ratio
+    times = {
+        node: {name: ratios.get(node, 1.0) * s for name, s in layer_times_s(graph, problem.profiles[node]).items()}
+        for node in (problem.origin, target)
+    }
+    return LayerCosts(
+        origin_s=times[problem.origin],
+        target_s=times[target],
+        transfer_s=transfer_s,
+        answer_s={spec.name: serialise_s(spec.n_bytes, back) for spec in graph.output_specs},
+        delay_s=transfer_delay_s(0, there) + transfer_delay_s(0, back) + problem.queue_s.get(target, 0.0),
+    )
+
+
+def _fewest_bytes(spec: TensorSpec, graph: ModelGraph, problem: Problem) -> int:
+    frame = problem.frame if spec.name in graph.inputs else None
+    at = 0 if frame is not None else 1
+    alone = Cut(index=at, after="", tensors=(spec,), payload_bytes=spec.n_bytes)
+    offered = [codec for codec in offered_codecs(alone, frame) if codec in problem.constraints.codecs]
+    return min((payload_bytes(alone, codec, frame) for codec in offered), default=spec.n_bytes)
 
 
 def _answer_s(tensors: tuple[str, ...], costs: LayerCosts) -> float:
