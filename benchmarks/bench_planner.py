@@ -111,10 +111,10 @@ def _profile(node: NodeId, cuts: tuple[Cut, ...], whole_s: float) -> Profile:
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
     report.say(
-        f"{N_CUTS} cuts, all candidates, {len(LIMITS.codecs)} codecs, all orders of nodes, exact; ms, median (p10-p90).",
+        f"{N_CUTS} cuts, all candidates, {len(LIMITS.codecs)} codecs, all orders of nodes; ms, median (p10-p90).",
         "Made-up model and links, other link rates for every sample, profiles known from the search before.",
-        "Exact for any number of nodes; time has no better bound than the number of orders, so growth is shown for this",
-        "family of problems alone.",
+        "Exact for any number of nodes; time has no better bound than the number of orders, so growth is shown for",
+        "this family of problems alone.",
         "",
     )
     report.table(
