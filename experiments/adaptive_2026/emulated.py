@@ -20,8 +20,8 @@ from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
 from seamline.runtime.scenario import Scene, Stage
 
 MODEL = "mobilenetv2"
-SECONDS, FPS = 12.0, 2.0
-POLICIES = {"adaptive": "adaptive", "static_at_start": "static", "local": "local"}
+SECONDS, FPS = 10.0, 2.0
+POLICIES = {"adaptive": "adaptive", "static_at_start": "static"}
 WIFI_BPS = 40e6
 CHANGES = ((0.25, 5e6), (0.5, 2e6), (0.8, WIFI_BPS))
 """(share of the run, rate of the WiFi from then on): others share it, the camera is carried away, and back."""
@@ -66,6 +66,7 @@ def _figures(runs: dict[str, list[dict[str, Any]]], n_runs: int, seconds: float)
             "energy_j_per_frame": statistics.median(run["energy"]["j_per_frame"] for run in mine),
             "energy_source": mine[0]["energy"]["source"],
             "switches": statistics.median(len(run["switches"]) for run in mine),
+            "reasons": [[f"{switch['at_s']:.1f} s: {switch['reason']}" for switch in run["switches"]] for run in mine],
             "frames_lost": sum(run["frames"]["lost"] for run in mine),
         }
         for name, mine in runs.items()

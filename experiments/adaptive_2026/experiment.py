@@ -16,7 +16,7 @@ from experiments.adaptive_2026.scenario import DURATION_S, PHASES
 from seamline import __version__
 
 QUICK_RUNS, FULL_RUNS = 3, 10
-QUICK_EMULATED_RUNS, FULL_EMULATED_RUNS = 1, 3
+QUICK_EMULATED_RUNS, FULL_EMULATED_RUNS = 3, 5
 
 
 def main(quick: bool, out: Path, *, is_emulating: bool = True, duration_s: float = DURATION_S) -> dict[str, Any]:
