@@ -19,7 +19,7 @@ demo: install ## run the main job: three nodes, shaped links, a video, a moving 
 	@$(BIN)/seamline demo $(ARGS)
 
 test: install ## run the test suite (ARGS="-k planner")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: install ## formatting, lint, types, import directions, generated docs
 	$(BIN)/ruff format --check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import random
 import struct
 from pathlib import Path
 
@@ -158,7 +159,8 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"\x80\x02.", os.urandom(100), checkpoint([1, 2]), checkpoint({"w": 1}), checkpoint({"w": ...}),
+        b"", b"\x80\x02.", random.Random(1).randbytes(100), checkpoint([1, 2]), checkpoint({"w": 1}),
+        checkpoint({"w": ...}),
         checkpoint({})[:-5], pickle.dumps(0x1950A86A20F9469CFC6C, protocol=4), b"PK\x03\x04" + bytes(100),
     ],
 )  # fmt: skip

@@ -244,8 +244,11 @@ def bench(model_file: Path, tmp_path: Path) -> Iterator[Bench]:
         yield bench
     finally:
         bench.close()
-    left = [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()]
-    assert not left, f"threads left running: {left}"
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(timeout=5.0)  # one that has just been told to end may take a moment on a busy machine
+    running = [thread.name for thread in left if thread.is_alive()]
+    assert not running, f"threads left running: {running}"
 
 
 @pytest.fixture
