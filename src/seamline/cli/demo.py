@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.lossiness import CodecsOption, codecs_named
+from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.options import JsonFlag
 from seamline.cli.run import SUMMARY_KEYS
 
@@ -91,7 +91,7 @@ def demo(
     objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
         "latency"
     ),
-    codecs: CodecsOption = "u8",
+    codecs: CodecsOption = DEFAULT_CODECS,
     kill: Annotated[
         list[str] | None, typer.Option("--kill", metavar="NODE@S", help="Kill a node at a second of the run.")
     ] = None,
