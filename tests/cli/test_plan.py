@@ -122,6 +122,20 @@ def test_the_table_reads_without_json(seamline, nodes):
     assert "frames/s" in outcome.stdout
 
 
+def test_whose_joules_count_decides_which_plan_takes_the_least(seamline, nodes):
+    arguments = ("plan", *nodes, *LINKS, "--objective", "energy", "--private", "1", "--json")
+    origin, every = (seamline(*arguments, "--energy-scope", scope).json for scope in ("origin", "all"))
+    weighed = seamline(*arguments, "--energy-scope", "fog=0,cloud=0").json
+    assert (origin["energy_scope"], every["energy_scope"]) == ("origin", "all")
+    assert weighed["energy_j"] == pytest.approx(origin["energy_j"])
+    assert origin["energy_j"] < every["energy_j"], "other machines' joules count for nothing"
+
+
+def test_joules_of_a_plan_are_called_modelled(seamline, nodes):
+    said = seamline("plan", *nodes, *LINKS).stdout
+    assert "J (modelled) a frame" in said
+
+
 def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_path):
     arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20mbps,1ms", "--json")
     data = seamline("plan", str(model_path), *arguments).json
@@ -142,6 +156,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--link", "edge:cloud=fast"), "`fast` is not a rate"),
         (("--origin", "mars"), "has no profile"),
         (("--objective", "joy"), "is not an objective"),
+        (("--energy-scope", "mine"), "says nobody's energy"),
         (("--plan", "edge[0:2]"), "stops at cut 2"),
         (("--plan", "nonsense"), "is not a stage"),
         (("--pin", "nothing=edge"), "no cut after a layer `nothing`"),

@@ -62,6 +62,15 @@ def test_a_generated_trace_is_printed_as_a_file(seamline):
     assert len(data["trace"]["times_s"]) == len(lines) - 1
 
 
+def test_without_power_figures_of_others_only_the_origins_joules_are_known(seamline, profiles: list[str]):
+    arguments = ("simulate", *profiles, "--link", "edge:fog=20,2", "--link", "fog:cloud=100,5", "--fps", "2",
+                 "--seconds", "10", "--policy", "local", "--policy", "offload", "--json")  # fmt: skip
+    every, origin = (seamline(*arguments, "--energy-scope", scope).json for scope in ("all", "origin"))
+    assert every["policies"]["offload"]["energy_j_per_frame"] is None
+    assert origin["policies"]["offload"]["energy_j_per_frame"] > 0.0
+    assert every["policies"]["local"] == origin["policies"]["local"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

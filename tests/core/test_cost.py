@@ -16,7 +16,7 @@ from seamline.core.cost import (
     throughput_fps,
     transfer_s,
 )
-from seamline.core.errors import PlanError
+from seamline.core.errors import PlanError, UsageError
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.values import (
     Boundary,
@@ -199,6 +199,30 @@ def test_energy_charges_the_radios_in_scope_for_every_byte_there_and_back(three_
     of_origin = replace(problem, energy_scope=EnergyScope.ORIGIN)
     quiet = replace(three_tiers, energy_scope=EnergyScope.ORIGIN)
     assert energy_j(plan, of_origin) == pytest.approx(energy_j(plan, quiet) + there * 2e-6 + back * 1e-6)
+
+
+def test_a_joule_of_a_node_counts_as_much_as_its_weight_says(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    waited_j = 2.0 * latency_s(plan, three_tiers)
+    half = replace(three_tiers, energy_scope=EnergyScope.parse("fog=0.5"))
+    assert energy_j(plan, half) == pytest.approx(4.0 * 0.122 + 0.5 * 20.0 * 0.14 + waited_j)
+    only_fog = replace(three_tiers, energy_scope=EnergyScope.parse("edge=0"))
+    assert energy_j(plan, only_fog) == pytest.approx(20.0 * 0.14)
+
+
+def test_an_energy_scope_reads_as_it_is_written():
+    assert EnergyScope.parse("all") == EnergyScope.ALL
+    assert EnergyScope.parse("origin") == EnergyScope.ORIGIN
+    for text in ("all", "origin", "cloud=0,fog=0.5"):
+        assert str(EnergyScope.parse(text)) == text
+    assert EnergyScope.ORIGIN.weight(EDGE, EDGE) == 1.0
+    assert EnergyScope.ORIGIN.weight(FOG, EDGE) == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "battery", "fog=", "fog=-1", "fog=nan", "fog=1,fog=2", "Fog=1"])
+def test_an_energy_scope_that_means_nothing_is_refused(text: str):
+    with pytest.raises(UsageError):
+        EnergyScope.parse(text)
 
 
 def test_energy_is_unknown_without_power_figures(three_tiers: Problem):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config import Trace
+from seamline.core.problem import EnergyScope
 from seamline.core.values import Constraints, NodeId, Profile
 from seamline.meters.profile_file import from_json
 from seamline.sim import Scene, SceneLink
@@ -38,6 +39,7 @@ def make_scene(mobilenetv2: dict[NodeId, Profile]) -> MakeScene:
             fps=fps,
             duration_s=duration_s,
             constraints=Constraints(n_private_cuts=n_private_cuts),
+            energy_scope=EnergyScope.ORIGIN,  # the others have no power figures
             **fields,
         )
 

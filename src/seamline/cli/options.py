@@ -32,6 +32,14 @@ ValueOption = Annotated[
         "--value", metavar="NAME=NUMBER", help="Make an input a constant, e.g. sr=16000; what it decides is folded."
     ),
 ]
+EnergyScopeOption = Annotated[
+    str,
+    typer.Option(
+        "--energy-scope",
+        metavar="WHOSE",
+        help="Whose joules count: all, origin, or weights as in fog=0.5,cloud=0 (nodes not named count 1).",
+    ),
+]
 SizeOption = Annotated[
     str | None,
     typer.Option("--size", metavar="HxW", help="Size of the camera frames the model takes; what its input says."),

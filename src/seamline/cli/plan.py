@@ -12,7 +12,7 @@ from seamline.cli.limits import ForbidOption, MemoryOption, PinOption, TrustOpti
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.models import complete_model
 from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
-from seamline.cli.options import JsonFlag, ShapeOption, ThreadsOption
+from seamline.cli.options import EnergyScopeOption, JsonFlag, ShapeOption, ThreadsOption
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan
 
@@ -42,6 +42,7 @@ JSON_KEYS = {
         "model": "name of the model, as its profiles have it",
         "origin": "where frames enter",
         "objective": "what counts",
+        "energy_scope": "whose joules count",
         "plan": "the best plan, or the one given by hand",
         "plan.text": "as it prints and parses back",
         "plan.stages": "its stages in order",
@@ -109,6 +110,7 @@ def plan(
     objective: Annotated[
         str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
     ] = "latency",
+    energy_scope: EnergyScopeOption = "all",
     private: Annotated[
         int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
     ] = 0,
@@ -141,7 +143,7 @@ def plan(
 ) -> None:
     """Find the best plan for given nodes and links, without running any, and say what it costs and why."""
     from seamline.cli.output import data_console, print_json
-    from seamline.core.planner import Problem
+    from seamline.core.planner import EnergyScope, Problem
 
     known = profiles_of(model, profiles or (), slowdowns or (), shapes=shape or (), threads=threads)
     enters = _origin(origin, list(known))
@@ -154,6 +156,7 @@ def plan(
         profiles=known,
         links=_links(links or (), list(known)),
         objective=_objective(objective),
+        energy_scope=EnergyScope.parse(energy_scope),
         constraints=limited(limits, known[enters].cuts, list(known), **named),
     )
     if sum(each is not None for each in (slo, weigh, by_hand)) > 1:
@@ -205,6 +208,7 @@ def summary(
         "model": problem.profiles[problem.origin].model.name,
         "origin": problem.origin,
         "objective": str(problem.objective),
+        "energy_scope": str(problem.energy_scope),
         "plan": structured(chosen.plan),
         "refusal": chosen.refusal,
         "best": None if given is None else {"text": str(planned.plan), **_costs(evaluate(planned.plan, problem))},

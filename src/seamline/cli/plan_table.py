@@ -28,7 +28,7 @@ def plan_report(data: Mapping[str, Any]) -> RenderableType:
 
 
 def _costs_text(costs: Mapping[str, Any]) -> str:
-    joules = energy_text(costs["energy_j"])
+    joules = ABSENT if costs["energy_j"] is None else f"{energy_text(costs['energy_j'])} (modelled)"
     return f"{seconds_text(costs['latency_s'])}, {costs['throughput_fps']:.1f} frames/s, {joules} a frame"
 
 
@@ -54,7 +54,7 @@ def _parts_table(parts: Mapping[str, Any]) -> Table:
 
 
 def _rivals_table(data: Mapping[str, Any]) -> Table:
-    table = new_table("kind", "latency", "frames/s", "energy", "plan", right=("latency", "frames/s", "energy"))
+    table = new_table("kind", "latency", "frames/s", "modelled", "plan", right=("latency", "frames/s", "modelled"))
     for rival in data["alternatives"]:
         if rival["plan"] is None:
             add_row(table, rival["name"], ABSENT, ABSENT, ABSENT, rival["refusal"])

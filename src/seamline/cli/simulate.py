@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.options import JsonFlag, SeedOption
+from seamline.cli.options import EnergyScopeOption, JsonFlag, SeedOption
 
 if TYPE_CHECKING:
     from seamline.config import Trace
@@ -23,6 +23,7 @@ JSON_KEYS = {
     "simulate": {
         "model": "name of the model in the profiles",
         "objective": "what plans are judged by",
+        "energy_scope": "whose joules count",
         "seconds": "how long frames came, in virtual time",
         "fps": "frames per second of the source",
         "private": "as given with --private",
@@ -84,6 +85,7 @@ def simulate(
     objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
         "latency"
     ),
+    energy_scope: EnergyScopeOption = "all",
     private: Annotated[
         int, typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the origin, 1 does not.")
     ] = 0,
@@ -105,6 +107,7 @@ def simulate(
 ) -> None:
     """Play policies side by side over recorded profiles and link traces, thousands of times faster than real time."""
     from seamline.cli.output import print_json, progress_console
+    from seamline.core.problem import EnergyScope
     from seamline.core.values import Constraints
     from seamline.sim import POLICIES, Scene, compare, generated
 
@@ -120,6 +123,7 @@ def simulate(
         fps=fps,
         duration_s=seconds,
         objective=_objective(objective),
+        energy_scope=EnergyScope.parse(energy_scope),
         constraints=Constraints(n_private_cuts=private),
         noise_ratio=noise,
         seed=seed,
@@ -245,6 +249,7 @@ def _report(scene: Scene, comparison: Comparison) -> dict[str, Any]:
     return {
         "model": scene.profiles[scene.origin].model.name,
         "objective": str(scene.objective),
+        "energy_scope": str(scene.energy_scope),
         "seconds": scene.duration_s,
         "fps": scene.fps,
         "private": scene.constraints.n_private_cuts,

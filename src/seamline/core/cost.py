@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.errors import PlanError
-from seamline.core.problem import EnergyScope, Problem
+from seamline.core.problem import Problem
 from seamline.core.values import (
     DTYPE_BYTES,
     Codec,
@@ -113,17 +113,18 @@ def throughput_fps(plan: Plan, problem: Problem) -> float:
 def energy_j(plan: Plan, problem: Problem) -> float | None:
     """Joules per frame: what busy nodes and radios draw above idle, plus what the origin idles until the answer.
 
-    E = sum_n (busy_w - idle_w) busy_s + sum_links (tx_j_per_byte + rx_j_per_byte) bytes + idle_w(origin) latency_s; a
-    node other than the origin idles for others too.
-    None when the origin (or, in `EnergyScope.ALL`, any node of the plan) has no power figures. Modelled, not metered.
+    E = sum_n (busy_w - idle_w) busy_s + sum_links (tx_j_per_byte + rx_j_per_byte) bytes + idle_w(origin) latency_s,
+    each node's joules times what they count in the problem's `EnergyScope`; a node other than the origin idles for
+    others too.
+    None when the origin or a node of the plan that counts has no power figures. Modelled, not metered.
     """
     costs = breakdown(plan, problem)
-    idle_w = problem.profiles[problem.origin].device.idle_w
-    if idle_w is None:
+    waiting_w = waiting_power_w(problem)
+    if waiting_w is None:
         return None
     if math.isinf(costs.latency_s):
         return math.inf
-    total_j = idle_w * costs.latency_s
+    total_j = waiting_w * costs.latency_s
     for stage in costs.stages:
         above_idle_w = active_power_w(stage.node, problem)
         if above_idle_w is None:
@@ -242,22 +243,28 @@ def codec_cost(profile: Profile, codec: Codec, cut: int) -> CodecCost | None:
     return anywhere
 
 
+def waiting_power_w(problem: Problem) -> float | None:
+    """Watts that a frame under way is charged with: the origin's idling as it counts, None without power figures."""
+    idle_w = _profile(problem.origin, problem).device.idle_w
+    return None if idle_w is None else idle_w * problem.energy_scope.weight(problem.origin, problem.origin)
+
+
 def active_power_w(node: NodeId, problem: Problem) -> float | None:
     """Watts above idle that `node` is charged with while busy: 0.0 outside the scope, None without power figures."""
-    if problem.energy_scope is EnergyScope.ORIGIN and node != problem.origin:
+    weight = problem.energy_scope.weight(node, problem.origin)
+    if weight == 0.0:
         return 0.0
     device = _profile(node, problem).device
     if device.busy_w is None or device.idle_w is None:
         return None
-    return device.busy_w - device.idle_w
+    return weight * (device.busy_w - device.idle_w)
 
 
 def radio_j_per_byte(source: NodeId, target: NodeId, problem: Problem) -> float:
     """Joules that the radios at both ends of a link draw for one byte, as far as they are in the scope."""
-    is_all = problem.energy_scope is EnergyScope.ALL
-    sent_j = _profile(source, problem).device.tx_j_per_byte if is_all or source == problem.origin else 0.0
-    received_j = _profile(target, problem).device.rx_j_per_byte if is_all or target == problem.origin else 0.0
-    return sent_j + received_j
+    weight = problem.energy_scope.weight
+    sent_j = _profile(source, problem).device.tx_j_per_byte * weight(source, problem.origin)
+    return sent_j + _profile(target, problem).device.rx_j_per_byte * weight(target, problem.origin)
 
 
 def answer_link(node: NodeId, problem: Problem) -> LinkEstimate | None:

@@ -16,7 +16,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from seamline.core.cost import active_power_w, breakdown, offered_codecs, prefix_refusal, radio_j_per_byte
+from seamline.core.cost import (
+    active_power_w,
+    breakdown,
+    offered_codecs,
+    prefix_refusal,
+    radio_j_per_byte,
+    waiting_power_w,
+)
 from seamline.core.errors import Infeasible
 from seamline.core.planner import Alternative, Problem, evaluate
 from seamline.core.values import NodeId, Plan, Segment, Stage
@@ -146,7 +153,7 @@ def _costs(whole: Plan, problem: Problem) -> _Costs:
     latency_s = math.fsum(stage.queue_s + stage.busy_s for stage in done) + last.decode_s
     latency_s += math.fsum(link.transfer_s for link in spent.links)
     slowest_s = max(*(stage.busy_s for stage in done), *(link.serialise_s for link in spent.links))
-    joules = (problem.profiles[problem.origin].device.idle_w or 0.0) * latency_s
+    joules = (waiting_power_w(problem) or 0.0) * latency_s
     for node, busy_s in (*((stage.node, stage.busy_s) for stage in done), (last.node, last.decode_s)):
         joules += (active_power_w(node, problem) or 0.0) * busy_s
     joules += math.fsum(

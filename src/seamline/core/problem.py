@@ -5,11 +5,12 @@ Nothing is computed here; `cost.py` evaluates one plan of a problem, `planner.py
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import ClassVar
 
-from seamline.core.errors import PlanError
+from seamline.core.errors import PlanError, UsageError
 from seamline.core.values import (
     Codec,
     Constraints,
@@ -20,14 +21,62 @@ from seamline.core.values import (
     NodeId,
     Objective,
     Profile,
+    node_id,
 )
 
 
-class EnergyScope(StrEnum):
-    """Whose energy a frame is charged with: the origin's alone (a battery), or every node's of the plan."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyScope:
+    """Whose energy a frame is charged with: what a joule of each node counts, 0 for not at all.
 
-    ORIGIN = "origin"
-    ALL = "all"
+    weights: of nodes by name. others: of every other node but the origin, which counts 1 unless it is named. `ORIGIN`
+    is a battery's view, `ALL` that of whoever pays for every machine.
+    """
+
+    weights: tuple[tuple[NodeId, float], ...] = ()
+    others: float = 1.0
+
+    ALL: ClassVar[EnergyScope]
+    ORIGIN: ClassVar[EnergyScope]
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(weight) and weight >= 0.0 for weight in (self.others, *dict(self.weights).values())):
+            raise UsageError(f"a joule of {self} counts what cannot be", hint="weights are 0 or more")
+
+    def weight(self, node: NodeId, origin: NodeId) -> float:
+        """What a joule of `node` counts in plans that start on `origin`."""
+        for name, weight in self.weights:
+            if name == node:
+                return weight
+        return 1.0 if node == origin else self.others
+
+    @staticmethod
+    def parse(text: str) -> EnergyScope:
+        """``origin``, ``all``, or ``fog=0.5,cloud=0``, where nodes that are not named count 1. Raises `UsageError`."""
+        named = {"all": EnergyScope.ALL, "origin": EnergyScope.ORIGIN}
+        if text in named:
+            return named[text]
+        weights: dict[NodeId, float] = {}
+        for part in text.split(","):
+            name, _, number = part.strip().partition("=")
+            try:
+                node, weight = node_id(name.strip()), float(number)
+            except ValueError:
+                hint = "origin, all, or weights as in fog=0.5,cloud=0"
+                raise UsageError(f"`{part}` says nobody's energy", hint=hint) from None
+            if node in weights:
+                raise UsageError(f"`{text}` names `{node}` twice", hint="once is enough")
+            weights[node] = weight
+        return EnergyScope(weights=tuple(sorted(weights.items())))
+
+    def __str__(self) -> str:
+        if not self.weights:
+            return {0.0: "origin", 1.0: "all"}.get(self.others, f"all others {self.others:g}")
+        return ",".join(f"{node}={weight:g}" for node, weight in self.weights)
+
+
+EnergyScope.ALL = EnergyScope()
+EnergyScope.ORIGIN = EnergyScope(others=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

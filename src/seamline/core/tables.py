@@ -20,6 +20,7 @@ from seamline.core.cost import (
     payload_bytes,
     radio_j_per_byte,
     uncompressed_bytes,
+    waiting_power_w,
 )
 from seamline.core.limits import Closing, Window, window_of
 from seamline.core.problem import Problem
@@ -113,7 +114,7 @@ class Tables:
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
     answer_radio_j: per node, what the radios draw for the way back.
-    idle_w: the origin's, None without power figures. required: nodes where layers are pinned, the
+    idle_w: the origin's as it counts, None without power figures. required: nodes where layers are pinned, the
     origin aside.
     """
 
@@ -147,7 +148,7 @@ def tables_of(problem: Problem) -> Tables:
     codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
     rows = [list(Codec).index(codec) for codec in codecs]
     nodes = {node: _node_tables(node, rows, sizes, problem) for node in sorted(problem.profiles)}
-    idle_w = problem.profiles[problem.origin].device.idle_w
+    idle_w = waiting_power_w(problem)
     if problem.objective is Objective.ENERGY:
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamline.core.cost import active_power_w
+from seamline.core.cost import active_power_w, radio_j_per_byte, waiting_power_w
 from seamline.core.errors import Infeasible
 from seamline.core.planner import PlanKind, Planned
 from seamline.core.planner import plan as best_plan
@@ -58,6 +58,7 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
         slowest_s = np.maximum(slowest_s, busy_s)
         joules += busy_s * _watts(leg.node, journeys)
         if leg.to != leg.node:
+            joules += leg.payload_bytes * radio_j_per_byte(leg.node, leg.to, journeys.problem)
             arrived_s, occupied_s = _cross(network, (leg.node, leg.to), leg.sent_bytes, now_s)
             now_s, slowest_s = arrived_s, np.maximum(slowest_s, occupied_s)
     match scene.objective:
@@ -66,7 +67,7 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
         case Objective.THROUGHPUT:
             return slowest_s
         case Objective.ENERGY:
-            return joules + (scene.profiles[scene.origin].device.idle_w or 0.0) * (now_s - started_s)
+            return joules + (waiting_power_w(journeys.problem) or 0.0) * (now_s - started_s)
 
 
 def best_sequence(costs: Floats, switch_cost: float) -> list[int]:

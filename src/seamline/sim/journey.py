@@ -22,13 +22,15 @@ HEADER_BYTES = 320
 class Leg:
     """One stage as the simulation plays it. to: where its result goes, the origin's name after the last stage.
 
-    codec_s: decoding and encoding. sent_bytes: 0 when the frame is at home.
+    codec_s: decoding and encoding. payload_bytes: the tensors that leave; sent_bytes: with their header. Both are 0
+    when the frame is at home.
     """
 
     node: NodeId
     codec_s: float
     compute_s: float
     to: NodeId
+    payload_bytes: int
     sent_bytes: int
 
 
@@ -62,6 +64,7 @@ class Journeys:
                     codec_s=stage.decode_s + stage.encode_s,
                     compute_s=stage.compute_s,
                     to=plan.origin if is_last else costs.stages[at + 1].node,
+                    payload_bytes=0 if link is None else link.payload_bytes,
                     sent_bytes=0 if link is None else link.payload_bytes + HEADER_BYTES,
                 )
             )

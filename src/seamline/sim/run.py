@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from seamline.core.events import LinkMeasured, apply
+from seamline.core.cost import active_power_w, radio_j_per_byte, waiting_power_w
 from seamline.core.planner import evaluate
-from seamline.core.problem import EnergyScope
 from seamline.core.values import LinkEstimate, NodeId, Plan
 from seamline.sim.controller import Controller, SwitchMade
 from seamline.sim.deciders import Decider, LastValue
@@ -167,16 +167,20 @@ def _wait_s(scene: Scene, answered: list[Frame]) -> Floats:
 
 
 def _energy_j_per_frame(scene: Scene, stream: Stream, answered: list[Frame]) -> float | None:
-    """The formula of `core.cost.energy_j` over what nodes were really busy, frames computed twice included."""
-    idle_w = scene.profiles[scene.origin].device.idle_w
-    if idle_w is None or not answered:
+    """The formula of `core.cost.energy_j` over what nodes were really busy and sent, second attempts included.
+
+    None when a node that counts and was busy has no power figures.
+    """
+    problem = stream.journeys.problem
+    waiting_w = waiting_power_w(problem)
+    if waiting_w is None or not answered:
         return None
-    total_j = idle_w * sum(frame.latency_s for frame in answered)
+    total_j = waiting_w * sum(frame.latency_s for frame in answered)
     for node, busy_s in stream.busy_s.items():
-        device = scene.profiles[node].device
-        if scene.energy_scope is EnergyScope.ORIGIN and node != scene.origin:
-            continue
-        if device.busy_w is None or device.idle_w is None:
+        above_idle_w = active_power_w(node, problem) if busy_s else 0.0
+        if above_idle_w is None:
             return None
-        total_j += (device.busy_w - device.idle_w) * busy_s
+        total_j += above_idle_w * busy_s
+    for (source, target), n_bytes in stream.sent_bytes.items():
+        total_j += radio_j_per_byte(source, target, problem) * n_bytes
     return total_j / len(answered)

@@ -38,7 +38,8 @@ class SceneLink:
 class Scene:
     """One stream over nodes and links.
 
-    profiles: by node, of the same model; codecs, preprocessing and power come from there. fps: of a live source, whose
+    profiles: by node, of the same model; codecs, preprocessing and power come from there. energy_scope: whose joules
+    count. fps: of a live source, whose
     newest frame wins. duration_s: how long frames come. slowdowns: per node (at_s, factor on its compute time), by
     time. noise_ratio: standard deviation of single compute times. jitter_s: a message's delay, uniform from 0.
     prepare_s: from a decision until the new plan can serve; prepare_busy_s: of that, what each of its nodes cannot
@@ -52,6 +53,7 @@ class Scene:
     duration_s: float
     objective: Objective = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
+    energy_scope: EnergyScope = EnergyScope.ALL
     slowdowns: Mapping[NodeId, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     noise_ratio: float = 0.03
     jitter_s: float = 0.5e-3
@@ -76,12 +78,6 @@ class Scene:
     def n_frames(self) -> int:
         """How many frames the source brings."""
         return round(self.fps * self.duration_s)
-
-    @property
-    def energy_scope(self) -> EnergyScope:
-        """All nodes where all have power figures, else the origin alone: a battery's view."""
-        powers = [profile.device.busy_w for profile in self.profiles.values()]
-        return EnergyScope.ALL if None not in powers else EnergyScope.ORIGIN
 
     def slowdown(self, node: NodeId, at_s: float) -> float:
         """The factor on the compute time of `node` at `at_s`."""

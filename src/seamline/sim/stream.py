@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.values import NodeId, Plan
+from seamline.core.values import Link, NodeId, Plan
 from seamline.sim.journey import Journeys, Leg
 from seamline.sim.meter import Meter
 from seamline.sim.network import Network
@@ -62,7 +62,9 @@ class Frame:
 
 @dataclass(slots=True)
 class Stream:
-    """All frames of one run. answered: told of every frame's first answer. busy_s: compute and codec time per node."""
+    """All frames of one run. answered: told of every frame's first answer. busy_s: compute and codec time per node.
+    sent_bytes: payload by link, which radios draw for.
+    """
 
     scene: Scene
     schedule: Schedule
@@ -76,6 +78,7 @@ class Stream:
     frames: list[Frame] = field(default_factory=list)
     in_flight: dict[int, Frame] = field(default_factory=dict)
     busy_s: dict[NodeId, float] = field(default_factory=dict)
+    sent_bytes: dict[Link, int] = field(default_factory=dict)
     n_offered: int = 0
     lost_nodes: frozenset[NodeId] = frozenset()
     _free_s: dict[NodeId, float] = field(default_factory=dict)
@@ -141,6 +144,8 @@ class Stream:
 
     def _done(self, frame: Frame, legs: tuple[Leg, ...], at: int, attempt: int) -> None:
         leg, now_s = legs[at], self.schedule.now_s
+        if leg.to != leg.node:
+            self.sent_bytes[leg.node, leg.to] = self.sent_bytes.get((leg.node, leg.to), 0) + leg.payload_bytes
         if at + 1 < len(legs):
             arrived_s = self.meters[leg.node].send(leg.to, leg.sent_bytes)
             self.schedule.at(arrived_s, self._arrive, frame, legs, at + 1, attempt)
