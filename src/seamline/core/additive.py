@@ -1,8 +1,8 @@
-"""The search for objectives that are sums: latency and energy. See `planner.py` for the theory of operation.
+"""The search for objectives that are sums: latency, energy, or both. See `planner.py` for the theory of operation.
 
 Latency charges 1 per second everywhere. Energy charges a node's busy second with its power above idle, every second
-until the answer with the origin's idle power, and what radios draw (`cost.energy_j`); so both are one dynamic programme
-with other weights.
+until the answer with the origin's idle power, and what radios draw (`cost.energy_j`); so both, and any sum of them, are
+one dynamic programme with other weights.
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ from seamline.core.values import NodeId
 _TIE_RATIO = 1e-12
 
 
-def search_additive(tables: Tables) -> tuple[Found | None, Found | None]:
-    """The cheapest offload plan and the cheapest split plan; None where no finite one exists."""
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What is charged: per second until the answer, and per joule."""
+
+    per_s: float = 1.0
+    per_j: float = 0.0
+
+
+def search_additive(tables: Tables, rates: Rates | None = None) -> tuple[Found | None, Found | None]:
+    """The cheapest offload plan and the cheapest split plan; None where no finite one exists.
+
+    rates: energy alone where the goal counts it, latency alone otherwise, when not given.
+    """
     if tables.origin not in tables.nodes:
         return None, None
-    search = _Search(tables)
+    search = Charges(tables, rates or (Rates(0.0, 1.0) if tables.is_energy else Rates()))
     search.extend((tables.origin,), search.origin_leaves())
     return search.found(OFFLOAD), search.found(SPLIT)
 
@@ -35,20 +46,25 @@ class _Best:
 
 
 @dataclass(slots=True)
-class _Search:
-    """Depth-first over orders. Vectors are float64[kind, C], kind being OFFLOAD or SPLIT."""
+class Charges:
+    """What seconds and crossings cost, and the depth-first search over orders that minimises it.
+
+    Vectors are float64[kind, C], kind being OFFLOAD or SPLIT.
+    """
 
     tables: Tables
+    rates: Rates
     crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
     best: tuple[_Best, _Best] = field(default_factory=lambda: (_Best(), _Best()))
 
     def waiting_weight(self) -> float:
         """Cost of one second in which the frame is under way."""
-        return (self.tables.idle_w or 0.0) if self.tables.is_energy else 1.0
+        return self.rates.per_s + self.rates.per_j * (self.tables.idle_w or 0.0)
 
     def busy_weight(self, node: NodeId) -> float:
         """Cost of one second in which `node` works on the frame."""
-        return self.waiting_weight() + self.tables.nodes[node].active_w if self.tables.is_energy else 1.0
+        above_idle = self.rates.per_j * self.tables.nodes[node].active_w if self.rates.per_j else 0.0
+        return self.waiting_weight() + above_idle
 
     def origin_leaves(self) -> Floats:
         """float64[kind, C]: cost until the origin has computed up to each cut."""
@@ -98,21 +114,26 @@ class _Search:
         closed = np.isinf(link.serialise_s)
         serialise_s = np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
         cost = codec_cost + self.waiting_weight() * (link.half_rtt_s + serialise_s)
-        if self.tables.is_energy:
-            cost = cost + link.radio_w * serialise_s
+        if self.rates.per_j:
+            cost = cost + self.rates.per_j * link.radio_w * serialise_s
         cost[closed] = math.inf
         if len(cost) == 0:
             cost = np.full((1, len(self.tables.index)), math.inf)
         self.crossings[source, target] = cost
         return cost
 
+    def way_back(self, node: NodeId) -> float | None:
+        """Cost of the answer's way from `node` to the origin; None where there is none."""
+        answer = self.tables.answers.get(node)
+        if answer is None:
+            return None
+        radio_j = self.tables.answer_radio_j[node] if self.rates.per_j else 0.0
+        return self.waiting_weight() * sum(answer) + self.rates.per_j * radio_j
+
     def remember(self, order: tuple[NodeId, ...], ends: Floats) -> None:
-        answer = self.tables.answers.get(order[-1])
-        if answer is None or not self.tables.required.issubset(order):
+        back = self.way_back(order[-1])
+        if back is None or not self.tables.required.issubset(order):
             return
-        back = self.waiting_weight() * sum(answer)
-        if self.tables.is_energy:
-            back += self.tables.answer_radio_j[order[-1]]
         for kind in (OFFLOAD, SPLIT):
             cost, best = float(ends[kind]) + back, self.best[kind]
             is_tie = math.isfinite(cost) and math.isclose(cost, best.cost, rel_tol=_TIE_RATIO)
@@ -123,7 +144,7 @@ class _Search:
     def is_worth_extending(self, after: Floats) -> bool:
         """Whether an end behind this prefix could still be the best of its kind; every further second costs >= 0."""
         cheapest = after[:, :-1].min(axis=1)
-        if self.tables.is_energy and any(self.busy_weight(node) < 0.0 for node in self.tables.nodes):
+        if self.rates.per_j and any(self.busy_weight(node) < 0.0 for node in self.tables.nodes):
             return bool(np.isfinite(cheapest).any())
         return any(cheapest[kind] < self.best[kind].cost for kind in (OFFLOAD, SPLIT))
 
