@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from seamline.config.power import parse_power
 from seamline.core.errors import MeterError, UsageError
 from seamline.core.ports import EnergyMeter
+from seamline.core.problem import EnergyScope
 from seamline.core.values import NodeId, Plan
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime import energy
@@ -92,6 +95,15 @@ def test_a_stage_that_fails_does_not_stay_busy(clock: SimpleNamespace):
     assert account.busy_s() == pytest.approx(1.0)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Up to five seconds."""
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
 def _report(node: str, joules: float | None, source: str = "modelled:laptop") -> StageReport:
     return StageReport(
         node=node, queue_s=0.0, decode_s=0.0, compute_s=0.1, encode_s=0.0, sent_bytes=1,
@@ -102,9 +114,23 @@ def _report(node: str, joules: float | None, source: str = "modelled:laptop") ->
 def test_a_frame_costs_its_stages_the_answers_bytes_and_the_origins_idling():
     account = EnergyAccount(parse_power("idle=2,busy=6,tx=3,rx=1"))
     reports = [_report("edge", 0.5), _report("fog", 1.5)]
-    assert account.frame_j(reports, 0.25, 100_000) == pytest.approx(2.0 + 2 * 0.25 + 0.1)
-    assert account.frame_j([*reports, _report("cloud", None)], 0.25, 0) is None
-    assert EnergyAccount().frame_j(reports, 0.25, 0) is None
+    frame = partial(account.frame, origin=NodeId("edge"))
+    found = frame(reports, 0.25, 100_000)
+    assert found.energy_j == pytest.approx(2.0 + 2 * 0.25 + 0.1)
+    assert found.source == "modelled:given+laptop"
+    assert frame([*reports, _report("cloud", None)], 0.25, 0) is None
+    assert EnergyAccount().frame(reports, 0.25, 0, origin=NodeId("edge")) is None
+
+
+def test_a_frame_is_charged_with_the_joules_that_count():
+    account = EnergyAccount(parse_power("idle=2,busy=6"))
+    reports = [_report("edge", 0.5), _report("fog", 1.5, "measured:rapl"), _report("cloud", None, "")]
+    origin_only = account.frame(reports, 0.25, 0, origin=NodeId("edge"), scope=EnergyScope.ORIGIN)
+    assert origin_only.energy_j == pytest.approx(0.5 + 2 * 0.25), "what others draw is not asked for"
+    assert origin_only.source == "modelled:given+laptop"
+    weighed = account.frame(reports, 0.25, 0, origin=NodeId("edge"), scope=EnergyScope.parse("fog=0.1,cloud=0"))
+    assert weighed.energy_j == pytest.approx(0.5 + 0.15 + 0.5)
+    assert weighed.source == "mixed (modelled:given, modelled:laptop, measured:rapl)"
 
 
 def test_joules_of_several_sources_name_them_all():
@@ -178,12 +204,26 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench):
     stream = bench.stream()
     assert not stream.plan.is_local, "the fog is ten times as fast"
     assert fog.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
-    for _ in range(500):
-        if stream.plan.is_local:
-            break
-        time.sleep(0.01)
-    assert stream.plan.is_local, "the fog draws a hundred times as much"
+    wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
     assert stream.snapshot().objective == "energy"
+
+
+def test_another_node_can_change_whose_joules_count(bench):
+    bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
+    bench.start("edge")
+    fog = bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    stream = bench.stream()
+    stream.set_objective("energy")
+    wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
+    assert fog.set_energy_scope(NodeId("edge"), stream.name, "origin").result(timeout=5) == "all"
+    wait_until(lambda: not stream.plan.is_local)
+    assert stream.snapshot().energy_scope == "origin"
+    assert stream.snapshot().objective == "energy"
+    list(stream.run([np.zeros((32, 32, 3), np.uint8)] * 3, fps=10))
+    assert stream.summary()["energy"]["counted"] == "origin"
+    with pytest.raises(UsageError, match="`nobody` says nobody's energy"):
+        fog.set_energy_scope(NodeId("edge"), stream.name, "nobody").result(timeout=5)
 
 
 def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):

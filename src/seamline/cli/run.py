@@ -20,6 +20,7 @@ from seamline.cli.node import (
     SlowdownOption,
 )
 from seamline.cli.options import (
+    EnergyScopeOption,
     JsonFlag,
     LayoutOption,
     MeanOption,
@@ -51,6 +52,7 @@ SUMMARY_KEYS = {
     "latency_s.p95": "95th percentile",
     "latency_s.n": "answers behind these figures",
     "energy.j_per_frame": "mean joules of a frame: stages above idle, radios, the origin's idling; null if unknown",
+    "energy.counted": "whose joules these are: `all` nodes', the `origin`'s, or weighted; frames since that was set",
     "energy.source": "where these come from: `measured:METER`, `modelled:PROFILE`, joined by + over nodes, or mixed",
     "energy.nodes.*.j": "all that the node drew while frames flowed, idling included",
     "energy.nodes.*.j_per_frame": "the same over the answered frames",
@@ -92,6 +94,7 @@ def run(
     objective: Annotated[
         str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
     ] = "latency",
+    energy_scope: EnergyScopeOption = "all",
     private: Annotated[
         int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
     ] = 0,
@@ -164,6 +167,7 @@ def run(
                 stored,
                 over=nodes,
                 objective=objective,
+                energy_scope=energy_scope,
                 private=private,
                 codecs=allowed if plan is None else tuple(Codec),  # a plan by hand is allowed what it says
                 policy=plan if plan is not None else policy,

@@ -10,6 +10,7 @@ from seamline.cli.node import USUAL_ENDPOINT, ClusterOption
 from seamline.cli.options import JsonFlag
 from seamline.cli.output import data_console, print_json
 from seamline.core.errors import PeerLost, UsageError
+from seamline.core.problem import EnergyScope
 from seamline.core.values import Objective
 
 TIMEOUT_S = 10.0
@@ -17,8 +18,9 @@ TIMEOUT_S = 10.0
 JSON_KEYS = {
     "set": {
         "stream": "name of the stream",
-        "objective": "what its plans are judged by from now on",
-        "before": "what they were judged by",
+        "objective": "what its plans are judged by from now on; null when something else was set",
+        "energy_scope": "whose joules count from now on; null when something else was set",
+        "before": "what it was before",
     }
 }
 
@@ -30,7 +32,12 @@ def register(app: typer.Typer) -> None:
 
 def set_(
     setting: Annotated[
-        str, typer.Argument(metavar="KEY=VALUE", help=f"objective={'|'.join(Objective)}", show_default=False)
+        str,
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help=f"objective={'|'.join(Objective)}, or energy-scope=all|origin|fog=0.5,cloud=0",
+            show_default=False,
+        ),
     ],
     stream: Annotated[
         str, typer.Option("--stream", metavar="STREAM", help="The stream, as `seamline nodes` shows it.")
@@ -48,7 +55,7 @@ def set_(
     import seamline
     from seamline.core.values import node_id
 
-    objective = _objective(setting)
+    key, value = _setting(setting)
     origin, dash, _ = stream.rpartition("-")
     if not dash:
         raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
@@ -57,22 +64,29 @@ def set_(
         *(connect or [USUAL_ENDPOINT]), name=name, tier="visitor", cluster=cluster, n_threads=1
     ) as here:
         here.wait_nodes([origin])
-        answer = here.node.set_objective(node_id(origin), stream, objective)
+        ask = here.node.set_objective if key == "objective" else here.node.set_energy_scope
+        answer = ask(node_id(origin), stream, value)
         try:
             before = answer.result(timeout=TIMEOUT_S)
         except TimeoutError:
             raise PeerLost(f"`{origin}` did not answer within {TIMEOUT_S:.0f} s") from None
     if json:
-        print_json({"stream": stream, "objective": str(objective), "before": before})
+        known = {"objective": None, "energy_scope": None, key: value}
+        print_json({"stream": stream, **known, "before": before})
     else:
-        data_console().print(f"{stream}: judged by {objective}, before by {before}", markup=False, soft_wrap=True)
+        words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
+        data_console().print(f"{stream}: {words.format(value, before)}", markup=False, soft_wrap=True)
 
 
-def _objective(setting: str) -> Objective:
+def _setting(setting: str) -> tuple[str, str]:
+    """What is set, as in the JSON, and its value in words."""
     key, equals, value = setting.partition("=")
+    if key == "energy-scope" and equals:
+        return "energy_scope", str(EnergyScope.parse(value))
     if key != "objective" or not equals:
-        raise UsageError(f"`{setting}` is not a setting", hint=f"write objective={'|'.join(Objective)}")
+        hint = f"write objective={'|'.join(Objective)} or energy-scope=all|origin"
+        raise UsageError(f"`{setting}` is not a setting", hint=hint)
     try:
-        return Objective(value)
+        return "objective", str(Objective(value))
     except ValueError:
         raise UsageError(f"`{value}` is not an objective", hint=f"one of {', '.join(Objective)}") from None

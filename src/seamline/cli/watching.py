@@ -141,7 +141,7 @@ def live_state(
         n_in_flight=snapshot.n_in_flight,
         n_dropped=snapshot.n_dropped,
         energy_j=snapshot.energy_j_per_frame,
-        energy_source=snapshot.energy_source,
+        energy_source=_energy_words(snapshot),
         label=label,
         score_ratio=score_ratio,
         notice=notice,
@@ -175,3 +175,10 @@ def switch_views(recorder: Recorder) -> tuple[SwitchView, ...]:
         )
         for switch in recorder.switches
     )
+
+
+def _energy_words(snapshot: StreamSnapshot) -> str | None:
+    """Where the joules come from, and whose they are where not all count."""
+    if snapshot.energy_source is None or snapshot.energy_scope == "all":
+        return snapshot.energy_source
+    return f"{snapshot.energy_source}; {snapshot.energy_scope} counts"

@@ -87,6 +87,14 @@ class ObjectiveSet:
 
 
 @dataclass(frozen=True, slots=True)
+class EnergyScopeSet:
+    """Whose joules count from now on."""
+
+    scope: EnergyScope
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchStarted:
     """Preparation of `plan` began."""
 
@@ -135,7 +143,7 @@ class Tick:
 
 Event = (
     NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
-    | ObjectiveSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
+    | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
 )  # fmt: skip
 
 
@@ -169,6 +177,7 @@ class Basis:
     queue_s: Mapping[NodeId, float]
     objective: Objective
     constraints: Constraints
+    energy_scope: EnergyScope = EnergyScope.ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +239,8 @@ def apply(view: View, event: Event) -> View:
             return replace(view, queue_s={**view.queue_s, node: queue_s})
         case ObjectiveSet(objective, constraints):
             return replace(view, objective=objective, constraints=constraints)
+        case EnergyScopeSet(scope):
+            return replace(view, energy_scope=scope)
         case SwitchStarted(plan):
             return replace(view, pending=plan, pending_basis=_basis(view))
         case PlanServing(plan, generation):
@@ -341,6 +352,7 @@ def _basis(view: View) -> Basis:
         queue_s=view.queue_s,
         objective=view.objective,
         constraints=view.constraints,
+        energy_scope=view.energy_scope,
     )
 
 

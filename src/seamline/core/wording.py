@@ -61,6 +61,8 @@ def _moves(view: View, concerned: Sequence[Breakdown]) -> list[Move]:
     moves: list[Move] = []
     if view.objective != basis.objective:
         moves.append(Move(math.inf, math.inf, f"the objective is now {view.objective}"))
+    if view.energy_scope != basis.energy_scope:
+        moves.append(Move(math.inf, math.inf, f"joules that count are now those of {view.energy_scope}"))
     if view.constraints != basis.constraints:
         moves.append(Move(math.inf, math.inf, "the constraints have changed"))
     for costs in concerned:

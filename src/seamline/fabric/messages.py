@@ -158,15 +158,19 @@ class PlanSwitched(Header, frozen=True, tag="plan_switched"):
 
 
 class SetObjective(Header, frozen=True, tag="set_objective"):
-    """From now on judge the plans of `stream`, which starts at the receiver, by `objective`."""
+    """From now on judge the plans of `stream`, which starts at the receiver, by `objective`.
+
+    energy_scope: when not empty, this is changed and the objective stays: whose joules count, as `core.EnergyScope`.
+    """
 
     request_id: int
     stream: str
     objective: str
+    energy_scope: str = ""
 
 
 class ObjectiveChanged(Header, frozen=True, tag="objective_changed"):
-    """What came of a `SetObjective`: the objective before, or an error."""
+    """What came of a `SetObjective`: the objective (or scope) before, or an error."""
 
     request_id: int
     before: str | None = None

@@ -21,6 +21,7 @@ from seamline.config.power import parse_power
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.policy import Fixed, Policy, policy_named
 from seamline.core.ports import Engine
+from seamline.core.problem import EnergyScope
 from seamline.core.switching import Form, strategy_named
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier, node_id
 from seamline.fabric import messages as msg
@@ -215,6 +216,7 @@ class Cluster:
         *,
         over: Sequence[str] = (),
         objective: str = "latency",
+        energy_scope: str = "all",
         private: int = 0,
         codecs: Sequence[str] = tuple(Codec),
         policy: str = "adaptive",
@@ -224,7 +226,8 @@ class Cluster:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
         over: the nodes that may take part, this one first; all that are there when empty. objective: ``latency``,
-        ``throughput`` or ``energy``. private: the model input and the first N-1 cuts never leave this node. policy:
+        ``throughput`` or ``energy``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
+        ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. policy:
         ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
         strategy: how the cut moves, see `core.switching.STRATEGIES`.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
@@ -252,6 +255,7 @@ class Cluster:
             others=tuple(others),
             objective=goal,
             constraints=constraints,
+            energy_scope=EnergyScope.parse(energy_scope),
             policy=chosen,
             profile_budget_s=profile_budget_s,
             strategy=how,

@@ -29,6 +29,7 @@ from seamline.core.errors import Infeasible, SeamlineError, SwitchError, UsageEr
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Fixed, Keep, Policy, Switch, decide
+from seamline.core.problem import EnergyScope
 from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.values import Codec, Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 from seamline.fabric import messages as msg
@@ -80,6 +81,7 @@ class Controller:
         others: tuple[NodeId, ...],
         objective: Objective,
         constraints: Constraints,
+        energy_scope: EnergyScope = EnergyScope.ALL,
         policy: Policy,
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
@@ -92,7 +94,8 @@ class Controller:
         self._profile_budget_s = profile_budget_s
         self._peers = {name: _Peer() for name in others}
         self._own = _Peer(alive=True)
-        self._view = ev.View(origin=node.name, objective=objective, constraints=constraints)
+        self._view = ev.View(origin=node.name, objective=objective, constraints=constraints, energy_scope=energy_scope)
+        self._charge(energy_scope)
         self._inbox: queue.SimpleQueue[Stimulus | None] = queue.SimpleQueue()
         self._switcher = Switcher(
             node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended,
@@ -192,6 +195,24 @@ class Controller:
 
         self._inbox.put(change)
         return answer
+
+    def set_energy_scope(self, scope: EnergyScope) -> Future[EnergyScope]:
+        """Count joules as `scope` says from now on. Settles with the scope before."""
+        answer: Future[EnergyScope] = Future()
+
+        def change() -> None:
+            before = self._view.energy_scope
+            self._apply(ev.EnergyScopeSet(scope, now_s()))
+            self._charge(scope)
+            log.info("joules that count are those of %s from now on, before of %s", scope, before)
+            answer.set_result(before)
+
+        self._inbox.put(change)
+        return answer
+
+    def _charge(self, scope: EnergyScope) -> None:
+        self._frames.energy_scope = scope
+        self._recorder.charge(scope)
 
     def stand_by(self, plan: Plan) -> None:
         """Keep `plan` ready beside the one that serves, where the strategy does so."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from seamline.config.power import PowerSpec
 from seamline.core.errors import MeterError
 from seamline.core.ports import EnergyMeter
+from seamline.core.problem import EnergyScope
+from seamline.core.values import NodeId
 from seamline.fabric.messages import StageReport
 from seamline.meters.power_model import PowerModel
 from seamline.runtime.clock import MONOTONIC, now_s
@@ -30,6 +32,14 @@ class EnergyReading:
     source: str
     scope: str
     energy_j: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameEnergy:
+    """Joules of one frame as they count, and where they come from."""
+
+    energy_j: float
+    source: str
 
 
 class StageEnergy:
@@ -126,19 +136,35 @@ class EnergyAccount:
         with self._lock:
             self._n_received += n_bytes
 
-    def frame_j(self, reports: Iterable[StageReport], latency_s: float, n_answer_bytes: int) -> float | None:
-        """Joules of one answered frame, at its origin: its stages, the answer's way in, idling until it was here.
+    def frame(
+        self,
+        reports: Iterable[StageReport],
+        latency_s: float,
+        n_answer_bytes: int,
+        *,
+        origin: NodeId,
+        scope: EnergyScope = EnergyScope.ALL,
+    ) -> FrameEnergy | None:
+        """Of one answered frame, at its origin: its stages, the answer's way in, idling until it was here.
 
-        None when a stage has no energy, or this node's idle power is not known. Formula: `core.cost.energy_j`.
+        None when a stage that counts in `scope` has no energy, or this node's idle power is not known. Formula:
+        `core.cost.energy_j`.
         """
-        total_j = 0.0
-        for report in reports:
-            if report.energy_j is None:
-                return None
-            total_j += report.energy_j
         if self.power is None:
             return None
-        return total_j + self.power.idle_w * latency_s + self.radio_j(n_received=n_answer_bytes)
+        waited_j = self.power.idle_w * latency_s + self.radio_j(n_received=n_answer_bytes)
+        at_home = scope.weight(origin, origin)
+        total_j, sources = at_home * waited_j, [self.source] if at_home else []
+        for report in reports:
+            weight = scope.weight(NodeId(report.node), origin)
+            if weight == 0.0:
+                continue
+            if report.energy_j is None:
+                return None
+            total_j += weight * report.energy_j
+            sources.append(report.energy_source)
+        source = joint_source(sources)
+        return None if source is None else FrameEnergy(energy_j=total_j, source=source)
 
     def close(self) -> None:
         if self._meter is not None:

@@ -225,6 +225,12 @@ class Node:
         self._ask(target, request_id, msg.SetObjective(request_id, stream, objective))
         return answer
 
+    def set_energy_scope(self, target: NodeId, stream: str, scope: str) -> Future[str]:
+        """The same for whose joules count."""
+        request_id, answer = self.requests.open(target)
+        self._ask(target, request_id, msg.SetObjective(request_id, stream, "", energy_scope=scope))
+        return answer
+
     @property
     def streams(self) -> tuple[str, ...]:
         """Names of the streams that start here."""

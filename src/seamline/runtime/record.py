@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from seamline.core.problem import EnergyScope
 from seamline.core.values import Plan
 from seamline.fabric.messages import EnergyReport
 from seamline.runtime.energy import joint_source
@@ -110,6 +111,14 @@ class Recorder:
         self._drawn: dict[str, _Drawn] = {}
         self._frame_j: list[float] = []
         self._frame_sources: set[str] = set()
+        self._energy_scope = EnergyScope.ALL
+
+    def charge(self, scope: EnergyScope) -> None:
+        """Joules of frames are those of `scope` from now on; what was counted otherwise is not averaged with them."""
+        with self._lock:
+            self._energy_scope = scope
+            self._frame_j.clear()
+            self._frame_sources.clear()
 
     def answered(self, result: Result) -> None:
         """One answer has arrived (in any order)."""
@@ -227,6 +236,7 @@ class Recorder:
         total_j = sum(drawn.energy_j for drawn in self._drawn.values())
         return {
             "j_per_frame": statistics.fmean(self._frame_j) if self._frame_j else None,
+            "counted": str(self._energy_scope),
             "source": ", ".join(sorted(self._frame_sources)) or None,
             "nodes": {
                 node: {

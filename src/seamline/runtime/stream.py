@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from seamline.core.ports import Array, Tensors
+from seamline.core.problem import EnergyScope
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.runtime.clock import now_s
-from seamline.runtime.energy import joint_source
 from seamline.runtime.node import Node
 
 LOCAL_GENERATION = 0
@@ -125,6 +125,7 @@ class StreamFrames:
         self._is_paused = False
         self._unavailable: frozenset[NodeId] = frozenset()
         self.route = self._local
+        self.energy_scope = EnergyScope.ALL
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.last_accepted_s = 0.0
 
@@ -215,7 +216,13 @@ class StreamFrames:
                 self._counts["late_answers"] += 1
                 return None
             latency_s, answer_bytes = now_s() - frame.accepted_s, sum(output.nbytes for output in outputs.values())
-            energy_j = self._node.energy.frame_j(reports, latency_s, answer_bytes if len(reports) > 1 else 0)
+            energy = self._node.energy.frame(
+                reports,
+                latency_s,
+                answer_bytes if len(reports) > 1 else 0,
+                origin=self._local.plan.origin,
+                scope=self.energy_scope,
+            )
             result = Result(
                 frame=number,
                 outputs=outputs,
@@ -226,8 +233,8 @@ class StreamFrames:
                 reports=reports,
                 n_attempts=frame.attempt + 1,
                 error=error,
-                energy_j=energy_j,
-                energy_source=joint_source([report.energy_source for report in reports]) if energy_j else None,
+                energy_j=None if energy is None else energy.energy_j,
+                energy_source=None if energy is None else energy.source,
             )
             self._counts["answered"] += 1
             self._answered[number] = result

@@ -23,6 +23,7 @@ import numpy as np
 from seamline.core.errors import ModelError, PlanError, SeamlineError, UsageError
 from seamline.core.policy import Policy
 from seamline.core.ports import Array, FrameArray, Tensors
+from seamline.core.problem import EnergyScope
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
 from seamline.fabric import messages as msg
@@ -80,6 +81,7 @@ class StreamSnapshot:
     energy_j_per_frame: float | None = None
     energy_source: str | None = None
     objective: str = Objective.LATENCY
+    energy_scope: str = "all"
 
 
 class Stream:
@@ -93,6 +95,7 @@ class Stream:
         others: tuple[NodeId, ...],
         objective: Objective,
         constraints: Constraints,
+        energy_scope: EnergyScope = EnergyScope.ALL,
         policy: Policy,
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
@@ -113,6 +116,7 @@ class Stream:
             others=others,
             objective=objective,
             constraints=constraints,
+            energy_scope=energy_scope,
             policy=policy,
             profile_budget_s=profile_budget_s,
             strategy=strategy,
@@ -327,17 +331,27 @@ class Stream:
             raise UsageError(f"`{objective}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
         return self.controller.set_objective(wanted)
 
-    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
-        """Another node asks for another objective; it gets the one before, or why it stays."""
+    def set_energy_scope(self, scope: EnergyScope | str) -> Future[EnergyScope]:
+        """Count joules of ``all`` nodes, of the ``origin``, or by weights (``fog=0.5,cloud=0``) from now on.
 
-        def answer(done: Future[Objective]) -> None:
+        Settles with the scope before. Raises `UsageError` for one that means nothing.
+        """
+        return self.controller.set_energy_scope(EnergyScope.parse(scope) if isinstance(scope, str) else scope)
+
+    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
+        """Another node asks for another objective or scope; it gets the one before, or why it stays."""
+
+        def answer(done: Future[Objective] | Future[EnergyScope]) -> None:
             error = done.exception()
             before = None if error is not None else str(done.result())
             words = None if error is None else str(error)
             self._node.reply(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
 
         try:
-            self.set_objective(ask.objective).add_done_callback(answer)
+            if ask.energy_scope:
+                self.set_energy_scope(ask.energy_scope).add_done_callback(answer)
+            else:
+                self.set_objective(ask.objective).add_done_callback(answer)
         except SeamlineError as error:
             self._node.reply(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
 
@@ -401,6 +415,7 @@ class Stream:
             energy_j_per_frame=split.energy_j,
             energy_source=split.energy_source,
             objective=self.controller.view.objective,
+            energy_scope=str(self.controller.view.energy_scope),
         )
 
     def _switch_snapshot(self, switch: SwitchRecord) -> SwitchSnapshot:
