@@ -12,6 +12,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.errors import ModelError
+from seamline.core.values import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel, verify_cuts
 from seamline.model.verify import random_tensors
 
@@ -37,6 +38,22 @@ def assert_cut_everywhere(stored: StoredModel, store: ModelStore, path: Path, **
     found = OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run(tensors)
     for name, value in zip(stored.graph.outputs, expected, strict=True):
         np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-5 * float(np.abs(value).max()))
+    assert_the_same_when_kept(stored, store)
+
+
+def assert_the_same_when_kept(stored: StoredModel, store: ModelStore) -> None:
+    """The optimised form of a segment gives what the segment gives, bit for bit: it is the same computation."""
+    engine, last = OrtEngine(store, 1), stored.whole.stop
+    for segment in (stored.whole, Segment(0, last // 2), Segment(last // 2, last)):
+        before = engine.prepare(stored.model_id, segment)
+        engine.keep(stored.model_id, segment)
+        assert engine.is_kept(stored.model_id, segment)
+        tensors = random_tensors(before.inputs, seed=6)
+        expected, found = before.run(tensors), engine.prepare(stored.model_id, segment).run(tensors)
+        assert engine.is_kept(stored.model_id, segment), "the runtime has refused the optimised form"
+        assert {name: value.tobytes() for name, value in found.items()} == {
+            name: value.tobytes() for name, value in expected.items()
+        }
 
 
 def test_a_network_with_skips_across_half_of_it_is_cut_with_several_tensors(

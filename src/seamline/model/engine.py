@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from onnx import ModelProto
 
 from seamline.core.errors import ModelError
 from seamline.core.ports import Array, Tensors
 from seamline.core.values import Segment, TensorSpec
+from seamline.model import optimised
 from seamline.model.segments import SegmentModel
-from seamline.model.session import open_session, translated
+from seamline.model.session import open_bytes, translated
 from seamline.model.store import ModelStore
+
+log = logging.getLogger(__name__)
 
 
 class OrtEngine:
@@ -33,12 +39,36 @@ class OrtEngine:
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
         """`segment` of a model, ready to run. Raises `ModelError`: unknown model, no such cut, or ORT refuses.
 
-        Releases the interpreter lock while it works, so frames keep flowing meanwhile.
+        Takes its optimised form when that is kept (`optimised`), which is faster and needs less memory. Releases the
+        interpreter lock while it works, so frames keep flowing meanwhile.
         """
         model = self.store.get(model_id)
         part = model.segment(segment)
-        session = None if part.model is None else open_session(part.model, model.folder, n_threads=self.n_threads)
-        return OrtSegment(part, session)
+        return OrtSegment(part, None if part.model is None else self._session(part.model, model.folder))
+
+    def is_kept(self, model_id: str, segment: Segment) -> bool:
+        """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        return part.model is None or optimised.is_kept(_graph_bytes(part.model), model.folder)
+
+    def keep(self, model_id: str, segment: Segment) -> None:
+        """Keep the optimised form of `segment` for later preparations. Raises `ModelError`."""
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        if part.model is not None:
+            optimised.keep(_graph_bytes(part.model), model.folder)
+
+    def _session(self, model: ModelProto, folder: Path) -> Any:
+        graph, what = _graph_bytes(model), f"`{model.graph.name}`"
+        form = optimised.find(graph, folder)
+        if form is not None:
+            try:
+                return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
+            except ModelError as error:
+                log.warning("the optimised form of %s is dropped: %s", what, error)
+                optimised.forget(graph, folder)
+        return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
 
 
 class OrtSegment:
@@ -87,6 +117,12 @@ class OrtSegment:
 def n_usable_cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _graph_bytes(model: ModelProto) -> bytes:
+    """The same bytes for the same segment, so that its optimised form is found by them."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _plain(array: Array) -> Array:

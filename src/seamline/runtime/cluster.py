@@ -32,6 +32,7 @@ from seamline.model import FrameRecipe, ModelStore, OrtEngine, Preprocess, Store
 from seamline.runtime.clock import MONOTONIC, now_s
 from seamline.runtime.containers import ContainerEngine
 from seamline.runtime.energy import EnergyAccount
+from seamline.runtime.keeper import Keeper
 from seamline.runtime.node import Identity, Node
 from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.profiling import Profiler
@@ -84,7 +85,8 @@ def open_node(options: NodeOptions) -> Node:
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_cores()
     store = ModelStore(options.cache)
-    engine = _slowed(OrtEngine(store, n_threads), options, n_threads)
+    shared = OrtEngine(store, n_threads)
+    engine = _slowed(shared, options, n_threads)
     fabric = ZenohFabric(
         name, connect=options.connect, listen=options.listen, cluster=options.cluster, relay=options.relay
     )
@@ -99,7 +101,7 @@ def open_node(options: NodeOptions) -> Node:
     engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, n_threads)}
     engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, 0)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
-    node = Node(identity, fabric, store, engine, profiler, engines, energy)
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, Keeper(shared))
     try:
         node.start()
     except BaseException:

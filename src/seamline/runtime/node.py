@@ -29,6 +29,7 @@ from seamline.model import ModelStore
 from seamline.runtime.clock import now_s
 from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.frame_path import FramePath, parse_plan
+from seamline.runtime.keeper import Keeper
 from seamline.runtime.links import LinkMeter
 from seamline.runtime.models import ModelExchange
 from seamline.runtime.outbox import Outbox, Outgoing
@@ -86,6 +87,7 @@ class Node:
         profiler: Profiler,
         engines: Mapping[Form, Engine] | None = None,
         energy: EnergyAccount | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.identity = identity
         self.fabric = fabric
@@ -93,7 +95,7 @@ class Node:
         self.engine = engine
         self.requests = Requests()
         self.outbox = Outbox(fabric)
-        self.segments = PreparedSegments(engine, engines=engines)
+        self.segments = PreparedSegments(engine, engines=engines, made=keeper.made if keeper is not None else None)
         self.switching_bytes: Counter[str] = Counter()
         self.energy = energy or EnergyAccount()
         self.stages = StageWorker(identity.name, self.energy)
@@ -102,6 +104,7 @@ class Node:
         self.frames = FramePath(self)
         self.presence = Presence(self)
         self._profiler = profiler
+        self._keeper = keeper
         self._listeners: dict[str, Listener] = {}
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatch", daemon=True)
@@ -136,6 +139,8 @@ class Node:
         self._closed = True
         self.presence.close()
         self.requests.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self._preparer.close()
         self._measurer.close()
         self.stages.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from seamline.core.errors import PlanError, SeamlineError
@@ -39,11 +39,20 @@ class PreparedSegments:
     """Owner of the runnable segments of one node; safe from any thread.
 
     engines: who makes segments of the forms that `engine` does not make; a segment that has `close` is closed.
+    made(model_id, segment, seconds): told of every segment of the form `shared` that was made.
     """
 
-    def __init__(self, engine: Engine, *, keep_idle: int = 2, engines: Mapping[Form, Engine] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        keep_idle: int = 2,
+        engines: Mapping[Form, Engine] | None = None,
+        made: Callable[[str, Segment, float], None] | None = None,
+    ) -> None:
         self._engines: dict[Form, Engine] = {Form.SHARED: engine, Form.FRESH: engine, **(engines or {})}
         self._keep_idle = keep_idle
+        self._made = made
         self._lock = threading.Lock()
         self._segments: dict[SegmentKey, RunnableSegment] = {}
         self._held: dict[GenerationKey, dict[int, SegmentKey]] = {}
@@ -89,7 +98,10 @@ class PreparedSegments:
         with self._lock:
             if key in self._segments:
                 return
+        began_s = now_s()
         made = self._engines[key.form].prepare(key.model_id, key.segment)
+        if self._made is not None and key.form is Form.SHARED:
+            self._made(key.model_id, key.segment, now_s() - began_s)
         with self._lock:
             is_wanted = key.owner is None or key.owner in self._held
             if is_wanted:
