@@ -1,11 +1,12 @@
 """Situations in, decisions out; then whole histories: a step is one switch, noise is none."""
 
+import math
 import random
 from dataclasses import replace
 
 import pytest
 
-from seamline.core.cost import latency_s
+from seamline.core.cost import breakdown, latency_s
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.events import (
     ComputeMeasured,
@@ -235,6 +236,18 @@ def test_other_objectives_decide_in_their_own_unit(private: View, objective: Obj
     assert isinstance(decision, Switch)
     assert f"the objective is now {objective}" in decision.reason
     assert unit in decision.reason
+
+
+def test_the_uncertainty_of_joules_counts_the_power_of_the_nodes_whose_times_are_unsure(private: View):
+    view = after(serving(private, Plan.parse("edge[0:4]"), 3.0), ObjectiveSet(Objective.ENERGY, PRIVATE, 11.0))
+    view = replace(view, links={ends: replace(link, goodput_std_ratio=0.0) for ends, link in view.links.items()})
+    decision, problem = decide(view), problem_of(view)
+    before, after_it = (breakdown(each, problem).stages for each in (view.current, decision.plan))
+    by_node = {stage.node: stage.compute_s for stage in after_it}
+    by_node[EDGE] -= before[0].compute_s
+    watts = {node: problem.profiles[node].device.busy_w - problem.profiles[node].device.idle_w for node in by_node}
+    variance = sum(((2.0 + watts[node]) * 0.03 * seconds) ** 2 for node, seconds in by_node.items())
+    assert f"uncertainty {math.sqrt(variance):.3g} J" in decision.reason
 
 
 def test_an_infeasible_problem_keeps_what_serves_and_says_why(private: View):

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from seamline.core.caution import cautious, swinging_nodes
-from seamline.core.cost import Breakdown, breakdown, refusal
+from seamline.core.cost import Breakdown, active_power_w, breakdown, refusal, waiting_power_w
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
 from seamline.core.planner import Alternative, PlanKind, Problem, evaluate, plan
@@ -227,13 +227,15 @@ def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings
         on_links[link] = on_links.get(link, 0.0) - seconds
     for node, seconds in _seconds_by_node(after).items():
         on_nodes[node] = on_nodes.get(node, 0.0) - seconds
-    variance = sum((seconds * settings.compute_std_ratio) ** 2 for seconds in on_nodes.values())
+    is_energy = problem.objective is Objective.ENERGY
+    waiting = (waiting_power_w(problem) or 0.0) if is_energy else 1.0  # what a second costs in which nothing computes
+    variance = 0.0
+    for node, seconds in on_nodes.items():
+        busy = waiting + (active_power_w(node, problem) or 0.0) if is_energy else 1.0
+        variance += (busy * seconds * settings.compute_std_ratio) ** 2
     for link, seconds in on_links.items():
         known = problem.links.get(link)
-        variance += (seconds * known.goodput_std_ratio) ** 2 if known is not None else 0.0
-    if problem.objective is Objective.ENERGY:
-        device = problem.profiles[problem.origin].device
-        return math.sqrt(variance) * (device.idle_w or 0.0)
+        variance += (waiting * seconds * known.goodput_std_ratio) ** 2 if known is not None else 0.0
     if problem.objective is Objective.THROUGHPUT:
         return min(math.sqrt(variance), _bottleneck_std_s(before, problem) + _bottleneck_std_s(after, problem))
     return math.sqrt(variance)
