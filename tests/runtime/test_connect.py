@@ -38,3 +38,14 @@ def test_a_node_that_is_not_there_is_named(tmp_path, model_file):
             cluster.wait_nodes(["fgo"], timeout_s=0.1)
         with pytest.raises(UsageError, match="frames enter at `edge`"):
             cluster.stream(model_file, over=["fog", "edge"])
+
+
+def test_the_lease_that_is_asked_for_is_the_one_that_peers_are_held_to(tmp_path):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    node = open_node(NodeOptions(name="fog", cluster=cluster_name, n_threads=1, cache=tmp_path, lease_s=2.5))
+    try:
+        assert node.fabric._config.get_json("transport/link/tx/lease") == "2500"
+    finally:
+        node.close()
+    with pytest.raises(UsageError, match="lease of 0 s"):
+        open_node(NodeOptions(name="fog", cluster=cluster_name, lease_s=0.0))

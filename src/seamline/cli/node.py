@@ -79,6 +79,14 @@ MeterOption = Annotated[
         help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
     ),
 ]
+LeaseOption = Annotated[
+    float,
+    typer.Option(
+        "--lease",
+        metavar="SECONDS",
+        help="Silence after which a peer is lost; raise it where machines are so busy that nodes lose each other.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -102,6 +110,7 @@ def node(
     insecure: InsecureFlag = False,
     power: PowerOption = None,
     meter: MeterOption = None,
+    lease_s: LeaseOption = 0.4,
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None,
@@ -125,6 +134,7 @@ def node(
         allow_insecure=insecure,
         power=power,
         meter=meter,
+        lease_s=lease_s,
     )
     with wait_for_end(parent_pid) as wait:
         running = open_node(options)

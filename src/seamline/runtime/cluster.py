@@ -25,7 +25,7 @@ from seamline.core.problem import EnergyScope
 from seamline.core.switching import Form, strategy_named
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier, node_id
 from seamline.fabric import messages as msg
-from seamline.fabric.zenoh import ZenohFabric
+from seamline.fabric.zenoh import LEASE_S, ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.meters.energy import open_meter
 from seamline.model import FrameRecipe, ModelStore, OrtEngine, Preprocess, StoredModel
@@ -44,6 +44,7 @@ VISITOR = "visitor"
 """The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
 
 NEIGHBOUR_TIMEOUT_S = 3.0
+MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
 NEIGHBOUR_GRACE_S = 0.3
 _Name = TypeVar("_Name", bound=StrEnum)
 _ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
@@ -57,6 +58,7 @@ class NodeOptions:
     computing take that many times as long (a testbed's emulation). cache: where models are kept. relay: pass on
     messages between neighbours. allow_insecure: listen beyond loopback although peers are not authenticated.
     power: what the device draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`.
+    lease_s: silence after which a peer is lost.
     """
 
     name: str
@@ -72,6 +74,7 @@ class NodeOptions:
     allow_insecure: bool = False
     power: str | None = None
     meter: str | None = None
+    lease_s: float = LEASE_S
 
 
 def open_node(options: NodeOptions) -> Node:
@@ -82,13 +85,22 @@ def open_node(options: NodeOptions) -> Node:
     _check_endpoints(options)
     if options.slowdown < 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
+        raise UsageError(
+            f"a lease of {options.lease_s:g} s is not possible", hint=f"{MIN_LEASE_S:g} to {MAX_LEASE_S:g} s"
+        )
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_cores()
     store = ModelStore(options.cache)
     shared = OrtEngine(store, n_threads)
     engine = _slowed(shared, options, n_threads)
     fabric = ZenohFabric(
-        name, connect=options.connect, listen=options.listen, cluster=options.cluster, relay=options.relay
+        name,
+        connect=options.connect,
+        listen=options.listen,
+        cluster=options.cluster,
+        relay=options.relay,
+        lease_s=options.lease_s,
     )
     identity = Identity(
         name=name,
@@ -130,6 +142,7 @@ def connect(
     allow_insecure: bool = False,
     power: str | None = None,
     meter: str | None = None,
+    lease_s: float = LEASE_S,
 ) -> Cluster:
     """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
 
@@ -149,6 +162,7 @@ def connect(
             allow_insecure=allow_insecure,
             power=power,
             meter=meter,
+            lease_s=lease_s,
         )
     )
     return Cluster(node, n_expected=len(endpoints))
