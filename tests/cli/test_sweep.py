@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
+from seamline.cli.sweep_figure import draw, write_html
+from seamline.cli.sweep_measure import chosen_cuts, median_error_ratio
 
 ELEMENTS = (150_528, 200_000, 5_000, 10_000, 1_000)
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "cloud": [0.004, 0.008, 0.008, 0.02]}
@@ -73,6 +75,7 @@ def test_figures_and_numbers_are_written_side_by_side(seamline, nodes, tmp_path)
     ("arguments", "said"),
     [
         ((), "no --link was given"),
+        (("--link", "edge:cloud=1mbps", "--measure"), "--measure runs a model on nodes that profile it"),
         (("--link", "edge:fog=1mbps"), "`fog`, which has no profile"),
         (("--link", "edge:cloud=1mbps", "--link", "cloud:edge=1mbps"), "between other nodes than the first"),
         (("--link", "edge:cloud=1mbps", "--codec", "jpeg"), "not a codec for tensors"),
@@ -82,3 +85,46 @@ def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):
     outcome = seamline("sweep", *nodes, *arguments)
     assert outcome.exit_code == 2
     assert said in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--link", "edge>cloud=1mbps"), "has one direction only"),
+        (("--link", "edge:cloud=0mbps"), "or is down"),
+        (("--link", "edge:cloud=1mbps", "--slowdown", "edge=8"), "`cloud` is to be measured and has no slowdown"),
+        (("--link", "edge:cloud=1mbps", "--slowdown", "edge=0.5", "--slowdown", "cloud=1"), "`edge` is to be measured"),
+    ],
+)
+def test_what_no_testbed_can_be_is_not_measured(seamline, model_path, arguments, said):
+    outcome = seamline("sweep", str(model_path), "--measure", *arguments)
+    assert outcome.exit_code == 2
+    assert said in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("n_wanted", "best", "chosen"),
+    [
+        (None, 3, [0, 1, 2, 3, 4, 5, 6]),
+        (3, 1, [0, 1, 3, 6]),
+        (3, 3, [0, 3, 6]),
+        (2, 6, [0, 6]),
+        (99, 0, list(range(7))),
+    ],
+)
+def test_measured_cuts_are_spread_evenly_and_include_the_best(n_wanted, best, chosen):
+    assert chosen_cuts(7, n_wanted, best) == chosen
+
+
+def test_measured_points_are_drawn_and_their_error_is_told(seamline, nodes, tmp_path):
+    data = seamline("sweep", *nodes, "--link", "edge:cloud=20mbps,20ms", "--json").json
+    cuts = data["links"][0]["cuts"]
+    assert median_error_ratio(cuts) is None
+    for cut, factor in ((0, 0.5), (2, 1.0), (4, 2.0)):
+        median = cuts[cut]["latency_s"] * factor
+        cuts[cut]["measured_s"] = {"median": median, "min": 0.9 * median, "max": 1.2 * median, "n": 5}
+    assert median_error_ratio(cuts) == pytest.approx(0.5)  # of 1.0, 0.0 and 0.5
+    (latencies, _) = draw(data).axes
+    assert "measured" in [text.get_text() for text in latencies.get_legend().get_texts()]
+    write_html(data, tmp_path / "sweep.html")
+    assert (tmp_path / "sweep.html").read_text().count("(n 5)") == 3

@@ -100,6 +100,11 @@ def by_node(texts: Iterable[str], what: str) -> dict[NodeId, str]:
     return found
 
 
+def parse_slowdowns(texts: Iterable[str]) -> dict[NodeId, float]:
+    """``["edge=8"]`` by node. Raises `UsageError`."""
+    return {node: _slowdown(node, text) for node, text in by_node(texts, "--slowdown").items()}
+
+
 def profiles_of(
     model: str | None,
     files: Sequence[str],
@@ -120,7 +125,7 @@ def profiles_of(
     for node, path in by_node(files, "--profile").items():
         profile = read_profile(Path(path).expanduser())
         profiles[node] = replace(profile, device=replace(profile.device, name=node))
-    slow = by_node(slowdowns, "--slowdown")
+    slow = parse_slowdowns(slowdowns)
     if twice := profiles.keys() & slow.keys():
         raise UsageError(f"`{min(twice)}` has a --profile and a --slowdown", hint="give it one of them")
     if slow:
@@ -134,7 +139,7 @@ def profiles_of(
 
 
 def _profiles_here(
-    model: str, slowdowns: Mapping[NodeId, str], shapes: Sequence[str], threads: int | None
+    model: str, ratios: Mapping[NodeId, float], shapes: Sequence[str], threads: int | None
 ) -> dict[NodeId, Profile]:
     """Measured on this machine, or found in its cache; the others are that profile times the slowdown."""
     from dataclasses import replace
@@ -145,7 +150,6 @@ def _profiles_here(
     from seamline.model.engine import OrtEngine
     from seamline.runtime.profiling import Profiler
 
-    ratios = {node: _slowdown(node, text) for node, text in slowdowns.items()}
     store, stored = load_model(model, shapes=shapes)
     n_threads = threads or 1
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads)

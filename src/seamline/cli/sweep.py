@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seamline.cli.models import complete_model
-from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_link, profiles_of
+from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_link, parse_slowdowns, profiles_of
 from seamline.cli.options import JsonFlag, ShapeOption, ThreadsOption
+from seamline.cli.sweep_measure import GivenLink, Measuring, median_error_ratio
 from seamline.core.errors import UsageError
-from seamline.core.values import Codec, Constraints, NodeId
+from seamline.core.values import Codec, NodeId
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from seamline.core.problem import Problem
     from seamline.core.sweep import SweptCut
-    from seamline.core.values import Profile
+    from seamline.core.values import LinkEstimate, Profile
 
 DEFAULT_SLOWDOWNS = ("edge=8", "cloud=1")
+DEFAULT_FRAMES = 5
 _ENDS = "origin_s", "transfer_s", "target_s"
 
 JSON_KEYS = {
@@ -32,8 +34,8 @@ JSON_KEYS = {
         "codec": "how boundaries travel, raw where a cut does not offer it",
         "links": "one entry per --link",
         "links[].text": "the link as given",
-        "links[].goodput_bps": "its rate from origin to target",
-        "links[].rtt_s": "its round trip",
+        "links[].goodput_bps": "its rate from origin to target; with --measure, as the origin measured it",
+        "links[].rtt_s": "its round trip; with --measure, as the origin measured it",
         "links[].best_cut": "the cut with the least latency",
         "links[].best_plan": "its plan",
         "links[].cuts": "every cut of the model, candidates of the planner or not",
@@ -45,6 +47,13 @@ JSON_KEYS = {
         "links[].cuts[].transfer_s": "seconds on the link, the answer's way back included",
         "links[].cuts[].target_s": "seconds on the target",
         "links[].cuts[].latency_s": "their sum",
+        "links[].cuts[].measured_s": "with --measure: what frames took there, one at a time; null where not measured",
+        "links[].cuts[].measured_s.median": "median of the frames",
+        "links[].cuts[].measured_s.min": "the quickest",
+        "links[].cuts[].measured_s.max": "the slowest",
+        "links[].cuts[].measured_s.n": "how many frames",
+        "links[].measured_best_cut": "of the measured cuts the one with the least median; null without --measure",
+        "links[].median_error_ratio": "median of |predicted / measured - 1| over the measured cuts; null without",
         "files": "what was written",
     }
 }
@@ -75,6 +84,16 @@ def sweep(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write sweep.json, sweep.png and sweep.html into it."),
     ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Also run frames through every cut, on a testbed of two processes.")
+    ] = False,
+    n_cuts: Annotated[
+        int | None,
+        typer.Option("--cuts", metavar="N", min=2, help="Measure N cuts spread evenly, and the best one; not all."),
+    ] = None,
+    n_frames: Annotated[
+        int, typer.Option("--frames", metavar="N", min=1, help="Frames per measured cut; three where they take long.")
+    ] = DEFAULT_FRAMES,
     shape: ShapeOption = None,
     threads: ThreadsOption = None,
     as_json: JsonFlag = False,
@@ -86,13 +105,22 @@ def sweep(
     given = [(text, parse_link(text)) for text in links or ()]
     if not given:
         raise UsageError("no --link was given", hint="e.g. --link edge:cloud=20mbps,20ms")
-    slow = slowdowns or (() if profiles else DEFAULT_SLOWDOWNS)
-    known = profiles_of(model, profiles or (), slow, shapes=shape or (), threads=threads)
     ends = given[0][1][0].source, given[0][1][0].target
     for text, directions in given:
         if (directions[0].source, directions[0].target) != ends:
             raise UsageError(f"`--link {text}` is between other nodes than the first", hint="sweep two nodes at a time")
-    data = summary(known, ends, given, _codec(codec))
+    used, slow = _codec(codec), slowdowns or (() if profiles else DEFAULT_SLOWDOWNS)
+    if measure:
+        if model is None or profiles:
+            raise UsageError("--measure runs a model on nodes that profile it", hint="name a MODEL, and no --profile")
+        how = Measuring(
+            ends=ends, slowdowns=parse_slowdowns(slow), n_threads=threads or 1, codec=used,
+            n_cuts=n_cuts, n_frames=n_frames,
+        )  # fmt: skip
+        data = _measured(model, given, shape or (), how)
+    else:
+        known = profiles_of(model, profiles or (), slow, shapes=shape or (), threads=threads)
+        data = summary(known, ends, given, used)
     if output is not None:
         data["files"] = _write(data, output)
     if as_json:
@@ -102,44 +130,69 @@ def sweep(
 
 
 def summary(
-    profiles: Mapping[NodeId, Profile], ends: tuple[NodeId, NodeId], links: Sequence[tuple[str, Any]], codec: Codec
+    profiles: Mapping[NodeId, Profile], ends: tuple[NodeId, NodeId], links: Sequence[GivenLink], codec: Codec
 ) -> dict[str, Any]:
     """What `--json` prints. ends: origin and target. links: each as given and in its directions."""
-    from seamline.core.problem import Problem
-
-    origin, target = ends
+    origin, _ = ends
+    no_points: Mapping[int, Mapping[str, Any]] = {}
     for node in ends:
         if node not in profiles:
             raise UsageError(f"a link names `{node}`, which has no profile", hint=f"one of {', '.join(profiles)}")
-    cuts = profiles[origin].cuts
-    base = Problem(origin=origin, cuts=cuts, profiles=profiles, links={}, constraints=Constraints())
-    swept = []
-    for text, directions in links:
-        problem = replace(base, links={(each.source, each.target): each for each in directions})
-        swept.append(_one_link(text, problem, target, codec))
-    name = profiles[origin].model.name
+    problems = [(text, _over(directions, profiles, origin), no_points) for text, directions in links]
+    return _summary(profiles[origin].model.name, ends, codec, problems)
+
+
+def _over(directions: Iterable[LinkEstimate], profiles: Mapping[NodeId, Profile], origin: NodeId) -> Problem:
+    from seamline.core.problem import Problem
+
+    links = {(each.source, each.target): each for each in directions}
+    return Problem(origin=origin, cuts=profiles[origin].cuts, profiles=profiles, links=links)
+
+
+def _measured(model: str, links: Sequence[GivenLink], shapes: Sequence[str], how: Measuring) -> dict[str, Any]:
+    from seamline.cli.models import load_model
+    from seamline.cli.sweep_measure import measured_links
+
+    stored = load_model(model, shapes=shapes)[1]
+    return _summary(stored.name, how.ends, how.codec, measured_links(stored, links, how))
+
+
+def _summary(
+    name: str,
+    ends: tuple[NodeId, NodeId],
+    codec: Codec,
+    links: Iterable[tuple[str, Problem, Mapping[int, Mapping[str, Any]]]],
+) -> dict[str, Any]:
+    """links: each as given, what there is to plan over it, and by cut what was measured."""
+    origin, target = ends
+    swept = [_one_link(text, problem, target, codec, measured) for text, problem, measured in links]
     return {"model": name, "origin": origin, "target": target, "codec": str(codec), "links": swept, "files": []}
 
 
-def _one_link(text: str, problem: Any, target: NodeId, codec: Codec) -> dict[str, Any]:
+def _one_link(
+    text: str, problem: Problem, target: NodeId, codec: Codec, measured: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
     from seamline.core.sweep import best_of
     from seamline.core.sweep import sweep as every_cut
 
     swept = every_cut(problem, target, codec)
     best, link = best_of(swept), problem.links[problem.origin, target]
+    cuts = [_one_cut(each, measured.get(each.cut)) for each in swept]
     return {
         "text": text,
         "goodput_bps": link.goodput_bps,
         "rtt_s": link.rtt_s,
         "best_cut": best.cut,
         "best_plan": str(best.plan),
-        "cuts": [_one_cut(each) for each in swept],
+        "measured_best_cut": min(measured, key=lambda cut: measured[cut]["median"], default=None),
+        "median_error_ratio": median_error_ratio(cuts),
+        "cuts": cuts,
     }
 
 
-def _one_cut(swept: SweptCut) -> dict[str, Any]:
+def _one_cut(swept: SweptCut, measured_s: Mapping[str, Any] | None) -> dict[str, Any]:
     keys = ("cut", "after", "boundary_bytes", "sent_bytes", *_ENDS, "latency_s")
-    return {key: getattr(swept, key) for key in keys}
+    return {**{key: getattr(swept, key) for key in keys}, "measured_s": measured_s}
 
 
 def _write(data: Mapping[str, Any], folder: Path) -> list[str]:
@@ -171,13 +224,21 @@ def _report(data: Mapping[str, Any]) -> RenderableType:
 
     lines: list[RenderableType] = []
     for link in data["links"]:
-        heads = ("cut", "", "after", data["origin"], "transfer", data["target"], "sum", "sent")
+        is_measured = link["median_error_ratio"] is not None
+        measured = ("measured", "n") if is_measured else ()
+        heads = ("cut", "", "after", data["origin"], "transfer", data["target"], "sum", *measured, "sent")
         title = f"{data['model']}, {link['text']}: best {link['best_plan']}"
         table = new_table(*heads, title=title, right=("cut", *heads[3:]))
         for each in link["cuts"]:
             times = [seconds_text(each[key]) for key in (*_ENDS, "latency_s")]
+            found = each["measured_s"] or {"median": None, "n": ""}
+            times += [seconds_text(found["median"]), str(found["n"])] if is_measured else []
             mark = "*" if each["cut"] == link["best_cut"] else ""
             add_row(table, str(each["cut"]), mark, each["after"], *times, bytes_text(each["sent_bytes"]))
-        lines += [table, Text()]
+        lines.append(table)
+        if is_measured:
+            off = f"{100 * link['median_error_ratio']:.1f} %"
+            lines.append(Text(f"predicted and measured differ by {off} (median over the measured cuts)"))
+        lines.append(Text())
     lines += [Text(f"wrote {name}") for name in data["files"]]
     return Group(*lines)

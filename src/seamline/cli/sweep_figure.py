@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +69,22 @@ def _draw_latency(axes: Axes, link: Mapping[str, Any], data: Mapping[str, Any]) 
         floor = [below + height for below, height in zip(floor, heights, strict=True)]
     best = link["best_cut"]
     axes.plot([best], [floor[best]], marker="v", color="black", linestyle="none", label=f"best: cut {best}")
-    measured = [each for each in cuts if each.get("measured_s") is not None]
-    if measured:
-        heights = [1e3 * each["measured_s"] for each in measured]
-        axes.plot([each["cut"] for each in measured], heights, "o", color="#b03030", label="measured")
+    _draw_measured(axes, [each for each in cuts if each["measured_s"] is not None])
     axes.set_ylabel("latency (ms)")
     axes.set_title(f"{data['model']}, {link['text']}", loc="left", fontsize=10)
     axes.legend(fontsize=8, ncols=5)
+
+
+def _draw_measured(axes: Axes, measured: Sequence[Mapping[str, Any]]) -> None:
+    """Medians as points, from the quickest frame to the slowest as a line."""
+    if not measured:
+        return
+    figures = [each["measured_s"] for each in measured]
+    middle = [1e3 * each["median"] for each in figures]
+    below = [1e3 * (each["median"] - each["min"]) for each in figures]
+    above = [1e3 * (each["max"] - each["median"]) for each in figures]
+    places = [each["cut"] for each in measured]
+    axes.errorbar(places, middle, yerr=(below, above), fmt="o", color="#b03030", markersize=4, label="measured")
 
 
 def _draw_bytes(axes: Axes, data: Mapping[str, Any]) -> None:
@@ -96,11 +105,14 @@ def _table(link: Mapping[str, Any], data: Mapping[str, Any]) -> str:
         "transfer (ms)",
         f"{data['target']} (ms)",
         "sum (ms)",
+        "measured (ms)",
         "sent (kB)",
     )
     rows = []
     for each in link["cuts"]:
         times = [f"{1e3 * each[key]:.1f}" for key in ("origin_s", "transfer_s", "target_s", "latency_s")]
+        found = each["measured_s"]
+        times.append("" if found is None else f"{1e3 * found['median']:.1f} (n {found['n']})")
         cells = [str(each["cut"]), html.escape(each["after"]), *times, f"{each['sent_bytes'] / 1e3:.1f}"]
         mark = " class=best" if each["cut"] == link["best_cut"] else ""
         rows.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
