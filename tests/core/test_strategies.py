@@ -299,7 +299,10 @@ class Shell:
                 assert generation.number in self.asked
 
 
-@pytest.mark.parametrize("table", [live, pause_resume, standby])
+TABLES = sorted({strategy.table for strategy in STRATEGIES.values()}, key=lambda table: table.__name__)
+
+
+@pytest.mark.parametrize("table", TABLES)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(table: Strategy, data: st.DataObject):

@@ -17,6 +17,7 @@ from seamline.core import cuts as core_cuts
 from seamline.core.errors import ModelError
 from seamline.core.values import Segment
 from seamline.model import ModelStore, OrtEngine, Preprocess, verify_cuts
+from seamline.model.session import translated
 from seamline.model.verify import random_tensors
 
 Save = Callable[..., Path]
@@ -181,3 +182,9 @@ def test_verification_notices_a_wrong_segment(small_cnn: ModelProto, save: Save,
     checks = list(verify_cuts(Swapped(), stored, cuts=[2]))  # type: ignore[arg-type] # a fake, on purpose
     assert checks[0].max_relative_error > 0.1
     assert not checks[0].bit_equal
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RUNTIME_EXCEPTION : std::bad_alloc")])
+def test_memory_that_runs_out_is_a_model_error_in_words(error: Exception) -> None:
+    with pytest.raises(ModelError, match=r"`part`: there is not enough memory .*hint"), translated("`part`"):
+        raise error

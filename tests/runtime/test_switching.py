@@ -132,6 +132,20 @@ def test_a_switch_that_a_node_refuses_leaves_the_old_plan_serving(
     assert_all_answered(stream, running, expected)
 
 
+@pytest.mark.parametrize("node", ["edge", "fog"])
+def test_whatever_an_engine_throws_is_an_answer_and_the_old_plan_serves_on(node, two_nodes, plans, monkeypatch):
+    stream = two_nodes.stream(policy=str(plans[0]))
+
+    def throw(*arguments: object) -> None:
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr(two_nodes.engines[node], "prepare", throw)
+    with pytest.raises(SwitchError, match="of its own"):
+        stream.switch(plans[1]).result(timeout=20)  # sooner than a node that does not answer is given up
+    assert stream.plan == plans[0]
+    assert two_nodes.nodes[node].segments.n_generations <= 2  # the plan in use, and the origin's own
+
+
 @pytest.mark.parametrize("strategy", IN_PROCESS)
 def test_a_node_that_dies_during_a_switch_costs_no_frame(strategy, two_nodes, plans, expected, run_frames, wait_until):
     stream = two_nodes.stream(policy=str(plans[2]), strategy=strategy)

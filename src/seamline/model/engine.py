@@ -62,13 +62,17 @@ class OrtEngine:
     def _session(self, model: ModelProto, folder: Path) -> Any:
         graph, what = _graph_bytes(model), f"`{model.graph.name}`"
         form = optimised.find(graph, folder)
-        if form is not None:
-            try:
-                return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
-            except ModelError as error:
-                log.warning("the optimised form of %s is dropped: %s", what, error)
-                optimised.forget(graph, folder)
-        return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+        if form is None:
+            return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+        try:
+            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
+        except ModelError as error:
+            session = open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            optimised.forget(
+                graph, folder
+            )  # it was to blame: without it, there is neither a lack of memory nor of files
+            log.warning("the optimised form of %s is dropped: %s", what, error)
+            return session
 
 
 class OrtSegment:

@@ -73,15 +73,30 @@ def _share_arena() -> None:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn the errors of ONNX Runtime, which share no base class of their own, into `ModelError`."""
+    """Turn the errors of ONNX Runtime, which share no base class of their own, into `ModelError`.
+
+    So is memory that runs out, here or in the runtime: whoever asked can go on with what he has.
+    """
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, IndexError) as exc:
-        raise ModelError(f"{what}: {_reason(exc)}") from exc
+    except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as exc:
+        raise _model_error(what, exc) from exc
     except Exception as exc:
         if type(exc).__module__.startswith("onnxruntime"):
-            raise ModelError(f"{what}: {_reason(exc)}") from exc
+            raise _model_error(what, exc) from exc
         raise
+
+
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Cannot allocate memory")
+"""How the runtime says that it got no memory: from C++, from its arena, and when it maps a file."""
+
+
+def _model_error(what: str, exc: Exception) -> ModelError:
+    if isinstance(exc, MemoryError) or any(words in str(exc) for words in _NO_MEMORY):
+        return ModelError(
+            f"{what}: there is not enough memory for it here", hint="cut so that this node runs fewer layers"
+        )
+    return ModelError(f"{what}: {_reason(exc)}")
 
 
 def _reason(exc: Exception) -> str:

@@ -291,6 +291,9 @@ class Node:
             spent_s = self._prepare_here(ask.stream, ask.generation, ask.model_id, plan, NodeId(ask.source), form)
         except SeamlineError as exc:
             error = str(exc)
+        except Exception as exc:  # whoever asked waits for an answer, whatever an engine throws
+            log.exception("preparing `%s` failed", ask.plan)
+            error = f"{type(exc).__name__}: {exc}"
         reply = msg.Prepared(
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )

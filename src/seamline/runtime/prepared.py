@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from seamline.core.errors import PlanError, SeamlineError
+from seamline.core.errors import PlanError
 from seamline.core.ports import Engine, RunnableSegment
 from seamline.core.switching import Form
 from seamline.core.values import Plan, Segment
@@ -88,7 +88,7 @@ class PreparedSegments:
         try:
             for key in wanted.values():
                 self._ensure(key)
-        except SeamlineError:
+        except Exception:  # whatever it was, this generation will not serve
             self.release(stream, generation)
             raise
         finally:
