@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
+from seamline import codec
 from seamline.codec import encode
 from seamline.core.values import Codec, NodeId, Segment
 from seamline.model import OrtEngine
@@ -45,6 +48,18 @@ def test_a_profile_keeps_them_and_one_from_before_is_completed(bench, tmp_path):
     assert {cost.cut for cost in profile.codecs} > {None}
     again = Profiler(engine, NodeId("edge"), 1, cache=tmp_path).profile(bench.model, 0.05)
     assert again.codecs == profile.codecs
+
+
+def test_what_others_take_of_the_processor_is_in_no_codec_s_cost(bench, tmp_path, monkeypatch):
+    def held_up(*arguments):
+        time.sleep(0.01)  # as by another process
+        return encode(*arguments)
+
+    monkeypatch.setattr(codec, "encode", held_up)
+    profile = Profiler(OrtEngine(bench.origin_store, 1), NodeId("edge"), 1, cache=tmp_path).profile(bench.model, 0.05)
+    cuts = bench.model.cuts
+    at_cuts_s = [cost.encode_s_per_byte * cuts[cost.cut].payload_bytes for cost in profile.codecs if cost.cut]
+    assert max(at_cuts_s) < 0.01
 
 
 def test_what_real_frames_sent_is_believed_instead(bench, photos, wait_until):

@@ -39,7 +39,7 @@ from seamline.core.values import (
 log = logging.getLogger(__name__)
 
 SCHEMA = "seamline.profile/1"
-METHOD = 2
+METHOD = 3
 """Counts the ways of measuring; a profile cached by an earlier one is measured anew."""
 
 MAX_FILE_BYTES = 64 << 20

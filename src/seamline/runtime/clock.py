@@ -1,4 +1,4 @@
-"""The one clock of a process: monotonic seconds."""
+"""The clocks of a process: monotonic seconds, and the processor time of one thread."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ class _Monotonic:
 
 MONOTONIC = _Monotonic()
 """The same clock, for those that take a `core.ports.Clock`."""
+
+
+class _ThreadTime:
+    def now_s(self) -> float:
+        return time.thread_time()
+
+
+THREAD_TIME = _ThreadTime()
+"""Processor time of the calling thread, for what one thread does alone: it leaves out what others took meanwhile."""

@@ -25,7 +25,7 @@ from seamline.meters.profile_file import ProfileCache, from_json, to_json
 from seamline.meters.profiler import profile_model, random_tensor, slowed
 from seamline.model import StoredModel
 from seamline.runtime.boundaries import measure_boundaries
-from seamline.runtime.clock import MONOTONIC, now_s
+from seamline.runtime.clock import THREAD_TIME, now_s
 from seamline.testbed.slowdown import SlowEngine
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ class Profiler:
 
     A slowed engine (`SlowEngine`) is measured at full speed and its times are multiplied: that is what it does to every
     run, and waiting would cost most of the budget. An engine of one thread computes on the thread that calls it, and is
-    timed by that thread's processor time: what other processes take meanwhile is no property of the model.
+    timed by that thread's processor time: what other processes take meanwhile is no property of the model. So are
+    codecs, which always do.
     slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
     power: what the device draws, for the energy of plans.
     """
@@ -79,7 +80,7 @@ class Profiler:
     ) -> Profile:
         """What `model` costs here, measured now and kept. on_progress: as of `profile_model`. Raises `ModelError`."""
         if not self._codecs:
-            self._codecs = codec.measure_costs(MONOTONIC)
+            self._codecs = codec.measure_costs(THREAD_TIME)
         pre = model.preprocess
         profile = profile_model(
             self._engine,
@@ -97,7 +98,7 @@ class Profiler:
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
-        boundaries = measure_boundaries(self._engine, model, MONOTONIC)
+        boundaries = measure_boundaries(self._engine, model, THREAD_TIME)
         anywhere = tuple(cost for cost in profile.codecs if cost.cut is None)
         profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile, slowdown=self._slowdown)
