@@ -3,7 +3,8 @@
 With Podman on the machine each segment runs in a container: from the image `localhost/seamline` when that was built
 (containers/Containerfile), else on an empty root with this Python and the system's libraries mounted read-only, so that
 no image need be fetched. Docker runs the image only. Where neither works a fresh process takes the container's place,
-and `kind` says so. A container has no network, and sees the model store read-only besides.
+and `kind` says so. A container has no network, sees the model store read-only besides, and joins the control group
+of its node where there is one for processor and memory alike, so that what limits the node limits it too.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SOCKETS_PREFIX = "seamline-segments-"
 """Sockets lie in a temporary folder ``seamline-segments-PID-...`` of the node with that process id."""
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
+_GROUPS = Path("/sys/fs/cgroup")
 _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 
@@ -100,12 +102,7 @@ class ContainerEngine:
         if self.kind == "process":
             return [sys.executable, *server]
         store = str(self.store.root)
-        seen = ["-v", f"{store}:{store}:ro", "-v", f"{sockets}:{sockets}"]
-        engine = self.kind.partition(" ")[0]
-        run = [engine, "run", "--rm", "--network", "none", *_LIMITS, *seen]
-        if self.kind.endswith("image"):
-            return [*run, "--entrypoint", "python", IMAGE, *server]
-        return [*run, *_rootfs_options(sockets), sys.executable, *server]
+        return [*container_command(self.kind, sockets, store), *server]
 
 
 class ContainerSegment:
@@ -149,11 +146,24 @@ def container_kind() -> str:
             return f"{engine} image"
     if shutil.which("podman") and sys.platform == "linux":
         with tempfile.TemporaryDirectory(prefix=SOCKETS_PREFIX) as folder:
-            hello = ["podman", "run", "--rm", "--network", "none", *_LIMITS, *_rootfs_options(Path(folder))]
-            if _works([*hello, sys.executable, "-c", "import seamline"]):
+            if _works([*container_command("podman rootfs", Path(folder)), "-c", "import seamline"]):
                 return "podman rootfs"
     log.warning("no container engine works here; a fresh process takes a container's place")
     return "process"
+
+
+def container_command(kind: str, folder: Path, *read_only: str) -> list[str]:
+    """What runs Python in a new container of that kind; its arguments follow.
+
+    folder: seen in it under the same name, and where its root lies if it needs one. read_only: other such folders.
+    """
+    engine = kind.partition(" ")[0]
+    seen = [option for path in read_only for option in ("-v", f"{path}:{path}:ro")]
+    run = [engine, "run", "--rm", "--network", "none", *_LIMITS, *_group_options(engine), *seen]
+    run += ["-v", f"{folder}:{folder}"]
+    if kind.endswith("image"):
+        return [*run, "--entrypoint", "python", IMAGE]
+    return [*run, *_rootfs_options(folder), sys.executable]
 
 
 def _rootfs_options(folder: Path) -> list[str]:
@@ -169,6 +179,23 @@ def _rootfs_options(folder: Path) -> list[str]:
     runtime = ["--runtime", "runc"] if shutil.which("runc") else []  # crun refuses hybrid cgroups
     mounts = [option for path in mounted for option in ("-v", f"{path}:{path}:ro")]
     return [*runtime, *mounts, "--env", f"PYTHONPATH={package}", "--rootfs", str(root)]
+
+
+def _group_options(engine: str) -> list[str]:
+    """What puts a container below the control group of this process; nothing where there is no such group.
+
+    For version 1 and root only: with version 2 a group that holds processes may hold no groups.
+    """
+    if engine != "podman" or os.geteuid() != 0:
+        return []
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    groups = {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
+    group = groups.get("memory", "/")
+    is_ours = group != "/" and groups.get("cpu") == group and (_GROUPS / "memory" / group.lstrip("/")).is_dir()
+    return ["--cgroup-parent", group] if is_ours else []
 
 
 def _works(command: Sequence[str]) -> bool:
