@@ -9,68 +9,129 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from experiments.neukonfig_2021 import agenda
 from experiments.neukonfig_2021.conditions import Cell
-from experiments.neukonfig_2021.figures import quick_json
+from experiments.neukonfig_2021.figures import points_of, quick_json
+from experiments.neukonfig_2021.limits import can_limit
+from experiments.neukonfig_2021.limits import sweep as sweep_groups
 from experiments.neukonfig_2021.report import report
-from experiments.neukonfig_2021.sweep import sweep
+from experiments.neukonfig_2021.running import kept, measured
+from experiments.neukonfig_2021.starting import starting
+from experiments.neukonfig_2021.sweep import LIMITS, QUICK_LIMITS, sweep
 
-CELL_TIMEOUT_S = 420.0
 QUICK_CELLS_S = 140.0
 """After so long a quick run keeps to what it has begun: the rest gets two switches a cell."""
 
+FULL_CELLS_S = 45 * 60.0
+"""After so long a full run begins no cell any more; what is left is said, and measured when it is started again."""
+
+PROFILE_BUDGET_S = 2.0
+N_STARTS = 3
+
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 0 when every cell was measured, 1 when one failed."""
+    """Exit code 0 when cells were measured, 1 when none was."""
     options = _parsed(arguments)
+    signal.signal(signal.SIGTERM, _ended)  # as an exception, so that the cell under way ends too
     folder: Path = options.out / ("quick" if options.quick else "full")
-    (folder / "cells").mkdir(parents=True, exist_ok=True)
-    cells = agenda.quick() if options.quick else agenda.full()
-    models = ("mobilenetv2",) if options.quick else ("mobilenetv2", "vgg19")
+    folder.mkdir(parents=True, exist_ok=True)
+    if can_limit():
+        sweep_groups()
     began_s = time.monotonic()
-    measured, failed = [], []
-    for number, cell in enumerate(cells, 1):
-        _say(f"[{number}/{len(cells)}, {time.monotonic() - began_s:.0f} s] {cell.key}")
-        is_late = options.quick and time.monotonic() - began_s > QUICK_CELLS_S
-        result = _measured(cell, folder, options.out, n_switches=2 if is_late else cell.n_switches)
-        (failed if "error" in result else measured).append(result)
-        if "error" in result:
-            _say(f"  failed: {result['error']}")
-    _say("every cut, by profile")
-    sweeps = [one for model in models for one in sweep(model, 2.0)]
-    data = {"cells": measured, "failed": failed, "sweeps": sweeps, "machine": _machine(), "is_quick": options.quick}
+    data: dict[str, Any] = {"is_quick": options.quick, "machine": _machine()}
+    if not options.quick:
+        data |= _without_switches(folder, options.quick, began_s)
+    cells = agenda.quick() if options.quick else agenda.full()
+    results, left_out = run_cells(cells, folder, options.out, began_s=began_s, is_quick=options.quick)
+    data["cells"], data["failed"] = points_of(results)
+    data["left_out"] = [cell.words for cell in left_out]
+    if options.quick:
+        data |= _without_switches(folder, options.quick, began_s)
+    data["took_s"] = time.monotonic() - began_s
     (folder / "results.json").write_text(json.dumps(data, indent=1))
     page = folder / "report.html"
     page.write_text(report(data))
     _say(f"report: {page}")
     if options.json:
-        print(json.dumps(quick_json(measured)))
-    return 1 if failed and not measured else 0
+        print(json.dumps(quick_json(data["cells"])))
+    return 0 if data["cells"] else 1
 
 
-def _measured(cell: Cell, folder: Path, work: Path, *, n_switches: int) -> dict[str, Any]:
-    kept = folder / "cells" / f"{cell.key}.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text()))
-    wanted = {**asdict(cell), "n_switches": n_switches}
-    command = [sys.executable, "-m", "experiments.neukonfig_2021.cell", json.dumps(wanted), str(work)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CELL_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return {"cell": wanted, "error": f"took more than {CELL_TIMEOUT_S:.0f} s"}
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"ended with code {done.returncode} and no word"]
-        return {"cell": wanted, "error": words[-1]}
-    kept.write_text(done.stdout)
-    return dict(json.loads(done.stdout))
+def run_cells(
+    cells: Sequence[Cell],
+    folder: Path,
+    work: Path,
+    *,
+    began_s: float,
+    is_quick: bool,
+    measure: Callable[..., dict[str, Any]] = measured,
+) -> tuple[list[dict[str, Any]], list[Cell]]:
+    """What came of the cells, those of earlier runs included, and those for which there was no time."""
+    results, left_out = [], []
+    known = {cell.key: kept(cell, folder) for cell in cells}
+    todo = [cell for cell in cells if known[cell.key] is None]
+    if len(todo) < len(cells):
+        _say(f"{len(cells) - len(todo)} of {len(cells)} cells were measured before")
+    pace = 1.0
+    for cell in cells:
+        before = known[cell.key]
+        if before is not None:
+            results.append(before)
+            continue
+        spent_s = time.monotonic() - began_s
+        if not is_quick and spent_s > FULL_CELLS_S:
+            left_out.append(cell)
+            continue
+        left_s = pace * sum(agenda.expected_s(one) for one in todo[todo.index(cell) :])
+        at = f"[{cells.index(cell) + 1}/{len(cells)}, {_clock(spent_s)} gone, about {_clock(left_s)} left]"
+        _say(f"{at} {cell.words}")
+        is_late = is_quick and spent_s > QUICK_CELLS_S
+        result = measure(replace(cell, n_switches=2) if is_late else cell, folder, work)
+        results.append(result)
+        lasted_s = time.monotonic() - began_s - spent_s
+        pace = 0.8 * pace + 0.2 * lasted_s / agenda.expected_s(cell)
+        if "error" in result:
+            _say(f"  not measured: {result['error']}")
+    if left_out:
+        _say(f"no time for {len(left_out)} cells; start it again with the same --out to measure them")
+    return results, left_out
+
+
+def _without_switches(folder: Path, is_quick: bool, began_s: float) -> dict[str, Any]:
+    """Every cut by profile, and what starting a pipeline is made of, for which a late quick run has no time."""
+    limits = QUICK_LIMITS if is_quick else LIMITS
+    models = ("mobilenetv2",) if is_quick else ("mobilenetv2", "vgg19")
+    sweeps = _once(
+        folder / "sweeps.json", "every cut, by profile",
+        lambda: [one for model in models for one in sweep(model, PROFILE_BUDGET_S, limits)],
+    )  # fmt: skip
+    if is_quick and time.monotonic() - began_s > QUICK_CELLS_S:
+        return {"sweeps": sweeps, "starting": []}
+    steps = _once(
+        folder / "starting.json", "what starting a pipeline is made of",
+        lambda: [starting(model, 1 if is_quick else N_STARTS) for model in models],
+    )  # fmt: skip
+    return {"sweeps": sweeps, "starting": steps}
+
+
+def _once(path: Path, words: str, measure: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    if path.is_file():
+        return list(json.loads(path.read_text()))
+    _say(words)
+    found = measure()
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(found))
+    half.rename(path)
+    return found
 
 
 def _machine() -> dict[str, Any]:
@@ -85,12 +146,20 @@ def _machine() -> dict[str, Any]:
     }
 
 
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.neukonfig_2021", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("reproduced"))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(arguments)
+
+
+def _ended(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
 
 
 def _say(words: str) -> None:

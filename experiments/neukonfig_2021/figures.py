@@ -21,6 +21,30 @@ def column(cell: MeasuredCell, key: str) -> list[float]:
     return [switch[key] for switch in cell["switches"]]
 
 
+def is_plain(cell: MeasuredCell) -> bool:
+    """Whether it ran with two plans and without limits."""
+    what = cell["cell"]
+    is_usual = what["cpu_ratio"] == what["memory_ratio"] == 1.0 and not what["is_grid"]
+    return is_usual and what["n_plans"] == 2
+
+
+def points_of(results: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(measured, failed): a grid becomes one cell for each of its points; those with `error` have failed."""
+    found: list[dict[str, Any]] = []
+    for result in results:
+        for point in result.get("points", ()):
+            shares = {"cpu_ratio": point["cpu_ratio"], "memory_ratio": point["memory_ratio"]}
+            one = {**result, **point, "cell": {**result["cell"], **shares}}
+            one["frames"] = {**result["frames"], **point["frames"]}
+            del one["points"]
+            if not point["switches"]:
+                one["error"] = f"every switch was refused: {point['refused'][0]['reason']}"
+            found.append(one)
+        if "points" not in result:
+            found.append(dict(result))
+    return [one for one in found if "error" not in one], [one for one in found if "error" in one]
+
+
 def memory_ratio(cell: MeasuredCell, when: str) -> float:
     """PSS of all nodes and their containers, over what one pipeline took before the strategy did anything."""
     before: float = cell["memory"]["before"]["pss_bytes"]
@@ -29,7 +53,7 @@ def memory_ratio(cell: MeasuredCell, when: str) -> float:
 
 def quick_json(cells: Sequence[MeasuredCell]) -> dict[str, Any]:
     """What `seamline reproduce neukonfig-2021 --json` prints: the keys are an interface, see docs/cli.md."""
-    chosen = [cell for cell in cells if cell["cell"]["cpu_ratio"] == cell["cell"]["memory_ratio"] == 1.0]
+    chosen = [cell for cell in cells if is_plain(cell)]
     if not chosen:
         return {"strategies": {}, "fps": None, "model": None}
     fps, model = chosen[0]["cell"]["fps"], chosen[0]["cell"]["model"]

@@ -11,42 +11,37 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from experiments.neukonfig_2021.cell import Answers, camera, measure
+from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import memory_of
-from seamline.core.values import Plan
+from experiments.neukonfig_2021.switches import Bench, filmed
 from seamline.runtime.clock import now_s
-from seamline.runtime.streaming import Stream
-from seamline.testbed.relay import Network
+from seamline.runtime.record import SwitchRecord
 
 INTERVAL_S = 0.1
 N_BETWEEN_READINGS = 50
 SETTLE_S = 3.0
 
 
-def rapidly(cell: Cell, seconds: float, stream: Stream, plans: tuple[Plan, Plan], pids: tuple[int, int]) -> Any:
+def rapidly(cell: Cell, bench: Bench, seconds: float) -> dict[str, Any]:
     """Switch to and fro every `INTERVAL_S`, or as soon as the switch before is over."""
-    ended = threading.Event()
-    answers = Answers(stream, camera(ended), cell.fps)
-    time.sleep(SETTLE_S)
-    readings, records = [memory_of(pids)], []
-    began_s = now_s()
-    while now_s() - began_s < seconds:
-        records.append(stream.switch(plans[1 - len(records) % 2]).result(timeout=60))
-        if len(records) % N_BETWEEN_READINGS == 0:
-            readings.append(memory_of(pids))
-        time.sleep(max(0.0, began_s + INTERVAL_S * len(records) - now_s()))
-    time.sleep(SETTLE_S)
-    readings.append(memory_of(pids))
-    ended.set()
-    stream.stop()
-    answers.end()
-    counts = stream.frames.counts()
+    records: list[SwitchRecord] = []
+    with filmed(bench, cell.fps):
+        time.sleep(SETTLE_S)
+        readings = [memory_of(bench.pids)]
+        began_s = now_s()
+        while now_s() - began_s < seconds:
+            records.append(bench.stream.switch(bench.plans[1 - len(records) % 2]).result(timeout=60))
+            if len(records) % N_BETWEEN_READINGS == 0:
+                readings.append(memory_of(bench.pids))
+            time.sleep(max(0.0, began_s + INTERVAL_S * len(records) - now_s()))
+        time.sleep(SETTLE_S)
+        readings.append(memory_of(bench.pids))
+    counts = bench.stream.frames.counts()
     return {
         "n_switches": len(records),
         "accepted": counts.accepted,
@@ -66,13 +61,7 @@ def rapidly(cell: Cell, seconds: float, stream: Stream, plans: tuple[Plan, Plan]
 def _main(model: str, fps: float, work: Path, seconds: float) -> None:
     cell = Cell(strategy="live", model=model, fps=fps, n_switches=0, is_shaped=False)
 
-    def exercise(
-        cell: Cell, stream: Stream, plans: tuple[Plan, Plan], network: Network, pids: tuple[int, int]
-    ) -> dict[str, Any]:
-        del network  # unshaped
-        return dict(rapidly(cell, seconds, stream, plans, pids))
-
-    print(json.dumps(measure(cell, work, exercise)))
+    print(json.dumps(measure(cell, work, lambda cell, bench: rapidly(cell, bench, seconds))))
 
 
 if __name__ == "__main__":
