@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from seamline.core.errors import Infeasible
+from seamline.core.goals import Weights
 from seamline.core.limits import Window
-from seamline.core.pareto import Weights, cheapest_within, front, least_weighted
+from seamline.core.pareto import cheapest_within, front, least_weighted
 from seamline.core.planner import EnergyScope, PlanKind, Problem, all_plans, brute_force, evaluate, plan
 from seamline.core.values import (
     Block,

@@ -25,26 +25,11 @@ from seamline.core.cost import (
     waiting_power_w,
 )
 from seamline.core.errors import Infeasible
+from seamline.core.goals import Weights
 from seamline.core.planner import Alternative, Problem, evaluate
 from seamline.core.values import NodeId, Plan, Segment, Stage
 
 TIE_RATIO = 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """A weighted sum: cost units per second of latency, per second of the slowest stage or link, and per joule."""
-
-    latency_s: float = 0.0
-    bottleneck_s: float = 0.0
-    energy_j: float = 0.0
-
-    def cost(self, found: Alternative) -> float:
-        """Of one plan; `math.inf` when joules count and are not known."""
-        joules = math.inf if found.energy_j is None else found.energy_j
-        total = self.latency_s * found.latency_s if self.latency_s else 0.0
-        total += self.bottleneck_s * _bottleneck_s(found) if self.bottleneck_s else 0.0
-        return total + (self.energy_j * joules if self.energy_j else 0.0)
 
 
 def front(problem: Problem) -> tuple[Alternative, ...]:

@@ -8,8 +8,8 @@ that orders share their prefixes. Per prefix a vector over cuts holds the best c
 
 Computing a..c takes until[c] - before[a] (prefix sums, with what cutting there adds), so the inner minimum is one
 cumulative minimum: O(cuts) per prefix instead of O(cuts^2). Latency and energy are both sums and differ only in the
-weights. Throughput is a maximum and lives in `bottleneck.py`. Every search keeps two rows, offload (the origin runs
-nothing) and split, for `alternatives`.
+weights. Throughput is a maximum and lives in `bottleneck.py`, deadlines and weighted sums in `mixed.py`. Every search
+keeps two rows, offload (the origin runs nothing) and split, for `alternatives`.
 
 Ties: fewest stages, then node names, then the lowest last cut. Costs of single plans are `cost.py`'s business.
 """
@@ -22,10 +22,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations, permutations, product
 
-from seamline.core.additive import search_additive
+from seamline.core.additive import Rates, search_additive
 from seamline.core.bottleneck import search_bottleneck
 from seamline.core.cost import breakdown, energy_j, offered_codecs, refusal
 from seamline.core.errors import Infeasible
+from seamline.core.goals import Weights, Within, counts_energy
+from seamline.core.mixed import search_mixed
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.tables import N_KINDS, OFFLOAD, SPLIT, Found, tables_of
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Segment, Stage
@@ -46,7 +48,10 @@ class PlanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """The best plan of one kind, or why there is none. cost: of the objective, lower is better (s, s per frame, J)."""
+    """The best plan of one kind, or why there is none.
+
+    cost: of the objective, lower is better (s, s per frame, J, or what a weighted sum makes of them).
+    """
 
     kind: PlanKind
     plan: Plan | None
@@ -73,10 +78,8 @@ class Planned:
 
 
 def plan(problem: Problem) -> Planned:
-    """The best allowed plan, exactly. Raises `Infeasible` naming the constraint that leaves none."""
-    tables = tables_of(problem)
-    search = search_bottleneck if problem.objective is Objective.THROUGHPUT else search_additive
-    found = search(tables)
+    """The best allowed plan, exactly. Raises `Infeasible` naming the constraint, or the deadline, that leaves none."""
+    found = _search(problem)
     best = (
         _local_alternative(problem),
         _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
@@ -106,23 +109,24 @@ def evaluate(candidate: Plan, problem: Problem) -> Alternative:
     costs = breakdown(candidate, problem)
     bottleneck_s = costs.bottleneck_s
     joules = energy_j(candidate, problem)
-    match problem.objective:
-        case Objective.LATENCY:
-            cost = costs.latency_s
-        case Objective.THROUGHPUT:
-            cost = bottleneck_s
-        case Objective.ENERGY:
-            cost = math.inf if joules is None else joules
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
-    return Alternative(
+    judged = Alternative(
         kind=kind,
         plan=candidate,
-        cost=cost,
         latency_s=costs.latency_s,
         throughput_fps=math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s,
         energy_j=joules,
         refusal=refusal(candidate, problem),
     )
+    match problem.objective:
+        case Objective.LATENCY:
+            return replace(judged, cost=costs.latency_s)
+        case Objective.THROUGHPUT:
+            return replace(judged, cost=bottleneck_s)
+        case Objective.ENERGY:
+            return replace(judged, cost=math.inf if joules is None else joules)
+        case Within() | Weights() as goal:
+            return replace(judged, cost=goal.cost(judged))
 
 
 def brute_force(problem: Problem) -> Alternative:
@@ -157,6 +161,13 @@ def all_plans(problem: Problem) -> Iterator[Plan]:
                     yield _assemble((problem.origin, *order), boundaries, codecs, problem.last_cut)
 
 
+def _search(problem: Problem) -> tuple[Found | None, Found | None]:
+    tables, goal = tables_of(problem), problem.objective
+    if isinstance(goal, Within | Weights):
+        return search_mixed(tables, goal)
+    return search_bottleneck(tables) if goal is Objective.THROUGHPUT else search_additive(tables)
+
+
 def _assemble(order: tuple[NodeId, ...], boundaries: tuple[int, ...], codecs: tuple[Codec, ...], last: int) -> Plan:
     edges = (0, *boundaries, last)
     return Plan(
@@ -171,7 +182,10 @@ def _local_alternative(problem: Problem) -> Alternative:
     local = evaluate(Plan.local(problem.origin, len(problem.cuts)), problem)
     why_not = local.refusal
     if why_not is None and math.isinf(local.cost):
-        why_not = f"`{problem.origin}` has no power figures"
+        is_unknown = local.energy_j is None and counts_energy(problem.objective)
+        why_not = (
+            f"`{problem.origin}` has no power figures" if is_unknown else f"it takes {local.latency_s * 1e3:.0f} ms"
+        )
     return local if why_not is None else Alternative(kind=PlanKind.LOCAL, plan=None, refusal=why_not)
 
 
@@ -189,7 +203,7 @@ def _why_none(kind: PlanKind, problem: Problem) -> str:
     """The one constraint that, lifted, would allow a plan of `kind`; in words."""
     if len(problem.profiles) < 2:
         return "no other node with a profile is there"
-    if problem.objective is Objective.ENERGY and tables_of(problem).idle_w is None:
+    if counts_energy(problem.objective) and tables_of(problem).idle_w is None:
         return f"`{problem.origin}` has no power figures"
     limits = problem.constraints
     private = f"the first {limits.n_private_cuts} cuts may not leave `{problem.origin}`"
@@ -208,7 +222,9 @@ def _why_none(kind: PlanKind, problem: Problem) -> str:
     for words, relaxed in lifted.items():
         if relaxed != limits and _exists(kind, replace(problem, constraints=relaxed)):
             return words
-    if problem.objective is Objective.ENERGY and _exists(kind, replace(problem, objective=Objective.LATENCY)):
+    if isinstance(problem.objective, Within) and (quickest := _quickest_s(kind, problem)) is not None:
+        return f"the quickest takes {quickest * 1e3:.0f} ms"
+    if counts_energy(problem.objective) and _exists(kind, replace(problem, objective=Objective.LATENCY)):
         return "the nodes that could take part have no power figures"
     return "no link there and back is up" if kind is PlanKind.OFFLOAD or len(problem.cuts) > 2 else "there is no cut"
 
@@ -230,15 +246,42 @@ def _forbidden(limits: Constraints) -> str:
 
 
 def _exists(kind: PlanKind, problem: Problem) -> bool:
+    """Whether there is a plan of `kind`, however late."""
     found = search_additive(tables_of(problem))
     assert len(found) == N_KINDS
     return found[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT] is not None
 
 
+def _quickest_s(kind: PlanKind, problem: Problem) -> float | None:
+    """Seconds of the quickest plan of `kind` that the goal can judge, were there no deadline."""
+    found = search_additive(tables_of(problem), Rates())[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
+    return None if found is None else found.cost
+
+
 def _infeasible(problem: Problem) -> Infeasible:
+    if (late := _too_late(problem)) is not None:
+        return late
     local = _local_alternative(problem).refusal
     reasons = [f"{kind}: {_why_none(kind, problem)}" for kind in (PlanKind.OFFLOAD, PlanKind.SPLIT)]
     return Infeasible(
         f"no plan fits: local: {local}; {'; '.join(reasons)}",
         hint="allow local plans, lower --private, or bring another node within reach",
+    )
+
+
+def _too_late(problem: Problem) -> Infeasible | None:
+    """That only the deadline is in the way, if so; naming the quickest plan."""
+    goal = problem.objective
+    if not isinstance(goal, Within):
+        return None
+    try:
+        quickest = plan(replace(problem, objective=Objective.LATENCY))
+    except Infeasible:
+        return None
+    if goal.is_met(quickest.latency_s):  # then it is power figures that are missing
+        return None
+    return Infeasible(
+        f"no plan answers within {goal.slo_s * 1e3:.0f} ms, the quickest takes {quickest.latency_s * 1e3:.0f}: "
+        f"`{quickest.plan}`",
+        hint="allow more time, codecs or nodes",
     )

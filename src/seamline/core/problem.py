@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from seamline.core.errors import PlanError, UsageError
+from seamline.core.goals import Goal
 from seamline.core.values import (
     Codec,
     Constraints,
@@ -97,7 +98,7 @@ class Problem:
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
     sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
-    objective: Objective = Objective.LATENCY
+    objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
 

@@ -22,9 +22,10 @@ from seamline.core.cost import (
     uncompressed_bytes,
     waiting_power_w,
 )
+from seamline.core.goals import counts_energy
 from seamline.core.limits import Closing, Window, window_of
 from seamline.core.problem import Problem
-from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Objective, Profile
+from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Profile
 
 Floats = npt.NDArray[np.float64]
 
@@ -134,7 +135,7 @@ class Tables:
 
     @property
     def is_energy(self) -> bool:
-        return self.problem.objective is Objective.ENERGY
+        return counts_energy(self.problem.objective)
 
     def next_nodes(self, order: tuple[NodeId, ...]) -> list[NodeId]:
         """Who may follow the last of `order`: reachable, not visited, by name."""
@@ -149,7 +150,7 @@ def tables_of(problem: Problem) -> Tables:
     rows = [list(Codec).index(codec) for codec in codecs]
     nodes = {node: _node_tables(node, rows, sizes, problem) for node in sorted(problem.profiles)}
     idle_w = waiting_power_w(problem)
-    if problem.objective is Objective.ENERGY:
+    if counts_energy(problem.objective):
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
     bits = 8.0 * _sent_bytes(sizes, problem)[rows]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from seamline.core.cost import Breakdown, LinkCost, StageCost
 from seamline.core.events import Basis, View
+from seamline.core.goals import Goal, Weights, Within
 from seamline.core.values import LinkEstimate, Objective
 
 JUMP_RATIO = 1.3
@@ -31,9 +32,11 @@ class Move:
     words: str
 
 
-def amount(cost: float, objective: Objective) -> str:
-    """A cost of the planner with its unit."""
-    if objective is Objective.ENERGY:
+def amount(cost: float, objective: Goal) -> str:
+    """A cost of the planner with its unit; a weighted sum has none."""
+    if isinstance(objective, Weights):
+        return f"{cost:.3g} in sum"
+    if objective is Objective.ENERGY or isinstance(objective, Within):
         return f"{cost:.3g} J"
     milliseconds = f"{cost * 1e3:.0f} ms" if abs(cost) >= 0.01 else f"{cost * 1e3:.1f} ms"
     return f"{milliseconds} per frame" if objective is Objective.THROUGHPUT else milliseconds
