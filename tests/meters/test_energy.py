@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seamline.config.power import PROFILES, RADIOS, parse_power
+from seamline.config.power import FROM_MEMORY, PROFILES, RADIOS, parse_power
 from seamline.core.errors import ConfigError, MeterError, UsageError
 from seamline.meters.counters import NvmlMeter, RaplMeter
 from seamline.meters.energy import METERS, Sensors, find_meters, open_meter
@@ -334,3 +334,9 @@ def test_power_figures_are_read_as_they_are_written(text: str):
 def test_power_figures_that_cannot_be_are_refused(text: str, reason: str):
     with pytest.raises(UsageError, match=reason):
         parse_power(text)
+
+
+def test_a_radios_constants_say_that_they_were_not_looked_up_again():
+    for radio in RADIOS.values():
+        assert FROM_MEMORY in radio.source
+        assert radio.tx_j_per_byte >= radio.rx_j_per_byte > 0.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
@@ -93,15 +91,6 @@ def test_a_stage_that_fails_does_not_stay_busy(clock: SimpleNamespace):
         fail()
     clock.time_s += 5.0
     assert account.busy_s() == pytest.approx(1.0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Up to five seconds."""
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to that")
 
 
 def _report(node: str, joules: float | None, source: str = "modelled:laptop") -> StageReport:
@@ -196,7 +185,7 @@ def test_a_stream_reports_modelled_joules_of_frames_and_of_all_its_nodes(bench):
     assert stream.snapshot().energy_source == "modelled:raspberry-pi-4+wifi+laptop"
 
 
-def test_another_node_can_change_the_objective_of_a_running_stream(bench):
+def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_until):
     bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
     bench.start("edge")
     fog = bench.start("fog")
@@ -208,7 +197,7 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench):
     assert stream.snapshot().objective == "energy"
 
 
-def test_another_node_can_change_whose_joules_count(bench):
+def test_another_node_can_change_whose_joules_count(bench, wait_until):
     bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
     bench.start("edge")
     fog = bench.start("fog")

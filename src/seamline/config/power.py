@@ -86,19 +86,31 @@ PROFILES: Mapping[str, PowerSpec] = {
 }  # fmt: skip
 """By name, as in ``--power raspberry-pi-4``."""
 
+FROM_MEMORY = "from memory, not looked up again"
+
 RADIOS: Mapping[str, RadioSpec] = {
+    "pi-wifi": RadioSpec(
+        tx_j_per_byte=6e-8,
+        rx_j_per_byte=6e-8,
+        source=f"about 5 mW per Mbit/s over 60 mW, at 20 Mbit/s: PowerPi, Kaup et al., LCN 2014, a stick on the first "
+        f"Raspberry Pi; {FROM_MEMORY}",
+    ),
     "wifi": RadioSpec(
         tx_j_per_byte=2.3e-6,
         rx_j_per_byte=1.15e-6,
-        source="283.2 and 137.0 mW per Mbit/s over 133 mW, at 20 Mbit/s: Huang et al., MobiSys 2012, a phone's radio",
+        source="283.2 and 137.0 mW per Mbit/s over 133 mW: Huang et al., MobiSys 2012, a phone at a few Mbit/s; "
+        f"{FROM_MEMORY}; 1.9 and 0.42 uJ a byte for an 802.11 card: energy model in slides of T. Kunz, Carleton",
     ),
     "lte": RadioSpec(
         tx_j_per_byte=5.6e-6,
         rx_j_per_byte=2.5e-6,
-        source="438.4 and 52.0 mW per Mbit/s over 1288 mW, at 5 Mbit/s, without the tail: Huang et al., MobiSys 2012",
+        source="438.4 and 52.0 mW per Mbit/s over 1288 mW, at 5 Mbit/s, without the tail: Huang et al., MobiSys 2012; "
+        f"{FROM_MEMORY}",
     ),
 }
-"""By name, as in ``--power raspberry-pi-4+wifi``. Published radios differ by a factor of 30; a cable adds nothing."""
+"""By name, as in ``--power raspberry-pi-4+wifi``; a cable adds nothing. Published radios differ by a factor of 40 and
+more: a whole laptop drew 7 uJ more for every byte it fetched at 700 kB/s (Fedora's wiki, WifiSpeedPowerConsumption).
+Joules per byte hold near the rate they were measured at: `wifi` at 20 Mbit/s is 5.8 W, more than a board draws."""
 
 _KEYS = ("idle", "busy", "tx", "rx")
 
