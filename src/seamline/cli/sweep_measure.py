@@ -1,7 +1,7 @@
 """`seamline sweep --measure`: the same cuts on a testbed of two processes, frames timed beside what was predicted.
 
-Both nodes profile the model when they start, and the link is measured before frames flow: what is predicted is of the
-same machine and the same link as what is measured.
+Both nodes profile the model when they start, and the link is measured by a few frames before any counts: what is
+predicted is of the same machine and the same link as what is measured.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ def _on_testbed(
         with progress_console().status(f"profiling {model.name} on {' and '.join(how.ends)}"):
             bench = opened.enter_context(PlanBench(testbed, cache=cache))
             held = opened.enter_context(bench.hold(model, profile_budget_s=profile_budget_s))
-        problem = held.problem()
+        problem = replace(held.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
         swept = sweep(problem, how.ends[1], how.codec)
         cuts = chosen_cuts(len(swept), how.n_cuts, best_of(swept).cut)
         return problem, {

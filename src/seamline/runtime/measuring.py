@@ -24,14 +24,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from seamline import codec
+from seamline.codec import sample_frame
 from seamline.config import NodeSpec, Testbed
-from seamline.core.cost import Breakdown, breakdown
+from seamline.core.cost import Breakdown, breakdown, uncompressed_bytes
 from seamline.core.errors import ConfigError, SeamlineError, SwitchError
 from seamline.core.events import problem_of
 from seamline.core.ports import Array
 from seamline.core.problem import Problem
-from seamline.core.values import NodeId, Plan
+from seamline.core.values import Codec, NodeId, Plan, Segment, Stage
 from seamline.model import StoredModel
 from seamline.model.verify import random_tensors
 from seamline.runtime.clock import now_s
@@ -41,11 +41,12 @@ from seamline.runtime.streaming import Stream
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
 
+NODES_TIMEOUT_S = 30.0
 PROFILE_TIMEOUT_S = 600.0
 SWITCH_TIMEOUT_S = 60.0
 LINKS_TIMEOUT_S = 10.0
-N_LINK_SAMPLES = 3
-"""Transfers behind an estimate before the first plan is measured: what the first probes of a link are."""
+N_LINK_TRANSFERS = 5
+"""Over every link before the first plan is measured; after as many an estimate is meant to be within 10 %."""
 
 PAUSE_S = 0.03
 """Between an answer and the next frame, so that nodes idle as they do at a camera's pace."""
@@ -124,7 +125,7 @@ class PlanBench:
 
     @contextmanager
     def hold(self, model: StoredModel, *, profile_budget_s: float, frame: Array | None = None) -> Iterator[HeldStream]:
-        """A stream of `model` over all nodes, which runs on the origin alone until a plan is measured.
+        """A stream of `model` over all nodes, some frames old: so many that every link there has carried five.
 
         profile_budget_s: what each node may spend on measuring the model. frame: what is sent, uint8[H, W, 3]; a
         synthetic picture, or random tensors for a model that takes none, when not given.
@@ -132,16 +133,18 @@ class PlanBench:
         """
         assert self._cluster is not None, "use it as a context manager"
         names = [self._origin.name, *(node.name for node in self._others)]
+        self._cluster.wait_nodes(names, NODES_TIMEOUT_S)
         for name in names:
             profiled = self._cluster.node.profile(NodeId(name), model.model_id, profile_budget_s)
             try:
                 profiled.result(timeout=PROFILE_TIMEOUT_S)
             except FutureTimeout:
                 raise SeamlineError(f"`{name}` did not profile the model within {PROFILE_TIMEOUT_S:.0f} s") from None
+        self._cluster.wait_nodes(names, NODES_TIMEOUT_S)  # profiling may have kept one from answering
         with self._cluster.stream(model, over=names, policy="local", profile_budget_s=profile_budget_s) as stream:
             held = HeldStream(stream, _frame_of(model) if frame is None else frame)
             try:
-                held.wait_links(len(names))
+                held.learn_links(names[1:])
                 yield held
             finally:
                 held.close()
@@ -160,7 +163,6 @@ class PlanBench:
         for node in self._others:
             processes.wait_ready(node.name)
         self._cluster = self._open.enter_context(self._connect(network, self._origin, cluster))
-        self._cluster.wait_nodes([node.name for node in self._others])
 
     def _connect(self, network: Network, origin: NodeSpec, cluster: str) -> Cluster:
         return connect(
@@ -191,14 +193,13 @@ class HeldStream:
         assert problem is not None, "a stream that is open has profiles"
         return problem
 
-    def wait_links(self, n_nodes: int) -> None:
-        """Wait until every direction between the nodes was measured; one that stays silent is not waited for long."""
-        until_s = now_s() + LINKS_TIMEOUT_S
-        while now_s() < until_s:
-            measured = [link for link in self._stream.controller.links if link.n_samples >= N_LINK_SAMPLES]
-            if len(measured) >= n_nodes * (n_nodes - 1):
-                return
-            time.sleep(0.05)
+    def learn_links(self, others: Sequence[str]) -> None:
+        """Send frames through all of `others` in turn, each of them once the first, as a stream's past would have."""
+        self._wait_links(1 + len(others))
+        for at in range(len(others)):
+            self._move_to(_chain([*others[at:], *others[:at]], self.problem()))
+            for _ in range(N_LINK_TRANSFERS):
+                self._answer()
 
     def measure(self, plan: Plan, *, n_frames: int, n_warm_up: int = 0, budget_s: float = float("inf")) -> MeasuredPlan:
         """Move to `plan` and send frames, each when the one before is back.
@@ -231,6 +232,12 @@ class HeldStream:
         self._asked.put(None)
         self._results.close()
 
+    def _wait_links(self, n_nodes: int) -> None:
+        """Wait for the first probes of every direction between the nodes; for a silent one not long."""
+        until_s = now_s() + LINKS_TIMEOUT_S
+        while now_s() < until_s and len(self._stream.controller.links) < n_nodes * (n_nodes - 1):
+            time.sleep(0.05)
+
     def _answers(self) -> Generator[Result, None, None]:
         yield from self._stream.run(self._frames(), live=False)
 
@@ -256,7 +263,23 @@ class HeldStream:
         return result
 
 
+def _chain(others: Sequence[str], problem: Problem) -> Plan:
+    """The model over all of `others` in order, cut where about as much crosses as enters."""
+    inner = [cut for cut in problem.cuts[1:-1] if cut.is_candidate]
+    entering = uncompressed_bytes(problem.cuts[0], problem.frame)
+    alike = sorted(inner, key=lambda cut: abs(cut.payload_bytes - entering))[: len(others) - 1]
+    ends = [0, 0, *sorted(cut.index for cut in alike), problem.last_cut]
+    names = [problem.origin, *(NodeId(name) for name in others)][: len(ends) - 1]
+    codecs = [*(Codec.RAW for _ in names[1:]), None]
+    return Plan(
+        tuple(
+            Stage(name, Segment(ends[at], ends[at + 1]), codec)
+            for at, (name, codec) in enumerate(zip(names, codecs, strict=True))
+        )
+    )
+
+
 def _frame_of(model: StoredModel) -> Any:
     if model.preprocess is not None:
-        return codec.sample_frame(model.preprocess.height, model.preprocess.width)
+        return sample_frame(model.preprocess.height, model.preprocess.width)
     return random_tensors(model.cuts[0].tensors, seed=0)
