@@ -1,11 +1,11 @@
-"""Siblings of a link that fell, and stages beyond the second."""
+"""Siblings of a link that fell, links that turn, and stages beyond the second."""
 
 from dataclasses import replace
 
 import pytest
 
 from seamline.core.caution import cautious
-from seamline.core.events import LinkMeasured, NodeJoined, ProfileKnown, View, apply, problem_of
+from seamline.core.events import LinkMeasured, NodeJoined, ProfileKnown, Tick, View, apply, problem_of
 from seamline.core.problem import Problem
 from seamline.core.values import LinkEstimate, NodeId, Tier
 
@@ -68,3 +68,15 @@ def test_only_links_between_other_nodes_carry_the_cost_of_a_further_hop(view: Vi
     for link, known in problem.links.items():
         further_s = corrected.links[link].rtt_s - known.rtt_s
         assert further_s == pytest.approx(0.0 if EDGE in link else 0.006)
+
+
+def test_the_links_of_a_node_with_a_turning_link_are_taken_at_the_average_of_their_messages(view: View):
+    for target, average_bps in ((FOG, 7e6), (CLOUD, 8e6)):
+        averaged = replace(view.links[EDGE, target], average_bps=average_bps, average_std_ratio=0.2, overhead_s=0.004)
+        view = apply(view, LinkMeasured(averaged, 3.0))
+    assert believed(view)[CLOUD].goodput_bps == 20e6  # nothing turns: the averages do not matter
+    turning = apply(view, LinkMeasured(replace(view.links[EDGE, CLOUD], turning_until_s=5.0), 3.0))
+    assert [believed(turning)[target].goodput_bps for target in (FOG, CLOUD)] == [7e6, 8e6]
+    assert believed(turning)[FOG].goodput_std_ratio == 0.2
+    assert believed(turning)[FOG].overhead_s == 0.0
+    assert believed(apply(turning, Tick(5.0)))[CLOUD].goodput_bps == 20e6

@@ -26,8 +26,20 @@ from seamline.core.events import (
     apply,
     problem_of,
 )
-from seamline.core.planner import PlanKind, plan
-from seamline.core.policy import Adaptive, Fixed, Keep, Local, Offload, Policy, Static, Switch, decide, policy_named
+from seamline.core.planner import PlanKind, evaluate, plan
+from seamline.core.policy import (
+    Adaptive,
+    Fixed,
+    Keep,
+    Local,
+    Offload,
+    Policy,
+    PolicySettings,
+    Static,
+    Switch,
+    decide,
+    policy_named,
+)
 from seamline.core.problem import Problem
 from seamline.core.values import Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Tier
 
@@ -341,3 +353,23 @@ def test_at_the_point_where_two_plans_are_equal_noise_does_not_make_it_flap(priv
         low, high = (low, middle) if is_same else (middle, high)
     _, switches = history(private, [high] * 200, seed)
     assert len(switches) <= 1
+
+
+def test_a_small_gain_is_worth_a_switch_once_a_plan_has_served_for_long(private: View):
+    """At a rate where another plan is a little better, beyond doubt: not at first, but not never either."""
+    settings = PolicySettings(compute_std_ratio=0.0, hop_cost_s=0.0)
+    for mbps in (18.0 * 0.99**step for step in range(200)):
+        links = [
+            LinkMeasured(rated(private, (EDGE, there), mbps, goodput_std_ratio=0.0), 20.0) for there in (FOG, CLOUD)
+        ]
+        seen = after(private, *links)
+        best, now = plan(problem_of(seen)), evaluate(private.current, problem_of(seen))
+        if settings.small_gain_ratio < 1.0 - best.cost / now.cost < settings.min_gain_ratio - 0.01:
+            break
+    fresh = serving(seen, private.current, 20.0)
+    impatient = decide(after(fresh, Tick(20.0 + settings.patience_s - 1.0)), Adaptive(settings))
+    patient = decide(after(fresh, Tick(20.0 + settings.patience_s)), Adaptive(settings))
+    assert isinstance(impatient, Keep)
+    assert "too little" in impatient.reason
+    assert isinstance(patient, Switch)
+    assert patient.plan == best.plan

@@ -6,7 +6,9 @@ one that is stuck. So a link is believed to have fallen as its siblings have sin
 its own decides. (The estimators do the same when a receipt proves a jump; here a transfer that is only overdue counts.)
 
 Swinging links. Of a link that turns every few seconds, only the average is of use; plans that follow it come too late
-every time. All links of its node are taken at their own averages then, since the next moment may find any of them low.
+every time. Latency is linear in seconds per bit, so what is best for the average of them is the best fixed plan over
+all that is remembered. All links of its node are taken at their own averages then, since the next moment may find any
+of them low. Averages are those of messages (`average.py`), of beliefs where only these are reported (`swing.py`).
 
 Further hops. Every stage beyond the second costs work that no profile contains (a message more to receive, schedule and
 send), and estimates of links between other nodes, measured by small probes, are the least sure. A plan over another
@@ -22,6 +24,7 @@ from dataclasses import replace
 
 from seamline.core.events import View
 from seamline.core.problem import Problem
+from seamline.core.swing import Swing
 from seamline.core.values import Link, LinkEstimate, NodeId
 
 FALLEN_RATIO = 0.7
@@ -38,8 +41,7 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
-            std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
-            known = replace(known, goodput_bps=view.swings[link].average_bps, goodput_std_ratio=std_ratio)
+            known = _averaged(known, view.swings[link])
         elif (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
             known = replace(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
@@ -47,9 +49,24 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     return replace(problem, links=links)
 
 
+def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:
+    """`known` as it is on average. What messages take beyond their bytes is in the average of messages already."""
+    if known.average_bps <= 0.0:  # another node's report: the average of what was believed stands for it
+        std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
+        return replace(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
+    std_ratio = max(known.average_std_ratio, AVERAGE_STD_RATIO)
+    return replace(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
+
+
 def swinging_nodes(view: View) -> Set[NodeId]:
     """Nodes one of whose outgoing links turns too often to be followed."""
-    return {link[0] for link, swing in view.swings.items() if swing.is_swinging(view.now_s)}
+    by_messages = {link[0] for link, known in view.links.items() if view.now_s < known.turning_until_s}
+    by_beliefs = {
+        link[0]
+        for link, swing in view.swings.items()
+        if view.links[link].average_bps <= 0.0 and swing.is_swinging(view.now_s)
+    }
+    return by_messages | by_beliefs
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:

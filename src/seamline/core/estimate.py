@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from seamline.core.average import Average, observe_average
 from seamline.core.belief import HARDLY_KNOWN, Belief, Rules, first_belief, observe
 from seamline.core.values import LinkEstimate, NodeId
 
@@ -64,6 +65,7 @@ class LinkState:
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
     goodput: None before the first transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so.
     overhead_s: what a message takes beyond a ping and its bytes, known to within sqrt(overhead_variance).
+    average: of all transfers lately, for times when the link turns faster than a belief follows.
     """
 
     source: NodeId
@@ -75,6 +77,7 @@ class LinkState:
     is_down: bool = False
     overhead_s: float = 0.0
     overhead_variance: float = _OVERHEAD_VARIANCE
+    average: Average | None = None
 
     @property
     def rtt_s(self) -> float:
@@ -102,7 +105,8 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     goodput_bps = 8.0 * sample.payload_bytes / service_s
     noise_ratio = RTT_NOISE_S / service_s
     after_pause = began_s == sample.sent_s
-    state = replace(state, last_receipt_s=sample.receipt_s)
+    average = observe_average(state.average, sample.payload_bytes, max(whole_s, RTT_NOISE_S), sample.sent_s)
+    state = replace(state, last_receipt_s=sample.receipt_s, average=average)
     if state.goodput is None or state.goodput.n_samples == 0:
         noise_ratio += BURST_BYTES / sample.payload_bytes
         return replace(state, goodput=first_belief(goodput_bps, noise_ratio, sample.receipt_s))
@@ -186,6 +190,9 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=state.goodput.at_s,
         n_samples=0 if is_capped else state.goodput.n_samples,
+        average_bps=0.0 if state.average is None else state.average.goodput_bps,
+        average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
+        turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
     )
 
 

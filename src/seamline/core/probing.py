@@ -14,6 +14,7 @@ end, less than was feared when the link has become faster.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from seamline.core import estimate as est
@@ -176,4 +177,9 @@ def _regular_bytes(state: est.LinkState) -> int:
 
 
 def _goodput_bps(state: est.LinkState) -> float:
-    return state.goodput.value if state.goodput is not None else 0.0
+    """What probes are sized by: the belief, or less where a transfer hints at less. A probe of 50 ms for the link as it
+    was would hold up frames for a second on one that fell."""
+    if state.goodput is None:
+        return 0.0
+    hinted = [math.exp(suspect.log_value) for suspect in state.goodput.suspects]
+    return min(state.goodput.value, state.ceiling_bps, *hinted)

@@ -2,6 +2,8 @@
 
 Following a change costs the time to notice it. When the link is back before that has paid, the best plan is the one for
 the average, and the average that counts is that of seconds per bit, since these add up to latency.
+
+This is about beliefs, for links of other nodes, which report nothing else. `average.py` does it better with messages.
 """
 
 from __future__ import annotations
