@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from experiments.adaptive_2026.experiment import main
+from seamline.core.errors import SeamlineError
 
 
 def _arguments() -> argparse.Namespace:
@@ -19,17 +20,30 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-if __name__ == "__main__":
-    arguments = _arguments()
-    results = main(quick=arguments.quick, out=arguments.out, is_emulating=not arguments.no_testbed)
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        results = main(quick=arguments.quick, out=arguments.out, is_emulating=not arguments.no_testbed)
+    except SeamlineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     if arguments.json:
         print(json.dumps(results))
-    else:
-        for name, model in results["models"].items():
-            vs_start, vs_best = model["energy_reduction_vs_start"], model["energy_reduction_vs_best"]
-            print(
-                f"{name}: latency {model['latency_reduction_vs_start']:.1%} lower than the start's cut, "
-                f"{model['latency_reduction_vs_best']:.1%} than the best fixed; energy "
-                f"{vs_start:.1%} and {vs_best:.1%} ({model['kind']}, energy modelled)"
-            )
-        print(f"report: {results['report']}", file=sys.stderr)
+        return 0
+    for name, model in results["models"].items():
+        vs_start, vs_best = model["energy_reduction_vs_start"], model["energy_reduction_vs_best"]
+        print(
+            f"{name}: latency {model['latency_reduction_vs_start']:.1%} lower than the start's cut, "
+            f"{model['latency_reduction_vs_best']:.1%} than the best fixed; energy "
+            f"{vs_start:.1%} and {vs_best:.1%} ({model['kind']}, energy modelled)"
+        )
+    if results["left_out"]:
+        print(f"{len(results['left_out'])} cases were left out for lack of time", file=sys.stderr)
+    print(f"report: {results['report']}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_run(_arguments()))

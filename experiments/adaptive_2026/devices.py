@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from experiments.adaptive_2026.published import WHOLE_S, Times
-from seamline.config.power import PROFILES
+from seamline.config.power import PROFILES, PowerSpec, parse_power
 from seamline.core.values import NodeId, Profile, Quantiles
 from seamline.meters.profile_file import read_profile
 from seamline.runtime.profiling import powered
@@ -27,7 +27,10 @@ that takes 7 ms for VGG16 takes 35 ms for a network of a fiftieth of the arithme
 
 FOLDER = Path(__file__).parent / "profiles"
 
-POWER = {EDGE: PROFILES["raspberry-pi-4"], FOG: PROFILES["laptop"], CLOUD: PROFILES["desktop"]}
+PI_RADIO = "pi-wifi"
+"""The laptop is beside the access point, on a cable, and the desktop too: a cable adds nothing."""
+
+POWER = {EDGE: parse_power(f"raspberry-pi-4+{PI_RADIO}"), FOG: PROFILES["laptop"], CLOUD: PROFILES["desktop"]}
 """The desktop's figures are its class's, without a card at full load, which would draw some 150 W more."""
 STAND_IN = {
     EDGE: "Raspberry Pi 4 (its own published times)",
@@ -42,10 +45,13 @@ def recorded(model: str) -> Profile:
     return read_profile(FOLDER / f"{model.removesuffix('-engine-times')}.json")
 
 
-def profiles(model: str) -> dict[NodeId, Profile]:
-    """One profile of `model` for each machine, with its power figures."""
+def profiles(model: str, radio: str = PI_RADIO) -> dict[NodeId, Profile]:
+    """One profile of `model` for each machine, with its power figures. radio: the Pi's, by its name."""
     base = recorded(model)
-    return {node: _stretched(base, node, slowdowns(model)[node], codec_slowdowns()[node]) for node in TIERS}
+    power = POWER | {EDGE: parse_power(f"raspberry-pi-4+{radio}")}
+    return {
+        node: _stretched(base, node, power[node], slowdowns(model)[node], codec_slowdowns()[node]) for node in TIERS
+    }
 
 
 def slowdowns(model: str) -> dict[NodeId, float]:
@@ -64,8 +70,8 @@ def _by_tier(times: Times) -> dict[NodeId, float]:
     return {EDGE: times.edge_s, FOG: times.fog_s, CLOUD: times.cloud_s}
 
 
-def _stretched(base: Profile, node: NodeId, factor: float, codec_factor: float) -> Profile:
-    device = powered(replace(base.device, name=node, cpu=STAND_IN[node], engine="published"), POWER[node])
+def _stretched(base: Profile, node: NodeId, power: PowerSpec, factor: float, codec_factor: float) -> Profile:
+    device = powered(replace(base.device, name=node, cpu=STAND_IN[node], engine="published"), power)
     frame = base.frame
     return replace(
         base,

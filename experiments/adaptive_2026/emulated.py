@@ -7,6 +7,7 @@ than a PC's graphics card. Loads cannot be changed here, so the links alone do. 
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -44,22 +45,24 @@ def testbed() -> Testbed:
     )
 
 
-def play(n_runs: int, told: Callable[[str], None], seconds: float = SECONDS) -> dict[str, Any]:
-    """Each policy `n_runs` times, in turn; the JSON's `emulated`."""
+def play(n_runs: int, told: Callable[[str], None], *, until_s: float, seconds: float = SECONDS) -> dict[str, Any]:
+    """Each policy `n_runs` times, in turn; the JSON's `emulated`. until_s: after this (`time.monotonic`) once."""
     source = Path(str(files("seamline.data") / "bigbuckbunny.mp4"))
     scene = Scene(testbed=testbed(), model=str(resolve_model(MODEL)), source=source, seconds=seconds, fps=FPS)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in POLICIES}
     with Stage(scene) as stage:
         for number in range(n_runs):
+            if number > 0 and time.monotonic() >= until_s:
+                break
             for name, policy in POLICIES.items():
                 told(f"{MODEL}, {name}, run {number + 1} of {n_runs} (emulated, {seconds:.0f} s)")
                 for event in stage.play(policy, n_private_cuts=1):
                     if event.kind == "summary":
                         runs[name].append(dict(event.data))
-    return _figures(runs, n_runs, seconds)
+    return _figures(runs, seconds)
 
 
-def _figures(runs: dict[str, list[dict[str, Any]]], n_runs: int, seconds: float) -> dict[str, Any]:
+def _figures(runs: dict[str, list[dict[str, Any]]], seconds: float) -> dict[str, Any]:
     policies = {
         name: {
             "latency_s": statistics.median(run["latency_s"]["mean"] for run in mine),
@@ -82,7 +85,7 @@ def _figures(runs: dict[str, list[dict[str, Any]]], n_runs: int, seconds: float)
         "kind": "emulated",
         "model": MODEL,
         "objective": "latency",
-        "n_runs": n_runs,
+        "n_runs": len(runs["adaptive"]),
         "seconds": seconds,
         "fps": FPS,
         "policies": policies,

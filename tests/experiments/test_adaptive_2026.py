@@ -1,6 +1,7 @@
 """The adaptive-2026 experiment: its constants are the published ones, its days are fair, its report says what it is."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # experiments are not part of the package
 
-from experiments.adaptive_2026 import emulated, simulated  # noqa: E402 # needs the path above
+from experiments.adaptive_2026 import emulated, pool, simulated  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.cases import (  # noqa: E402 # needs the path above
+    BOTH,
+    MAIN,
+    MODELS,
+    N_NEEDED,
+    SENSITIVITY,
+    VARIANTS,
+    Case,
+    agenda,
+)
 from experiments.adaptive_2026.devices import (  # noqa: E402 # needs the path above
     CLOUD,
     EDGE,
@@ -16,14 +27,21 @@ from experiments.adaptive_2026.devices import (  # noqa: E402 # needs the path a
     FOG,
     profiles,
 )
-from experiments.adaptive_2026.experiment import reaches, remarks  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.experiment import main  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.figures import figures  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.judging import reaches, why  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.moments import energy_moments  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.published import WHOLE_S  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.report import table  # noqa: E402 # needs the path above
-from experiments.adaptive_2026.scenario import PHASES, day  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.scenario import PHASES, day, phases  # noqa: E402 # needs the path above
 
-from seamline.core.values import Objective  # noqa: E402 # follows the others
+from seamline.core.errors import SeamlineError  # noqa: E402 # follows the others
 
 SECONDS = 60.0
+
+
+def case(model: str = "alexnet", objective: str = "energy", seed: int = 0, variant: str = "main") -> Case:
+    return Case(model=model, objective=objective, seed=seed, duration_s=SECONDS, variant=variant)
 
 
 @pytest.mark.parametrize("model", WHOLE_S)
@@ -53,32 +71,61 @@ def test_a_day_is_the_same_for_every_policy_and_another_for_every_seed() -> None
 
 def test_the_day_begins_and_ends_quietly_so_that_the_start_is_a_good_moment() -> None:
     for phase in (PHASES[0], PHASES[-1]):
-        assert (phase.wifi_mbps, phase.fog_load, phase.cloud_load) == (40.0, 1.0, 1.0)
-        assert phase.uplink_mbps == 50.0
+        assert (phase.wifi_mbps, phase.uplink_mbps) == (40.0, 50.0)
+        assert (phase.edge_load, phase.fog_load, phase.cloud_load) == (1.0, 1.0, 1.0)
+
+
+def test_half_of_a_change_is_the_square_root_of_its_factor() -> None:
+    for whole, half in zip(PHASES, phases(0.5), strict=True):
+        assert half.wifi_mbps == pytest.approx((40.0 * whole.wifi_mbps) ** 0.5)
+        assert half.fog_load == pytest.approx(whole.fog_load**0.5)
+    assert phases() == PHASES
+    assert {each.edge_load for each in phases(is_pi_loaded=False)} == {1.0}
+
+
+def test_what_the_paper_is_compared_with_is_played_first() -> None:
+    cases = agenda(3, 600.0)
+    assert {(each.model, each.objective, each.seed, each.variant) for each in cases[:N_NEEDED]} == {
+        (model, str(objective), 0, "main") for model in MODELS for objective in BOTH
+    }
+    assert {each.variant for each in cases[: 3 * N_NEEDED]} == {"main"}
+    assert len({each.name for each in cases}) == len(cases), "outcomes are kept under these names"
+    assert {each.variant for each in cases} == set(VARIANTS)
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> list[simulated.Outcome]:
-    return simulated.play(("alexnet",), 2, lambda what: None, SECONDS)
+    names = (MAIN.name, "codecs")
+    cases = [
+        case(objective=str(objective), seed=seed, variant=name)
+        for name in names
+        for objective in BOTH
+        for seed in (0, 1)
+    ]
+    return [simulated.play(each) for each in (*cases, case(variant="origin"))]
 
 
 def test_every_policy_goes_through_the_same_frames(outcomes: list[simulated.Outcome]) -> None:
     for outcome in outcomes:
-        offered = {outcome.run(policy).n_offered for policy in simulated.POLICIES}
-        answered = [len(outcome.run(policy).latency_s) for policy in simulated.POLICIES]
-        assert offered == {round(simulated.FPS["alexnet"] * SECONDS)}
+        answered = [outcome.runs[policy].n_answered for policy in simulated.POLICIES]
+        assert {run.n_offered for run in outcome.runs.values()} == {round(simulated.FPS["alexnet"] * SECONDS)}
         assert min(answered) >= 0.9 * max(answered), "a policy that drops frames in bad phases would look better"
 
 
+def test_an_outcome_is_kept_as_it_was(outcomes: list[simulated.Outcome]) -> None:
+    for outcome in outcomes:
+        assert simulated.Outcome.from_json(outcome.to_json()) == outcome
+    assert any(outcome.runs["adaptive"].latencies_s for outcome in outcomes), "one is plotted"
+
+
 def test_a_reduction_compares_the_means_of_one_day(outcomes: list[simulated.Outcome]) -> None:
-    outcome = next(each for each in outcomes if each.objective is Objective.ENERGY and each.is_plain)
-    runs = outcome.comparison.runs
-    adaptive_j, start_j = (runs[name].energy_j_per_frame for name in ("adaptive", "static_at_start"))
-    assert outcome.reduction("static_at_start", of="energy") == pytest.approx(1 - adaptive_j / start_j)
+    outcome = next(each for each in outcomes if each.case == case())
+    mine, other = outcome.runs["adaptive"], outcome.runs["static_at_start"]
+    assert outcome.reduction("static_at_start", of="energy") == pytest.approx(1 - mine.energy_j / other.energy_j)
 
 
 def test_the_figures_hold_medians_spreads_and_kinds(outcomes: list[simulated.Outcome]) -> None:
-    entry = simulated.figures(outcomes, "alexnet")
+    entry = figures(outcomes, "alexnet")
     assert (entry["kind"], entry["n_runs"]) == ("simulated", 2)
     for what in ("latency", "energy"):
         for than in ("start", "best", "local", "offload"):
@@ -86,15 +133,74 @@ def test_the_figures_hold_medians_spreads_and_kinds(outcomes: list[simulated.Out
             assert low <= entry[f"{what}_reduction_vs_{than}"] <= high < 1.0
     assert entry["policies_for_energy"]["adaptive"]["energy_source"] == "modelled"
     assert entry["with_codecs"]["policies_for_latency"]["adaptive"]["first_plan"] != ""
+    assert set(entry["variants"]) == {"origin"}
+    assert "latency_reduction_vs_start" not in entry["variants"]["origin"], "it was played for energy alone"
     assert set(reaches(entry)) == {"energy", "latency"}
 
 
-def test_where_a_network_has_nothing_to_adapt_the_remarks_say_why() -> None:
-    outcomes = simulated.play(("mobilenetv2",), 1, lambda what: None, SECONDS, (simulated.PLAIN,))
-    entry = simulated.figures(outcomes, "mobilenetv2")
-    assert entry["energy_reduction_vs_start"] == 0.0
-    assert not reaches(entry)["energy"]
-    assert any("nothing to adapt" in remark for remark in remarks("mobilenetv2", entry))
+def test_joules_of_the_pi_alone_are_fewer_than_of_all_machines(outcomes: list[simulated.Outcome]) -> None:
+    every, origin = (next(each for each in outcomes if each.case == case(variant=name)) for name in ("main", "origin"))
+    assert origin.runs["offload"].energy_j < every.runs["offload"].energy_j
+    assert origin.runs["local"].energy_j == pytest.approx(every.runs["local"].energy_j)
+
+
+def test_why_a_network_misses_the_published_figure_is_said_in_joules() -> None:
+    moments = energy_moments("mobilenetv2", 600.0)
+    assert sum(each["share"] for each in moments) == pytest.approx(1.0)
+    loaded = next(each for each in moments if each["what"] == "the Pi runs another program")
+    assert loaded["split"] < loaded["local"]
+    assert all(each["local"] < each["split"] for each in moments if each is not loaded)
+    runs = {name: {"energy_j_per_frame": 2.6} for name in ("static_at_start", "static_best")}
+    model = {"energy_reduction_vs_start": 0.08, "latency_reduction_vs_start": 0.3, "policies_for_energy": runs}
+    said = why(model, moments)
+    assert said["latency"] is None, "it is reached"
+    assert "8.0% less than the start's plan, published are 27.09% to 35.82%" in said["energy"]
+    assert "All on the Pi (2.22 J a frame) is the least in" in said["energy"]
+    assert "cheaper only while: the Pi runs another program (5.55 J alone," in said["energy"]
+
+
+def test_kept_outcomes_are_not_played_again_and_what_is_late_is_named(tmp_path: Path) -> None:
+    cases = [case(), case(objective="latency")]
+    told: list[str] = []
+    first, left_out = pool.play_all(cases[:1], tmp_path, told.append, budget_s=600.0)
+    assert (len(first), left_out) == (1, [])
+    again, left_out = pool.play_all(cases, tmp_path, told.append, budget_s=0.0)
+    assert again == first
+    assert left_out == cases[1:]
+    assert told[-1] == "1 of 2 cases were played before"
+    assert pool.play_all(cases, tmp_path, told.append, budget_s=0.0, n_needed=2)[1] == [], (
+        "these cannot be done without"
+    )
+
+
+def test_an_outcome_that_was_cut_off_is_played_again(tmp_path: Path) -> None:
+    kept = tmp_path / "cases" / pool.fingerprint()
+    kept.mkdir(parents=True)
+    (kept / f"{case().name}.json").write_text("{", encoding="utf-8")
+    (kept / f"{case(seed=1).name}.json").write_text("[]", encoding="utf-8")
+    assert pool.play_all([case(), case(seed=1)], tmp_path, lambda what: None, budget_s=0.0)[0] == []
+
+
+def test_a_worker_that_fails_is_an_error_and_no_empty_report(tmp_path: Path) -> None:
+    with pytest.raises(SeamlineError, match="could not be played"):
+        pool.play_all([replace(case(), model="none")], tmp_path, lambda what: None, budget_s=600.0)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SeamlineError, match="cannot be written to"):
+        main(quick=True, out=tmp_path / "file")
+
+
+def test_every_variant_differs_from_the_scenario_in_one_thing() -> None:
+    for variant in SENSITIVITY:
+        same = replace(variant, name=MAIN.name, words=MAIN.words, objectives=MAIN.objectives)
+        assert same != MAIN
+        n_different = sum(
+            getattr(same, name) != getattr(MAIN, name)
+            for name in ("is_plain", "change_ratio", "is_pi_loaded", "scope", "radio")
+        )
+        assert n_different == 1
 
 
 def test_the_emulated_machines_are_only_slower_than_this_one() -> None:

@@ -38,8 +38,13 @@ JSON_KEYS = {
         "models.NAME.kind": "`simulated`",
         "models.NAME.n_runs": "days drawn",
         "models.NAME.reaches_published": "whether energy and latency reach the lowest published reduction",
-        "models.NAME.remarks": "what limits or explains the figures, in words",
+        "models.NAME.why": "for energy and latency: why the published reduction is not reached, null where it is",
+        "models.NAME.moments[]": "per phase of the day the least joules all on the Pi (`local`) and split (`split`)",
+        "models.NAME.variants": "the same figures with one thing otherwise: half the changes, the Pi's joules alone",
+        "models.NAME.remarks": "what else a reader has to know beside the figures, in words",
         "models.NAME.with_codecs": "the same figures with Seamline's codecs",
+        "left_out": "adaptive-2026: cases for which there was no time; they are played when it is started again",
+        "took_s": "seconds of this run",
         "emulated": "adaptive-2026: a shorter scene in processes on this computer",
         "fps": "camera frames offered per second",
         "model": "the model",
@@ -68,6 +73,10 @@ def reproduce(
             "the experiments are not installed with the package",
             hint="clone the repository, `make install`, and run `.venv/bin/seamline reproduce` there",
         )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"`--out {out}` cannot be made: {exc.strerror}", hint="name a folder to write to") from exc
     command = [sys.executable, "-m", PAPERS[paper], "--out", str(out.resolve())]
     command += [flag for flag, is_wanted in (("--quick", quick), ("--json", json)) if is_wanted]
     exit_code = subprocess.call(command, cwd=root)
