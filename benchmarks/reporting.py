@@ -72,6 +72,7 @@ class Report:
         self._busy_s, self._own_s = _machine_busy_s(), _own_cpu_s()
         self._load = os.getloadavg()[0]
         self._others_own_s = 0.0
+        self._date = datetime.datetime.now(datetime.UTC).date()
 
     def say(self, *lines: str) -> None:
         """Add `lines` of Markdown."""
@@ -84,6 +85,16 @@ class Report:
         self._lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
         self._lines.append("")
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the result is written: that of a quick run is not, unless asked for."""
+        return not self._options.quick or self._options.write
+
+    def path(self, suffix: str) -> Path:
+        """The file of this result that ends in `suffix`, e.g. ``png``."""
+        month = f"{self._date:%Y%m}"
+        return RESULTS / f"{self._what}_{_slug(hardware())}_{month}.{suffix}"
+
     def child_cpu(self, pid: int) -> None:
         """Call it before process `pid`, which this benchmark started, ends: its work is ours, not that of others."""
         times = psutil.Process(pid).cpu_times()
@@ -95,7 +106,7 @@ class Report:
         run = {
             "command": self._command(),
             "commit": _commit(),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "date": self._date.isoformat(),
             "duration_s": time.monotonic() - self._started_s,
             "load_average_at_start": self._load,
             "others_cpu_ratio": self._others_cpu_ratio(),
@@ -104,14 +115,12 @@ class Report:
         document = {"benchmark": self._what, "hardware": machine, "run": run, **self.data}
         text = "\n".join([*self._lines, *_footer(machine, run)])
         print(json.dumps(document) if self._options.json else text)
-        if self._options.quick and not self._options.write:
+        if not self.is_kept:
             return
-        month = run["date"][:7].replace("-", "")
-        stem = f"{self._what}_{_slug(machine)}_{month}"
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{stem}.md").write_text(text + "\n", encoding="utf-8")
-        (RESULTS / f"{stem}.json").write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
-        print(f"wrote benchmarks/results/{stem}.md and .json", file=sys.stderr)
+        self.path("md").write_text(text + "\n", encoding="utf-8")
+        self.path("json").write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
+        print(f"wrote benchmarks/results/{self.path('md').name} and .json", file=sys.stderr)
 
     def _command(self) -> str:
         return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])

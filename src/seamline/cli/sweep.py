@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seamline.core.problem import Problem
     from seamline.core.sweep import SweptCut
     from seamline.core.values import LinkEstimate, Profile
+    from seamline.model.store import StoredModel
 
 DEFAULT_SLOWDOWNS = ("edge=8", "cloud=1")
 DEFAULT_FRAMES = 5
@@ -100,6 +101,7 @@ def sweep(
 ) -> None:
     """Show what every cut between two nodes would cost, for each --link. Without profiles this machine is profiled and
     stands for the cloud, and eight times slower for the edge."""
+    from seamline.cli.models import load_model
     from seamline.cli.output import data_console, print_json
 
     given = [(text, parse_link(text)) for text in links or ()]
@@ -117,7 +119,7 @@ def sweep(
             ends=ends, slowdowns=parse_slowdowns(slow), n_threads=threads or 1, codec=used,
             n_cuts=n_cuts, n_frames=n_frames,
         )  # fmt: skip
-        data = _measured(model, given, shape or (), how)
+        data = measured_summary(load_model(model, shapes=shape or ())[1], given, how)
     else:
         known = profiles_of(model, profiles or (), slow, shapes=shape or (), threads=threads)
         data = summary(known, ends, given, used)
@@ -149,12 +151,11 @@ def _over(directions: Iterable[LinkEstimate], profiles: Mapping[NodeId, Profile]
     return Problem(origin=origin, cuts=profiles[origin].cuts, profiles=profiles, links=links)
 
 
-def _measured(model: str, links: Sequence[GivenLink], shapes: Sequence[str], how: Measuring) -> dict[str, Any]:
-    from seamline.cli.models import load_model
+def measured_summary(model: StoredModel, links: Sequence[GivenLink], how: Measuring) -> dict[str, Any]:
+    """The same of `model` on a testbed, with what frames took at each cut that is measured."""
     from seamline.cli.sweep_measure import measured_links
 
-    stored = load_model(model, shapes=shapes)[1]
-    return _summary(stored.name, how.ends, how.codec, measured_links(stored, links, how))
+    return _summary(model.name, how.ends, how.codec, measured_links(model, links, how))
 
 
 def _summary(
