@@ -150,13 +150,15 @@ def test_why_a_network_misses_the_published_figure_is_said_in_joules() -> None:
     loaded = next(each for each in moments if each["what"] == "the Pi runs another program")
     assert loaded["split"] < loaded["local"]
     assert all(each["local"] < each["split"] for each in moments if each is not loaded)
-    runs = {name: {"energy_j_per_frame": 2.6} for name in ("static_at_start", "static_best")}
-    model = {"energy_reduction_vs_start": 0.08, "latency_reduction_vs_start": 0.3, "policies_for_energy": runs}
+    assert all(each["start"] == pytest.approx(each["local"]) for each in moments), "it starts on the Pi"
+    model = {"energy_reduction_vs_start": 0.08, "latency_reduction_vs_start": 0.3}
     said = why(model, moments)
     assert said["latency"] is None, "it is reached"
     assert "8.0% less than the start's plan, published are 27.09% to 35.82%" in said["energy"]
     assert "All on the Pi (2.22 J a frame) is the least in" in said["energy"]
     assert "cheaper only while: the Pi runs another program (5.55 J alone," in said["energy"]
+    least_j, start_j = 2.22 + loaded["share"] * (loaded["split"] - 2.22), 2.22 + loaded["share"] * 3.33
+    assert f"{1 - least_j / start_j:.1%} less is all that can be saved" in said["energy"]
 
 
 def test_kept_outcomes_are_not_played_again_and_what_is_late_is_named(tmp_path: Path) -> None:
