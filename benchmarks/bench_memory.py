@@ -2,7 +2,8 @@
 
 A pipeline is both segments of a cut, edge and cloud, each having run a frame. The second pipeline is another cut of
 the same model, which is what a process holds while a switch prepares the new plan beside the old one; and, as the
-harder case, the same cut a second time. For comparison: the same with ordinary ONNX Runtime sessions (default options:
+harder case, the same cut a second time. Segments are made as on their first use, and from optimised ones kept since
+(`seamline.model.optimised`). For comparison: the same with ordinary ONNX Runtime sessions (default options:
 weights prepacked into each session, an arena for each), fed with the same graphs and weights file.
 PSS counts a page once, however often it is mapped, and shares it among processes; nobody else may have the store open.
 """
@@ -22,7 +23,7 @@ from reporting import Report, parser, progress, spread
 from seamline.cli.models import load_model
 from seamline.core.values import Segment
 from seamline.meters.device import pss_bytes
-from seamline.model import ModelStore, OrtEngine
+from seamline.model import ModelStore, OrtEngine, StoredModel
 
 LIMIT_RATIO = 0.25
 """Issue 2: what a second VGG-19 pipeline may add."""
@@ -30,7 +31,8 @@ LIMIT_RATIO = 0.25
 MODELS = {"vgg19": (19, 28), "mobilenetv2": (54, 86), "resnet50": (90, 120)}
 """A cut near the middle, and the one to move to."""
 
-KINDS = ("seamline", "ordinary")
+FIRST, KEPT, ORDINARY = "first use", "kept since", "ordinary"
+KINDS = (FIRST, KEPT, ORDINARY)
 N_REPEATS = 5
 
 
@@ -40,6 +42,7 @@ def main() -> None:
     rows = []
     for name, (cut, other) in MODELS.items():
         _, model = load_model(name)
+        _keep(model, cut, other)
         for kind in KINDS:
             progress(f"{name}, {kind}")
             ways = {"none": [], "one": [cut], "two": [cut, other], "two_same": [cut, cut]}
@@ -54,6 +57,15 @@ def main() -> None:
     report.finish()
 
 
+def _keep(model: StoredModel, *cuts: int) -> None:
+    """Have the optimised forms of both segments of each cut, in this process: children only measure."""
+    engine, last = OrtEngine(ModelStore(), 1), len(model.cuts) - 1
+    for cut in cuts:
+        for segment in (Segment(0, cut), Segment(cut, last)):
+            if not engine.is_kept(model.model_id, segment):
+                engine.keep(model.model_id, segment)
+
+
 def _in_a_child(model_id: str, kind: str, cuts: list[int]) -> int:
     command = [sys.executable, __file__, "--child", model_id, kind, *map(str, cuts)]
     done = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, check=True)
@@ -65,13 +77,13 @@ def _child(model_id: str, kind: str, cuts: list[int]) -> None:
     store = ModelStore()
     model = store.get(model_id)
     last = len(model.cuts) - 1
-    engine = OrtEngine(store, 1)
+    engine = OrtEngine(store, 1, takes_kept=kind == KEPT)
     frame = {"frame": np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)}
     held: list[Any] = []
     for cut in cuts:
         tensors: Any = frame
         for part in (Segment(0, cut), Segment(cut, last)):
-            segment = engine.prepare(model_id, part) if kind == "seamline" else _Ordinary(store, model_id, part)
+            segment = _Ordinary(store, model_id, part) if kind == ORDINARY else engine.prepare(model_id, part)
             tensors = segment.run(tensors)
             held.append(segment)
     del frame

@@ -52,6 +52,15 @@ def test_a_kept_segment_is_found_again_and_answers_the_same(store: ModelStore, s
     assert not engine.is_kept(stored.model_id, Segment(0, 2)), "another segment is another form"
 
 
+def test_an_engine_that_takes_no_kept_forms_makes_every_segment_anew(store: ModelStore, stored: StoredModel) -> None:
+    engine = OrtEngine(store, 1, takes_kept=False)
+    engine.keep(stored.model_id, stored.whole)
+    for path in kept_files(stored, ".bin"):
+        path.unlink()
+    engine.prepare(stored.model_id, stored.whole)
+    assert engine.is_kept(stored.model_id, stored.whole), "it was not looked at, so it was not dropped"
+
+
 def test_segments_share_the_files_of_their_re_ordered_weights(store: ModelStore, stored: StoredModel) -> None:
     engine = OrtEngine(store, 1)
     engine.keep(stored.model_id, stored.whole)

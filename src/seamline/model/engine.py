@@ -26,10 +26,12 @@ class OrtEngine:
     """Makes segments of the store's models runnable; implements `core.ports.Engine`. Safe from several threads.
 
     store: where the models are. n_threads: per run of a segment; all processors this process may use when None.
+    takes_kept: whether optimised forms are taken where they are kept; without, every segment is made as the first time.
     """
 
-    def __init__(self, store: ModelStore, n_threads: int | None = None) -> None:
+    def __init__(self, store: ModelStore, n_threads: int | None = None, *, takes_kept: bool = True) -> None:
         self.store = store
+        self._takes_kept = takes_kept
         self.n_threads = n_threads or n_usable_cores()
 
     @property
@@ -61,7 +63,7 @@ class OrtEngine:
 
     def _session(self, model: ModelProto, folder: Path) -> Any:
         graph, what = _graph_bytes(model), f"`{model.graph.name}`"
-        form = optimised.find(graph, folder)
+        form = optimised.find(graph, folder) if self._takes_kept else None
         if form is None:
             return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
         try:
