@@ -159,7 +159,9 @@ def container_command(kind: str, folder: Path, *read_only: str) -> list[str]:
     """
     engine = kind.partition(" ")[0]
     seen = [option for path in read_only for option in ("-v", f"{path}:{path}:ro")]
-    run = [engine, "run", "--rm", "--network", "none", *_LIMITS, *_group_options(engine), *seen]
+    # crun refuses hybrid control groups
+    runtime = ["--runtime", "runc"] if engine == "podman" and shutil.which("runc") else []
+    run = [engine, "run", "--rm", "--network", "none", *runtime, *_LIMITS, *_group_options(engine), *seen]
     run += ["-v", f"{folder}:{folder}"]
     if kind.endswith("image"):
         return [*run, "--entrypoint", "python", IMAGE]
@@ -176,9 +178,8 @@ def _rootfs_options(folder: Path) -> list[str]:
         if path.exists() and not any(path.is_relative_to(other) for other in mounted):
             mounted.append(path)
             (root / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
-    runtime = ["--runtime", "runc"] if shutil.which("runc") else []  # crun refuses hybrid cgroups
     mounts = [option for path in mounted for option in ("-v", f"{path}:{path}:ro")]
-    return [*runtime, *mounts, "--env", f"PYTHONPATH={package}", "--rootfs", str(root)]
+    return [*mounts, "--env", f"PYTHONPATH={package}", "--rootfs", str(root)]
 
 
 def _group_options(engine: str) -> list[str]:
