@@ -60,7 +60,7 @@ def report(data: Mapping[str, Any]) -> str:
 
 
 def _is_drawn(one: Mapping[str, Any]) -> bool:
-    return bool(one["cpu_ratio"] == one["memory_ratio"] == 1.0 and one["codec"] == "raw")
+    return bool(one["how"] == "no limit" and one["codec"] == "raw")
 
 
 def _models(cells: Iterable[MeasuredCell]) -> list[str]:
