@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from seamline.cli.options import JsonFlag
 from seamline.core.errors import SeamlineError, UsageError
 
 PAPERS = {"neukonfig-2021": "experiments.neukonfig_2021", "adaptive-2026": "experiments.adaptive_2026"}
+
+ENDING_S = 20.0
 
 JSON_KEYS = {
     "reproduce": {
@@ -79,6 +82,19 @@ def reproduce(
         raise UsageError(f"`--out {out}` cannot be made: {exc.strerror}", hint="name a folder to write to") from exc
     command = [sys.executable, "-m", PAPERS[paper], "--out", str(out.resolve())]
     command += [flag for flag, is_wanted in (("--quick", quick), ("--json", json)) if is_wanted]
-    exit_code = subprocess.call(command, cwd=root)
+    exit_code = _run(command, root)
     if exit_code:
         raise SeamlineError(f"the experiment ended with exit code {exit_code}", hint="its last words are above")
+
+
+def _run(command: Sequence[str], root: Path) -> int:
+    """Exit code of the experiment. Ctrl-C reaches it as well, and it is given time to end the nodes that it started."""
+    with subprocess.Popen(command, cwd=root) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            try:
+                process.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
