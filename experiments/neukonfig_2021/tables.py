@@ -123,7 +123,7 @@ def _share(cell: MeasuredCell, to_mbps: float) -> tuple[str, str, str]:
 
 def grid(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> str:
     """Fig. 11-13: one table for each strategy, memory downwards, processor to the right."""
-    points = [cell for cell in (*cells, *failed) if cell["cell"].get("is_grid") and "switches" in cell]
+    points = [cell for cell in (*cells, *failed) if _is_point(cell["cell"]) and "switches" in cell]
     if not points:
         return note("Not part of a quick run.")
     parts = []
@@ -142,6 +142,10 @@ def grid(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> 
         "MobileNetV2, 5 frames/s. Median downtime in ms, 20 to 5 Mbit/s / 5 to 20 Mbit/s, and the number of switches. "
         "The paper finds that neither CPU nor memory changes the downtime."
     )
+
+
+def _is_point(what: Mapping[str, Any]) -> bool:
+    return bool(what["is_grid"] or (what["cpu_ratio"] < 1.0 and what["memory_ratio"] == 1.0))
 
 
 def _both(cell: Mapping[str, Any] | None) -> str:

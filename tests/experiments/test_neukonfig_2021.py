@@ -158,14 +158,24 @@ def test_a_grid_is_told_apart_into_its_points_and_a_refused_point_is_named():
     assert "<td>refused</td>" in page
 
 
+def test_a_processor_slowed_without_control_groups_stands_in_the_same_table():
+    slowed = [cell("spawn", 0.5, cpu_ratio=ratio, fps=5.0) for ratio in (0.5, 0.25)]
+    page = page_of([cell("live", 1e-5), *slowed], [])
+    assert "<td>memory 100%</td><td>not measured</td><td>not measured</td><td>575 / 550 (3)</td>" in page
+
+
 def test_every_strategy_is_measured_in_both_runs():
     assert {one.strategy for one in agenda.quick()} == set(STRATEGIES)
     assert {one.strategy for one in agenda.table_one()} == set(STRATEGIES)
-    assert len({one.key for one in agenda.full()}) == len(agenda.full())
+    for has_groups in (True, False):
+        cells = agenda.full(has_groups=has_groups)
+        assert len({one.key for one in cells}) == len(cells)
+    assert not any(one.is_grid or one.memory_ratio < 1.0 for one in cells)  # nothing that takes control groups
 
 
 def test_the_full_run_is_expected_to_end_within_fifty_minutes():
-    assert sum(map(agenda.expected_s, agenda.full())) < 50 * 60
+    for has_groups in (True, False):
+        assert sum(map(agenda.expected_s, agenda.full(has_groups=has_groups))) < 50 * 60
     assert all(one.n_switches >= 20 for one in (*agenda.table_one(), *agenda.frame_rates(), *agenda.grid()))
 
 
