@@ -73,8 +73,8 @@ def to_and_fro(cell: Cell, bench: Bench) -> dict[str, Any]:
     counts = bench.stream.frames.counts()
     memory = {"before": before, "peak": peak, "after": after}
     return {
-        "first": [asdict(record) for record in first],
-        "switches": [asdict(record) for record in records],
+        "first": [record.to_dict(0.0) for record in first],
+        "switches": [record.to_dict(0.0) for record in records],
         "windows": {kind: [asdict(one) for one in those] for kind, those in windows.items()},
         "memory": {when: asdict(one) for when, one in memory.items()},
         "own_bytes": own,
@@ -122,6 +122,7 @@ def _own_memory(bench: Bench) -> dict[str, int]:
 
     before: one plan. peak: from a request until the plan before is let go, which holds both. after: one again.
     """
+    own_bytes(bench.pids)  # reading takes memory too, the first time
     before_bytes = peak_bytes = own_bytes(bench.pids)
     for place in (1, 0):
         asked = bench.stream.switch(bench.plans[place])
