@@ -39,7 +39,7 @@ def test_a_port_in_use_is_said_without_the_innards_of_the_library(seamline, take
         (["--name", "x", "--listen", "tcp/[::]:7447"], "listens beyond this machine"),
         (["--name", "x", "--connect", "nowhere"], "`nowhere` is not an endpoint"),
         (["--name", "x", "--threads", "0"], "Invalid value for '--threads'"),
-        (["--name", "x", "--memory-mb", "0"], "Invalid value for '--memory-mb'"),
+        (["--name", "x", "--memory", "much"], "`much` is not a size"),
         ([], "Missing option '--name'"),
     ],
 )

@@ -100,6 +100,7 @@ def test_a_deadline_or_a_sum_picks_from_the_plans_that_no_other_beats(seamline, 
     data = seamline("plan", *nodes, *LINKS, "--front", "--json").json
     assert undocumented_keys("plan", data) == set()
     frugal = seamline("plan", *nodes, *LINKS, "--slo", "10", "--json").json
+    assert (frugal["objective"], frugal["cost"]) == ("slo=10", frugal["energy_j"])
     assert frugal["energy_j"] == min(each["energy_j"] for each in data["front"])
     quick = seamline("plan", *nodes, *LINKS, "--weigh", "latency=1,energy=0", "--json").json
     assert quick["plan"] == data["plan"]
@@ -160,11 +161,14 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--plan", "edge[0:2]"), "stops at cut 2"),
         (("--plan", "nonsense"), "is not a stage"),
         (("--pin", "nothing=edge"), "no cut after a layer `nothing`"),
-        (("--forbid", "mars"), "`mars` has no profile"),
+        (("--forbid", "mars"), "`mars`, which is not among the nodes"),
         (("--forbid", "edge:zip"), "`zip` is not a codec"),
         (("--memory", "edge=much"), "`much` is not a size"),
         (("--weigh", "joy=1"), "no part of a weighted sum"),
         (("--weigh", "latency=1", "--slo", "1"), "give one of them"),
+        (("--objective", "energy", "--slo", "1"), "give one of them"),
+        (("--pin", "edge"), "names no layer"),
+        (("--slo", "0"), "a deadline of 0 s"),
     ],
 )
 def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):

@@ -91,6 +91,13 @@ def test_an_image_that_is_none_ends_the_run_with_its_name(refused, tmp_path, cam
         (["--listen", "tcp/0.0.0.0:7447"], "`tcp/0.0.0.0:7447` listens beyond this machine"),
         (["--listen", "tcp/127.0.0.1.example.org:7447"], "listens beyond this machine"),
         (["--objective", "speed"], "`speed` is not an objective"),
+        (["--objective", "energy", "--slo", "1"], "--objective, --slo and --weigh each say what counts"),
+        (["--weigh", "joy=1"], "`joy=1` is no part of a weighted sum"),
+        (["--memory", "edge=much"], "`much` is not a size"),
+        (["--memory", "mars=1MB"], "a limit names `mars`, which is not among the nodes"),
+        (["--pin", "nothing=edge"], "there is no cut after a layer `nothing`"),
+        (["--forbid", "edge:zip"], "`zip` is not a codec"),
+        (["--trust", "mars"], "a limit names `mars`"),
         (["--policy", "clever"], "`clever` is not a policy"),
         (["--codecs", "raw,u8"], "`raw,u8` is not a limit for --codecs"),
         (["--plan", "edge[0:4]f16 > "], "`` is not a stage"),
@@ -124,3 +131,23 @@ def test_without_json_the_last_line_counts_the_frames(seamline, camera_model):
     assert outcome.exit_code == 0
     assert " accepted frames answered, 0 lost" in outcome.stdout
     assert "\x1b" not in outcome.stdout + outcome.stderr
+
+
+def test_a_model_that_does_not_fit_is_foreseen_and_the_node_is_named(refused, camera_model):
+    arguments = ("--source", str(VIDEO), "--frames", "2", "--memory", "edge=1kB")
+    error, _ = refused(1, "run", str(camera_model), *arguments)
+    assert "[0:5] needs " in error
+    assert "on `edge`, which may use 0.0" in error
+
+
+def test_a_deadline_without_power_figures_is_refused(refused, camera_model):
+    error, _ = refused(1, "run", str(camera_model), "--source", str(VIDEO), "--frames", "2", "--slo", "1")
+    assert "`edge` has no power figures" in error
+
+
+def test_a_stream_takes_a_deadline_or_a_sum(seamline, camera_model):
+    for goal in (("--slo", "0.000001"), ("--weigh", "latency=1,energy=0.1")):
+        arguments = ("--source", str(VIDEO), "--frames", "3", "--fps", "50", "--power", "idle=1,busy=4", "--json")
+        outcome = seamline("run", str(camera_model), *arguments, *goal)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.json["frames"]["lost"] == 0

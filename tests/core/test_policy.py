@@ -14,6 +14,7 @@ from seamline.core.events import (
     LatencyMeasured,
     LinkMeasured,
     LoadMeasured,
+    MemoryMeasured,
     NodeJoined,
     NodeLeft,
     ObjectiveSet,
@@ -26,6 +27,7 @@ from seamline.core.events import (
     apply,
     problem_of,
 )
+from seamline.core.goals import Goal, Weights, Within
 from seamline.core.planner import PlanKind, evaluate, plan
 from seamline.core.policy import (
     Adaptive,
@@ -353,6 +355,83 @@ def test_at_the_point_where_two_plans_are_equal_noise_does_not_make_it_flap(priv
         low, high = (low, middle) if is_same else (middle, high)
     _, switches = history(private, [high] * 200, seed)
     assert len(switches) <= 1
+
+
+@pytest.fixture
+def thirsty(three_tiers: Problem) -> Problem:
+    """The cloud is quick and draws so much that the edge alone takes the least energy, and the fog lies between."""
+    cloud = three_tiers.profiles[CLOUD]
+    cloud = replace(cloud, device=replace(cloud.device, busy_w=2000.0))
+    return replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: cloud})
+
+
+def judged_by(problem: Problem, goal: Goal) -> View:
+    return joined(replace(problem, objective=goal))
+
+
+def test_within_a_deadline_the_most_frugal_plan_is_chosen(thirsty: Problem):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    decision = decide(judged_by(thirsty, Within(slo_s=2 * frugal.latency_s)))
+    assert decision == Switch(frugal.plan, f"first plan: {frugal.plan} takes {frugal.cost:.3g} J")
+
+
+def test_while_no_plan_meets_the_deadline_the_quickest_serves_and_says_so(thirsty: Problem):
+    quick = plan(thirsty)
+    decision = decide(judged_by(thirsty, Within(slo_s=0.01)))
+    assert isinstance(decision, Switch)
+    assert decision.plan == quick.plan
+    assert decision.reason.startswith("no plan answers within 10 ms, the quickest takes 75")
+
+
+def test_a_plan_that_comes_keeps_some_of_the_deadline_in_hand_and_one_that_serves_may_use_it_up(thirsty: Problem):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    view = judged_by(thirsty, Within(slo_s=1.01 * frugal.latency_s))
+    first = decide(view)
+    assert isinstance(first, Switch)
+    assert first.plan != frugal.plan
+    assert isinstance(decide(after(serving(view, frugal.plan), Tick(10.0))), Keep)
+
+
+def test_a_plan_that_misses_the_deadline_is_left_even_for_one_that_takes_more_energy(thirsty: Problem):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    view = after(serving(judged_by(thirsty, Within(slo_s=0.9 * frugal.latency_s)), frugal.plan), Tick(10.0))
+    decision = decide(view)
+    assert isinstance(decision, Switch)
+    assert f"{frugal.plan} takes {frugal.latency_s * 1e3:.0f} ms, more than" in decision.reason
+    assert evaluate(decision.plan, problem_of(view)).energy_j > frugal.energy_j
+
+
+def test_frames_that_take_longer_than_predicted_shorten_the_deadline(thirsty: Problem):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    view = serving(judged_by(thirsty, Within(slo_s=1.2 * frugal.latency_s)), frugal.plan)
+    assert isinstance(decide(after(view, Tick(10.0))), Keep)
+    measured = LatencyMeasured(view.generation, 1.3 * frugal.latency_s, 8, 10.0)
+    decision = decide(after(view, measured))
+    assert isinstance(decision, Switch)
+    assert decision.plan != frugal.plan
+
+
+def test_a_weighted_sum_decides_between_time_and_energy(thirsty: Problem):
+    quick = decide(judged_by(thirsty, Weights(latency_s=1.0)))
+    frugal = decide(judged_by(thirsty, Weights(latency_s=1e-3, energy_j=10.0)))
+    assert isinstance(quick, Switch)
+    assert isinstance(frugal, Switch)
+    assert quick.plan == plan(thirsty).plan
+    assert frugal.plan == plan(replace(thirsty, objective=Objective.ENERGY)).plan
+
+
+def test_a_node_that_fills_up_is_left_with_what_was_needed_and_what_it_reports(private: View):
+    crowded = private.current.stages[-1]
+    decision = decide(after(private, MemoryMeasured(crowded.node, 1000, 10.0)))
+    assert isinstance(decision, Switch)
+    assert f"{crowded.segment} needs " in decision.reason
+    assert f"MB on `{crowded.node}`, which reports 0.0" in decision.reason
+    assert crowded.node not in decision.plan.nodes
+
+
+def test_a_node_with_enough_memory_is_kept(private: View):
+    crowded = private.current.stages[-1]
+    assert isinstance(decide(after(private, MemoryMeasured(crowded.node, 10**9, 10.0))), Keep)
 
 
 def test_a_small_gain_is_worth_a_switch_once_a_plan_has_served_for_long(private: View):

@@ -176,7 +176,7 @@ class Bench:
         self.model = self.origin_store.add(model_file, preprocess=preprocess)
         self.streams: list[Stream] = []
 
-    def start(self, name: str) -> Node:
+    def start(self, name: str, *, memory_bytes: int = 10**9) -> Node:
         store = self.origin_store if name == "edge" else ModelStore(self._folder / name)
         engine = PacedEngine(OrtEngine(store, 1), self.model, WHOLE_S[name])
         identity = Identity(
@@ -184,7 +184,7 @@ class Bench:
             tier=Tier(name),
             incarnation=f"{next(self._n_started):x}",
             n_threads=1,
-            memory_bytes=10**9,
+            memory_bytes=memory_bytes,
         )
         own = PacedEngine(OrdinaryEngine(store, 1), self.model, WHOLE_S[name], like=engine)
         power = self.powers.get(name)

@@ -197,6 +197,27 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_u
     assert stream.snapshot().objective == "energy"
 
 
+def test_another_node_can_give_a_running_stream_a_deadline_or_a_sum(bench, wait_until):
+    bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
+    bench.start("edge")
+    fog = bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    stream = bench.stream()
+    assert not stream.plan.is_local, "the fog is ten times as fast"
+
+    def ask(text: str) -> str:
+        return fog.set_objective(NodeId("edge"), stream.name, text).result(timeout=5)
+
+    assert ask("slo=5") == "latency"
+    wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much, and there is time
+    assert ask("slo=0.000001") == "slo=5"
+    wait_until(lambda: not stream.plan.is_local)  # nobody is in time, so the quickest serves
+    wait_until(lambda: "no plan answers within 0 ms, the quickest takes" in stream.snapshot().decision)
+    assert ask("latency=0.001,energy=1") == "slo=1e-06"
+    wait_until(lambda: stream.plan.is_local)
+    assert stream.snapshot().objective == "latency=0.001,energy=1"
+
+
 def test_another_node_can_change_whose_joules_count(bench, wait_until):
     bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
     bench.start("edge")

@@ -37,6 +37,29 @@ def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches
     assert (first.stderr, listed.stderr, second.stderr, fog.stderr) == ("", "", "", "")
 
 
+def test_a_node_that_reports_too_little_memory_for_its_part_is_named_and_not_used(system, port):
+    system.node("fog", port, "--memory", "100kB")
+    run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
+    run.wait_until(lambda run: any("on `fog`, which reports 0.1" in event.get("decision", "") for event in run.events))
+    run.popen.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+    assert [entry["plan"] for entry in run.events[-1]["plan_timeline"]] == [LOCAL]
+    assert_nothing_lost(run.events[-1]["frames"])
+    assert run.stderr == ""
+
+
+def test_limits_of_a_run_are_kept_over_real_nodes(system, port):
+    system.node("fog", port)
+    limits = ("--policy", "offload", "--private", "1", "--pin", "relu1=edge", "--forbid", "fog:u8", "--codecs", "u8")
+    held = system.run("--frames", "10", *limits, over="edge,fog", port=port)
+    assert held.wait() == 0, held.stderr
+    assert held.json["plan_timeline"][0]["plan"] == LOCAL  # offloading is not allowed, so the origin works alone
+    trusted = system.run("--frames", "10", "--policy", "offload", "--private", "1", "--trust", "fog", over="edge,fog",
+                         port=port)  # fmt: skip
+    assert trusted.wait() == 0, trusted.stderr
+    assert trusted.json["plan_timeline"][0]["plan"].startswith("edge[0:0]")
+
+
 def test_no_frame_is_lost_when_a_node_is_killed_and_it_is_used_again_when_it_returns(system, port):
     fog = system.node("fog", port)
     run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)

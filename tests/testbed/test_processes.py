@@ -35,7 +35,7 @@ def test_the_command_line_says_what_the_testbed_says() -> None:
     assert command == (
         sys.executable, "-m", "seamline", "node", "--json", "--name", "fog", "--tier", "fog",
         "--listen", "tcp/127.0.0.1:1", "--connect", "tcp/a:2", "--connect", "tcp/b:3", "--cluster", "x",
-        "--slowdown", "3", "--parent-pid", str(os.getpid()), "--threads", "2", "--memory-mb", "512",
+        "--slowdown", "3", "--parent-pid", str(os.getpid()), "--threads", "2", "--memory", "512MB",
         "--power", "idle=2,busy=9",
     )  # fmt: skip
 

@@ -1,17 +1,34 @@
-"""The flags that limit plans, `--memory --pin --forbid --trust`, from words to `Constraints`."""
+"""The flags that say what a plan is for and what it must respect, the same for `plan` and for `run`.
+
+Their words are read here and in `core.named_limits` and `core.goals`, which Python callers use as they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from seamline.cli.offline import by_node, parse_size
 from seamline.core.errors import UsageError
-from seamline.core.values import Codec, Constraints, Cut, NodeId, node_id
+from seamline.core.goals import Goal, Within, goal_named, weights_named
+from seamline.core.values import Objective
 
+ObjectiveOption = Annotated[
+    str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy; see also --slo and --weigh.")
+]
+PrivateOption = Annotated[
+    int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
+]
+SloOption = Annotated[
+    float | None,
+    typer.Option("--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."),
+]
+WeighOption = Annotated[
+    str | None,
+    typer.Option("--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."),
+]
 MemoryOption = Annotated[
     list[str] | None,
     typer.Option("--memory", metavar="NODE=SIZE", help="What a node may use, e.g. edge=512MB. Repeatable."),
@@ -30,55 +47,26 @@ TrustOption = Annotated[
 ]
 
 
-def limited(
-    limits: Constraints,
-    cuts: Sequence[Cut],
-    nodes: Sequence[NodeId],
-    *,
-    memory: Sequence[str] = (),
-    pins: Sequence[str] = (),
-    forbid: Sequence[str] = (),
-    trust: Sequence[str] = (),
-) -> Constraints:
-    """`limits` with what the flags say. Raises `UsageError` for what names no node, layer or codec."""
-    sizes = {_known(node, nodes): parse_size(text) for node, text in by_node(memory, "--memory").items()}
-    if sizes and cuts[-1].weights_before_bytes == 0:
-        raise UsageError(
-            "the profiles do not say how large the weights are, so --memory cannot be judged",
-            hint="profile the model again with this version",
-        )
-    links = [text.split(">") for text in forbid if ">" in text]
-    codecs = [text.split(":") for text in forbid if ":" in text]
-    alone = [text for text in forbid if ">" not in text and ":" not in text]
-    return replace(
-        limits,
-        memory_bytes=tuple(sizes.items()),
-        pins=tuple(_pin(text, cuts, nodes) for text in pins),
-        trusted=tuple(_known(text, nodes) for text in trust),
-        forbidden_nodes=tuple(_known(text, nodes) for text in alone),
-        forbidden_links=tuple((_known(ends[0], nodes), _known(ends[-1], nodes)) for ends in links),
-        forbidden_codecs=tuple((_known(pair[0], nodes), _codec(pair[-1])) for pair in codecs),
-    )
+def goal_of(objective: str, slo_s: float | None, weigh: str | None) -> Goal:
+    """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""
+    if sum((objective != Objective.LATENCY, slo_s is not None, weigh is not None)) > 1:
+        raise UsageError("--objective, --slo and --weigh each say what counts", hint="give one of them")
+    if slo_s is not None:
+        return Within(slo_s=slo_s)
+    return goal_named(objective) if weigh is None else weights_named(weigh)
 
 
-def _pin(text: str, cuts: Sequence[Cut], nodes: Sequence[NodeId]) -> tuple[int, NodeId]:
-    layer, _, node = text.rpartition("=")
-    named = [cut.index for cut in cuts[1:] if cut.after == layer or str(cut.index) == layer]
-    if not named:
-        raise UsageError(
-            f"`--pin {text}`: there is no cut after a layer `{layer}`", hint="`seamline inspect` lists them"
-        )
-    return named[0], _known(node, nodes)
+def sizes_by_node(texts: Sequence[str]) -> dict[str, int]:
+    """``["edge=512MB"]`` as bytes by node. Raises `UsageError`."""
+    return {str(node): parse_size(text) for node, text in by_node(texts, "--memory").items()}
 
 
-def _known(name: str, nodes: Sequence[NodeId]) -> NodeId:
-    node = node_id(name.strip())
-    if node not in nodes:
-        raise UsageError(f"`{node}` has no profile", hint=f"one of {', '.join(nodes)}")
-    return node
-
-
-def _codec(text: str) -> Codec:
-    if text not in tuple(Codec):
-        raise UsageError(f"`{text}` is not a codec", hint=f"one of {', '.join(Codec)}")
-    return Codec(text)
+def pins_by_layer(texts: Sequence[str]) -> dict[str, str]:
+    """``["conv3=edge"]`` as nodes by layer. Raises `UsageError`."""
+    pins: dict[str, str] = {}
+    for text in texts:
+        layer, equals, node = text.rpartition("=")
+        if not equals or not layer or layer in pins:
+            raise UsageError(f"`--pin {text}` names no layer, or one twice", hint="write --pin LAYER=NODE")
+        pins[layer] = node
+    return pins

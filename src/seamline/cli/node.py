@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from seamline.cli.offline import parse_size
 from seamline.cli.options import JsonFlag, ThreadsOption
 from seamline.cli.output import data_console, print_json, progress_console
 from seamline.core.errors import FabricError
@@ -100,8 +101,9 @@ def node(
     connect: ConnectOption = None,
     listen: ListenOption = None,
     threads: ThreadsOption = None,
-    memory_mb: Annotated[
-        int | None, typer.Option("--memory-mb", metavar="MB", min=1, help="Memory it may use; all when not given.")
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="What models may use here, e.g. 512MB; all when not given."),
     ] = None,
     slowdown: SlowdownOption = 1.0,
     cluster: ClusterOption = "default",
@@ -127,7 +129,7 @@ def node(
         listen=tuple(listen or ("tcp/127.0.0.1:0",)),
         cluster=cluster,
         n_threads=threads,
-        memory_bytes=memory_mb * 10**6 if memory_mb else None,
+        memory_bytes=parse_size(memory) if memory is not None else None,
         slowdown=slowdown,
         cache=cache,
         relay=not no_relay,

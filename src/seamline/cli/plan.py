@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.limits import ForbidOption, MemoryOption, PinOption, TrustOption, limited
+from seamline.cli.limits import (
+    ForbidOption,
+    MemoryOption,
+    ObjectiveOption,
+    PinOption,
+    PrivateOption,
+    SloOption,
+    TrustOption,
+    WeighOption,
+    goal_of,
+    pins_by_layer,
+    sizes_by_node,
+)
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.models import complete_model
 from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
@@ -20,8 +32,6 @@ if TYPE_CHECKING:
     from seamline.core.comparison import Rival
     from seamline.core.cost import Breakdown, LinkCost
     from seamline.core.planner import Alternative, Problem
-
-Choose = Callable[["Sequence[Alternative]"], "Alternative"]
 
 _COSTS = {
     "latency_s": "seconds from frame to answer; null over a link that is down",
@@ -54,7 +64,7 @@ JSON_KEYS = {
         "best": "the best plan when one was given by hand, else null",
         "best.text": "as it prints",
         **{f"best.{key}": meaning for key, meaning in _COSTS.items()},
-        "cost": "what the objective makes of it: seconds, seconds per frame, or joules",
+        "cost": "what the objective makes of it: seconds, seconds per frame, joules, or the weighted sum",
         **_COSTS,
         "parts": "where the time of one frame goes",
         "parts.stages[].node": "who runs it",
@@ -73,7 +83,7 @@ JSON_KEYS = {
         "alternatives[].refusal": "why there is none, or why it may not be used",
         "alternatives[].cost": "what the objective makes of it",
         **{f"alternatives[].{key}": meaning for key, meaning in _COSTS.items()},
-        "front": "with --front, --slo or --weigh: the plans that no other beats in every respect; else null",
+        "front": "with --front: the plans that no other beats in every respect; else null",
         "front[].plan": "one of them",
         **{f"front[].{key}": meaning for key, meaning in _COSTS.items()},
         "branches": "with MODEL and two nodes: parallel branches cut apart, which streams cannot run yet; else null",
@@ -107,30 +117,16 @@ def plan(
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="NODE", help="Where frames enter; the first node with a profile.")
     ] = None,
-    objective: Annotated[
-        str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
-    ] = "latency",
+    objective: ObjectiveOption = "latency",
     energy_scope: EnergyScopeOption = "all",
-    private: Annotated[
-        int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
-    ] = 0,
+    private: PrivateOption = 0,
     codecs: CodecsOption = DEFAULT_CODECS,
     trust: TrustOption = None,
     memory: MemoryOption = None,
     pin: PinOption = None,
     forbid: ForbidOption = None,
-    slo: Annotated[
-        float | None,
-        typer.Option(
-            "--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."
-        ),
-    ] = None,
-    weigh: Annotated[
-        str | None,
-        typer.Option(
-            "--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."
-        ),
-    ] = None,
+    slo: SloOption = None,
+    weigh: WeighOption = None,
     with_front: Annotated[
         bool, typer.Option("--front", help="List the plans that no other beats in latency, throughput and energy.")
     ] = False,
@@ -143,26 +139,33 @@ def plan(
 ) -> None:
     """Find the best plan for given nodes and links, without running any, and say what it costs and why."""
     from seamline.cli.output import data_console, print_json
+    from seamline.core.named_limits import limited
     from seamline.core.planner import EnergyScope, Problem
 
     known = profiles_of(model, profiles or (), slowdowns or (), shapes=shape or (), threads=threads)
     enters = _origin(origin, list(known))
     given = _parse(by_hand) if by_hand is not None else None
     limits = Constraints(n_private_cuts=private, codecs=codecs_named(codecs))
-    named = {"memory": memory or (), "pins": pin or (), "forbid": forbid or (), "trust": trust or ()}
+    goal = goal_of(objective, slo, weigh)
+    sizes, pins = sizes_by_node(memory or ()), pins_by_layer(pin or ())
     problem = Problem(
         origin=enters,
         cuts=known[enters].cuts,
         profiles=known,
         links=_links(links or (), list(known)),
-        objective=_objective(objective),
+        objective=goal,
         energy_scope=EnergyScope.parse(energy_scope),
-        constraints=limited(limits, known[enters].cuts, list(known), **named),
+        constraints=limited(
+            limits,
+            known[enters].cuts,
+            list(known),
+            memory_bytes=sizes,
+            pins=pins,
+            forbid=forbid or (),
+            trust=trust or (),
+        ),
     )
-    if sum(each is not None for each in (slo, weigh, by_hand)) > 1:
-        raise UsageError("--slo, --weigh and --plan each say which plan is meant", hint="give one of them")
-    choose = _chooser(slo, weigh) if slo is not None or weigh is not None else None
-    data = summary(problem, given, choose=choose, with_front=with_front)
+    data = summary(problem, given, with_front=with_front)
     data["branches"] = _branches(model, shape or (), problem) if model is not None else None
     if data["branches"] is not None and not data["branches"]["is_prefix"]:
         apart, prefix = 1e3 * data["branches"]["latency_s"], 1e3 * data["branches"]["prefix_latency_s"]
@@ -178,10 +181,8 @@ def plan(
         data_console().print(plan_report(data))
 
 
-def summary(
-    problem: Problem, given: Plan | None = None, *, choose: Choose | None = None, with_front: bool = False
-) -> dict[str, Any]:
-    """What `--json` prints; `given` may use any codec, as in `seamline run`. choose: takes one of the Pareto front.
+def summary(problem: Problem, given: Plan | None = None, *, with_front: bool = False) -> dict[str, Any]:
+    """What `--json` prints; `given` may use any codec, as in `seamline run`.
 
     Raises `Infeasible` when there is no plan at all, `UsageError` when `given` is none for this problem.
     """
@@ -198,9 +199,7 @@ def summary(
         except PlanError as error:
             raise _as_usage(error) from error
     planned = best_plan(problem)
-    unbeaten = front(problem) if with_front or choose is not None else None
-    if choose is not None and unbeaten is not None:
-        judged = choose(unbeaten)
+    unbeaten = front(problem) if with_front else None
     chosen = judged or evaluate(planned.plan, problem)
     assert chosen.plan is not None
     others = rivals(problem, planned)
@@ -295,33 +294,6 @@ def _origin(text: str | None, nodes: Sequence[NodeId]) -> NodeId:
     if text not in nodes:
         raise UsageError(f"`--origin {text}` has no profile", hint=f"one of {', '.join(nodes)}")
     return NodeId(text)
-
-
-def _chooser(slo_s: float | None, weigh: str | None) -> Choose:
-    """What takes the wanted plan from the Pareto front, for --slo or --weigh."""
-    from seamline.core.pareto import Weights, cheapest_within, least_weighted
-
-    if slo_s is not None:
-        return lambda found: cheapest_within(found, slo_s)
-    names = {"latency": "latency_s", "throughput": "bottleneck_s", "energy": "energy_j"}
-    weights: dict[str, float] = {}
-    for part in (weigh or "").split(","):
-        name, _, number = part.strip().partition("=")
-        try:
-            weights[names[name]] = float(number)
-        except (KeyError, ValueError):
-            hint = "write e.g. latency=1,energy=0.2"
-            raise UsageError(f"`{part}` is no part of a weighted sum", hint=hint) from None
-    if min(weights.values()) < 0.0:
-        raise UsageError(f"`--weigh {weigh}` has a negative weight", hint="less is better in all of them")
-    return lambda found: least_weighted(found, Weights(**weights))
-
-
-def _objective(text: str) -> Objective:
-    try:
-        return Objective(text)
-    except ValueError:
-        raise UsageError(f"`{text}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
 
 
 def _links(texts: Sequence[str], nodes: Sequence[NodeId]) -> dict[Any, Any]:

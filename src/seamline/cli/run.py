@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli.limits import (
+    ForbidOption,
+    MemoryOption,
+    ObjectiveOption,
+    PinOption,
+    PrivateOption,
+    SloOption,
+    TrustOption,
+    WeighOption,
+    goal_of,
+    pins_by_layer,
+    sizes_by_node,
+)
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.node import (
     ClusterOption,
@@ -91,13 +104,15 @@ def run(
     over: Annotated[
         str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
     ] = "edge",
-    objective: Annotated[
-        str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")
-    ] = "latency",
+    objective: ObjectiveOption = "latency",
+    slo: SloOption = None,
+    weigh: WeighOption = None,
     energy_scope: EnergyScopeOption = "all",
-    private: Annotated[
-        int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
-    ] = 0,
+    private: PrivateOption = 0,
+    trust: TrustOption = None,
+    memory: MemoryOption = None,
+    pin: PinOption = None,
+    forbid: ForbidOption = None,
     codecs: CodecsOption = DEFAULT_CODECS,
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
@@ -149,7 +164,8 @@ def run(
     from seamline.runtime.frames import open_source
 
     nodes = _nodes_of(over, connect)
-    allowed = codecs_named(codecs)
+    allowed, goal = codecs_named(codecs), goal_of(objective, slo, weigh)
+    sizes, pins = sizes_by_node(memory or ()), pins_by_layer(pin or ())
     frame_source = open_source(source, loop=loop)
     path = resolve_model(model)
     console = progress_console()
@@ -166,9 +182,13 @@ def run(
             stream = here.stream(
                 stored,
                 over=nodes,
-                objective=objective,
+                objective=str(goal),
                 energy_scope=energy_scope,
                 private=private,
+                trust=trust or (),
+                memory_bytes=sizes,
+                pins=pins,
+                forbid=forbid or (),
                 codecs=allowed if plan is None else tuple(Codec),  # a plan by hand is allowed what it says
                 policy=plan if plan is not None else policy,
                 strategy=strategy,

@@ -10,6 +10,7 @@ from seamline.cli.node import USUAL_ENDPOINT, ClusterOption
 from seamline.cli.options import JsonFlag
 from seamline.cli.output import data_console, print_json
 from seamline.core.errors import PeerLost, UsageError
+from seamline.core.goals import goal_named
 from seamline.core.problem import EnergyScope
 from seamline.core.values import Objective
 
@@ -35,7 +36,8 @@ def set_(
         str,
         typer.Argument(
             metavar="KEY=VALUE",
-            help=f"objective={'|'.join(Objective)}, or energy-scope=all|origin|fog=0.5,cloud=0",
+            help=f"objective={'|'.join(Objective)}|slo=S|latency=1,energy=0.2, or "
+            "energy-scope=all|origin|fog=0.5,cloud=0",
             show_default=False,
         ),
     ],
@@ -86,7 +88,4 @@ def _setting(setting: str) -> tuple[str, str]:
     if key != "objective" or not equals:
         hint = f"write objective={'|'.join(Objective)} or energy-scope=all|origin"
         raise UsageError(f"`{setting}` is not a setting", hint=hint)
-    try:
-        return "objective", str(Objective(value))
-    except ValueError:
-        raise UsageError(f"`{value}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
+    return "objective", str(goal_named(value))

@@ -451,10 +451,11 @@ def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
         return None
     if stage.node in problem.constraints.forbidden_nodes:
         return f"`{stage.node}` is forbidden"
-    limit = dict(problem.constraints.memory_bytes).get(stage.node)
+    limit = problem.memory_limit_bytes(stage.node)
     need = memory_bytes(stage.segment, problem.cuts) if limit is not None else 0
     if limit is not None and need > limit:
-        return f"{stage.segment} needs {need / 1e6:.1f} MB on `{stage.node}`, which may use {limit / 1e6:.1f}"
+        verb = "reports" if problem.free_memory_bytes.get(stage.node) == limit else "may use"
+        return f"{stage.segment} needs {need / 1e6:.1f} MB on `{stage.node}`, which {verb} {limit / 1e6:.1f}"
     return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from seamline.core.cost import latency_s, refusal
+from seamline.core.goals import Goal
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.swing import Swing, observe_swing
 from seamline.core.values import Codec, Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
@@ -80,8 +81,17 @@ class LoadMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryMeasured:
+    """What segments may take on the node in all, those it holds included."""
+
+    node: NodeId
+    n_bytes: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectiveSet:
-    objective: Objective
+    objective: Goal
     constraints: Constraints
     at_s: float
 
@@ -143,7 +153,8 @@ class Tick:
 
 Event = (
     NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
-    | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured | Tick
+    | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured
+    | Tick
 )  # fmt: skip
 
 
@@ -175,7 +186,7 @@ class Basis:
     links: Mapping[Link, LinkEstimate]
     compute_ratio: Mapping[NodeId, float]
     queue_s: Mapping[NodeId, float]
-    objective: Objective
+    objective: Goal
     constraints: Constraints
     energy_scope: EnergyScope = EnergyScope.ALL
 
@@ -201,7 +212,8 @@ class View:
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
     sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
-    objective: Objective = Objective.LATENCY
+    free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
+    objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
     current: Plan | None = None
@@ -225,7 +237,9 @@ def apply(view: View, event: Event) -> View:
         case NodeJoined(node, tier, incarnation):
             return _joined(view, node, tier, incarnation)
         case NodeLeft(node):
-            return replace(view, nodes=_without(view.nodes, node), queue_s=_without(view.queue_s, node))
+            memory = _without(view.free_memory_bytes, node)
+            left = replace(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
+            return replace(left, queue_s=_without(view.queue_s, node))
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
@@ -237,6 +251,8 @@ def apply(view: View, event: Event) -> View:
             return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
             return replace(view, queue_s={**view.queue_s, node: queue_s})
+        case MemoryMeasured(node, n_bytes):
+            return replace(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
         case ObjectiveSet(objective, constraints):
             return replace(view, objective=objective, constraints=constraints)
         case EnergyScopeSet(scope):
@@ -275,6 +291,7 @@ def problem_of(view: View) -> Problem | None:
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
         sent_ratio=view.sent_ratio,
+        free_memory_bytes=view.free_memory_bytes,
         objective=view.objective,
         constraints=view.constraints,
         energy_scope=view.energy_scope,

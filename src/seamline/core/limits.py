@@ -44,7 +44,7 @@ class Window:
 
 def window_of(node: NodeId, index: npt.NDArray[np.int64], problem: Problem) -> Window | None:
     """Which segments `node` may run between the candidates `index`; None when any."""
-    limit = dict(problem.constraints.memory_bytes).get(node)
+    limit = problem.memory_limit_bytes(node)
     is_forbidden = node in problem.constraints.forbidden_nodes
     if limit is None and not is_forbidden:
         return None

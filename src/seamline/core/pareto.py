@@ -1,5 +1,5 @@
-"""All plans that no other plan beats in every respect, and what is chosen from them: the cheapest within a deadline, or
-the least weighted sum. Exact; for people who ask once, not for the controller, which asks `planner.plan`.
+"""All plans that no other plan beats in every respect. Exact; for people who ask once, not for the controller, which
+asks `planner.plan`, also for deadlines and weighted sums.
 
 Theory of operation. A label is the beginning of a plan, up to a boundary that has been decoded on the next node, with
 what it has cost: seconds so far, the slowest stage or link so far, joules so far, and the seconds that node has already
@@ -25,11 +25,8 @@ from seamline.core.cost import (
     waiting_power_w,
 )
 from seamline.core.errors import Infeasible
-from seamline.core.goals import Weights
 from seamline.core.planner import Alternative, Problem, evaluate
 from seamline.core.values import NodeId, Plan, Segment, Stage
-
-TIE_RATIO = 1e-9
 
 
 def front(problem: Problem) -> tuple[Alternative, ...]:
@@ -48,31 +45,6 @@ def front(problem: Problem) -> tuple[Alternative, ...]:
         if not any(_beats(_criteria(other), _criteria(each)) for other in kept):
             kept.append(each)
     return tuple(kept)
-
-
-def cheapest_within(found: Iterable[Alternative], slo_s: float) -> Alternative:
-    """Of a front, the plan with the least energy whose latency is at most `slo_s`.
-
-    Plans without power figures come after all with them. Raises `Infeasible` naming the quickest plan when none is.
-    """
-    plans = list(found)
-    within = [each for each in plans if each.latency_s <= slo_s * (1.0 + TIE_RATIO)]
-    if not within:
-        quickest = min(plans, key=lambda each: each.latency_s)
-        raise Infeasible(
-            f"no plan answers within {slo_s * 1e3:.0f} ms, the quickest takes {quickest.latency_s * 1e3:.0f}: "
-            f"`{quickest.plan}`",
-            hint="allow more time, codecs or nodes",
-        )
-    return min(within, key=lambda each: (math.inf if each.energy_j is None else each.energy_j, each.latency_s))
-
-
-def least_weighted(found: Iterable[Alternative], weights: Weights) -> Alternative:
-    """Of a front, the plan with the least weighted sum. Raises `Infeasible` when joules count and are nowhere known."""
-    best = min(found, key=weights.cost)
-    if math.isinf(weights.cost(best)):
-        raise Infeasible("no plan has power figures, and energy counts", hint="profile with --power, or weigh it 0")
-    return best
 
 
 _Costs = tuple[float, float, float, float]

@@ -217,7 +217,7 @@ def _why_none(kind: PlanKind, problem: Problem) -> str:
         f"forbidden are {_forbidden(limits)}": nothing_forbidden,
         f"{private}, and constraints forbid what remains": Constraints(),
     }
-    if limits.memory_bytes and (short := _what_memory_lacks(kind, problem)) is not None:
+    if (limits.memory_bytes or problem.free_memory_bytes) and (short := _what_memory_lacks(kind, problem)) is not None:
         return short
     for words, relaxed in lifted.items():
         if relaxed != limits and _exists(kind, replace(problem, constraints=relaxed)):
@@ -231,7 +231,8 @@ def _why_none(kind: PlanKind, problem: Problem) -> str:
 
 def _what_memory_lacks(kind: PlanKind, problem: Problem) -> str | None:
     """Which node the best plan of `kind` would overfill, were memory no matter; None when that is not what binds."""
-    relaxed = replace(problem, constraints=replace(problem.constraints, memory_bytes=()))
+    boundless = replace(problem.constraints, memory_bytes=())
+    relaxed = replace(problem, constraints=boundless, free_memory_bytes={})
     found = search_additive(tables_of(relaxed))[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
     if found is None:
         return None

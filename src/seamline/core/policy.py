@@ -9,6 +9,10 @@ A plan that has become impossible (a node gone or restarted, a link down, forbid
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
 
+With a deadline (`goals.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans take
+beyond their prediction. A plan that comes has to keep a share of it (`min_gain_ratio`) in hand, the one that serves may
+use all. While no plan is in time the quickest is wanted.
+
 The other policies hold one plan as baselines do, and fall back to the origin alone while it is impossible. What moved
 is worded in `wording.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
 """
@@ -16,14 +20,16 @@ is worded in `wording.py`. Nothing here acts or keeps state; a controller calls 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.caution import cautious, swinging_nodes
 from seamline.core.cost import Breakdown, active_power_w, breakdown, refusal, waiting_power_w
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
-from seamline.core.planner import Alternative, PlanKind, Problem, evaluate, plan
+from seamline.core.goals import Goal, Weights, Within, counts_energy
+from seamline.core.planner import Alternative, PlanKind, Planned, Problem, evaluate, plan
 from seamline.core.values import Link, NodeId, Objective, Plan
 from seamline.core.wording import amount, has_jumped, what_moved
 
@@ -119,13 +125,15 @@ def policy_named(name: str) -> Policy:
 
 def decide(view: View, policy: Policy | None = None) -> Decision:
     """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
+    if policy is None:
+        policy = Adaptive()
+    if isinstance(policy, Adaptive):
+        view = _in_real_seconds(view, policy.settings)
     problem = problem_of(view)
     if problem is None:
         return Keep(f"`{view.origin}` has no profile yet")
     if view.pending is not None and refusal(view.pending, problem) is None:
         return Keep(f"{view.pending} is being prepared")
-    if policy is None:
-        policy = Adaptive()
     try:
         if isinstance(policy, Adaptive):
             settings = policy.settings
@@ -134,13 +142,35 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
             return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
         return _hold(view, problem, policy)
     except Infeasible as error:
+        if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
+            late = str(error).partition("; hint: ")[0]
+            decision = decide(_judged_by(view, Objective.LATENCY), policy)
+            return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
+
+
+def _judged_by(view: View, goal: Goal) -> View:
+    """`view` with another goal, as if it had been the one before."""
+    basis = view.basis
+    if basis is not None and basis.objective == view.objective:
+        basis = replace(basis, objective=goal)
+    return replace(view, objective=goal, basis=basis)
+
+
+def _in_real_seconds(view: View, settings: PolicySettings) -> View:
+    """`view` with a deadline in predicted seconds: shorter by what all measured plans took beyond their prediction."""
+    recent = _recent_ratios(view, settings)
+    if not isinstance(view.objective, Within) or not recent:
+        return view
+    return _judged_by(view, Within(slo_s=view.objective.slo_s / max(1.0, min(recent.values()))))
 
 
 def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
     best = _best_candidate(view, problem, settings)
     if best is None or best.plan is None:
         return Keep("every plan that fits could not be prepared a moment ago")
+    if isinstance(view.objective, Within) and math.isinf(best.cost):
+        raise Infeasible(f"no plan has answered within {view.objective.slo_s * 1e3:.0f} ms")
     if view.current is None:
         return Switch(best.plan, f"first plan: {best.plan} takes {amount(best.cost, view.objective)}")
     if (why := _impossible(view, problem)) is not None:
@@ -161,7 +191,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     saves = f"saves {amount(gain, view.objective)} of {amount(current.cost, view.objective)}"
     words = f"{best.plan} {saves}, uncertainty {amount(uncertainty, view.objective)}"
     if math.isinf(current.cost):
-        return Switch(best.plan, f"{view.current} cannot be judged by {view.objective}; {best.plan} can")
+        return _leave(view, best, current, (before, after), settings)
     since_s = view.now_s - view.serving_since_s
     is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
     is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
@@ -178,6 +208,29 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     return Switch(best.plan, "; ".join([*moved[:2], words]))
 
 
+def _leave(
+    view: View, best: Alternative, current: Alternative, concerned: Sequence[Breakdown], settings: PolicySettings
+) -> Decision:
+    """The current plan is too late or cannot be judged, `best` is not; a lateness may wait for the cooldown."""
+    assert best.plan is not None
+    if not isinstance(view.objective, Within) or current.energy_j is None:
+        return Switch(best.plan, f"{view.current} cannot be judged by {view.objective}; {best.plan} can")
+    words = f"{view.current} takes {current.latency_s * 1e3:.0f} ms, more than {view.objective.slo_s * 1e3:.0f}"
+    since_s = view.now_s - view.serving_since_s
+    if since_s < settings.cooldown_s and not has_jumped(view, concerned):
+        return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
+    return Switch(best.plan, "; ".join([*what_moved(view, concerned)[:2], f"{words}, {best.plan} does not"]))
+
+
+def _planned(problem: Problem, settings: PolicySettings) -> Planned:
+    """The best plan; with a deadline, one that keeps some of it in hand if there is one."""
+    goal = problem.objective
+    if isinstance(goal, Within):
+        with suppress(Infeasible):
+            return plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
+    return plan(problem)
+
+
 def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> Alternative | None:
     """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
@@ -185,7 +238,8 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> A
     trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
     reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    planned = [one for one in plan(reduced).alternatives if one.plan is not None and one.plan not in refused_plans]
+    found = _planned(reduced, settings).alternatives
+    planned = [one for one in found if one.plan is not None and one.plan not in refused_plans]
     candidates = planned
     if not planned or any(_surprise(view, one.plan, settings) > 1.0 for one in planned if one.plan is not None):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
@@ -204,9 +258,14 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
 
 def _judged(candidate: Alternative, view: View, settings: PolicySettings) -> Alternative:
     """`candidate` at what it costs in truth, where its frames were measured."""
-    if candidate.plan is None or view.objective is not Objective.LATENCY:
+    goal = view.objective
+    if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    return replace(candidate, cost=candidate.cost * _surprise(view, candidate.plan, settings))
+    surprise = _surprise(view, candidate.plan, settings)
+    if not isinstance(goal, Within):
+        return replace(candidate, cost=candidate.cost * surprise)
+    took_s = candidate.latency_s * surprise
+    return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
 
 
 def _surprise(view: View, candidate: Plan, settings: PolicySettings) -> float:
@@ -214,15 +273,20 @@ def _surprise(view: View, candidate: Plan, settings: PolicySettings) -> float:
 
     An error that all plans share (say, of the profile) does not tell them apart, so it takes two to compare.
     """
-    recent = {
-        known: watched.ratio
-        for known, watched in view.watched.items()
-        if view.now_s - watched.at_s < settings.watch_s and watched.n_frames >= settings.min_watched_frames
-    }
+    recent = _recent_ratios(view, settings)
     if candidate not in recent or len(recent) < 2:
         return 1.0
     ratio = recent[candidate] / max(1.0, min(recent.values()))
     return ratio if ratio > settings.surprise_ratio else 1.0
+
+
+def _recent_ratios(view: View, settings: PolicySettings) -> dict[Plan, float]:
+    """Measured over predicted latency of the plans that were watched lately and long enough."""
+    return {
+        known: watched.ratio
+        for known, watched in view.watched.items()
+        if view.now_s - watched.at_s < settings.watch_s and watched.n_frames >= settings.min_watched_frames
+    }
 
 
 def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings: PolicySettings) -> float:
@@ -235,11 +299,11 @@ def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings
         on_links[link] = on_links.get(link, 0.0) - seconds
     for node, seconds in _seconds_by_node(after).items():
         on_nodes[node] = on_nodes.get(node, 0.0) - seconds
-    is_energy = problem.objective is Objective.ENERGY
-    waiting = (waiting_power_w(problem) or 0.0) if is_energy else 1.0  # what a second costs in which nothing computes
+    per_s, per_j = _rates(problem.objective)
+    waiting = per_s + per_j * (waiting_power_w(problem) or 0.0)  # what a second costs in which nothing computes
     variance = 0.0
     for node, seconds in on_nodes.items():
-        busy = waiting + (active_power_w(node, problem) or 0.0) if is_energy else 1.0
+        busy = waiting + per_j * (active_power_w(node, problem) or 0.0)
         variance += (busy * seconds * settings.compute_std_ratio) ** 2
     for link, seconds in on_links.items():
         known = problem.links.get(link)
@@ -247,6 +311,13 @@ def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings
     if problem.objective is Objective.THROUGHPUT:
         return min(math.sqrt(variance), _bottleneck_std_s(before, problem) + _bottleneck_std_s(after, problem))
     return math.sqrt(variance)
+
+
+def _rates(goal: Goal) -> tuple[float, float]:
+    """What a second and a joule cost by `goal`; of a weighted sum, a second of the slowest part is one of latency."""
+    if isinstance(goal, Weights):
+        return goal.latency_s + goal.bottleneck_s, goal.energy_j
+    return (0.0, 1.0) if counts_energy(goal) else (1.0, 0.0)
 
 
 def _bottleneck_std_s(costs: Breakdown, problem: Problem) -> float:

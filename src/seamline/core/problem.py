@@ -88,6 +88,7 @@ class Problem:
     direction; a missing one is down. compute_ratio: measured over profiled compute time of a node, 1.0 where unknown.
     queue_s: seconds a frame waits on a node before its stage starts, 0.0 where unknown. sent_ratio: by cut and codec,
     bytes that travel over what the codec's formula says, as real frames showed; the origin's profile says it otherwise.
+    free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
     Raises `PlanError` when the origin has no profile or a profile is of another model.
     """
 
@@ -98,6 +99,7 @@ class Problem:
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
     sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
+    free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
@@ -113,6 +115,11 @@ class Problem:
                     f"the profile of `{node}` ends at cut {profile.cuts[-1].index}, the model at {self.last_cut}",
                     hint="profile the same model on every node",
                 )
+
+    def memory_limit_bytes(self, node: NodeId) -> int | None:
+        """What `node` may use: the least of what it has and what it is allowed; None when neither is known."""
+        known = (dict(self.constraints.memory_bytes).get(node), self.free_memory_bytes.get(node))
+        return min((each for each in known if each is not None), default=None)
 
     @property
     def last_cut(self) -> int:

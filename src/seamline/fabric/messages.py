@@ -53,7 +53,10 @@ class EnergyReport(msgspec.Struct, frozen=True):
 
 
 class Status(Header, frozen=True, tag="status"):
-    """Who a node is and how it fares; sent to every peer twice a second and on every change."""
+    """Who a node is and how it fares; sent to every peer twice a second and on every change.
+
+    usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
+    """
 
     tier: str
     incarnation: str
@@ -68,6 +71,7 @@ class Status(Header, frozen=True, tag="status"):
     links: tuple[LinkReport, ...]
     streams: tuple[str, ...] = ()
     energy: EnergyReport | None = None
+    usable_memory_bytes: int = 0
 
 
 class Ping(Header, frozen=True, tag="ping"):
@@ -158,7 +162,7 @@ class PlanSwitched(Header, frozen=True, tag="plan_switched"):
 
 
 class SetObjective(Header, frozen=True, tag="set_objective"):
-    """From now on judge the plans of `stream`, which starts at the receiver, by `objective`.
+    """From now on judge the plans of `stream`, which starts at the receiver, by `objective` (`core.goals.goal_named`).
 
     energy_scope: when not empty, this is changed and the objective stays: whose joules count, as `core.EnergyScope`.
     """

@@ -13,17 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from seamline.config.power import parse_power
 from seamline.core.errors import PlanError, UsageError
+from seamline.core.goals import goal_named
+from seamline.core.named_limits import limited
 from seamline.core.policy import Fixed, Policy, policy_named
 from seamline.core.ports import Engine
 from seamline.core.problem import EnergyScope
 from seamline.core.switching import Form, strategy_named
-from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Tier, node_id
+from seamline.core.values import Codec, Constraints, NodeId, Plan, Tier, node_id
 from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import LEASE_S, ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
@@ -234,6 +237,10 @@ class Cluster:
         objective: str = "latency",
         energy_scope: str = "all",
         private: int = 0,
+        trust: Sequence[str] = (),
+        memory_bytes: Mapping[str, int] | None = None,
+        pins: Mapping[str, str] | None = None,
+        forbid: Sequence[str] = (),
         codecs: Sequence[str] = tuple(Codec),
         policy: str = "adaptive",
         profile_budget_s: float = 3.0,
@@ -242,9 +249,11 @@ class Cluster:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
         over: the nodes that may take part, this one first; all that are there when empty. objective: ``latency``,
-        ``throughput`` or ``energy``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
-        ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. policy:
-        ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
+        ``throughput``, ``energy``, ``slo=0.1`` (the least energy within 0.1 s; the quickest while none is in time), or
+        a weighted sum as in ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or
+        weights as in ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust,
+        memory_bytes, pins, forbid: see `core.named_limits.limited`; what nodes report of their memory counts besides.
+        policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
         strategy: how the cut moves, see `core.switching.STRATEGIES`.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
@@ -256,13 +265,17 @@ class Cluster:
                 f"`{over[0]}` comes first in the list of nodes, but frames enter at `{self.node.name}`",
                 hint=f"start with {self.node.name}, or run this on {over[0]}",
             )
-        goal = _one_of(Objective, objective, "an objective")
+        goal = goal_named(objective)
         constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "a codec") for c in codecs))
         chosen, how = _policy(policy), strategy_named(strategy)
         self.wait_nodes(others)
         if not over:
             others = self._neighbours()
         stored = self.add_model(model)
+        constraints = limited(
+            constraints, stored.cuts, (self.node.name, *others),
+            memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
+        )  # fmt: skip
         if isinstance(chosen, Fixed):
             _check_held(chosen.plan, self.node.name, others, stored, constraints)
         stream = Stream(
@@ -329,11 +342,13 @@ def _check_held(
         raise UsageError(
             f"`{plan}` does not end at cut {last}, the last of `{model.name}`", hint="`seamline inspect` lists the cuts"
         )
-    if not plan.is_local and plan.stages[0].segment.stop < constraints.n_private_cuts:
-        raise UsageError(
-            f"`{plan}` lets cut {plan.stages[0].segment.stop} leave `{origin}`, which is private",
-            hint=f"cut at {constraints.n_private_cuts} or later, or lower --private",
-        )
+    for here, there in pairwise(plan.stages):
+        cut = model.cuts[here.segment.stop]
+        if not constraints.may_leave(cut, there.node):
+            raise UsageError(
+                f"`{plan}` lets cut {cut.index} leave `{here.node}`, which is private",
+                hint=f"cut at {constraints.n_private_cuts} or later, lower --private, or --trust {there.node}",
+            )
 
 
 def _check_label(text: str, what: str) -> None:

@@ -24,8 +24,9 @@ from functools import partial
 
 from seamline.core import estimate as est
 from seamline.core import events as ev
-from seamline.core.cost import compute_s, payload_bytes, refusal
+from seamline.core.cost import compute_s, payload_bytes, refusal, waiting_power_w
 from seamline.core.errors import Infeasible, SeamlineError, SwitchError, UsageError
+from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Fixed, Keep, Policy, Switch, decide
@@ -50,6 +51,8 @@ RESCUE_WAIT_S = 0.25
 MAX_WINDOW = 8
 N_WATCHED_FRAMES = 8
 SENT_MEMORY, SENT_MOVED_RATIO = 0.9, 0.03
+MEMORY_SHRUNK_RATIO, MEMORY_GROWN_RATIO = 0.98, 1.1
+"""A node's memory counts anew when it has changed so much: soon when less is left, later when more is."""
 FIRST_EJECTION_S, LAST_EJECTION_S = 1.0, 30.0
 
 Stimulus = Callable[[], None]
@@ -79,7 +82,7 @@ class Controller:
         model: StoredModel,
         *,
         others: tuple[NodeId, ...],
-        objective: Objective,
+        objective: Goal,
         constraints: Constraints,
         energy_scope: EnergyScope = EnergyScope.ALL,
         policy: Policy,
@@ -178,13 +181,13 @@ class Controller:
         self._inbox.put(release)
         return answer
 
-    def set_objective(self, objective: Objective) -> Future[Objective]:
+    def set_objective(self, objective: Goal) -> Future[Goal]:
         """Judge plans by `objective` from now on. Settles with the one before, or with `UsageError`: no figures."""
-        answer: Future[Objective] = Future()
+        answer: Future[Goal] = Future()
 
         def change() -> None:
             view, here = self._view, self._view.profiles.get(self._node.name)
-            if objective is Objective.ENERGY and (here is None or here.device.idle_w is None):
+            if counts_energy(objective) and (here is None or here.device.idle_w is None):
                 answer.set_exception(
                     UsageError(f"`{self._node.name}` has no power figures", hint="start it with --power PROFILE")
                 )
@@ -241,7 +244,7 @@ class Controller:
     # -- the loop ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        decided_s = 0.0
+        decided_s = memory_s = 0.0
         while True:
             is_over, n_stimuli = self._take_stimuli()
             if is_over:
@@ -251,6 +254,9 @@ class Controller:
                 self._switcher.tick(now)
                 self._readmit(now)
                 self._rescue(now)
+                if now - memory_s >= FLOOR_S:
+                    memory_s = now
+                    self._memory_measured(self._node.name, self._node.presence.usable_memory_bytes())
                 if n_stimuli or now - decided_s >= FLOOR_S:
                     decided_s = now
                     self._decide()
@@ -293,9 +299,11 @@ class Controller:
         self._check_feasible()
 
     def _check_feasible(self) -> None:
-        """Before the first plan serves, no allowed plan at all is the caller's error."""
+        """Before the first plan serves, no allowed plan at all is the caller's error; one that is late will do."""
         if self._serving.is_set() or (problem := ev.problem_of(self._view)) is None:
             return
+        if isinstance(problem.objective, Within) and waiting_power_w(problem) is not None:
+            problem = replace(problem, objective=Objective.LATENCY)
         try:
             best_plan(problem)
         except Infeasible as error:
@@ -311,7 +319,9 @@ class Controller:
             return Route(generation=generation, plan=plan)
         cost = evaluate(plan, problem)
         n_filling = cost.latency_s * cost.throughput_fps
-        n_window = int(n_filling) + 1 if self._view.objective is Objective.THROUGHPUT else round(n_filling)
+        goal = self._view.objective
+        is_pipelined = goal.bottleneck_s > 0.0 if isinstance(goal, Weights) else goal is Objective.THROUGHPUT
+        n_window = int(n_filling) + 1 if is_pipelined else round(n_filling)
         return Route(
             generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=cost.latency_s
         )
@@ -442,9 +452,16 @@ class Controller:
         for report in status.links:
             self._apply(ev.LinkMeasured(_estimate_of(name, report, now), now))
         self._apply(ev.LoadMeasured(name, status.queue_s, now))
+        if status.usable_memory_bytes:
+            self._memory_measured(name, status.usable_memory_bytes)
         if is_new:
             peer.compute = est.ComputeState()
             self._welcome(name, peer)
+
+    def _memory_measured(self, name: NodeId, n_bytes: int) -> None:
+        known = self._view.free_memory_bytes.get(name)
+        if known is None or not MEMORY_SHRUNK_RATIO * known <= n_bytes <= MEMORY_GROWN_RATIO * known:
+            self._apply(ev.MemoryMeasured(name, n_bytes, now_s()))
 
     def _welcome(self, name: NodeId, peer: _Peer) -> None:
         """A node is there (again): it counts once its profile is known."""

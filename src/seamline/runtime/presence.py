@@ -43,6 +43,7 @@ class Presence:
         self._wake = threading.Event()
         self._status_due = False
         self._closed = False
+        self._own_at_start_bytes = _own_bytes()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -58,6 +59,15 @@ class Presence:
         """What every living peer last said of itself."""
         with self._lock:
             return dict(self._statuses)
+
+    def usable_memory_bytes(self) -> int:
+        """What segments may take here in all: what is available, and what those here have taken already.
+
+        Weights are mapped from their file, so the system counts them as available; what a segment holds beside them is
+        seen as this process's own memory grown since the start.
+        """
+        grown = max(0, _own_bytes() - self._own_at_start_bytes)
+        return int(min(self._node.identity.memory_bytes, psutil.virtual_memory().available + grown))
 
     def received(self, source: NodeId, status: msg.Status) -> None:
         with self._lock:
@@ -142,6 +152,7 @@ class Presence:
             models=tuple(self._node.store.ids()),
             streams=self._node.streams,
             energy=self._energy(),
+            usable_memory_bytes=self.usable_memory_bytes(),
             links=tuple(
                 msg.LinkReport(
                     target=estimate.target,
@@ -155,3 +166,9 @@ class Presence:
                 for estimate in self._node.links.estimates()
             ),
         )
+
+
+def _own_bytes() -> int:
+    """Memory of this process that no file backs."""
+    info = psutil.Process().memory_info()
+    return int(info.rss - getattr(info, "shared", 0))  # only Linux tells them apart

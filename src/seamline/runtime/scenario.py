@@ -19,7 +19,7 @@ from typing import Any
 
 from seamline.config import NodeSpec, Testbed
 from seamline.core.errors import ConfigError, SeamlineError, UsageError
-from seamline.core.values import Objective
+from seamline.core.goals import goal_named
 from seamline.runtime.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
 from seamline.testbed.processes import NodeProcess, NodeProcesses, node_command, power_options
@@ -72,8 +72,7 @@ class Stage:
     def __init__(self, scene: Scene) -> None:
         if not scene.others:
             raise ConfigError(f"testbed `{scene.testbed.name}` has one node only", hint="add a second [[node]]")
-        if scene.objective not in tuple(Objective):
-            raise UsageError(f"`{scene.objective}` is not an objective", hint=f"one of {', '.join(Objective)}")
+        goal_named(scene.objective)
         for kill in scene.kills:
             if kill.node == scene.origin.name:
                 raise UsageError(f"frames enter at `{kill.node}`: without it there is no stream", hint="kill another")

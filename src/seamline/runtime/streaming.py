@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from seamline.core.errors import ModelError, PlanError, SeamlineError, UsageError
+from seamline.core.goals import Goal, goal_named
 from seamline.core.policy import Policy
 from seamline.core.ports import Array, FrameArray, Tensors
 from seamline.core.problem import EnergyScope
@@ -93,7 +94,7 @@ class Stream:
         model: StoredModel,
         *,
         others: tuple[NodeId, ...],
-        objective: Objective,
+        objective: Goal,
         constraints: Constraints,
         energy_scope: EnergyScope = EnergyScope.ALL,
         policy: Policy,
@@ -320,15 +321,12 @@ class Stream:
         except SeamlineError as error:
             self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
 
-    def set_objective(self, objective: Objective | str) -> Future[Objective]:
-        """Judge plans by `objective` from now on; settles with the one before.
+    def set_objective(self, objective: Goal | str) -> Future[Goal]:
+        """Judge plans by `objective`, or what `core.goals.goal_named` reads, from now on; settles with the one before.
 
         Raises `UsageError` for an unknown one; the future does for energy where the origin has no power figures.
         """
-        try:
-            wanted = Objective(objective)
-        except ValueError:
-            raise UsageError(f"`{objective}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
+        wanted = goal_named(objective) if isinstance(objective, str) else objective
         return self.controller.set_objective(wanted)
 
     def set_energy_scope(self, scope: EnergyScope | str) -> Future[EnergyScope]:
@@ -341,7 +339,7 @@ class Stream:
     def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
         """Another node asks for another objective or scope; it gets the one before, or why it stays."""
 
-        def answer(done: Future[Objective] | Future[EnergyScope]) -> None:
+        def answer(done: Future[Goal] | Future[EnergyScope]) -> None:
             error = done.exception()
             before = None if error is not None else str(done.result())
             words = None if error is None else str(error)
@@ -414,7 +412,7 @@ class Stream:
             decision=self.controller.last_reason,
             energy_j_per_frame=split.energy_j,
             energy_source=split.energy_source,
-            objective=self.controller.view.objective,
+            objective=str(self.controller.view.objective),
             energy_scope=str(self.controller.view.energy_scope),
         )
 

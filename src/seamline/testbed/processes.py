@@ -67,7 +67,7 @@ def node_command(
     if node.threads:
         command += ["--threads", str(node.threads)]
     if node.memory_mb is not None:
-        command += ["--memory-mb", f"{node.memory_mb:.0f}"]
+        command += ["--memory", f"{node.memory_mb:.0f}MB"]
     return (*command, *power_options(node), *options)
 
 
