@@ -49,12 +49,13 @@ class OrdinaryEngine:
         if part.model is None:
             return OrtSegment(part, None)
         with translated(f"`{stored.name}` cannot be cut at {segment}"):
-            return OrtSegment(part, self._session(_extracted(stored, segment)))
+            data = _extracted(stored, segment).SerializeToString()  # the graph is gone before the session copies all
+            return OrtSegment(part, self._session(data))
 
-    def _session(self, model: ModelProto) -> Any:
+    def _session(self, data: bytes) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.n_threads
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _extracted(stored: StoredModel, segment: Segment) -> ModelProto:
