@@ -153,7 +153,7 @@ def test_a_grid_is_told_apart_into_its_points_and_a_refused_point_is_named():
     assert [(one["cell"]["cpu_ratio"], one["cell"]["memory_ratio"]) for one in cells] == [(1.0, 1.0), (0.25, 1.0)]
     assert [one["error"] for one in failed] == ["every switch was refused: no memory"]
     page = page_of([cell("live", 1e-5), *cells], failed)
-    assert "<td>575 / 550 (3)</td>" in page  # to 5 and to 20 Mbit/s
+    assert "<td>575 / 550 (max 650, n 3)</td>" in page  # to 5 and to 20 Mbit/s
     assert "at 25% CPU the median is 2.0 times" in page
     assert "<td>refused</td>" in page
 
@@ -161,7 +161,7 @@ def test_a_grid_is_told_apart_into_its_points_and_a_refused_point_is_named():
 def test_a_processor_slowed_without_control_groups_stands_in_the_same_table():
     slowed = [cell("spawn", 0.5, cpu_ratio=ratio, fps=5.0) for ratio in (0.5, 0.25)]
     page = page_of([cell("live", 1e-5), *slowed], [])
-    assert "<td>memory 100%</td><td>not measured</td><td>not measured</td><td>575 / 550 (3)</td>" in page
+    assert "<td>memory 100%</td><td>not measured</td><td>not measured</td><td>575 / 550 (max 650, n 3)</td>" in page
 
 
 def test_every_strategy_is_measured_in_both_runs():
