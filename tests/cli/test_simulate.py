@@ -71,10 +71,20 @@ def test_without_power_figures_of_others_only_the_origins_joules_are_known(seaml
     assert every["policies"]["local"] == origin["policies"]["local"]
 
 
+def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_path):
+    arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20,1", "--seconds", "5")
+    data = seamline(
+        "simulate", str(model_path), *arguments, "--policy", "local", "--policy", "static_best", "--json"
+    ).json
+    assert data["model"] == "tiny"
+    assert data["policies"]["local"]["plan"] == "edge[0:5]"
+    assert data["policies"]["static_best"]["frames_answered"] == 50
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to simulate"),
+        ([], "no node has a profile"),
         (["--link", "edge:fog=fast"], "`edge:fog=fast` is not a link"),
         (["--link", "edge:mars=10"], "`mars` has no profile"),
         (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seamline.cli.offline import SlowdownOption, profiles_of
 from seamline.cli.options import EnergyScopeOption, JsonFlag, SeedOption
 
 if TYPE_CHECKING:
@@ -65,12 +66,14 @@ def register(app: typer.Typer) -> None:
 
 def simulate(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Name the profiles must have; the file is not needed.")
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Name of the model in the profiles; a file or zoo name for --slowdown."),
     ] = None,
     profile: Annotated[
         list[str] | None,
         typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node; the first is the origin."),
     ] = None,
+    slowdown: SlowdownOption = None,
     trace: Annotated[
         list[str] | None,
         typer.Option("--trace", metavar="A:B=FILE", help="A link's rates: CSV, mahimahi, or KIND:SEED:SECONDS."),
@@ -114,7 +117,7 @@ def simulate(
     if generate is not None:
         _print_trace(generated(generate), json)
         return
-    profiles = _profiles(profile or [], model)
+    profiles = _profiles(model, profile or [], slowdown or [])
     links, seconds = _links(trace or [], link or [], testbed, seconds)
     scene = Scene(
         origin=next(iter(profiles)),
@@ -138,24 +141,13 @@ def simulate(
         _print_report(data)
 
 
-def _profiles(texts: Sequence[str], model: str | None) -> dict[NodeId, Profile]:
-    """By node, in the order given. Raises `UsageError` when they are not of one model."""
-    from dataclasses import replace
-
+def _profiles(model: str | None, files: Sequence[str], slowdowns: Sequence[str]) -> dict[NodeId, Profile]:
+    """By node, in the order given. Raises `UsageError` when there is none or they are not of one model."""
     from seamline.core.errors import UsageError
-    from seamline.core.values import node_id
-    from seamline.meters.profile_file import read_profile
 
-    profiles: dict[NodeId, Profile] = {}
-    for text in texts:
-        name, separator, file = text.partition("=")
-        if not (separator and name and file):
-            raise UsageError(f"`{text}` is not a profile", hint="write NODE=FILE, e.g. edge=edge.json")
-        read = read_profile(Path(file))
-        profiles[node_id(name)] = replace(read, device=replace(read.device, name=node_id(name)))
-    if not profiles:
-        raise UsageError("there is nothing to simulate", hint="give --profile NODE=FILE for every node")
-    names = {known.model.name for known in profiles.values()} | ({model} if model is not None else set())
+    # without a slowdown MODEL is only a name: the profiles are enough
+    profiles = profiles_of(model if slowdowns else None, files, slowdowns)
+    names = {known.model.name for known in profiles.values()} | ({model} if model and not slowdowns else set())
     if len(names) > 1:
         raise UsageError(f"the profiles are of different models: {', '.join(sorted(names))}")
     return profiles

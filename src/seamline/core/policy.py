@@ -97,9 +97,10 @@ Policy = Adaptive | Local | Offload | Static | Fixed
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Go on as it is."""
+    """Go on as it is. gain_ratio: what the best plan would save, of the current cost; None where that was no matter."""
 
     reason: str
+    gain_ratio: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
     if (why := _impossible(view, problem)) is not None:
         return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
     if best.plan == view.current:
-        return Keep(f"{view.current} is the best plan")
+        return Keep(f"{view.current} is the best plan", 0.0)
     return _weigh(view, problem, best, settings)
 
 
@@ -196,7 +197,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
     is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
     if not is_large and not (is_sure and since_s >= settings.patience_s):
-        return Keep(f"{words}: too little")
+        return Keep(f"{words}: too little", max(0.0, gain / current.cost))
     concerned = (before, after)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
@@ -266,6 +267,11 @@ def _judged(candidate: Alternative, view: View, settings: PolicySettings) -> Alt
         return replace(candidate, cost=candidate.cost * surprise)
     took_s = candidate.latency_s * surprise
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
+
+
+def has_surprise(view: View, settings: PolicySettings) -> bool:
+    """Whether any plan measured here lately was much slower than predicted."""
+    return any(_surprise(view, known, settings) > 1.0 for known in view.watched)
 
 
 def _surprise(view: View, candidate: Plan, settings: PolicySettings) -> float:
@@ -361,7 +367,7 @@ def _hold(view: View, problem: Problem, policy: Local | Offload | Static | Fixed
         target = local if refusal(local, problem) is None else plan(problem).plan
     assert target is not None
     if target == view.current and not view.restarted:
-        return Keep(f"{target} is held" if why_not is None else f"{target} stands in: {why_not}")
+        return Keep(f"{target} is held", 0.0) if why_not is None else Keep(f"{target} stands in: {why_not}")
     if why_not is not None:
         return Switch(target, f"{why_not}; {target} stands in")
     if view.current is None:

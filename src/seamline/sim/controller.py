@@ -16,7 +16,7 @@ from seamline.core import estimate as est
 from seamline.core import events as ev
 from seamline.core.cost import compute_s, refusal
 from seamline.core.planner import evaluate
-from seamline.core.policy import Switch
+from seamline.core.policy import Decision, Switch
 from seamline.core.probing import has_moved
 from seamline.core.problem import Problem
 from seamline.core.values import LinkEstimate, NodeId, Objective, Plan, Segment, Tier
@@ -66,6 +66,7 @@ class Controller:
         self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
         self._expected: dict[tuple[NodeId, Segment], float] = {}
         self._pending_reason = ""
+        self._decision: Decision | None = None
         self.switches: list[SwitchMade] = []
         self.view = ev.View(
             origin=scene.origin,
@@ -172,7 +173,9 @@ class Controller:
             for node in decision.plan.nodes:
                 self.stream.occupy(node, self._scene.prepare_busy_s)
             self._schedule.at(now_s + self._scene.prepare_s, self._serve, decision.plan)
-        self._refresh_route()
+        if decision is not self._decision:  # an old one that stands: beliefs have hardly moved, and so has the route
+            self._refresh_route()
+        self._decision = decision
 
     def _serve(self, plan: Plan) -> None:
         """Preparation is done; unless it was given up meanwhile, frames take `plan` from now on."""

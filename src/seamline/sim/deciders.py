@@ -15,6 +15,7 @@ from seamline.core.errors import Infeasible
 from seamline.core.events import View, problem_of
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Adaptive, Decision, Keep, Policy, Switch, decide
+from seamline.core.settled import Settled, settled, stands
 from seamline.core.values import Link, Plan
 from seamline.sim.meter import as_last_sampled
 
@@ -40,11 +41,12 @@ class Decider(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PolicyDecider:
-    """A policy of the core."""
+    """A policy of the core. A decision that stands is not taken again, but returned once more, the same object."""
 
     policy: Policy
+    _settled: Settled | None = None
 
     @property
     def is_probing(self) -> bool:
@@ -59,7 +61,11 @@ class PolicyDecider:
         return ()
 
     def decide(self, view: View, *, is_floor: bool) -> Decision:
-        return decide(view, self.policy)
+        if self._settled is not None and stands(self._settled, view, self.policy):
+            return self._settled.decision
+        decision = decide(view, self.policy)
+        self._settled = settled(view, self.policy, decision) if isinstance(decision, Keep) else None
+        return decision
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from seamline.core.events import LinkMeasured, apply
 from seamline.core.cost import active_power_w, radio_j_per_byte, waiting_power_w
+from seamline.core.events import LinkMeasured, apply
 from seamline.core.planner import evaluate
 from seamline.core.values import LinkEstimate, NodeId, Plan
 from seamline.sim.controller import Controller, SwitchMade

@@ -1,0 +1,100 @@
+"""Whether a decision to keep a plan stands, without deciding again.
+
+A decision looks at every plan. But no plan has become cheaper than before by more than the parts that plans are made
+of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs f L at least. While
+the current plan, whose cost is quickly found, is behind that by less than any switch is made for (`small_gain_ratio`),
+`decide` would say the same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised)
+must be as it was. Used where decisions are many: a simulation asks some hundred thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from seamline.core.caution import cautious
+from seamline.core.events import View, problem_of
+from seamline.core.planner import evaluate
+from seamline.core.policy import Adaptive, Keep, Policy, PolicySettings, has_surprise
+from seamline.core.problem import Problem
+from seamline.core.values import LinkEstimate, Objective, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A decision to keep `current`, the beliefs it rests on, and what the cheapest plan cost by them."""
+
+    decision: Keep
+    current: Plan
+    problem: Problem
+    least_cost: float
+
+
+def settled(view: View, policy: Policy, decision: Keep) -> Settled | None:
+    """`decision`, just taken, for later; None when it may be another one in a moment."""
+    problem = _seen(view, policy)
+    if problem is None or view.current is None or decision.gain_ratio is None or not _is_quiet(view, policy):
+        return None
+    if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
+        return None
+    least_cost = (1.0 - decision.gain_ratio) * evaluate(view.current, problem).cost
+    return Settled(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
+
+
+def stands(known: Settled, view: View, policy: Policy) -> bool:
+    """Whether `decide` would say of `view` what it said in `known`."""
+    if view.current != known.current or not _is_quiet(view, policy):
+        return False
+    problem, before = _seen(view, policy), known.problem
+    if problem is None or not _is_same_question(before, problem):
+        return False
+    now = evaluate(known.current, problem)
+    if now.refusal is not None:
+        return False
+    ratio, less_s = min(1.0, *_speedups(before, problem)), 0.0
+    if problem.objective is Objective.LATENCY:
+        less_s = sum(max(0.0, _fixed_s(was) - _fixed_s(problem.links[link])) for link, was in before.links.items())
+    elif any(_fixed_s(problem.links[link]) < _fixed_s(was) for link, was in before.links.items()):
+        return False
+    least = ratio * known.least_cost - less_s
+    return now.cost - least < _settings(policy).small_gain_ratio * now.cost
+
+
+def _is_quiet(view: View, policy: Policy) -> bool:
+    settings = _settings(policy)
+    lately = any(view.now_s - refused.at_s < settings.refused_retry_s for refused in view.refused)
+    return view.pending is None and not view.restarted and not lately and not has_surprise(view, settings)
+
+
+def _settings(policy: Policy) -> PolicySettings:
+    return policy.settings if isinstance(policy, Adaptive) else PolicySettings()
+
+
+def _seen(view: View, policy: Policy) -> Problem | None:
+    """The problem as `policy` judges it."""
+    problem = problem_of(view)
+    if problem is None or not isinstance(policy, Adaptive):
+        return problem
+    return cautious(problem, view, policy.settings.hop_cost_s)
+
+
+def _is_same_question(before: Problem, now: Problem) -> bool:
+    """Whether nothing but speeds is another one, and no link has come or gone."""
+    if now.links.keys() != before.links.keys():
+        return False
+    if any((now.links[link].goodput_bps > 0.0) != (was.goodput_bps > 0.0) for link, was in before.links.items()):
+        return False
+    return replace(now, links=before.links, compute_ratio=before.compute_ratio) == before
+
+
+def _speedups(before: Problem, now: Problem) -> Iterator[float]:
+    """By what factor each node and link takes less time than before; 1 or more where it takes longer."""
+    for node in now.profiles:
+        yield now.compute_ratio.get(node, 1.0) / before.compute_ratio.get(node, 1.0)
+    for link, was in before.links.items():
+        if was.goodput_bps > 0.0:
+            yield was.goodput_bps / now.links[link].goodput_bps
+
+
+def _fixed_s(link: LinkEstimate) -> float:
+    return link.rtt_s / 2 + link.overhead_s

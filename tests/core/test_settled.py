@@ -1,0 +1,84 @@
+"""Decisions that stand: whatever is not decided again would have been decided the same."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from seamline.core.events import (
+    ComputeMeasured,
+    LinkMeasured,
+    NodeJoined,
+    NodeLeft,
+    PlanServing,
+    ProfileKnown,
+    View,
+    apply,
+)
+from seamline.core.policy import Adaptive, Keep, Policy, Static, Switch, decide
+from seamline.core.problem import Problem
+from seamline.core.settled import settled, stands
+from seamline.core.values import Constraints, NodeId, Tier
+
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+
+
+@pytest.fixture
+def view(three_tiers: Problem) -> View:
+    """The best plan serves, for long enough that nothing waits."""
+    view = View(origin=EDGE, constraints=Constraints(n_private_cuts=1))
+    for node, profile in three_tiers.profiles.items():
+        view = apply(apply(view, NodeJoined(node, Tier(node), "a", 0.0)), ProfileKnown(node, profile, 0.0))
+    for link in three_tiers.links.values():
+        view = apply(view, LinkMeasured(replace(link, measured_at_s=0.5), 0.5))
+    first = decide(view)
+    assert isinstance(first, Switch)
+    return apply(view, PlanServing(first.plan, 1, 1.0))
+
+
+def walked(view: View, rng: random.Random, at_s: float) -> View:
+    """Every link and node a little faster or slower than before; the edge's links ever slower."""
+    for link in view.links.values():
+        goodput_bps = link.goodput_bps * rng.lognormvariate(-0.015 if link.source == EDGE else 0.0, 0.004)
+        view = apply(view, LinkMeasured(replace(link, goodput_bps=goodput_bps, measured_at_s=at_s), at_s))
+    for node in view.profiles:
+        ratio = view.compute_ratio.get(node, 1.0) * rng.lognormvariate(0.0, 0.004)
+        view = apply(view, ComputeMeasured(node, ratio, at_s))
+    return view
+
+
+@pytest.mark.parametrize("policy", [Adaptive(), Static()])
+@pytest.mark.parametrize("seed", range(3))
+def test_while_a_decision_stands_deciding_anew_says_the_same(view: View, policy: Policy, seed: int):
+    rng, known, n_standing, n_switches = random.Random(seed), None, 0, 0
+    for at in range(100):
+        view = walked(view, rng, 30.0 + at)
+        decision = decide(view, policy)
+        if known is not None and stands(known, view, policy):
+            n_standing += 1
+            assert isinstance(decision, Keep), decision.reason
+            continue
+        known = settled(view, policy, decision) if isinstance(decision, Keep) else None
+        if isinstance(decision, Switch):
+            n_switches += 1
+            view = apply(view, PlanServing(decision.plan, 2 + at, 30.0 + at))
+    assert n_standing > 10  # of 100
+    assert n_switches > 0 or policy == Static()
+
+
+def test_a_node_that_leaves_or_a_link_that_is_down_unsettles(view: View):
+    decision = decide(view)
+    assert isinstance(decision, Keep)
+    known = settled(view, Adaptive(), decision)
+    assert known is not None
+    assert stands(known, view, Adaptive())
+    assert not stands(known, apply(view, NodeLeft(view.current.nodes[-1], 40.0)), Adaptive())
+    link = view.links[view.current.nodes[0], view.current.nodes[1]]
+    assert not stands(known, apply(view, LinkMeasured(replace(link, goodput_bps=0.0), 40.0)), Adaptive())
+
+
+def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View):
+    known = settled(view, Adaptive(), decide(view))
+    unused = next(link for pair, link in view.links.items() if pair[0] == EDGE and pair[1] not in view.current.nodes)
+    faster = replace(unused, goodput_bps=1.1 * unused.goodput_bps)
+    assert not stands(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
