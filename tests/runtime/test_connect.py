@@ -9,7 +9,8 @@ import pytest
 
 import seamline
 from seamline.core.errors import UsageError
-from seamline.model import Preprocess
+from seamline.model import OrtEngine, Preprocess
+from seamline.runtime import keeper
 from seamline.runtime.cluster import NodeOptions, open_node
 
 
@@ -29,6 +30,16 @@ def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_fil
     assert [result.frame for result in results] == list(range(6))
     assert all(np.isfinite(result.outputs["scores"]).all() for result in results)
     assert "fog" in results[0].plan.nodes  # the edge is two hundred times as slow
+
+
+def test_what_a_node_serves_is_kept_for_the_next_time(tmp_path, model_file, photos, monkeypatch, wait_until):
+    monkeypatch.setattr(keeper, "QUICK_S", 0.0)  # the tiny model would not be worth it
+    with seamline.connect(name="edge", cluster=f"test-{secrets.token_hex(3)}", n_threads=1, cache=tmp_path) as cluster:
+        preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
+        model = cluster.node.store.add(model_file, preprocess=preprocess)
+        stream = cluster.stream(model, policy="local", profile_budget_s=0.3)
+        assert len(list(stream.run(photos[:3]))) == 3
+        wait_until(lambda: OrtEngine(cluster.node.store, 1).is_kept(model.model_id, model.whole), 60.0)
 
 
 def test_a_node_that_is_not_there_is_named(tmp_path, model_file):

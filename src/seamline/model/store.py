@@ -3,10 +3,11 @@
     <root>/<model_id>/manifest.json   sizes and SHA-256 of the two parts, name
                       graph.onnx      normal form (see reading.py); weights are references into weights.bin
                       weights.bin     values, page-aligned, mapped by every session
+                      optimised/      forms of segments that this machine has used, see optimised.py
     <root>/incoming/<model_id>/       parts on their way from a peer, see transfer.py
 
-A folder appears by rename and never changes after, so two processes may add the same model at once. The model id is a
-hash of the contents: who has the id can check the parts. Running models is `engine.py`'s work.
+A folder appears by rename and its parts never change after, so two processes may add the same model at once. The model
+id is a hash of the parts: who has the id can check them. Running models is `engine.py`'s work.
 """
 
 from __future__ import annotations
