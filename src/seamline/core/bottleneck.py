@@ -269,7 +269,7 @@ class _Search:
 
 
 def _just_below(cost: float) -> float:
-    return min(cost * (1.0 - _RESOLUTION_RATIO), math.nextafter(cost, 0.0), _LARGEST)
+    return min(cost * (1.0 - _RESOLUTION_RATIO), math.nextafter(cost, -math.inf), _LARGEST)
 
 
 def _with_ties(limit: float) -> float:
