@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from seamline.core import planner
+from seamline.core.additive import search_additive
 from seamline.core.errors import Infeasible
 from seamline.core.goals import Weights
 from seamline.core.limits import Window
@@ -327,6 +329,21 @@ def test_a_private_input_makes_a_split_the_best_plan(three_tiers: Problem):
     assert planned.best(PlanKind.SPLIT).plan == planned.plan
     assert planned.best(PlanKind.OFFLOAD).plan is None
     assert planned.best(PlanKind.OFFLOAD).refusal == "the first 1 cuts may not leave `edge`"
+
+
+def test_a_decision_does_not_search_for_the_words_of_a_refusal(three_tiers: Problem, monkeypatch: pytest.MonkeyPatch):
+    n_searches = 0
+
+    def counted(*args):
+        nonlocal n_searches
+        n_searches += 1
+        return search_additive(*args)
+
+    monkeypatch.setattr(planner, "search_additive", counted)
+    offload = plan(replace(three_tiers, constraints=Constraints(n_private_cuts=1))).best(PlanKind.OFFLOAD)
+    assert (offload.plan, n_searches) == (None, 1)
+    assert offload.refusal == "the first 1 cuts may not leave `edge`"
+    assert n_searches > 1
 
 
 def test_without_links_everything_runs_on_the_origin(three_tiers: Problem):

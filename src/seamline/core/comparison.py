@@ -56,7 +56,7 @@ def _without(node: NodeId, problem: Problem) -> Alternative:
         found = plan(rest)
     except Infeasible as exc:
         local = evaluate(Plan.local(problem.origin, len(problem.cuts)), problem)
-        return Alternative(kind=local.kind, plan=None, refusal=str(exc))
+        return Alternative(kind=local.kind, plan=None, objection=str(exc))
     return evaluate(found.plan, problem)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations, permutations, product
 
@@ -48,9 +48,10 @@ class PlanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """The best plan of one kind, or why there is none.
+    """The best plan of one kind, or none.
 
-    cost: of the objective, lower is better (s, s per frame, J, or what a weighted sum makes of them).
+    cost: of the objective, lower is better (s, s per frame, J, or what a weighted sum makes of them). objection: what
+    is known to be in the way. lacking_in: the problem that has no plan of this kind, where nobody has asked yet why.
     """
 
     kind: PlanKind
@@ -59,7 +60,17 @@ class Alternative:
     latency_s: float = math.inf
     throughput_fps: float = 0.0
     energy_j: float | None = None
-    refusal: str | None = None
+    objection: str | None = None
+    lacking_in: Problem | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why there is no plan, or why it may not be used; None when it may.
+
+        Found by searching again without one constraint after the other, at each call: a decision takes place many times
+        a second, and seldom needs the words.
+        """
+        return self.objection if self.lacking_in is None else _why_none(self.kind, self.lacking_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +127,7 @@ def evaluate(candidate: Plan, problem: Problem) -> Alternative:
         latency_s=costs.latency_s,
         throughput_fps=math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s,
         energy_j=joules,
-        refusal=refusal(candidate, problem),
+        objection=refusal(candidate, problem),
     )
     match problem.objective:
         case Objective.LATENCY:
@@ -186,12 +197,12 @@ def _local_alternative(problem: Problem) -> Alternative:
         why_not = (
             f"`{problem.origin}` has no power figures" if is_unknown else f"it takes {local.latency_s * 1e3:.0f} ms"
         )
-    return local if why_not is None else Alternative(kind=PlanKind.LOCAL, plan=None, refusal=why_not)
+    return local if why_not is None else Alternative(kind=PlanKind.LOCAL, plan=None, objection=why_not)
 
 
 def _alternative(kind: PlanKind, found: Found | None, problem: Problem) -> Alternative:
     if found is None:
-        return Alternative(kind=kind, plan=None, refusal=_why_none(kind, problem))
+        return Alternative(kind=kind, plan=None, lacking_in=problem)
     return evaluate(_assemble(found.order, found.cuts, found.codecs, problem.last_cut), problem)
 
 
