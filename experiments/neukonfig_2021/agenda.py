@@ -79,9 +79,9 @@ def grid() -> Sequence[Cell]:
             model="mobilenetv2",
             fps=5.0,
             n_switches=N_SWITCHES,
-            period_s=0.3,
+            period_s=0.25,
             is_grid=True,
-            budget_s=6.5,
+            budget_s=5.0,
         )
         for name in PLOTTED
     ]
