@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 
@@ -151,3 +153,19 @@ def test_a_stream_takes_a_deadline_or_a_sum(seamline, camera_model):
         outcome = seamline("run", str(camera_model), *arguments, *goal)
         assert outcome.exit_code == 0, outcome.stderr
         assert outcome.json["frames"]["lost"] == 0
+
+
+def test_an_open_input_is_as_large_as_the_first_frame_of_the_source(seamline, model_path, tmp_path):
+    model = onnx.load(str(model_path))
+    for axis, name in ((2, "rows"), (3, "columns")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, str(model_path))
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures" / "a.png"), np.full((16, 16, 3), 99, np.uint8))
+    arguments = ("run", str(model_path), "--source", str(tmp_path / "pictures"), "--json")
+    outcome = seamline(*arguments, "--mean", "127", "--std", "64")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.json["frames"]["answered"] == 1
+    outcome = seamline(*arguments)
+    assert outcome.exit_code == 1
+    assert "axis 2 (rows) of input" in outcome.stderr

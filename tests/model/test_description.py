@@ -55,7 +55,7 @@ def test_an_open_size_is_that_of_the_first_frame_and_else_asked_for(open_picture
     recipe = FrameRecipe(layout="nhwc")
     stored = store.add(open_picture, preprocess=recipe, frame_size=(8, 10))
     assert stored.graph.input_specs[0].shape == (1, 8, 10, 3)
-    with pytest.raises(ModelError, match=r"size of the frames is open; hint: .*--size"):
+    with pytest.raises(ModelError, match=r"height \(axis 1\) and width \(axis 2\) .* is open; hint: .*--size"):
         store.add(open_picture, preprocess=recipe)
 
 

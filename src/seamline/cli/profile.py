@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.options import JsonFlag, ModelArgument, SeedOption, ThreadsOption
+from seamline.cli.options import (
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    ModelArgument,
+    SeedOption,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +77,12 @@ def register(app: typer.Typer) -> None:
 
 def profile(
     model: ModelArgument,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
-    ] = None,
+    shape: ShapeOption = None,
+    value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
     threads: ThreadsOption = None,
     slowdown: Annotated[
         float, typer.Option("--slowdown", metavar="X", min=1.0, help="Profile a machine that takes X times as long.")
@@ -88,7 +101,7 @@ def profile(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure what MODEL costs on this machine, block by block, and what cutting it adds."""
-    from seamline.cli.models import load_model
+    from seamline.cli.models import load_model, parse_frame
     from seamline.cli.output import data_console, print_json, progress_bar, track
     from seamline.cli.tables import profile_report
     from seamline.core.values import node_id
@@ -97,7 +110,8 @@ def profile(
     from seamline.model.engine import OrtEngine
     from seamline.runtime.profiling import Profiler
 
-    store, stored = load_model(model, shapes=shape or ())
+    frame = parse_frame(size, layout, mean, std)
+    store, stored = load_model(model, shapes=shape or (), values=value or (), frame=frame)
     n_threads = threads or n_cores()
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads, slowdown=slowdown)
     started_s = time.monotonic()

@@ -176,7 +176,7 @@ def run(
     ) as here:  # fmt: skip
         stored = here.add_model(
             path, shapes=parse_shapes(shape or ()), values=parse_values(value or ()),
-            preprocess=parse_frame(size, layout, mean, std),
+            preprocess=parse_frame(size, layout, mean, std), first=frame_source,
         )  # fmt: skip
         with console.status(f"measuring {stored.name} on {', '.join(nodes)}"):
             stream = here.stream(

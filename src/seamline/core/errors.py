@@ -25,6 +25,10 @@ class ModelError(SeamlineError):
     """A model cannot be read, cut, fetched or run."""
 
 
+class OpenAxis(ModelError):
+    """How large an input is stays open; the message names the axis."""
+
+
 class PlanError(SeamlineError):
     """A plan is malformed or does not fit the model."""
 

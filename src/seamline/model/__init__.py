@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seamline.model.description import FrameRecipe
     from seamline.model.engine import OrtEngine
+    from seamline.model.inputs import input_names
     from seamline.model.preprocess import Preprocess
     from seamline.model.store import ModelStore
     from seamline.model.stored import StoredModel
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from seamline.model.verify import CutCheck, verify_cuts
 
 __all__ = ["ModelStore", "StoredModel", "Incoming", "Preprocess", "FrameRecipe", "OrtEngine", "CutCheck", "verify_cuts"]
+__all__ += ["input_names"]
 
 _HOMES = {
     "ModelStore": "store", "StoredModel": "stored", "Incoming": "transfer", "Preprocess": "preprocess",
     "FrameRecipe": "description", "OrtEngine": "engine", "CutCheck": "verify", "verify_cuts": "verify",
+    "input_names": "inputs",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from seamline.config import load_toml
-from seamline.core.errors import ConfigError, ModelError
+from seamline.core.errors import ConfigError, ModelError, OpenAxis
 from seamline.model.preprocess import Preprocess
 
 FILE = "seamline.toml"
@@ -44,8 +44,8 @@ class FrameRecipe:
     def at(self, shape: tuple[int | None, ...], frame_size: tuple[int, int] | None = None) -> Preprocess:
         """The preprocessing for an input of `shape`, None where an axis is open.
 
-        frame_size: height and width of the frames, for what is open still. Raises `ModelError` when a size stays open
-        or the input takes no picture in this layout.
+        frame_size: height and width of the frames, for what is open still. Raises `OpenAxis` when a size stays open,
+        `ModelError` when the input takes no picture in this layout.
         """
         channels, rows, columns = (1, 2, 3) if self.layout == "nchw" else (3, 1, 2)
         wanted: dict[int, int | None] = {0: 1, channels: 3, rows: self.height, columns: self.width}
@@ -61,7 +61,12 @@ class FrameRecipe:
         height = self.height or shape[rows] or (frame_size or (None, None))[0]
         width = self.width or shape[columns] or (frame_size or (None, None))[1]
         if height is None or width is None:
-            raise ModelError("the size of the frames is open", hint="give height and width, or --size 224x224")
+            axes = " and ".join(
+                f"{name} (axis {axis})"
+                for name, axis, size in (("height", rows, height), ("width", columns, width))
+                if size is None
+            )
+            raise OpenAxis(f"the {axes} of the frames that the model takes is open", hint="fix it, e.g. --size 224x224")
         return Preprocess(height=height, width=width, layout=self.layout, mean=self.mean, std=self.std)
 
 

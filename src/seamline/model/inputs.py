@@ -6,11 +6,13 @@ What is said about them comes from flags or from a description beside the model,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, helper, numpy_helper
 
-from seamline.core.errors import ModelError, UsageError
+from seamline.core.errors import ModelError, OpenAxis, UsageError
 from seamline.model.describe import fixed_shape
 from seamline.model.description import FrameRecipe
 from seamline.model.inference import copied
@@ -41,6 +43,11 @@ def shapes_described(
         preprocess = frame.at(shapes.get(name, open_shape), frame_size)
         write_preprocess(model, preprocess)
     return shapes if preprocess is None else {name: preprocess.input_shape, **shapes}
+
+
+def input_names(path: Path) -> tuple[str, ...]:
+    """What the ONNX file `path`, which was read before, calls its inputs; weights left out."""
+    return tuple(value.name for value in given_inputs(onnx.load(path, load_external_data=False).graph))
 
 
 def given_inputs(graph: GraphProto) -> list[ValueInfoProto]:
@@ -108,7 +115,7 @@ def _extent(value: ValueInfoProto, axis: int, known: int | None) -> int:
         dims = value.type.tensor_type.shape.dim
         name = f" ({dims[axis].dim_param})" if dims[axis].dim_param else ""
         said = ",".join(str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in dims)
-        raise ModelError(
+        raise OpenAxis(
             f"axis {axis}{name} of input `{value.name}` is open: [{said}]",
             hint=f"fix it, e.g. --shape {value.name}={_example(value)}",
         )

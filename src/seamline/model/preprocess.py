@@ -91,10 +91,12 @@ def write_preprocess(model: ModelProto, preprocess: Preprocess) -> None:
 def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[NodeProto]:
     """Nodes that make the model input `target` from the input ``frame``; their constants are added to `graph`.
 
-    Cast, Sub, Mul, Transpose, Unsqueeze, in float32: the same on every node.
+    Cast, Sub, Mul, Transpose, Reshape, in float32: the same on every node, and in every opset from 7 on (Unsqueeze
+    takes its axis in another way since 13).
     """
     scale = np.float32(1) / np.asarray(preprocess.std, np.float32)
-    constants = {"mean": np.asarray(preprocess.mean, np.float32), "scale": scale, "axis": np.zeros(1, np.int64)}
+    shape = np.asarray(preprocess.input_shape, np.int64)
+    constants = {"mean": np.asarray(preprocess.mean, np.float32), "scale": scale, "shape": shape}
     for key, value in constants.items():
         graph.initializer.append(numpy_helper.from_array(value, _inner(key)))
     steps: list[tuple[str, list[str], dict[str, Any]]] = [
@@ -102,7 +104,7 @@ def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[Node
         ("Sub", ["", _inner("mean")], {}),
         ("Mul", ["", _inner("scale")], {}),
         *([("Transpose", [""], {"perm": [2, 0, 1]})] if preprocess.layout == "nchw" else []),
-        ("Unsqueeze", ["", _inner("axis")], {}),
+        ("Reshape", ["", _inner("shape")], {}),
     ]
     nodes = []
     for index, (op, inputs, attributes) in enumerate(steps):

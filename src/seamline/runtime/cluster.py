@@ -37,6 +37,7 @@ from seamline.runtime.containers import ContainerEngine
 from seamline.runtime.energy import EnergyAccount
 from seamline.runtime.keeper import Keeper
 from seamline.runtime.node import Identity, Node
+from seamline.runtime.opening import First, add_model
 from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.profiling import Profiler
 from seamline.runtime.streaming import Stream
@@ -216,23 +217,26 @@ class Cluster:
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
         preprocess: Preprocess | FrameRecipe | None = None,
+        first: First | None = None,
     ) -> StoredModel:
         """`model` in this node's store: an ONNX file, or one that is there already.
 
         shapes, values: fix inputs by name. preprocess: how a camera frame becomes the input, where the file and the
-        `seamline.toml` beside it do not say so.
+        `seamline.toml` beside it do not say so. first: a frame, or the source of frames; says what is open still.
+        Raises `OpenAxis` when something stays open.
         """
         if isinstance(model, StoredModel):
             return model
         path = Path(model)
         if not path.is_file():
             raise UsageError(f"no model file `{model}`", hint="`seamline zoo build NAME` makes one to try")
-        return self.node.store.add(path, shapes=shapes or None, values=values or None, preprocess=preprocess)
+        return add_model(self.node.store, path, shapes=shapes, values=values, preprocess=preprocess, first=first)
 
     def stream(
         self,
         model: str | Path | StoredModel,
         *,
+        first: First | None = None,
         over: Sequence[str] = (),
         objective: str = "latency",
         energy_scope: str = "all",
@@ -248,11 +252,12 @@ class Cluster:
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
-        over: the nodes that may take part, this one first; all that are there when empty. objective: ``latency``,
-        ``throughput``, ``energy``, ``slo=0.1`` (the least energy within 0.1 s; the quickest while none is in time), or
-        a weighted sum as in ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or
-        weights as in ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust,
-        memory_bytes, pins, forbid: see `core.named_limits.limited`; what nodes report of their memory counts besides.
+        first: the first frame, or the source of frames, where the model's input is open. over: the nodes that may take
+        part, this one first; all that are there when empty. objective: ``latency``, ``throughput``, ``energy``,
+        ``slo=0.1`` (the least energy within 0.1 s; the quickest while none is in time), or a weighted sum as in
+        ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
+        ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust, memory_bytes,
+        pins, forbid: see `core.named_limits.limited`; what nodes report of their memory counts besides.
         policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
         strategy: how the cut moves, see `core.switching.STRATEGIES`.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
@@ -271,7 +276,7 @@ class Cluster:
         self.wait_nodes(others)
         if not over:
             others = self._neighbours()
-        stored = self.add_model(model)
+        stored = self.add_model(model, first=first)
         constraints = limited(
             constraints, stored.cuts, (self.node.name, *others),
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
