@@ -4,8 +4,9 @@
 
 Making such a form takes as long as preparing a segment and twice its memory, so a process of its own does it, once for
 each segment, processor and release of the runtime, with what time the others leave over: it runs as idle, and is the
-first to go when memory is short. What is kept, and where: `model.optimised`. Nobody waits for it: until then, and
-where it fails (a store that is read-only, say), segments are made the longer way.
+first to go when memory is short; of a quota of processor time that was given to the node and all it starts, it takes
+what frames leave. What is kept, and where: `model.optimised`. Nobody waits for it: until then, and where it fails (a
+store that is read-only, say), segments are made the longer way.
 """
 
 from __future__ import annotations
