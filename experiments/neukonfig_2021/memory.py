@@ -14,18 +14,29 @@ INTERVAL_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Proportional set size (pages shared by several processes counted by their share) and anonymous memory, bytes."""
+    """Proportional set size (pages shared by several processes counted by their share) and anonymous memory, bytes.
+
+    edge_pss_bytes, edge_anonymous_bytes: the first node's part, with its containers.
+    """
 
     pss_bytes: int
     anonymous_bytes: int
+    edge_pss_bytes: int
+    edge_anonymous_bytes: int
 
 
 def memory_of(nodes: Iterable[int]) -> Memory:
     """Of the node processes with these ids, and of every container or process that serves a segment for one of them."""
     pids = list(nodes)
     marks = [f"/{SOCKETS_PREFIX}{pid}-" for pid in pids]
-    readings = [_rollup(pid) for pid in (*pids, *_serving(marks))]
-    return Memory(pss_bytes=sum(one[0] for one in readings), anonymous_bytes=sum(one[1] for one in readings))
+    placed = [*enumerate(pids), *_serving(marks)]
+    readings = [(place, *_rollup(pid)) for place, pid in placed]
+    return Memory(
+        pss_bytes=sum(pss for _, pss, _ in readings),
+        anonymous_bytes=sum(anonymous for _, _, anonymous in readings),
+        edge_pss_bytes=sum(pss for place, pss, _ in readings if place == 0),
+        edge_anonymous_bytes=sum(anonymous for place, _, anonymous in readings if place == 0),
+    )
 
 
 class MemoryWatch:
@@ -63,8 +74,8 @@ class MemoryWatch:
         self._thread.join()
 
 
-def _serving(marks: list[str]) -> list[int]:
-    """Processes that serve a segment for a node; the container engine's own helpers do not count."""
+def _serving(marks: list[str]) -> list[tuple[int, int]]:
+    """(place of the node in `marks`, process that serves a segment for it); the container engine's helpers not."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -72,8 +83,8 @@ def _serving(marks: list[str]) -> list[int]:
         except OSError:
             continue  # it has ended
         is_server = len(words) > 2 and words[1:3] == ["-m", "seamline.runtime.segment_server"]
-        if is_server and any(mark in words[3] for mark in marks):
-            found.append(int(path.parent.name))
+        if is_server:
+            found += [(place, int(path.parent.name)) for place, mark in enumerate(marks) if mark in words[3]]
     return found
 
 

@@ -88,7 +88,7 @@ def memory(cells: Sequence[MeasuredCell]) -> str:
                 published.ADDITIONAL_MB.get(name, "-"),
                 f"{(readings['peak']['pss_bytes'] - before) / 1e6:.0f}",
                 f"{(readings['after']['pss_bytes'] - before) / 1e6:.0f}",
-                *(f"{readings[when][kind] / 1e6:.0f}" for kind in ("pss_bytes", "anonymous_bytes")
+                *(_sides(readings[when], kind) for kind in ("pss_bytes", "anonymous_bytes")
                   for when in ("before", "peak", "after")),
                 f"{memory_ratio(cell, 'peak'):.3f}",
                 f"{memory_ratio(cell, 'after'):.3f}",
@@ -96,7 +96,12 @@ def memory(cells: Sequence[MeasuredCell]) -> str:
         )  # fmt: skip
     head = ("strategy", "paper: additional MB", "additional at peak", "additional after", "PSS before MB", "peak",
             "after", "anonymous before", "peak", "after", "peak ratio", "steady ratio")  # fmt: skip
-    return table(head, rows)
+    return table(head, rows) + note("PSS and anonymous memory in MB: edge + cloud, each with its containers.")
+
+
+def _sides(reading: Mapping[str, int], kind: str) -> str:
+    edge_bytes = reading[f"edge_{kind}"]
+    return f"{edge_bytes / 1e6:.0f} + {(reading[kind] - edge_bytes) / 1e6:.0f}"
 
 
 def drops(cells: Sequence[MeasuredCell]) -> str:

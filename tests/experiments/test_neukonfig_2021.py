@@ -21,6 +21,7 @@ from experiments.neukonfig_2021 import agenda, limits, running  # noqa: E402 # n
 from experiments.neukonfig_2021.__main__ import FULL_CELLS_S, run_cells  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.conditions import Cell, turn  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.figures import points_of, quantiles, quick_json  # noqa: E402 # needs the path above
+from experiments.neukonfig_2021.memory import memory_of  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.report import report  # noqa: E402 # needs the path above
 
 from seamline.core.switching import STRATEGIES  # noqa: E402 # stands with the others
@@ -54,7 +55,12 @@ def cell(strategy: str, downtime_s: float, **what) -> dict:
         "refused": [],
         "frames": {"lost": 0, "duplicated": 0, "out_of_order": 0},
         "memory": {
-            when: {"pss_bytes": pss, "anonymous_bytes": pss // 2}
+            when: {
+                "pss_bytes": pss,
+                "anonymous_bytes": pss // 2,
+                "edge_pss_bytes": 40_000_000,
+                "edge_anonymous_bytes": 20_000_000,
+            }
             for when, pss in (("before", 100_000_000), ("peak", 110_000_000), ("after", 101_000_000))
         },
     }
@@ -129,6 +135,19 @@ def test_a_container_slower_than_pausing_is_explained_by_its_measured_steps():
     assert "take 0.62 s by themselves" in page  # 0.22 for container and Python, 0.40 for the libraries
     page = page_of([cell("pause-resume", 2.0), cell("spawn-container", 1.5)], [])
     assert "by themselves" not in page
+
+
+def test_memory_is_told_apart_by_edge_and_cloud():
+    page = page_of([cell("live", 1e-5)], [])
+    assert "<td>40 + 60</td><td>40 + 70</td><td>40 + 61</td>" in page
+
+
+def test_what_a_process_holds_counts_for_its_node():
+    held = memory_of((os.getpid(), os.getppid()))
+    alone = memory_of((os.getpid(),))
+    assert 0 < held.edge_pss_bytes < held.pss_bytes
+    assert alone.edge_pss_bytes == alone.pss_bytes
+    assert 0 < alone.edge_anonymous_bytes <= alone.edge_pss_bytes
 
 
 def test_right_and_wrong_guesses_are_reported_apart():
