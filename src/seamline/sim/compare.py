@@ -1,9 +1,10 @@
 """All policies side by side over one scene, each played from the beginning with the same noise.
 
 adaptive, local, offload, static_at_start: policies of the core. static_best: the best fixed plan in hindsight.
-last_value: plans every second on the last sample. oracle: the cheapest sequence of plans for the true links, with a
-price per switch; switches take as long as anybody's, but it asks for them in time. Where holding the best fixed plan
-did better than that, the oracle has known that too.
+last_value: plans every second on the last sample, with the same probes as adaptive. A simulated transfer is scattered
+by jitter alone, so a single sample is nearly the truth here, which flatters it; it pays on links that turn.
+oracle: the cheapest sequence of plans for the true links, with a price per switch; switches take as long as anybody's,
+but it asks for them in time. Where holding the best fixed plan did better than that, the oracle has known that too.
 """
 
 from __future__ import annotations
