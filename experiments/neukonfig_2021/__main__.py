@@ -167,4 +167,8 @@ def _say(words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on with the cell that was under way")
+        sys.exit(130)
