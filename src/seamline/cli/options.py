@@ -17,6 +17,15 @@ ModelArgument = Annotated[
         show_default=False,
     ),
 ]
+OptionalModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 ThreadsOption = Annotated[

@@ -22,9 +22,8 @@ from seamline.cli.limits import (
     sizes_by_node,
 )
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
-from seamline.cli.models import complete_model
 from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
-from seamline.cli.options import EnergyScopeOption, JsonFlag, ShapeOption, ThreadsOption
+from seamline.cli.options import EnergyScopeOption, JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan
 
@@ -102,15 +101,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
-            autocompletion=complete_model,
-            show_default=False,
-        ),
-    ] = None,
+    model: OptionalModelArgument = None,
     profiles: ProfileOption = None,
     slowdowns: SlowdownOption = None,
     links: LinkOption = None,

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.models import complete_model
 from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_link, parse_slowdowns, profiles_of
-from seamline.cli.options import JsonFlag, ShapeOption, ThreadsOption
+from seamline.cli.options import JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
 from seamline.cli.sweep_measure import GivenLink, Measuring, median_error_ratio
 from seamline.core.errors import UsageError
 from seamline.core.values import Codec, NodeId
@@ -66,15 +65,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
-            autocompletion=complete_model,
-            show_default=False,
-        ),
-    ] = None,
+    model: OptionalModelArgument = None,
     links: LinkOption = None,
     profiles: ProfileOption = None,
     slowdowns: SlowdownOption = None,

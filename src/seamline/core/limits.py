@@ -51,7 +51,10 @@ def window_of(node: NodeId, index: npt.NDArray[np.int64], problem: Problem) -> W
     places = np.arange(len(index))
     if limit is None or is_forbidden:
         return Window(places)
-    fits = _needs(problem.cuts, index) <= limit
+    needs = _needs(problem.cuts, index)
+    if needs[0, -1] <= limit:  # the whole model needs most, and nearly every node holds it
+        return None
+    fits = needs <= limit
     return Window(np.where(fits.any(axis=0), fits.argmax(axis=0), places))
 
 
