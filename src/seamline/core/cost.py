@@ -305,23 +305,6 @@ def refusal(plan: Plan, problem: Problem) -> str | None:
     return None
 
 
-def prefix_refusal(stages: tuple[Stage, ...], problem: Problem) -> str | None:
-    """Why no plan can begin with all but the last of `stages`, which stands for whatever follows; None when one can."""
-    *done, _ = stages
-    if done[0].segment.is_empty and not problem.constraints.allow_offload:
-        return "offloading everything is not allowed"
-    for here, there in zip(done, stages[1:], strict=True):
-        reason = _stage_refusal(here, problem) or _boundary_refusal(here, there, problem)
-        if reason is not None:
-            return reason
-    for place, node in problem.constraints.pins:
-        runs = [stage for stage in done if stage.segment.start < place <= stage.segment.stop]
-        on_node = [stage for stage in done if stage.node == node]
-        if any(stage.node != node for stage in runs) or (on_node and on_node != runs):
-            return f"the layers before cut {place} are pinned to `{node}`"
-    return None
-
-
 def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
     """What a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
 
