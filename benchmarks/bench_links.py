@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def _still(pair: Pair, rate_mbps: float, delay_ms: float, n_runs: int) -> dict[str, Any]:
-    """From nothing: three probes by the node, then five transfers; the error after each."""
+    """From nothing: five probes by the node, then five transfers; the error after each."""
     progress(f"{rate_mbps:g} Mbit/s, {delay_ms:g} ms")
     pair.network.set_link("edge", "fog", rate_mbps=rate_mbps, delay_ms=delay_ms)
     after_probes, after_transfers = [], []
@@ -264,7 +264,7 @@ def _tell(
 ) -> None:
     report.say(f"## From nothing: error after {FRAME_BYTES // 1000} kB transfers, largest of the runs", "")
     report.table(
-        ("link", "n", "round trip", "after 3 probes", "after 1", "after 3", "after 5", "within 10 %"),
+        ("link", "n", "round trip", "after the probes", "after 1", "after 3", "after 5", "within 10 %"),
         [
             (
                 f"{row['rate_mbps']:g} Mbit/s, {row['delay_ms']:g} ms", len(row["error_after_probes"]),

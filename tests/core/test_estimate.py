@@ -108,7 +108,7 @@ def test_a_steady_link_is_known_within_three_percent(rate_mbps: float, payload_b
     assert mbps(state) == pytest.approx(rate_mbps, rel=0.03)
     known = estimate(state, sample.receipt_s)
     assert known is not None
-    assert known.goodput_std_ratio < 0.06
+    assert known.goodput_std_ratio < (0.06 if 8 * payload_bytes / rate_mbps > 5_000 else 0.1)  # 4 ms are hard to time
 
 
 def test_queued_transfers_are_timed_one_after_the_other():
@@ -158,15 +158,21 @@ def test_one_stalled_transfer_does_not_outlive_the_next_normal_one():
 @pytest.mark.parametrize("seed", range(5))
 def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
     noise = random.Random(seed)
-    state, receipt_s, was_outlier = PINGED, 0.0, False
+    state, receipt_s, was_outlier, known = PINGED, 0.0, False, list[float]()
     for at in range(1000):
         was_outlier = noise.random() < 0.01 and not was_outlier  # two alike in a row are a change, for all one can know
         service_s = 0.1 * noise.lognormvariate(0.0, 0.1) * (4.0 if was_outlier else 1.0)
         sent_s = max(0.2 * at, receipt_s)
         receipt_s = sent_s + RTT_S + service_s + noise.uniform(0.0, 0.002)
         state = observe_transfer(state, TransferSample(250_000, sent_s, receipt_s))
-        if at > 20:
-            assert mbps(state) == pytest.approx(20, rel=0.25)
+        known.append(mbps(state))
+    assert n_flaps(known[20:]) == 0
+    assert known[20:] == pytest.approx([20] * 980, rel=0.3)  # the lower edge of a cloud 10 % wide, not its middle
+
+
+def n_flaps(known: list[float]) -> int:
+    """Changes above 25 % within one transfer."""
+    return sum(max(a, b) / min(a, b) > 1.25 for a, b in itertools.pairwise(known))
 
 
 def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides():
@@ -322,12 +328,111 @@ def test_two_short_messages_that_were_held_up_prove_no_slow_link():
     assert mbps(state) > 80
 
 
-def test_a_link_that_loses_packets_settles_between_its_good_and_its_bad_transfers():
-    noise, state, known = random.Random(3), PINGED, []
-    for number in range(80):
-        stall_s = 0.2 if noise.random() < 0.35 else 0.0  # a retransmission timeout hits a third of 60 kB messages
-        state = message(state, 60_000, number / 6, rate_mbps=20, overhead_s=stall_s)
-        known.append(mbps(state))
-    jumps = sum(max(a, b) / min(a, b) > 1.25 for a, b in itertools.pairwise(known[20:]))
-    assert jumps <= 5  # of 59
-    assert min(known[20:]) > 2
+def lossy(rates_mbps: list[float], seed: int, *, hit_ratio: float, held_up_s: float) -> Iterator[tuple[float, float]]:
+    """Frames of 60 kB, six a second, after five probes: the estimate after each, and what the frame took.
+
+    hit_ratio: of frames that lose a packet, which holds them up until 0.2 s after that packet (34 % at 1 % loss).
+    held_up_s: mean of the exponential scatter that a busy processor adds.
+    """
+    noise, sent_s, state = random.Random(seed), 1.0, PINGED
+    for payload_bytes in (32_960, 4_288, 110_000, 4_288, 110_000):
+        state = message(state, payload_bytes, sent_s, rate_mbps=rates_mbps[0], overhead_s=0.001)
+        sent_s += 0.3
+    for rate_mbps in rates_mbps:
+        carried_s = 0.48 / rate_mbps
+        late_s = 0.001 + noise.expovariate(1 / held_up_s)
+        late_s += noise.uniform(max(0.0, 0.2 - carried_s), 0.2) if noise.random() < hit_ratio else 0.0
+        state = message(state, 60_000, sent_s, rate_mbps=rate_mbps, overhead_s=late_s)
+        sent_s += max(1 / 6, RTT_S + carried_s + late_s)
+        yield mbps(state), carried_s + late_s
+
+
+@pytest.mark.parametrize("rate_mbps", [5, 20])
+def test_one_percent_loss_does_not_make_it_flap_and_hides_no_goodput(rate_mbps: float):
+    flaps = []
+    for seed in range(20):
+        known = [one for one, _ in lossy([rate_mbps] * 95, seed, hit_ratio=0.34, held_up_s=0.001)]
+        flaps.append(n_flaps(known))
+        assert known[-1] == pytest.approx(rate_mbps, rel=0.12)
+    # some ten late ones in a row are believed: in 20 x 95 frames that is a matter of seeds, in one run it is not
+    assert sum(flaps) <= 4
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])
+def test_a_step_over_a_link_that_loses_packets_is_believed_when_two_came_through_unhurt(before: float, after: float):
+    n_needed = []
+    for seed in range(20):
+        known = [one for one, _ in lossy([before] * 40 + [after] * 30, seed, hit_ratio=0.34, held_up_s=0.001)][40:]
+        n_needed.append(next(n for n, one in enumerate(known, 1) if one == pytest.approx(after, rel=0.2)))
+    assert sorted(n_needed)[10] <= 4
+    assert max(n_needed) <= 20
+
+
+@pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])
+def test_a_busy_processor_neither_feigns_a_step_nor_hides_one(before: float, after: float):
+    for seed in range(20):
+        known = [one for one, _ in lossy([before] * 60 + [after] * 3, seed, hit_ratio=0.0, held_up_s=0.003)]
+        assert n_flaps(known[:60]) == 0
+        assert known[62] == pytest.approx(after, rel=0.25)
+
+
+def test_a_burst_of_late_messages_is_taken_back_by_the_first_that_is_not():
+    state = PINGED
+    for number in range(12):
+        state = message(state, 60_000, number / 6, rate_mbps=20, overhead_s=0.001)
+    before = mbps(state)
+    for number in range(2):
+        state = message(state, 60_000, 2.0 + number / 4, rate_mbps=20, overhead_s=0.09)
+    assert mbps(state) < 6
+    state = message(state, 60_000, 2.6, rate_mbps=20, overhead_s=0.001)
+    assert mbps(state) == pytest.approx(before, rel=0.05)
+
+
+@pytest.mark.parametrize("payload_bytes", [60_000, 200_000])
+def test_what_a_link_that_alternates_is_predicted_to_take_is_what_it_takes_on_average(payload_bytes: int):
+    state, took_s = PINGED, []
+    for number in range(40):
+        rate_mbps = (20, 5)[number % 2]
+        state = message(state, payload_bytes, float(number), rate_mbps=rate_mbps, overhead_s=0.0)
+        took_s.append(8 * payload_bytes / (rate_mbps * 1e6))
+    known = estimate(state, 40.0)
+    assert known is not None
+    predicted_s = known.overhead_s + 8 * payload_bytes / known.goodput_bps
+    assert predicted_s == pytest.approx(sum(took_s) / len(took_s), rel=0.1)
+
+
+def test_a_suspect_does_not_make_an_estimate_look_fresh():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    before = estimate(state, 30.0)
+    after = estimate(message(state, 100_000, 30.0, rate_mbps=4, overhead_s=0.0), 30.3)
+    assert before is not None
+    assert after is not None
+    assert after.measured_at_s == before.measured_at_s < 5.0
+    assert after.goodput_std_ratio >= before.goodput_std_ratio
+
+
+def test_a_message_too_short_to_tell_does_not_clear_a_suspect():
+    state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
+    state = message(state, 100_000, 10.0, rate_mbps=5, overhead_s=0.0)
+    state = message(state, 500, 11.0, rate_mbps=5, overhead_s=0.0)
+    assert mbps(state) == pytest.approx(20, rel=0.02)
+    assert mbps(message(state, 100_000, 12.0, rate_mbps=5, overhead_s=0.0)) == pytest.approx(5, rel=0.05)
+
+
+def test_a_message_that_waited_behind_one_that_was_held_up_proves_no_faster_link():
+    state = PINGED
+    for number in range(10):
+        state = message(state, 60_000, number / 6, rate_mbps=20, overhead_s=0.0)
+    for number in range(10):  # the first receipt of each pair is 15 ms late, the second in time
+        sent_s = 3.0 + number
+        state = observe_transfer(state, TransferSample(60_000, sent_s, sent_s + RTT_S + 0.039))
+        state = observe_transfer(state, TransferSample(60_000, sent_s + 0.001, sent_s + RTT_S + 0.048))
+        assert mbps(state) == pytest.approx(20, rel=0.05)
+
+
+def test_first_pings_that_were_all_held_up_mislead_only_until_one_was_not():
+    state = observe_rtt(NEW, RTT_S + 0.004, 0.0)
+    for number in range(6):
+        state = message(state, 60_000, 1.0 + number, rate_mbps=20, overhead_s=0.0)
+    assert mbps(state) > 23
+    assert mbps(observe_rtt(state, RTT_S, 8.0)) == pytest.approx(20, rel=0.02)

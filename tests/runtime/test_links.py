@@ -61,7 +61,7 @@ class Rehearsal:
 
 
 @pytest.mark.parametrize("rate_mbps", [2, 5, 20, 100])
-def test_three_probes_tell_a_new_link_within_a_tenth(monkeypatch, rate_mbps):
+def test_the_first_probes_tell_a_new_link_within_a_tenth(monkeypatch, rate_mbps):
     rehearsal = Rehearsal(monkeypatch, rate_mbps)
     rehearsal.run(3.0)
     assert rehearsal.meter.is_measured(FOG)

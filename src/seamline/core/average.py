@@ -1,6 +1,6 @@
 """What a link carries on average, and whether it turns to and fro faster than a belief follows.
 
-A belief (`belief.py`) follows a link and so comes late by some messages. Where the link is back by then, the belief is
+A belief (`goodput.py`) follows a link and so comes late by some messages. Where the link is back by then, the belief is
 wrong all the time (or learns that anything is possible), and following it costs more than it brings. The average of the
 same messages is right, and it is what the latency of a plan that holds adds up to, since latency is linear in seconds
 per bit: the plan that is best for the average is the best of all fixed plans over what is remembered.

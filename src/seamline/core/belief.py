@@ -1,7 +1,7 @@
 """A belief about one positive quantity that mostly stands still, sometimes jumps, and is measured with noise.
 
-Used for the goodput of a link and the speed of a node (`estimate.py`). Works on logarithms: being wrong by a factor is
-what matters, and 20 -> 5 is as far as 5 -> 20.
+Used for the speed of a node (`estimate.py`); what a link carries has a model of its own, `goodput.py`. Works on
+logarithms: being wrong by a factor is what matters, and half as fast is as far as twice as fast.
 
 Theory of operation. A sample within the expected scatter is averaged in, weighted by how much it can know (a scalar
 Kalman filter). A sample beyond it changes nothing yet, it becomes a suspect. The next sample decides: back to normal

@@ -1,15 +1,13 @@
 """Link and compute estimators: state + sample -> state, with uncertainty and age.
 
 Times are the sender's own: a transfer is timed from send to receipt, so no clocks are compared. A link is first in,
-first out: transfer i begins to cross it when i-1 is through, so what it occupied the link for is
+first out: transfer i begins to cross it when i-1 is through, so what it took beyond a round trip is
 
-    service_s = receipt_i - rtt - max(sent_i, receipt_{i-1} - rtt) - overhead
+    whole_s = receipt_i - rtt - max(sent_i, free_{i-1})
 
-and its goodput is 8 payload_bytes / service_s, as sure as the round trip's noise of a millisecond or two allows. The
-overhead is what a message takes beyond a ping whatever its size (packing, threads waking up): 1-5 ms where a short
-message on a fast link takes no longer itself. Long messages tell the goodput, short ones then the overhead: what a
-sample deviates is shared out between the two by how unsure each is, as a Kalman filter with both in its state would.
-How samples become a belief, and how a jump is told from an outlier, is `belief.py`.
+where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been held up. How the line
+between bytes and these seconds is found, and how a jump is told from what only held a message up, is `goodput.py`; how
+the times of frames become a belief about a node's speed, `belief.py`.
 """
 
 from __future__ import annotations
@@ -17,33 +15,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from seamline.core import goodput as gp
 from seamline.core.average import Average, observe_average
-from seamline.core.belief import HARDLY_KNOWN, Belief, Rules, first_belief, observe
+from seamline.core.belief import Belief, Rules, first_belief, observe
+from seamline.core.goodput import BURST_BYTES, Crossing, Goodput
 from seamline.core.values import LinkEstimate, NodeId
 
-RTT_NOISE_S = 1.5e-3
-"""Scatter of round trips on a quiet machine; the floor of what a transfer's timing can be trusted to."""
-
-BURST_BYTES = 8192
-"""What a token bucket lets through at once after a pause. Fast samples after a pause know no better than this."""
-
-STALL_S = 3e-3
-"""A message may be held up by so much anywhere (a busy processor, jitter), so that a short one proves no slow link."""
-
-MAX_OVERHEAD_S = 30e-3
-_OVERHEAD_VARIANCE = 5e-3**2
-_OVERHEAD_DRIFT = 0.3e-3**2
-"""Per sample: how busy the nodes are changes what a message takes."""
-
 RTT_WINDOW_S = 10.0
+_N_YOUNG = 12
+_MISJUDGED_RTT_S = 20e-3
 _SILENCE_FACTOR = 2.0
-_SILENCE_GRACE_S = 0.2
-"""A retransmission timeout: one lost packet alone does not make a link slow."""
+_SILENCE_GRACE_S = gp.RETRANSMISSION_S
+"""One lost packet alone does not make a link slow."""
 
 _SILENCE_STD_RATIO = 0.25
 _RETURNED_VARIANCE = 0.5**2
 _SIBLING_VARIANCE = 0.6**2
-_LINK_RULES = Rules(n_agreeing=2, sum_sigmas=5.0, least_step=math.log(1.1))
 _COMPUTE_RULES = Rules(n_agreeing=3, sum_sigmas=6.0, least_step=math.log(1.15))
 _COMPUTE_NOISE_S = 0.3e-3
 _LEAST_PREDICTED_S = 0.2e-3
@@ -63,20 +50,19 @@ class LinkState:
     """All that is known of one direction of a link; begin with `LinkState(source=..., target=...)`.
 
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
-    goodput: None before the first transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so.
-    overhead_s: what a message takes beyond a ping and its bytes, known to within sqrt(overhead_variance).
-    average: of all transfers lately, for times when the link turns faster than a belief follows.
+    free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: None before the first
+    transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so. average: of all transfers
+    lately, for times when the link turns faster than a belief follows.
     """
 
     source: NodeId
     target: NodeId
     round_trips: tuple[tuple[float, float], ...] = ()
     last_receipt_s: float = -math.inf
-    goodput: Belief | None = None
+    free_s: float = -math.inf
+    goodput: Goodput | None = None
     ceiling_bps: float = math.inf
     is_down: bool = False
-    overhead_s: float = 0.0
-    overhead_variance: float = _OVERHEAD_VARIANCE
     average: Average | None = None
 
     @property
@@ -88,7 +74,10 @@ class LinkState:
 def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     """A ping came back. A ping that waited behind bulk data is long; the minimum of the window forgets it."""
     recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
-    return replace(_returned(state), round_trips=(*recent, (now_s, rtt_s)))
+    state, less_s = _returned(state), state.rtt_s - rtt_s
+    if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and 0.0 < less_s < _MISJUDGED_RTT_S:
+        state = replace(state, goodput=gp.shifted(state.goodput, less_s))  # the first pings were all held up
+    return replace(state, round_trips=(*recent, (now_s, rtt_s)))
 
 
 def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
@@ -99,41 +88,35 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         state = observe_rtt(state, max(total_s, 0.0), sample.receipt_s)  # no transfer is faster than a round trip
     if sample.payload_bytes <= 0 or sample.receipt_s < state.last_receipt_s:
         return state
-    began_s = _began_s(state, sample.sent_s)
-    whole_s = sample.receipt_s - state.rtt_s - began_s
-    service_s = max(whole_s - state.overhead_s, RTT_NOISE_S)
-    goodput_bps = 8.0 * sample.payload_bytes / service_s
-    noise_ratio = RTT_NOISE_S / service_s
-    after_pause = began_s == sample.sent_s
-    average = observe_average(state.average, sample.payload_bytes, max(whole_s, RTT_NOISE_S), sample.sent_s)
-    state = replace(state, last_receipt_s=sample.receipt_s, average=average)
-    if state.goodput is None or state.goodput.n_samples == 0:
-        noise_ratio += BURST_BYTES / sample.payload_bytes
-        return replace(state, goodput=first_belief(goodput_bps, noise_ratio, sample.receipt_s))
-    if after_pause and goodput_bps > state.goodput.value:
-        noise_ratio += BURST_BYTES / sample.payload_bytes
-    expected_s = 8.0 * sample.payload_bytes / state.goodput.value
-    if service_s > expected_s + RTT_NOISE_S and state.goodput.variance <= HARDLY_KNOWN:
-        noise_ratio = max(noise_ratio, math.log1p(STALL_S / expected_s))
-    goodput = observe(state.goodput, goodput_bps, noise_ratio, sample.receipt_s, _LINK_RULES)
-    if not goodput.suspects and goodput.changed_at_s == state.goodput.changed_at_s:
-        state = _learn_overhead(state, sample.payload_bytes, whole_s)
-    still_suspected = bool(goodput.suspects) and goodput.suspects[-1].sigmas < 0 and state.ceiling_bps < math.inf
-    return replace(state, goodput=goodput, ceiling_bps=goodput_bps if still_suspected else math.inf)
-
-
-def _learn_overhead(state: LinkState, payload_bytes: int, whole_s: float) -> LinkState:
-    """The overhead's share of what a sample within the expected scatter deviates."""
-    assert state.goodput is not None
-    carried_s = 8.0 * payload_bytes / state.goodput.value
-    unsure = carried_s**2 * (state.goodput.variance + state.goodput.scatter) + RTT_NOISE_S**2
-    variance = state.overhead_variance + _OVERHEAD_DRIFT
-    gain = variance / (variance + unsure)
-    overhead_s = state.overhead_s + gain * (whole_s - carried_s - state.overhead_s)
+    crossing = _crossing(state, sample)
+    before = state.goodput
+    known = gp.first_goodput(crossing) if before is None else gp.observe(before, crossing, state.rtt_s)
+    free_s = sample.receipt_s - state.rtt_s
+    if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was held up
+        free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
+    still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
+    proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, gp.RTT_NOISE_S)
     return replace(
         state,
-        overhead_s=min(max(overhead_s, 0.0), MAX_OVERHEAD_S),
-        overhead_variance=(1.0 - gain) * variance,
+        last_receipt_s=sample.receipt_s,
+        free_s=free_s,
+        goodput=known,
+        average=observe_average(
+            state.average, sample.payload_bytes, max(crossing.least_s, gp.RTT_NOISE_S), sample.sent_s
+        ),
+        ceiling_bps=proven_bps if still_suspected else math.inf,
+    )
+
+
+def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
+    """What `sample` tells of the link itself."""
+    arrived_s, through_s = sample.receipt_s - state.rtt_s, state.last_receipt_s - state.rtt_s
+    return Crossing(
+        n_bits=8.0 * sample.payload_bytes,
+        whole_s=arrived_s - max(sample.sent_s, min(through_s, state.free_s)),
+        least_s=arrived_s - max(sample.sent_s, through_s),
+        burst_bits=8.0 * min(BURST_BYTES, sample.payload_bytes) if sample.sent_s >= through_s else 0.0,
+        at_s=sample.receipt_s,
     )
 
 
@@ -145,7 +128,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     """
     if state.goodput is None or payload_bytes <= 0:
         return state
-    elapsed_s = now_s - state.rtt_s - state.overhead_s - _began_s(state, sent_s)
+    elapsed_s = now_s - state.rtt_s - state.goodput.floor_s - _began_s(state, sent_s)
     expected_s = 8.0 * payload_bytes / state.goodput.value
     if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
         return state
@@ -160,14 +143,7 @@ def observe_sibling(state: LinkState, ratio: float) -> LinkState:
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    goodput = replace(
-        state.goodput,
-        log_value=state.goodput.log_value + math.log(ratio),
-        variance=state.goodput.variance + _SIBLING_VARIANCE,
-        n_samples=0,
-        suspects=(),
-    )
-    return replace(state, goodput=goodput)
+    return replace(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE))
 
 
 def observe_down(state: LinkState) -> LinkState:
@@ -185,7 +161,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
-        overhead_s=state.overhead_s,
+        overhead_s=state.goodput.overhead_s,
         goodput_bps=0.0 if state.is_down else min(state.goodput.value, state.ceiling_bps),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=state.goodput.at_s,
@@ -239,5 +215,5 @@ def _returned(state: LinkState) -> LinkState:
         return state
     goodput = state.goodput
     if goodput is not None:
-        goodput = replace(goodput, variance=goodput.variance + _RETURNED_VARIANCE, n_samples=0, suspects=())
+        goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
     return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf)

@@ -1,6 +1,7 @@
 """When to measure a link that carries nothing, with how many bytes, and what of it is news.
 
-Theory of operation. A new link gets some quick pings, then three probes of 50 ms each, as far as that can be known. An
+Theory of operation. A new link gets some quick pings, then probes that are in turn long (50 ms, as far as that can be
+known) and short, so that what a message takes whatever its size is told from what its bytes take. An
 idle link gets a probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are
 never left out. A probe that does not fit the belief is followed at once by larger ones, because a small one proves
 little: what a token bucket lets through after a pause looks like a fast link. The larger ones are paid from a credit
@@ -14,10 +15,10 @@ end, less than was feared when the link has become faster.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from seamline.core import estimate as est
+from seamline.core.goodput import RTT_NOISE_S
 from seamline.core.values import LinkEstimate
 
 PROBE_INTERVAL_S = 1.0
@@ -30,7 +31,7 @@ MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
 """Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s over 100 ms of round trip."""
 
 N_FIRST_PONGS = 5
-N_FIRST_PROBES = 3
+N_FIRST_PROBES = 5
 N_CONFIRMING_PROBES = 6
 CONFIRMED_RATIO = 1.5
 BUSY_LIMIT_S = 3.0
@@ -95,7 +96,8 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     goodput_bps = _goodput_bps(state)
     if not probing.is_measured or goodput_bps <= 0.0:
         due_s = now_s if probing.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
-        return replace(probing, due_s=due_s, n_probes=probing.n_probes + 1), _long_probe_bytes(state)
+        n_bytes = first_probe_bytes(probing.n_probes, goodput_bps)
+        return replace(probing, due_s=due_s, n_probes=probing.n_probes + 1), n_bytes
     n_bytes = _affordable_bytes(probing, state) if probing.n_confirming > 0 else 0
     if n_bytes > 0:
         paid_s = 8 * n_bytes / goodput_bps
@@ -112,7 +114,7 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     """A probe was acknowledged: followed up at once when it did not fit the belief, until that is chance."""
     if before.goodput is None or after.goodput is None:
         return probing
-    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.overhead_s, est.RTT_NOISE_S)
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.floor_s, RTT_NOISE_S)
     feared_s = 8.0 * sample.payload_bytes / before.goodput.value
     ratio = feared_s / service_s
     credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)
@@ -159,6 +161,11 @@ def long_probe_bytes(goodput_bps: float) -> int:
     return int(max(MIN_LONG_PROBE_BYTES, min(MAX_LONG_PROBE_BYTES, LONG_PROBE_S * goodput_bps / 8)))
 
 
+def first_probe_bytes(number: int, goodput_bps: float) -> int:
+    """Size of the first probes of a link, number 0 and on."""
+    return MIN_PROBE_BYTES if number % 2 else long_probe_bytes(goodput_bps)
+
+
 def _long_probe_bytes(state: est.LinkState) -> int:
     return long_probe_bytes(_goodput_bps(state))
 
@@ -179,7 +186,4 @@ def _regular_bytes(state: est.LinkState) -> int:
 def _goodput_bps(state: est.LinkState) -> float:
     """What probes are sized by: the belief, or less where a transfer hints at less. A probe of 50 ms for the link as it
     was would hold up frames for a second on one that fell."""
-    if state.goodput is None:
-        return 0.0
-    hinted = [math.exp(suspect.log_value) for suspect in state.goodput.suspects]
-    return min(state.goodput.value, state.ceiling_bps, *hinted)
+    return min(state.goodput.hinted_bps, state.ceiling_bps) if state.goodput is not None else 0.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from seamline.core import estimate as est
 from seamline.core import probing
+from seamline.core.goodput import RTT_NOISE_S
 from seamline.core.probing import Probing
 from seamline.core.values import LinkEstimate, NodeId
 from seamline.sim.network import Network
@@ -101,10 +102,11 @@ class Meter:
         state = est.LinkState(source=self._node, target=target)
         for number in range(probing.N_FIRST_PONGS):
             state = est.observe_rtt(state, rtt_s, 0.05 * number - 1.0)
-        n_bytes = probing.long_probe_bytes(rate_bps)
-        took_s = rtt_s + 8.0 * n_bytes / rate_bps
+        most_s = rtt_s + 8.0 * probing.long_probe_bytes(rate_bps) / rate_bps
         for number in range(probing.N_FIRST_PROBES):
-            receipt_s = (number - probing.N_FIRST_PROBES) * (took_s + 0.01)
+            n_bytes = probing.first_probe_bytes(number, rate_bps)
+            took_s = rtt_s + 8.0 * n_bytes / rate_bps
+            receipt_s = (number - probing.N_FIRST_PROBES) * (most_s + 0.01)
             sample = est.TransferSample(payload_bytes=n_bytes, sent_s=receipt_s - took_s, receipt_s=receipt_s)
             state = est.observe_transfer(state, sample)
         varies = self._network.varies_delay(pair)
@@ -122,7 +124,7 @@ class Meter:
             return
         now_s, before = self._schedule.now_s, link.state
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
-        link.sample_bps = 8.0 * sent[0] / max(now_s - sent[1] - before.rtt_s, est.RTT_NOISE_S)
+        link.sample_bps = 8.0 * sent[0] / max(now_s - sent[1] - before.rtt_s, RTT_NOISE_S)
         link.state = est.observe_transfer(before, sample)
         ratio = probing.change_ratio(before, link.state)
         if probing.has_jumped(ratio):
