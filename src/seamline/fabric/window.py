@@ -16,7 +16,12 @@ from collections.abc import Callable
 from seamline.core.errors import WireError
 
 WINDOW_BYTES = 384 * 1024
-"""Six chunks. Zenoh's queue per neighbour takes 512 KiB and the kernel's buffer some more."""
+"""Six chunks. Zenoh's queue per neighbour takes 512 KiB and the kernel's buffer some more.
+
+What fits in crosses at the link's rate: a frame of 60 kB needs no more on any link. A longer message gets a window per
+round trip: 31 Mbit/s over 100 ms, whatever the link carries (100 Mbit/s over 100 ms would need 1.25 MB).
+Probes stay below it, so an estimate may be above what such messages get until two of them have crossed. A larger window
+would have to wait in Zenoh's queue when the link falls, where a put blocks the whole session."""
 
 STALL_TIMEOUT_S = 10.0
 
