@@ -24,7 +24,7 @@ from typing import Any
 import seamline
 from experiments.neukonfig_2021.conditions import CUTS, DELAY_MS, FAST_MBPS, GRID_RATIOS, LEASE_S, Cell
 from experiments.neukonfig_2021.limits import Limits, can_limit, limited
-from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
+from experiments.neukonfig_2021.memory import memory_of
 from experiments.neukonfig_2021.switches import (
     GRID_QUIET_S,
     WARM_S,
@@ -90,7 +90,10 @@ def measure(cell: Cell, work: Path, exercise: Exercise = switch_in_turn) -> dict
 
 
 def _grid(cell: Cell, bench: Bench, limits: Limits) -> dict[str, Any]:
-    """Switches under each pair of processor and memory shares, the largest first."""
+    """Switches under each pair of processor and memory shares, the largest first.
+
+    Memory is read before and after only: watching it would take a good part of a quarter of a processor.
+    """
     points = []
     with filmed(bench, cell.fps) as answers:
         time.sleep(WARM_S)
@@ -99,12 +102,9 @@ def _grid(cell: Cell, bench: Bench, limits: Limits) -> dict[str, Any]:
             for cpu_ratio in GRID_RATIOS:
                 here = replace(cell, cpu_ratio=cpu_ratio, memory_ratio=memory_ratio)
                 how = limits.set(cpu_ratio, here.memory_limit_bytes)
-                watch = MemoryWatch(bench.pids)
-                before = watch.reset()
-                time.sleep(GRID_QUIET_S)
+                before = memory_of(bench.pids)
                 measured = switches_of(here, bench, answers, quiet_s=GRID_QUIET_S)
-                memory = {"before": before, "peak": watch.peak, "after": memory_of(bench.pids)}
-                watch.close()
+                memory = {"before": before, "after": memory_of(bench.pids)}
                 points.append({
                     "cpu_ratio": cpu_ratio, "memory_ratio": memory_ratio, "limits": how, **measured,
                     "memory": {when: asdict(one) for when, one in memory.items()},

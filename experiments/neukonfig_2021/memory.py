@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,6 +77,9 @@ class MemoryWatch:
 
 def _serving(marks: list[str]) -> list[tuple[int, int]]:
     """(place of the node in `marks`, process that serves a segment for it); the container engine's helpers not."""
+    sockets = Path(tempfile.gettempdir())
+    if not any(any(sockets.glob(f"{mark[1:]}*")) for mark in marks):  # a look at all processes takes milliseconds
+        return []
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
