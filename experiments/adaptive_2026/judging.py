@@ -46,8 +46,8 @@ def remarks(name: str, model: Mapping[str, Any]) -> list[str]:
         coded = model.get("with_codecs", {}).get(f"{what}_reduction_vs_start")
         if coded is not None and coded < 0.02:
             found.append(
-                f"With codecs adaptive hardly pays for {what} or not at all: {coded:+.1%} of the start's cut's, whose "
-                "small tensors hardly feel the links."
+                f"With codecs adaptive hardly pays for {what} or not at all: {coded:.1%} less than the start's cut, "
+                "whose small tensors hardly feel the links."
             )
     if name == ENGINE_TIMES:
         found.append("Not published times: MobileNetV2 stretched like VGG16, see devices.py.")
