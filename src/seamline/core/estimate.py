@@ -6,8 +6,8 @@ first out: transfer i begins to cross it when i-1 is through, so what it took be
     whole_s = receipt_i - rtt - max(sent_i, free_{i-1})
 
 where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been held up. How the line
-between bytes and these seconds is found, and how a jump is told from what only held a message up, is `goodput.py`; how
-the times of frames become a belief about a node's speed, `belief.py`.
+between bytes and these seconds is found is `lower_edge.py`, how a jump is told from what only held a message up
+`goodput.py`, and how the times of frames become a belief about a node's speed `belief.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from seamline.core import goodput as gp
 from seamline.core.average import Average, observe_average
 from seamline.core.belief import Belief, Rules, first_belief, observe
-from seamline.core.goodput import BURST_BYTES, Crossing, Goodput
+from seamline.core.goodput import BURST_BYTES
+from seamline.core.lower_edge import RTT_NOISE_S, Crossing, Goodput, shifted
 from seamline.core.values import LinkEstimate, NodeId
 
 RTT_WINDOW_S = 10.0
@@ -76,7 +77,7 @@ def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
     state, less_s = _returned(state), state.rtt_s - rtt_s
     if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and 0.0 < less_s < _MISJUDGED_RTT_S:
-        state = replace(state, goodput=gp.shifted(state.goodput, less_s))  # the first pings were all held up
+        state = replace(state, goodput=shifted(state.goodput, less_s))  # the first pings were all held up
     return replace(state, round_trips=(*recent, (now_s, rtt_s)))
 
 
@@ -95,15 +96,13 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was held up
         free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
     still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
-    proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, gp.RTT_NOISE_S)
+    proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, RTT_NOISE_S)
     return replace(
         state,
         last_receipt_s=sample.receipt_s,
         free_s=free_s,
         goodput=known,
-        average=observe_average(
-            state.average, sample.payload_bytes, max(crossing.least_s, gp.RTT_NOISE_S), sample.sent_s
-        ),
+        average=observe_average(state.average, sample.payload_bytes, max(crossing.least_s, RTT_NOISE_S), sample.sent_s),
         ceiling_bps=proven_bps if still_suspected else math.inf,
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seamline.core import estimate as est
-from seamline.core.goodput import RTT_NOISE_S
+from seamline.core.lower_edge import RTT_NOISE_S
 from seamline.core.values import LinkEstimate
 
 PROBE_INTERVAL_S = 1.0

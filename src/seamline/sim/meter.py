@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from seamline.core import estimate as est
 from seamline.core import probing
-from seamline.core.goodput import RTT_NOISE_S
+from seamline.core.lower_edge import RTT_NOISE_S
 from seamline.core.probing import Probing
 from seamline.core.values import LinkEstimate, NodeId
 from seamline.sim.network import Network

@@ -1,0 +1,149 @@
+"""The lower edge of a cloud of transfers: what a link takes for a message that nothing holds up.
+
+Theory of operation. A message takes `floor_s + slowness x bits` on a link by itself: a constant for packing and for
+threads to wake up, and its bytes. Anything may hold it up beyond that (a busy processor, jitter, a lost packet) and
+nothing makes it faster. So the link is the lower edge of the cloud of (bits, seconds), and is found as a line through
+it: the slowness as a low quantile, mostly of long messages, the constant as the least that short ones take beyond it,
+in turn until both agree. A mean would take a busy processor for a slow link. What messages take beyond their bytes on
+average, held up or not, is `overhead_s`, so that times predicted from both parts are right on average, also over a link
+that alternates or loses packets.
+
+Whether a sample belongs to the cloud at all is decided in `goodput.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+RTT_NOISE_S = 1.5e-3
+"""Scatter of round trips on a quiet machine; the floor of what a transfer's timing can be trusted to."""
+
+DRIFT_PER_S = 0.02**2
+"""Variance of the logarithm that a second without samples adds: 2 % after 1 s, 20 % after 100 s."""
+
+MAX_FLOOR_S = 5e-3
+_QUANTILE = 0.15
+_SHORT_RATIO = 1 / 3
+_SURE_FLOOR_RATIO = 0.8
+_LEAST_TIMED_S = 0.1e-3
+N_NEWEST, _N_TELLING = 12, 6
+FIRST_SCATTER, _LEAST_SCATTER = 0.1, 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """One message's way. n_bits: it carried. at_s: of its receipt. more_noise_ratio: beyond what timing it leaves open.
+
+    whole_s: beyond a round trip, since the link can have become free at the earliest; least_s: since the message before
+    was known to be through. They differ only for a message that waited behind another one. burst_bits: of n_bits, what
+    may have crossed at once.
+    """
+
+    n_bits: float
+    whole_s: float
+    least_s: float
+    burst_bits: float
+    at_s: float
+    more_noise_ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goodput:
+    """What is believed. slowness: seconds per bit, known to within sqrt(variance), relative. floor_s: see the module.
+
+    window: the samples it rests on. suspects: newest samples that cannot be of this line, all fast or all slow.
+    n_samples: since changed_at_s. at_s: of the newest sample believed. scatter: usual relative deviation of a sample.
+    n_judged, n_stalled: fading counts of samples and of those that were late by chance. former: before the last fall.
+    """
+
+    slowness: float
+    floor_s: float
+    variance: float
+    scatter: float = FIRST_SCATTER
+    window: tuple[Crossing, ...]
+    suspects: tuple[Crossing, ...] = ()
+    is_suspect_slow: bool = False
+    n_samples: int
+    at_s: float
+    changed_at_s: float
+    n_judged: float = 0.0
+    n_stalled: float = 0.0
+    former: Goodput | None = None
+
+    @property
+    def value(self) -> float:
+        """Bits per second."""
+        return 1.0 / self.slowness
+
+    @property
+    def hinted_bps(self) -> float:
+        """The least that a suspect hints at, believed or not; `value` when there is none below it."""
+        return min([self.value, *(c.n_bits / max(c.least_s - self.floor_s, RTT_NOISE_S) for c in self.suspects)])
+
+    @property
+    def overhead_s(self) -> float:
+        """What recent messages took beyond a round trip and their bytes on average, the one worst left out."""
+        beyond_s = sorted(c.whole_s - self.slowness * c.n_bits for c in self.window[-N_NEWEST:])
+        counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
+        return max(0.0, sum(counted_s) / len(counted_s)) if counted_s else self.floor_s
+
+    def std_ratio(self, now_s: float) -> float:
+        """One standard deviation, relative to the value, grown by the age of the newest sample."""
+        return math.sqrt(self.variance + DRIFT_PER_S * max(0.0, now_s - self.at_s))
+
+
+def fitted(goodput: Goodput, scatter: float | None = None) -> Goodput:
+    """The line anew through the window; scatter: of single samples, learnt from the window unless given."""
+    window, floor_s = goodput.window, goodput.floor_s
+    n_bits = [c.n_bits for c in window]
+    short_bits = _SHORT_RATIO * sorted(n_bits)[len(n_bits) // 2]
+    slowness = max(sum(c.whole_s - floor_s for c in window), RTT_NOISE_S) / sum(n_bits)
+    for _ in range(3):
+        weights = [_weight(c, slowness, floor_s, goodput) for c in window]
+        each = [max(c.whole_s - floor_s, RTT_NOISE_S) / c.n_bits for c in window]
+        slowness = _quantile(zip(each, weights, strict=True), _QUANTILE)
+        beyond_s = [c.whole_s - slowness * c.n_bits for c in window if c.n_bits < short_bits]
+        if beyond_s:  # else all are alike: the constant cannot be told from the rest, and stays
+            floor_s = min(max(_SURE_FLOOR_RATIO * min(beyond_s), 0.0), MAX_FLOOR_S)
+    if scatter is None:
+        apart = sorted(abs(math.log(one / slowness)) for one in each)
+        usual = 2.0 * apart[(len(apart) - 1) // 3]  # of the nearer ones: what was held up is no scatter
+        n = len(apart)
+        scatter = max(_LEAST_SCATTER, math.sqrt((2 * FIRST_SCATTER**2 + n * usual**2) / (2 + n)))
+    return replace(goodput, slowness=slowness, floor_s=floor_s, variance=1.0 / sum(weights), scatter=scatter)
+
+
+def _weight(crossing: Crossing, slowness: float, floor_s: float, goodput: Goodput) -> float:
+    """One over the variance of the rate that `crossing` alone tells; its time is the shorter of what it and all say."""
+    took_s = max(min(crossing.whole_s - floor_s, slowness * crossing.n_bits), _LEAST_TIMED_S)
+    noise_ratio = RTT_NOISE_S / took_s + crossing.more_noise_ratio
+    age_s = max(0.0, goodput.at_s - crossing.at_s)
+    return 1.0 / (noise_ratio**2 + goodput.scatter**2 + DRIFT_PER_S * age_s)
+
+
+def shifted(goodput: Goodput, by_s: float) -> Goodput:
+    """`goodput`, should every message have taken `by_s` longer: the round trip was thought to be longer than it is."""
+    window = tuple(replace(c, whole_s=c.whole_s + by_s, least_s=c.least_s + by_s) for c in goodput.window)
+    return fitted(replace(goodput, window=window))
+
+
+def kept(window: tuple[Crossing, ...], goodput: Goodput) -> tuple[Crossing, ...]:
+    """The newest, and of those before them the ones that tell most."""
+    old, newest = window[:-N_NEWEST], window[-N_NEWEST:]
+    if len(old) > _N_TELLING:
+        least = min(range(len(old)), key=lambda at: _weight(old[at], goodput.slowness, goodput.floor_s, goodput))
+        return kept((*old[:least], *old[least + 1 :], *newest), goodput)
+    return window
+
+
+def _quantile(weighted: Iterable[tuple[float, float]], ratio: float) -> float:
+    """The smallest value with at least `ratio` of the weight at or below it."""
+    ordered = sorted(weighted)
+    left = ratio * sum(weight for _, weight in ordered)
+    for value, weight in ordered:
+        left -= weight
+        if left <= 0.0:
+            return value
+    return ordered[-1][0]
