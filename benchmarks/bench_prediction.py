@@ -113,9 +113,8 @@ def _frame(model: StoredModel) -> Array:
 def _measure(held: HeldStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:
     n_plans = 2 if chosen.quick else case.n_plans
     for plan in random_plans(held.problem(), n_plans, draw):
-        problem = held.problem()
         measured = held.measure(plan, n_frames=chosen.frames, n_warm_up=N_WARM_UP)
-        row = _row(case, problem, measured)
+        row = _row(case, measured)
         links = row["parts"]["links.transfer_s"]
         transfer = f"transfer {1e3 * links['predicted_s']:.0f} for {1e3 * links['measured_s']:.0f} ms"
         progress(f"  {plan}: {100 * measured.error_ratio:+.1f} %, {transfer}")
@@ -156,11 +155,8 @@ def _believed(problem: Problem, link: LinkCost) -> dict[str, float]:
     }
 
 
-def _row(case: Case, problem: Problem, measured: MeasuredPlan) -> dict[str, Any]:
-    """Predicted and measured, as a whole and by part. A part's measured time is the median over the frames.
-
-    problem: what was believed right before the plan.
-    """
+def _row(case: Case, measured: MeasuredPlan) -> dict[str, Any]:
+    """Predicted and measured, as a whole and by part. A part's measured time is the median over the frames."""
     predicted, results = measured.predicted, measured.results
     parts: dict[str, dict[str, Any]] = {}
     for at, stage in enumerate(predicted.stages):
@@ -177,7 +173,7 @@ def _row(case: Case, problem: Problem, measured: MeasuredPlan) -> dict[str, Any]
             "predicted_bytes": link.payload_bytes,
             "measured_bytes": statistics.median(result.reports[at].sent_bytes for result in results),
             "predicted_s": link.transfer_s,
-            **_believed(problem, link),
+            **_believed(measured.problem, link),
         }
         for at, link in enumerate(predicted.links)
     ]

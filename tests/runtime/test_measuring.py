@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from seamline.config import NodeSpec, Testbed
-from seamline.core.cost import Breakdown, StageCost
 from seamline.core.errors import ConfigError
-from seamline.core.values import NodeId, Plan, Segment
+from seamline.core.problem import Problem
+from seamline.core.values import Block, Cut, DeviceInfo, ModelInfo, NodeId, Plan, Profile, Quantiles
 from seamline.model import ModelStore
 from seamline.runtime.measuring import MeasuredPlan, PlanBench, fresh_cache
 from seamline.runtime.stream import Result
@@ -32,13 +32,20 @@ def test_one_node_alone_is_no_bench(tmp_path):
 @pytest.mark.parametrize(("predicted_s", "error_ratio"), [(0.06, 0.2), (0.05, 0.0), (0.025, -0.5)])
 def test_an_error_is_relative_to_the_median_of_the_frames(predicted_s, error_ratio):
     plan = Plan.local(NodeId("edge"), 5)
-    stage = StageCost(
-        node=NodeId("edge"), segment=Segment(0, 4), queue_s=0.0, decode_s=0.0, compute_s=predicted_s, encode_s=0.0
+    cuts = tuple(Cut(index=at, after=f"layer{at}", tensors=(), payload_bytes=4000) for at in range(5))
+    took = Quantiles(median=predicted_s, p90=predicted_s)
+    profile = Profile(
+        model=ModelInfo(name="toy"),
+        device=DeviceInfo(name=NodeId("edge")),
+        cuts=cuts,
+        blocks=(Block(from_cut=0, to_cut=4, compute_s=took),),
+        whole_s=took,
     )
+    problem = Problem(origin=NodeId("edge"), cuts=cuts, profiles={NodeId("edge"): profile}, links={})
     results = tuple(
         Result(frame=at, outputs={}, latency_s=latency_s, accepted_s=0.0, plan=plan, generation=1, reports=(),
                n_attempts=1)
         for at, latency_s in enumerate((0.04, 0.9, 0.05))
     )  # fmt: skip
-    measured = MeasuredPlan(plan=plan, predicted=Breakdown(stages=(stage,), links=(), answer=None), results=results)
+    measured = MeasuredPlan(plan=plan, problem=problem, results=results)
     assert measured.error_ratio == pytest.approx(error_ratio)
