@@ -90,12 +90,14 @@ def _moves(sweeps: Sequence[Mapping[str, Any]]) -> list[str]:
                 for one in found if (one["model"], one["codec"]) == (model, codec) and "slower" not in one["how"]
             }  # fmt: skip
             usual = {mbps: cut for (mbps, cpu, memory), cut in best.items() if cpu == memory == 1.0}
-            stressed = {
-                what: any(cut != usual[mbps] for (mbps, cpu, memory), cut in best.items() if is_so(cpu, memory))
-                for what, is_so in (("CPU", lambda cpu, _: cpu < 1.0), ("memory", lambda _, memory: memory < 1.0))
-            }
+            stressed: dict[str, bool] = {}
+            for (mbps, cpu, memory), cut in best.items():
+                if cpu < 1.0 or memory < 1.0:
+                    what = "CPU" if cpu < 1.0 else "memory"
+                    stressed[what] = stressed.get(what, False) or cut != usual[mbps]
             moved = "moves" if len(set(usual.values())) > 1 else "does not move"
             also = ", ".join(f"{what} stress {'moves it too' if yes else 'does not'}" for what, yes in stressed.items())
+            also = also or "no stress was tried"
             said.append(f"{model}, {codec}: the best cut that uses both {moved} with the network; {also}.")
     return said
 

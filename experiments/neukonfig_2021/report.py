@@ -22,6 +22,11 @@ STYLE = (
     ".note{color:#555}"
 )
 
+BUSY = (
+    "The machine was busy with other work when the run began: times are longer than they would be, and a processor "
+    "limit costs less than it would, since other work takes what it forbids. "
+)
+
 
 def report(data: Mapping[str, Any]) -> str:
     """The page for what `__main__` measured."""
@@ -85,6 +90,7 @@ def _conditions(data: Mapping[str, Any]) -> str:
         f"Containers: {', '.join(kinds) or 'none measured'}. Limits on the edge: {how if limits else 'none'}. Boundary "
         "tensors travel in 8 bits. Edge and cloud take 5 s of silence for a loss, not the usual 0.4 s, because loading "
         "a model in the ordinary way keeps both cores busy for seconds. "
+        + (BUSY if machine["load_1min"] > machine["n_cores"] else "")
         + ("Quick run: few switches per cell. " if data["is_quick"] else "")
         + "The paper: edge with 4 cores and 8 GB, cloud with 8 cores and 16 GB, Keras, ZeroMQ, Docker."
     )

@@ -127,6 +127,7 @@ def test_the_report_stands_alone_and_puts_the_papers_values_beside_ours():
 def test_the_report_says_what_moves_the_best_cut():
     page = page_of([cell("live", 1e-5)], [])
     assert "raw: the best cut that uses both moves with the network; CPU stress does not" in page
+    assert "CPU stress does not, memory stress" not in page  # that was not tried
     assert "u8: the best cut that uses both does not move with the network; CPU stress moves it too" in page
 
 
