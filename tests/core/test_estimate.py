@@ -436,3 +436,12 @@ def test_first_pings_that_were_all_held_up_mislead_only_until_one_was_not():
         state = message(state, 60_000, 1.0 + number, rate_mbps=20, overhead_s=0.0)
     assert mbps(state) > 23
     assert mbps(observe_rtt(state, RTT_S, 8.0)) == pytest.approx(20, rel=0.02)
+
+
+def test_first_pings_that_were_held_up_for_long_leave_nothing_behind():
+    state = observe_rtt(NEW, RTT_S + 0.04, 0.0)
+    for number in range(4):
+        state = message(state, 250_000, 1.0 + number, rate_mbps=20, overhead_s=0.0)
+    assert mbps(state) > 30
+    state = observe_rtt(state, RTT_S, 8.0)
+    assert mbps(message(state, 60_000, 9.0, rate_mbps=20, overhead_s=0.0)) == pytest.approx(20, rel=0.02)

@@ -25,6 +25,7 @@ from seamline.core.values import LinkEstimate, NodeId
 RTT_WINDOW_S = 10.0
 _N_YOUNG = 12
 _MISJUDGED_RTT_S = 20e-3
+_MISJUDGED_VARIANCE = 1.0
 _SILENCE_FACTOR = 2.0
 _SILENCE_GRACE_S = gp.RETRANSMISSION_S
 """One lost packet alone does not make a link slow."""
@@ -76,8 +77,11 @@ def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     """A ping came back. A ping that waited behind bulk data is long; the minimum of the window forgets it."""
     recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
     state, less_s = _returned(state), state.rtt_s - rtt_s
-    if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and 0.0 < less_s < _MISJUDGED_RTT_S:
-        state = replace(state, goodput=shifted(state.goodput, less_s))  # the first pings were all held up
+    if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
+        # the first pings were all held up; or by so much that what came of it is worth nothing
+        is_little = less_s < _MISJUDGED_RTT_S
+        goodput = shifted(state.goodput, less_s) if is_little else gp.doubted(state.goodput, 1.0, _MISJUDGED_VARIANCE)
+        state = replace(state, goodput=goodput)
     return replace(state, round_trips=(*recent, (now_s, rtt_s)))
 
 
