@@ -1,11 +1,18 @@
 """How large a probe is, and what it may cost."""
 
 from seamline.core.estimate import LinkState, TransferSample, observe_rtt, observe_transfer
-from seamline.core.probing import MAX_LONG_PROBE_BYTES, MIN_LONG_PROBE_BYTES, Probing, next_probe
+from seamline.core.probing import (
+    MAX_LONG_PROBE_BYTES,
+    MIN_LONG_PROBE_BYTES,
+    N_FIRST_PONGS,
+    N_FIRST_PROBES,
+    Probing,
+    next_probe,
+)
 from seamline.core.values import NodeId
 
 RTT_S = 0.01
-MEASURED = Probing(n_pongs=5, n_probes=3, n_confirming=1)
+MEASURED = Probing(n_pongs=N_FIRST_PONGS, n_probes=N_FIRST_PROBES, n_confirming=1)
 
 
 def sent(state: LinkState, n_bytes: int, rate_bps: float, at_s: float) -> LinkState:
