@@ -118,7 +118,11 @@ def energy_j(plan: Plan, problem: Problem) -> float | None:
     others too.
     None when the origin or a node of the plan that counts has no power figures. Modelled, not metered.
     """
-    costs = breakdown(plan, problem)
+    return energy_of(breakdown(plan, problem), problem)
+
+
+def energy_of(costs: Breakdown, problem: Problem) -> float | None:
+    """`energy_j` of a plan whose times are known already."""
     waiting_w = waiting_power_w(problem)
     if waiting_w is None:
         return None

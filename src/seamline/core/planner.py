@@ -24,7 +24,7 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import Rates, search_additive
 from seamline.core.bottleneck import search_bottleneck
-from seamline.core.cost import breakdown, energy_j, offered_codecs, refusal
+from seamline.core.cost import breakdown, energy_of, offered_codecs, refusal
 from seamline.core.errors import Infeasible
 from seamline.core.goals import Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
@@ -119,7 +119,7 @@ def evaluate(candidate: Plan, problem: Problem) -> Alternative:
     """
     costs = breakdown(candidate, problem)
     bottleneck_s = costs.bottleneck_s
-    joules = energy_j(candidate, problem)
+    joules = energy_of(costs, problem)
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
     judged = Alternative(
         kind=kind,
