@@ -43,7 +43,7 @@ def test_delays_of_a_trace_are_followed(make_scene):
     assert network.send((EDGE, FOG), 1000, 1.5) == pytest.approx(1.551)
 
 
-def test_lost_packets_come_one_retransmission_later_and_hold_up_what_follows(make_scene):
+def test_packets_whose_repair_is_lost_come_a_timeout_later_and_hold_up_what_follows(make_scene):
     trace = replace(STEADY, loss_ratios=(0.999999,))
     network = Network.of(make_scene(trace, jitter_s=0.0))
     first_s = network.send((EDGE, FOG), 1000, 0.0)

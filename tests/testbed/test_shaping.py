@@ -2,8 +2,9 @@
 
 import pytest
 
+from seamline.core.loss import PACKET_BYTES
 from seamline.testbed.flows import Hop, Outlet
-from seamline.testbed.shaping import PACKET_BYTES, Arrivals, LinkDirection, LinkShape, changed
+from seamline.testbed.shaping import Arrivals, LinkDirection, LinkShape, changed
 
 
 def test_chunks_leave_one_after_the_other_at_the_rate_and_arrive_a_delay_later() -> None:
@@ -60,13 +61,15 @@ def test_jitter_stays_within_its_bounds_and_varies() -> None:
     assert max(delays) - min(delays) > 0.03
 
 
-def test_a_lost_packet_is_a_retransmission_later_at_about_the_set_ratio() -> None:
-    link = LinkDirection(LinkShape(delay_s=0.01, loss_ratio=0.1), seed=2)
+def test_a_lost_packet_comes_a_round_trip_later_or_a_timeout_where_its_repair_is_lost_too() -> None:
+    link = LinkDirection(LinkShape(delay_s=0.01, loss_ratio=0.2), seed=2)
     delays = [link.serve(PACKET_BYTES, ready_s=float(at)) - at for at in range(2000)]
-    late = [delay for delay in delays if delay == pytest.approx(0.21, abs=1e-6)]
-    assert all(delay == pytest.approx(0.01, abs=1e-6) or delay in late for delay in delays)
-    # Binomial(2000, 0.1): 200 +- 13 (one standard deviation); the seed is fixed, the width is six of them.
-    assert 120 < len(late) < 280
+    n_repaired = sum(delay == pytest.approx(0.03, abs=1e-6) for delay in delays)
+    n_timeouts = sum(delay == pytest.approx(0.21, abs=1e-6) for delay in delays)
+    assert n_repaired + n_timeouts + sum(delay == pytest.approx(0.01, abs=1e-6) for delay in delays) == 2000
+    # Binomial(2000, 0.16): 320 +- 16 and (2000, 0.04): 80 +- 9 (one standard deviation); the width is five of them.
+    assert 240 < n_repaired < 400
+    assert 35 < n_timeouts < 125
 
 
 def test_bytes_of_one_connection_never_overtake() -> None:

@@ -51,7 +51,7 @@ class LinkSpec:
     """One physical link, the same in both directions.
 
     rate_bps: 0.0 means as fast as it goes. delay_s: one way. jitter_s: the delay varies by up to that much to either
-    side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its retransmission.
+    side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its repair, see `core.loss`.
     trace: recorded rates that replace `rate_bps` over time, see `seamline.config.trace`.
     """
 

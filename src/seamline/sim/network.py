@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seamline.config.trace import Trace
+from seamline.core.loss import held_up_s
 from seamline.core.values import LinkEstimate, NodeId
 from seamline.sim.rates import RateCurve
 from seamline.sim.scene import Scene
 
 CONTROL_BYTES = 128
-PACKET_BYTES = 1448
-MIN_RETRANSMISSION_S = 0.2
-"""As in the testbed: a lost packet arrives one retransmission timeout late."""
 
 Pair = tuple[NodeId, NodeId]
 
@@ -64,15 +62,15 @@ class Network:
 
     def send(self, pair: Pair, n_bytes: int, now_s: float) -> float:
         """Put a message on its way behind those before it; returns when it has arrived whole."""
-        head_s, arrived_s, retransmission_s = now_s, now_s, 0.0
+        head_s, arrived_s, lost_s = now_s, now_s, 0.0
         for hop in self.paths[pair]:
             begins_s = max(head_s, hop.free_s)
             hop.free_s = hop.curve.finish_s(begins_s, 8.0 * n_bytes)
             delay_s = hop.delay_s(begins_s)
             head_s, arrived_s = begins_s + delay_s, max(hop.free_s, arrived_s) + delay_s
             if (loss_ratio := hop.loss_ratio(begins_s)) > 0.0:
-                retransmission_s += self._retransmission_s(n_bytes, loss_ratio, delay_s)
-        arrived_s += retransmission_s + self.rng.random() * self.jitter_s
+                lost_s += held_up_s(n_bytes, loss_ratio, delay_s, self.rng.random())
+        arrived_s += lost_s + self.rng.random() * self.jitter_s
         arrived_s = max(arrived_s, self.last_arrival_s.get(pair, 0.0))
         self.last_arrival_s[pair] = arrived_s
         return arrived_s
@@ -104,8 +102,3 @@ class Network:
 
     def varies_delay(self, pair: Pair) -> bool:
         return any(len(set(hop.trace.delays_s)) > 1 for hop in self.paths[pair])
-
-    def _retransmission_s(self, n_bytes: int, loss_ratio: float, delay_s: float) -> float:
-        n_packets = -(-n_bytes // PACKET_BYTES)
-        is_hit = self.rng.random() < 1.0 - (1.0 - loss_ratio) ** n_packets
-        return max(MIN_RETRANSMISSION_S, 2.0 * delay_s) if is_hit else 0.0

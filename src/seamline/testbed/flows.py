@@ -19,6 +19,7 @@ from collections import deque
 from enum import Enum
 from typing import Any
 
+from seamline.core.loss import timeout_s
 from seamline.testbed.shaping import Arrivals, LinkDirection, LinkShape
 
 READ_BYTES = 65536
@@ -368,5 +369,5 @@ def _crossing_bytes(shape: LinkShape, bottleneck_bps: float) -> int:
     """What one connection may have on a link: the rate it can reach times the longest that something stays on it."""
     if not bottleneck_bps:
         return UNLIMITED_CROSSING_BYTES
-    longest_s = shape.delay_s + shape.jitter_s + (shape.retransmission_s if shape.loss_ratio else 0.0)
+    longest_s = shape.delay_s + shape.jitter_s + (timeout_s(shape.delay_s) if shape.loss_ratio else 0.0)
     return int(bottleneck_bps * longest_s / 8.0)

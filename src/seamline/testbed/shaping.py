@@ -4,8 +4,8 @@ Theory of operation. A link is a serialiser followed by a delay line. The serial
 each chunk and takes the next when it is free, whoever that belongs to: one link is shared by all connections across it.
 Departures are computed from the time the link became free, not from when the caller woke up, so a late wake-up costs no
 rate, and an idle link saves up no burst. Jitter moves the delay, a new draw every 10 ms. TCP hides a lost packet behind
-its retransmission: a chunk in which one is lost arrives one retransmission time later, and what follows it in the same
-connection waits for it (`Arrivals`), while other connections go on.
+its repair (`core.loss`): a chunk in which one is lost arrives later, and what follows it in the same connection waits
+for it (`Arrivals`), while other connections go on.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-PACKET_BYTES = 1448
-"""Payload of one TCP packet on Ethernet; the unit in which packets are lost, and the smallest chunk."""
+from seamline.core.loss import PACKET_BYTES, held_up_s
 
 MAX_CHUNK_BYTES = 65536
 CHUNK_S = 0.002
 """A chunk is about two milliseconds of the link: fine enough to share it fairly, coarse enough for a busy computer."""
 
 JITTER_PERIOD_S = 0.010
-MIN_RETRANSMISSION_S = 0.200
-"""Linux's smallest retransmission timeout (TCP_RTO_MIN)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +36,10 @@ class LinkShape:
 
     @property
     def chunk_bytes(self) -> int:
-        """How much is served at once: about `CHUNK_S` of the rate."""
+        """How much is served at once: about `CHUNK_S` of the rate, and a packet at least."""
         if not self.rate_bps:
             return MAX_CHUNK_BYTES
         return max(PACKET_BYTES, min(MAX_CHUNK_BYTES, int(self.rate_bps * CHUNK_S / 8.0)))
-
-    @property
-    def retransmission_s(self) -> float:
-        return max(MIN_RETRANSMISSION_S, 2.0 * self.delay_s)
 
 
 @dataclass(slots=True)
@@ -97,9 +90,7 @@ class LinkDirection:
                 self._jitter_until_s = at_s + JITTER_PERIOD_S
             delay_s += self._jitter_s
         if shape.loss_ratio:
-            n_packets = -(-n_bytes // PACKET_BYTES)
-            if self._random.random() < 1.0 - (1.0 - shape.loss_ratio) ** n_packets:
-                delay_s += shape.retransmission_s
+            delay_s += held_up_s(n_bytes, shape.loss_ratio, shape.delay_s, self._random.random())
         return delay_s
 
 
