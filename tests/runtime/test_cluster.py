@@ -162,6 +162,18 @@ def test_the_segments_of_a_vanished_origin_are_released(bench, photos, monkeypat
     wait_until(lambda: fog.segments.n_generations == 0)
 
 
+def test_an_error_of_the_callers_own_source_comes_back_after_the_answers_that_are_due(bench, photos):
+    def failing():
+        yield from photos[:3]
+        raise OSError("the camera was unplugged")
+
+    bench.start("edge")
+    answered = []
+    with pytest.raises(OSError, match="unplugged"):
+        answered.extend(bench.stream().run(failing(), live=False))
+    assert len(answered) == 3
+
+
 def test_closing_a_stream_releases_its_segments_on_every_node(bench, photos, wait_until):
     bench.start("edge")
     fog = bench.start("fog")

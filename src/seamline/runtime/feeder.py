@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from seamline.core.errors import SeamlineError
 from seamline.core.ports import FrameArray, Tensors
 from seamline.runtime.clock import now_s
 from seamline.runtime.frames import FrameSource
@@ -33,7 +32,7 @@ class Feeder:
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
-        ended: Callable[[SeamlineError | None], None],
+        ended: Callable[[Exception | None], None],
     ) -> None:
         self._source = source
         self._frames = frames
@@ -59,10 +58,10 @@ class Feeder:
             self._thread.join(timeout=5.0)
 
     def _feed(self) -> None:
-        error: SeamlineError | None = None
+        error: Exception | None = None
         try:
             self._feed_all()
-        except SeamlineError as exc:
+        except Exception as exc:  # a caller's own source may raise anything, and the caller is to see it
             error = exc
         self._frames.drop_pending()
         self._ended(error)

@@ -200,15 +200,15 @@ class Stream:
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
         takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
         None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
-        Raises `UsageError` when the source cannot be read.
+        Raises `UsageError` when the source cannot be read, and whatever `frames` raise, after the answers that are due.
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
         source = _source(frames, live)
-        failure: list[SeamlineError] = []
+        failure: list[Exception] = []
         ended = threading.Event()
 
-        def source_ended(error: SeamlineError | None) -> None:
+        def source_ended(error: Exception | None) -> None:
             if error is not None:
                 failure.append(error)
             ended.set()
