@@ -321,11 +321,22 @@ class Node:
 
     def _dispatch(self) -> None:
         while (work := self._inbox.get()) is not None:
-            _guarded(work)
+            self._guarded(work)
 
     def _arrived(self, source: NodeId, data: memoryview) -> None:
         """A message, on the fabric's thread."""
-        _guarded(partial(self._sort, source, data))
+        self._guarded(partial(self._sort, source, data))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do `work`; one bad message must not end the node. What fails because the node is leaving is no news."""
+        try:
+            work()
+        except PeerLost as error:  # it asked and went away; those who wait for it are told by `_peer_changed`
+            log.debug("%s", error)
+        except SeamlineError as error:
+            log.log(logging.DEBUG if self._closed else logging.WARNING, "%s", error)
+        except Exception:
+            log.exception("a message could not be handled")
 
     def _sort(self, source: NodeId, data: memoryview) -> None:
         """What frames and link measurements wait for is done at once, since it only enqueues; the rest is dispatched.
@@ -442,18 +453,6 @@ class Node:
         self.presence.link_moved(estimate)
         for listener in self._listeners.values():
             listener.on_link(estimate)
-
-
-def _guarded(work: Callable[[], None]) -> None:
-    """Do `work`; one bad message must not end the node."""
-    try:
-        work()
-    except PeerLost as error:  # it asked and went away; those who wait for it are told by `_peer_changed`
-        log.debug("%s", error)
-    except SeamlineError as error:
-        log.warning("%s", error)
-    except Exception:
-        log.exception("a message could not be handled")
 
 
 def _form(text: str) -> Form:
