@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +46,20 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def seamline(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Run `seamline ARGUMENTS` in this process, its output taken at the file descriptors."""
+    """Run `seamline ARGUMENTS` in this process, its output taken at the file descriptors.
+
+    Every thread that the command started must be over: what one of them said later would be the next test's output.
+    """
 
     def call(*arguments: str) -> Outcome:
         capfd.readouterr()
+        before = set(threading.enumerate())
         exit_code = main.run(arguments)
+        left = set(threading.enumerate()) - before
+        for thread in left:
+            thread.join(timeout=5.0)  # one that has just been told to end may take a moment on a busy machine
+        running = [thread.name for thread in left if thread.is_alive()]
+        assert not running, f"threads left running: {running}"
         captured = capfd.readouterr()
         return Outcome(exit_code=exit_code, stdout=captured.out, stderr=captured.err)
 

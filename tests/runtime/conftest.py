@@ -236,19 +236,25 @@ class Bench:
         self.network.close()
 
 
-@pytest.fixture
-def bench(model_file: Path, tmp_path: Path) -> Iterator[Bench]:
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """Every thread that a test's nodes started is over before the next test goes on."""
     before = set(threading.enumerate())
-    bench = Bench(model_file, tmp_path)
-    try:
-        yield bench
-    finally:
-        bench.close()
+    yield
     left = set(threading.enumerate()) - before
     for thread in left:
         thread.join(timeout=5.0)  # one that has just been told to end may take a moment on a busy machine
     running = [thread.name for thread in left if thread.is_alive()]
     assert not running, f"threads left running: {running}"
+
+
+@pytest.fixture
+def bench(model_file: Path, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(model_file, tmp_path)
+    try:
+        yield bench
+    finally:
+        bench.close()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """How boundary tensors and camera frames are put on the wire: raw, lossless, f16, u8 and JPEG.
 
 `tensors.py` is the door (`encode`, `decode`); `lossless.py`, `quantise.py` (on `kernels.py`) and `jpeg.py` do the work,
-and `calibration.py` measures what a codec costs on this machine. Framing of whole messages is `fabric/wire.py`.
+`opencv.py` loads OpenCV quietly, and `calibration.py` measures what a codec costs on this machine. Framing of whole
+messages is `fabric/wire.py`.
 """
 
 from seamline.codec.calibration import measure_costs, sample_frame

@@ -1,7 +1,7 @@
 """The camera frame as JPEG: uint8[H, W, 3] RGB in and out, through OpenCV.
 
 The size in a JPEG's own header is read and compared before anything is decoded, because a few bytes can claim a
-picture of gigabytes. OpenCV is the optional extra ``seamline[video]`` and is loaded on first use.
+picture of gigabytes. OpenCV is loaded in `opencv.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seamline.codec.opencv import load_opencv
 from seamline.core.errors import CodecError
 from seamline.core.ports import Array, FrameArray
 
@@ -108,7 +109,6 @@ def claimed_shape(data: bytes) -> tuple[int, int, int]:
 
 def _cv2() -> Any:
     try:
-        import cv2
+        return load_opencv()
     except ImportError as exc:
         raise CodecError("JPEG needs OpenCV, which is not installed", hint="pip install seamline[video]") from exc
-    return cv2

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from seamline.codec.opencv import load_opencv
 from seamline.core.errors import UsageError
 from seamline.core.ports import FrameArray
 
@@ -60,11 +61,10 @@ def open_source(text: str, *, loop: bool = False) -> FrameSource:
 
 def fit(frame: FrameArray, height: int, width: int) -> FrameArray:
     """`frame` cropped about its centre to the aspect of height x width, then resized: uint8[height, width, 3]."""
-    import cv2
-
     rows, columns = frame.shape[:2]
     if (rows, columns) == (height, width):
         return frame
+    cv2 = _require_opencv()
     scale = min(rows / height, columns / width)
     crop_rows, crop_columns = min(rows, round(height * scale)), min(columns, round(width * scale))
     top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
@@ -84,9 +84,7 @@ class VideoSource:
 
     @property
     def fps(self) -> float | None:
-        import cv2
-
-        capture = self._open()
+        cv2, capture = _require_opencv(), self._open()
         try:
             fps = float(capture.get(cv2.CAP_PROP_FPS))
         finally:
@@ -94,9 +92,7 @@ class VideoSource:
         return fps if fps > 0 else None
 
     def frames(self, stride: float = 1.0) -> Iterator[FrameArray]:
-        import cv2
-
-        capture = self._open()
+        cv2, capture = _require_opencv(), self._open()
         wanted = n_read = n_since_start = 0
         try:
             while True:
@@ -118,8 +114,7 @@ class VideoSource:
             capture.release()
 
     def _open(self) -> Any:
-        cv2 = require_opencv()
-        capture = cv2.VideoCapture(self.target)
+        capture = _require_opencv().VideoCapture(self.target)
         if not capture.isOpened():
             if isinstance(self.target, int):
                 raise UsageError(f"there is no camera {self.target}", hint="0 is the first; a file needs its path")
@@ -144,7 +139,7 @@ class ImageFolder:
         return False
 
     def frames(self, stride: float = 1.0) -> Iterator[FrameArray]:
-        cv2 = require_opencv()
+        cv2 = _require_opencv()
         while True:
             for path in self.images:
                 image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -155,18 +150,10 @@ class ImageFolder:
                 return
 
 
-def require_opencv() -> Any:
-    """OpenCV, quiet about broken files (we say it ourselves). Raises `UsageError` when it is not installed."""
-    import os
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+def _require_opencv() -> Any:
     try:
-        import cv2
+        return load_opencv()
     except ImportError as exc:
         raise UsageError(
             "reading video and images needs OpenCV", hint="install it with: pip install 'seamline[video]'"
         ) from exc
-    # in version 5 the environment variable alone is not enough
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
