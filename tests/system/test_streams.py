@@ -40,7 +40,10 @@ def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches
 def test_a_node_that_reports_too_little_memory_for_its_part_is_named_and_not_used(system, port):
     system.node("fog", port, "--memory", "100kB")
     run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
-    run.wait_until(lambda run: any("on `fog`, which reports 0.1" in event.get("decision", "") for event in run.events))
+    fact = "on `fog`, which reports 0.1"
+    run.wait_until(  # the decision may come before the first frame
+        lambda run: any(fact in event.get("decision", "") and event["n_answered"] > 0 for event in run.events)
+    )
     run.popen.send_signal(signal.SIGINT)
     assert run.wait() == 130
     assert [entry["plan"] for entry in run.events[-1]["plan_timeline"]] == [LOCAL]
