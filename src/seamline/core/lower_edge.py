@@ -14,7 +14,7 @@ Whether a sample belongs to the cloud at all is decided in `goodput.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 RTT_NOISE_S = 1.5e-3
@@ -85,7 +85,8 @@ class Goodput:
     @property
     def overhead_s(self) -> float:
         """What recent messages took beyond a round trip and their bytes on average, the one worst left out."""
-        beyond_s = sorted(c.whole_s - self.slowness * c.n_bits for c in self.window[-N_NEWEST:])
+        slowness = self.slowness
+        beyond_s = sorted([c.whole_s - slowness * c.n_bits for c in self.window[-N_NEWEST:]])
         counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
         return max(0.0, sum(counted_s) / len(counted_s)) if counted_s else self.floor_s
 
@@ -96,31 +97,87 @@ class Goodput:
 
 def fitted(goodput: Goodput, scatter: float | None = None) -> Goodput:
     """The line anew through the window; scatter: of single samples, learnt from the window unless given."""
+    slowness, floor_s, variance, each = _line(goodput)
+    return Goodput(
+        slowness=slowness,
+        floor_s=floor_s,
+        variance=variance,
+        scatter=_scatter(each, slowness) if scatter is None else scatter,
+        window=goodput.window,
+        suspects=goodput.suspects,
+        is_suspect_slow=goodput.is_suspect_slow,
+        n_samples=goodput.n_samples,
+        at_s=goodput.at_s,
+        changed_at_s=goodput.changed_at_s,
+        n_judged=goodput.n_judged,
+        n_stalled=goodput.n_stalled,
+        former=goodput.former,
+    )
+
+
+def _line(goodput: Goodput) -> tuple[float, float, float, list[float]]:
+    """Slowness, floor_s and variance of the line through the window, and seconds per bit by each sample alone."""
     window, floor_s = goodput.window, goodput.floor_s
+    rows = _rows(window, goodput)
     n_bits = [c.n_bits for c in window]
     short_bits = _SHORT_RATIO * sorted(n_bits)[len(n_bits) // 2]
-    slowness = max(sum(c.whole_s - floor_s for c in window), RTT_NOISE_S) / sum(n_bits)
+    short = [(c.whole_s, c.n_bits) for c in window if c.n_bits < short_bits]
+    slowness = max(sum([c.whole_s - floor_s for c in window]), RTT_NOISE_S) / sum(n_bits)
+    each, each_floor_s = _each(rows, floor_s), floor_s
     for _ in range(3):
-        weights = [_weight(c, slowness, floor_s, goodput) for c in window]
-        each = [max(c.whole_s - floor_s, RTT_NOISE_S) / c.n_bits for c in window]
-        slowness = _quantile(zip(each, weights, strict=True), _QUANTILE)
-        beyond_s = [c.whole_s - slowness * c.n_bits for c in window if c.n_bits < short_bits]
-        if beyond_s:  # else all are alike: the constant cannot be told from the rest, and stays
-            floor_s = min(max(_SURE_FLOOR_RATIO * min(beyond_s), 0.0), MAX_FLOOR_S)
-    if scatter is None:
-        apart = sorted(abs(math.log(one / slowness)) for one in each)
-        usual = 2.0 * apart[(len(apart) - 1) // 3]  # of the nearer ones: what was held up is no scatter
-        n = len(apart)
-        scatter = max(_LEAST_SCATTER, math.sqrt((2 * FIRST_SCATTER**2 + n * usual**2) / (2 + n)))
-    return replace(goodput, slowness=slowness, floor_s=floor_s, variance=1.0 / sum(weights), scatter=scatter)
+        before = (slowness, floor_s)
+        if floor_s != each_floor_s:
+            each, each_floor_s = _each(rows, floor_s), floor_s
+        weights = _weights(rows, slowness, floor_s)
+        slowness = _quantile(each, weights, _QUANTILE)
+        if short:  # else all are alike: the constant cannot be told from the rest, and stays
+            beyond_s = min([whole_s - slowness * bits for whole_s, bits in short])
+            floor_s = min(max(_SURE_FLOOR_RATIO * beyond_s, 0.0), MAX_FLOOR_S)
+        if (slowness, floor_s) == before:  # and once more would change nothing
+            break
+    return slowness, floor_s, 1.0 / sum(weights), each
 
 
-def _weight(crossing: Crossing, slowness: float, floor_s: float, goodput: Goodput) -> float:
-    """One over the variance of the rate that `crossing` alone tells; its time is the shorter of what it and all say."""
-    took_s = max(min(crossing.whole_s - floor_s, slowness * crossing.n_bits), _LEAST_TIMED_S)
-    noise_ratio = RTT_NOISE_S / took_s + crossing.more_noise_ratio
-    age_s = max(0.0, goodput.at_s - crossing.at_s)
-    return 1.0 / (noise_ratio**2 + goodput.scatter**2 + DRIFT_PER_S * age_s)
+def _scatter(each: list[float], slowness: float) -> float:
+    """Usual relative deviation of single samples; of the nearer ones, for what was held up is no scatter."""
+    log, n = math.log, len(each)
+    apart = sorted([abs(log(one / slowness)) for one in each])
+    usual = 2.0 * apart[(n - 1) // 3]
+    return max(_LEAST_SCATTER, math.sqrt((2 * FIRST_SCATTER**2 + n * usual**2) / (2 + n)))
+
+
+_Row = tuple[float, float, float, float, float]
+"""Of one crossing: whole_s, n_bits, more_noise_ratio, and two terms of its variance that do not depend on the line."""
+
+
+def _rows(window: Sequence[Crossing], goodput: Goodput) -> list[_Row]:
+    """What `_weights` reads, taken out of the crossings once: a simulation fits some ten thousand lines a minute."""
+    scatter_variance, at_s = goodput.scatter**2, goodput.at_s
+    return [
+        (c.whole_s, c.n_bits, c.more_noise_ratio, scatter_variance, DRIFT_PER_S * max(0.0, at_s - c.at_s))
+        for c in window
+    ]
+
+
+def _each(rows: Iterable[_Row], floor_s: float) -> list[float]:
+    """Seconds per bit by each alone."""
+    least_s = RTT_NOISE_S
+    return [
+        (took_s if (took_s := whole_s - floor_s) > least_s else least_s) / n_bits for whole_s, n_bits, _, _, _ in rows
+    ]
+
+
+def _weights(rows: Iterable[_Row], slowness: float, floor_s: float) -> list[float]:
+    """One over the variance of the rate that each alone tells; its time is the shorter of what it and all say."""
+    weights, least_s, noise_s = [], _LEAST_TIMED_S, RTT_NOISE_S
+    for whole_s, n_bits, more_noise_ratio, scatter_variance, drift in rows:
+        took_s, expected_s = whole_s - floor_s, slowness * n_bits
+        if expected_s < took_s:
+            took_s = expected_s
+        if took_s < least_s:
+            took_s = least_s
+        weights.append(1.0 / ((noise_s / took_s + more_noise_ratio) ** 2 + scatter_variance + drift))
+    return weights
 
 
 def shifted(goodput: Goodput, by_s: float) -> Goodput:
@@ -133,17 +190,18 @@ def kept(window: tuple[Crossing, ...], goodput: Goodput) -> tuple[Crossing, ...]
     """The newest, and of those before them the ones that tell most."""
     old, newest = window[:-N_NEWEST], window[-N_NEWEST:]
     if len(old) > _N_TELLING:
-        least = min(range(len(old)), key=lambda at: _weight(old[at], goodput.slowness, goodput.floor_s, goodput))
+        weights = _weights(_rows(old, goodput), goodput.slowness, goodput.floor_s)
+        least = weights.index(min(weights))
         return kept((*old[:least], *old[least + 1 :], *newest), goodput)
     return window
 
 
-def _quantile(weighted: Iterable[tuple[float, float]], ratio: float) -> float:
+def _quantile(values: Sequence[float], weights: Sequence[float], ratio: float) -> float:
     """The smallest value with at least `ratio` of the weight at or below it."""
-    ordered = sorted(weighted)
-    left = ratio * sum(weight for _, weight in ordered)
-    for value, weight in ordered:
-        left -= weight
+    order = sorted(range(len(values)), key=values.__getitem__)
+    left = ratio * sum([weights[at] for at in order])
+    for at in order:
+        left -= weights[at]
         if left <= 0.0:
-            return value
-    return ordered[-1][0]
+            return values[at]
+    return values[order[-1]]
