@@ -21,8 +21,9 @@ from seamline.cli.render import LatencyPart, LinkView, LiveState, SwitchView
 from seamline.cli.waiting import is_alive
 from seamline.core.ports import Array
 from seamline.runtime.record import Recorder
+from seamline.runtime.snapshot import StreamSnapshot
 from seamline.runtime.stream import Result
-from seamline.runtime.streaming import Stream, StreamSnapshot
+from seamline.runtime.streaming import Stream
 
 INTERVAL_S = 0.2
 

@@ -1,7 +1,8 @@
 """A stream: frames in, answers out in order, and a controller that moves the cut meanwhile.
 
 This is the face of the runtime for a user: `run` takes frames from a source or an iterable and yields results. The
-frames' bookkeeping is `stream.py`, decisions are `controller.py`, history is `record.py`.
+frames' bookkeeping is `stream.py`, what a frame may be `intake.py`, decisions are `controller.py`, what happened is
+`record.py`, what there is to see `snapshot.py`.
 """
 
 from __future__ import annotations
@@ -11,78 +12,34 @@ import logging
 import queue
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from seamline.core.errors import ModelError, PlanError, SeamlineError, UsageError
+from seamline.core.errors import PlanError, SeamlineError, UsageError
 from seamline.core.goals import Goal, goal_named
 from seamline.core.policy import Policy
-from seamline.core.ports import Array, FrameArray, Tensors
+from seamline.core.ports import Array
 from seamline.core.problem import EnergyScope
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
-from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
+from seamline.core.values import Constraints, LinkEstimate, NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.clock import now_s
 from seamline.runtime.controller import Controller
 from seamline.runtime.feeder import Feeder
-from seamline.runtime.frames import FrameSource, fit
+from seamline.runtime.frames import FrameSource
+from seamline.runtime.intake import as_source, input_tensors
 from seamline.runtime.node import Node
-from seamline.runtime.record import Part, Recorder, SwitchRecord
+from seamline.runtime.record import Recorder, SwitchRecord
+from seamline.runtime.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.stream import LOCAL_GENERATION, Result, StreamFrames
+from seamline.runtime.survey import profile_nodes, wait_links
 
 log = logging.getLogger(__name__)
 
-PROFILE_TIMEOUT_S = 600.0
-LINK_TIMEOUT_S = 3.0
 DRAIN_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkSnapshot:
-    source: str
-    target: str
-    goodput_bps: float
-    rtt_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchSnapshot:
-    at_s: float
-    from_plan: str
-    to_plan: str
-    reason: str
-    prepare_s: float
-    switch_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamSnapshot:
-    """All that can be seen of a stream at one moment; plain data, times since the stream began."""
-
-    at_s: float
-    plan: str
-    generation: int
-    frame_rate_fps: float
-    latency_s: float | None
-    predicted_s: float | None
-    parts: tuple[Part, ...]
-    links: tuple[LinkSnapshot, ...]
-    switches: tuple[SwitchSnapshot, ...]
-    n_answered: int
-    n_in_flight: int
-    n_dropped: int
-    decision: str
-    energy_j_per_frame: float | None = None
-    energy_source: str | None = None
-    objective: str = Objective.LATENCY
-    energy_scope: str = "all"
 
 
 class Stream:
@@ -133,38 +90,10 @@ class Stream:
         Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
         """
         self._node.prepare(self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local).result()
-        profiles = self._profile_nodes()
+        profiles = profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s)
         self._node.listen(self.name, self)
-        self._wait_links()
+        wait_links(self._node, self._others)
         self.controller.start(profiles)
-
-    def _profile_nodes(self) -> dict[NodeId, Profile]:
-        asked: dict[NodeId, Future[Profile]] = {
-            name: self._node.profile(name, self.model.model_id, self._profile_budget_s)
-            for name in (self._node.name, *self._others)
-        }
-        profiles: dict[NodeId, Profile] = {}
-        for name, answer in asked.items():
-            try:
-                profiles[name] = answer.result(timeout=PROFILE_TIMEOUT_S)
-            except FutureTimeout:
-                log.warning("`%s` did not profile the model within %.0f s", name, PROFILE_TIMEOUT_S)
-            except SeamlineError as error:
-                if name == self._node.name:
-                    raise
-                log.warning("the stream starts without `%s`: %s", name, error)
-        return profiles
-
-    def _wait_links(self) -> None:
-        """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long."""
-        self._node.links.measure_anew()
-        until_s = now_s() + LINK_TIMEOUT_S
-        missing = set(self._others)
-        while missing and now_s() < until_s:
-            missing = {name for name in self._others if not self._node.links.is_measured(name)}
-            time.sleep(0.02)
-        for name in missing:
-            log.warning("no estimate of the link to `%s` yet", name)
 
     def close(self) -> None:
         """End the stream and release its segments everywhere; idempotent."""
@@ -204,7 +133,7 @@ class Stream:
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
-        source = _source(frames, live)
+        source = as_source(frames, live)
         failure: list[Exception] = []
         ended = threading.Event()
 
@@ -213,8 +142,9 @@ class Stream:
                 failure.append(error)
             ended.set()
 
+        shape = partial(input_tensors, model=self.model)
         self._feeder = Feeder(
-            source, self.frames, self._shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
+            source, self.frames, shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
         )
         self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
@@ -251,26 +181,6 @@ class Stream:
             n_given += 1
             self.frames.taken()
             yield result
-
-    def _shape(self, frame: Array | dict[str, Array]) -> Tensors:
-        """The tensors that the model's first segment takes, from one frame of the source."""
-        preprocess = self.model.preprocess
-        if preprocess is not None:
-            if isinstance(frame, dict) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-                raise UsageError("frames of this model are uint8[H, W, 3] arrays in RGB order")
-            fitted: FrameArray = fit(frame, preprocess.height, preprocess.width)
-            return {"frame": np.ascontiguousarray(fitted)}
-        if isinstance(frame, dict):
-            return frame
-        inputs = self.model.cuts[0].tensors
-        if len(inputs) != 1:
-            raise UsageError(f"the model takes {len(inputs)} inputs", hint="give dicts of arrays by input name")
-        if frame.dtype == np.uint8 and inputs[0].dtype != "uint8":
-            raise ModelError(
-                f"model `{self.model.name}` does not say how a camera frame becomes its input `{inputs[0].name}`",
-                hint="its file carries no pre-processing; give arrays of the input's shape and dtype",
-            )
-        return {inputs[0].name: frame}
 
     # -- moving the cut by hand --------------------------------------------------------------------------------------
 
@@ -390,41 +300,7 @@ class Stream:
 
     def snapshot(self) -> StreamSnapshot:
         """What the stream is doing right now."""
-        now = now_s()
-        split = self.recorder.split(now)
-        counts, route = self.frames.counts(), self.frames.route
-        return StreamSnapshot(
-            at_s=now - self.recorder.started_s,
-            plan=str(route.plan),
-            generation=route.generation,
-            frame_rate_fps=split.fps,
-            latency_s=split.latency_s,
-            predicted_s=self.controller.predicted_s,
-            parts=split.parts,
-            links=tuple(
-                LinkSnapshot(source=e.source, target=e.target, goodput_bps=e.goodput_bps, rtt_s=e.rtt_s)
-                for e in self.controller.links
-            ),
-            switches=tuple(self._switch_snapshot(switch) for switch in self.recorder.switches),
-            n_answered=counts.answered,
-            n_in_flight=self.frames.n_in_flight(),
-            n_dropped=counts.dropped_before_acceptance,
-            decision=self.controller.last_reason,
-            energy_j_per_frame=split.energy_j,
-            energy_source=split.energy_source,
-            objective=str(self.controller.view.objective),
-            energy_scope=str(self.controller.view.energy_scope),
-        )
-
-    def _switch_snapshot(self, switch: SwitchRecord) -> SwitchSnapshot:
-        return SwitchSnapshot(
-            at_s=switch.at_s - self.recorder.started_s,
-            from_plan=str(switch.from_plan),
-            to_plan=str(switch.to_plan),
-            reason=switch.reason,
-            prepare_s=switch.prepare_s,
-            switch_s=switch.switch_s,
-        )
+        return take_snapshot(self.frames, self.recorder, self.controller)
 
     def summary(self) -> dict[str, Any]:
         """The stream's figures so far, see docs/cli.md under `run`."""
@@ -437,23 +313,3 @@ class Stream:
                 self._node.name,
                 msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j),
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """An iterable as a source, or a source whose `is_live` the caller has chosen."""
-
-    name: str
-    fps: float | None
-    is_live: bool
-    open: Callable[[float], Iterator[Any]]
-
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
-        return self.open(stride)
-
-
-def _source(frames: FrameSource | Iterable[Any], live: bool | None) -> FrameSource:
-    if isinstance(frames, FrameSource):
-        is_live = frames.is_live if live is None else live
-        return _Source(name=frames.name, fps=frames.fps, is_live=is_live, open=frames.frames)
-    return _Source(name="frames", fps=None, is_live=bool(live), open=lambda stride: iter(frames))

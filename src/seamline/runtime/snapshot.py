@@ -1,0 +1,98 @@
+"""What can be seen of a stream at one moment, as plain data: for the live view and the lines of `run --events`.
+
+What happened in a whole stream is `record.py`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamline.core.values import Objective
+from seamline.runtime.clock import now_s
+from seamline.runtime.controller import Controller
+from seamline.runtime.record import Part, Recorder
+from seamline.runtime.stream import StreamFrames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSnapshot:
+    source: str
+    target: str
+    goodput_bps: float
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchSnapshot:
+    at_s: float
+    from_plan: str
+    to_plan: str
+    reason: str
+    prepare_s: float
+    switch_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSnapshot:
+    """All that can be seen of a stream at one moment; plain data, times since the stream began."""
+
+    at_s: float
+    plan: str
+    generation: int
+    frame_rate_fps: float
+    latency_s: float | None
+    predicted_s: float | None
+    parts: tuple[Part, ...]
+    links: tuple[LinkSnapshot, ...]
+    switches: tuple[SwitchSnapshot, ...]
+    n_answered: int
+    n_in_flight: int
+    n_dropped: int
+    decision: str
+    energy_j_per_frame: float | None = None
+    energy_source: str | None = None
+    objective: str = Objective.LATENCY
+    energy_scope: str = "all"
+
+
+def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controller) -> StreamSnapshot:
+    """What the stream of these three is doing right now."""
+    now = now_s()
+    split = recorder.split(now)
+    counts, route, view = frames.counts(), frames.route, controller.view
+    return StreamSnapshot(
+        at_s=now - recorder.started_s,
+        plan=str(route.plan),
+        generation=route.generation,
+        frame_rate_fps=split.fps,
+        latency_s=split.latency_s,
+        predicted_s=controller.predicted_s,
+        parts=split.parts,
+        links=tuple(
+            LinkSnapshot(source=e.source, target=e.target, goodput_bps=e.goodput_bps, rtt_s=e.rtt_s)
+            for e in controller.links
+        ),
+        switches=_switches(recorder),
+        n_answered=counts.answered,
+        n_in_flight=frames.n_in_flight(),
+        n_dropped=counts.dropped_before_acceptance,
+        decision=controller.last_reason,
+        energy_j_per_frame=split.energy_j,
+        energy_source=split.energy_source,
+        objective=str(view.objective),
+        energy_scope=str(view.energy_scope),
+    )
+
+
+def _switches(recorder: Recorder) -> tuple[SwitchSnapshot, ...]:
+    return tuple(
+        SwitchSnapshot(
+            at_s=switch.at_s - recorder.started_s,
+            from_plan=str(switch.from_plan),
+            to_plan=str(switch.to_plan),
+            reason=switch.reason,
+            prepare_s=switch.prepare_s,
+            switch_s=switch.switch_s,
+        )
+        for switch in recorder.switches
+    )
