@@ -20,7 +20,7 @@ is worded in `wording.py`. Nothing here acts or keeps state; a controller calls 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -160,14 +160,15 @@ def _judged_by(view: View, goal: Goal) -> View:
 
 def _in_real_seconds(view: View, settings: PolicySettings) -> View:
     """`view` with a deadline in predicted seconds: shorter by what all measured plans took beyond their prediction."""
-    recent = _recent_ratios(view, settings)
-    if not isinstance(view.objective, Within) or not recent:
+    if not isinstance(view.objective, Within) or not (recent := _recent_ratios(view, settings)):
         return view
-    return _judged_by(view, Within(slo_s=view.objective.slo_s / max(1.0, min(recent.values()))))
+    shared_ratio = max(1.0, min(ratio for _, ratio in recent))
+    return _judged_by(view, Within(slo_s=view.objective.slo_s / shared_ratio))
 
 
 def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
-    best = _best_candidate(view, problem, settings)
+    surprises = _surprises(view, settings)
+    best = _best_candidate(view, problem, settings, surprises)
     if best is None or best.plan is None:
         return Keep("every plan that fits could not be prepared a moment ago")
     if isinstance(view.objective, Within) and math.isinf(best.cost):
@@ -178,14 +179,14 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
         return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
     if best.plan == view.current:
         return Keep(f"{view.current} is the best plan", 0.0)
-    return _weigh(view, problem, best, settings)
+    return _weigh(view, problem, best, settings, surprises)
 
 
-def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySettings) -> Decision:
+def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySettings, surprises: Surprises) -> Decision:
     """Is `best` enough better than the current plan, and is it time?"""
     assert view.current is not None
     assert best.plan is not None
-    current = _judged(evaluate(view.current, problem), view, settings)
+    current = _judged(evaluate(view.current, problem), view, surprises)
     before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
     uncertainty = _uncertainty(before, after, problem, settings)
@@ -201,9 +202,9 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     concerned = (before, after)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
-    surprise = _surprise(view, view.current, settings)
+    surprise = surprises.get(view.current)
     moved = what_moved(view, concerned)
-    if surprise > 1.0:
+    if surprise is not None:
         took_s = view.watched[view.current].latency_s
         moved = [f"{view.current} took {took_s * 1e3:.0f} ms, {surprise:.1f}x what was predicted", *moved]
     return Switch(best.plan, "; ".join([*moved[:2], words]))
@@ -232,7 +233,7 @@ def _planned(problem: Problem, settings: PolicySettings) -> Planned:
     return plan(problem)
 
 
-def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> Alternative | None:
+def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surprises: Surprises) -> Alternative | None:
     """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
@@ -242,10 +243,10 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings) -> A
     found = _planned(reduced, settings).alternatives
     planned = [one for one in found if one.plan is not None and one.plan not in refused_plans]
     candidates = planned
-    if not planned or any(_surprise(view, one.plan, settings) > 1.0 for one in planned if one.plan is not None):
+    if not planned or any(one.plan in surprises for one in planned):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
         candidates = [*planned, *_known(view, problem, trusted.keys(), refused_plans)]
-    judged = [_judged(candidate, view, settings) for candidate in candidates]
+    judged = [_judged(candidate, view, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
 
 
@@ -257,42 +258,47 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
             yield evaluate(known, problem)
 
 
-def _judged(candidate: Alternative, view: View, settings: PolicySettings) -> Alternative:
+def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
     """`candidate` at what it costs in truth, where its frames were measured."""
     goal = view.objective
     if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    surprise = _surprise(view, candidate.plan, settings)
+    surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
     if not isinstance(goal, Within):
-        return replace(candidate, cost=candidate.cost * surprise)
+        return candidate if surprise == 1.0 else replace(candidate, cost=candidate.cost * surprise)
     took_s = candidate.latency_s * surprise
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
 
 
 def has_surprise(view: View, settings: PolicySettings) -> bool:
     """Whether any plan measured here lately was much slower than predicted."""
-    return any(_surprise(view, known, settings) > 1.0 for known in view.watched)
+    return bool(_surprises(view, settings))
 
 
-def _surprise(view: View, candidate: Plan, settings: PolicySettings) -> float:
-    """How much slower than predicted `candidate` was, beyond what is common to the plans measured here; 1.0 if not.
+Surprises = Mapping[Plan, float]
+"""How much slower than predicted some plans were, beyond what is common to the plans measured here."""
+
+
+def _surprises(view: View, settings: PolicySettings) -> Surprises:
+    """Plans that were slower by more than `surprise_ratio`.
 
     An error that all plans share (say, of the profile) does not tell them apart, so it takes two to compare.
     """
     recent = _recent_ratios(view, settings)
-    if candidate not in recent or len(recent) < 2:
-        return 1.0
-    ratio = recent[candidate] / max(1.0, min(recent.values()))
-    return ratio if ratio > settings.surprise_ratio else 1.0
+    if len(recent) < 2:
+        return {}
+    shared_ratio = max(1.0, min([ratio for _, ratio in recent]))
+    return {known: ratio / shared_ratio for known, ratio in recent if ratio / shared_ratio > settings.surprise_ratio}
 
 
-def _recent_ratios(view: View, settings: PolicySettings) -> dict[Plan, float]:
+def _recent_ratios(view: View, settings: PolicySettings) -> list[tuple[Plan, float]]:
     """Measured over predicted latency of the plans that were watched lately and long enough."""
-    return {
-        known: watched.ratio
+    now_s, watch_s, n_least = view.now_s, settings.watch_s, settings.min_watched_frames
+    return [
+        (known, watched.ratio)
         for known, watched in view.watched.items()
-        if view.now_s - watched.at_s < settings.watch_s and watched.n_frames >= settings.min_watched_frames
-    }
+        if now_s - watched.at_s < watch_s and watched.n_frames >= n_least
+    ]
 
 
 def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings: PolicySettings) -> float:
