@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seamline.config import LinkSpec, Testbed, load_testbed
+from seamline.config import LinkSpec, LoadSpec, Testbed, load_testbed
 from seamline.core.errors import ConfigError
 from seamline.testbed import demo_testbed_path
 
@@ -41,6 +41,15 @@ def test_rates_and_delays_are_held_in_bits_per_second_and_seconds(tmp_path: Path
     assert bed.name == "bed"
 
 
+def test_a_node_that_becomes_slower_stands_beside_the_links_that_change(tmp_path: Path) -> None:
+    load_change = '[[change]]\nnode = "fog"\nat_ratio = 0.5\nslowdown = 8\n'
+    link_change = '[[change]]\nlink = "edge-fog"\nat_s = 3\nsilent = true\n'
+    bed = load(tmp_path, NODES + LINK + load_change + link_change)
+    assert bed.loads == (LoadSpec(node="fog", slowdown=8.0, at_ratio=0.5),)
+    assert bed.loads[0].at_s_of(40.0) == 20.0
+    assert [change.silent for change in bed.changes] == [True]
+
+
 def test_a_link_without_figures_is_unshaped(tmp_path: Path) -> None:
     assert not load(tmp_path, NODES + '[[link]]\nbetween = ["edge", "fog"]\n').links[0].is_shaped
 
@@ -72,6 +81,24 @@ def test_asking_for_an_unknown_node_names_the_nearest(tmp_path: Path) -> None:
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_ratio = 1.5\nrate_mbps = 1\n', "from 0 to 1"),
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_s = 1\nrate_mbps = 0\n', "silent = true cuts the link"),
         (NODES + "fps = 0\n", r"unknown key `node\[1\].fps`"),
+        (NODES + LINK + "[[change]]\nat_s = 1\nrate_mbps = 1\n", "needs either `link` or `node`"),
+        (
+            NODES + '[[change]]\nnode = "frog"\nat_s = 1\nslowdown = 2\n',
+            "names no node `frog`; hint: did you mean `fog`",
+        ),
+        (
+            NODES + '[[change]]\nnode = "fog"\nat_s = 1\nslowdwn = 2\n',
+            r"`change\[0\].slowdwn`; hint: did you mean `slow",
+        ),
+        (NODES + '[[change]]\nnode = "fog"\nat_s = 1\nslowdown = 0.5\n', r"`change\[0\].slowdown` is 0.5"),
+        (NODES + '[[change]]\nnode = "fog"\nat_s = 1\nslowdown = nan\n', r"`change\[0\].slowdown` is nan"),
+        (NODES + '[[change]]\nnode = "fog"\nat_s = 1\n', "changes nothing; hint: give it slowdown"),
+        (NODES + '[[change]]\nnode = "fog"\nslowdown = 2\n', "needs either `at_s` or `at_ratio`"),
+        (
+            NODES + '[[change]]\nnode = "fog"\nat_s = 1\nslowdown = 2\nrate_mbps = 3\n',
+            "is of a link, and this is a node",
+        ),
+        (NODES + LINK + '[[change]]\nlink = "edge-fog"\nat_s = 1\nslowdown = 2\n', "is of a node, and this is a link"),
         ("fps = 0\n" + NODES, "`fps` is 0.0"),
         ("private = -1\n" + NODES, "`private` is -1"),
         (NODES + 'power = "laptp"\n', r"`node\[1\].power`: .*did you mean `laptop`"),

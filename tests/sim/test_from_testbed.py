@@ -3,7 +3,7 @@
 import pytest
 
 from seamline.config import load_testbed
-from seamline.sim.from_testbed import UNSHAPED_BPS, left_out, links_of
+from seamline.sim.from_testbed import UNSHAPED_BPS, left_out, links_of, loads_of
 from seamline.testbed import demo_testbed_path
 
 FILE = """
@@ -41,6 +41,14 @@ def test_changes_of_rate_delay_and_silence_become_one_trace(tmp_path):
     assert link.trace.rates_bps == (UNSHAPED_BPS, 4e6, 0.0, 4e6)
     assert link.trace.delays_s == (0.003, 0.003, 0.003, 0.009)
     assert list(left_out(load_testbed(path))) == ["jitter of edge-cloud"]
+
+
+def test_loads_are_counted_against_the_nodes_own_slowdown(tmp_path):
+    path = tmp_path / "bed.toml"
+    loads = '[[change]]\nnode = "cloud"\nat_ratio = 0.8\nslowdown = 2\n'
+    loads += '[[change]]\nnode = "cloud"\nat_s = 2\nslowdown = 12\n'
+    path.write_text(FILE.replace('tier = "cloud"\n', 'tier = "cloud"\nslowdown = 2\n') + loads)
+    assert loads_of(load_testbed(path), 10.0) == {"cloud": ((2.0, 6.0), (8.0, 1.0))}
 
 
 def test_the_demos_link_falls_and_returns():

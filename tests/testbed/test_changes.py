@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
+from seamline.config import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.core.errors import ConfigError, SeamlineError, UsageError
-from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, due, schedule
+from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, NodeChange, due, schedule
 
 NODES = (NodeSpec(name="edge", tier="edge"), NodeSpec(name="fog", tier="fog"))
 PAIR = ("edge", "fog")
 
 
 class Recorder:
-    """Links that write down what was asked of them."""
+    """Links and nodes that write down what was asked of them."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
@@ -33,6 +33,9 @@ class Recorder:
             raise SeamlineError("no such process")
         self.calls.append(("kill", node))
 
+    def slow_down(self, node: str, slowdown: float) -> None:
+        self.calls.append(("slow", node, slowdown))
+
 
 def test_ratios_become_seconds_and_everything_is_sorted_by_time() -> None:
     bed = Testbed(
@@ -43,9 +46,11 @@ def test_ratios_become_seconds_and_everything_is_sorted_by_time() -> None:
             ChangeSpec(between=PAIR, at_ratio=0.5, rate_bps=20e6),
             ChangeSpec(between=PAIR, at_ratio=0.25, rate_bps=5e6),
         ),
+        loads=(LoadSpec(node="fog", at_ratio=0.3, slowdown=8.0),),
     )
     assert schedule(bed, 40.0, [Kill(at_s=15.0, node="fog")]) == (
         LinkChange(at_s=10.0, between=PAIR, rate_bps=5e6),
+        NodeChange(at_s=12.0, node="fog", slowdown=8.0),
         Kill(at_s=15.0, node="fog"),
         LinkChange(at_s=20.0, between=PAIR, rate_bps=20e6),
     )
@@ -84,6 +89,7 @@ def test_changes_say_what_they_do() -> None:
     assert str(LinkChange(at_s=1.0, between=PAIR, rate_bps=5e6)) == "link edge-fog to 5 Mbit/s"
     assert str(LinkChange(at_s=1.0, between=PAIR, is_silent=True)) == "link edge-fog goes silent"
     assert str(Kill(at_s=1.0, node="fog")) == "node fog is killed"
+    assert str(NodeChange(at_s=1.0, node="fog", slowdown=2.5)) == "node fog computes 2.5x as long"
 
 
 def test_a_runner_makes_every_change_once_in_order_although_one_fails() -> None:
@@ -92,6 +98,7 @@ def test_a_runner_makes_every_change_once_in_order_although_one_fails() -> None:
         Kill(at_s=0.005, node="ghost"),
         LinkChange(at_s=0.01, between=PAIR, is_silent=True),
         LinkChange(at_s=0.01, between=PAIR, rate_bps=1e6, is_silent=False),
+        NodeChange(at_s=0.015, node="fog", slowdown=8.0),
         Kill(at_s=0.02, node="fog"),
     )
     links, seen, done = Recorder(), [], threading.Event()
@@ -101,13 +108,14 @@ def test_a_runner_makes_every_change_once_in_order_although_one_fails() -> None:
         if change is changes[-1]:
             done.set()
 
-    with ChangeRunner(changes, links, links.kill, on_change=on_change):
+    with ChangeRunner(changes, links, links, on_change=on_change):
         assert done.wait(10.0)
     assert links.calls == [
         ("set", "edge", "fog", 5.0, 20.0),
         ("silence", "edge", "fog"),
         ("set", "edge", "fog", 1.0, None),
         ("restore", "edge", "fog"),
+        ("slow", "fog", 8.0),
         ("kill", "fog"),
     ]
     assert seen == [change for change in changes if change != Kill(at_s=0.005, node="ghost")]
@@ -115,6 +123,6 @@ def test_a_runner_makes_every_change_once_in_order_although_one_fails() -> None:
 
 def test_nothing_happens_after_a_runner_was_stopped() -> None:
     links = Recorder()
-    with ChangeRunner((Kill(at_s=3600.0, node="fog"),), links, links.kill):
+    with ChangeRunner((Kill(at_s=3600.0, node="fog"),), links, links):
         pass
     assert links.calls == []

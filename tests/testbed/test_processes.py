@@ -76,6 +76,17 @@ def test_one_that_never_gets_ready_is_not_waited_for_without_end(processes: Node
         processes.wait_ready("fog", lambda process: False, timeout_s=0.1)
 
 
+def test_a_process_is_told_to_slow_down_on_its_standard_input(processes: NodeProcesses) -> None:
+    echoing = f"import sys; {READY} print(sys.stdin.readline(), end='', file=sys.stderr, flush=True)"
+    process = processes.start("fog", (sys.executable, "-c", echoing))
+    processes.wait_ready("fog")
+    processes.slow_down("fog", 2.5)
+    process.popen.wait(timeout=20)
+    assert processes.log_tail("fog") == "slowdown 2.5"
+    with pytest.raises(SeamlineError, match="node `fog` has ended, and cannot become slower"):
+        processes.slow_down("fog", 3.0)
+
+
 def test_names_are_checked(processes: NodeProcesses) -> None:
     processes.start("fog", SLEEPING)
     with pytest.raises(UsageError, match="node `fog` runs already"):

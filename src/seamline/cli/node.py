@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +59,9 @@ ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="N
 SlowdownOption = Annotated[
     float, typer.Option("--slowdown", metavar="X", help="Make computing take X times as long (for a testbed).")
 ]
+LoadsFlag = Annotated[
+    bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)
+]
 NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
 InsecureFlag = Annotated[
     bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
@@ -113,6 +117,7 @@ def node(
     power: PowerOption = None,
     meter: MeterOption = None,
     lease_s: LeaseOption = 0.4,
+    follow_loads: LoadsFlag = False,
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None,
@@ -121,6 +126,7 @@ def node(
     """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C)."""
     from seamline.cli.waiting import wait_for_end
     from seamline.runtime.cluster import NodeOptions, open_node
+    from seamline.testbed.slowdown import slowdown_from
 
     options = NodeOptions(
         name=name,
@@ -131,6 +137,7 @@ def node(
         n_threads=threads,
         memory_bytes=parse_size(memory) if memory is not None else None,
         slowdown=slowdown,
+        pace=slowdown_from(sys.stdin.fileno(), slowdown) if follow_loads else None,
         cache=cache,
         relay=not no_relay,
         allow_insecure=insecure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ from seamline.cli.node import (
     ConnectOption,
     InsecureFlag,
     ListenOption,
+    LoadsFlag,
     MeterOption,
     NoRelayFlag,
     PowerOption,
@@ -149,6 +151,7 @@ def run(
     power: PowerOption = None,
     meter: MeterOption = None,
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False,
+    follow_loads: LoadsFlag = False,
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
     json: JsonFlag = False,
 ) -> int:
@@ -162,6 +165,7 @@ def run(
     from seamline.cli.watching import Watcher
     from seamline.runtime.cluster import connect as join
     from seamline.runtime.frames import open_source
+    from seamline.testbed.slowdown import slowdown_from
 
     nodes = _nodes_of(over, connect)
     allowed, goal = codecs_named(codecs), goal_of(objective, slo, weigh)
@@ -172,7 +176,7 @@ def run(
     with join(
         *(connect or ()), name=nodes[0], tier=tier, listen=listen or ("tcp/127.0.0.1:0",), n_threads=threads,
         cluster=cluster, slowdown=slowdown, cache=cache, relay=not no_relay, allow_insecure=insecure,
-        power=power, meter=meter,
+        power=power, meter=meter, pace=slowdown_from(sys.stdin.fileno(), slowdown) if follow_loads else None,
     ) as here:  # fmt: skip
         stored = here.add_model(
             path, shapes=parse_shapes(shape or ()), values=parse_values(value or ()),

@@ -13,7 +13,7 @@ from rich.text import Text
 from seamline.cli.quantities import ABSENT, bytes_text, macs_text, rate_text, ratio_text, seconds_text
 
 if TYPE_CHECKING:
-    from seamline.config import Testbed
+    from seamline.config import ChangeSpec, LoadSpec, Testbed
     from seamline.core.values import Cut, Profile, TensorSpec
     from seamline.meters.profile_check import SegmentCheck
     from seamline.model.verify import CutCheck
@@ -151,10 +151,18 @@ def testbed_tables(testbed: Testbed) -> RenderableType:
         add_row(links, link.name, rate, seconds_text(link.delay_s) + jitter, f"{link.loss_ratio:.1%}")
     changes = new_table("change at", "link", "rate", "one-way delay", right=("rate", "one-way delay"))
     for change in testbed.changes:
-        when = f"{change.at_ratio:.0%} of the run" if change.at_ratio is not None else f"{change.at_s:g} s"
-        add_row(changes, when, "-".join(change.between), rate_text(change.rate_bps), seconds_text(change.delay_s))
-    tables = [table for table in (nodes, links, changes) if table.row_count]
+        add_row(
+            changes, _when(change), "-".join(change.between), rate_text(change.rate_bps), seconds_text(change.delay_s)
+        )
+    loads = new_table("change at", "node", "slowdown", right=("slowdown",))
+    for load in testbed.loads:
+        add_row(loads, _when(load), load.node, f"{load.slowdown:g}x")
+    tables = [table for table in (nodes, links, changes, loads) if table.row_count]
     return Group(*(part for table in tables for part in (table, Text())))
+
+
+def _when(change: ChangeSpec | LoadSpec) -> str:
+    return f"{change.at_ratio:.0%} of the run" if change.at_ratio is not None else f"{change.at_s:g} s"
 
 
 def _tensor_text(tensor: TensorSpec) -> str:

@@ -25,12 +25,18 @@ JSON_KEYS = {
         "links[].jitter_s": "how far the delay varies to either side",
         "links[].loss_ratio": "share of packets lost",
         "links[].trace": "file of recorded rates, null when there is none",
-        "changes": "what changes during a run; null leaves a value as it is",
+        "changes": "how links change during a run; null leaves a value as it is",
         "changes[].between": "the two nodes of the link",
         "changes[].at_s": "when, after the beginning of the run; null when `at_ratio` says it",
         "changes[].at_ratio": "when, as a share of the run; null when `at_s` says it",
         "changes[].rate_bps": "bits per second from then on",
         "changes[].delay_s": "one-way delay from then on",
+        "changes[].silent": "whether the link carries nothing from then on",
+        "loads": "which machines become slower or quicker during a run",
+        "loads[].node": "name of the node",
+        "loads[].at_s": "when, after the beginning of the run; null when `at_ratio` says it",
+        "loads[].at_ratio": "when, as a share of the run; null when `at_s` says it",
+        "loads[].slowdown": "how many times longer computing takes from then on than on this machine",
     }
 }
 
@@ -92,8 +98,13 @@ def check(
                     "at_ratio": change.at_ratio,
                     "rate_bps": change.rate_bps,
                     "delay_s": change.delay_s,
+                    "silent": change.silent,
                 }
                 for change in testbed.changes
+            ],
+            "loads": [
+                {"node": load.node, "at_s": load.at_s, "at_ratio": load.at_ratio, "slowdown": load.slowdown}
+                for load in testbed.loads
             ],
         }
     )

@@ -4,7 +4,7 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 """
 
 from seamline.config.paths import cache_dir
-from seamline.config.testbed import ChangeSpec, LinkSpec, NodeSpec, Testbed, load_testbed
+from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed, load_testbed
 from seamline.config.toml import convert, load_toml
 from seamline.config.trace import Trace, read_trace
 
@@ -13,6 +13,7 @@ __all__ = [
     "NodeSpec",
     "LinkSpec",
     "ChangeSpec",
+    "LoadSpec",
     "load_testbed",
     "Trace",
     "read_trace",

@@ -87,17 +87,39 @@ class ChangeSpec:
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""
-        if self.at_s is not None:
-            return self.at_s
-        assert self.at_ratio is not None, "validated when the testbed was read"
-        return self.at_ratio * duration_s
+        return _at_s_of(self, duration_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """A node becomes slower or quicker during a run, after `at_ratio` of it or `at_s` seconds, as by other programs.
+
+    slowdown: from then on, in place of the node's own.
+    """
+
+    node: str
+    slowdown: float
+    at_s: float | None = None
+    at_ratio: float | None = None
+
+    def at_s_of(self, duration_s: float) -> float:
+        """Seconds after the beginning of a run of `duration_s`."""
+        return _at_s_of(self, duration_s)
+
+
+def _at_s_of(change: ChangeSpec | LoadSpec, duration_s: float) -> float:
+    if change.at_s is not None:
+        return change.at_s
+    assert change.at_ratio is not None, "validated when the testbed was read"
+    return change.at_ratio * duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Testbed:
     """Nodes, links and changes, consistent with one another. The rest are a demo's defaults, None when not given.
 
-    model: zoo name or path. private: as `Constraints.n_private_cuts`. seconds: length of a run.
+    changes: of links. loads: of nodes. model: zoo name or path. private: as `Constraints.n_private_cuts`. seconds:
+    length of a run.
     """
 
     __test__ = False  # pytest would otherwise take it for a test class by its name
@@ -106,6 +128,7 @@ class Testbed:
     nodes: tuple[NodeSpec, ...]
     links: tuple[LinkSpec, ...] = ()
     changes: tuple[ChangeSpec, ...] = ()
+    loads: tuple[LoadSpec, ...] = ()
     model: str | None = None
     fps: float | None = None
     private: int | None = None
@@ -144,12 +167,16 @@ class _Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
-    link: str
+    """Of a link or of a node."""
+
+    link: str | None = None
+    node: str | None = None
     at_s: float | None = None
     at_ratio: float | None = None
     rate_mbps: float | None = None
     delay_ms: float | None = None
     silent: bool | None = None
+    slowdown: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +202,21 @@ def _checked(file: _File, path: Path) -> Testbed:
         raise ConfigError(f"{path}: `private` is {file.private}", hint="0 lets raw frames leave the edge, 1 does not")
     links = tuple(_link(raw, f"link[{i}]", names, path) for i, raw in enumerate(file.link))
     _check_links_differ(links, path)
-    changes = tuple(_change(raw, f"change[{i}]", links, path) for i, raw in enumerate(file.change))
+    changes: list[ChangeSpec] = []
+    loads: list[LoadSpec] = []
+    for index, raw in enumerate(file.change):
+        at = f"change[{index}]"
+        _check_change(raw, at, path)
+        if raw.node is not None:
+            loads.append(_load(raw, raw.node, at, names, path))
+        else:
+            changes.append(_change(raw, at, links, path))
     return Testbed(
         name=file.name or path.stem,
         nodes=file.node,
         links=links,
-        changes=changes,
+        changes=tuple(changes),
+        loads=tuple(loads),
         model=file.model,
         fps=file.fps,
         private=file.private,
@@ -199,11 +235,7 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
                 raise ConfigError(f"{path}: `{at}.{key}`: {exc}") from exc
         if node.name in names:
             raise ConfigError(f"{path}: two nodes are called `{node.name}`", hint="give each node its own name")
-        if not (math.isfinite(node.slowdown) and node.slowdown >= 1.0):
-            raise ConfigError(
-                f"{path}: `{at}.slowdown` is {node.slowdown:g}, faster than this machine",
-                hint="1.0 or more; only slower machines can be imitated",
-            )
+        _check_slowdown(node.slowdown, at, path)
         if node.threads < 0:
             raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint="0 means all cores")
         for key, value in (("memory_mb", node.memory_mb), ("idle_w", node.idle_w), ("busy_w", node.busy_w)):
@@ -216,6 +248,14 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
             f"{path}: no node has the tier `edge`, and frames enter there", hint='give one [[node]] tier = "edge"'
         )
     return names
+
+
+def _check_slowdown(slowdown: float, at: str, path: Path) -> None:
+    if not (math.isfinite(slowdown) and slowdown >= 1.0):
+        raise ConfigError(
+            f"{path}: `{at}.slowdown` is {slowdown:g}, faster than this machine",
+            hint="1.0 or more; only slower machines can be imitated",
+        )
 
 
 def _check_power(node: NodeSpec, at: str, path: Path) -> None:
@@ -273,24 +313,44 @@ def _check_links_differ(links: tuple[LinkSpec, ...], path: Path) -> None:
         raise ConfigError(f"{path}: two links are both called `{twice}`", hint="rename a node, dashes join the names")
 
 
-def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> ChangeSpec:
-    by_name = dict(_link_names(links))
-    between = by_name.get(raw.link)
-    if between is None:
-        known = [link.name for link in links]
-        hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
-        raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
+def _check_change(raw: _Change, at: str, path: Path) -> None:
+    """What changes of links and of nodes have in common: one of them, when, and only what belongs to it."""
+    if (raw.link is None) == (raw.node is None):
+        raise ConfigError(f"{path}: `{at}` needs either `link` or `node`", hint='e.g. link = "edge-fog"')
+    if raw.link is not None and raw.slowdown is not None:
+        raise ConfigError(f"{path}: `{at}.slowdown` is of a node, and this is a link", hint='write node = "..."')
+    for key in ("rate_mbps", "delay_ms", "silent"):
+        if raw.node is not None and getattr(raw, key) is not None:
+            raise ConfigError(f"{path}: `{at}.{key}` is of a link, and this is a node", hint='write link = "..."')
     if (raw.at_s is None) == (raw.at_ratio is None):
         raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
     if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
         raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
+    for key in ("at_s", "rate_mbps", "delay_ms"):
+        if getattr(raw, key) is not None:
+            _check_amount(getattr(raw, key), f"{at}.{key}", path)
+
+
+def _load(raw: _Change, node: str, at: str, names: list[str], path: Path) -> LoadSpec:
+    if node not in names:
+        raise ConfigError(f"{path}: `{at}.node` names no node `{node}`", hint=nearest_hint(node, names))
+    if raw.slowdown is None:
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it slowdown")
+    _check_slowdown(raw.slowdown, at, path)
+    return LoadSpec(node=node, slowdown=raw.slowdown, at_s=raw.at_s, at_ratio=raw.at_ratio)
+
+
+def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> ChangeSpec:
+    assert raw.link is not None, "checked before"
+    between = dict(_link_names(links)).get(raw.link)
+    if between is None:
+        known = [link.name for link in links]
+        hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
+        raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
     if raw.rate_mbps is None and raw.delay_ms is None and raw.silent is None:
         raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps, delay_ms or silent")
     if raw.rate_mbps == 0.0:
         raise ConfigError(f"{path}: `{at}.rate_mbps` is 0", hint="silent = true cuts the link")
-    for key in ("at_s", "rate_mbps", "delay_ms"):
-        if getattr(raw, key) is not None:
-            _check_amount(getattr(raw, key), f"{at}.{key}", path)
     return ChangeSpec(
         between=between,
         at_s=raw.at_s,

@@ -41,7 +41,7 @@ from seamline.runtime.opening import First, add_model
 from seamline.runtime.ordinary import OrdinaryEngine
 from seamline.runtime.profiling import Profiler
 from seamline.runtime.streaming import Stream
-from seamline.testbed.slowdown import SlowEngine
+from seamline.testbed.slowdown import Slowdown, SlowEngine
 
 DISCOVERY_TIMEOUT_S = 5.0
 VISITOR = "visitor"
@@ -59,8 +59,9 @@ class NodeOptions:
     """How a node runs. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
-    computing take that many times as long (a testbed's emulation). cache: where models are kept. relay: pass on
-    messages between neighbours. allow_insecure: listen beyond loopback although peers are not authenticated.
+    computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
+    models are kept. relay: pass on messages between neighbours. allow_insecure: listen beyond loopback although peers
+    are not authenticated.
     power: what the device draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`.
     lease_s: silence after which a peer is lost.
     """
@@ -73,6 +74,7 @@ class NodeOptions:
     n_threads: int | None = None
     memory_bytes: int | None = None
     slowdown: float = 1.0
+    pace: Slowdown | None = None
     cache: Path | None = None
     relay: bool = True
     allow_insecure: bool = False
@@ -128,9 +130,10 @@ def open_node(options: NodeOptions) -> Node:
 
 def _slowed(engine: Engine, options: NodeOptions, n_threads: int) -> Engine:
     """n_threads: 1 when all computing is done by the calling thread."""
-    if options.slowdown <= 1.0:
+    if options.slowdown <= 1.0 and options.pace is None:
         return engine
-    return SlowEngine(engine, options.slowdown, spent_s=time.thread_time if n_threads == 1 else None)
+    pace = options.pace or options.slowdown
+    return SlowEngine(engine, pace, spent_s=time.thread_time if n_threads == 1 else None)
 
 
 def connect(
@@ -141,6 +144,7 @@ def connect(
     n_threads: int | None = None,
     cluster: str = "default",
     slowdown: float = 1.0,
+    pace: Slowdown | None = None,
     cache: Path | None = None,
     relay: bool = True,
     allow_insecure: bool = False,
@@ -161,6 +165,7 @@ def connect(
             n_threads=n_threads,
             cluster=cluster,
             slowdown=slowdown,
+            pace=pace,
             cache=cache,
             relay=relay,
             allow_insecure=allow_insecure,

@@ -1,8 +1,9 @@
 """A testbed with streams on it: nodes as processes, links shaped, one edge process per policy, all in the same scene.
 
 For every policy the edge process is started afresh (`seamline run --events`), the links begin as the testbed file says,
-and from the moment frames flow the file's changes and the given kills happen. The other nodes stay up from policy to
-policy; one that was killed is started again before the next. Events are passed on as they come; nothing here renders.
+and from the moment frames flow the file's changes (of links and of nodes' slowdowns) and the given kills happen. The
+other nodes stay up from policy to policy; one that was killed is started again before the next. Events are passed on as
+they come; nothing here renders.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from seamline.core.errors import ConfigError, SeamlineError, UsageError
 from seamline.core.goals import goal_named
 from seamline.runtime.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
-from seamline.testbed.processes import NodeProcess, NodeProcesses, node_command, power_options
+from seamline.testbed.processes import FOLLOW_LOADS, NodeProcess, NodeProcesses, node_command, power_options
 from seamline.testbed.relay import Network
 
 START_TIMEOUT_S = 300.0
@@ -116,9 +117,10 @@ class Stage:
         duration_s = seconds or scene.seconds
         self._start_others()
         self._network.reset()
+        self._unload()
         changes = schedule(scene.testbed, duration_s, scene.kills)
         runner = ChangeRunner(
-            changes, self._network, self._processes.kill, on_change=lambda change: notices.append(str(change))
+            changes, self._network, self._processes, on_change=lambda change: notices.append(str(change))
         )
         edge = self._processes.start(scene.origin.name, self._edge_command(policy, n_private_cuts, duration_s))
         try:
@@ -166,11 +168,18 @@ class Stage:
                 listen=self._network.listen(node.name),
                 connect=[self._network.endpoint(node.name, target.name) for target in later],
                 cluster=self._cluster,
-                options=("--no-relay",),
+                options=("--no-relay", *self._follow_loads()),
             )
             self._processes.start(node.name, command)
         for node in started:
             self._processes.wait_ready(node.name)
+
+    def _unload(self) -> None:
+        """Every node that stayed up is as slow again as the testbed file says."""
+        loaded = {load.node for load in self.scene.testbed.loads}
+        for node in self.scene.others:
+            if node.name in loaded:
+                self._processes.slow_down(node.name, node.slowdown)
 
     def _edge_command(self, policy: str, n_private_cuts: int, duration_s: float) -> tuple[str, ...]:
         assert self._network is not None
@@ -187,7 +196,10 @@ class Stage:
             command += ["--threads", str(origin.threads)]
         for node in scene.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
-        return (*command, *power_options(origin))
+        return (*command, *self._follow_loads(), *power_options(origin))
+
+    def _follow_loads(self) -> tuple[str, ...]:
+        return (FOLLOW_LOADS,) if self.scene.testbed.loads else ()
 
 
 def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:

@@ -1,13 +1,14 @@
-"""A testbed file's links and changes as a simulation sees them, so that both can be run over the same file.
+"""A testbed file's links, loads and changes as a simulation sees them, so that both can be run over the same file.
 
-Nodes are not taken from it: what they cost stands in profiles, which were measured with the testbed's slowdown or on
-the machines it imitates. Jitter and the file's loss ratios belong to the testbed's sockets and are left out, and said.
+Nodes are not taken from it but for how their slowdowns change: what they cost stands in profiles, which were measured
+with the testbed's slowdown or on the machines it imitates. Jitter and the file's loss ratios belong to the testbed's
+sockets and are left out, and said.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from seamline.config import LinkSpec, Testbed, Trace, read_trace
 from seamline.core.values import NodeId
@@ -20,6 +21,18 @@ UNSHAPED_BPS = 10e9
 def links_of(testbed: Testbed, duration_s: float) -> tuple[SceneLink, ...]:
     """The links of `testbed` with everything that happens to them in a run of `duration_s`."""
     return tuple(_link(testbed, spec, duration_s) for spec in testbed.links)
+
+
+def loads_of(testbed: Testbed, duration_s: float) -> Mapping[NodeId, tuple[tuple[float, float], ...]]:
+    """Per node that changes, (at_s, times as long as its profile says), as `Scene.slowdowns` has them.
+
+    A simulated node's codecs slow down with it; a testbed's do not, since only engines wait.
+    """
+    steps: dict[NodeId, list[tuple[float, float]]] = {}
+    for load in testbed.loads:
+        usual = testbed.node(load.node).slowdown
+        steps.setdefault(NodeId(load.node), []).append((load.at_s_of(duration_s), load.slowdown / usual))
+    return {node: tuple(sorted(changes)) for node, changes in steps.items()}
 
 
 def left_out(testbed: Testbed) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What happens to a testbed during a run, by the clock: links change, links follow traces, nodes are killed.
+"""What happens to a testbed during a run, by the clock: links change or follow traces, nodes slow down or are killed.
 
 `schedule` and `due` are arithmetic; `ChangeRunner` is the small thread that makes things happen when they are due.
 """
@@ -65,7 +65,19 @@ class Kill:
         return f"node {self.node} is killed"
 
 
-Change = LinkChange | Kill
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeChange:
+    """At `at_s` computing on `node` begins to take `slowdown` times as long as on this machine."""
+
+    at_s: float
+    node: str
+    slowdown: float
+
+    def __str__(self) -> str:
+        return f"node {self.node} computes {self.slowdown:g}x as long"
+
+
+Change = LinkChange | NodeChange | Kill
 
 
 class Links(Protocol):
@@ -78,6 +90,14 @@ class Links(Protocol):
     def silence(self, one: str, other: str) -> None: ...
 
     def restore(self, one: str, other: str) -> None: ...
+
+
+class Nodes(Protocol):
+    """What a change needs of `processes.NodeProcesses`."""
+
+    def kill(self, name: str) -> None: ...
+
+    def slow_down(self, name: str, slowdown: float) -> None: ...
 
 
 def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) -> tuple[Change, ...]:
@@ -94,6 +114,9 @@ def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) ->
             is_silent=change.silent,
         )
         for change in testbed.changes
+    ]
+    changes += [
+        NodeChange(at_s=load.at_s_of(duration_s), node=load.node, slowdown=load.slowdown) for load in testbed.loads
     ]
     for link in testbed.links:
         if link.trace is not None:
@@ -120,7 +143,7 @@ def due(changes: Iterable[Change], from_s: float, to_s: float) -> tuple[Change, 
     return tuple(change for change in changes if from_s <= change.at_s < to_s)
 
 
-def apply(change: Change, links: Links, kill: Callable[[str], object]) -> None:
+def apply(change: Change, links: Links, nodes: Nodes) -> None:
     """Make `change` happen now."""
     match change:
         case LinkChange():
@@ -132,8 +155,10 @@ def apply(change: Change, links: Links, kill: Callable[[str], object]) -> None:
                 )
             if change.is_silent is not None:
                 (links.silence if change.is_silent else links.restore)(*change.between)
+        case NodeChange():
+            nodes.slow_down(change.node, change.slowdown)
         case Kill():
-            kill(change.node)
+            nodes.kill(change.node)
         case other:
             assert_never(other)
 
@@ -141,7 +166,7 @@ def apply(change: Change, links: Links, kill: Callable[[str], object]) -> None:
 class ChangeRunner:
     """Makes `changes` happen, each `at_s` after `start()`, on a thread of its own.
 
-    kill: what ends the process of a node. on_change: told of every change just after it was made. A change that fails
+    nodes: whose processes they are. on_change: told of every change just after it was made. A change that fails
     is logged and the next ones go on, so that a run does not end half-way with its links in a chance state.
     """
 
@@ -149,14 +174,14 @@ class ChangeRunner:
         self,
         changes: tuple[Change, ...],
         links: Links,
-        kill: Callable[[str], object],
+        nodes: Nodes,
         *,
         on_change: Callable[[Change], None] | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changes = changes
         self._links = links
-        self._kill = kill
+        self._nodes = nodes
         self._on_change = on_change
         self._now_s = now_s
         self._stopping = threading.Event()
@@ -197,7 +222,7 @@ class ChangeRunner:
 
     def _make(self, change: Change) -> None:
         try:
-            apply(change, self._links, self._kill)
+            apply(change, self._links, self._nodes)
         except SeamlineError as exc:
             log.warning("%s, but that failed: %s", change, exc)
             return

@@ -25,11 +25,15 @@ from typing import Any
 
 from seamline.config import NodeSpec
 from seamline.core.errors import SeamlineError, UsageError
+from seamline.testbed.slowdown import slowdown_line
 
 SEAMLINE = (sys.executable, "-m", "seamline")
 STOP_TIMEOUT_S = 2.0
 READY_TIMEOUT_S = 30.0
 POLL_S = 0.02
+FOLLOW_LOADS = "--slowdown-from-stdin"
+"""Makes a process take what `NodeProcesses.slow_down` says."""
+
 N_LOG_LINES = 12
 
 
@@ -105,7 +109,8 @@ class NodeProcesses:
             with out.open("wb") as out_file, log.open("ab") as log_file:
                 popen = subprocess.Popen(
                     list(command),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
+                    bufsize=0,
                     stdout=out_file,
                     stderr=log_file,
                     start_new_session=True,  # a group of its own: ended as a whole, and not by the terminal's Ctrl-C
@@ -126,11 +131,23 @@ class NodeProcesses:
                 raise SeamlineError(f"node `{name}` was not ready after {timeout_s:g} s: {self.log_tail(name)}")
             time.sleep(POLL_S)
 
+    def slow_down(self, name: str, slowdown: float) -> None:
+        """Computing in the process `name`, started with `FOLLOW_LOADS`, takes `slowdown` times as long from now on.
+
+        Raises `SeamlineError` when it has ended.
+        """
+        stdin = self._get(name).popen.stdin
+        assert stdin is not None, "every process is started with a pipe"
+        try:
+            stdin.write(slowdown_line(slowdown).encode())
+        except (OSError, ValueError) as exc:  # the other end is gone, or this one was closed with it
+            raise SeamlineError(f"node `{name}` has ended, and cannot become slower") from exc
+
     def kill(self, name: str) -> None:
         """End a process at once, as a power cut would (SIGKILL to its group). One that has ended already stays so."""
         process = self._get(name)
         _signal(process, signal.SIGKILL)
-        process.popen.wait()
+        _wait(process, None)
 
     def stop(self, name: str) -> None:
         """Ask a process to end (SIGTERM), and after two seconds make it."""
@@ -189,10 +206,16 @@ class NodeProcesses:
 
     def _finish(self, process: NodeProcess, deadline_s: float) -> None:
         try:
-            process.popen.wait(timeout=max(0.0, deadline_s - time.monotonic()))
+            _wait(process, max(0.0, deadline_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             _signal(process, signal.SIGKILL)
-            process.popen.wait()
+            _wait(process, None)
+
+
+def _wait(process: NodeProcess, timeout_s: float | None) -> None:
+    process.popen.wait(timeout_s)
+    if process.popen.stdin is not None:
+        process.popen.stdin.close()
 
 
 def _signal(process: NodeProcess, number: signal.Signals) -> None:

@@ -2,12 +2,19 @@
 
 The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer. An
 engine with one thread is slowed by the processor time it took: what it lost to other processes is not multiplied too.
+
+How much slower may change while the node runs, as when other programs come and go there: a testbed then writes lines
+``slowdown 8`` to the process's standard input (`processes.py`), and `slowdown_from` follows them.
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from seamline.core.errors import UsageError
 from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
@@ -15,6 +22,47 @@ from seamline.core.values import Segment, TensorSpec
 
 SPIN_S = 0.0002
 """The last bit is waited awake: a sleep ends about 0.1 ms late, which would distort blocks of a fraction of a ms."""
+
+MAX_LINE_BYTES = 80
+log = logging.getLogger(__name__)
+
+
+class Slowdown:
+    """How many times as long computing takes now; owned by a node, read by its engines at every run.
+
+    factor: 1.0 or more, else `UsageError`.
+    """
+
+    def __init__(self, factor: float) -> None:
+        self._factor = _checked(factor)
+
+    @property
+    def factor(self) -> float:
+        return self._factor
+
+    def set(self, factor: float) -> None:
+        """Runs that begin from now on take `factor` times as long. Safe from any thread."""
+        self._factor = _checked(factor)
+
+
+def slowdown_line(factor: float) -> str:
+    """What `slowdown_from` understands."""
+    return f"slowdown {factor:g}\n"
+
+
+def slowdown_from(file_number: int, first: float) -> Slowdown:
+    """A slowdown of `first` that a thread changes as the lines of a pipe say, until it ends with the other side.
+
+    The pipe is read without Python's buffer: its lock would be held at the interpreter's end.
+    """
+    slowdown = Slowdown(first)
+
+    def follow() -> None:
+        for line in _lines(file_number):
+            _obey(slowdown, line)
+
+    threading.Thread(target=follow, name="slowdown", daemon=True).start()
+    return slowdown
 
 
 class SlowEngine:
@@ -26,16 +74,14 @@ class SlowEngine:
     def __init__(
         self,
         engine: Engine,
-        slowdown: float,
+        slowdown: float | Slowdown,
         *,
         now_s: Callable[[], float] = time.perf_counter,
         spent_s: Callable[[], float] | None = None,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not slowdown >= 1.0:
-            raise UsageError(f"slowdown {slowdown:g} is below 1", hint="only slower machines can be imitated")
         self._engine = engine
-        self._slowdown = slowdown
+        self._slowdown = slowdown if isinstance(slowdown, Slowdown) else Slowdown(slowdown)
         self._now_s = now_s
         self._spent_s = spent_s or now_s
         self._sleep_s = sleep_s
@@ -59,7 +105,7 @@ class _SlowSegment:
     def __init__(
         self,
         segment: RunnableSegment,
-        slowdown: float,
+        slowdown: Slowdown,
         now_s: Callable[[], float],
         spent_s: Callable[[], float],
         sleep_s: Callable[[float], None],
@@ -81,7 +127,7 @@ class _SlowSegment:
     def run(self, tensors: Tensors) -> dict[str, Array]:
         begin_s, spent_s = self._now_s(), self._spent_s()
         outputs = self._segment.run(tensors)
-        self._wait_until(begin_s + (self._spent_s() - spent_s) * self._slowdown)
+        self._wait_until(begin_s + (self._spent_s() - spent_s) * self._slowdown.factor)
         return outputs
 
     def close(self) -> None:
@@ -95,3 +141,32 @@ class _SlowSegment:
             self._sleep_s(left_s - SPIN_S)
         while self._now_s() < end_s:
             pass
+
+
+def _checked(factor: float) -> float:
+    if not (factor >= 1.0 and math.isfinite(factor)):
+        raise UsageError(
+            f"slowdown {factor:g} is below 1" if factor < 1.0 else f"slowdown {factor:g} is no number",
+            hint="only slower machines can be imitated",
+        )
+    return factor
+
+
+def _lines(file_number: int) -> Iterator[str]:
+    """Whole lines as they come; a longer one than anything meant for us is dropped, not kept."""
+    unread = b""
+    while chunk := os.read(file_number, 4096):
+        *complete, unread = (unread + chunk).split(b"\n")
+        unread = unread[:MAX_LINE_BYTES]
+        for line in complete:
+            yield line.decode("ascii", errors="replace")
+
+
+def _obey(slowdown: Slowdown, line: str) -> None:
+    word, _, value = line.partition(" ")
+    try:
+        if word != "slowdown":
+            raise ValueError(word)
+        slowdown.set(float(value))
+    except (ValueError, UsageError) as exc:
+        log.warning("`%s` is no slowdown: %s", line[:MAX_LINE_BYTES], exc)
