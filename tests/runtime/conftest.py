@@ -78,12 +78,14 @@ class GivenProfiler:
 class PacedEngine:
     """An engine whose whole model takes what the node's profile says, so that plans cost what was planned.
 
-    refuses: every segment; n_refusals: so many of the next. Without `go_on` it waits before each, `is_waiting`.
+    slowdown: of what runs from now on. refuses: every segment; n_refusals: so many of the next. Without `go_on` it
+    waits before each, `is_waiting`.
     """
 
     def __init__(self, engine: Engine, model: StoredModel, whole_s: float, like: PacedEngine | None = None) -> None:
         self._engine, self._model, self._whole_s = engine, model, whole_s
         self._like = like
+        self.slowdown = 1.0
         self.refuses = False
         self.n_refusals = 0
         self.is_waiting, self.go_on = threading.Event(), threading.Event()
@@ -97,7 +99,8 @@ class PacedEngine:
         (self._like or self).meet_trouble()
         cuts = self._model.cuts
         share = (cuts[segment.stop].macs_before - cuts[segment.start].macs_before) / cuts[-1].macs_before
-        return PacedSegment(self._engine.prepare(model_id, segment), self._whole_s * share)
+        takes_s = self._whole_s * share
+        return PacedSegment(self._engine.prepare(model_id, segment), lambda: takes_s * self.slowdown)
 
     def meet_trouble(self) -> None:
         if not self.go_on.is_set():
@@ -109,7 +112,7 @@ class PacedEngine:
 
 
 class PacedSegment:
-    def __init__(self, segment, takes_s: float) -> None:
+    def __init__(self, segment, takes_s: Callable[[], float]) -> None:
         self._segment, self._takes_s = segment, takes_s
 
     @property
@@ -121,7 +124,7 @@ class PacedSegment:
         return self._segment.outputs
 
     def run(self, tensors):
-        until_s = time.monotonic() + self._takes_s
+        until_s = time.monotonic() + self._takes_s()
         outputs = self._segment.run(tensors)
         time.sleep(max(0.0, until_s - time.monotonic()))
         return outputs

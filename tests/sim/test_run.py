@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seamline.config import Trace
+from seamline.core import recheck
 from seamline.core.cost import breakdown
 from seamline.core.policy import Adaptive, Fixed, Local, Static
 from seamline.core.values import LinkEstimate, NodeId, Plan
@@ -74,6 +75,16 @@ def test_a_slowed_node_is_noticed_by_its_frames(make_scene):
     assert run.switches
     assert "cloud slowed" in run.switches[0].reason
     assert CLOUD not in run.plans[-1][1].nodes
+
+
+def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(make_scene):
+    scene = make_scene(STEADY, slowdowns={CLOUD: ((10.0, 12.0), (30.0, 1.0))}, duration_s=90.0)
+    run = play(scene, PolicyDecider(Adaptive()))
+    left, *_, returned = run.switches
+    assert CLOUD not in left.to_plan.nodes
+    assert 30.0 < returned.at_s < 30.0 + recheck.MOST_INTERVAL_S
+    assert "cloud sped up from" in returned.reason
+    assert run.plans[-1][1] == run.plans[0][1]
 
 
 def test_a_schedule_is_followed_to_the_frame(make_scene):

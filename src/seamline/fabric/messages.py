@@ -198,6 +198,23 @@ class Profiled(Header, frozen=True, tag="profiled"):
     error: str | None = None
 
 
+class TimeSegment(Header, frozen=True, tag="time_segment"):
+    """Run the layers from cut `start` to cut `stop` without a frame, and say what that took."""
+
+    request_id: int
+    model_id: str
+    start: int
+    stop: int
+
+
+class SegmentTimed(Header, frozen=True, tag="segment_timed"):
+    """Seconds of the run, or why there was none."""
+
+    request_id: int
+    compute_s: float | None = None
+    error: str | None = None
+
+
 class FrameData(Header, frozen=True, tag="frame"):
     """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
 
@@ -246,5 +263,5 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 Message = (
     Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
     | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | ProfileModel | Profiled
-    | FrameData | ResultData | FrameFailed
+    | TimeSegment | SegmentTimed | FrameData | ResultData | FrameFailed
 )  # fmt: skip

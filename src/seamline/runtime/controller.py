@@ -32,11 +32,12 @@ from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Fixed, Keep, Policy, Switch, decide
 from seamline.core.problem import EnergyScope
 from seamline.core.switching import STRATEGIES, NamedStrategy
-from seamline.core.values import Codec, Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
+from seamline.core.values import Codec, Constraints, LinkEstimate, NodeId, Objective, Plan, Profile, Segment, Tier
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.clock import now_s
 from seamline.runtime.node import Node
+from seamline.runtime.rechecks import Rechecks
 from seamline.runtime.record import Recorder, SwitchRecord
 from seamline.runtime.spare import SpareGuess
 from seamline.runtime.stream import LOCAL_GENERATION, Result, Route, StreamFrames
@@ -104,6 +105,7 @@ class Controller:
             node, frames, model.model_id, post=self._inbox.put, route_of=self._route_of, outcome=self._switch_ended,
             strategy=strategy,
         )  # fmt: skip
+        self._rechecks = Rechecks(node, model.model_id, post=self._inbox.put, timed=self._computed)
         self._asked: tuple[Plan, Future[SwitchRecord]] | None = None
         self._policy_at_start = self._policy_before = policy
         self._spare_guess = SpareGuess()
@@ -137,6 +139,7 @@ class Controller:
             self._inbox.put(self._switcher.stop)
             self._inbox.put(None)
             self._thread.join(timeout=5.0)
+            self._give_up_asked("the stream has ended")
 
     def peer(self, name: NodeId, alive: bool) -> None:
         if name in self._peers:
@@ -260,6 +263,7 @@ class Controller:
                 if n_stimuli or now - decided_s >= FLOOR_S:
                     decided_s = now
                     self._decide()
+                    self._rechecks.ask(self._view)
                     self._guess(now)
             except Exception:  # the controller must not die with frames in flight
                 log.exception("the controller of %s stumbled", self._frames.stream)
@@ -290,6 +294,8 @@ class Controller:
         match decision:
             case Switch(plan, reason):
                 log.info("switch to %s: %s", plan, reason)
+                if self._asked is not None and self._asked[0] != plan:
+                    self._give_up_asked(reason)
                 self.last_reason = reason
                 self._apply(ev.SwitchStarted(plan, now_s()))
                 self._switcher.request(plan, reason)
@@ -352,8 +358,7 @@ class Controller:
             case Refused(plan=plan, reason=reason, node=node):
                 self._apply(ev.SwitchFailed(plan, reason, node, now))
                 if self._asked is not None and self._asked[0] == plan:
-                    self._policy = self._policy_before
-                    self._settle(plan, SwitchError(f"`{plan}` will not serve: {reason}"))
+                    self._give_up_asked(reason)
             case Retreated(plan=plan):
                 self._apply(ev.PlanServing(plan, LOCAL_GENERATION, now))
                 self._recorder.plan_in_use(now, plan)
@@ -361,6 +366,10 @@ class Controller:
     def _switch_by_hand(
         self, plan: Plan, strategy: NamedStrategy | None, reason: str, answer: Future[SwitchRecord]
     ) -> None:
+        problem = ev.problem_of(self._view)
+        if problem is not None and (why_not := refusal(plan, problem)) is not None:
+            answer.set_exception(SwitchError(f"`{plan}` will not serve: {why_not}"))
+            return
         if self._asked is not None:
             self._settle(self._asked[0], SwitchError("another switch was asked for before this one was over"))
         else:
@@ -372,6 +381,12 @@ class Controller:
         self.last_reason = reason
         self._apply(ev.SwitchStarted(plan, now_s()))
         self._switcher.request(plan, reason)
+
+    def _give_up_asked(self, reason: str) -> None:
+        """The plan given by hand will not serve; the policy before decides again."""
+        if self._asked is not None:
+            self._policy = self._policy_before
+            self._settle(self._asked[0], SwitchError(f"`{self._asked[0]}` will not serve: {reason}"))
 
     def _settle(self, plan: Plan, answer: SwitchRecord | SwitchError) -> None:
         """Answer whoever asked for `plan` by hand, if anybody did."""
@@ -502,21 +517,24 @@ class Controller:
                 self._apply(ev.LatencyMeasured(result.generation, median_s, N_WATCHED_FRAMES, now_s()))
 
     def _learn_compute(self, result: Result) -> None:
-        problem = ev.problem_of(self._view)
-        if problem is None:
-            return
-        profiled = replace(problem, compute_ratio={})
         segments = {stage.node: stage.segment for stage in result.plan.stages}
         for report in result.reports:
             name = NodeId(report.node)
-            peer = self._own if name == self._node.name else self._peers.get(name)
-            if peer is None or name not in profiled.profiles or name not in segments:
-                continue
-            expected_s = compute_s(name, segments[name], profiled)
-            before = est.compute_ratio(peer.compute)
-            peer.compute = est.observe_compute(peer.compute, report.compute_s, expected_s, now_s())
-            if (ratio := est.compute_ratio(peer.compute)) != before:
-                self._apply(ev.ComputeMeasured(name, ratio, now_s()))
+            if name in segments and self._computed(name, segments[name], report.compute_s):
+                self._rechecks.computed(name, segments[name])
+
+    def _computed(self, name: NodeId, segment: Segment, measured_s: float) -> bool:
+        """`segment` took `measured_s` on `name`; whether that could be compared with its profile."""
+        problem = ev.problem_of(self._view)
+        peer = self._own if name == self._node.name else self._peers.get(name)
+        if problem is None or peer is None or name not in problem.profiles or segment.is_empty:
+            return False
+        expected_s = compute_s(name, segment, replace(problem, compute_ratio={}))
+        before = est.compute_ratio(peer.compute)
+        peer.compute = est.observe_compute(peer.compute, measured_s, expected_s, now_s())
+        if (ratio := est.compute_ratio(peer.compute)) != before:
+            self._apply(ev.ComputeMeasured(name, ratio, now_s()))
+        return True
 
     def _learn_sizes(self, result: Result) -> None:
         """What a codec sent at a cut, averaged over some frames, beside what its formula says."""

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from seamline.core.errors import FabricError, PeerLost, PlanError, SeamlineError, SwitchError, UsageError
+from seamline.core.errors import FabricError, ModelError, PeerLost, PlanError, SeamlineError, SwitchError, UsageError
 from seamline.core.ports import Array, Engine, Fabric, Lane
 from seamline.core.switching import Form
-from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Tier
+from seamline.core.values import LinkEstimate, NodeId, Plan, Profile, Segment, Tier
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack, unpack
 from seamline.model import ModelStore
@@ -35,7 +35,7 @@ from seamline.runtime.models import ModelExchange
 from seamline.runtime.outbox import Outbox, Outgoing
 from seamline.runtime.prepared import PreparedSegments
 from seamline.runtime.presence import Presence
-from seamline.runtime.profiling import Profiler, profile_from_bytes, profile_to_bytes
+from seamline.runtime.profiling import Profiler, profile_from_bytes, profile_to_bytes, time_segment
 from seamline.runtime.requests import Requests
 from seamline.runtime.stages import StageWorker
 from seamline.runtime.worker import Worker
@@ -260,6 +260,14 @@ class Node:
         self._ask(target, request_id, ask)
         return answer
 
+    def time_segment(self, target: NodeId, model_id: str, segment: Segment) -> Future[float]:
+        """Ask `target` (possibly this node) what `segment` takes there now, in seconds, without a frame."""
+        if target == self.name:
+            return self._measurer.submit(time_segment, self.engine, model_id, segment)
+        request_id, answer = self.requests.open(target)
+        self._ask(target, request_id, msg.TimeSegment(request_id, model_id, segment.start, segment.stop))
+        return answer
+
     def _ask(self, target: NodeId, request_id: int, ask: msg.Message) -> None:
         try:
             self.send(target, ask)
@@ -309,6 +317,14 @@ class Node:
             reply = msg.Profiled(request_id=ask.request_id, profile=profile_to_bytes(profile))
         except SeamlineError as exc:
             reply = msg.Profiled(request_id=ask.request_id, error=str(exc))
+        self._reply(source, reply)
+
+    def _time_for(self, source: NodeId, ask: msg.TimeSegment) -> None:
+        try:
+            took_s = time_segment(self.engine, ask.model_id, Segment(ask.start, ask.stop))
+            reply = msg.SegmentTimed(request_id=ask.request_id, compute_s=took_s)
+        except Exception as exc:  # whoever asked waits for an answer, whatever an engine throws
+            reply = msg.SegmentTimed(request_id=ask.request_id, error=f"{type(exc).__name__}: {exc}")
         self._reply(source, reply)
 
     def _reply(self, target: NodeId, reply: msg.Message) -> None:
@@ -394,6 +410,11 @@ class Node:
                 self._measurer.submit(self._profile_for, source, header)
             case msg.Profiled():
                 self._profile_arrived(source, header)
+            case msg.TimeSegment():
+                self._measurer.submit(self._time_for, source, header)
+            case msg.SegmentTimed(request_id=request_id, compute_s=took_s, error=error):
+                timed = took_s if took_s is not None else ModelError(f"`{source}` cannot run it: {error}")
+                self.requests.settle(request_id, source, timed)
             case msg.FetchModel():
                 self.exchange.serve(source, header)
             case msg.ModelPart():

@@ -26,6 +26,7 @@ from seamline.meters.profiler import profile_model, random_tensor, slowed
 from seamline.model import StoredModel
 from seamline.runtime.boundaries import measure_boundaries
 from seamline.runtime.clock import THREAD_TIME, now_s
+from seamline.runtime.trimming import trim
 from seamline.testbed.slowdown import SlowEngine
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,22 @@ class Profiler:
         ):
             predicted_s, measured_s = found.predicted_s * self._slowdown, found.measured_s * self._slowdown
             yield replace(found, predicted_s=predicted_s, measured_s=measured_s)
+
+
+def time_segment(engine: Engine, model_id: str, segment: Segment) -> float:
+    """Seconds that `segment` takes now, as a frame would see it: the second of two runs on random values.
+
+    Raises `ModelError`: no such model or segment here, or it does not run.
+    """
+    ready = engine.prepare(model_id, segment)
+    feed = {spec.name: random_tensor(spec, 0) for spec in ready.inputs}
+    ready.run(feed)
+    begun_s = now_s()
+    ready.run(feed)
+    took_s = now_s() - begun_s
+    del ready, feed
+    trim()
+    return took_s
 
 
 def powered(device: DeviceInfo, power: PowerSpec) -> DeviceInfo:

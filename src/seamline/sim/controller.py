@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from seamline.core import estimate as est
 from seamline.core import events as ev
+from seamline.core import recheck as rc
 from seamline.core.cost import compute_s, refusal
 from seamline.core.planner import evaluate
 from seamline.core.policy import Decision, Switch
@@ -65,6 +66,7 @@ class Controller:
         self._n_measured = 0
         self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
         self._expected: dict[tuple[NodeId, Segment], float] = {}
+        self._rechecks: dict[NodeId, rc.Recheck] = {}
         self._pending_reason = ""
         self._decision: Decision | None = None
         self.switches: list[SwitchMade] = []
@@ -125,6 +127,8 @@ class Controller:
         for stage in frame.route.plan.stages:
             if (measured_s := frame.computed_s.get(stage.node)) is not None and not stage.segment.is_empty:
                 self._learn_compute(stage.node, stage.segment, measured_s)
+                known = self._rechecks.get(stage.node)
+                self._rechecks[stage.node] = rc.computed(known, stage.segment, self._schedule.now_s)
         if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
             self._latencies.append(frame.latency_s)
             self._n_measured += 1
@@ -153,12 +157,28 @@ class Controller:
             self._apply(ev.ComputeMeasured(node, ratio, now_s))
             self._decide_soon()
 
+    def _recheck(self) -> None:
+        """Measure anew what was left because it was slow, as `runtime.rechecks` does; once a second at most."""
+        now_s = self._schedule.now_s
+        plans = [plan for plan in (self.view.current, self.view.pending) if plan is not None]
+        in_use = {stage.node for plan in plans for stage in plan.stages if not stage.segment.is_empty}
+        for node in self._rechecks.keys() - in_use - self.stream.lost_nodes:
+            known, believed = self._rechecks[node], self.view.compute_ratio.get(node, 1.0)
+            if not rc.is_due(known, believed, now_s):
+                continue
+            profiled_s = self._expected[node, known.segment]
+            known = rc.asked(known, believed * profiled_s, now_s)
+            ratio = self._scene.slowdown(node, now_s)
+            self._rechecks[node] = rc.answered(known, ratio / believed, now_s)
+            self._learn_compute(node, known.segment, ratio * profiled_s)
+
     def _decide_soon(self) -> None:
         if not self._is_decision_due and self._stream is not None:
             self._is_decision_due = True
             self._schedule.at(self._schedule.now_s + GATHER_S, self._decide)
 
     def _floor(self) -> None:
+        self._recheck()
         self._decide(is_floor=True)
         self._schedule.at(self._schedule.now_s + FLOOR_S, self._floor)
 
