@@ -197,6 +197,21 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_u
     assert stream.snapshot().objective == "energy"
 
 
+def test_a_node_that_returns_with_power_figures_counts_with_them(bench, wait_until):
+    bench.powers = {"edge": parse_power("idle=0,busy=40")}
+    bench.start("edge")
+    bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    stream = bench.stream()
+    stream.set_objective("energy")
+    wait_until(lambda: stream.plan.is_local)  # what the fog draws is not known
+    bench.kill("fog")
+    bench.powers["fog"] = parse_power("idle=0,busy=4")
+    bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    wait_until(lambda: not stream.plan.is_local)
+
+
 def test_another_node_can_give_a_running_stream_a_deadline_or_a_sum(bench, wait_until):
     bench.powers = {"edge": parse_power("idle=0,busy=40"), "fog": parse_power("idle=0,busy=4000")}
     bench.start("edge")

@@ -479,12 +479,17 @@ class Controller:
             self._apply(ev.MemoryMeasured(name, n_bytes, now_s()))
 
     def _welcome(self, name: NodeId, peer: _Peer) -> None:
-        """A node is there (again): it counts once its profile is known."""
+        """A node is there (again): it counts once its profile is known.
+
+        A new process is asked anew: it may have other power figures, threads or a slowdown. Until it answers, the
+        profile of the one before stands.
+        """
         if peer.status is None:
             return
-        incarnation = f"{peer.status.incarnation}.{peer.n_ejections}"
+        before, incarnation = self._view.incarnations.get(name), f"{peer.status.incarnation}.{peer.n_ejections}"
         self._apply(ev.NodeJoined(name, Tier(peer.status.tier), incarnation, now_s()))
-        if name not in self._view.profiles and not peer.is_profiling and self._serving.is_set():
+        is_known = name in self._view.profiles and (before is None or _process(before) == _process(incarnation))
+        if not is_known and not peer.is_profiling and self._serving.is_set():
             peer.is_profiling = True
             answer = self._node.profile(name, self._model.model_id, self._profile_budget_s)
             answer.add_done_callback(lambda done: self._inbox.put(partial(self._profile_answered, name, done)))
@@ -555,6 +560,11 @@ class Controller:
             told = self._view.sent_ratio.get(key)
             if told is None or abs(mean - told) > SENT_MOVED_RATIO * told:
                 self._apply(ev.SentMeasured(cut.index, stage.codec, mean, now_s()))
+
+
+def _process(incarnation: str) -> str:
+    """The part of an incarnation that is the same as long as the node's process lives."""
+    return incarnation.partition(".")[0]
 
 
 def _record_of(outcome: Switched, from_plan: Plan) -> SwitchRecord:

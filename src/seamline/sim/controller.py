@@ -162,7 +162,7 @@ class Controller:
         now_s = self._schedule.now_s
         plans = [plan for plan in (self.view.current, self.view.pending) if plan is not None]
         in_use = {stage.node for plan in plans for stage in plan.stages if not stage.segment.is_empty}
-        for node in self._rechecks.keys() - in_use - self.stream.lost_nodes:
+        for node in sorted(self._rechecks.keys() - in_use - self.stream.lost_nodes):
             known, believed = self._rechecks[node], self.view.compute_ratio.get(node, 1.0)
             if not rc.is_due(known, believed, now_s):
                 continue
