@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -207,6 +208,46 @@ def test_a_plan_that_does_not_fit_is_refused_before_anything_happens(two_nodes, 
             stream.switch(wrong)
     with pytest.raises(UsageError, match="not a strategy"):
         stream.switch(plans[1], strategy="teleport")
+
+
+@pytest.mark.parametrize("serving", [0, 2])
+def test_what_the_stream_does_not_allow_is_refused_by_hand_too(serving, two_nodes, plans, expected, run_frames):
+    stream = two_nodes.stream(policy=str(plans[serving]), private=1)
+    running = run_frames(stream)
+    last = len(two_nodes.model.cuts) - 1
+    with pytest.raises(SwitchError, match="private"):
+        stream.switch(f"edge[0:0]raw > fog[0:{last}]").result(timeout=30)
+    assert stream.switch(plans[1]).result(timeout=30).from_plan == plans[serving]
+    assert_all_answered(stream, running, expected)
+    assert {result.plan for result in running.results} <= set(plans)  # not one frame has left raw
+
+
+def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(
+    two_nodes, plans, expected, run_frames, wait_until
+):
+    stream = two_nodes.stream(policy=str(plans[0]))
+    running = run_frames(stream)
+    two_nodes.engines["fog"].go_on.clear()
+    asked = stream.switch(plans[1])
+    assert two_nodes.engines["fog"].is_waiting.wait(10)
+    (link,) = [link for link in stream.controller.links if (link.source, link.target) == ("edge", "fog")]
+    stream.controller.link(replace(link, goodput_bps=0.0))
+    with pytest.raises(SwitchError, match="down"):
+        asked.result(timeout=30)
+    two_nodes.engines["fog"].go_on.set()
+    wait_until(lambda: stream.plan == plans[0])  # held before, and again once the link is measured anew
+    assert_all_answered(stream, running, expected)
+
+
+def test_who_waits_for_a_plan_when_the_stream_ends_is_told(two_nodes, plans):
+    stream = two_nodes.stream(policy=str(plans[0]))
+    two_nodes.engines["fog"].go_on.clear()
+    asked = stream.switch(plans[1])
+    assert two_nodes.engines["fog"].is_waiting.wait(10)
+    stream.close()
+    two_nodes.engines["fog"].go_on.set()
+    with pytest.raises(SwitchError, match="the stream has ended"):
+        asked.result(timeout=30)
 
 
 def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nodes, run_frames, wait_until):

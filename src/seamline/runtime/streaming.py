@@ -190,7 +190,8 @@ class Stream:
         """Move to `plan` and hold it; ``auto`` gives the decision back to the policy (and settles at once).
 
         strategy: how, from now on. The future settles with the record of the switch when the plan serves, or with
-        `SwitchError` when it was refused (the plan before goes on) or another request came in between.
+        `SwitchError` (and the plan before goes on) when the stream's limits do not allow it, a node refused it, or
+        another request came in between.
         Raises `UsageError` for an unknown strategy, `PlanError` for a plan that does not fit the model or the nodes.
         """
         how = strategy_named(strategy) if strategy is not None else None
