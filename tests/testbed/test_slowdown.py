@@ -71,6 +71,25 @@ def test_it_passes_for_the_engine_it_wraps() -> None:
     )
 
 
+def test_what_disturbs_a_run_on_this_computer_is_not_multiplied() -> None:
+    """The first run lays out memory, the sixth finds its caches taken; neither makes the imitated machine slower."""
+    time, runs = Time(), iter([0.05, 0.01, 0.01, 0.01, 0.01, 0.01, 0.03, 0.01])
+
+    class Disturbed(Doubling):
+        def run(self, tensors: Tensors) -> dict[str, Array]:
+            self._run_s = next(runs)
+            return super().run(tensors)
+
+    slow = SlowEngine(Disturbed(time, 0.0), 20.0, now_s=time.now_s, sleep_s=time.sleep)
+    segment = slow.prepare("m", Segment(0, 1))
+    took_s = []
+    for _ in range(7):
+        begin_s = time.at_s
+        segment.run({"x": np.array([1.0, 2.0], np.float32)})
+        took_s.append(time.at_s - begin_s)
+    assert took_s == pytest.approx([0.2] * 7, abs=1e-3)
+
+
 def test_a_slowdown_that_changes_counts_from_the_next_run_on() -> None:
     time, slowdown = Time(), Slowdown(2.0)
     segment = SlowEngine(Doubling(time, 0.1), slowdown, now_s=time.now_s, sleep_s=time.sleep).prepare(

@@ -1,7 +1,10 @@
 """A slower machine, imitated: an engine whose runs take a set number of times as long as they really do.
 
-The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer. An
-engine with one thread is slowed by the processor time it took: what it lost to other processes is not multiplied too.
+The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer.
+What this computer adds is not multiplied, for it is no property of the machine that is imitated: an engine with one
+thread is slowed by the processor time it took, not by what it lost to other processes; what a run takes is the lower
+quartile of the segment's last runs, so that one that found the caches taken, or the core shared, counts once; and a
+segment's first run, which is mostly memory being laid out, is made twice within the time that would be waited anyway.
 
 How much slower may change while the node runs, as when other programs come and go there: a testbed then writes lines
 ``slowdown 8`` to the process's standard input (`processes.py`), and `slowdown_from` follows them.
@@ -14,6 +17,7 @@ import math
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from seamline.core.errors import UsageError
@@ -22,6 +26,10 @@ from seamline.core.values import Segment, TensorSpec
 
 SPIN_S = 0.0002
 """The last bit is waited awake: a sleep ends about 0.1 ms late, which would distort blocks of a fraction of a ms."""
+
+N_RECENT, QUIET_QUANTILE = 15, 0.25
+REPEATED_FROM = 3.0
+"""From this slowdown on two runs fit into the time of the first slowed one."""
 
 MAX_LINE_BYTES = 80
 log = logging.getLogger(__name__)
@@ -115,6 +123,7 @@ class _SlowSegment:
         self._now_s = now_s
         self._spent_s = spent_s
         self._sleep_s = sleep_s
+        self._recent_s: deque[float] = deque(maxlen=N_RECENT)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -125,15 +134,23 @@ class _SlowSegment:
         return self._segment.outputs
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
-        begin_s, spent_s = self._now_s(), self._spent_s()
+        begin_s, factor = self._now_s(), self._slowdown.factor
+        if not self._recent_s and factor >= REPEATED_FROM:
+            self._segment.run(tensors)
+        spent_s = self._spent_s()
         outputs = self._segment.run(tensors)
-        self._wait_until(begin_s + (self._spent_s() - spent_s) * self._slowdown.factor)
+        self._recent_s.append(self._spent_s() - spent_s)
+        self._wait_until(begin_s + self._quiet_s() * factor)
         return outputs
 
     def close(self) -> None:
         """End what the segment keeps outside this process, if anything."""
         if (close := getattr(self._segment, "close", None)) is not None:
             close()
+
+    def _quiet_s(self) -> float:
+        """What a run takes when nothing else disturbs it."""
+        return sorted(self._recent_s)[int(QUIET_QUANTILE * len(self._recent_s))]
 
     def _wait_until(self, end_s: float) -> None:
         left_s = end_s - self._now_s()
