@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import is_
 
 import numpy as np
 import numpy.typing as npt
@@ -79,8 +80,8 @@ class Breakdown:
 
     @property
     def latency_s(self) -> float:
-        on_nodes = math.fsum(stage.queue_s + stage.busy_s for stage in self.stages)
-        on_links = math.fsum(link.transfer_s for link in self.all_links)
+        on_nodes = math.fsum([stage.queue_s + stage.busy_s for stage in self.stages])
+        on_links = math.fsum([link.transfer_s for link in self.all_links])
         return on_nodes + on_links
 
     @property
@@ -126,9 +127,10 @@ def energy_of(costs: Breakdown, problem: Problem) -> float | None:
     waiting_w = waiting_power_w(problem)
     if waiting_w is None:
         return None
-    if math.isinf(costs.latency_s):
+    taken_s = costs.latency_s
+    if math.isinf(taken_s):
         return math.inf
-    total_j = waiting_w * costs.latency_s
+    total_j = waiting_w * taken_s
     for stage in costs.stages:
         above_idle_w = active_power_w(stage.node, problem)
         if above_idle_w is None:
@@ -148,17 +150,10 @@ def breakdown(plan: Plan, problem: Problem) -> Breakdown:
             f"plan `{plan}` stops at cut {plan.stages[-1].segment.stop}, the model at {problem.last_cut}",
             hint=f"let the last stage end at {problem.last_cut}",
         )
-    stages, links = [], []
-    before: Stage | None = None
-    for stage in plan.stages:
-        stages.append(_stage_cost(before, stage, problem))
-        if before is not None and before.codec is not None:
-            payload = sent_bytes(problem.cuts[before.segment.stop], before.codec, problem)
-            links.append(
-                _link_cost(before.node, stage.node, before.codec, payload, forward_link(before, stage, problem))
-            )
-        before = stage
-    return Breakdown(stages=tuple(stages), links=tuple(links), answer=_answer_cost(plan, problem))
+    parts = _parts_of(plan, problem)
+    stages = tuple([_stage_cost(part, problem) for part in parts.stages])
+    links = tuple([_boundary_cost(part, problem) for part in parts.links])
+    return Breakdown(stages=stages, links=links, answer=_answer_cost(plan, problem))
 
 
 def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
@@ -183,12 +178,7 @@ def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
     """
     if segment.is_empty:
         return 0.0
-    profile = _profile(node, problem)
-    profiled = cumulated_s(profile)
-    profiled_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
-    if segment.start == 0 and profile.frame is not None:
-        profiled_s += profile.frame.preprocess_s
-    return profiled_s * problem.compute_ratio.get(node, 1.0)
+    return _profiled_s(_profile(node, problem), segment) * problem.compute_ratio.get(node, 1.0)
 
 
 def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
@@ -228,9 +218,14 @@ def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
     """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there."""
     ratio = problem.sent_ratio.get((cut.index, codec))
     if ratio is None:
-        known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
-        ratio = 1.0 if known is None else known.sent_ratio
+        return _expected_bytes(cut, codec, problem)
     return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
+
+
+def _expected_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
+    """`sent_bytes` as the origin's profile has it."""
+    known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
+    return math.ceil(payload_bytes(cut, codec, problem.frame) * (1.0 if known is None else known.sent_ratio))
 
 
 def codec_cost(profile: Profile, codec: Codec, cut: int) -> CodecCost | None:
@@ -371,8 +366,72 @@ def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
     return prefix_s
 
 
-def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCost:
-    profile = _profile(stage.node, problem)
+@dataclass(frozen=True, slots=True)
+class _StagePart:
+    """Of a stage's cost, what depends neither on links nor on loads. profiled_s: of computing, 0.0 when empty."""
+
+    node: NodeId
+    segment: Segment
+    decode_s: float
+    profiled_s: float
+    encode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkPart:
+    """The same of what goes on to the next stage. expected_bytes: sent where nothing has been measured."""
+
+    source: NodeId
+    target: NodeId
+    codec: Codec
+    cut: Cut
+    expected_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What stays of a plan's cost while beliefs move; for these cuts, and these profiles of its stages."""
+
+    plan: Plan
+    cuts: tuple[Cut, ...]
+    profiles: tuple[Profile, ...]
+    stages: tuple[_StagePart, ...]
+    links: tuple[_LinkPart, ...]
+
+    def is_for(self, problem: Problem) -> bool:
+        current = map(problem.profiles.get, self.plan.nodes)
+        return self.cuts is problem.cuts and all(map(is_, current, self.profiles))
+
+
+_known_parts: dict[int, _Parts] = {}
+
+
+def _parts_of(plan: Plan, problem: Problem) -> _Parts:
+    """The parts of `plan`, remembered per plan object: the same few plans are judged again and again."""
+    known = _known_parts.get(id(plan))
+    if known is not None and known.plan is plan and known.is_for(problem):
+        return known
+    if len(_known_parts) >= _MAX_REMEMBERED:
+        _known_parts.clear()
+    parts = _known_parts[id(plan)] = _make_parts(plan, problem)  # holding the plan keeps its id from being used again
+    return parts
+
+
+def _make_parts(plan: Plan, problem: Problem) -> _Parts:
+    profiles = tuple(_profile(stage.node, problem) for stage in plan.stages)
+    stages, links = [], []
+    before: Stage | None = None
+    for stage, profile in zip(plan.stages, profiles, strict=True):
+        stages.append(_stage_part(before, stage, profile, problem))
+        if before is not None and before.codec is not None:
+            cut = problem.cuts[before.segment.stop]
+            n_bytes = _expected_bytes(cut, before.codec, problem)
+            links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
+        before = stage
+    return _Parts(plan, problem.cuts, profiles, tuple(stages), tuple(links))
+
+
+def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: Problem) -> _StagePart:
     decode_s = encode_s = 0.0
     if before is not None and before.codec is not None:
         read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
@@ -382,14 +441,36 @@ def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCo
         read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
         cost = codec_cost(profile, stage.codec, stage.segment.stop)
         encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
+    return _StagePart(stage.node, stage.segment, decode_s, _profiled_s(profile, stage.segment), encode_s)
+
+
+def _profiled_s(profile: Profile, segment: Segment) -> float:
+    """`compute_s` at the speed of the profile."""
+    if segment.is_empty:
+        return 0.0
+    profiled = cumulated_s(profile)
+    profiled_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
+    if segment.start == 0 and profile.frame is not None:
+        profiled_s += profile.frame.preprocess_s
+    return profiled_s
+
+
+def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:
+    node = part.node
     return StageCost(
-        node=stage.node,
-        segment=stage.segment,
-        queue_s=0.0 if stage.segment.is_empty else problem.queue_s.get(stage.node, 0.0),
-        decode_s=decode_s,
-        compute_s=compute_s(stage.node, stage.segment, problem),
-        encode_s=encode_s,
+        node=node,
+        segment=part.segment,
+        queue_s=0.0 if part.segment.is_empty else problem.queue_s.get(node, 0.0),
+        decode_s=part.decode_s,
+        compute_s=part.profiled_s * problem.compute_ratio.get(node, 1.0),
+        encode_s=part.encode_s,
     )
+
+
+def _boundary_cost(part: _LinkPart, problem: Problem) -> LinkCost:
+    payload = sent_bytes(part.cut, part.codec, problem) if problem.sent_ratio else part.expected_bytes
+    link = problem.links.get((part.source, part.target))
+    return _link_cost(part.source, part.target, part.codec, payload, link)
 
 
 def _link_cost(

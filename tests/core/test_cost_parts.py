@@ -1,0 +1,32 @@
+"""What is remembered of a plan's cost never outlives what it was made of."""
+
+from dataclasses import replace
+
+import pytest
+
+from seamline.core.cost import breakdown
+from seamline.core.problem import Problem
+from seamline.core.values import Boundary, Codec, NodeId, Plan
+
+PLAN = Plan.parse("edge[0:1]f16 > cloud[1:4]")
+CLOUD = NodeId("cloud")
+
+
+def test_a_plan_is_judged_by_the_profiles_of_the_moment(three_tiers: Problem):
+    before = breakdown(PLAN, three_tiers)
+    profile = replace(three_tiers.profiles[CLOUD], boundaries=(Boundary(cut=1, overhead_s=0.5),))
+    other = replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: profile})
+    assert breakdown(PLAN, other).stages[1].compute_s == pytest.approx(before.stages[1].compute_s + 0.25)
+    assert breakdown(PLAN, three_tiers) == before
+
+
+def test_what_was_measured_since_counts(three_tiers: Problem):
+    before = breakdown(PLAN, three_tiers)
+    measured = replace(three_tiers, sent_ratio={(1, Codec.F16): 0.5}, compute_ratio={CLOUD: 3.0})
+    now = breakdown(PLAN, measured)
+    assert now.links[0].payload_bytes == before.links[0].payload_bytes // 2
+    assert now.stages[1].compute_s == pytest.approx(3.0 * before.stages[1].compute_s)
+
+
+def test_plans_that_are_equal_cost_the_same_whichever_object_is_asked_for(three_tiers: Problem):
+    assert breakdown(Plan.parse(str(PLAN)), three_tiers) == breakdown(PLAN, three_tiers)
