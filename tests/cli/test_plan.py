@@ -169,6 +169,8 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--objective", "energy", "--slo", "1"), "give one of them"),
         (("--pin", "edge"), "names no layer"),
         (("--slo", "0"), "a deadline of 0 s"),
+        (("--power", "mars=laptop"), "`mars`, which has no profile"),
+        (("--power", "edge=laptopp"), "is not a power profile"),
     ],
 )
 def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):
@@ -177,6 +179,36 @@ def test_wrong_use_is_said_with_a_hint(seamline, nodes, arguments, said):
     assert outcome.exit_code == 2
     assert said in outcome.stderr
     assert outcome.stderr.count("hint:") == 1
+
+
+def test_joules_are_given_by_node_and_marked_and_power_figures_can_be_given_by_hand(seamline, nodes):
+    by_hand = ("--power", "edge=raspberry-pi-4", "--power", "cloud=idle=0,busy=1000")
+    every, changed = (
+        seamline("plan", *nodes, *LINKS, "--private", "1", *more, "--json").json for more in ((), by_hand)
+    )
+    assert every["energy_source"] == changed["energy_source"] == "modelled"
+    assert sum(every["energy_nodes_j"].values()) == pytest.approx(every["energy_j"])
+    assert changed["plan"] == every["plan"]
+    assert changed["energy_nodes_j"]["cloud"] > 100 * every["energy_nodes_j"]["cloud"]
+    shown = seamline("plan", *nodes, *LINKS, "--private", "1", "--energy-scope", "origin").stdout
+    assert "drawn (modelled): edge" in shown
+    assert "; origin counts" in shown
+
+
+def test_without_power_figures_energy_is_no_goal_and_the_way_out_is_said(seamline, nodes, tmp_path):
+    for node in BLOCKS_S:
+        path = tmp_path / f"{node}.json"
+        document = json.loads(path.read_text())
+        del document["device"]["idle_w"], document["device"]["busy_w"]
+        path.write_text(json.dumps(document))
+    outcome = seamline("plan", *nodes, *LINKS, "--objective", "energy")
+    assert outcome.exit_code == 1
+    assert "say what `edge` draws, with --power" in outcome.stderr
+    data = seamline("plan", *nodes, *LINKS, "--json").json
+    assert data["energy_source"] is None
+    assert set(data["energy_nodes_j"].values()) == {None}
+    data = seamline("plan", *nodes, *LINKS, "--objective", "energy", "--power", "edge=raspberry-pi-4", "--json").json
+    assert data["plan"]["text"] == "edge[0:4]"
 
 
 def test_profiles_of_different_models_do_not_mix(seamline, nodes, tmp_path):

@@ -71,6 +71,26 @@ def test_without_power_figures_of_others_only_the_origins_joules_are_known(seaml
     assert every["policies"]["local"] == origin["policies"]["local"]
 
 
+def test_power_figures_can_be_given_by_hand(seamline, profiles: list[str]):
+    arguments = ("simulate", *profiles, "--link", "edge:fog=20,2", "--fps", "2", "--seconds", "10", "--policy",
+                 "offload", "--power", "fog=laptop", "--json")  # fmt: skip
+    data = seamline(*arguments).json
+    assert data["energy_source"] == "modelled"
+    assert data["policies"]["offload"]["energy_j_per_frame"] > 0.0
+
+
+def test_a_narrow_terminal_keeps_the_policies_and_what_matters_most(seamline, profiles, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    outcome = seamline("simulate", *profiles, "--link", "edge:fog=20,2", "--fps", "2", "--seconds", "10")
+    assert all(len(line) <= 60 for line in outcome.stdout.splitlines() if "adaptive is" not in line)
+    assert all(name in outcome.stdout for name in (*POLICIES, "mean", "p95", "switches"))
+
+
+def test_the_same_scene_gives_the_same_figures_twice(seamline, profiles: list[str]):
+    arguments = ("simulate", *profiles, "--trace", "edge:fog=markov:3:60", "--fps", "2", "--json")
+    assert seamline(*arguments).stdout == seamline(*arguments).stdout
+
+
 def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_path):
     arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20,1", "--seconds", "5")
     data = seamline(
@@ -89,6 +109,9 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (["--link", "edge:mars=10"], "`mars` has no profile"),
         (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),
         (["--trace", "edge:fog=markov:x:y"], "not a generated trace"),
+        (["--trace", "edge:edge=steps:1:60"], "links `edge` to itself"),
+        (["--link", "edge:fog=20,2", "--seconds", "1", "--fps", "0.1"], "0.1 frames/s for 1 s are 0 frames"),
+        (["--power", "mars=laptop"], "`mars`, which has no profile"),
         (["--policy", "luck"], "`luck` is not a policy"),
         (["--objective", "fame"], "`fame` is not an objective"),
         (["--generate", "rain:1:2"], "`rain` is not a kind of trace"),

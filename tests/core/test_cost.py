@@ -17,6 +17,7 @@ from seamline.core.cost import (
     transfer_s,
 )
 from seamline.core.errors import PlanError, UsageError
+from seamline.core.joules import joules_by_node
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.values import (
     Boundary,
@@ -182,6 +183,20 @@ def test_energy_charges_busy_nodes_and_the_waiting_origin(three_tiers: Problem):
     assert energy_j(plan, three_tiers) == pytest.approx(4.0 * 0.122 + 20.0 * 0.14 + waited_j)
     of_origin = replace(three_tiers, energy_scope=EnergyScope.ORIGIN)
     assert energy_j(plan, of_origin) == pytest.approx(4.0 * 0.122 + waited_j)
+
+
+def test_each_nodes_joules_add_up_to_a_frames_and_what_counts_is_left_aside(three_tiers: Problem):
+    plan = Plan.parse("edge[0:2]u8 > fog[2:4]")
+    origin_only = replace(three_tiers, energy_scope=EnergyScope.ORIGIN)
+    drawn = joules_by_node(plan, origin_only)
+    assert drawn == {
+        EDGE: pytest.approx(energy_j(plan, origin_only)),
+        FOG: pytest.approx(energy_j(plan, three_tiers) - energy_j(plan, origin_only)),
+    }
+    device = replace(three_tiers.profiles[FOG].device, idle_w=None, busy_w=None)
+    unknown = {**three_tiers.profiles, FOG: replace(three_tiers.profiles[FOG], device=device)}
+    drawn = joules_by_node(plan, replace(three_tiers, profiles=unknown))
+    assert (drawn[EDGE] is None, drawn[FOG] is None) == (False, True)
 
 
 def test_energy_charges_the_radios_in_scope_for_every_byte_there_and_back(three_tiers: Problem):

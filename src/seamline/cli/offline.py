@@ -30,6 +30,14 @@ SlowdownOption = Annotated[
         "--slowdown", metavar="NODE=X", help="A node X times as slow as this machine, profiled here. Needs MODEL."
     ),
 ]
+PowersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--power",
+        metavar="NODE=POWER",
+        help="What a node draws, as for `seamline node --power`: edge=raspberry-pi-4+wifi, or fog=idle=12,busy=34.",
+    ),
+]
 LinkOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -110,12 +118,14 @@ def profiles_of(
     files: Sequence[str],
     slowdowns: Sequence[str],
     *,
+    powers: Sequence[str] = (),
     shapes: Sequence[str] = (),
     threads: int | None = None,
 ) -> dict[NodeId, Profile]:
     """A profile per node, those from `files` first, in the order given; each carries the node's name.
 
-    Raises `UsageError` when there is none, a node has two, or they are of different models.
+    powers: figures that take the place of those in the profiles. Raises `UsageError` when there is no profile, a node
+    has two, or they are of different models.
     """
     from dataclasses import replace
 
@@ -135,7 +145,24 @@ def profiles_of(
     if not profiles:
         raise UsageError("no node has a profile", hint="--profile edge=edge.json, or MODEL and --slowdown edge=8")
     _refuse_different_models(profiles, model, shapes)
-    return profiles
+    return profiles | _powered(profiles, by_node(powers, "--power"))
+
+
+def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -> dict[NodeId, Profile]:
+    """The profiles of the nodes in `powers`, with those figures."""
+    from dataclasses import replace
+
+    from seamline.config.power import parse_power
+    from seamline.runtime.profiling import powered
+
+    if unknown := powers.keys() - profiles.keys():
+        raise UsageError(
+            f"`--power` names `{min(unknown)}`, which has no profile", hint=f"one of {', '.join(profiles)}"
+        )
+    return {
+        node: replace(profiles[node], device=powered(profiles[node].device, parse_power(text)))
+        for node, text in powers.items()
+    }
 
 
 def _profiles_here(

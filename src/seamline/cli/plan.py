@@ -22,7 +22,7 @@ from seamline.cli.limits import (
     sizes_by_node,
 )
 from seamline.cli.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
-from seamline.cli.offline import LinkOption, ProfileOption, SlowdownOption, parse_links, profiles_of
+from seamline.cli.offline import LinkOption, PowersOption, ProfileOption, SlowdownOption, parse_links, profiles_of
 from seamline.cli.options import EnergyScopeOption, JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan
@@ -65,6 +65,8 @@ JSON_KEYS = {
         **{f"best.{key}": meaning for key, meaning in _COSTS.items()},
         "cost": "what the objective makes of it: seconds, seconds per frame, joules, or the weighted sum",
         **_COSTS,
+        "energy_source": "`modelled`: no meter ran; null without power figures",
+        "energy_nodes_j.*": "what each node of the plan draws for a frame, counted or not; null without power figures",
         "parts": "where the time of one frame goes",
         "parts.stages[].node": "who runs it",
         "parts.stages[].start": "cut it begins at",
@@ -104,6 +106,7 @@ def plan(
     model: OptionalModelArgument = None,
     profiles: ProfileOption = None,
     slowdowns: SlowdownOption = None,
+    powers: PowersOption = None,
     links: LinkOption = None,
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="NODE", help="Where frames enter; the first node with a profile.")
@@ -133,7 +136,9 @@ def plan(
     from seamline.core.named_limits import limited
     from seamline.core.planner import EnergyScope, Problem
 
-    known = profiles_of(model, profiles or (), slowdowns or (), shapes=shape or (), threads=threads)
+    known = profiles_of(
+        model, profiles or (), slowdowns or (), powers=powers or (), shapes=shape or (), threads=threads
+    )
     enters = _origin(origin, list(known))
     given = _parse(by_hand) if by_hand is not None else None
     limits = Constraints(n_private_cuts=private, codecs=codecs_named(codecs))
@@ -179,6 +184,7 @@ def summary(problem: Problem, given: Plan | None = None, *, with_front: bool = F
     """
     from seamline.core.comparison import rivals, why
     from seamline.core.cost import breakdown
+    from seamline.core.joules import joules_by_node
     from seamline.core.pareto import front
     from seamline.core.planner import evaluate
     from seamline.core.planner import plan as best_plan
@@ -204,6 +210,8 @@ def summary(problem: Problem, given: Plan | None = None, *, with_front: bool = F
         "best": None if given is None else {"text": str(planned.plan), **_costs(evaluate(planned.plan, problem))},
         "cost": chosen.cost,
         **_costs(chosen),
+        "energy_source": None if chosen.energy_j is None else "modelled",
+        "energy_nodes_j": joules_by_node(chosen.plan, problem),
         "parts": parts(breakdown(chosen.plan, problem)),
         "alternatives": [_alternative(rival) for rival in others],
         "front": None if unbeaten is None else [{"plan": str(each.plan), **_costs(each)} for each in unbeaten],

@@ -17,6 +17,10 @@ def plan_report(data: Mapping[str, Any]) -> RenderableType:
     """The whole report from what `--json` prints."""
     lines: list[RenderableType] = [Text(f"{data['model']}: {data['plan']['text']}", style="bold")]
     lines.append(Text(_costs_text(data)))
+    if any(joules is not None for joules in data["energy_nodes_j"].values()):
+        drawn = ", ".join(f"{node} {energy_text(joules)}" for node, joules in data["energy_nodes_j"].items())
+        counted = "" if data["energy_scope"] == "all" else f"; {data['energy_scope']} counts"
+        lines.append(Text(f"drawn (modelled): {drawn}{counted}"))
     if data["refusal"] is not None:
         lines.append(Text(f"may not be used: {data['refusal']}", style="red"))
     if data["best"] is not None:

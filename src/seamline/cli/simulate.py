@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.offline import SlowdownOption, profiles_of
+from seamline.cli.offline import PowersOption, SlowdownOption, profiles_of
 from seamline.cli.options import EnergyScopeOption, JsonFlag, SeedOption
 
 if TYPE_CHECKING:
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 10.0
 DEFAULT_SECONDS = 300.0
+
+WIDE_ENOUGH = 125
+"""Columns of a terminal that shows the whole table."""
+
+WORDS = frozenset({"policy", "plan longest in use"})
+LEFT_OUT_WHEN_NARROW = frozenset({"p50", "p99", "answer age", "answered", "late", "dropped", "plan longest in use"})
+"""Columns without which a terminal of 60 still has room for the rest."""
 
 JSON_KEYS = {
     "simulate": {
@@ -39,6 +46,7 @@ JSON_KEYS = {
         "policies.*.wait_s.p95": "its 95th percentile",
         "policies.*.wait_s.p99": "its 99th percentile",
         "policies.*.energy_j_per_frame": "joules per answered frame, modelled; null without power figures",
+        "energy_source": "`modelled`: nothing is metered here",
         "policies.*.throughput_fps": "answers per second",
         "policies.*.frames_answered": "frames accepted and answered",
         "policies.*.frames_late": "of these, how many missed their deadline and were run again",
@@ -74,6 +82,7 @@ def simulate(
         typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node; the first is the origin."),
     ] = None,
     slowdown: SlowdownOption = None,
+    power: PowersOption = None,
     trace: Annotated[
         list[str] | None,
         typer.Option("--trace", metavar="A:B=FILE", help="A link's rates: CSV, mahimahi, or KIND:SEED:SECONDS."),
@@ -117,7 +126,7 @@ def simulate(
     if generate is not None:
         _print_trace(generated(generate), json)
         return
-    profiles = _profiles(model, profile or [], slowdown or [])
+    profiles = _profiles(model, profile or [], slowdown or [], power or [])
     links, seconds = _links(trace or [], link or [], testbed, seconds)
     scene = Scene(
         origin=next(iter(profiles)),
@@ -141,12 +150,14 @@ def simulate(
         _print_report(data)
 
 
-def _profiles(model: str | None, files: Sequence[str], slowdowns: Sequence[str]) -> dict[NodeId, Profile]:
+def _profiles(
+    model: str | None, files: Sequence[str], slowdowns: Sequence[str], powers: Sequence[str]
+) -> dict[NodeId, Profile]:
     """By node, in the order given. Raises `UsageError` when there is none or they are not of one model."""
     from seamline.core.errors import UsageError
 
     # without a slowdown MODEL is only a name: the profiles are enough
-    profiles = profiles_of(model if slowdowns else None, files, slowdowns)
+    profiles = profiles_of(model if slowdowns else None, files, slowdowns, powers=powers)
     names = {known.model.name for known in profiles.values()} | ({model} if model and not slowdowns else set())
     if len(names) > 1:
         raise UsageError(f"the profiles are of different models: {', '.join(sorted(names))}")
@@ -190,6 +201,8 @@ def _ends(text: str, form: str) -> tuple[NodeId, NodeId, str]:
     one, colon, other = ends.partition(":")
     if not (separator and colon and value):
         raise UsageError(f"`{text}` is not a link", hint=f"write {form}")
+    if one == other:
+        raise UsageError(f"`{text}` links `{one}` to itself", hint="name two nodes")
     return node_id(one), node_id(other), value
 
 
@@ -242,6 +255,7 @@ def _report(scene: Scene, comparison: Comparison) -> dict[str, Any]:
         "model": scene.profiles[scene.origin].model.name,
         "objective": str(scene.objective),
         "energy_scope": str(scene.energy_scope),
+        "energy_source": "modelled",
         "seconds": scene.duration_s,
         "fps": scene.fps,
         "private": scene.constraints.n_private_cuts,
@@ -265,35 +279,43 @@ def _report(scene: Scene, comparison: Comparison) -> dict[str, Any]:
 
 def _print_report(data: Mapping[str, Any]) -> None:
     from seamline.cli.output import data_console
-    from seamline.cli.quantities import seconds_text
     from seamline.cli.tables import add_row, new_table
 
-    numbers = ("mean", "p50", "p95", "p99", "answer age", "J/frame", "answered", "late", "dropped", "switches")
-    table = new_table(
-        "policy",
-        *numbers,
-        "plan longest in use",
-        title=f"{data['model']}, {data['n_frames']} frames in {data['seconds']:g} s, modelled; by {data['objective']}",
-        right=numbers,
-    )
-    for name, figures in data["policies"].items():
-        latency, joules = figures["latency_s"], figures["energy_j_per_frame"]
-        is_forbidden = name == "offload" and not data["offload_allowed"]
-        add_row(
-            table,
-            f"{name} (not allowed)" if is_forbidden else name,
-            *(seconds_text(latency[key]) for key in ("mean", "p50", "p95", "p99")),
-            seconds_text(figures["wait_s"]["mean"]),
-            "-" if joules is None else f"{joules:.3g}",
-            *(str(figures[key]) for key in ("frames_answered", "frames_late", "frames_dropped", "switches")),
-            figures["plan"],
-        )
     out = data_console()
+    left_out = LEFT_OUT_WHEN_NARROW if out.width < WIDE_ENOUGH else frozenset()
+    rows = [_row(name, figures, data) for name, figures in data["policies"].items()]
+    columns = [column for column in rows[0] if column not in left_out]
+    table = new_table(
+        *columns,
+        title=f"{data['model']}, {data['n_frames']} frames in {data['seconds']:g} s, modelled; by {data['objective']}",
+        right=[column for column in columns if column not in WORDS],
+    )
+    for row in rows:
+        add_row(table, *(row[column] for column in columns))
     out.print(table)
     if data["regret_ratio"] is not None:
         gain = data["gain_ratio"]
         gained = "" if gain is None else f"; it has {100 * gain:.0f} % of the oracle's gain over static_at_start"
         out.print(f"adaptive is {100 * data['regret_ratio']:.1f} % behind the oracle{gained}")
+
+
+def _row(name: str, figures: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
+    """One policy's cells by column."""
+    from seamline.cli.quantities import seconds_text
+
+    latency, joules = figures["latency_s"], figures["energy_j_per_frame"]
+    is_forbidden = name == "offload" and not data["offload_allowed"]
+    return {
+        "policy": f"{name} (not allowed)" if is_forbidden else name,
+        **{key: seconds_text(latency[key]) for key in ("mean", "p50", "p95", "p99")},
+        "answer age": seconds_text(figures["wait_s"]["mean"]),
+        "J/frame": "-" if joules is None else f"{joules:.3g}",
+        "answered": str(figures["frames_answered"]),
+        "late": str(figures["frames_late"]),
+        "dropped": str(figures["frames_dropped"]),
+        "switches": str(figures["switches"]),
+        "plan longest in use": figures["plan"],
+    }
 
 
 def _print_trace(trace: Trace, as_json: bool) -> None:

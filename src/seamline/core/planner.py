@@ -275,10 +275,10 @@ def _infeasible(problem: Problem) -> Infeasible:
         return late
     local = _local_alternative(problem).refusal
     reasons = [f"{kind}: {_why_none(kind, problem)}" for kind in (PlanKind.OFFLOAD, PlanKind.SPLIT)]
-    return Infeasible(
-        f"no plan fits: local: {local}; {'; '.join(reasons)}",
-        hint="allow local plans, lower --private, or bring another node within reach",
-    )
+    hint = "allow local plans, lower --private, or bring another node within reach"
+    if counts_energy(problem.objective) and tables_of(problem).idle_w is None:
+        hint = f"say what `{problem.origin}` draws, with --power"
+    return Infeasible(f"no plan fits: local: {local}; {'; '.join(reasons)}", hint=hint)
 
 
 def _too_late(problem: Problem) -> Infeasible | None:
@@ -293,7 +293,7 @@ def _too_late(problem: Problem) -> Infeasible | None:
     if goal.is_met(quickest.latency_s):  # then it is power figures that are missing
         return None
     return Infeasible(
-        f"no plan answers within {goal.slo_s * 1e3:.0f} ms, the quickest takes {quickest.latency_s * 1e3:.0f}: "
+        f"no plan answers within {goal.slo_s * 1e3:g} ms, the quickest takes {quickest.latency_s * 1e3:.0f}: "
         f"`{quickest.plan}`",
         hint="allow more time, codecs or nodes",
     )

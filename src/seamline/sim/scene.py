@@ -72,7 +72,12 @@ class Scene:
         if not (self.fps > 0 and 0 < self.duration_s < math.inf):
             raise ConfigError(f"{self.fps:g} frames/s for {self.duration_s:g} s is no stream")
         if not 1 <= self.n_frames <= MAX_FRAMES:
-            raise ConfigError(f"a run has 1 to {MAX_FRAMES} frames, not {self.n_frames}", hint="shorten --seconds")
+            length = f"{self.fps:g} frames/s for {self.duration_s:g} s"
+            is_short = self.n_frames < 1
+            raise ConfigError(
+                f"{length} are {self.n_frames} frames, a run has 1 to {MAX_FRAMES}",
+                hint="give --seconds: without it the longest trace counts" if is_short else "shorten --seconds",
+            )
 
     @property
     def n_frames(self) -> int:
