@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -12,6 +13,7 @@ from seamline.cli.output import key_paths, print_json
 from seamline.cli.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.cli.render import (
     BaselineView,
+    DrawnView,
     LatencyPart,
     LinkView,
     LiveState,
@@ -164,6 +166,15 @@ def plain_console() -> Console:
 def lines_of(console: Console) -> list[str]:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
+
+
+def test_the_live_view_says_what_nodes_drew_alone_and_together_and_by_whose_word():
+    edge = DrawnView(node="edge", energy_j=352.6, source="modelled:raspberry-pi-4")
+    fog = DrawnView(node="fog", energy_j=1586.2, source="measured:rapl")
+    text = text_of(live_panel(replace(STATE, drawn=(edge, fog))))
+    assert "edge 352.60 J (modelled:raspberry-pi-4), fog 1586.20 J (measured:rapl)" in text
+    assert "together 1938.80 J, idling included" in text
+    assert "together" not in text_of(live_panel(replace(STATE, drawn=(edge,))))
 
 
 def state_at(at_s: float, *switches: SwitchView) -> LiveState:

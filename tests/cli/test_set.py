@@ -11,6 +11,7 @@ import pytest
         ("objective=joy", "`joy` is not an objective"),
         ("energy-scope=nobody", "`nobody` says nobody's energy"),
         ("energy-scope", "`energy-scope` is not a setting"),
+        ("slo=0", "a deadline of 0 s cannot be met"),
         ("speed=2", "`speed=2` is not a setting"),
     ],
 )

@@ -158,6 +158,15 @@ def test_a_summary_has_joules_per_frame_and_what_every_node_drew_since_frames_fl
     assert found["total_source"] == "mixed (modelled:a, measured:rapl)"
 
 
+def test_a_node_that_returns_with_another_meter_keeps_what_it_drew_before():
+    recorder = Recorder(0.0)
+    for source, joules in (("modelled:a", 1.0), ("modelled:a", 5.0), ("measured:rapl", 7.0), ("measured:rapl", 8.0)):
+        recorder.drew("fog", EnergyReport(source=source, scope="whole device", energy_j=joules))
+    (drew,) = recorder.drawn()
+    assert (drew.node, drew.energy_j, drew.source) == ("fog", 4.0 + 8.0, "mixed (modelled:a, measured:rapl)")
+    assert recorder.summary(FrameCounts())["energy"]["total_source"] == "mixed (modelled:a, measured:rapl)"
+
+
 def test_without_power_figures_energy_is_absent_and_not_zero():
     recorder = Recorder(0.0)
     recorder.answered(_result(0, None))
@@ -183,6 +192,8 @@ def test_a_stream_reports_modelled_joules_of_frames_and_of_all_its_nodes(bench):
     edge_j, flowing_s = found["nodes"]["edge"]["j"], 5 / 4
     assert edge_j >= 1.6 * flowing_s, "it idles at least while frames come"
     assert stream.snapshot().energy_source == "modelled:raspberry-pi-4+wifi+laptop"
+    assert [drew.node for drew in stream.snapshot().energy_nodes] == ["edge", "fog"]
+    assert all(drew.energy_j > 0.0 for drew in stream.snapshot().energy_nodes)
 
 
 def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_until):

@@ -177,6 +177,7 @@ def nodes(
     import msgspec
 
     import seamline
+    from seamline.cli.quantities import energy_text
     from seamline.cli.render import nodes_table
 
     name = f"visitor-{secrets.token_hex(4)}"
@@ -220,3 +221,7 @@ def nodes(
         for row in rows:
             for stream in row["streams"]:
                 out.print(f"stream {stream}", markup=False)
+        for row in rows:
+            if (energy := row["energy"]) is not None:
+                drew = f"{energy_text(energy['energy_j'])} since it started ({energy['source']}, {energy['scope']})"
+                out.print(f"{row['name']} drew {drew}", markup=False, soft_wrap=True)

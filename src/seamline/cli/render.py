@@ -43,6 +43,15 @@ class LinkView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnView:
+    """What one node drew since the stream began. source: measured or modelled, and by what."""
+
+    node: str
+    energy_j: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchView:
     """One switch of the plan. at_s: since the stream began. reason: in words and numbers, from the policy.
 
@@ -82,7 +91,8 @@ class LiveState:
     at_s: since the stream began; duration_s: how long it will run, None when open. latency_s and parts: of recent
     frames. predicted_s: what the planner expects of `plan`. label: what the model saw last, with its score in 0-1.
     notice: one line about the scene, such as a link that has just been changed. energy_j: of the mean recent frame,
-    None when it is not known; energy_source: measured or modelled, and by what.
+    None when it is not known; energy_source: measured or modelled, and by what. drawn: by every node since the stream
+    began, idling included.
     """
 
     title: str
@@ -104,6 +114,7 @@ class LiveState:
     notice: str | None = None
     energy_j: float | None = None
     energy_source: str | None = None
+    drawn: tuple[DrawnView, ...] = ()
 
 
 def live_panel(state: LiveState) -> RenderableType:
@@ -116,6 +127,8 @@ def live_panel(state: LiveState) -> RenderableType:
         lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in state.links))
     if state.energy_j is not None:
         lines.append(Text(f"energy  {energy_text(state.energy_j)} a frame, {state.energy_source}"))
+    if state.drawn:
+        lines.append(Text(f"drawn   {drawn_text(state.drawn)}"))
     if state.label is not None:
         score = "" if state.score_ratio is None else f" ({state.score_ratio:.0%})"
         lines.append(Text(f"sees    {state.label}{score}"))
@@ -141,6 +154,13 @@ def live_line(state: LiveState) -> str:
         state.notice or "",
     ]
     return "  ".join(field for field in fields if field)
+
+
+def drawn_text(drawn: Sequence[DrawnView]) -> str:
+    """What nodes drew, each with its source, and their sum."""
+    each = ", ".join(f"{one.node} {energy_text(one.energy_j)} ({one.source})" for one in drawn)
+    total_j = sum(one.energy_j for one in drawn)
+    return each if len(drawn) < 2 else f"{each}; together {energy_text(total_j)}, idling included"
 
 
 def switch_text(switch: SwitchView) -> str:

@@ -67,6 +67,7 @@ SUMMARY_KEYS = {
     "latency_s.p95": "95th percentile",
     "latency_s.n": "answers behind these figures",
     "energy.j_per_frame": "mean joules of a frame: stages above idle, radios, the origin's idling; null if unknown",
+    "energy.n_frames": "frames behind that: those since `counted` was set whose stages all have joules",
     "energy.counted": "whose joules these are: `all` nodes', the `origin`'s, or weighted; frames since that was set",
     "energy.source": "where these come from: `measured:METER`, `modelled:PROFILE`, joined by + over nodes, or mixed",
     "energy.nodes.*.j": "all that the node drew while frames flowed, idling included",
@@ -234,12 +235,9 @@ def _print_summary(summary: Mapping[str, Any], recorder: Recorder) -> None:
     if energy["j_per_frame"] is not None:
         out.print(f"energy {energy_text(energy['j_per_frame'])} a frame ({energy['source']})", markup=False)
     if energy["total_j_per_frame"] is not None:
-        names = ", ".join(energy["nodes"])
-        out.print(
-            f"{names} drew {energy_text(energy['total_j_per_frame'])} a frame, idling included "
-            f"({energy['total_source']})",
-            markup=False,
-        )
+        each = ", ".join(f"{name} {energy_text(drew['j_per_frame'])}" for name, drew in energy["nodes"].items())
+        together = "" if len(energy["nodes"]) < 2 else f", together {energy_text(energy['total_j_per_frame'])}"
+        out.print(f"drawn a frame, idling included: {each}{together} ({energy['total_source']})", markup=False)
     took = f"; latency {1e3 * latency['mean']:.1f} ms mean, {1e3 * latency['p95']:.1f} ms p95" if latency["n"] else ""
     out.print(
         f"{counts['answered']} of {counts['accepted']} accepted frames answered, {counts['lost']} lost, "

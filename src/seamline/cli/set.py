@@ -36,8 +36,8 @@ def set_(
         str,
         typer.Argument(
             metavar="KEY=VALUE",
-            help=f"objective={'|'.join(Objective)}|slo=S|latency=1,energy=0.2, or "
-            "energy-scope=all|origin|fog=0.5,cloud=0",
+            help=f"objective={'|'.join(Objective)}, a deadline slo=S, a sum objective=latency=1,energy=0.2, or "
+            "energy-scope=all|origin|fog=0.5,cloud=0.",
             show_default=False,
         ),
     ],
@@ -85,7 +85,9 @@ def _setting(setting: str) -> tuple[str, str]:
     key, equals, value = setting.partition("=")
     if key == "energy-scope" and equals:
         return "energy_scope", str(EnergyScope.parse(value))
+    if key == "slo" and equals:  # as `seamline run --slo` says it
+        return "objective", str(goal_named(setting))
     if key != "objective" or not equals:
-        hint = f"write objective={'|'.join(Objective)} or energy-scope=all|origin"
+        hint = f"write objective={'|'.join(Objective)}, slo=SECONDS, or energy-scope=all|origin"
         raise UsageError(f"`{setting}` is not a setting", hint=hint)
     return "objective", str(goal_named(value))

@@ -17,7 +17,7 @@ import numpy as np
 
 from seamline.cli.live import LiveView
 from seamline.cli.output import print_json, progress_console
-from seamline.cli.render import LatencyPart, LinkView, LiveState, SwitchView
+from seamline.cli.render import DrawnView, LatencyPart, LinkView, LiveState, SwitchView
 from seamline.cli.waiting import is_alive
 from seamline.core.ports import Array
 from seamline.runtime.record import Recorder
@@ -143,6 +143,7 @@ def live_state(
         n_dropped=snapshot.n_dropped,
         energy_j=snapshot.energy_j_per_frame,
         energy_source=_energy_words(snapshot),
+        drawn=tuple(DrawnView(node=n.node, energy_j=n.energy_j, source=n.source) for n in snapshot.energy_nodes),
         label=label,
         score_ratio=score_ratio,
         notice=notice,

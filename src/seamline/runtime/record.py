@@ -85,14 +85,30 @@ class Split:
     energy_source: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEnergy:
+    """What a node drew since the stream began, idling included, and who says so."""
+
+    node: str
+    energy_j: float
+    source: str
+
+
 @dataclass(slots=True)
 class _Drawn:
-    """What one node drew. last_j: its meter's last word; energy_j: since the stream began."""
+    """What one node drew. last_j: its meter's last word; energy_j: since the stream began.
 
-    source: str
+    sources: of all that is in it; a node that was started again may have another meter.
+    """
+
+    sources: list[str]
     scope: str
     last_j: float
     energy_j: float = 0.0
+
+    @property
+    def source(self) -> str:
+        return joint_source(self.sources) or ""
 
 
 class Recorder:
@@ -139,12 +155,24 @@ class Recorder:
         """A node's meter has spoken. One that starts anew counts from 0 again."""
         with self._lock:
             known = self._drawn.get(node)
-            if known is None or known.source != report.source:
-                self._drawn[node] = _Drawn(report.source, report.scope, report.energy_j)
+            if known is None:
+                self._drawn[node] = _Drawn([report.source], report.scope, report.energy_j)
                 return
             step_j = report.energy_j - known.last_j
-            known.energy_j += step_j if step_j >= 0.0 else report.energy_j
+            is_anew = step_j < 0.0 or report.source != known.sources[-1]
+            known.energy_j += report.energy_j if is_anew else step_j
             known.last_j = report.energy_j
+            if report.source != known.sources[-1]:
+                known.sources.append(report.source)
+                known.scope = ", ".join(dict.fromkeys([*known.scope.split(", "), report.scope]))
+
+    def drawn(self) -> tuple[NodeEnergy, ...]:
+        """What every node with a meter or power figures drew so far, by name."""
+        with self._lock:
+            return tuple(
+                NodeEnergy(node=node, energy_j=drawn.energy_j, source=drawn.source)
+                for node, drawn in sorted(self._drawn.items())
+            )
 
     def restart(self, started_s: float, plan: Plan) -> None:
         """Frames begin to flow: time counts from now, with `plan` in use."""
@@ -236,6 +264,7 @@ class Recorder:
         total_j = sum(drawn.energy_j for drawn in self._drawn.values())
         return {
             "j_per_frame": statistics.fmean(self._frame_j) if self._frame_j else None,
+            "n_frames": len(self._frame_j),
             "counted": str(self._energy_scope),
             "source": ", ".join(sorted(self._frame_sources)) or None,
             "nodes": {
@@ -249,7 +278,7 @@ class Recorder:
             },
             "total_j": total_j if self._drawn else None,
             "total_j_per_frame": total_j / n_frames if self._drawn else None,
-            "total_source": joint_source([drawn.source for drawn in self._drawn.values()]),
+            "total_source": joint_source([source for drawn in self._drawn.values() for source in drawn.sources]),
         }
 
     @staticmethod

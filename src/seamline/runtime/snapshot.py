@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seamline.core.values import Objective
 from seamline.runtime.clock import now_s
 from seamline.runtime.controller import Controller
-from seamline.runtime.record import Part, Recorder
+from seamline.runtime.record import NodeEnergy, Part, Recorder
 from seamline.runtime.stream import StreamFrames
 
 
@@ -53,6 +53,7 @@ class StreamSnapshot:
     energy_source: str | None = None
     objective: str = Objective.LATENCY
     energy_scope: str = "all"
+    energy_nodes: tuple[NodeEnergy, ...] = ()
 
 
 def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controller) -> StreamSnapshot:
@@ -81,6 +82,7 @@ def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controll
         energy_source=split.energy_source,
         objective=str(view.objective),
         energy_scope=str(view.energy_scope),
+        energy_nodes=recorder.drawn(),
     )
 
 

@@ -301,6 +301,7 @@ class Stream:
 
     def snapshot(self) -> StreamSnapshot:
         """What the stream is doing right now."""
+        self._read_own_meter()
         return take_snapshot(self.frames, self.recorder, self.controller)
 
     def summary(self) -> dict[str, Any]:
