@@ -261,6 +261,12 @@ def bench(model_file: Path, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
+def profile(bench: Bench) -> Callable[[str], Profile]:
+    """What the model costs on a node of that name, as given, not measured."""
+    return lambda name: GivenProfiler(name).profile(bench.model, 1.0)
+
+
+@pytest.fixture
 def photos() -> list[np.ndarray]:
     """Sixty different frames."""
     rng = np.random.default_rng(5)

@@ -1,0 +1,76 @@
+"""Plans given by hand: which policy decides while one is held, and who waits for it to serve.
+
+How a switch is done is `switcher.py`'s, when to decide `controller.py`'s.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from seamline.core.errors import SwitchError
+from seamline.core.policy import Fixed, Policy
+from seamline.core.values import Plan
+from seamline.runtime.record import SwitchRecord
+
+
+class ByHand:
+    """Owner of the policy that decides about one stream; used on its controller's thread only, but for `end`.
+
+    policy: the one that decides now.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._at_start = self._before = policy
+        self._asked: tuple[Plan, Future[SwitchRecord]] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether one plan is held, by hand or from the start."""
+        return isinstance(self.policy, Fixed)
+
+    def hold(self, plan: Plan, answer: Future[SwitchRecord]) -> None:
+        """`plan` is asked for and held from now on; who still waits for another one is told so."""
+        if self._asked is not None:
+            self._answer(SwitchError("another switch was asked for before this one was over"))
+        else:
+            self._before = self.policy
+        self._asked = (plan, answer)
+        self.policy = Fixed(plan)
+
+    def release(self) -> None:
+        """The policy decides again that was there before plans were given by hand."""
+        self.policy = self._at_start
+
+    def serves(self, plan: Plan, record: SwitchRecord) -> None:
+        """`plan` is in service, asked for or not."""
+        if self._asked is not None and self._asked[0] == plan:
+            self._answer(record)
+
+    def fails(self, plan: Plan, reason: str) -> None:
+        """`plan` will not serve; if it was asked for, the policy before decides again."""
+        if self._asked is not None and self._asked[0] == plan:
+            self._give_up(reason)
+
+    def overruled(self, plan: Plan, reason: str) -> None:
+        """`plan` was decided on; another one that was asked for has become impossible meanwhile."""
+        if self._asked is not None and self._asked[0] != plan:
+            self._give_up(reason)
+
+    def end(self) -> None:
+        """The stream is over, and the controller's thread with it."""
+        self._give_up("the stream has ended")
+
+    def _give_up(self, reason: str) -> None:
+        if self._asked is not None:
+            self.policy = self._before
+            self._answer(SwitchError(f"`{self._asked[0]}` will not serve: {reason}"))
+
+    def _answer(self, outcome: SwitchRecord | SwitchError) -> None:
+        if self._asked is None:
+            return
+        answer, self._asked = self._asked[1], None
+        if isinstance(outcome, SwitchError):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
