@@ -232,7 +232,10 @@ class View:
 
 def apply(view: View, event: Event) -> View:
     """`view` after `event`. Events in any order are fine; time never runs backwards."""
-    view = replace(view, now_s=max(view.now_s, event.at_s))
+    if isinstance(event, LinkMeasured):
+        return _link_measured(view, event.estimate, max(view.now_s, event.at_s))
+    if event.at_s > view.now_s:
+        view = replace(view, now_s=event.at_s)
     match event:
         case NodeJoined(node, tier, incarnation):
             return _joined(view, node, tier, incarnation)
@@ -243,8 +246,6 @@ def apply(view: View, event: Event) -> View:
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
-        case LinkMeasured(link):
-            return _link_measured(view, link)
         case ComputeMeasured(node, ratio):
             return replace(view, compute_ratio={**view.compute_ratio, node: ratio})
         case SentMeasured(cut, codec, ratio):
@@ -317,17 +318,17 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
     )
 
 
-def _link_measured(view: View, link: LinkEstimate) -> View:
+def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
     """The estimate takes its place; one with a new sample remembers how its siblings stood."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
-    swing = observe_swing(view.swings.get(pair), link.goodput_bps, view.now_s)
-    if swing is not None:
-        view = replace(view, swings={**view.swings, pair: swing})
-    if before is not None and link.measured_at_s <= before.measured_at_s:
-        return replace(view, links=links)
-    beside = {other: known.goodput_bps for other, known in links.items() if other[0] == link.source}
-    return replace(view, links=links, sampled_beside={**view.sampled_beside, pair: beside})
+    swing = observe_swing(view.swings.get(pair), link.goodput_bps, now_s)
+    swings = view.swings if swing is None else {**view.swings, pair: swing}
+    sampled_beside = view.sampled_beside
+    if before is None or link.measured_at_s > before.measured_at_s:
+        beside = {other: known.goodput_bps for other, known in links.items() if other[0] == link.source}
+        sampled_beside = {**sampled_beside, pair: beside}
+    return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
 
 
 def _serving(view: View, plan: Plan, generation: int) -> View:

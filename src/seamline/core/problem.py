@@ -118,6 +118,8 @@ class Problem:
 
     def memory_limit_bytes(self, node: NodeId) -> int | None:
         """What `node` may use: the least of what it has and what it is allowed; None when neither is known."""
+        if not self.constraints.memory_bytes:
+            return self.free_memory_bytes.get(node)
         known = (dict(self.constraints.memory_bytes).get(node), self.free_memory_bytes.get(node))
         return min((each for each in known if each is not None), default=None)
 

@@ -6,7 +6,7 @@ What `runtime/links.py` does with threads and sockets, in the same rhythm and by
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from seamline.core import estimate as est
@@ -62,10 +62,9 @@ class Meter:
                 self._links[target] = self._measured_at_start(target)
 
     def start(self) -> None:
-        """Tell what was measured before the stream began, and begin to tick."""
+        """Tell what was measured before the stream began."""
         for link in self._links.values():
             self._report(link)
-        self._schedule.at(self._schedule.now_s + TICK_S, self._tick)
 
     def send(self, target: NodeId, n_bytes: int) -> float:
         """Send a message that will be acknowledged; returns when it arrives."""
@@ -144,7 +143,8 @@ class Meter:
                 link.state = est.observe_sibling(link.state, ratio)
                 self._report(link)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Ping, notice what is overdue, and probe, as far as it is time; every `TICK_S`."""
         now_s = self._schedule.now_s
         for link in self._links.values():
             if now_s >= link.next_ping_s:
@@ -158,7 +158,6 @@ class Meter:
                     self._report(link)
         if self._is_probing:
             self._probe_one(now_s)
-        self._schedule.at(now_s + TICK_S, self._tick)
 
     def _ping(self, link: _Outgoing) -> None:
         pair, now_s = (self._node, link.target), self._schedule.now_s
@@ -174,7 +173,7 @@ class Meter:
 
     def _probe_one(self, now_s: float) -> None:
         """Links may share a bottleneck: nothing is probed while any transfer of this node is under way (for long)."""
-        due = [link for link in self._links.values() if now_s >= link.probing.due_s]
+        due = [link for link in self._links.values() if link.probing.due_s <= now_s]
         if not due:
             return
         sent = [sent_s for link in self._links.values() for _, sent_s in link.under_way.values()]
@@ -196,6 +195,23 @@ class Meter:
         if current is not None and probing.is_news(link.told, current):
             link.told = current
             self._tell(current)
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Lets all meters of a run tick, in the order given; one entry in the schedule is cheaper than one of each."""
+
+    schedule: Schedule
+    meters: Sequence[Meter]
+
+    def start(self) -> None:
+        """The first tick comes in `TICK_S`."""
+        self.schedule.at(self.schedule.now_s + TICK_S, self._beat)
+
+    def _beat(self) -> None:
+        for meter in self.meters:
+            meter.tick()
+        self.schedule.at(self.schedule.now_s + TICK_S, self._beat)
 
 
 def as_last_sampled(estimate: LinkEstimate, sample_bps: float) -> LinkEstimate:

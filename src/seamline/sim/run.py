@@ -16,7 +16,7 @@ from seamline.core.values import LinkEstimate, NodeId, Plan
 from seamline.sim.controller import Controller, SwitchMade
 from seamline.sim.deciders import Decider, LastValue
 from seamline.sim.journey import Journeys
-from seamline.sim.meter import Meter
+from seamline.sim.meter import Heartbeat, Meter
 from seamline.sim.network import Network
 from seamline.sim.scene import Scene
 from seamline.sim.schedule import Schedule
@@ -61,6 +61,7 @@ def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Ru
         decider.sample_bps = lambda link: meters[link[0]].sample_bps(link[1])
     for meter in meters.values():
         meter.start()
+    Heartbeat(schedule, tuple(meters.values())).start()
     local = Plan.local(scene.origin, len(journeys.problem.cuts))
     first = controller.first_route()
     stream = Stream(
