@@ -11,7 +11,7 @@ from seamline.core.values import NodeId
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
 
-LOGGER = "seamline.runtime.node"
+LOGGER = "seamline.runtime.dispatch"
 QUESTION = msg.FetchModel(request_id=1, model_id="0" * 64, part="manifest", offset=0, length=1)
 
 
@@ -46,8 +46,8 @@ def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, l
 
     def asked_at_the_last_moment() -> None:
         leave()
-        edge._inbox.put(lambda: edge.exchange.serve(NodeId("fog"), QUESTION))
-        edge._arrived(NodeId("fog"), memoryview(pack(msg.Ping(seq=1))))
+        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(QUESTION)))
+        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(msg.Ping(seq=1))))
 
     monkeypatch.setattr(edge.fabric, "close", asked_at_the_last_moment)
     edge.close()

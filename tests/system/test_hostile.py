@@ -106,6 +106,12 @@ def senseless() -> list[bytearray]:
         pack(msg.Release(stream="nobody's", generation=-1)),
         pack(msg.ProfileModel(request_id=3, model_id="0" * 64, source="nobody", budget_s=1e308)),
         pack(msg.Profiled(request_id=99, profile=b"{")),
+        *(
+            pack(msg.TimeSegment(4, model_id, *cuts))
+            for model_id in ("../..", "0" * 64)
+            for cuts in ((3, 1), (0, 1 << 60))
+        ),
+        pack(msg.SegmentTimed(request_id=99, compute_s=float("nan"))),
         pack(msg.ResultData(stream="s", frame=0, attempt=0, generation=0, outputs=("a", "b"), reports=())),
         pack(msg.FrameFailed(stream="s", frame=0, attempt=0, generation=0, node="fog", error="")),
     ]

@@ -103,7 +103,7 @@ class Presence:
                 self._status_due = False
                 status_at_s = now + STATUS_INTERVAL_S
                 self._announce()
-                self._node.tidy(now)
+                self._node.service.tidy(now)
             self._node.links.tick(now)
             for target, seq, n_bytes in self._node.links.due_probes(now):
                 self._probe(target, seq, n_bytes)
