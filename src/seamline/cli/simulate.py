@@ -121,7 +121,7 @@ def simulate(
     from seamline.cli.output import print_json, progress_console
     from seamline.core.problem import EnergyScope
     from seamline.core.values import Constraints
-    from seamline.sim import POLICIES, Scene, compare, generated
+    from seamline.sim import POLICIES, Scene, compare_at_once, generated
 
     if generate is not None:
         _print_trace(generated(generate), json)
@@ -142,7 +142,8 @@ def simulate(
     )
     console = progress_console()
     with console.status("simulating") as status:
-        comparison = compare(scene, _policies(policy, POLICIES), told=lambda name: status.update(f"simulating {name}"))
+        wanted = _policies(policy, POLICIES)
+        comparison = compare_at_once(scene, wanted, told=lambda name: status.update(f"simulating {name}"))
     data = _report(scene, comparison)
     if json:
         print_json(data)

@@ -4,10 +4,11 @@
     compare(scene).runs["adaptive"].latency_s.mean()
 
 Nothing is computed by a model and nothing is sent; times come from profiles and traces. The runtime is not imported:
-what it does with threads is mirrored here in `stream`, `meter` and `controller`, a few rules each.
+what it does with threads is mirrored here in `stream`, `meter` and `controller`, a few rules each. The runs of a long
+comparison are shared out among processors by `pool`.
 """
 
-from seamline.sim.compare import POLICIES, Comparison, compare, summary
+from seamline.sim.compare import POLICIES, Comparison, compare, compare_at_once, summary
 from seamline.sim.generate import KINDS, alternating, csv_lines, generate, generated
 from seamline.sim.run import Run, play
 from seamline.sim.scene import Scene, SceneLink
@@ -16,6 +17,7 @@ __all__ = [
     "Scene",
     "SceneLink",
     "compare",
+    "compare_at_once",
     "Comparison",
     "POLICIES",
     "summary",

@@ -10,19 +10,20 @@ but it asks for them in time. Where holding the best fixed plan did better than 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seamline.core.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
-from seamline.core.values import Constraints, Objective, Plan
-from seamline.sim.deciders import Decider, LastValue, PolicyDecider, Scheduled
+from seamline.core.policy import PolicySettings
+from seamline.core.values import Objective, Plan
 from seamline.sim.hindsight import candidates, frame_costs, schedule_of
 from seamline.sim.journey import Journeys
+from seamline.sim.plays import Alone, Play, Player
+from seamline.sim.pool import Pool, n_helpers
 from seamline.sim.rates import Floats
-from seamline.sim.run import Run, play
+from seamline.sim.run import Run
 from seamline.sim.scene import Scene
 
 POLICIES = ("adaptive", "static_at_start", "static_best", "local", "offload", "oracle", "last_value")
@@ -67,28 +68,32 @@ def compare(
     settings: PolicySettings | None = None,
     told: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
-    """Play `policies` over `scene`. settings: of the adaptive one. told: hears every name before its run."""
+    """Play `policies` over `scene`, one after the other. settings: of the adaptive one. told: hears every name before
+    its run."""
+    return compared_by(Alone(scene, settings or PolicySettings(), told), scene, policies)
+
+
+def compare_at_once(
+    scene: Scene, policies: Iterable[str] = POLICIES, *, told: Callable[[str], None] = lambda name: None
+) -> Comparison:
+    """`compare` on all processors, where that pays: the same figures. told: hears every name as its run begins."""
     wanted = list(dict.fromkeys(policies))
-    journeys = Journeys(scene)
-    runs: dict[str, Run] = {}
-    deciders: dict[str, Decider] = {
-        "adaptive": PolicyDecider(Adaptive(settings or PolicySettings())),
-        "static_at_start": PolicyDecider(Static()),
-        "local": PolicyDecider(Local()),
-        "last_value": LastValue(),
-    }
-    open_scene = replace(scene, constraints=Constraints())
-    hindsight = _Hindsight(scene, journeys) if {"static_best", "oracle"} & set(wanted) else None
-    for name in wanted:
-        told(name)
-        if name == "offload":
-            runs[name] = play(open_scene, PolicyDecider(Offload()))
-        elif name == "static_best" and hindsight is not None:
-            runs[name] = hindsight.best_fixed()
-        elif name == "oracle" and hindsight is not None:
-            runs[name] = hindsight.oracle()
-        else:
-            runs[name] = play(scene, deciders[name], journeys)
+    helpers = n_helpers(scene, len(wanted) + (N_FIXED_PLAYED - 1 if _needs_hindsight(wanted) else 0))
+    if helpers < 1:
+        return compare(scene, wanted, told=told)
+    with Pool(scene, helpers, told) as pool:
+        return compared_by(pool, scene, wanted)
+
+
+def compared_by(player: Player, scene: Scene, policies: Iterable[str] = POLICIES) -> Comparison:
+    """`compare` with runs that `player` makes."""
+    wanted = list(dict.fromkeys(policies))
+    for play in _plays(scene, wanted):
+        player.begin(play)
+    made: dict[str, list[Run]] = {}
+    for play, run in player.finish():
+        made.setdefault(play.name, []).append(run)
+    runs = {name: _best_of(made, name, scene.objective) for name in wanted}
     return Comparison(objective=scene.objective, runs=runs, is_offload_allowed=_allows_offload(scene))
 
 
@@ -118,37 +123,40 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-class _Hindsight:
-    """The fixed plans and the oracle share the table of costs, and the best fixed runs."""
+def _plays(scene: Scene, wanted: Sequence[str]) -> Iterator[Play]:
+    """All runs to make, the longest first, so that processors which share them end at about the same time."""
+    yield from (Play(name) for name in ("adaptive", "last_value") if name in wanted)
+    if _needs_hindsight(wanted):
+        yield from _in_hindsight(scene, with_oracle="oracle" in wanted)
+    yield from (Play(name) for name in ("offload", "static_at_start", "local") if name in wanted)
 
-    def __init__(self, scene: Scene, journeys: Journeys) -> None:
-        self._scene = scene
-        self._journeys = journeys
-        self._plans = candidates(scene)
-        self._costs = np.array([frame_costs(scene, plan, journeys) for plan in self._plans])
-        self._best: Run | None = None
 
-    def best_fixed(self) -> Run:
-        if self._best is None:
-            order = np.argsort(self._costs.mean(axis=1), kind="stable")[:N_FIXED_PLAYED]
-            runs = [play(self._scene, PolicyDecider(Fixed(self._plans[at])), self._journeys) for at in order]
-            self._best = min(runs, key=self._cost)
-        return self._best
+def _needs_hindsight(wanted: Iterable[str]) -> bool:
+    return not {"static_best", "oracle"}.isdisjoint(wanted)
 
-    def oracle(self) -> Run:
-        planned = schedule_of(self._plans, self._costs, self._switch_cost(), self._scene.fps)
-        run = play(self._scene, Scheduled(planned, self._scene.prepare_s), self._journeys)
-        return min((run, self.best_fixed()), key=self._cost)
 
-    def _switch_cost(self) -> float:
-        """What a switch takes from frames, in units of the objective: a frame waits while its nodes prepare. For the
-        other objectives, which such a wait hardly touches, one part in a hundred of a frame's cost."""
-        if self._scene.objective is Objective.LATENCY:
-            return self._scene.prepare_busy_s
-        return 0.01 * float(np.median(self._costs.min(axis=0)))
+def _in_hindsight(scene: Scene, *, with_oracle: bool) -> Iterator[Play]:
+    """The plays of what only the table of costs tells: the best fixed plans, and the oracle's schedule."""
+    journeys, plans = Journeys(scene), candidates(scene)
+    costs = np.array([frame_costs(scene, plan, journeys) for plan in plans])
+    for at in np.argsort(costs.mean(axis=1), kind="stable")[:N_FIXED_PLAYED]:
+        yield Play("static_best", ((0.0, plans[at]),))
+    if with_oracle:
+        yield Play("oracle", schedule_of(plans, costs, _switch_cost(scene, costs), scene.fps))
 
-    def _cost(self, run: Run) -> float:
-        return cost_of(run, self._scene.objective)
+
+def _switch_cost(scene: Scene, costs: Floats) -> float:
+    """What a switch takes from frames, in units of the objective: a frame waits while its nodes prepare. For the other
+    objectives, which such a wait hardly touches, one part in a hundred of a frame's cost."""
+    if scene.objective is Objective.LATENCY:
+        return scene.prepare_busy_s
+    return 0.01 * float(np.median(costs.min(axis=0)))
+
+
+def _best_of(made: Mapping[str, Sequence[Run]], name: str, objective: Objective) -> Run:
+    """The run that counts for `name`; of equal ones the first."""
+    runs = made[name] if name != "oracle" else [*made["oracle"], _best_of(made, "static_best", objective)]
+    return min(runs, key=lambda run: cost_of(run, objective))
 
 
 def _allows_offload(scene: Scene) -> bool:
