@@ -11,7 +11,7 @@ import seamline
 from seamline.core.errors import UsageError
 from seamline.model import OrtEngine, Preprocess
 from seamline.runtime import keeper
-from seamline.runtime.cluster import NodeOptions, open_node
+from seamline.runtime.starting import NodeOptions, open_node
 
 
 def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_file, photos):

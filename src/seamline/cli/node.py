@@ -125,7 +125,7 @@ def node(
 ) -> None:
     """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C)."""
     from seamline.cli.waiting import wait_for_end
-    from seamline.runtime.cluster import NodeOptions, open_node
+    from seamline.runtime.starting import NodeOptions, open_node
     from seamline.testbed.slowdown import slowdown_from
 
     options = NodeOptions(
