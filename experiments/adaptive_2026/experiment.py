@@ -25,12 +25,11 @@ from seamline import __version__
 from seamline.core.errors import SeamlineError
 
 QUICK_RUNS, FULL_RUNS = 3, 10
-QUICK_EMULATED_RUNS, FULL_EMULATED_RUNS = 3, 5
-QUICK_CASES_S = 130.0
+QUICK_CASES_S = 90.0
 """After so long a quick run begins no further case than those it cannot do without; a second run plays the rest."""
 
-QUICK_S = 195.0
-"""After so long a quick run begins no further round on the testbed, of which each takes some 27 s, than the first."""
+QUICK_S = 190.0
+"""After so long a quick run begins no further round on the testbed, of which each takes some 34 s, than the first."""
 
 FULL_S = 3600.0
 
@@ -48,8 +47,8 @@ def main(quick: bool, out: Path, *, is_emulating: bool = True, duration_s: float
     outcomes, left_out = play_all(cases, folder, _told, budget_s=budget_s, n_needed=N_NEEDED)
     results = _results(outcomes, left_out, duration_s)
     if is_emulating:
-        n_runs, until_s = (QUICK_EMULATED_RUNS, QUICK_S) if quick else (FULL_EMULATED_RUNS, 2 * FULL_S)
-        results["emulated"] = emulated.play(n_runs, _told, until_s=began_s + until_s)
+        length, until_s = (emulated.QUICK, QUICK_S) if quick else (emulated.FULL, 2 * FULL_S)
+        results["emulated"] = emulated.play(length, _told, until_s=began_s + until_s)
     results["took_s"] = time.monotonic() - began_s
     results["report"] = str(folder / "report.html")
     (folder / "report.html").write_text(html(results, outcomes), encoding="utf-8")

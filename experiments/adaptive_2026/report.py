@@ -1,18 +1,17 @@
-"""The HTML report: one self-contained page, drawings as inline SVG, no script and nothing fetched."""
+"""The HTML report: one self-contained page, nothing fetched. What it is drawn with: `drawing.py`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from experiments.adaptive_2026.drawing import COLOURS, latency_plot, table
 from experiments.adaptive_2026.published import ENERGY_REDUCTION, LATENCY_REDUCTION
-from experiments.adaptive_2026.scenario import day
+from experiments.adaptive_2026.report_emulated import emulated
+from experiments.adaptive_2026.scenario import PHASES, day
 from experiments.adaptive_2026.simulated import POLICIES, Outcome
 
-WIDTH, HEIGHT, LEFT, TOP = 900, 220, 60, 16
-COLOURS = {"adaptive": "#0a7", "static_at_start": "#c33", "static_best": "#e90", "local": "#777", "offload": "#36c"}
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}
@@ -50,7 +49,7 @@ def html(results: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
         _devices(results["devices"]),
     ]
     if results["emulated"] is not None:
-        parts += ["<h2>In real processes <span class=kind>(emulated)</span></h2>", _emulated(results["emulated"])]
+        parts += ["<h2>In real processes <span class=kind>(emulated)</span></h2>", emulated(results["emulated"])]
     parts.append(
         "<h2>Latency through the day <span class=kind>(simulated, first day, latency as objective)</span></h2>"
     )
@@ -60,13 +59,6 @@ def html(results: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
     parts.append("<h2>Every policy <span class=kind>(simulated, plain tensors)</span></h2>")
     parts += [_policies(name, model) for name, model in results["models"].items()]
     return "\n".join(parts) + "</html>\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table; every cell is escaped."""
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def _reductions(models: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
@@ -153,20 +145,6 @@ def _devices(devices: Mapping[str, Any]) -> str:
     return table(("", "stands for", "whole network, ms", "idle to busy", "power from"), rows)
 
 
-def _emulated(found: Mapping[str, Any]) -> str:
-    words = (
-        f"<p>{escape(found['model'])}, {found['seconds']:.0f} s, n = {found['n_runs']}, only the WiFi changes, codecs "
-        f"allowed: latency {found['latency_reduction_vs_start']:.1%}, energy {found['energy_reduction_vs_start']:.1%} "
-        "lower than the start's cut.</p>"
-    )
-    rows = [
-        (name, f"{1e3 * each['latency_s']:.0f} ms", f"{each['energy_j_per_frame']:.2f} J", each["energy_source"],
-         f"{each['switches']:g}", str(each["frames_lost"]))
-        for name, each in found["policies"].items()
-    ]  # fmt: skip
-    return words + table(("policy", "latency", "energy a frame", "from", "switches", "lost"), rows)
-
-
 def _policies(name: str, model: Mapping[str, Any]) -> str:
     rows = []
     for objective in ("latency", "energy"):
@@ -180,32 +158,15 @@ def _policies(name: str, model: Mapping[str, Any]) -> str:
 
 
 def _latency_plot(outcome: Outcome, duration_s: float) -> str:
-    """Latency of each answered frame in order, logarithmic, one line per policy; phases as grey bounds."""
-    latencies = {policy: outcome.runs[policy].latencies_s for policy in COLOURS}
-    values = [value for each in latencies.values() for value in each]
-    low, high = math.log10(min(values)), math.log10(max(values))
-    span = max(high - low, 0.1)
-
-    def y(latency_s: float) -> float:
-        return TOP + HEIGHT * (1.0 - (math.log10(latency_s) - low) / span)
-
-    lines = [f'<svg viewBox="0 0 {LEFT + WIDTH + 10} {TOP + HEIGHT + 30}" role="img">']
-    for start_s in day(outcome.case.seed, duration_s).starts_s:
-        x = LEFT + WIDTH * start_s / duration_s
-        lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{TOP + HEIGHT}" stroke="#ddd"/>')
-    for exponent in range(math.floor(low), math.ceil(high) + 1):
-        if low <= exponent <= high:
-            lines.append(f'<text x="4" y="{y(10.0**exponent):.1f}" font-size="11">{10.0 ** (exponent + 3):g} ms</text>')
-    for number, (policy, series) in enumerate(latencies.items()):
-        points = " ".join(
-            f"{LEFT + WIDTH * at / max(1, len(series) - 1):.1f},{y(value):.1f}" for at, value in enumerate(series)
-        )
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{COLOURS[policy]}" stroke-width="1.3"/>')
-        lines.append(
-            f'<text x="{LEFT + 150 * number}" y="{TOP + HEIGHT + 22}" font-size="12" fill="{COLOURS[policy]}">'
-            f"{policy}</text>"
-        )
-    return "\n".join(lines) + "</svg>"
+    """Latency of each answered frame in order, as if they had come evenly; phases as grey bounds."""
+    series = {}
+    for policy in COLOURS:
+        values = outcome.runs[policy].latencies_s
+        series[policy] = [(duration_s * at / max(1, len(values) - 1), value) for at, value in enumerate(values)]
+    starts_s = day(outcome.case.seed, duration_s).starts_s
+    return latency_plot(
+        series, duration_s, marks=[(at_s, phase.what) for at_s, phase in zip(starts_s, PHASES, strict=True)]
+    )
 
 
 def _range(pair: tuple[float, float]) -> str:

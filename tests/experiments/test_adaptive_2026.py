@@ -3,13 +3,14 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # experiments are not part of the package
 
-from experiments.adaptive_2026 import emulated, pool, simulated  # noqa: E402 # needs the path above
+from experiments.adaptive_2026 import bed, emulated, pool, simulated  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.cases import (  # noqa: E402 # needs the path above
     BOTH,
     MAIN,
@@ -27,15 +28,19 @@ from experiments.adaptive_2026.devices import (  # noqa: E402 # needs the path a
     FOG,
     profiles,
 )
+from experiments.adaptive_2026.drawing import table  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.experiment import main  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.figures import figures  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.judging import reaches, why  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.moments import energy_moments  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.published import WHOLE_S  # noqa: E402 # needs the path above
-from experiments.adaptive_2026.report import table  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.report_emulated import emulated as emulated_section  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.scenario import PHASES, day, phases  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.simulated import POLICIES  # noqa: E402 # needs the path above
 
 from seamline.core.errors import SeamlineError  # noqa: E402 # follows the others
+from seamline.core.values import Objective  # noqa: E402 # follows the others
+from seamline.sim import compare  # noqa: E402 # follows the others
 
 SECONDS = 60.0
 
@@ -205,11 +210,74 @@ def test_every_variant_differs_from_the_scenario_in_one_thing() -> None:
         assert n_different == 1
 
 
-def test_the_emulated_machines_are_only_slower_than_this_one() -> None:
-    bed = emulated.testbed()
-    assert [node.name for node in bed.nodes] == ["edge", "fog", "cloud"]
-    assert all(node.slowdown >= 1.0 and node.power_spec is not None for node in bed.nodes)
-    assert bed.changes[-1].rate_bps == bed.links[0].rate_bps, "the link comes back"
+@pytest.mark.parametrize("is_short", [True, False])
+def test_the_testbed_tells_the_scenarios_story(is_short: bool) -> None:
+    phases = bed.story(is_short=is_short)
+    made = bed.testbed(phases)
+    assert [node.name for node in made.nodes] == ["edge", "fog", "cloud"]
+    assert all(node.slowdown >= 1.0 and node.power_spec is not None for node in made.nodes)
+    usual = {link.between: link.rate_bps for link in made.links} | {node.name: node.slowdown for node in made.nodes}
+    for phase, at_ratio in zip(phases, bed.starts(phases), strict=True):
+        now = usual | {change.between: change.rate_bps for change in made.changes if change.at_ratio <= at_ratio}
+        now |= {load.node: load.slowdown for load in made.loads if load.at_ratio <= at_ratio}
+        assert (now[bed.WIFI], now[bed.UPLINK]) == pytest.approx((1e6 * phase.wifi_mbps, 1e6 * phase.uplink_mbps))
+        for node, load in (("edge", phase.edge_load), ("fog", phase.fog_load), ("cloud", phase.cloud_load)):
+            assert now[node] == pytest.approx(usual[node] * load, abs=0.02)
+    assert now == usual, "all is quiet again in the end"
+    if not is_short:
+        assert phases == PHASES, "nothing is left out"
+
+
+@pytest.fixture(scope="module")
+def emulated_figures() -> dict[str, Any]:
+    """Two rounds that were not measured, beside what the simulator really says."""
+    made = bed.testbed(bed.story(is_short=True))
+    simulated = compare(bed.scene(made, profiles(bed.MODEL), 20.0, Objective.LATENCY), POLICIES).runs
+    summary = {
+        "energy": {"source": "modelled:x"},
+        "switches": [{"at_s": 3.0, "reason": "a < b"}],
+        "frames": {"completed_elsewhere": 1, "lost": 0},
+        "plan_timeline": [{"plan": "edge[0:152]"}],
+    }
+
+    def played(latency_s: float) -> emulated.Played:
+        answers = tuple(
+            emulated.Answer(at_s=at, latency_s=latency_s, energy_j=2.0, plan=f"plan {at // 5}") for at in range(3, 15)
+        )
+        return emulated.Played(summary=summary, answers=answers)
+
+    rounds = [{name: played(latency_s if name == "adaptive" else 0.4) for name in POLICIES} for latency_s in (0.2, 0.3)]
+    return emulated.figures(rounds, simulated, (0.0, 10.0, 18.0))
+
+
+def test_emulated_policies_are_compared_within_their_round_and_with_the_simulator(
+    emulated_figures: dict[str, Any],
+) -> None:
+    for name in ("start", "best", "local", "offload"):
+        assert emulated_figures[f"latency_reduction_vs_{name}"] == pytest.approx(0.375)
+        assert emulated_figures[f"latency_reduction_vs_{name}_spread"] == pytest.approx([0.25, 0.5])
+        assert emulated_figures[f"energy_reduction_vs_{name}"] == 0.0
+    mine = emulated_figures["policies"]["adaptive"]
+    assert mine["latency_apart_ratio"] == pytest.approx(mine["simulated_latency_s"] / 0.25 - 1.0)
+    assert mine["latency_s_by_phase"] == [pytest.approx(0.25), pytest.approx(0.25), None]
+    assert mine["frames_counted"] == 24
+    assert len(emulated_figures["timelines"]["local"]) == 12
+
+
+def test_the_report_draws_the_emulated_rounds_with_what_changed_and_the_plans(emulated_figures: dict[str, Any]) -> None:
+    found = {
+        "model": bed.MODEL, "fps": 1.0, "seconds": 20.0, "codecs": "lossless",
+        "phases": [{"what": what, "at_s": at_s} for what, at_s in (("quiet", 0.0), ("<b>", 10.0), ("end", 18.0))],
+        "changes": [{"at_s": 10.0, "what": "link <i>"}],
+        "objectives": {"latency": emulated_figures},
+    }  # fmt: skip
+    page = emulated_section(found)
+    assert page.count("<polyline") == len(POLICIES)
+    assert page.count("<rect") == 3, "adaptive's plans, one after the other"
+    assert "37.5% [25%, 50%]" in page
+    assert "<title>10.0 s: link &lt;i&gt;</title>" in page
+    assert "<b>" not in page
+    assert "a &lt; b" in page
 
 
 def test_what_is_printed_into_the_page_cannot_change_it() -> None:

@@ -14,7 +14,7 @@ name = "two"
 [[node]]
 name = "edge"
 tier = "edge"
-slowdown = 200.0
+slowdown = 800.0
 threads = 1
 [[node]]
 name = "fog"

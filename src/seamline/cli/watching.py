@@ -52,11 +52,23 @@ class Watcher:
         self._view = None if as_events or is_quiet else LiveView(progress_console())
         self._labels = stream.model.labels()
         self._last: Result | None = None
+        self._saying = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def answered(self, result: Result) -> None:
         self._last = result
+        if self._as_events:
+            self._say(
+                {
+                    "event": "answer",
+                    "at_s": result.accepted_s - self._stream.recorder.started_s,
+                    "latency_s": result.latency_s,
+                    "energy_j": result.energy_j,
+                    "plan": str(result.plan),
+                    "n_attempts": result.n_attempts,
+                }
+            )
 
     def _watch(self) -> None:
         while not self._ended.wait(INTERVAL_S):
@@ -70,11 +82,15 @@ class Watcher:
         label, score = self._label()
         if self._as_events:
             event = msgspec.to_builtins(snapshot)
-            print_json({"event": "snapshot", "label": label, "score_ratio": score, **event})
+            self._say({"event": "snapshot", "label": label, "score_ratio": score, **event})
         elif self._view is not None:
             self._view.update(
                 live_state(snapshot, title=self._title, duration_s=self._duration_s, label=label, score_ratio=score)
             )
+
+    def _say(self, event: Mapping[str, Any]) -> None:
+        with self._saying:
+            print_json(event)
 
     def _label(self) -> tuple[str | None, float | None]:
         if self._last is None or self._labels is None or not self._last.outputs:

@@ -37,7 +37,7 @@ _ERROR = re.compile(r"^error: (?P<error>.*)(?:\nhint: (?P<hint>.*))?\s*\Z", re.M
 class Scene:
     """What every policy is put through. model, source, codecs: as for `seamline run`.
 
-    seconds: length of each policy's run.
+    seconds: length of each policy's run. cache: where all nodes keep models and profiles, the usual place when None.
     """
 
     testbed: Testbed
@@ -48,6 +48,7 @@ class Scene:
     objective: str = "latency"
     codecs: str = "u8"
     kills: tuple[Kill, ...] = ()
+    cache: Path | None = None
 
     @property
     def origin(self) -> NodeSpec:
@@ -168,7 +169,7 @@ class Stage:
                 listen=self._network.listen(node.name),
                 connect=[self._network.endpoint(node.name, target.name) for target in later],
                 cluster=self._cluster,
-                options=("--no-relay", *self._follow_loads()),
+                options=("--no-relay", *self._common_options()),
             )
             self._processes.start(node.name, command)
         for node in started:
@@ -196,10 +197,11 @@ class Stage:
             command += ["--threads", str(origin.threads)]
         for node in scene.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
-        return (*command, *self._follow_loads(), *power_options(origin))
+        return (*command, *self._common_options(), *power_options(origin))
 
-    def _follow_loads(self) -> tuple[str, ...]:
-        return (FOLLOW_LOADS,) if self.scene.testbed.loads else ()
+    def _common_options(self) -> tuple[str, ...]:
+        loads = (FOLLOW_LOADS,) if self.scene.testbed.loads else ()
+        return loads if self.scene.cache is None else (*loads, "--cache", str(self.scene.cache))
 
 
 def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:
