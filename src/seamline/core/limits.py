@@ -2,7 +2,7 @@
 
 `cost.refusal` says the same of one plan in words; the searches of the planner read this. Memory is monotone (a longer
 segment needs more), so for every end there is a lowest beginning, and the best entry before an end is the minimum of a
-sliding window: exact, by doubling, in O(C log C).
+sliding window.
 """
 
 from __future__ import annotations
@@ -18,28 +18,39 @@ from seamline.core.problem import Problem
 from seamline.core.values import Codec, Cut, NodeId
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """first: int[C], the lowest candidate at which a segment ending at each may begin; its own place when none may."""
 
-    first: npt.NDArray[np.int64]
+    first: Places
 
     def least(self, values: Floats) -> Floats:
         """float64[K, C]: the minimum of ``values[:, first[c]:c]`` for every c, inf where that is empty."""
-        n = values.shape[1]
-        lengths = np.arange(n) - self.first
-        level = np.frexp(np.maximum(lengths, 1))[1] - 1
-        least = np.full_like(values, math.inf)
-        doubled, width = values, 1  # doubled[:, i]: the minimum of `width` values from i on
-        for power in range(int(level.max()) + 1):
-            if power:
-                doubled = np.minimum(doubled[:, :-width], doubled[:, width:])
-                width *= 2
-            at = np.flatnonzero((level == power) & (lengths > 0))
-            least[:, at] = np.minimum(doubled[:, self.first[at]], doubled[:, at - width])
-        return least
+        return least_between(values, self.first, np.arange(values.shape[1]))
+
+
+def least_between(values: Floats, first: Places, stop: Places) -> Floats:
+    """float64[K, C]: the minimum of ``values[:, first[c]:stop[c]]`` for every c, inf where that is empty.
+
+    values: float64[K, C]. first, stop: int[C], or int[K, C] where rows differ. Exact, by doubling, in O(C log C).
+    """
+    n_rows, n_places = values.shape
+    lengths = stop - first
+    level = np.frexp(np.maximum(lengths, 1))[1] - 1
+    doubled = np.empty((int(level.max()) + 1, n_rows, n_places))  # [p, :, c]: the minimum of 2**p values from c on
+    doubled[0] = values
+    for power in range(1, len(doubled)):
+        half, width = doubled[power - 1], 1 << (power - 1)
+        doubled[power] = half
+        np.minimum(half[:, :-width], half[:, width:], out=doubled[power, :, :-width])
+    rows = np.arange(n_rows)[:, np.newaxis]
+    left = doubled[level, rows, np.minimum(first, n_places - 1)]
+    least: Floats = np.minimum(left, doubled[level, rows, np.maximum(stop - (1 << level), 0)])
+    least[np.broadcast_to(lengths <= 0, least.shape)] = math.inf
+    return least
 
 
 def window_of(node: NodeId, index: npt.NDArray[np.int64], problem: Problem) -> Window | None:
