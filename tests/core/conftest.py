@@ -1,18 +1,24 @@
 """Small models, profiles and links for the tests of the core."""
 
 from collections.abc import Callable
+from itertools import permutations
 
+import numpy as np
 import pytest
 
 from seamline.core.problem import Problem
 from seamline.core.values import (
     Block,
+    Codec,
+    CodecCost,
+    Constraints,
     Cut,
     DeviceInfo,
     FrameInfo,
     LinkEstimate,
     ModelInfo,
     NodeId,
+    Objective,
     Profile,
     Quantiles,
     TensorSpec,
@@ -97,3 +103,72 @@ def three_tiers(make_cuts, make_profile, make_link) -> Problem:
         for link in (make_link(source, target, mbps), make_link(target, source, mbps)):
             links[link.source, link.target] = link
     return Problem(origin=NodeId("edge"), cuts=cuts, profiles=profiles, links=links)
+
+
+@pytest.fixture
+def random_problem() -> Callable[..., Problem]:
+    """By seed: fast nodes draw much and slow ones little, so that time can be bought with energy; most links are up."""
+    return _random_problem
+
+
+def _random_problem(seed: int, n_cuts: int | None = None) -> Problem:
+    random = np.random.default_rng(seed)
+    nodes = [NodeId(name) for name in ("edge", "fog", "cloud", "extra")[: random.integers(2, 5)]]
+    n_cuts = n_cuts or int(random.integers(3, 8 if len(nodes) < 4 else 5))
+    cuts = tuple(
+        Cut(
+            index=at,
+            after=f"l{at}",
+            tensors=(),
+            payload_bytes=int(random.integers(0, 300_000)),
+            weights_before_bytes=200_000 * at,
+        )
+        for at in range(n_cuts)
+    )
+    frame = FrameInfo(raw_bytes=150_000, jpeg_bytes=25_000, preprocess_s=0.004) if random.random() < 0.5 else None
+    profiles = {}
+    for node in nodes:
+        speed = float(random.uniform(0.2, 3.0))
+        block_s = [float(random.uniform(0.0, 0.04)) / speed for _ in range(n_cuts - 1)]
+        idle_w = float(random.uniform(0.5, 3.0))
+        profiles[node] = Profile(
+            model=ModelInfo(name="random"),
+            device=DeviceInfo(
+                name=node,
+                idle_w=idle_w,
+                busy_w=idle_w + 4.0 * speed**2,
+                tx_j_per_byte=float(random.choice([0.0, 2e-6])),
+            ),
+            cuts=cuts,
+            blocks=tuple(
+                Block(from_cut=at, to_cut=at + 1, compute_s=Quantiles(median=s, p90=s)) for at, s in enumerate(block_s)
+            ),
+            whole_s=Quantiles(median=sum(block_s), p90=sum(block_s)),
+            frame=frame,
+            codecs=tuple(
+                CodecCost(codec=codec, encode_s_per_byte=float(random.choice([0.0, 2e-8])), decode_s_per_byte=1e-8)
+                for codec in (Codec.U8, Codec.F16)
+            ),
+        )
+    links = {
+        ends: LinkEstimate(
+            source=ends[0],
+            target=ends[1],
+            rtt_s=float(random.uniform(0.0, 0.02)),
+            goodput_bps=float(random.choice([0.0, 1e7, 3e7, 1e8, 1e9], p=[0.1, 0.2, 0.2, 0.2, 0.3])),
+        )
+        for ends in permutations(nodes, 2)
+    }
+    limits = Constraints(
+        codecs=(Codec.RAW, Codec.F16, Codec.U8, Codec.JPEG),
+        memory_bytes=((nodes[-1], 900_000),) if random.random() < 0.3 else (),
+        pins=((1, nodes[0]),) if random.random() < 0.2 else (),
+        n_private_cuts=2 if random.random() < 0.2 else 0,
+        trusted=(nodes[1],),
+        forbidden_codecs=((nodes[-1], Codec.U8),) if random.random() < 0.2 else (),
+    )
+    queue_s = {nodes[-1]: 0.01} if random.random() < 0.3 else {}
+    return Problem(
+        origin=nodes[0], cuts=cuts, profiles=profiles, links=links, queue_s=queue_s, constraints=limits,
+        objective=Objective.ENERGY,
+    )  # fmt: skip

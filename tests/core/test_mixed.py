@@ -2,93 +2,18 @@
 
 import math
 from dataclasses import replace
-from itertools import permutations
 
-import numpy as np
 import pytest
 
+from seamline.core import mixed, rest, walk
 from seamline.core.errors import Infeasible
 from seamline.core.goals import Weights, Within
+from seamline.core.pareto import front
 from seamline.core.planner import Problem, all_plans, brute_force, evaluate, plan
-from seamline.core.values import (
-    Block,
-    Codec,
-    CodecCost,
-    Constraints,
-    Cut,
-    DeviceInfo,
-    FrameInfo,
-    LinkEstimate,
-    ModelInfo,
-    NodeId,
-    Objective,
-    Profile,
-    Quantiles,
-)
+from seamline.core.values import NodeId, Objective
 
 EDGE = NodeId("edge")
 SAME_COST = pytest.approx  # both sums round differently; 1e-6 relative is pytest's default
-
-
-def random_problem(seed: int) -> Problem:
-    """Where fast nodes draw much and slow ones little, so that time can be bought with energy; most links are up."""
-    random = np.random.default_rng(seed)
-    nodes = [NodeId(name) for name in ("edge", "fog", "cloud", "extra")[: random.integers(2, 5)]]
-    n_cuts = int(random.integers(3, 8 if len(nodes) < 4 else 5))
-    cuts = tuple(
-        Cut(
-            index=at,
-            after=f"l{at}",
-            tensors=(),
-            payload_bytes=int(random.integers(0, 300_000)),
-            weights_before_bytes=200_000 * at,
-        )
-        for at in range(n_cuts)
-    )
-    frame = FrameInfo(raw_bytes=150_000, jpeg_bytes=25_000, preprocess_s=0.004) if random.random() < 0.5 else None
-    profiles = {}
-    for node in nodes:
-        speed = float(random.uniform(0.2, 3.0))
-        block_s = [float(random.uniform(0.0, 0.04)) / speed for _ in range(n_cuts - 1)]
-        idle_w = float(random.uniform(0.5, 3.0))
-        profiles[node] = Profile(
-            model=ModelInfo(name="random"),
-            device=DeviceInfo(
-                name=node,
-                idle_w=idle_w,
-                busy_w=idle_w + 4.0 * speed**2,
-                tx_j_per_byte=float(random.choice([0.0, 2e-6])),
-            ),
-            cuts=cuts,
-            blocks=tuple(
-                Block(from_cut=at, to_cut=at + 1, compute_s=Quantiles(median=s, p90=s)) for at, s in enumerate(block_s)
-            ),
-            whole_s=Quantiles(median=sum(block_s), p90=sum(block_s)),
-            frame=frame,
-            codecs=tuple(
-                CodecCost(codec=codec, encode_s_per_byte=float(random.choice([0.0, 2e-8])), decode_s_per_byte=1e-8)
-                for codec in (Codec.U8, Codec.F16)
-            ),
-        )
-    links = {
-        ends: LinkEstimate(
-            source=ends[0],
-            target=ends[1],
-            rtt_s=float(random.uniform(0.0, 0.02)),
-            goodput_bps=float(random.choice([0.0, 1e7, 3e7, 1e8, 1e9], p=[0.1, 0.2, 0.2, 0.2, 0.3])),
-        )
-        for ends in permutations(nodes, 2)
-    }
-    limits = Constraints(
-        codecs=(Codec.RAW, Codec.F16, Codec.U8, Codec.JPEG),
-        memory_bytes=((nodes[-1], 900_000),) if random.random() < 0.3 else (),
-        pins=((1, EDGE),) if random.random() < 0.2 else (),
-    )
-    queue_s = {nodes[-1]: 0.01} if random.random() < 0.3 else {}
-    return Problem(
-        origin=EDGE, cuts=cuts, profiles=profiles, links=links, queue_s=queue_s, constraints=limits,
-        objective=Objective.ENERGY,
-    )  # fmt: skip
 
 
 def assert_exact(problem: Problem) -> None:
@@ -98,7 +23,7 @@ def assert_exact(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_the_least_energy_within_a_deadline_is_found(seed: int):
+def test_the_least_energy_within_a_deadline_is_found(random_problem, seed: int):
     """Deadlines that bind, or nearly: at latencies there are, from the quickest plan to the most frugal one."""
     problem = random_problem(seed)
     found = [evaluate(each, problem) for each in all_plans(problem)]
@@ -110,7 +35,7 @@ def test_the_least_energy_within_a_deadline_is_found(seed: int):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_the_least_weighted_sum_is_found(seed: int):
+def test_the_least_weighted_sum_is_found(random_problem, seed: int):
     problem = random_problem(seed)
     for goal in (
         Weights(latency_s=1.0, energy_j=0.2),
@@ -122,7 +47,51 @@ def test_the_least_weighted_sum_is_found(seed: int):
         assert_exact(replace(problem, objective=goal))
 
 
-def test_deadlines_of_these_problems_do_bind():
+SUMS = (
+    Weights(latency_s=1.0, bottleneck_s=3.0),
+    Weights(bottleneck_s=1.0, energy_j=0.1),
+    Weights(latency_s=1.0, bottleneck_s=2.0, energy_j=0.1),
+)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_walk_that_cannot_look_at_all_pairs_goes_on_with_halves_until_it_has(random_problem, seed: int, monkeypatch):
+    """Problems that brute force can solve are too small for that, so few pairs are many here."""
+    monkeypatch.setattr(mixed, "_MOST_PAIRS", 1)
+    monkeypatch.setattr(walk, "_FEW_LABELS", 1)
+    monkeypatch.setattr(walk, "_FEW_BOUNDARIES", 1)
+    monkeypatch.setattr(walk, "_MOST_AT_ONCE", 2)
+    problem = random_problem(seed)
+    for goal in (*SUMS, Within(slo_s=between(problem, 0.3)), Within(slo_s=between(problem, 0.7))):
+        assert_exact(replace(problem, objective=goal))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bounds_that_forget_who_was_visited_lose_no_plan(random_problem, seed: int, monkeypatch):
+    """As for many nodes, which brute force cannot solve."""
+    monkeypatch.setattr(rest, "_MOST_EXACT", 1)
+    problem = random_problem(seed)
+    for goal in (*SUMS, Within(slo_s=between(problem, 0.3)), Within(slo_s=between(problem, 0.7))):
+        assert_exact(replace(problem, objective=goal))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_plan_of_a_larger_problem_is_on_its_front(random_problem, seed: int):
+    """The front comes from another search, knows no goal, and holds the best plan of each."""
+    problem = random_problem(seed, n_cuts=14)
+    plans = [found for found in front(problem) if found.energy_j is not None]
+    for goal in (*SUMS, Within(slo_s=between(problem, 0.3)), Within(slo_s=between(problem, 0.7))):
+        found = plan(replace(problem, objective=goal))
+        assert found.cost == SAME_COST(min(goal.cost(each) for each in plans))
+
+
+def between(problem: Problem, share: float) -> float:
+    """Seconds between the quickest plan's and the most frugal one's."""
+    quick, frugal = plan(replace(problem, objective=Objective.LATENCY)), plan(problem)
+    return quick.latency_s + share * (frugal.latency_s - quick.latency_s)
+
+
+def test_deadlines_of_these_problems_do_bind(random_problem):
     """Otherwise the first test would prove nothing: a deadline between the two plans changes a third of the answers."""
     n_bound = 0
     for seed in range(60):

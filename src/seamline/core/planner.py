@@ -30,7 +30,7 @@ from seamline.core.goals import Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.tables import N_KINDS, OFFLOAD, SPLIT, Found, tables_of
-from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Segment, Stage
+from seamline.core.values import Codec, Constraints, Objective, Plan
 
 __all__ = ["EnergyScope", "Planned", "PlanKind", "Problem", "Alternative", "plan", "evaluate", "brute_force"]
 
@@ -169,7 +169,7 @@ def all_plans(problem: Problem) -> Iterator[Plan]:
             for boundaries in combinations(cuts, n_others):
                 offered = [offered_codecs(problem.cuts[cut], problem.frame) for cut in boundaries]
                 for codecs in product(*offered):
-                    yield _assemble((problem.origin, *order), boundaries, codecs, problem.last_cut)
+                    yield Found(math.inf, (problem.origin, *order), boundaries, codecs).plan(problem.last_cut)
 
 
 def _search(problem: Problem) -> tuple[Found | None, Found | None]:
@@ -177,16 +177,6 @@ def _search(problem: Problem) -> tuple[Found | None, Found | None]:
     if isinstance(goal, Within | Weights):
         return search_mixed(tables, goal)
     return search_bottleneck(tables) if goal is Objective.THROUGHPUT else search_additive(tables)
-
-
-def _assemble(order: tuple[NodeId, ...], boundaries: tuple[int, ...], codecs: tuple[Codec, ...], last: int) -> Plan:
-    edges = (0, *boundaries, last)
-    return Plan(
-        tuple(
-            Stage(node, Segment(edges[at], edges[at + 1]), codecs[at] if at < len(codecs) else None)
-            for at, node in enumerate(order)
-        )
-    )
 
 
 def _local_alternative(problem: Problem) -> Alternative:
@@ -203,7 +193,7 @@ def _local_alternative(problem: Problem) -> Alternative:
 def _alternative(kind: PlanKind, found: Found | None, problem: Problem) -> Alternative:
     if found is None:
         return Alternative(kind=kind, plan=None, lacking_in=problem)
-    return evaluate(_assemble(found.order, found.cuts, found.codecs, problem.last_cut), problem)
+    return evaluate(found.plan(problem.last_cut), problem)
 
 
 def _n_stages(alternative: Alternative) -> int:
@@ -247,7 +237,7 @@ def _what_memory_lacks(kind: PlanKind, problem: Problem) -> str | None:
     found = search_additive(tables_of(relaxed))[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
     if found is None:
         return None
-    return refusal(_assemble(found.order, found.cuts, found.codecs, problem.last_cut), problem)
+    return refusal(found.plan(problem.last_cut), problem)
 
 
 def _forbidden(limits: Constraints) -> str:

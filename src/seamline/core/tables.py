@@ -25,7 +25,7 @@ from seamline.core.cost import (
 from seamline.core.goals import counts_energy
 from seamline.core.limits import Closing, Window, window_of
 from seamline.core.problem import Problem
-from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Profile
+from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Plan, Profile, Segment, Stage
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,6 +41,14 @@ class Found:
     order: tuple[NodeId, ...]
     cuts: tuple[int, ...]
     codecs: tuple[Codec, ...]
+
+    def plan(self, last_cut: int) -> Plan:
+        """The same as a plan for a model that ends at `last_cut`."""
+        edges = (0, *self.cuts, last_cut)
+        codecs = (*self.codecs, None)
+        return Plan(
+            tuple(Stage(node, Segment(edges[at], edges[at + 1]), codecs[at]) for at, node in enumerate(self.order))
+        )
 
 
 @dataclass(frozen=True, slots=True)
