@@ -53,6 +53,22 @@ def test_the_demos_testbed_is_simulated_as_a_table(seamline, profiles: list[str]
     assert "edge[0:20]" in outcome.stdout
 
 
+def test_a_testbeds_loads_slow_its_nodes_down(seamline, profiles: list[str], tmp_path: Path):
+    text = '[[node]]\nname = "edge"\ntier = "edge"\n[[node]]\nname = "fog"\ntier = "fog"\n'
+    text += '[[link]]\nbetween = ["edge", "fog"]\nrate_mbps = 20\n'
+    load = '[[change]]\nnode = "edge"\nat_ratio = 0.5\nslowdown = 3\n'
+    latency_s = []
+    for number, content in enumerate((text, text + load)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(content)
+        data = seamline(
+            "simulate", *profiles[:4], "--testbed", str(path), "--seconds", "20", "--fps", "0.5", "--noise", "0",
+            "--policy", "local", "--json",
+        ).json  # fmt: skip
+        latency_s.append(data["policies"]["local"]["latency_s"]["mean"])
+    assert latency_s[1] == pytest.approx(2 * latency_s[0], rel=0.01), "half of the frames take three times as long"
+
+
 def test_a_generated_trace_is_printed_as_a_file(seamline):
     lines = seamline("simulate", "--generate", "steps:1:100").stdout.splitlines()
     assert lines[0] == "time_s,mbps"

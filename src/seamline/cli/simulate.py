@@ -92,7 +92,7 @@ def simulate(
         typer.Option("--link", metavar="A:B=MBPS[,MS]", help="A steady link, or with a trace its one-way delay."),
     ] = None,
     testbed: Annotated[
-        Path | None, typer.Option("--testbed", metavar="FILE", help="Take links and their changes from a testbed.")
+        Path | None, typer.Option("--testbed", metavar="FILE", help="Take links, changes and loads from a testbed.")
     ] = None,
     objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
         "latency"
@@ -137,6 +137,7 @@ def simulate(
         objective=_objective(objective),
         energy_scope=EnergyScope.parse(energy_scope),
         constraints=Constraints(n_private_cuts=private),
+        slowdowns=_loads(testbed, seconds),
         noise_ratio=noise,
         seed=seed,
     )
@@ -192,6 +193,14 @@ def _links(
         )
         lengths += [read.length_s] if math.isfinite(read.length_s) else []
     return tuple(found.values()), seconds or max(lengths, default=DEFAULT_SECONDS)
+
+
+def _loads(testbed: Path | None, seconds: float) -> Mapping[NodeId, tuple[tuple[float, float], ...]]:
+    """How nodes slow down during the run, where a testbed says so."""
+    from seamline.config import load_testbed
+    from seamline.sim.from_testbed import loads_of
+
+    return {} if testbed is None else loads_of(load_testbed(testbed), seconds)
 
 
 def _ends(text: str, form: str) -> tuple[NodeId, NodeId, str]:
