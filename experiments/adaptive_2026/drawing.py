@@ -68,8 +68,7 @@ def latency_plot(
 
 def _bar(plans: Sequence[tuple[float, str]], length_s: float, x: Callable[[float], float]) -> Iterable[str]:
     colours = dict(zip(dict.fromkeys(plan for _, plan in plans), itertools.cycle(PLAN_COLOURS), strict=False))
-    ends_s = [*(at_s for at_s, _ in plans[1:]), length_s]
-    for (at_s, plan), end_s in zip(plans, ends_s, strict=True):
+    for (at_s, plan), (end_s, _) in itertools.pairwise((*plans, (length_s, ""))):
         yield (
             f'<rect x="{x(at_s):.1f}" y="{TOP + HEIGHT + 4}" width="{max(0.0, x(end_s) - x(at_s)):.1f}" height="{BAR}" '
             f'fill="{colours[plan]}" stroke="#fff"><title>{escape(f"from {at_s:.1f} s: {plan}")}</title></rect>'

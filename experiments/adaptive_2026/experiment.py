@@ -51,8 +51,8 @@ def main(quick: bool, out: Path, *, is_emulating: bool = True, duration_s: float
         results["emulated"] = emulated.play(length, _told, until_s=began_s + until_s)
     results["took_s"] = time.monotonic() - began_s
     results["report"] = str(folder / "report.html")
-    (folder / "report.html").write_text(html(results, outcomes), encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    (folder / "report.html").write_text(html(results, outcomes), encoding="utf-8")
     return results
 
 

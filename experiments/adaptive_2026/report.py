@@ -55,10 +55,22 @@ def html(results: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
     )
     for each in outcomes:
         if each.case.variant == "main" and each.runs["adaptive"].latencies_s:
-            parts += [f"<h3>{escape(each.case.model)}</h3>", _latency_plot(each, results["duration_s"])]
+            parts += [f"<h3>{escape(each.case.model)}</h3>", simulated_plot(each, results["duration_s"])]
     parts.append("<h2>Every policy <span class=kind>(simulated, plain tensors)</span></h2>")
     parts += [_policies(name, model) for name, model in results["models"].items()]
     return "\n".join(parts) + "</html>\n"
+
+
+def simulated_plot(outcome: Outcome, duration_s: float) -> str:
+    """Latency of each answered frame in order, as if they had come evenly; phases as grey bounds."""
+    series = {}
+    for policy in COLOURS:
+        values = outcome.runs[policy].latencies_s
+        series[policy] = [(duration_s * at / max(1, len(values) - 1), value) for at, value in enumerate(values)]
+    starts_s = day(outcome.case.seed, duration_s).starts_s
+    return latency_plot(
+        series, duration_s, marks=[(at_s, phase.what) for at_s, phase in zip(starts_s, PHASES, strict=True)]
+    )
 
 
 def _reductions(models: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
@@ -155,18 +167,6 @@ def _policies(name: str, model: Mapping[str, Any]) -> str:
                          str(each["frames_answered"]), each["first_plan"]))  # fmt: skip
     head = ("objective: policy", "latency", "energy (modelled)", "switches", "frames", "first plan")
     return f"<h3>{escape(name)}</h3>" + table(head, rows)
-
-
-def _latency_plot(outcome: Outcome, duration_s: float) -> str:
-    """Latency of each answered frame in order, as if they had come evenly; phases as grey bounds."""
-    series = {}
-    for policy in COLOURS:
-        values = outcome.runs[policy].latencies_s
-        series[policy] = [(duration_s * at / max(1, len(values) - 1), value) for at, value in enumerate(values)]
-    starts_s = day(outcome.case.seed, duration_s).starts_s
-    return latency_plot(
-        series, duration_s, marks=[(at_s, phase.what) for at_s, phase in zip(starts_s, PHASES, strict=True)]
-    )
 
 
 def _range(pair: tuple[float, float]) -> str:

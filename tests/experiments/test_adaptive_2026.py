@@ -34,6 +34,7 @@ from experiments.adaptive_2026.figures import figures  # noqa: E402 # needs the 
 from experiments.adaptive_2026.judging import reaches, why  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.moments import energy_moments  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.published import WHOLE_S  # noqa: E402 # needs the path above
+from experiments.adaptive_2026.report import simulated_plot  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.report_emulated import emulated as emulated_section  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.scenario import PHASES, day, phases  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.simulated import POLICIES  # noqa: E402 # needs the path above
@@ -278,6 +279,14 @@ def test_the_report_draws_the_emulated_rounds_with_what_changed_and_the_plans(em
     assert "<title>10.0 s: link &lt;i&gt;</title>" in page
     assert "<b>" not in page
     assert "a &lt; b" in page
+
+
+def test_a_simulated_day_is_drawn_without_plans(outcomes: list[simulated.Outcome]) -> None:
+    plotted = next(each for each in outcomes if each.runs["adaptive"].latencies_s)
+    page = simulated_plot(plotted, SECONDS)
+    assert page.count("<polyline") == len(POLICIES)
+    assert page.count("<line") == len(PHASES)
+    assert "<rect" not in page
 
 
 def test_what_is_printed_into_the_page_cannot_change_it() -> None:
