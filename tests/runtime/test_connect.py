@@ -9,6 +9,7 @@ import pytest
 
 import seamline
 from seamline.core.errors import UsageError
+from seamline.core.policy import Local
 from seamline.model import OrtEngine, Preprocess
 from seamline.runtime import keeper
 from seamline.runtime.starting import NodeOptions, open_node
@@ -37,7 +38,7 @@ def test_what_a_node_serves_is_kept_for_the_next_time(tmp_path, model_file, phot
     with seamline.connect(name="edge", cluster=f"test-{secrets.token_hex(3)}", n_threads=1, cache=tmp_path) as cluster:
         preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
         model = cluster.node.store.add(model_file, preprocess=preprocess)
-        stream = cluster.stream(model, policy="local", profile_budget_s=0.3)
+        stream = cluster.stream(model, policy=Local(), profile_budget_s=0.3)  # as `policy="local"`
         assert len(list(stream.run(photos[:3]))) == 3
         wait_until(lambda: OrtEngine(cluster.node.store, 1).is_kept(model.model_id, model.whole), 60.0)
 

@@ -154,7 +154,7 @@ class Cluster:
         pins: Mapping[str, str] | None = None,
         forbid: Sequence[str] = (),
         codecs: Sequence[str] = tuple(Codec),
-        policy: str = "adaptive",
+        policy: str | Policy = "adaptive",
         profile_budget_s: float = 3.0,
         strategy: str = "live",
     ) -> Stream:
@@ -166,7 +166,8 @@ class Cluster:
         ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
         ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust, memory_bytes,
         pins, forbid: see `core.named_limits.limited`; what nodes report of their memory counts besides.
-        policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold.
+        policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
+        `core.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
         strategy: how the cut moves, see `core.switching.STRATEGIES`.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
@@ -233,9 +234,11 @@ def _one_of(kind: type[_Name], text: str, what: str) -> _Name:
         raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(kind)}") from None
 
 
-def _policy(text: str) -> Policy:
+def _policy(wanted: str | Policy) -> Policy:
+    if not isinstance(wanted, str):
+        return wanted
     try:
-        return policy_named(text)
+        return policy_named(wanted)
     except PlanError as exc:
         raise UsageError(str(exc).partition("; hint: ")[0], hint=exc.hint) from exc
 
