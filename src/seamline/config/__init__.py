@@ -4,7 +4,8 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 """
 
 from seamline.config.paths import cache_dir
-from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed, load_testbed
+from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
+from seamline.config.testbed_file import load_testbed
 from seamline.config.toml import convert, load_toml
 from seamline.config.trace import Trace, read_trace
 

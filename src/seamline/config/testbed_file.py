@@ -1,0 +1,240 @@
+"""Testbed files: TOML as people write it, into a `Testbed` that is consistent with itself.
+
+The file speaks in Mbit/s and ms; the values hold bits per second and seconds. Everything is checked here, before
+anything is started, and an error names file, key and what would be right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
+from seamline.config.toml import load_toml, nearest_hint
+from seamline.core.errors import ConfigError, UsageError
+from seamline.core.values import node_id
+
+
+def load_testbed(path: Path) -> Testbed:
+    """The testbed in the TOML file at `path`. Raises `ConfigError` naming file, key and what would be right."""
+    return _checked(load_toml(path, _File), path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    between: tuple[str, str]
+    rate_mbps: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """Of a link or of a node."""
+
+    link: str | None = None
+    node: str | None = None
+    at_s: float | None = None
+    at_ratio: float | None = None
+    rate_mbps: float | None = None
+    delay_ms: float | None = None
+    silent: bool | None = None
+    slowdown: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The file's own words; see docs for the format."""
+
+    name: str = ""
+    model: str | None = None
+    fps: float | None = None
+    private: int | None = None
+    seconds: float | None = None
+    node: tuple[NodeSpec, ...] = ()
+    link: tuple[_Link, ...] = ()
+    change: tuple[_Change, ...] = ()
+
+
+def _checked(file: _File, path: Path) -> Testbed:
+    names = _check_nodes(file.node, path)
+    for key, value in (("fps", file.fps), ("seconds", file.seconds)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{path}: `{key}` is {value}, and must be above 0")
+    if file.private is not None and file.private < 0:
+        raise ConfigError(f"{path}: `private` is {file.private}", hint="0 lets raw frames leave the edge, 1 does not")
+    links = tuple(_link(raw, f"link[{i}]", names, path) for i, raw in enumerate(file.link))
+    _check_links_differ(links, path)
+    changes: list[ChangeSpec] = []
+    loads: list[LoadSpec] = []
+    for index, raw in enumerate(file.change):
+        at = f"change[{index}]"
+        _check_change(raw, at, path)
+        if raw.node is not None:
+            loads.append(_load(raw, raw.node, at, names, path))
+        else:
+            changes.append(_change(raw, at, links, path))
+    return Testbed(
+        name=file.name or path.stem,
+        nodes=file.node,
+        links=links,
+        changes=tuple(changes),
+        loads=tuple(loads),
+        model=file.model,
+        fps=file.fps,
+        private=file.private,
+        seconds=file.seconds,
+    )
+
+
+def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
+    names: list[str] = []
+    for index, node in enumerate(nodes):
+        at = f"node[{index}]"
+        for key, name in (("name", node.name), ("tier", node.tier)):
+            try:
+                node_id(name)
+            except UsageError as exc:
+                raise ConfigError(f"{path}: `{at}.{key}`: {exc}") from exc
+        if node.name in names:
+            raise ConfigError(f"{path}: two nodes are called `{node.name}`", hint="give each node its own name")
+        _check_slowdown(node.slowdown, at, path)
+        if node.threads < 0:
+            raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint="0 means all cores")
+        for key, value in (("memory_mb", node.memory_mb), ("idle_w", node.idle_w), ("busy_w", node.busy_w)):
+            if value is not None:
+                _check_amount(value, f"{at}.{key}", path)
+        _check_power(node, at, path)
+        names.append(node.name)
+    if not any(node.tier == "edge" for node in nodes):
+        raise ConfigError(
+            f"{path}: no node has the tier `edge`, and frames enter there", hint='give one [[node]] tier = "edge"'
+        )
+    return names
+
+
+def _check_slowdown(slowdown: float, at: str, path: Path) -> None:
+    if not (math.isfinite(slowdown) and slowdown >= 1.0):
+        raise ConfigError(
+            f"{path}: `{at}.slowdown` is {slowdown:g}, faster than this machine",
+            hint="1.0 or more; only slower machines can be imitated",
+        )
+
+
+def _check_power(node: NodeSpec, at: str, path: Path) -> None:
+    if node.power is not None and (node.idle_w is not None or node.busy_w is not None):
+        raise ConfigError(f"{path}: `{at}` has both `power` and watts", hint="keep one of them")
+    if (node.idle_w is None) != (node.busy_w is None):
+        raise ConfigError(f"{path}: `{at}` has only one of `idle_w` and `busy_w`", hint="energy needs both")
+    if (node.tx_j_per_mb or node.rx_j_per_mb) and node.idle_w is None:
+        raise ConfigError(f"{path}: `{at}` has a radio but no `idle_w` and `busy_w`", hint='or write power = "..."')
+    try:
+        _ = node.power_spec
+    except UsageError as exc:
+        raise ConfigError(f"{path}: `{at}.power`: {exc}") from exc
+
+
+def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:
+    for name in raw.between:
+        if name not in names:
+            raise ConfigError(f"{path}: `{at}.between` names no node `{name}`", hint=nearest_hint(name, names))
+    if raw.between[0] == raw.between[1]:
+        raise ConfigError(f"{path}: `{at}` joins `{raw.between[0]}` with itself", hint="name two different nodes")
+    for key in ("rate_mbps", "delay_ms", "jitter_ms", "loss"):
+        _check_amount(getattr(raw, key), f"{at}.{key}", path)
+    if raw.loss >= 1.0:
+        raise ConfigError(f"{path}: `{at}.loss` is {raw.loss:g}", hint="it is a ratio: 0.01 is one packet in a hundred")
+    if raw.jitter_ms > raw.delay_ms:
+        raise ConfigError(
+            f"{path}: `{at}.jitter_ms` is more than `delay_ms`",
+            hint="a delay cannot vary to below zero; raise delay_ms",
+        )
+    trace = None if raw.trace is None else path.parent / raw.trace
+    if trace is not None and not trace.is_file():
+        raise ConfigError(
+            f"{path}: `{at}.trace`: there is no file {trace}", hint="paths are relative to the testbed file"
+        )
+    return LinkSpec(
+        between=raw.between,
+        rate_bps=raw.rate_mbps * 1e6,
+        delay_s=raw.delay_ms / 1e3,
+        jitter_s=raw.jitter_ms / 1e3,
+        loss_ratio=raw.loss,
+        trace=trace,
+    )
+
+
+def _check_links_differ(links: tuple[LinkSpec, ...], path: Path) -> None:
+    seen: set[frozenset[str]] = set()
+    for link in links:
+        if frozenset(link.between) in seen:
+            raise ConfigError(f"{path}: two links join {' and '.join(link.between)}", hint="keep one of them")
+        seen.add(frozenset(link.between))
+    names = [name for name, _ in _link_names(links)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{path}: two links are both called `{twice}`", hint="rename a node, dashes join the names")
+
+
+def _check_change(raw: _Change, at: str, path: Path) -> None:
+    """What changes of links and of nodes have in common: one of them, when, and only what belongs to it."""
+    if (raw.link is None) == (raw.node is None):
+        raise ConfigError(f"{path}: `{at}` needs either `link` or `node`", hint='e.g. link = "edge-fog"')
+    if raw.link is not None and raw.slowdown is not None:
+        raise ConfigError(f"{path}: `{at}.slowdown` is of a node, and this is a link", hint='write node = "..."')
+    for key in ("rate_mbps", "delay_ms", "silent"):
+        if raw.node is not None and getattr(raw, key) is not None:
+            raise ConfigError(f"{path}: `{at}.{key}` is of a link, and this is a node", hint='write link = "..."')
+    if (raw.at_s is None) == (raw.at_ratio is None):
+        raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
+    if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
+        raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
+    for key in ("at_s", "rate_mbps", "delay_ms"):
+        if getattr(raw, key) is not None:
+            _check_amount(getattr(raw, key), f"{at}.{key}", path)
+
+
+def _load(raw: _Change, node: str, at: str, names: list[str], path: Path) -> LoadSpec:
+    if node not in names:
+        raise ConfigError(f"{path}: `{at}.node` names no node `{node}`", hint=nearest_hint(node, names))
+    if raw.slowdown is None:
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it slowdown")
+    _check_slowdown(raw.slowdown, at, path)
+    return LoadSpec(node=node, slowdown=raw.slowdown, at_s=raw.at_s, at_ratio=raw.at_ratio)
+
+
+def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> ChangeSpec:
+    assert raw.link is not None, "checked before"
+    between = dict(_link_names(links)).get(raw.link)
+    if between is None:
+        known = [link.name for link in links]
+        hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
+        raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
+    if raw.rate_mbps is None and raw.delay_ms is None and raw.silent is None:
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps, delay_ms or silent")
+    if raw.rate_mbps == 0.0:
+        raise ConfigError(f"{path}: `{at}.rate_mbps` is 0", hint="silent = true cuts the link")
+    return ChangeSpec(
+        between=between,
+        at_s=raw.at_s,
+        at_ratio=raw.at_ratio,
+        rate_bps=None if raw.rate_mbps is None else raw.rate_mbps * 1e6,
+        delay_s=None if raw.delay_ms is None else raw.delay_ms / 1e3,
+        silent=raw.silent,
+    )
+
+
+def _link_names(links: tuple[LinkSpec, ...]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Every link by both of its names, ``edge-fog`` and ``fog-edge``."""
+    for link in links:
+        yield link.name, link.between
+        yield "-".join(reversed(link.between)), link.between
+
+
+def _check_amount(value: float, key: str, path: Path) -> None:
+    if not (math.isfinite(value) and value >= 0.0):
+        raise ConfigError(f"{path}: `{key}` is {value:g}, and must be a number from 0 up")
