@@ -168,7 +168,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         target=state.target,
         rtt_s=state.rtt_s,
         overhead_s=state.goodput.overhead_s,
-        goodput_bps=0.0 if state.is_down else min(state.goodput.value, state.ceiling_bps),
+        goodput_bps=believed_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=state.goodput.at_s,
         n_samples=0 if is_capped else state.goodput.n_samples,
@@ -176,6 +176,13 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
         turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
     )
+
+
+def believed_bps(state: LinkState) -> float:
+    """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
+    if state.goodput is None or state.is_down:
+        return 0.0
+    return min(state.goodput.value, state.ceiling_bps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

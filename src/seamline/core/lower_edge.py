@@ -152,9 +152,15 @@ _Row = tuple[float, float, float, float, float]
 
 def _rows(window: Sequence[Crossing], goodput: Goodput) -> list[_Row]:
     """What `_weights` reads, taken out of the crossings once: a simulation fits some ten thousand lines a minute."""
-    scatter_variance, at_s = goodput.scatter**2, goodput.at_s
+    scatter_variance, at_s, drift_per_s = goodput.scatter**2, goodput.at_s, DRIFT_PER_S
     return [
-        (c.whole_s, c.n_bits, c.more_noise_ratio, scatter_variance, DRIFT_PER_S * max(0.0, at_s - c.at_s))
+        (
+            c.whole_s,
+            c.n_bits,
+            c.more_noise_ratio,
+            scatter_variance,
+            drift_per_s * age_s if (age_s := at_s - c.at_s) > 0.0 else 0.0,
+        )
         for c in window
     ]
 

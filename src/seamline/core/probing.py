@@ -155,17 +155,24 @@ def has_jumped(ratio: float) -> bool:
 
 def has_moved(told: LinkEstimate, current: LinkEstimate) -> bool:
     """Whether a link is another one than was told, or only known more recently."""
-    if (told.goodput_bps == 0.0) != (current.goodput_bps == 0.0):
-        return True
-    moved = abs(current.goodput_bps - told.goodput_bps) > MOVED_RATIO * told.goodput_bps
-    return moved or abs(current.rtt_s - told.rtt_s) > max(1e-3, MOVED_RATIO * told.rtt_s)
+    return _has_moved(told, current.goodput_bps, current.rtt_s)
 
 
-def is_news(told: LinkEstimate | None, current: LinkEstimate) -> bool:
-    """Whether listeners should hear of `current`: the first, one that has moved, or one renewed a while ago."""
-    if told is None or current.measured_at_s - told.measured_at_s > RENEW_S:
+def _has_moved(told: LinkEstimate, goodput_bps: float, rtt_s: float) -> bool:
+    if (told.goodput_bps == 0.0) != (goodput_bps == 0.0):
         return True
-    return has_moved(told, current)
+    moved = abs(goodput_bps - told.goodput_bps) > MOVED_RATIO * told.goodput_bps
+    return moved or abs(rtt_s - told.rtt_s) > max(1e-3, MOVED_RATIO * told.rtt_s)
+
+
+def is_news(told: LinkEstimate | None, state: est.LinkState) -> bool:
+    """Whether listeners should hear of the estimate of `state`: the first, one that has moved, or one renewed a while
+    ago. Nothing is news before the first transfer."""
+    if state.goodput is None:
+        return False
+    if told is None or state.goodput.at_s - told.measured_at_s > RENEW_S:
+        return True
+    return _has_moved(told, est.believed_bps(state), state.rtt_s)
 
 
 def long_probe_bytes(goodput_bps: float) -> int:

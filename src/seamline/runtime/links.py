@@ -183,8 +183,10 @@ class LinkMeter:
         now = now_s()
         with self._lock:
             link = self._links.get(target)
-            current = est.estimate(link.state, now) if link is not None else None
-            if link is None or current is None or not probing.is_news(link.told, current):
+            if link is None or not probing.is_news(link.told, link.state):
+                return
+            current = est.estimate(link.state, now)
+            if current is None:
                 return
             link.told = current
         self._tell(current)

@@ -67,6 +67,7 @@ class Controller:
         self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
         self._expected: dict[tuple[NodeId, Segment], float] = {}
         self._rechecks: dict[NodeId, rc.Recheck] = {}
+        self._computed: dict[NodeId, tuple[Segment, float]] = {}
         self._pending_reason = ""
         self._decision: Decision | None = None
         self.switches: list[SwitchMade] = []
@@ -124,11 +125,11 @@ class Controller:
 
     def answered(self, frame: Frame) -> None:
         """Learn from a frame's answer."""
+        now_s = self._schedule.now_s
         for stage in frame.route.plan.stages:
             if (measured_s := frame.computed_s.get(stage.node)) is not None and not stage.segment.is_empty:
                 self._learn_compute(stage.node, stage.segment, measured_s)
-                known = self._rechecks.get(stage.node)
-                self._rechecks[stage.node] = rc.computed(known, stage.segment, self._schedule.now_s)
+                self._computed[stage.node] = (stage.segment, now_s)
         if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
             self._latencies.append(frame.latency_s)
             self._n_measured += 1
@@ -160,6 +161,12 @@ class Controller:
     def _recheck(self) -> None:
         """Measure anew what was left because it was slow, as `runtime.rechecks` does; once a second at most."""
         now_s = self._schedule.now_s
+        for node, (
+            segment,
+            at_s,
+        ) in self._computed.items():  # of all frames since the last time, the newest says it all
+            self._rechecks[node] = rc.computed(self._rechecks.get(node), segment, at_s)
+        self._computed.clear()
         plans = [plan for plan in (self.view.current, self.view.pending) if plan is not None]
         in_use = {stage.node for plan in plans for stage in plan.stages if not stage.segment.is_empty}
         for node in sorted(self._rechecks.keys() - in_use - self.stream.lost_nodes):

@@ -191,8 +191,10 @@ class Meter:
                 return
 
     def _report(self, link: _Outgoing) -> None:
+        if not probing.is_news(link.told, link.state):
+            return
         current = est.estimate(link.state, self._schedule.now_s)
-        if current is not None and probing.is_news(link.told, current):
+        if current is not None:
             link.told = current
             self._tell(current)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 Entry = tuple[float, int, Callable[..., None], tuple[Any, ...]]
@@ -22,7 +22,8 @@ class Schedule:
 
     def at(self, at_s: float, what: Callable[..., None], *arguments: Any) -> None:
         """`what(*arguments)` happens at `at_s`, or now if that has passed."""
-        heapq.heappush(self._entries, (max(at_s, self.now_s), next(self._numbers), what, arguments))
+        now_s = self.now_s
+        heappush(self._entries, (at_s if at_s > now_s else now_s, next(self._numbers), what, arguments))
 
     def stop(self) -> None:
         """Nothing more happens."""
@@ -32,5 +33,5 @@ class Schedule:
         """Let everything happen up to `until_s`, or until `stop`."""
         entries = self._entries
         while entries and entries[0][0] <= until_s and not self._is_over:
-            self.now_s, _, what, arguments = heapq.heappop(entries)
+            self.now_s, _, what, arguments = heappop(entries)
             what(*arguments)
