@@ -94,6 +94,14 @@ def test_a_schedule_is_followed_to_the_frame(make_scene):
     assert [(round(at_s, 6), plan) for at_s, plan in run.plans] == [(0.0, SPLIT), (10.0, local), (20.0, SPLIT)]
 
 
+def test_a_schedule_waits_for_a_node_that_is_lost_though_nothing_is_estimated_for_it(make_scene):
+    local = Plan.parse("edge[0:20]")
+    scene = make_scene(SILENT)
+    run = play(scene, Scheduled(((0.0, SPLIT), (10.0, local), (22.0, SPLIT)), scene.prepare_s))
+    assert [plan for _, plan in run.plans] == [SPLIT, local, SPLIT]
+    assert 26.0 < run.plans[-1][0] < 28.0  # the outage lasts from 20 to 26 s
+
+
 def test_energy_is_what_the_origin_draws_where_only_it_has_figures(make_scene):
     run = play(make_scene(STEADY, noise_ratio=0.0, fps=1.0), PolicyDecider(Local()))
     local_s = run.latency_s.mean()

@@ -101,6 +101,10 @@ class Controller:
         self._schedule.at(FLOOR_S, self._floor)
         for at_s in self._decider.moments_s:
             self._schedule.at(at_s, self._decide)
+        if self._decider.is_omniscient:  # its meters learn nothing that could tell it
+            for link in self._scene.links:
+                for at_s, _ in link.trace.steps(self._scene.duration_s):
+                    self._schedule.at(at_s, self._decide_soon)
 
     def link(self, estimate: LinkEstimate) -> None:
         """News of a link. When it only says that nothing has moved, the next second's decision is soon enough."""

@@ -23,7 +23,8 @@ from seamline.sim.meter import as_last_sampled
 class Decider(Protocol):
     """Asked whenever the view has changed, and every second. is_probing: whether it wants idle links measured.
 
-    is_omniscient: it knows the links as they are, so its frames' windows follow the truth, and none is given up early.
+    is_omniscient: it knows the links as they are, so nothing is estimated for it, its frames' windows follow the truth,
+    and none is given up early.
     moments_s: when it wants to be asked besides.
     """
 

@@ -39,7 +39,11 @@ class _Outgoing:
 
 
 class Meter:
-    """The outgoing links of one node. tell: hears every estimate worth telling."""
+    """The outgoing links of one node. tell: hears every estimate worth telling.
+
+    is_probing: whether idle links are measured. is_learning: whether anyone wants estimates; otherwise only that a link
+    is down, or back, is noticed, which takes half the time to play.
+    """
 
     def __init__(
         self,
@@ -49,12 +53,13 @@ class Meter:
         tell: Callable[[LinkEstimate], None],
         *,
         is_probing: bool = True,
+        is_learning: bool = True,
     ) -> None:
         self._node = node
         self._network = network
         self._schedule = schedule
         self._tell = tell
-        self._is_probing = is_probing
+        self._is_probing, self._is_learning = is_probing, is_learning
         self._n_sent = 0
         self._links: dict[NodeId, _Outgoing] = {}
         for source, target in network.paths:
@@ -121,6 +126,8 @@ class Meter:
         sent = link.under_way.pop(number, None)
         if sent is None:  # from before the peer was lost
             return
+        if not (self._is_learning or link.state.is_down):
+            return
         now_s, before = self._schedule.now_s, link.state
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
         link.sample_bps = 8.0 * sent[0] / max(now_s - sent[1] - before.rtt_s, RTT_NOISE_S)
@@ -150,7 +157,7 @@ class Meter:
             if now_s >= link.next_ping_s:
                 link.next_ping_s = now_s + (TICK_S if link.probing.is_new else link.ping_interval_s)
                 self._ping(link)
-            if link.under_way:
+            if link.under_way and self._is_learning:
                 n_bytes, sent_s = next(iter(link.under_way.values()))
                 state = est.observe_silence(link.state, n_bytes, sent_s, now_s)
                 if state is not link.state:
@@ -167,9 +174,10 @@ class Meter:
     def _pong(self, link: _Outgoing, rtt_s: float) -> None:
         if math.isinf(link.next_ping_s):  # sent before the peer was lost
             return
-        link.state = est.observe_rtt(link.state, rtt_s, self._schedule.now_s)
         link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
-        self._report(link)
+        if self._is_learning or link.state.is_down:
+            link.state = est.observe_rtt(link.state, rtt_s, self._schedule.now_s)
+            self._report(link)
 
     def _probe_one(self, now_s: float) -> None:
         """Links may share a bottleneck: nothing is probed while any transfer of this node is under way (for long)."""

@@ -56,7 +56,7 @@ def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Ru
     journeys = journeys or Journeys(scene)
     schedule, network = Schedule(), Network.of(scene)
     controller = Controller(scene, schedule, network, journeys, decider)
-    meters = _meters(scene, network, schedule, controller, is_probing=decider.is_probing)
+    meters = _meters(scene, network, schedule, controller, decider)
     if isinstance(decider, LastValue):
         decider.sample_bps = lambda link: meters[link[0]].sample_bps(link[1])
     for meter in meters.values():
@@ -84,7 +84,7 @@ def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Ru
 
 
 def _meters(
-    scene: Scene, network: Network, schedule: Schedule, controller: Controller, *, is_probing: bool
+    scene: Scene, network: Network, schedule: Schedule, controller: Controller, decider: Decider
 ) -> dict[NodeId, Meter]:
     """One per node. The origin's own news is known at once, other nodes' come with a status."""
 
@@ -97,7 +97,11 @@ def _meters(
             arrives_s = network.send_control((estimate.source, scene.origin), schedule.now_s)
             schedule.at(arrives_s, controller.link, estimate)
 
-    return {node: Meter(node, network, schedule, tell, is_probing=is_probing) for node in scene.profiles}
+    is_probing, is_learning = decider.is_probing, not decider.is_omniscient
+    return {
+        node: Meter(node, network, schedule, tell, is_probing=is_probing, is_learning=is_learning)
+        for node in scene.profiles
+    }
 
 
 def _noise(scene: Scene) -> Iterator[tuple[NodeId, Floats]]:
