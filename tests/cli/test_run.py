@@ -32,7 +32,9 @@ def refused(seamline):
         outcome = seamline(*arguments)
         assert outcome.exit_code == exit_code, outcome
         assert outcome.stdout == ""
-        error, hint = outcome.stderr.splitlines()
+        lines = outcome.stderr.splitlines()
+        assert len(lines) == 2, outcome.stderr
+        error, hint = lines
         assert error.startswith("error: ")
         assert hint.startswith("hint: ")
         return error, hint
