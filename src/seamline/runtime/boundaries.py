@@ -2,7 +2,7 @@
 
 What lossless saves depends on the values, and what a codec takes on how they lie in memory, so a model is run once, cut
 by cut, and what crosses is encoded and decoded. Its frame is synthetic; real frames correct the sizes (see
-`controller.py`). What a codec costs wherever this was not measured is `codec.measure_costs`.
+`beliefs.py`). What a codec costs wherever this was not measured is `codec.measure_costs`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A frame's way through a node: run its stage, send what comes out to the next one, or the answer to the origin.
 
 Every frame carries its plan, so nothing here knows streams. A stage that cannot be done is reported to the origin,
-which completes the frame elsewhere. Messages, peers and preparing are `node.py`'s.
+which completes the frame elsewhere. Messages come from `dispatch.py`, segments were prepared by `service.py`.
 """
 
 from __future__ import annotations

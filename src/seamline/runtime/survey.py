@@ -1,6 +1,6 @@
 """Before a stream's first plan: what its model costs on every node, and what the links between them carry.
 
-Both go on being corrected while frames flow: `controller.py` and `links.py`.
+Both go on being corrected while frames flow: `beliefs.py` and `links.py`.
 """
 
 from __future__ import annotations
