@@ -6,7 +6,7 @@ going on with is `walk.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """From one node to the next, at any of J boundaries, by rising cut. visited: the nodes behind it, a bit each.
+    """From one node to the next, at any of J boundaries, by rising cut.
 
     cut, row: int[J]. cost, seconds: float64[J], until the target has decoded, with the source's compute from cut 0.
     leaving_s: float64[J], that compute and encoding. serialise_s: of the link. enter_s: decoding.
@@ -53,7 +53,6 @@ class Hop:
 
     source: int
     target: int
-    visited: int
     cut: Places
     row: Places
     cost: Floats
@@ -63,7 +62,7 @@ class Hop:
     enter_s: Floats
 
     def only(self, chosen: Places) -> Hop:
-        return replace(self, **{name: getattr(self, name)[chosen] for name in self.__slots__[3:]})
+        return Hop(self.source, self.target, *(getattr(self, name)[chosen] for name in self.__slots__[2:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +108,7 @@ def joined(parts: list[Labels]) -> Labels:
 
 
 def hop_of(lattice: Lattice, costs: Charged, seconds: Charged, source: int, target: int, kind: int) -> Hop:
-    """The boundaries between two nodes; on the origin of an offload plan, which runs nothing, cut 0 alone.
-
-    visited: none, for the caller to say.
-    """
+    """The boundaries between two nodes; on the origin of an offload plan, which runs nothing, cut 0 alone."""
     cut, row = np.nonzero(np.isfinite(lattice.serialise_s[source, target]).T)
     runs_nothing = source == lattice.origin and kind == OFFLOAD
     chosen = cut == 0 if runs_nothing else cut > 0
@@ -122,7 +118,6 @@ def hop_of(lattice: Lattice, costs: Charged, seconds: Charged, source: int, targ
     return Hop(
         source,
         target,
-        0,
         cut,
         row,
         costs.crossing[source, target, row, cut] + costs.busy[source] * computed_s + queue,

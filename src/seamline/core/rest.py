@@ -48,14 +48,16 @@ def rest_of(lattice: Lattice, costs: Charged, limit_s: float = math.inf) -> Rest
     if lattice.n_nodes > _MOST_EXACT:
         behind = {lattice.n_nodes: step.alone}
         for n_visited in range(lattice.n_nodes - 1, 1, -1):
-            behind[n_visited] = step.onward(others, others, dict.fromkeys(others, behind[n_visited + 1]))
+            (behind[n_visited],) = step.before_all([(others, others, behind[n_visited + 1][others])])
         return Rest(lattice, behind)
     behind = {sum(1 << node for node in others) | start: step.alone}
     for n_visited in range(len(others) - 1, 0, -1):
-        for seen in combinations(others, n_visited):
-            visited = sum(1 << node for node in seen) | start
-            following = {node: behind[visited | 1 << node] for node in others if node not in seen}
-            behind[visited] = step.onward(list(seen), list(following), following)
+        sets = {sum(1 << node for node in seen) | start: list(seen) for seen in combinations(others, n_visited)}
+        hops = []
+        for visited, seen in sets.items():
+            targets = [node for node in others if node not in seen]
+            hops.append((seen, targets, np.array([behind[visited | 1 << node][node] for node in targets])))
+        behind.update(zip(sets, step.before_all(hops), strict=True))
     return Rest(lattice, behind)
 
 
@@ -86,13 +88,18 @@ class _Step:
     before: Floats
     reach: Places
 
-    def onward(self, nodes: list[int], targets: list[int], following: dict[int, Floats]) -> Floats:
-        """float64[N, C]: the least for `nodes`, where one of `targets` may follow, which costs `following`."""
-        handed = np.min([self.crossing[nodes, target] + following[target][target] for target in targets], axis=0)
-        least = np.full(self.alone.shape, math.inf)
-        later = _window_least(self.until[nodes] + handed, self.reach[nodes])
-        least[nodes] = np.minimum(self.alone[nodes], later - self.before[nodes])
-        return least
+    def before_all(self, hops: list[tuple[list[int], list[int], Floats]]) -> list[Floats]:
+        """float64[N, C] for each of `hops`: the least for its nodes, inf for others, where one of its targets may
+        follow, which costs float64[targets, C]. All at once, since single arrays are short."""
+        handed = [(self.crossing[np.ix_(nodes, targets)] + costs).min(axis=1) for nodes, targets, costs in hops]
+        rows = [node for nodes, _, _ in hops for node in nodes]
+        later = _window_least(self.until[rows] + np.concatenate(handed), self.reach[rows]) - self.before[rows]
+        least = np.minimum(self.alone[rows], later)
+        found = []
+        for nodes, _, _ in hops:
+            found.append(np.full(self.alone.shape, math.inf))
+            found[-1][nodes], least = least[: len(nodes)], least[len(nodes) :]
+        return found
 
 
 def _step(lattice: Lattice, costs: Charged, limit_s: float) -> _Step:

@@ -12,7 +12,7 @@ A walk that would look at too many pairs goes on with those that look best, and 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -81,8 +81,9 @@ class Walk:
             for (visited, node), labels in states.items():
                 for target in range(self.lattice.n_nodes):
                     if not visited >> target & 1:
-                        parts = self._hand_over(labels, self._hop(node, target, visited), bounds, n_most_pairs)
-                        handed.setdefault((visited | 1 << target, target), []).extend(parts)
+                        key = (visited | 1 << target, target)
+                        parts = self._hand_over(labels, self._hop(node, target), key[0], bounds, n_most_pairs)
+                        handed.setdefault(key, []).extend(parts)
             states = {key: self._joined(parts, bounds) for key, parts in handed.items() if parts}
             for (visited, node), labels in states.items():
                 self._finish(labels, visited, node)
@@ -94,19 +95,22 @@ class Walk:
         busy_s = 0.0 if self.kind == OFFLOAD else float(self.lattice.preprocess_s[self.lattice.origin])
         return first_label(busy_s, float(self.costs.busy[self.lattice.origin]) * busy_s)
 
-    def _hop(self, source: int, target: int, visited: int) -> Hop:
+    def _hop(self, source: int, target: int) -> Hop:
         known = self.hops.get((source, target))
         if known is None:
             known = hop_of(self.lattice, self.costs, self.seconds, source, target, self.kind)
             self.hops[source, target] = known
-        return replace(known, visited=visited | 1 << target)
+        return known
 
-    def _hand_over(self, labels: Labels, hop: Hop, bounds: Bounds, n_most: int | None) -> list[Labels]:
-        """Labels of the hop's source behind every boundary of it where the best plan may be."""
+    def _hand_over(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds, n_most: int | None) -> list[Labels]:
+        """Labels of the hop's source behind every boundary of it where the best plan may be.
+
+        visited: the nodes behind it, a bit each.
+        """
         labels = labels.only(np.argsort(labels.at, kind="stable"))
         is_first = hop.source == self.lattice.origin
         n_before = np.searchsorted(labels.at, hop.cut, side="right" if is_first else "left")
-        tests = self._tests(labels, hop, bounds)
+        tests = self._tests(labels, hop, visited, bounds)
         promising = hop.serialise_s <= bounds.high_s
         for test in tests:
             bound = np.concatenate([[math.inf], test.lowest()])[n_before] + test.of_seams
@@ -115,18 +119,20 @@ class Walk:
         if n_most is not None and len(chosen) * len(labels) > n_most:
             self.is_complete = False
             chosen = _lowest(chosen, bound[chosen], _FEW_BOUNDARIES)
-            labels = labels.only(_lowest(np.arange(len(labels)), self._promise(labels, hop, bounds), _FEW_LABELS))
+            labels = labels.only(
+                _lowest(np.arange(len(labels)), self._promise(labels, hop, visited, bounds), _FEW_LABELS)
+            )
         hop = hop.only(chosen)
         n_parts = 1 + len(chosen) * len(labels) // _MOST_AT_ONCE
         parts = (labels.only(part) for part in np.array_split(np.arange(len(labels)), n_parts))
-        return [longer for part in parts if len(longer := self._behind(part, hop, bounds))]
+        return [longer for part in parts if len(longer := self._behind(part, hop, visited, bounds))]
 
-    def _promise(self, labels: Labels, hop: Hop, bounds: Bounds) -> Floats:
+    def _promise(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> Floats:
         """float64[L]: the cost of the whole plan at least, as the price of a second has it where there is one."""
         if hop.source == self.lattice.origin:
             return labels.cost
         rest = bounds.cost if bounds.late is None else bounds.late
-        behind: Floats = rest.after(hop.visited & ~(1 << hop.target))[hop.source, labels.at]
+        behind: Floats = rest.after(visited & ~(1 << hop.target))[hop.source, labels.at]
         return labels.cost + bounds.price * labels.seconds + behind
 
     def _before_s(self, labels: Labels, source: int) -> Floats:
@@ -134,27 +140,27 @@ class Walk:
         before_s: Floats = self.lattice.before_s[source, labels.at]
         return np.zeros(len(labels)) if source == self.lattice.origin else before_s
 
-    def _tests(self, labels: Labels, hop: Hop, bounds: Bounds) -> list[_Test]:
+    def _tests(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> list[_Test]:
         """The bounds that a label and a boundary must pass together; the last one tells best what is promising."""
         before_s = self._before_s(labels, hop.source)
         cost, seconds = labels.cost - self.costs.busy[hop.source] * before_s, labels.seconds - before_s
         slowest = self.weights.bottleneck_s * np.maximum(hop.serialise_s, bounds.low_s)
-        behind = bounds.cost.after(hop.visited)[hop.target, hop.cut]
+        behind = bounds.cost.after(visited)[hop.target, hop.cut]
         tests = [_Test(cost, hop.cost + behind + slowest, self.to_beat)]
         if bounds.soon is not None:
-            soon = bounds.soon.after(hop.visited)[hop.target, hop.cut]
+            soon = bounds.soon.after(visited)[hop.target, hop.cut]
             tests.append(_Test(seconds, hop.seconds + soon, self.limit_s * (1.0 + _SLACK_RATIO)))
         if bounds.late is not None:
-            late = bounds.late.after(hop.visited)[hop.target, hop.cut]
+            late = bounds.late.after(visited)[hop.target, hop.cut]
             priced = hop.cost + bounds.price * hop.seconds + late
             tests.append(_Test(cost + bounds.price * (seconds - self.limit_s), priced, self.to_beat))
         return tests
 
-    def _behind(self, labels: Labels, hop: Hop, bounds: Bounds) -> Labels:
+    def _behind(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> Labels:
         """The labels behind the boundaries of `hop` that pass all tests, and that no other beats."""
         reach = self.lattice.reach[hop.source]
         passed = np.ones((len(labels), len(hop.cut)), dtype=np.bool_)
-        for test in self._tests(labels, hop, bounds):
+        for test in self._tests(labels, hop, visited, bounds):
             passed &= test.of_labels[:, np.newaxis] + test.of_seams < test.most
         if hop.source != self.lattice.origin:
             passed &= labels.at[:, np.newaxis] < hop.cut
@@ -164,7 +170,7 @@ class Walk:
         weight = self.weights.bottleneck_s
         if not weight:
             return longer.only(unbeaten(hop.cut[longer.place], longer.cost, longer.seconds)).labels(labels, hop)
-        behind = bounds.cost.after(hop.visited)[hop.target, hop.cut[longer.place]]
+        behind = bounds.cost.after(visited)[hop.target, hop.cut[longer.place]]
         slowest_s = np.maximum(longer.slowest_s, bounds.low_s)
         longer = longer.only(
             (longer.slowest_s <= bounds.high_s) & (longer.cost + behind + weight * slowest_s < self.to_beat)
