@@ -14,6 +14,16 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_delay_and_loss_change_with_the_rate_or_without_it_and_are_none_where_the_trace_does_not_say(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("time_s,mbps,delay_ms,loss_ratio\n0,4,2,0\n1,4,30,0\n2,4,30,0.1\n")
+    assert list(read_trace(path).conditions(3.0)) == [
+        (0.0, 4e6, 0.002, 0.0), (1.0, 4e6, 0.03, 0.0), (2.0, 4e6, 0.03, 0.1),
+    ]  # fmt: skip
+    path.write_text("time_s,mbps\n0,4\n1,4\n2,0\n")
+    assert list(read_trace(path).conditions(3.0)) == [(0.0, 4e6, None, None), (2.0, 0.0, None, None)]
+
+
 def test_a_csv_rate_holds_until_the_next_line_and_the_trace_repeats(tmp_path: Path) -> None:
     trace = read_trace(write(tmp_path, "time_s,mbps,delay_ms\n10,4,1\n11,2,1\n13,0,1\n"))
     assert [trace.rate_bps_at(at_s) for at_s in (0.0, 0.9, 1.0, 2.9, 3.0, 4.9, 5.0)] == [4e6, 4e6, 2e6, 2e6, 0, 0, 4e6]

@@ -7,7 +7,7 @@ import pytest
 
 from seamline.config import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.core.errors import ConfigError, SeamlineError, UsageError
-from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, NodeChange, due, schedule
+from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, NodeChange, apply, due, schedule
 
 NODES = (NodeSpec(name="edge", tier="edge"), NodeSpec(name="fog", tier="fog"))
 PAIR = ("edge", "fog")
@@ -19,8 +19,9 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
 
-    def set_link(self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None) -> None:
-        self.calls.append(("set", one, other, rate_mbps, delay_ms))
+    def set_link(self, one: str, other: str, **values: float | None) -> None:
+        given = (values["rate_mbps"], values["delay_ms"])
+        self.calls.append(("set", one, other, *given, *filter(None, [values["loss_ratio"]])))
 
     def silence(self, one: str, other: str) -> None:
         self.calls.append(("silence", one, other))
@@ -65,6 +66,18 @@ def test_a_trace_becomes_changes_and_an_outage_is_silence(tmp_path: Path) -> Non
         LinkChange(at_s=1.0, between=PAIR, is_silent=True),
         LinkChange(at_s=2.0, between=PAIR, rate_bps=2e6, is_silent=False),
     )
+
+
+def test_a_traces_delays_and_losses_are_changes_too(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("time_s,mbps,delay_ms,loss_ratio\n0,4,2,0\n1,4,30,0.1\n")
+    bed = Testbed(name="t", nodes=NODES, links=(LinkSpec(between=PAIR, trace=trace),))
+    changes = schedule(bed, 2.0)
+    assert changes[1] == LinkChange(at_s=1.0, between=PAIR, rate_bps=4e6, delay_s=0.03, loss_ratio=0.1)
+    assert str(changes[1]) == "link edge-fog to 4 Mbit/s, to 30 ms one way, to 0.1 of its packets lost"
+    links = Recorder()
+    apply(changes[1], links, links)
+    assert links.calls == [("set", "edge", "fog", 4.0, 30.0, 0.1)]
 
 
 def test_due_takes_the_beginning_and_leaves_the_end() -> None:

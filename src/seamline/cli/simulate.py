@@ -170,9 +170,10 @@ def _links(
     traces: Sequence[str], steady: Sequence[str], testbed: Path | None, seconds: float | None
 ) -> tuple[tuple[SceneLink, ...], float]:
     """All links, later ones in place of earlier ones between the same nodes, and how long the run is."""
+    from seamline.cli.output import progress_console
     from seamline.config import load_testbed
     from seamline.sim import SceneLink
-    from seamline.sim.from_testbed import links_of
+    from seamline.sim.from_testbed import left_out, links_of
 
     found: dict[frozenset[str], SceneLink] = {}
     lengths: list[float] = []
@@ -180,6 +181,8 @@ def _links(
         bed = load_testbed(testbed)
         lengths.append(seconds or bed.seconds or DEFAULT_SECONDS)
         found = {frozenset(link.between): link for link in links_of(bed, lengths[0])}
+        for what in left_out(bed):
+            progress_console().print(f"not simulated: {what}", markup=False)
     for text in steady:
         one, other, values = _ends(text, "A:B=MBPS[,MS], e.g. edge:fog=20,2")
         rate_bps, delay_s = _rate_and_delay(values, text)

@@ -149,11 +149,11 @@ def testbed_tables(testbed: Testbed) -> RenderableType:
         jitter = f" +- {seconds_text(link.jitter_s)}" if link.jitter_s else ""
         rate = str(link.trace) if link.trace is not None else rate_text(link.rate_bps) if link.rate_bps else "unshaped"
         add_row(links, link.name, rate, seconds_text(link.delay_s) + jitter, f"{link.loss_ratio:.1%}")
-    changes = new_table("change at", "link", "rate", "one-way delay", right=("rate", "one-way delay"))
+    changes = new_table("change at", "link", "rate", "one-way delay", "loss", right=("rate", "one-way delay", "loss"))
     for change in testbed.changes:
-        add_row(
-            changes, _when(change), "-".join(change.between), rate_text(change.rate_bps), seconds_text(change.delay_s)
-        )
+        loss = ABSENT if change.loss_ratio is None else f"{change.loss_ratio:.1%}"
+        values = rate_text(change.rate_bps), seconds_text(change.delay_s), loss
+        add_row(changes, _when(change), "-".join(change.between), *values)
     loads = new_table("change at", "node", "slowdown", right=("slowdown",))
     for load in testbed.loads:
         add_row(loads, _when(load), load.node, f"{load.slowdown:g}x")

@@ -31,6 +31,7 @@ JSON_KEYS = {
         "changes[].at_ratio": "when, as a share of the run; null when `at_s` says it",
         "changes[].rate_bps": "bits per second from then on",
         "changes[].delay_s": "one-way delay from then on",
+        "changes[].loss_ratio": "share of packets lost from then on",
         "changes[].silent": "whether the link carries nothing from then on",
         "loads": "which machines become slower or quicker during a run",
         "loads[].node": "name of the node",
@@ -98,6 +99,7 @@ def check(
                     "at_ratio": change.at_ratio,
                     "rate_bps": change.rate_bps,
                     "delay_s": change.delay_s,
+                    "loss_ratio": change.loss_ratio,
                     "silent": change.silent,
                 }
                 for change in testbed.changes

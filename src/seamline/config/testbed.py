@@ -80,6 +80,7 @@ class ChangeSpec:
     at_ratio: float | None = None
     rate_bps: float | None = None
     delay_s: float | None = None
+    loss_ratio: float | None = None
     silent: bool | None = None
 
     def at_s_of(self, duration_s: float) -> float:

@@ -42,6 +42,7 @@ class _Change:
     at_ratio: float | None = None
     rate_mbps: float | None = None
     delay_ms: float | None = None
+    loss: float | None = None
     silent: bool | None = None
     slowdown: float | None = None
 
@@ -186,14 +187,14 @@ def _check_change(raw: _Change, at: str, path: Path) -> None:
         raise ConfigError(f"{path}: `{at}` needs either `link` or `node`", hint='e.g. link = "edge-fog"')
     if raw.link is not None and raw.slowdown is not None:
         raise ConfigError(f"{path}: `{at}.slowdown` is of a node, and this is a link", hint='write node = "..."')
-    for key in ("rate_mbps", "delay_ms", "silent"):
+    for key in ("rate_mbps", "delay_ms", "loss", "silent"):
         if raw.node is not None and getattr(raw, key) is not None:
             raise ConfigError(f"{path}: `{at}.{key}` is of a link, and this is a node", hint='write link = "..."')
     if (raw.at_s is None) == (raw.at_ratio is None):
         raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
     if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
         raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
-    for key in ("at_s", "rate_mbps", "delay_ms"):
+    for key in ("at_s", "rate_mbps", "delay_ms", "loss"):
         if getattr(raw, key) is not None:
             _check_amount(getattr(raw, key), f"{at}.{key}", path)
 
@@ -214,8 +215,10 @@ def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> C
         known = [link.name for link in links]
         hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
         raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
-    if raw.rate_mbps is None and raw.delay_ms is None and raw.silent is None:
-        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps, delay_ms or silent")
+    if raw.loss is not None and raw.loss >= 1.0:
+        raise ConfigError(f"{path}: `{at}.loss` is {raw.loss:g}", hint="it is a ratio: 0.01 is one packet in a hundred")
+    if all(value is None for value in (raw.rate_mbps, raw.delay_ms, raw.loss, raw.silent)):
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it rate_mbps, delay_ms, loss or silent")
     if raw.rate_mbps == 0.0:
         raise ConfigError(f"{path}: `{at}.rate_mbps` is 0", hint="silent = true cuts the link")
     return ChangeSpec(
@@ -224,6 +227,7 @@ def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> C
         at_ratio=raw.at_ratio,
         rate_bps=None if raw.rate_mbps is None else raw.rate_mbps * 1e6,
         delay_s=None if raw.delay_ms is None else raw.delay_ms / 1e3,
+        loss_ratio=raw.loss,
         silent=raw.silent,
     )
 

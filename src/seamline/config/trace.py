@@ -51,6 +51,22 @@ class Trace:
         """The first rate that is not an outage."""
         return next(rate for rate in self.rates_bps if rate)
 
+    def conditions(self, duration_s: float) -> Iterator[tuple[float, float, float | None, float | None]]:
+        """(at_s, rate_bps, delay_s, loss_ratio) of every change of any of them within `duration_s`, the first at 0.0.
+
+        Delay and loss are None where the trace does not say.
+        """
+        last: tuple[float, float | None, float | None] | None = None
+        begin_s = 0.0
+        while begin_s < duration_s:
+            for index, (time_s, rate_bps) in enumerate(zip(self.times_s, self.rates_bps, strict=True)):
+                delay_s = self.delays_s[index] if self.delays_s else None
+                loss_ratio = self.loss_ratios[index] if self.loss_ratios else None
+                if begin_s + time_s < duration_s and (rate_bps, delay_s, loss_ratio) != last:
+                    yield begin_s + time_s, rate_bps, delay_s, loss_ratio
+                    last = rate_bps, delay_s, loss_ratio
+            begin_s += self.length_s
+
     def steps(self, duration_s: float) -> Iterator[tuple[float, float]]:
         """(at_s, rate_bps) of every change of the rate within `duration_s`, the first at 0.0."""
         last_bps: float | None = None

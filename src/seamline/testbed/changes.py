@@ -29,6 +29,7 @@ class LinkChange:
     between: tuple[str, str]
     rate_bps: float | None = None
     delay_s: float | None = None
+    loss_ratio: float | None = None
     is_silent: bool | None = None
 
     def __str__(self) -> str:
@@ -39,6 +40,8 @@ class LinkChange:
             parts.append(f"to {self.rate_bps / 1e6:g} Mbit/s" if self.rate_bps else "to full speed")
         if self.delay_s is not None:
             parts.append(f"to {self.delay_s * 1e3:g} ms one way")
+        if self.loss_ratio is not None:
+            parts.append(f"to {self.loss_ratio:.3g} of its packets lost")
         return f"link {'-'.join(self.between)} {', '.join(parts)}"
 
 
@@ -84,7 +87,13 @@ class Links(Protocol):
     """What a change needs of `relay.Network`."""
 
     def set_link(
-        self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None
+        self,
+        one: str,
+        other: str,
+        *,
+        rate_mbps: float | None = None,
+        delay_ms: float | None = None,
+        loss_ratio: float | None = None,
     ) -> None: ...
 
     def silence(self, one: str, other: str) -> None: ...
@@ -111,6 +120,7 @@ def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) ->
             between=change.between,
             rate_bps=change.rate_bps,
             delay_s=change.delay_s,
+            loss_ratio=change.loss_ratio,
             is_silent=change.silent,
         )
         for change in testbed.changes
@@ -121,13 +131,15 @@ def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) ->
     for link in testbed.links:
         if link.trace is not None:
             was_silent = False
-            for at_s, rate_bps in read_trace(link.trace).steps(duration_s):
+            for at_s, rate_bps, delay_s, loss_ratio in read_trace(link.trace).conditions(duration_s):
                 is_silent = rate_bps == 0.0
                 changes.append(
                     LinkChange(
                         at_s=at_s,
                         between=link.between,
                         rate_bps=rate_bps or None,
+                        delay_s=delay_s,
+                        loss_ratio=loss_ratio,
                         is_silent=is_silent if is_silent != was_silent else None,
                     )
                 )
@@ -147,11 +159,12 @@ def apply(change: Change, links: Links, nodes: Nodes) -> None:
     """Make `change` happen now."""
     match change:
         case LinkChange():
-            if change.rate_bps is not None or change.delay_s is not None:
+            if not change.rate_bps is change.delay_s is change.loss_ratio is None:
                 links.set_link(
                     *change.between,
                     rate_mbps=None if change.rate_bps is None else change.rate_bps / 1e6,
                     delay_ms=None if change.delay_s is None else change.delay_s * 1e3,
+                    loss_ratio=change.loss_ratio,
                 )
             if change.is_silent is not None:
                 (links.silence if change.is_silent else links.restore)(*change.between)

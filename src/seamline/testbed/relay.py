@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import random
 import socket
 import subprocess
@@ -28,7 +29,7 @@ from typing import Any
 from seamline.config import LinkSpec, Testbed
 from seamline.config.trace import read_trace
 from seamline.core.errors import FabricError, UsageError
-from seamline.testbed.shaping import LinkShape
+from seamline.testbed.shaping import LinkShape, changed
 
 _PORTS = range(20000, 32000)
 """Below the range from which systems take ports for outgoing connections, so that nobody gets ours in between."""
@@ -74,8 +75,16 @@ class Network:
             self._endpoints[source, target] = self._route(source, target)
         return self._endpoints[source, target]
 
-    def set_link(self, one: str, other: str, *, rate_mbps: float | None = None, delay_ms: float | None = None) -> None:
-        """Change a link while it carries; both directions, also for bytes that already wait.
+    def set_link(
+        self,
+        one: str,
+        other: str,
+        *,
+        rate_mbps: float | None = None,
+        delay_ms: float | None = None,
+        loss_ratio: float | None = None,
+    ) -> None:
+        """Change a link while it carries; both directions, rate and delay also for bytes that already wait.
 
         rate_mbps: 0 is unlimited. delay_ms: one way. None leaves a value as it is. Raises `UsageError` when the testbed
         has no such link, or none that is relayed.
@@ -85,6 +94,7 @@ class Network:
             between=self._relayed_link(one, other),
             rate_bps=None if rate_mbps is None else rate_mbps * 1e6,
             delay_s=None if delay_ms is None else delay_ms / 1e3,
+            loss_ratio=loss_ratio,
         )
 
     def silence(self, one: str, other: str) -> None:
@@ -100,7 +110,10 @@ class Network:
         for link in self._testbed.links:
             if frozenset(link.between) in self._relayed:
                 shape = _shape(link)
-                self._command(do="reshape", between=link.between, rate_bps=shape.rate_bps, delay_s=shape.delay_s)
+                self._command(
+                    do="reshape", between=link.between, rate_bps=shape.rate_bps, delay_s=shape.delay_s,
+                    loss_ratio=shape.loss_ratio,
+                )  # fmt: skip
                 self.restore(*link.between)
 
     def carried_bytes(self, source: str, target: str) -> int:
@@ -164,9 +177,13 @@ class Network:
 
 
 def _shape(link: LinkSpec) -> LinkShape:
-    """The shape a link begins with: that of the file, or the first rate of its trace."""
-    rate_bps = link.rate_bps if link.trace is None else read_trace(link.trace).first_rate_bps
-    return LinkShape(rate_bps=rate_bps, delay_s=link.delay_s, jitter_s=link.jitter_s, loss_ratio=link.loss_ratio)
+    """The shape a link begins with: that of the file, or what its trace begins with where it says something."""
+    shape = LinkShape(rate_bps=link.rate_bps, delay_s=link.delay_s, jitter_s=link.jitter_s, loss_ratio=link.loss_ratio)
+    if link.trace is None:
+        return shape
+    trace = read_trace(link.trace)
+    _, _, delay_s, loss_ratio = next(trace.conditions(math.inf))
+    return changed(shape, rate_bps=trace.first_rate_bps, delay_s=delay_s, loss_ratio=loss_ratio)
 
 
 def _shortest_path(testbed: Testbed, source: str, target: str) -> list[str]:

@@ -58,12 +58,15 @@ class Relay:
         port: int = listener.getsockname()[1]
         return port
 
-    def reshape(self, one: str, other: str, rate_bps: float | None, delay_s: float | None) -> None:
+    def reshape(
+        self, one: str, other: str, rate_bps: float | None, delay_s: float | None, loss_ratio: float | None
+    ) -> None:
         """Both directions take the values that are given, also for bytes that already wait."""
         now_s = time.monotonic()
         for link in self._both(one, other):
             left_s = link.free_at_s
-            link.reshape(changed(link.shape, rate_bps=rate_bps, delay_s=delay_s), now_s=now_s)
+            shape = changed(link.shape, rate_bps=rate_bps, delay_s=delay_s, loss_ratio=loss_ratio)
+            link.reshape(shape, now_s=now_s)
             for hop in self._hops_of(link):
                 hop.shift_last(left_s, link.free_at_s)
 
@@ -180,8 +183,10 @@ def _obey(relay: Relay, command: Mapping[str, Any]) -> dict[str, Any]:
             relay.add_link(one, other, LinkShape(**shape))
         case {"do": "route", "hops": hops, "target_port": target_port}:
             return {"port": relay.add_route([(source, target) for source, target in hops], target_port)}
-        case {"do": "reshape", "between": [one, other], "rate_bps": rate_bps, "delay_s": delay_s}:
-            relay.reshape(one, other, rate_bps, delay_s)
+        case {
+            "do": "reshape", "between": [one, other], "rate_bps": rate_bps, "delay_s": delay_s, "loss_ratio": loss_ratio
+        }:  # fmt: skip
+            relay.reshape(one, other, rate_bps, delay_s, loss_ratio)
         case {"do": "silence", "between": [one, other], "is_silent": is_silent}:
             relay.silence(one, other, is_silent)
         case {"do": "carried", "between": [source, target]}:

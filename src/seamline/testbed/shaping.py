@@ -105,8 +105,16 @@ class Arrivals:
         return self.last_s
 
 
-def changed(shape: LinkShape, *, rate_bps: float | None = None, delay_s: float | None = None) -> LinkShape:
+def changed(
+    shape: LinkShape,
+    *,
+    rate_bps: float | None = None,
+    delay_s: float | None = None,
+    loss_ratio: float | None = None,
+) -> LinkShape:
     """`shape` with the values that are given. A delay below the jitter takes the jitter down with it."""
     rate_bps = shape.rate_bps if rate_bps is None else rate_bps
     delay_s = shape.delay_s if delay_s is None else delay_s
-    return replace(shape, rate_bps=rate_bps, delay_s=delay_s, jitter_s=min(shape.jitter_s, delay_s))
+    loss_ratio = shape.loss_ratio if loss_ratio is None else loss_ratio
+    jitter_s = min(shape.jitter_s, delay_s)
+    return replace(shape, rate_bps=rate_bps, delay_s=delay_s, jitter_s=jitter_s, loss_ratio=loss_ratio)
