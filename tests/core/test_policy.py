@@ -88,7 +88,7 @@ def test_the_first_plan_is_the_planners(three_tiers: Problem):
 
 
 def test_the_best_plan_is_kept(private: View):
-    assert decide(private) == Keep(f"{private.current} is the best plan")
+    assert decide(private) == Keep(f"{private.current} is the best plan, 189 ms")
 
 
 def test_while_a_plan_is_prepared_nothing_else_is_started(private: View):
@@ -208,7 +208,7 @@ def test_when_only_refused_plans_remain_the_current_one_stays(private: View):
     best = private.current
     view = after(serving(private, Plan.parse("edge[0:4]"), 10.0), NodeLeft(FOG, 10.5))
     view = after(view, SwitchStarted(best, 11.0), SwitchFailed(best, "no memory", None, 12.0))
-    assert decide(view) == Keep("edge[0:4] is the best plan")
+    assert decide(view) == Keep("edge[0:4] is the best plan, 400 ms")
 
 
 def test_a_plan_that_turned_out_worse_is_left_for_the_one_before_and_not_taken_again(private: View):

@@ -117,27 +117,36 @@ def evaluate(candidate: Plan, problem: Problem) -> Alternative:
 
     Raises `PlanError` when it is not a plan for this model and these nodes.
     """
-    costs = breakdown(candidate, problem)
-    bottleneck_s = costs.bottleneck_s
-    joules = energy_of(costs, problem)
+    return _judged(candidate, problem, refusal(candidate, problem))
+
+
+def evaluate_allowed(candidate: Plan, problem: Problem) -> Alternative | None:
+    """`evaluate` for a plan that may be used; None for one that may not, or is none for this model and these nodes."""
+    return _judged(candidate, problem, None) if refusal(candidate, problem) is None else None
+
+
+def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alternative:
+    costs, goal = breakdown(candidate, problem), problem.objective
+    taken_s, bottleneck_s, joules = costs.latency_s, costs.bottleneck_s, energy_of(costs, problem)
+    cost = math.inf
+    match goal:
+        case Objective.LATENCY:
+            cost = taken_s
+        case Objective.THROUGHPUT:
+            cost = bottleneck_s
+        case Objective.ENERGY if joules is not None:
+            cost = joules
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
     judged = Alternative(
         kind=kind,
         plan=candidate,
-        latency_s=costs.latency_s,
+        cost=cost,
+        latency_s=taken_s,
         throughput_fps=math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s,
         energy_j=joules,
-        objection=refusal(candidate, problem),
+        objection=objection,
     )
-    match problem.objective:
-        case Objective.LATENCY:
-            return replace(judged, cost=costs.latency_s)
-        case Objective.THROUGHPUT:
-            return replace(judged, cost=bottleneck_s)
-        case Objective.ENERGY:
-            return replace(judged, cost=math.inf if joules is None else joules)
-        case Within() | Weights() as goal:
-            return replace(judged, cost=goal.cost(judged))
+    return judged if isinstance(goal, Objective) else replace(judged, cost=goal.cost(judged))
 
 
 def brute_force(problem: Problem) -> Alternative:

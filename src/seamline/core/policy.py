@@ -178,7 +178,7 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
     if (why := _impossible(view, problem)) is not None:
         return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
     if best.plan == view.current:
-        return Keep(f"{view.current} is the best plan", 0.0)
+        return Keep(f"{view.current} is the best plan, {amount(best.cost, view.objective)}", 0.0)
     return _weigh(view, problem, best, settings, surprises)
 
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from seamline.core.caution import cautious
 from seamline.core.events import View, problem_of
-from seamline.core.planner import evaluate
+from seamline.core.planner import evaluate, evaluate_allowed
 from seamline.core.policy import Adaptive, Keep, Policy, PolicySettings, has_surprise
 from seamline.core.problem import Problem
 from seamline.core.values import LinkEstimate, Objective, Plan
@@ -49,8 +49,8 @@ def stands(known: Settled, view: View, policy: Policy) -> bool:
     problem, before = _seen(view, policy), known.problem
     if problem is None or not _is_same_question(before, problem):
         return False
-    now = evaluate(known.current, problem)
-    if now.refusal is not None:
+    now = evaluate_allowed(known.current, problem)
+    if now is None:
         return False
     ratio, less_s = min(1.0, *_speedups(before, problem)), 0.0
     if problem.objective is Objective.LATENCY:

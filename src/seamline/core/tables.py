@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +45,14 @@ class Found:
 
     def plan(self, last_cut: int) -> Plan:
         """The same as a plan for a model that ends at `last_cut`."""
-        edges = (0, *self.cuts, last_cut)
-        codecs = (*self.codecs, None)
-        return Plan(
-            tuple(Stage(node, Segment(edges[at], edges[at + 1]), codecs[at]) for at, node in enumerate(self.order))
-        )
+        return _plan_of(self.order, self.cuts, self.codecs, last_cut)
+
+
+@lru_cache(maxsize=256)
+def _plan_of(order: tuple[NodeId, ...], cuts: tuple[int, ...], codecs: tuple[Codec, ...], last_cut: int) -> Plan:
+    """A plan found again is the same object, which need not be checked or taken apart again (`cost.breakdown`)."""
+    edges, codec_of = (0, *cuts, last_cut), (*codecs, None)
+    return Plan(tuple(Stage(node, Segment(edges[at], edges[at + 1]), codec_of[at]) for at, node in enumerate(order)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 from seamline.core.errors import PlanError, UsageError
@@ -213,8 +214,9 @@ class Plan:
         return Plan(tuple(stages))
 
     @staticmethod
+    @lru_cache(maxsize=64)
     def local(origin: NodeId, n_cuts: int) -> Plan:
-        """Everything on `origin`, for a model with `n_cuts` legal cuts."""
+        """Everything on `origin`, for a model with `n_cuts` legal cuts; the same object every time."""
         return Plan((Stage(origin, Segment(0, n_cuts - 1)),))
 
 

@@ -207,7 +207,7 @@ class ZenohFabric:
             if is_taken and now_s > start_s + 3 * self._lease_s:
                 raise FabricError(
                     f"a node named `{self._node}` is already in cluster `{self._cluster}`",
-                    hint="give this one another --name, or stop the other",
+                    hint="give this one another name (`run`: the first of --over), or stop the other",
                 )
             settled = linked_s is not None and now_s > linked_s + (_SETTLE_S if self._connect else 0.0)
             if not is_taken and (settled or now_s > start_s + _CONNECT_TIMEOUT_S):

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from seamline.core import estimate as est
 from seamline.core import events as ev
 from seamline.core import recheck as rc
-from seamline.core.cost import compute_s, refusal
-from seamline.core.planner import evaluate
+from seamline.core.cost import compute_s
+from seamline.core.planner import evaluate_allowed
 from seamline.core.policy import Decision, Switch
 from seamline.core.probing import has_moved
 from seamline.core.problem import Problem
@@ -225,9 +225,9 @@ class Controller:
         if self._decider.is_omniscient:
             at_s = self._schedule.now_s
             problem = replace(problem, links={pair: self._network.truth(pair, at_s) for pair in self._network.paths})
-        if refusal(plan, problem) is not None:
+        cost = evaluate_allowed(plan, problem)
+        if cost is None:
             return Route(generation=generation, plan=plan)
-        cost = evaluate(plan, problem)
         n_filling = cost.latency_s * cost.throughput_fps
         n_window = int(n_filling) + 1 if self.view.objective is Objective.THROUGHPUT else round(n_filling)
         expected_s = math.inf if self._decider.is_omniscient else cost.latency_s
