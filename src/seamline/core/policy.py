@@ -29,7 +29,7 @@ from seamline.core.cost import Breakdown, active_power_w, breakdown, refusal, wa
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
 from seamline.core.goals import Goal, Weights, Within, counts_energy
-from seamline.core.planner import Alternative, PlanKind, Planned, Problem, evaluate, plan
+from seamline.core.planner import Alternative, PlanKind, Planned, Problem, evaluate, evaluate_allowed, plan
 from seamline.core.values import Link, NodeId, Objective, Plan
 from seamline.core.wording import amount, has_jumped, what_moved
 
@@ -254,8 +254,11 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
     """Plans that have served, and may serve now."""
     for known in dict.fromkeys((*view.watched, view.current)):
         is_trusted = known is not None and (known == view.current or trusted >= set(known.nodes))
-        if known is not None and is_trusted and known not in refused_plans and refusal(known, problem) is None:
-            yield evaluate(known, problem)
+        if known is None or not is_trusted or known in refused_plans:
+            continue
+        evaluated = evaluate_allowed(known, problem)
+        if evaluated is not None:
+            yield evaluated
 
 
 def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
