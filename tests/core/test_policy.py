@@ -208,7 +208,7 @@ def test_when_only_refused_plans_remain_the_current_one_stays(private: View):
     best = private.current
     view = after(serving(private, Plan.parse("edge[0:4]"), 10.0), NodeLeft(FOG, 10.5))
     view = after(view, SwitchStarted(best, 11.0), SwitchFailed(best, "no memory", None, 12.0))
-    assert decide(view) == Keep("edge[0:4] is the best plan, 400 ms")
+    assert decide(view) == Keep("edge[0:4] is the best plan, 402 ms")
 
 
 def test_a_plan_that_turned_out_worse_is_left_for_the_one_before_and_not_taken_again(private: View):
