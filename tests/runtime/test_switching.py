@@ -239,15 +239,16 @@ def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(
     assert_all_answered(stream, running, expected)
 
 
-def test_who_waits_for_a_plan_when_the_stream_ends_is_told(two_nodes, plans):
+def test_who_waits_for_a_plan_when_the_stream_ends_or_asks_later_is_told(two_nodes, plans):
     stream = two_nodes.stream(policy=str(plans[0]))
     two_nodes.engines["fog"].go_on.clear()
     asked = stream.switch(plans[1])
     assert two_nodes.engines["fog"].is_waiting.wait(10)
     stream.close()
     two_nodes.engines["fog"].go_on.set()
-    with pytest.raises(SwitchError, match="the stream has ended"):
-        asked.result(timeout=30)
+    for answer in (asked, stream.switch(plans[2]), stream.switch("auto"), stream.set_objective("throughput")):
+        with pytest.raises(SwitchError, match="the stream has ended"):
+            answer.result(timeout=30)
 
 
 def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nodes, run_frames, wait_until):

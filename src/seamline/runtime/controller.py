@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from seamline.core import events as ev
 from seamline.core.cost import refusal, waiting_power_w
@@ -51,6 +52,7 @@ RESCUE_WAIT_S = 0.25
 MAX_WINDOW = 8
 
 Stimulus = Callable[[], None]
+_Answer = TypeVar("_Answer")
 
 
 class Controller:
@@ -94,6 +96,7 @@ class Controller:
         self._guessed_s = 0.0
         self._lost_at_s = -1e9
         self._failure: SeamlineError | None = None
+        self._closed = False
         self._serving = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"control-{frames.stream}", daemon=True)
         self.last_reason = "starting"
@@ -116,6 +119,7 @@ class Controller:
 
     def close(self) -> None:
         """End the thread, after releasing what was prepared."""
+        self._closed = True
         if self._thread.is_alive():
             self._inbox.put(self._switcher.stop)
             self._inbox.put(None)
@@ -144,15 +148,12 @@ class Controller:
 
     def switch(self, plan: Plan, strategy: NamedStrategy | None, reason: str) -> Future[SwitchRecord]:
         """Move to `plan` and hold it. Settles with the record when it serves, with `SwitchError` when it will not."""
-        answer: Future[SwitchRecord] = Future()
-        self._inbox.put(partial(self._switch_by_hand, plan, strategy, reason, answer))
-        return answer
+        return self._ask(lambda answer: self._switch_by_hand(plan, strategy, reason, answer))
 
     def release_plan(self, strategy: NamedStrategy | None) -> Future[SwitchRecord]:
         """Let the policy decide again that was there before plans were given by hand; settles at once."""
-        answer: Future[SwitchRecord] = Future()
 
-        def release() -> None:
+        def release(answer: Future[SwitchRecord]) -> None:
             self._by_hand.release()
             if strategy is not None:
                 self._switcher.use(strategy)
@@ -162,14 +163,12 @@ class Controller:
                              prepare_s=0.0, switch_s=0.0, strategy=self._switcher.strategy.name)
             )  # fmt: skip
 
-        self._inbox.put(release)
-        return answer
+        return self._ask(release)
 
     def set_objective(self, objective: Goal) -> Future[Goal]:
         """Judge plans by `objective` from now on. Settles with the one before, or with `UsageError`: no figures."""
-        answer: Future[Goal] = Future()
 
-        def change() -> None:
+        def change(answer: Future[Goal]) -> None:
             view, here = self.view, self.view.profiles.get(self._node.name)
             if counts_energy(objective) and (here is None or here.device.idle_w is None):
                 answer.set_exception(
@@ -180,21 +179,27 @@ class Controller:
             log.info("plans are judged by %s from now on, before by %s", objective, view.objective)
             answer.set_result(view.objective)
 
-        self._inbox.put(change)
-        return answer
+        return self._ask(change)
 
     def set_energy_scope(self, scope: EnergyScope) -> Future[EnergyScope]:
         """Count joules as `scope` says from now on. Settles with the scope before."""
-        answer: Future[EnergyScope] = Future()
 
-        def change() -> None:
+        def change(answer: Future[EnergyScope]) -> None:
             before = self.view.energy_scope
             self._beliefs.apply(ev.EnergyScopeSet(scope, now_s()))
             self._charge(scope)
             log.info("joules that count are those of %s from now on, before of %s", scope, before)
             answer.set_result(before)
 
-        self._inbox.put(change)
+        return self._ask(change)
+
+    def _ask(self, work: Callable[[Future[_Answer]], None]) -> Future[_Answer]:
+        """Do `work` on the controller's thread; it settles the future, unless the stream is over: `SwitchError`."""
+        answer: Future[_Answer] = Future()
+        if self._closed:
+            answer.set_exception(SwitchError("the stream has ended"))
+        else:
+            self._inbox.put(partial(work, answer))
         return answer
 
     def _charge(self, scope: EnergyScope) -> None:
