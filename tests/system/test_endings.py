@@ -25,6 +25,9 @@ def test_a_run_that_is_interrupted_answers_what_it_accepted_and_says_so(system, 
     summary = run.events[-1]
     assert summary["event"] == "summary"
     assert summary["frames"]["answered"] == summary["frames"]["accepted"] > 0
+    latencies_s = [event["latency_s"] for event in run.events if event["event"] == "answer"]
+    assert len(latencies_s) == summary["frames"]["answered"], "each is told as it comes"
+    assert sum(latencies_s) / len(latencies_s) == pytest.approx(summary["latency_s"]["mean"])
     assert run.stderr == ""
 
 
