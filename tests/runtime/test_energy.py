@@ -93,6 +93,15 @@ def test_a_stage_that_fails_does_not_stay_busy(clock: SimpleNamespace):
     assert account.busy_s() == pytest.approx(1.0)
 
 
+def test_work_beside_the_frames_counts_for_the_node_and_no_frame(clock: SimpleNamespace):
+    account = EnergyAccount(parse_power("idle=0,busy=6"))
+    account.worked(0.5)
+    with account.stage() as stage:
+        clock.time_s += 0.25
+        assert stage.drawn_j() == pytest.approx(6 * 0.25)
+    assert account.reading().energy_j == pytest.approx(6 * 0.75)
+
+
 def _report(node: str, joules: float | None, source: str = "modelled:laptop") -> StageReport:
     return StageReport(
         node=node, queue_s=0.0, decode_s=0.0, compute_s=0.1, encode_s=0.0, sent_bytes=1,

@@ -21,6 +21,8 @@ RAPL_PERMISSION_HINT = (
     "`chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj` after weighing that side channel"
 )
 
+MODEL_HINT = "give --power PROFILE to model it"
+
 
 @dataclass(slots=True)
 class _Domain:
@@ -85,7 +87,7 @@ class NvmlMeter:
             count = self._nvml.nvmlDeviceGetCount()
             self._gpus = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
             if not self._gpus:
-                raise MeterError("NVML sees no GPU")
+                raise MeterError("NVML sees no GPU", hint=MODEL_HINT)
             self._first_mj = self._millijoules()
         except self._nvml.NVMLError as exc:
             raise MeterError(f"NVML cannot count energy: {exc}", hint="it needs a GPU of Volta or newer") from exc
@@ -99,7 +101,7 @@ class NvmlMeter:
         try:
             return (self._millijoules() - self._first_mj) * 1e-3
         except self._nvml.NVMLError as exc:
-            raise MeterError(f"NVML no longer counts energy: {exc}") from exc
+            raise MeterError(f"NVML no longer counts energy: {exc}", hint=MODEL_HINT) from exc
 
     def close(self) -> None:
         self._nvml.nvmlShutdown()
@@ -139,7 +141,7 @@ def _microjoules(path: Path) -> int:
     except PermissionError as exc:
         raise MeterError(f"{path} may not be read", hint=RAPL_PERMISSION_HINT) from exc
     except (OSError, ValueError) as exc:
-        raise MeterError(f"{path} cannot be read: {exc}") from exc
+        raise MeterError(f"{path} cannot be read: {exc}", hint=MODEL_HINT) from exc
 
 
 def _import_nvml() -> Any:

@@ -103,7 +103,7 @@ class EnergyAccount:
         return EnergyReading(source=self._meter.source, scope=self._meter.scope, energy_j=joules)
 
     def busy_s(self) -> float:
-        """Seconds that stages have kept this node busy, the one running now included."""
+        """Seconds that this node was busy, with the stage that runs now."""
         with self._lock:
             running_s = 0.0 if self._busy_since_s is None else now_s() - self._busy_since_s
             return self._busy_s + running_s
@@ -119,6 +119,11 @@ class EnergyAccount:
             with self._lock:
                 self._busy_s += now_s() - (self._busy_since_s or now_s())
                 self._busy_since_s = None
+
+    def worked(self, seconds: float) -> None:
+        """The node has computed for `seconds` beside its stages; no frame is charged for it, the node's sum is."""
+        with self._lock:
+            self._busy_s += seconds
 
     def radio_j(self, *, n_sent: int = 0, n_received: int = 0) -> float:
         """What the model adds for moved bytes; a meter of the board has them already."""

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from seamline.core.errors import PlanError, SeamlineError
+from seamline.core.recheck import N_RUNS
 from seamline.core.switching import Form
 from seamline.core.values import NodeId, Plan, Profile, Segment
 from seamline.fabric import messages as msg
@@ -58,7 +59,7 @@ class Service:
 
     def time_segment(self, model_id: str, segment: Segment) -> Future[float]:
         """What `segment` takes here now, in seconds."""
-        return self._measurer.submit(time_segment, self._node.engine, model_id, segment)
+        return self._measurer.submit(self._time, model_id, segment)
 
     # -- for others ----------------------------------------------------------------------------------------------------
 
@@ -134,9 +135,14 @@ class Service:
             reply = msg.Profiled(request_id=ask.request_id, error=_words(exc, "profiling"))
         self._node.reply(source, reply)
 
+    def _time(self, model_id: str, segment: Segment) -> float:
+        took_s = time_segment(self._node.engine, model_id, segment)
+        self._node.energy.worked(N_RUNS * took_s)
+        return took_s
+
     def _answer_time(self, source: NodeId, ask: msg.TimeSegment) -> None:
         try:
-            took_s = time_segment(self._node.engine, ask.model_id, Segment(ask.start, ask.stop))
+            took_s = self._time(ask.model_id, Segment(ask.start, ask.stop))
             reply = msg.SegmentTimed(request_id=ask.request_id, compute_s=took_s)
         except Exception as exc:
             reply = msg.SegmentTimed(request_id=ask.request_id, error=_words(exc, "timing a segment"))
