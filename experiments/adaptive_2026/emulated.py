@@ -32,6 +32,9 @@ from seamline.testbed.changes import schedule
 AS_ASKED = {"adaptive": "adaptive", "static_at_start": "static", "local": "local", "offload": "offload"}
 """`seamline run --policy` for each; `static_best` is the plan that the simulator found best in hindsight, held."""
 
+LEASE_S = 2.0
+"""Nobody leaves here, and the twenty processes of a round keep silent for longer than the usual 0.4 s now and then."""
+
 Told = Callable[[str], None]
 
 
@@ -105,6 +108,7 @@ def play(length: Length, told: Told, *, until_s: float) -> dict[str, Any]:
                 objective=objective,
                 codecs=CODECS,
                 cache=cache,
+                lease_s=LEASE_S,
             )
             rounds = _rounds(real, asked, length.n_runs, told, until_s)
             objectives[str(objective)] = figures(rounds, simulated, starts_s)

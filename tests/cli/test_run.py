@@ -114,6 +114,7 @@ def test_an_image_that_is_none_ends_the_run_with_its_name(refused, tmp_path, cam
         (["--seconds", "-1"], "Invalid value for '--seconds'"),
         (["--private", "-1"], "Invalid value for '--private'"),
         (["--slowdown", "0.5"], "slowdown 0.5 is below 1"),
+        (["--lease", "0.01"], "a lease of 0.01 s is not possible"),
     ],
 )
 def test_wrong_use_is_said_with_what_would_be_right(refused, camera_model, arguments, fact):

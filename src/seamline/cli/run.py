@@ -27,6 +27,7 @@ from seamline.cli.node import (
     ClusterOption,
     ConnectOption,
     InsecureFlag,
+    LeaseOption,
     ListenOption,
     LoadsFlag,
     MeterOption,
@@ -151,6 +152,7 @@ def run(
     insecure: InsecureFlag = False,
     power: PowerOption = None,
     meter: MeterOption = None,
+    lease_s: LeaseOption = 0.4,
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False,
     follow_loads: LoadsFlag = False,
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
@@ -177,7 +179,8 @@ def run(
     with join(
         *(connect or ()), name=nodes[0], tier=tier, listen=listen or ("tcp/127.0.0.1:0",), n_threads=threads,
         cluster=cluster, slowdown=slowdown, cache=cache, relay=not no_relay, allow_insecure=insecure,
-        power=power, meter=meter, pace=slowdown_from(sys.stdin.fileno(), slowdown) if follow_loads else None,
+        power=power, meter=meter, lease_s=lease_s,
+        pace=slowdown_from(sys.stdin.fileno(), slowdown) if follow_loads else None,
     ) as here:  # fmt: skip
         stored = here.add_model(
             path, shapes=parse_shapes(shape or ()), values=parse_values(value or ()),

@@ -38,6 +38,7 @@ class Scene:
     """What every policy is put through. model, source, codecs: as for `seamline run`.
 
     seconds: length of each policy's run. cache: where all nodes keep models and profiles, the usual place when None.
+    lease_s: silence after which a peer is lost, as usual when None.
     """
 
     testbed: Testbed
@@ -49,6 +50,7 @@ class Scene:
     codecs: str = "u8"
     kills: tuple[Kill, ...] = ()
     cache: Path | None = None
+    lease_s: float | None = None
 
     @property
     def origin(self) -> NodeSpec:
@@ -200,8 +202,11 @@ class Stage:
         return (*command, *self._common_options(), *power_options(origin))
 
     def _common_options(self) -> tuple[str, ...]:
-        loads = (FOLLOW_LOADS,) if self.scene.testbed.loads else ()
-        return loads if self.scene.cache is None else (*loads, "--cache", str(self.scene.cache))
+        scene = self.scene
+        loads = (FOLLOW_LOADS,) if scene.testbed.loads else ()
+        cache = () if scene.cache is None else ("--cache", str(scene.cache))
+        lease = () if scene.lease_s is None else ("--lease", f"{scene.lease_s:g}")
+        return (*loads, *cache, *lease)
 
 
 def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:
