@@ -113,7 +113,7 @@ def test_memory_that_cannot_hold_the_model_anywhere_is_named(seamline, nodes):
     arguments = [flag for node in BLOCKS_S for flag in ("--memory", f"{node}=5MB")]
     outcome = seamline("plan", *nodes, *LINKS, *arguments)
     assert outcome.exit_code == 1
-    assert "needs 45.8 MB on `edge`, which may use 5.0" in outcome.stderr
+    assert "needs 45.8 MB on `cloud`, which may use 5.0; without that `edge[0:0]jpeg > cloud[0:4]`" in outcome.stderr
 
 
 def test_the_table_reads_without_json(seamline, nodes):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from seamline.core import planner
+from seamline.core import obstacles, planner
 from seamline.core.additive import search_additive
 from seamline.core.errors import Infeasible
 from seamline.core.goals import Weights
@@ -340,6 +340,7 @@ def test_a_decision_does_not_search_for_the_words_of_a_refusal(three_tiers: Prob
         return search_additive(*args)
 
     monkeypatch.setattr(planner, "search_additive", counted)
+    monkeypatch.setattr(obstacles, "search_additive", counted)
     offload = plan(replace(three_tiers, constraints=Constraints(n_private_cuts=1))).best(PlanKind.OFFLOAD)
     assert (offload.plan, n_searches) == (None, 1)
     assert offload.refusal == "the first 1 cuts may not leave `edge`"

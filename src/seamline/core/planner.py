@@ -22,15 +22,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations, permutations, product
 
-from seamline.core.additive import Rates, search_additive
+from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
 from seamline.core.cost import breakdown, energy_of, offered_codecs, refusal
-from seamline.core.errors import Infeasible
 from seamline.core.goals import Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
+from seamline.core.obstacles import infeasible, why_none
 from seamline.core.problem import EnergyScope, Problem
-from seamline.core.tables import N_KINDS, OFFLOAD, SPLIT, Found, tables_of
-from seamline.core.values import Codec, Constraints, Objective, Plan
+from seamline.core.tables import OFFLOAD, SPLIT, Found, tables_of
+from seamline.core.values import Objective, Plan
 
 __all__ = ["EnergyScope", "Planned", "PlanKind", "Problem", "Alternative", "plan", "evaluate", "brute_force"]
 
@@ -70,7 +70,9 @@ class Alternative:
         Found by searching again without one constraint after the other, at each call: a decision takes place many times
         a second, and seldom needs the words.
         """
-        return self.objection if self.lacking_in is None else _why_none(self.kind, self.lacking_in)
+        if self.lacking_in is None:
+            return self.objection
+        return why_none(OFFLOAD if self.kind is PlanKind.OFFLOAD else SPLIT, self.lacking_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def plan(problem: Problem) -> Planned:
         if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
             chosen = other
     if chosen.plan is None:
-        raise _infeasible(problem)
+        raise infeasible(problem)
     return Planned(
         plan=chosen.plan,
         cost=chosen.cost,
@@ -164,7 +166,7 @@ def brute_force(problem: Problem) -> Alternative:
         if best is None or key < best:
             best, winner = key, evaluated
     if winner is None:
-        raise _infeasible(problem)
+        raise infeasible(problem)
     return winner
 
 
@@ -207,92 +209,3 @@ def _alternative(kind: PlanKind, found: Found | None, problem: Problem) -> Alter
 
 def _n_stages(alternative: Alternative) -> int:
     return len(alternative.plan.stages) if alternative.plan is not None else 0
-
-
-def _why_none(kind: PlanKind, problem: Problem) -> str:
-    """The one constraint that, lifted, would allow a plan of `kind`; in words."""
-    if len(problem.profiles) < 2:
-        return "no other node with a profile is there"
-    if counts_energy(problem.objective) and tables_of(problem).idle_w is None:
-        return f"`{problem.origin}` has no power figures"
-    limits = problem.constraints
-    private = f"the first {limits.n_private_cuts} cuts may not leave `{problem.origin}`"
-    pinned = ", ".join(f"the layers before cut {place} to `{node}`" for place, node in limits.pins)
-    nothing_forbidden = replace(limits, forbidden_nodes=(), forbidden_links=(), forbidden_codecs=())
-    lifted = {
-        "offloading everything is not allowed": replace(limits, allow_offload=True),
-        private: replace(limits, n_private_cuts=0),
-        f"codecs are limited to {', '.join(limits.codecs) or 'none'}": replace(limits, codecs=tuple(Codec)),
-        f"pinned are {pinned}": replace(limits, pins=()),
-        f"forbidden are {_forbidden(limits)}": nothing_forbidden,
-        f"{private}, and constraints forbid what remains": Constraints(),
-    }
-    if (limits.memory_bytes or problem.free_memory_bytes) and (short := _what_memory_lacks(kind, problem)) is not None:
-        return short
-    for words, relaxed in lifted.items():
-        if relaxed != limits and _exists(kind, replace(problem, constraints=relaxed)):
-            return words
-    if isinstance(problem.objective, Within) and (quickest := _quickest_s(kind, problem)) is not None:
-        return f"the quickest takes {quickest * 1e3:.0f} ms"
-    if counts_energy(problem.objective) and _exists(kind, replace(problem, objective=Objective.LATENCY)):
-        return "the nodes that could take part have no power figures"
-    return "no link there and back is up" if kind is PlanKind.OFFLOAD or len(problem.cuts) > 2 else "there is no cut"
-
-
-def _what_memory_lacks(kind: PlanKind, problem: Problem) -> str | None:
-    """Which node the best plan of `kind` would overfill, were memory no matter; None when that is not what binds."""
-    boundless = replace(problem.constraints, memory_bytes=())
-    relaxed = replace(problem, constraints=boundless, free_memory_bytes={})
-    found = search_additive(tables_of(relaxed))[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
-    if found is None:
-        return None
-    return refusal(found.plan(problem.last_cut), problem)
-
-
-def _forbidden(limits: Constraints) -> str:
-    words = [f"`{node}`" for node in limits.forbidden_nodes]
-    words += [f"{source}->{target}" for source, target in limits.forbidden_links]
-    words += [f"{codec} on `{node}`" for node, codec in limits.forbidden_codecs]
-    return ", ".join(words)
-
-
-def _exists(kind: PlanKind, problem: Problem) -> bool:
-    """Whether there is a plan of `kind`, however late."""
-    found = search_additive(tables_of(problem))
-    assert len(found) == N_KINDS
-    return found[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT] is not None
-
-
-def _quickest_s(kind: PlanKind, problem: Problem) -> float | None:
-    """Seconds of the quickest plan of `kind` that the goal can judge, were there no deadline."""
-    found = search_additive(tables_of(problem), Rates())[OFFLOAD if kind is PlanKind.OFFLOAD else SPLIT]
-    return None if found is None else found.cost
-
-
-def _infeasible(problem: Problem) -> Infeasible:
-    if (late := _too_late(problem)) is not None:
-        return late
-    local = _local_alternative(problem).refusal
-    reasons = [f"{kind}: {_why_none(kind, problem)}" for kind in (PlanKind.OFFLOAD, PlanKind.SPLIT)]
-    hint = "allow local plans, lower --private, or bring another node within reach"
-    if counts_energy(problem.objective) and tables_of(problem).idle_w is None:
-        hint = f"say what `{problem.origin}` draws, with --power"
-    return Infeasible(f"no plan fits: local: {local}; {'; '.join(reasons)}", hint=hint)
-
-
-def _too_late(problem: Problem) -> Infeasible | None:
-    """That only the deadline is in the way, if so; naming the quickest plan."""
-    goal = problem.objective
-    if not isinstance(goal, Within):
-        return None
-    try:
-        quickest = plan(replace(problem, objective=Objective.LATENCY))
-    except Infeasible:
-        return None
-    if goal.is_met(quickest.latency_s):  # then it is power figures that are missing
-        return None
-    return Infeasible(
-        f"no plan answers within {goal.slo_s * 1e3:g} ms, the quickest takes {quickest.latency_s * 1e3:.0f}: "
-        f"`{quickest.plan}`",
-        hint="allow more time, codecs or nodes",
-    )
