@@ -75,6 +75,21 @@ def test_bounds_that_forget_who_was_visited_lose_no_plan(random_problem, seed: i
         assert_exact(replace(problem, objective=goal))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_of_machines_of_one_kind_it_does_not_matter_which_comes_first(random_problem, seed: int):
+    """All but the origin alike, or all but the origin and one whose links are better."""
+    problem = random_problem(seed)
+    others = [node for node in problem.profiles if node != EDGE]
+    profiles = {node: problem.profiles[node if node == EDGE else others[0]] for node in problem.profiles}
+    link = next(link for link in problem.links.values() if link.goodput_bps > 0.0)
+    links = {ends: replace(link, source=ends[0], target=ends[1]) for ends in problem.links}
+    if seed % 2:
+        links = {ends: replace(link, rtt_s=0.0) if others[-1] in ends else link for ends, link in links.items()}
+    alike = replace(problem, profiles=profiles, links=links)
+    for goal in (*SUMS, Within(slo_s=between(alike, 0.3)), Within(slo_s=between(alike, 0.7))):
+        assert_exact(replace(alike, objective=goal))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_best_plan_of_a_larger_problem_is_on_its_front(random_problem, seed: int):
     """The front comes from another search, knows no goal, and holds the best plan of each."""

@@ -115,6 +115,32 @@ def charged(lattice: Lattice, rates: Rates) -> Charged:
     )
 
 
+def earlier_twins(lattice: Lattice, *charges: Charged) -> tuple[int, ...]:
+    """Per node, the nodes before it that could change places with it in every plan and nothing would cost otherwise.
+
+    A bit each. Such are machines of one kind behind the same links; who visits the earlier one first misses no plan.
+    """
+    found = []
+    for node in range(lattice.n_nodes):
+        twins = (other for other in range(node) if _are_twins(lattice, charges, other, node))
+        found.append(sum(1 << other for other in twins))
+    return tuple(found)
+
+
+def _are_twins(lattice: Lattice, charges: tuple[Charged, ...], one: int, other: int) -> bool:
+    if lattice.origin in (one, other) or (one in lattice.required) != (other in lattice.required):
+        return False
+    own = [lattice.until_s, lattice.before_s, lattice.queue_s, lattice.preprocess_s, lattice.answer_s, lattice.reach]
+    own += [array for costs in charges for array in (costs.busy, costs.queue, costs.back)]
+    own += [lattice.encode_s, lattice.enter_s]
+    if not all(np.array_equal(array[one], array[other]) for array in own):
+        return False
+    changed = np.arange(lattice.n_nodes)
+    changed[[one, other]] = other, one
+    links = [lattice.serialise_s, *(costs.crossing for costs in charges)]
+    return all(np.array_equal(array[np.ix_(changed, changed)], array) for array in links)
+
+
 def _close_beaten(serialise_s: Floats, encode_s: Floats, enter_s: Floats) -> None:
     """Leave out codecs that another beats at the same boundary, where a second less is never worse.
 

@@ -4,7 +4,7 @@ Theory of operation. Labels that visited the same nodes and stand on the same on
 every next node, one node more at a time. What a label and a boundary add to a bound are two separate numbers, so
 boundaries that even the best label cannot use go first, then pairs; only what is left is computed in full. Of labels at
 the same boundary, one that another beats in all that counts goes: cost, and seconds where there is a deadline, or the
-slowest stage or link so far where that counts.
+slowest stage or link so far where that counts. Of nodes that could change places the first is visited first.
 
 A walk that would look at too many pairs goes on with those that look best, and says that it did not see all.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from seamline.core.goals import Weights
 from seamline.core.labels import Hop, Labels, Longer, boundary, first_label, hop_of, joined, unbeaten
-from seamline.core.lattice import Charged, Lattice, Places
+from seamline.core.lattice import Charged, Lattice, Places, earlier_twins
 from seamline.core.rest import Rest
 from seamline.core.tables import OFFLOAD, Floats, Found
 
@@ -63,7 +63,11 @@ class Walk:
     best: Found | None = None
     least: float = math.inf
     hops: dict[tuple[int, int], Hop] = field(default_factory=dict)
+    twins: tuple[int, ...] = field(init=False)
     is_complete: bool = True
+
+    def __post_init__(self) -> None:
+        self.twins = earlier_twins(self.lattice, self.costs, self.seconds)
 
     @property
     def to_beat(self) -> float:
@@ -80,7 +84,7 @@ class Walk:
             handed: dict[tuple[int, int], list[Labels]] = {}
             for (visited, node), labels in states.items():
                 for target in range(self.lattice.n_nodes):
-                    if not visited >> target & 1:
+                    if not visited >> target & 1 and not self.twins[target] & ~visited:
                         key = (visited | 1 << target, target)
                         parts = self._hand_over(labels, self._hop(node, target), key[0], bounds, n_most_pairs)
                         handed.setdefault(key, []).extend(parts)
