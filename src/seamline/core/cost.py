@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import is_
 
 import numpy as np
@@ -20,6 +21,7 @@ from seamline.core.values import (
     DTYPE_BYTES,
     Codec,
     CodecCost,
+    Constraints,
     Cut,
     FrameInfo,
     LinkEstimate,
@@ -278,6 +280,44 @@ def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate
 
 def refusal(plan: Plan, problem: Problem) -> str | None:
     """Why `plan` cannot be used now, in words; None when it can."""
+    if _is_as_allowed_as_before(plan, problem):
+        return None
+    why_not = _refusal(plan, problem)
+    if why_not is None:
+        if len(_allowed) >= _MAX_REMEMBERED:
+            _allowed.clear()
+        _allowed[id(plan)] = (plan, problem.constraints, problem.cuts, problem.profiles[plan.origin])
+    return why_not
+
+
+_allowed: dict[int, tuple[Plan, Constraints, tuple[Cut, ...], Profile]] = {}
+"""Plans that were not refused, and what they were judged by; holding a plan keeps its id from being used again."""
+
+
+def _is_as_allowed_as_before(plan: Plan, problem: Problem) -> bool:
+    """Whether only what moves from moment to moment could refuse a plan that was allowed, and does not.
+
+    That is: nodes and links that come and go. Where memory is limited, nothing is presumed.
+    """
+    known = _allowed.get(id(plan))
+    if known is None or known[0] is not plan or known[1] is not problem.constraints or known[2] is not problem.cuts:
+        return False
+    nodes, profiles, links = plan.nodes, problem.profiles, problem.links
+    if problem.free_memory_bytes or problem.constraints.memory_bytes or problem.origin != nodes[0]:
+        return False
+    if profiles.get(nodes[0]) is not known[3]:
+        return False
+    if len(nodes) == 1:
+        return True
+    for pair in pairwise(nodes):
+        link = links.get(pair)
+        if link is None or link.goodput_bps <= 0.0:
+            return False
+    back = answer_link(nodes[-1], problem)
+    return back is not None and back.goodput_bps > 0.0 and profiles.keys() >= set(nodes)
+
+
+def _refusal(plan: Plan, problem: Problem) -> str | None:
     if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
         return f"it is not a plan for this model on `{problem.origin}`"
     for stage in plan.stages:
