@@ -75,17 +75,22 @@ def test_bounds_that_forget_who_was_visited_lose_no_plan(random_problem, seed: i
         assert_exact(replace(problem, objective=goal))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [*range(6), 31])
 def test_of_machines_of_one_kind_it_does_not_matter_which_comes_first(random_problem, seed: int):
-    """All but the origin alike, or all but the origin and one whose links are better."""
+    """All but the origin are alike; of every second problem, only the last has good links to the origin.
+
+    At seed 31 that is missed where nodes are taken to be alike for their profiles alone.
+    """
     problem = random_problem(seed)
     others = [node for node in problem.profiles if node != EDGE]
     profiles = {node: problem.profiles[node if node == EDGE else others[0]] for node in problem.profiles}
     link = next(link for link in problem.links.values() if link.goodput_bps > 0.0)
     links = {ends: replace(link, source=ends[0], target=ends[1]) for ends in problem.links}
     if seed % 2:
-        links = {ends: replace(link, rtt_s=0.0) if others[-1] in ends else link for ends, link in links.items()}
-    alike = replace(problem, profiles=profiles, links=links)
+        good = {(EDGE, others[-1]), (others[-1], EDGE)}
+        links = {ends: replace(link, goodput_bps=1e9 if ends in good else 1e7) for ends, link in links.items()}
+    limits = replace(problem.constraints, memory_bytes=(), forbidden_codecs=(), trusted=tuple(others))
+    alike = replace(problem, profiles=profiles, links=links, constraints=limits, queue_s={})
     for goal in (*SUMS, Within(slo_s=between(alike, 0.3)), Within(slo_s=between(alike, 0.7))):
         assert_exact(replace(alike, objective=goal))
 
