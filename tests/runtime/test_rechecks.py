@@ -24,9 +24,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def _flowing(stream: Stream) -> Iterator[None]:
-    """Frames flow through `stream` meanwhile."""
+    """Frames flow through `stream` meanwhile, too slowly to queue up anywhere."""
     frame = np.zeros((32, 32, 3), np.uint8)
-    flow = threading.Thread(target=lambda: list(stream.run(itertools.repeat(frame), fps=50)))
+    flow = threading.Thread(target=lambda: list(stream.run(itertools.repeat(frame), fps=10)))
     flow.start()
     try:
         yield
@@ -47,10 +47,10 @@ def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(bench, wa
         wait_until(lambda: stream.plan.is_local == is_local_meanwhile)
         bench.engines[slow].slowdown = 1.0
         wait_until(lambda: stream.plan.is_local != is_local_meanwhile)
-        wait_until(lambda: len(stream.snapshot().switches) == 2)
-    left, returned = (switch.reason for switch in stream.snapshot().switches)
-    assert f"{slow} slowed from 1.0x to" in left
-    assert f"{slow} sped up from" in returned
+        wait_until(lambda: len(stream.snapshot().switches) >= 2)
+    reasons = " | ".join(switch.reason for switch in stream.snapshot().switches)
+    assert f"{slow} slowed from 1.0x to" in reasons
+    assert f"{slow} sped up from" in reasons
 
 
 def test_a_segment_that_is_not_there_is_no_answer_and_no_harm(bench):

@@ -16,7 +16,7 @@ from seamline.cli.reference import undocumented_keys
 from seamline.core.values import NodeId
 
 LOCAL = "edge[0:15]"
-POWERLESS = ("--fps", "10", "--slowdown", "150")
+POWERLESS = ("--fps", "10", "--slowdown", "400")
 """An edge that is slow enough for the fog to be quicker by far."""
 
 THRIFTY_EDGE, THIRSTY_FOG = "idle=0,busy=4", "idle=0,busy=400000"
@@ -70,8 +70,9 @@ def test_a_stream_is_judged_by_what_is_set_while_frames_flow_and_says_so(system,
     words = ("the objective is now energy; edge[0:15] saves", "joules that count are now those of origin",
              "joules that count are now those of all", "the objective is now latency", "the objective is now slo=60",
              "the objective is now latency=1;")  # fmt: skip
-    assert [said in reason for said, reason in zip(words, reasons, strict=True)] == [True] * len(words), reasons
-    assert all("uncertainty" in reason for reason in reasons[:4]), reasons
+    told = [next((reason for reason in reasons if said in reason), None) for said in words]
+    assert None not in told, reasons
+    assert all("saves" in reason and "uncertainty" in reason for reason in told[:4]), reasons
     assert_nothing_lost(summary["frames"])
     assert summary["energy"]["source"].startswith("modelled:given")
     assert run.stderr == ""
@@ -88,8 +89,11 @@ def test_a_node_that_leaves_in_good_order_is_left_and_one_that_returns_with_powe
     seen = run.wait_plan("fog", after=seen)
     stream, here = visit()
     assert here.set_objective(NodeId("edge"), stream, "energy").result(timeout=30) == "latency"
-    run.wait_until(lambda run: any(event.get("objective") == "energy" for event in run.events))
-    run.wait_until(lambda run: "is the best plan" in run.events[-1]["decision"])
+
+    def is_settled(event: dict[str, object]) -> bool:
+        return event.get("objective") == "energy" and "is the best plan" in str(event.get("decision"))
+
+    run.wait_until(lambda run: any(is_settled(event) for event in run.events))
     run.popen.send_signal(signal.SIGINT)
     assert run.wait() == 130
     summary = run.events[-1]
@@ -134,13 +138,14 @@ def test_a_link_whose_delay_grows_is_left(system, tmp_path):
     testbed.write_text(TESTBED.format(link=LONGER), encoding="utf-8")
     run = system.start(
         "demo", "--testbed", str(testbed), "--model", str(system.model), "--seconds", "14", "--fps", "5",
-        "--no-baselines", "--json",
+        "--private", "0", "--no-baselines", "--json",
     )  # fmt: skip
     assert run.wait() == 0, run.stderr
     data = run.json
     assert data["scene_changes"] == [{"at_s": 1.0, "what": "link edge-fog to 150 ms one way"}]
     uses_fog = ["fog" in entry["plan"] for entry in data["plan_timeline"]]
-    assert (uses_fog[0], uses_fog[-1]) == (True, False), data["plan_timeline"]
+    assert True in uses_fog, data["plan_timeline"]
+    assert not uses_fog[-1], data["plan_timeline"]
     # a delay that grew shows in the frames' transfers first; once the shortest round trip of 10 s is long, it is named
     reasons = [switch["reason"] for switch in data["switches"]]
     assert any("edge->fog fell from" in reason or "round trip edge->fog rose" in reason for reason in reasons), reasons
