@@ -95,6 +95,15 @@ def test_power_figures_can_be_given_by_hand(seamline, profiles: list[str]):
     assert data["policies"]["offload"]["energy_j_per_frame"] > 0.0
 
 
+def test_nodes_without_power_figures_are_named_where_energy_counts(seamline, profiles: list[str]):
+    arguments = ("simulate", *profiles, "--link", "edge:fog=20,2", "--fps", "2", "--seconds", "5", "--policy", "local",
+                 "--objective", "energy")  # fmt: skip
+    said = seamline(*arguments).stderr
+    assert "`fog` has no power figures" in said
+    assert "`edge`" not in said
+    assert seamline(*arguments, "--energy-scope", "origin").stderr == ""
+
+
 def test_a_narrow_terminal_keeps_the_policies_and_what_matters_most(seamline, profiles, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     outcome = seamline("simulate", *profiles, "--link", "edge:fog=20,2", "--fps", "2", "--seconds", "10")

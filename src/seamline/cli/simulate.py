@@ -142,6 +142,8 @@ def simulate(
         seed=seed,
     )
     console = progress_console()
+    for node in _powerless(scene):
+        console.print(f"`{node}` has no power figures, so no plan over it has joules; give --power", markup=False)
     with console.status("simulating") as status:
         wanted = _policies(policy, POLICIES)
         comparison = compare_at_once(scene, wanted, told=lambda name: status.update(f"simulating {name}"))
@@ -150,6 +152,17 @@ def simulate(
         print_json(data)
     else:
         _print_report(data)
+
+
+def _powerless(scene: Scene) -> Sequence[NodeId]:
+    """Nodes that plans cannot be judged over, where energy is what counts."""
+    from seamline.core.goals import counts_energy
+
+    if not counts_energy(scene.objective):
+        return ()
+    weight = scene.energy_scope.weight
+    profiles = scene.profiles.items()
+    return [node for node, known in profiles if weight(node, scene.origin) > 0.0 and known.device.busy_w is None]
 
 
 def _profiles(

@@ -36,7 +36,9 @@ def infeasible(problem: Problem) -> Infeasible:
     is_origin = tables_of(problem).idle_w is None
     who = f"`{problem.origin}` has" if is_origin else "the nodes that could take part have"
     of = f"`{problem.origin}` draws" if is_origin else "nodes draw"
-    return Infeasible(f"no plan fits: {who} no power figures", hint=f"say what {of}, with --power")
+    return Infeasible(
+        f"no plan fits: {who} no power figures", hint=f"say what {of}, with --power, or `power` in a testbed file"
+    )
 
 
 def why_none(kind: int, problem: Problem) -> str:
