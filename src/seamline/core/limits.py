@@ -8,6 +8,7 @@ sliding window.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +45,13 @@ def least_between(values: Floats, first: Places, stop: Places) -> Floats:
     doubled[0] = values
     for power in range(1, len(doubled)):
         half, width = doubled[power - 1], 1 << (power - 1)
-        doubled[power] = half
         np.minimum(half[:, :-width], half[:, width:], out=doubled[power, :, :-width])
-    rows = np.arange(n_rows)[:, np.newaxis]
-    left = doubled[level, rows, np.minimum(first, n_places - 1)]
-    least: Floats = np.minimum(left, doubled[level, rows, np.maximum(stop - (1 << level), 0)])
-    least[np.broadcast_to(lengths <= 0, least.shape)] = math.inf
+        doubled[power, :, -width:] = half[:, -width:]
+    row = (level * n_rows + np.arange(n_rows)[:, np.newaxis]) * n_places
+    least: Floats = np.minimum(
+        doubled.take(row + np.minimum(first, n_places - 1)), doubled.take(row + np.maximum(stop - (1 << level), 0))
+    )
+    np.copyto(least, math.inf, where=lengths <= 0)
     return least
 
 
@@ -77,6 +79,11 @@ class Closing:
     index: npt.NDArray[np.int64]
     carries_input: npt.NDArray[np.bool_]
     codecs: tuple[Codec, ...]
+
+    def alike(self, source: NodeId, target: NodeId) -> Hashable:
+        """Equal for links on which the same is closed."""
+        limits = self.problem.constraints
+        return (source, target) if limits.pins or limits.forbidden_codecs else target in limits.trusted
 
     def closed_off(self, source: NodeId, target: NodeId, bits: Floats) -> Floats:
         """`bits`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
