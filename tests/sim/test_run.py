@@ -87,6 +87,23 @@ def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(make_scen
     assert run.plans[-1][1] == run.plans[0][1]
 
 
+@pytest.mark.parametrize(
+    ("loads", "at_most"),
+    [
+        (((30.0, 12.0), (60.0, 1.0)), 0.9),  # 158 ms to 191 over these 300 s
+        (tuple((20.0 * turn, 12.0 if turn % 2 else 1.0) for turn in range(1, 15)), 1.03),  # 195 to 193
+    ],
+)
+def test_measuring_slow_nodes_anew_pays_when_load_ends_and_hardly_costs_when_it_keeps_coming_back(
+    make_scene, monkeypatch, loads, at_most
+):
+    scene = make_scene(STEADY, slowdowns={CLOUD: loads}, duration_s=300.0)
+    with_it = play(scene, PolicyDecider(Adaptive()))
+    monkeypatch.setattr(recheck, "is_due", lambda *arguments: False)
+    without_it = play(scene, PolicyDecider(Adaptive()))
+    assert with_it.latency_s.mean() < at_most * without_it.latency_s.mean()
+
+
 def test_a_schedule_is_followed_to_the_frame(make_scene):
     local = Plan.parse("edge[0:20]")
     scene = make_scene(STEADY)
