@@ -7,6 +7,7 @@ decided here.
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -159,7 +160,7 @@ def tables_of(problem: Problem) -> Tables:
     """Arrays for `problem`. A node or link that cannot be used at all is left out."""
     sizes = _sizes_of(problem.cuts, problem.frame)
     codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
-    rows = [list(Codec).index(codec) for codec in codecs]
+    rows = [_ROWS[codec] for codec in codecs]
     nodes = {node: _node_tables(node, rows, sizes, problem) for node in sorted(problem.profiles)}
     idle_w = waiting_power_w(problem)
     if counts_energy(problem.objective):
@@ -168,13 +169,17 @@ def tables_of(problem: Problem) -> Tables:
     bits = 8.0 * _sent_bytes(sizes, problem)[rows]
     bits[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
     may_use = problem.constraints.may_use
-    closed_off = Closing(problem, sizes.index, sizes.carries_input, codecs).closed_off
+    closing = Closing(problem, sizes.index, sizes.carries_input, codecs)
+    open_bits: dict[Hashable, Floats] = {}
     links, answers, answer_radio_j = {}, {}, {}
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
+            alike = closing.alike(source, target)
+            if alike not in open_bits:
+                open_bits[alike] = closing.closed_off(source, target, bits)
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
             links[source, target] = LinkTables(
-                link.rtt_s / 2 + link.overhead_s, closed_off(source, target, bits) / link.goodput_bps, radio_w
+                link.rtt_s / 2 + link.overhead_s, open_bits[alike] / link.goodput_bps, radio_w
             )
     for node in nodes:
         back = answer_link(node, problem)

@@ -152,7 +152,7 @@ class Meter:
 
     def tick(self) -> None:
         """Ping, notice what is overdue, and probe, as far as it is time; every `TICK_S`."""
-        now_s = self._schedule.now_s
+        now_s, is_any_due = self._schedule.now_s, False
         for link in self._links.values():
             if now_s >= link.next_ping_s:
                 link.next_ping_s = now_s + (TICK_S if link.probing.is_new else link.ping_interval_s)
@@ -163,7 +163,9 @@ class Meter:
                 if state is not link.state:
                     link.state = state
                     self._report(link)
-        if self._is_probing:
+            if link.probing.due_s <= now_s:
+                is_any_due = True
+        if is_any_due and self._is_probing:
             self._probe_one(now_s)
 
     def _ping(self, link: _Outgoing) -> None:
@@ -182,8 +184,6 @@ class Meter:
     def _probe_one(self, now_s: float) -> None:
         """Links may share a bottleneck: nothing is probed while any transfer of this node is under way (for long)."""
         due = [link for link in self._links.values() if link.probing.due_s <= now_s]
-        if not due:
-            return
         sent = [sent_s for link in self._links.values() for _, sent_s in link.under_way.values()]
         if sent and now_s - min(sent) < probing.BUSY_LIMIT_S:
             return
