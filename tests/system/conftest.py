@@ -133,14 +133,16 @@ class System:
     cluster: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
     processes: list[Process] = field(default_factory=list)
 
-    def start(self, *arguments: str, parent: tuple[str, ...] = (), **environment: str) -> Process:
+    def start(
+        self, *arguments: str, parent: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL, **environment: str
+    ) -> Process:
         """`seamline ARGUMENTS`, as a process of its own group."""
         number = len(self.processes)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             popen = subprocess.Popen(
                 [*parent, sys.executable, "-m", "seamline", *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out_file,
                 stderr=err_file,
                 start_new_session=True,

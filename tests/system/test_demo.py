@@ -14,7 +14,7 @@ name = "two"
 [[node]]
 name = "edge"
 tier = "edge"
-slowdown = 800.0
+slowdown = 4000.0
 threads = 1
 [[node]]
 name = "fog"
@@ -28,6 +28,10 @@ delay_ms = 1
 at_ratio = 0.5
 link = "edge-fog"
 rate_mbps = 10
+[[change]]
+at_ratio = 0.25
+node = "fog"
+slowdown = 2.0
 """
 
 
@@ -60,6 +64,7 @@ def test_a_demo_with_a_node_that_is_killed_answers_every_frame_of_every_policy(s
     for timeline_end in (data["plan_timeline"][-1], *data["baselines"].values()):
         assert timeline_end["plan"] == LOCAL  # the edge is left alone in the end
     assert data["scene_changes"] == [
+        {"at_s": 0.5, "what": "node fog computes 2x as long"},
         {"at_s": 1.0, "what": "link edge-fog to 10 Mbit/s"},
         {"at_s": 1.5, "what": "node fog is killed"},
     ]
