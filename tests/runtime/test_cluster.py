@@ -183,3 +183,11 @@ def test_closing_a_stream_releases_its_segments_on_every_node(bench, photos, wai
     stream.close()
     wait_until(lambda: fog.segments.n_generations == 0)
     assert bench.nodes["edge"].segments.n_generations == 0
+
+
+def test_a_stream_stopped_before_it_runs_accepts_nothing_and_may_run_again(bench, photos):
+    bench.start("edge")
+    stream = bench.stream()
+    stream.stop()  # as Ctrl-C does it, which may come at any time
+    assert list(stream.run(photos)) == []
+    assert len(list(stream.run(photos[:5]))) == 5

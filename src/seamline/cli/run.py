@@ -211,7 +211,7 @@ def run(
             is_quiet=json,
             parent_pid=parent_pid,
         )
-        with watching as watcher, draining(stream.stop) as signal_number:
+        with draining(stream.stop) as signal_number, watching as watcher:  # whoever sees it run may end it
             for result in stream.run(frame_source, fps=fps, n_frames=frames, seconds=seconds):
                 watcher.answered(result)
         summary: dict[str, Any] = stream.summary()

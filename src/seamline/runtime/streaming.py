@@ -80,6 +80,7 @@ class Stream:
             strategy=strategy,
         )
         self._feeder: Feeder | None = None
+        self._is_stopped = False
         self._closed = False
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -148,17 +149,24 @@ class Stream:
         )
         self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
+        if self._is_stopped:  # looked at after `_feeder` is set: `stop` does it the other way round
+            self._feeder.end()
         self._feeder.start()
         try:
             yield from self._results(ended)
         finally:
             self._feeder.stop()
             self._feeder = None
+            self._is_stopped = False
         if failure:
             raise failure[0]
 
     def stop(self) -> None:
-        """Accept no more frames; `run` ends once those accepted are answered. From any thread or a signal handler."""
+        """Accept no more frames; `run` ends once those accepted are answered, at once when it has not begun.
+
+        From any thread or a signal handler.
+        """
+        self._is_stopped = True
         if (feeder := self._feeder) is not None:
             feeder.end()
 
