@@ -7,11 +7,12 @@ from seamline.core.average import MEMORY_S, Average, observe_average
 BYTES = 50_000
 
 
-def after(rates_mbps: list[float], every_s: float) -> Average:
-    """One message of `BYTES` each `every_s`, at these rates."""
+def after(rates_mbps: list[float], every_s: float, lag: int = 3) -> Average:
+    """One message of `BYTES` each `every_s`, at these rates; the belief is `lag` messages behind."""
     average = None
     for at, mbps in enumerate(rates_mbps):
-        average = observe_average(average, BYTES, 8 * BYTES / (mbps * 1e6), at * every_s)
+        believed_s = 8 * BYTES / (rates_mbps[at - lag] * 1e6) if at >= lag else None
+        average = observe_average(average, BYTES, 8 * BYTES / (mbps * 1e6), at * every_s, believed_s)
     assert average is not None
     return average
 
@@ -36,11 +37,18 @@ def test_a_big_message_counts_more_than_a_small_one():
     assert average.goodput_bps > 9.5e6
 
 
-@pytest.mark.parametrize("hold_s", [0.5, 1.0, 2.0, 4.0])
-def test_a_link_that_turns_every_few_seconds_is_one_that_turns(hold_s: float):
+@pytest.mark.parametrize("hold_s", [0.5, 1.0, 1.5])
+def test_a_link_that_turns_before_the_belief_has_followed_is_one_that_turns(hold_s: float):
     held = [20.0 if int(0.5 * at / hold_s) % 2 else 5.0 for at in range(120)]
     average = after(held, 0.5)
     assert average.turning_until_s > 60.0
+
+
+def test_a_link_that_turns_as_often_but_is_followed_is_not():
+    held = [20.0 if int(at / 6) % 2 else 5.0 for at in range(120)]
+    average = after(held, 0.5, lag=1)
+    assert average.n_turns > 3.0
+    assert average.turning_until_s < 0.0
 
 
 @pytest.mark.parametrize(

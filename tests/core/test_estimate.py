@@ -135,7 +135,7 @@ def test_a_drop_is_believed_before_the_receipt_arrives():
     sent_s = 10.0  # at 5 Mbit/s the receipt comes 0.98 s later, expected were 0.26 s
     assert mbps(observe_silence(state, 600_000, sent_s, sent_s + 0.5)) == pytest.approx(20, rel=0.02)
     overdue = observe_silence(state, 600_000, sent_s, sent_s + 0.8)
-    assert 5 < mbps(overdue) < 8
+    assert 3 < mbps(overdue) < 4  # at most 6.3 for what has passed, and half of that is left
     known = estimate(overdue, sent_s + 0.8)
     assert known is not None
     assert known.goodput_std_ratio >= 0.2
@@ -166,7 +166,9 @@ def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
         receipt_s = sent_s + RTT_S + service_s + noise.uniform(0.0, 0.002)
         state = observe_transfer(state, TransferSample(250_000, sent_s, receipt_s))
         known.append(mbps(state))
-    assert n_flaps(known[20:]) == 0
+    assert (
+        n_flaps(known[20:]) <= 2
+    )  # three in a row slower than twelve before them: once in 455 by chance, and believed
     assert known[20:] == pytest.approx([20] * 980, rel=0.3)  # the lower edge of a cloud 10 % wide, not its middle
 
 
@@ -366,6 +368,20 @@ def test_a_step_over_a_link_that_loses_packets_is_believed_when_two_came_through
         n_needed.append(next(n for n, one in enumerate(known, 1) if one == pytest.approx(after, rel=0.2)))
     assert sorted(n_needed)[10] <= 4
     assert max(n_needed) <= 20
+
+
+@pytest.mark.parametrize("n_each", [1, 2, 3])
+def test_a_link_that_sinks_step_by_step_is_followed_though_no_two_messages_agree(n_each: int):
+    state = PINGED
+    for number in range(20):
+        state = message(state, 75_000, number / 2, rate_mbps=8.0, overhead_s=0.0)
+    falling = [8.0 * 0.75**step for step in range(6) for _ in range(n_each)]
+    for number, rate_mbps in enumerate(falling, 20):
+        state = message(state, 75_000, number / 2, rate_mbps=rate_mbps, overhead_s=0.0)
+    assert mbps(state) < 8.0 / 2.0  # on the way down: of 1.9, at two messages a second
+    for number in range(40, 43):
+        state = message(state, 75_000, number / 2, rate_mbps=falling[-1], overhead_s=0.0)
+    assert mbps(state) == pytest.approx(falling[-1], rel=0.1)
 
 
 @pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])

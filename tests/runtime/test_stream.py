@@ -8,7 +8,7 @@ import pytest
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.runtime.energy import EnergyAccount
-from seamline.runtime.stream import LOCAL_GENERATION, MAX_ATTEMPTS, Route, StreamFrames
+from seamline.runtime.stream import LOCAL_GENERATION, MAX_ATTEMPTS, STUCK_RATIO, Route, StreamFrames, deadline_s
 
 LOCAL = Plan.parse("edge[0:4]")
 SPLIT = Plan.parse("edge[0:2]f16 > fog[2:4]")
@@ -84,6 +84,19 @@ def test_the_newest_frame_wins_while_there_is_no_room(frames, node):
     answer(frames, 0)
     assert len(node.begun) == 2
     assert frames.counts().accepted == 2
+
+
+def test_no_frame_is_sent_after_one_that_is_stuck_until_another_plan_serves(frames, node, monkeypatch):
+    route = Route(generation=1, plan=SPLIT, n_window=2, expected_s=0.2)
+    clock_s = [100.0]
+    monkeypatch.setattr("seamline.runtime.stream.now_s", lambda: clock_s[0])
+    frames.set_route(route)
+    frames.offer(frame())
+    clock_s[0] += STUCK_RATIO * deadline_s(route) + 0.01
+    frames.offer(frame())
+    assert len(node.begun) == 1
+    frames.set_route(Route(generation=2, plan=OTHER, n_window=2, expected_s=0.2))
+    assert [header.generation for header, _, _ in node.begun] == [1, 2]
 
 
 def test_a_second_answer_to_a_frame_is_counted_and_dropped(frames):

@@ -7,8 +7,9 @@ per bit: the plan that is best for the average is the best of all fixed plans ov
 
 So here no message is an outlier, and none is shared out between goodput and overhead. A burst of messages counts as
 much as the time it took, so that the probes which follow a jump do not outweigh the frames before it. A link that
-turns: so many reversals, by so much, within memory; and it has stopped when it holds for several times as long as it
-used to. `swing.py` does the same to beliefs, for links of which only beliefs are reported.
+turns: so many reversals, by so much, within memory, and the average would have foretold its messages better than the
+belief did (a link that fades turns too, and a belief follows it); and it has stopped when it holds for several times as
+long as it used to. `swing.py` does the same to beliefs, for links of which only beliefs are reported.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Average:
     at_s: when the newest was sent. weight_s: of all. service_s, bits: what they took and what they carried.
     squares: of (seconds per bit). n: of messages. n_turns: decayed number of turns, the last at turned_at_s.
     extreme: logarithm of seconds per bit from which the next turn is measured; direction: towards it, 0 at first.
+    own_error, belief_error: by how many seconds per bit this average, and the belief, were wrong about messages.
     """
 
     at_s: float
@@ -58,6 +60,8 @@ class Average:
     turned_at_s: float = -math.inf
     extreme: float | None = None
     direction: int = 0
+    own_error: float = 0.0
+    belief_error: float = 0.0
 
     @property
     def goodput_bps(self) -> float:
@@ -74,17 +78,23 @@ class Average:
     @property
     def turning_until_s(self) -> float:
         """Until when the link counts as one that turns, should it not turn again; -inf when it does not."""
-        if self.n_turns < N_TURNS:
+        if self.n_turns < N_TURNS or self.belief_error <= self.own_error:
             return -math.inf
         return self.turned_at_s + max(LEAST_STOPPED_S, STOPPED_FACTOR * TURN_MEMORY_S / self.n_turns)
 
 
-def observe_average(average: Average | None, payload_bytes: int, service_s: float, sent_s: float) -> Average:
-    """`average` after one more message of `payload_bytes` > 0 that occupied the link for `service_s` > 0."""
+def observe_average(
+    average: Average | None, payload_bytes: int, service_s: float, sent_s: float, believed_s: float | None = None
+) -> Average:
+    """`average` after one more message of `payload_bytes` > 0 that occupied the link for `service_s` > 0.
+
+    believed_s: how long it would take by the belief before it; None when there was none.
+    """
     before = Average(at_s=sent_s - FIRST_S) if average is None else average
     bits, passed_s = 8.0 * payload_bytes, max(0.0, sent_s - before.at_s)
     kept, weight_s = math.exp(-passed_s / MEMORY_S), min(passed_s, LONGEST_S)
-    n_turns, extreme, direction = before.n_turns * math.exp(-passed_s / TURN_MEMORY_S), before.extreme, before.direction
+    kept_turns = math.exp(-passed_s / TURN_MEMORY_S)
+    n_turns, extreme, direction = before.n_turns * kept_turns, before.extreme, before.direction
     turned_at_s = before.turned_at_s
     if service_s >= LEAST_SERVICE_S:
         level = math.log(service_s / bits)
@@ -96,6 +106,10 @@ def observe_average(average: Average | None, payload_bytes: int, service_s: floa
             extreme, direction = level, towards
         elif extreme is None or change * direction > 0.0:
             extreme = level  # further the same way: a turn is measured from the farthest point
+    own_error, belief_error = before.own_error * kept_turns, before.belief_error * kept_turns
+    if average is not None and believed_s is not None:
+        own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
+        belief_error += weight_s * abs(service_s - believed_s) / bits
     return Average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,
@@ -107,4 +121,6 @@ def observe_average(average: Average | None, payload_bytes: int, service_s: floa
         turned_at_s=turned_at_s,
         extreme=extreme,
         direction=direction,
+        own_error=own_error,
+        belief_error=belief_error,
     )

@@ -1,4 +1,8 @@
-"""A planning problem as a careful decision sees it: three corrections to beliefs that must not be acted on as they are.
+"""A planning problem as a careful decision sees it: four corrections to beliefs that must not be acted on as they are.
+
+Links alike. Links with a node in common often share what is narrow (the edge's way out of the house), and carry the
+same then. Of two that were alike when one was last sampled, that one is believed to have gone the way of the other
+since. Otherwise the best plan is always one over the link that was not looked at for longest while all were falling.
 
 Siblings of a link that fell. The other links of the same node look untouched only because nothing was sent over them
 since; an edge device has one way out of the house. A plan that flees to such a sibling puts the next frame behind the
@@ -19,7 +23,8 @@ Nothing here is believed for long or reported: views keep what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Set
+import math
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from seamline.core.events import View
@@ -34,6 +39,18 @@ FALLEN_RATIO = 0.7
 AVERAGE_STD_RATIO = 0.05
 """How sure an average over a few swings is at best."""
 
+ALIKE_STEP = 0.25
+"""Logarithm of the factor that links believed alike may differ by."""
+
+FOLLOWED_STD_RATIO = 0.08
+"""How sure it is at best that two links that were alike still are."""
+
+MOST_RISEN_RATIO = 1.5
+"""Small probes overrate a link now and then; a plan that builds on another's is much slower than was thought."""
+
+LATER_S = 0.2
+"""What was sampled within this time of one another is as new."""
+
 
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     """`problem` with its links corrected."""
@@ -42,8 +59,11 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
             known = _averaged(known, view.swings[link])
-        elif (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
-            known = replace(known, goodput_bps=goodput_bps)
+        else:
+            if (alike := _newest_alike(link, known, view)) is not None:
+                known = _gone_with(known, view.sampled_beside[link], alike)
+            if (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
+                known = replace(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
         links[link] = replace(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
     return replace(problem, links=links)
@@ -69,6 +89,30 @@ def swinging_nodes(view: View) -> Set[NodeId]:
     return by_messages | by_beliefs
 
 
+def _newest_alike(link: Link, known: LinkEstimate, view: View) -> LinkEstimate | None:
+    """The link sampled last of those that carried the same as `link` when that was sampled, and that were since."""
+    beside = view.sampled_beside.get(link, {})
+    own_bps, newest = beside.get(link, 0.0), None
+    if known.goodput_bps <= 0.0 or own_bps <= 0.0:
+        return None
+    for other, was_bps in beside.items():
+        now = view.links.get(other)
+        if other == link or now is None or now.goodput_bps <= 0.0 or was_bps <= 0.0:
+            continue
+        is_later = now.measured_at_s > max(known.measured_at_s + LATER_S, newest.measured_at_s if newest else -math.inf)
+        if is_later and abs(math.log(was_bps / own_bps)) <= ALIKE_STEP:
+            newest = now
+    return newest
+
+
+def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEstimate) -> LinkEstimate:
+    """`known`, had it changed since its last sample as `alike` has; up only so far, as being wrong about that costs."""
+    ratio = min(MOST_RISEN_RATIO, alike.goodput_bps / beside[alike.source, alike.target])
+    std_ratio = math.hypot(known.goodput_std_ratio, alike.goodput_std_ratio, FOLLOWED_STD_RATIO)
+    goodput_bps = beside[known.source, known.target] * ratio
+    return known if ratio == 1.0 else replace(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
+
+
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
     """Goodput of `link`, no better than a sibling that has fallen since lets expect; one that fell itself is known."""
     beside = view.sampled_beside.get(link, {})
@@ -77,7 +121,7 @@ def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
     left_ratio = 1.0
     for sibling, was_bps in beside.items():
         now = view.links.get(sibling)
-        if sibling != link and now is not None and was_bps > 0.0 and now.goodput_bps > 0.0:
+        if sibling != link and sibling[0] == link[0] and now is not None and was_bps > 0.0 and now.goodput_bps > 0.0:
             left_ratio = min(left_ratio, now.goodput_bps / was_bps)
     if left_ratio >= FALLEN_RATIO:
         return known.goodput_bps

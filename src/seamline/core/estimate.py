@@ -31,6 +31,7 @@ _SILENCE_GRACE_S = gp.RETRANSMISSION_S
 """One lost packet alone does not make a link slow."""
 
 _SILENCE_STD_RATIO = 0.25
+_ACROSS_RATIO = 0.5
 _RETURNED_VARIANCE = 0.5**2
 _SIBLING_VARIANCE = 0.6**2
 _COMPUTE_RULES = Rules(n_agreeing=3, sum_sigmas=6.0, least_step=math.log(1.15))
@@ -110,8 +111,16 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         goodput=known,
         ceiling_bps=proven_bps if still_suspected else math.inf,
         is_down=state.is_down,
-        average=observe_average(state.average, sample.payload_bytes, max(crossing.least_s, RTT_NOISE_S), sample.sent_s),
+        average=_averaged(state, crossing, sample),
     )
+
+
+def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample) -> Average:
+    """The average with `sample` in it, and how well the belief before it would have foretold it."""
+    known = state.goodput
+    believed_s = None if known is None else known.overhead_s + known.slowness * crossing.n_bits
+    service_s = max(crossing.least_s, RTT_NOISE_S)
+    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed_s)
 
 
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
@@ -129,8 +138,9 @@ def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
 def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
     """The oldest unacknowledged transfer is still under way. Call as often as you like.
 
-    Once it is long overdue, what has passed proves a ceiling: goodput < 8 payload_bytes / elapsed. So a drop is
-    believed before the receipt arrives. The receipt, or the next one, confirms or lifts it.
+    Once it is long overdue, what has passed proves goodput < 8 payload_bytes / elapsed, so a drop is believed before
+    the receipt arrives. How much less it is nobody knows; what is under way at a moment nobody chose is half across at
+    the median, so half of that is believed. The receipt, or the next one, confirms or lifts it.
     """
     if state.goodput is None or payload_bytes <= 0:
         return state
@@ -138,7 +148,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     expected_s = 8.0 * payload_bytes / state.goodput.value
     if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
         return state
-    return replace(state, ceiling_bps=min(state.ceiling_bps, 8.0 * payload_bytes / elapsed_s))
+    return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 
 
 def observe_sibling(state: LinkState, ratio: float) -> LinkState:

@@ -199,7 +199,8 @@ class View:
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
-    sampled_beside: goodputs of all links of a node, as they were believed when the one in question was last sampled.
+    sampled_beside: goodputs of a link and of those that may share something with it, as they were believed when it was
+    last sampled.
     swings: the recent past of each link.
     """
 
@@ -319,16 +320,21 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
 
 
 def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
-    """The estimate takes its place; one with a new sample remembers how its siblings stood."""
+    """The estimate takes its place; one with a new sample remembers how the links beside it stood."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
     swing = observe_swing(view.swings.get(pair), link.goodput_bps, now_s)
     swings = view.swings if swing is None else {**view.swings, pair: swing}
     sampled_beside = view.sampled_beside
     if before is None or link.measured_at_s > before.measured_at_s:
-        beside = {other: known.goodput_bps for other, known in links.items() if other[0] == link.source}
+        beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
         sampled_beside = {**sampled_beside, pair: beside}
     return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+
+
+def _may_share(one: Link, other: Link) -> bool:
+    """Whether two directions of links have a node's way out or way in in common, or are the two of one link."""
+    return one[0] == other[0] or one[1] == other[1] or one == (other[1], other[0])
 
 
 def _serving(view: View, plan: Plan, generation: int) -> View:

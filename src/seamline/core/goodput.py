@@ -4,9 +4,10 @@ Theory of operation. What a link takes without delays is the lower edge of its t
 cannot be of this line is put aside as a suspect; the next ones decide. Fast ones prove a faster link as soon as there
 are two, less what a token bucket may have let through at once. Slow ones must agree on a rate. Those that are late by
 one retransmission timeout prove little, for a lost packet does that to a message of any size, and so does a delay that
-is usual here: then two of different sizes must agree, or as many as make chance unlikely, given how many such delays
-this link has shown that were over by the next message. If the very next samples fit the link from before a fall, it is
-taken back: a fast transfer cannot be chance.
+is usual here: then two of different sizes must agree, or as many in a row as make chance unlikely, given how many such
+delays this link has shown that were over by the next message. Each of these may show another rate: a link may go on
+falling. If the very next samples fit the link from before a fall, it is taken back: a fast transfer cannot be chance.
+A link that sinks slowly makes no suspect: it is believed once the newest few are slower than nearly all before them.
 
 Here is one quantity of one direction; round trips, silence and outages are `estimate.py`, when to probe `probing.py`.
 """
@@ -41,7 +42,11 @@ _AGREEING_SIGMAS = 3.0
 _AGREEING_STEP = math.log(1.25)
 _MOST_SUSPECTS = 16
 _RETRANSMISSION_SLACK_S = 0.03
-_CHANCE = 1e-5
+_CHANCE = 1e-4
+_SUNK_CHANCE = 5e-3
+_SUNK_FACTOR = 1.1
+_SUNK_LEAST_S = 10e-3
+_N_SUNK = range(2, 9)
 _STALL_MEMORY = 0.99
 _AS_LATE_FACTOR = 2.0
 _OTHER_SIZE_FACTOR = 1.5
@@ -81,7 +86,7 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
         if goodput.suspects and goodput.is_suspect_slow and not _contradicts(goodput, crossing):
             return goodput  # too short a message to decide
     goodput = _dismissed(goodput)
-    return fitted(
+    known = fitted(
         Goodput(  # written out, as in `fitted`: `replace` takes twice as long, and this happens for every message
             slowness=goodput.slowness,
             floor_s=goodput.floor_s,
@@ -98,6 +103,7 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
             former=goodput.former,
         )
     )
+    return known if (sunk := _sunk(known)) is None else _start_anew(known, sunk, former=replace(known, former=None))
 
 
 def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
@@ -170,13 +176,18 @@ def _suspect_slow(goodput: Goodput, newest: Crossing, rtt_s: float) -> Goodput:
     sigmas = sum(_slow_sigmas(goodput, c, goodput.variance) for c in agreeing)
     n_needed = 2
     if len(solid) < 2:
-        agreeing = [c for c in agreeing if _apart(goodput, c, newest) < _ALIKE_STEP]
-        sizes = [c.n_bits for c in agreeing]
+        alike = [c for c in agreeing if _apart(goodput, c, newest) < _ALIKE_STEP]
+        sizes = [c.n_bits for c in alike]
         if max(sizes) < _OTHER_SIZE_FACTOR * min(sizes):  # a delay is the same for all sizes, a rate is not
             n_needed = _n_unlikely(goodput)
+        agreeing = alike if n_needed == 2 else list(run)  # so many in a row are no chance, whatever rates they show
+        sigmas = sum(_slow_sigmas(goodput, c, goodput.variance) for c in agreeing)
     if len(agreeing) < n_needed or sigmas < _PROVEN_SIGMAS:
         return replace(goodput, suspects=run, is_suspect_slow=True)
-    slow = [replace(c, whole_s=c.least_s) for c in agreeing[-2:]]
+    of_now = [c for c in agreeing if _agree(goodput, c, newest)]
+    newest_few = of_now if len(of_now) > 1 else agreeing
+    slow = [replace(c, whole_s=c.least_s) for c in newest_few[-2 if n_needed == 2 else -3 :]]
+    slow[0] = replace(slow[0], more_noise_ratio=_STRADDLED_RATIO)  # may have been half across when the link fell
     return _start_anew(goodput, slow, former=replace(goodput, suspects=(), former=None))
 
 
@@ -241,10 +252,27 @@ def _dismissed(goodput: Goodput) -> Goodput:
     )
 
 
+def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
+    """The newest samples, if all are slower than the line, and than so many before them that it is no chance.
+
+    Of n + k samples in any order, the last k are slower than all but m of the others with a probability of at most
+    C(k + m, k) / C(n + k, k).
+    """
+    telling = [c for c in goodput.window if c.n_bits * goodput.slowness >= _SUNK_LEAST_S]
+    slowness = [max(c.least_s - goodput.floor_s, RTT_NOISE_S) / c.n_bits for c in telling]
+    for k in _N_SUNK:
+        before, edge = slowness[:-k][-N_NEWEST:], min(slowness[-k:], default=0.0)
+        if not before or edge < goodput.slowness * _SUNK_FACTOR:
+            return None
+        n_as_slow = sum(one >= edge for one in before)
+        chance = _SUNK_CHANCE * (N_NEWEST / len(before)) ** 3  # what has changed a moment ago is likelier to again
+        if math.comb(k + n_as_slow, k) < chance * math.comb(len(before) + k, k):
+            return [replace(c, whole_s=c.least_s) for c in telling[-k:]]
+    return None
+
+
 def _start_anew(goodput: Goodput, run: Sequence[Crossing], former: Goodput | None) -> Goodput:
     """The link has changed: only `run` tells about it. How long messages take beyond their bytes has not changed."""
-    if former is not None:  # the first may have been half across when the link fell
-        run = [replace(run[0], more_noise_ratio=_STRADDLED_RATIO), *run[1:]]
     return fitted(
         replace(
             goodput,

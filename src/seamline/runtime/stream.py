@@ -29,6 +29,7 @@ MAX_UNDELIVERED = 256
 """Answers that the user has not taken yet; beyond that no frame is accepted."""
 MIN_DEADLINE_S = 0.5
 DEADLINE_FACTOR = 4.0
+STUCK_RATIO = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,19 @@ class StreamFrames:
     def _has_room(self) -> bool:
         if self._is_paused:
             return False
-        return len(self._in_flight) < self.route.n_window and self.results.qsize() < MAX_UNDELIVERED
+        has_space = len(self._in_flight) < self.route.n_window and self.results.qsize() < MAX_UNDELIVERED
+        return has_space and not self._is_stuck()
+
+    def _is_stuck(self) -> bool:
+        """Whether the oldest frame of the route has used up half its time: another would only wait behind it.
+
+        So a link that falls or dies swallows one frame, and the next takes the plan that comes.
+        """
+        route = self.route
+        oldest = next((one for one in self._in_flight.values() if one.route.generation == route.generation), None)
+        if oldest is None or route.plan.is_local:
+            return False
+        return now_s() - oldest.accepted_s > STUCK_RATIO * deadline_s(route)
 
     def _accept_pending(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from seamline.sim.schedule import Schedule
 
 MIN_DEADLINE_S = 0.5
 DEADLINE_FACTOR = 4.0
+STUCK_RATIO = 0.5
 RETRY_FACTOR = 4.0
 """A frame on its second way is given more time."""
 
@@ -115,7 +116,7 @@ class Stream:
         self._accept()
 
     def _accept(self) -> None:
-        if self._pending is None or len(self.in_flight) >= self.route.n_window:
+        if self._pending is None or len(self.in_flight) >= self.route.n_window or self._is_stuck():
             return
         now_s = self.schedule.now_s
         frame = Frame(self._pending, now_s, self.route, now_s + self.route.deadline_s)
@@ -123,6 +124,13 @@ class Stream:
         self.in_flight[frame.number] = frame
         self.frames.append(frame)
         self._begin(frame)
+
+    def _is_stuck(self) -> bool:
+        route = self.route
+        oldest = next((one for one in self.in_flight.values() if one.route.generation == route.generation), None)
+        if oldest is None or route.plan.is_local:
+            return False
+        return self.schedule.now_s - oldest.accepted_s > STUCK_RATIO * route.deadline_s
 
     def _begin(self, frame: Frame) -> None:
         if not frame.route.plan.is_local:
