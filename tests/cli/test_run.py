@@ -66,7 +66,10 @@ def test_an_operator_that_cannot_be_run_is_named(refused, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "noise.mp4", "empty.mp4", "folder", "99"])
-def test_a_source_that_gives_no_frames_is_refused_before_anything_starts(refused, tmp_path, camera_model, name):
+def test_a_source_that_gives_no_frames_is_refused_before_anything_is_shown(
+    refused, tmp_path, camera_model, name, monkeypatch
+):
+    monkeypatch.setattr("seamline.cli.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder").mkdir()

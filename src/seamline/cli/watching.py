@@ -77,13 +77,14 @@ class Watcher:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
 
-    def _show(self) -> None:
+    def _show(self, *, is_last: bool = False) -> None:
+        """Before the first frame there is nothing to see: a source that turns out to be none is refused in two lines."""
         snapshot = self._stream.snapshot()
         label, score = self._label()
         if self._as_events:
             event = msgspec.to_builtins(snapshot)
             self._say({"event": "snapshot", "label": label, "score_ratio": score, **event})
-        elif self._view is not None:
+        elif self._view is not None and (is_last or snapshot.n_answered or snapshot.n_in_flight or snapshot.n_dropped):
             self._view.update(
                 live_state(snapshot, title=self._title, duration_s=self._duration_s, label=label, score_ratio=score)
             )
@@ -111,7 +112,7 @@ class Watcher:
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
         if kind is None:
-            self._show()
+            self._show(is_last=True)
         if self._view is not None:
             self._view.__exit__(kind, error, trace)
 
