@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 
 from seamline.cli.reference import undocumented_keys
 from seamline.model.preprocess import Preprocess, write_preprocess
+from seamline.runtime.streaming import Stream
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 
@@ -69,7 +71,14 @@ def test_an_operator_that_cannot_be_run_is_named(refused, tmp_path):
 def test_a_source_that_gives_no_frames_is_refused_before_anything_is_shown(
     refused, tmp_path, camera_model, name, monkeypatch
 ):
+    run = Stream.run
+
+    def late(*arguments, **options):
+        time.sleep(0.02)
+        return run(*arguments, **options)
+
     monkeypatch.setattr("seamline.cli.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
+    monkeypatch.setattr(Stream, "run", late)
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder").mkdir()

@@ -78,7 +78,7 @@ class Watcher:
                 return
 
     def _show(self, *, is_last: bool = False) -> None:
-        """Before the first frame there is nothing to see: a source that turns out to be none is refused in two lines."""
+        """Nothing before the first frame: a source that turns out to be none is refused in two lines."""
         snapshot = self._stream.snapshot()
         label, score = self._label()
         if self._as_events:
