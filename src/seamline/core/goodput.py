@@ -42,8 +42,8 @@ _AGREEING_SIGMAS = 3.0
 _AGREEING_STEP = math.log(1.25)
 _MOST_SUSPECTS = 16
 _RETRANSMISSION_SLACK_S = 0.03
-_CHANCE = 1e-4
-_SUNK_CHANCE = 5e-3
+_CHANCE = 1e-5
+_SUNK_CHANCE, _MOST_SUNK_CHANCE = 5e-3, 0.15
 _SUNK_FACTOR = 1.1
 _SUNK_LEAST_S = 10e-3
 _N_SUNK = range(2, 9)
@@ -264,8 +264,10 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
         before, edge = slowness[:-k][-N_NEWEST:], min(slowness[-k:], default=0.0)
         if not before or edge < goodput.slowness * _SUNK_FACTOR:
             return None
+        chance = _SUNK_CHANCE
+        if goodput.n_judged >= N_NEWEST:  # known for long, so what few are left say that it has changed a moment ago
+            chance = min(_MOST_SUNK_CHANCE, chance * (N_NEWEST / len(before)) ** 3)
         n_as_slow = sum(one >= edge for one in before)
-        chance = _SUNK_CHANCE * (N_NEWEST / len(before)) ** 3  # what has changed a moment ago is likelier to again
         if math.comb(k + n_as_slow, k) < chance * math.comb(len(before) + k, k):
             return [replace(c, whole_s=c.least_s) for c in telling[-k:]]
     return None
