@@ -63,7 +63,7 @@ def _rows(report: Report, title: str, traces: dict[str, Trace]) -> list[Comparis
     found = []
     for name, trace in traces.items():
         progress(name)
-        found.append(compare(_scene(trace), POLICIES))
+        found.append(compare(scene_of(trace), POLICIES))
     report.table(HEAD, [_row(name, one) for name, one in zip(traces, found, strict=True)])
     report.data[title] = {
         name: {policy: one.cost(policy) for policy in POLICIES} for name, one in zip(traces, found, strict=True)
@@ -157,7 +157,7 @@ def _timed_command() -> tuple[float, float]:
 
 
 def _processor_s_by_policy() -> dict[str, float]:
-    scene = replace(_scene(generated(HOUR_TRACE)), fps=10.0, duration_s=3600.0)
+    scene = replace(scene_of(generated(HOUR_TRACE)), fps=10.0, duration_s=3600.0)
     spent_s: dict[str, float] = {}
     name, started_s = "table of costs", time.process_time()
 
@@ -173,7 +173,7 @@ def _processor_s_by_policy() -> dict[str, float]:
     return spent_s
 
 
-def _scene(trace: Trace) -> Scene:
+def scene_of(trace: Trace) -> Scene:
     profiles = [from_json(one) for one in json.loads(PROFILES.read_text())]
     return Scene(
         origin=EDGE,
