@@ -71,7 +71,7 @@ def test_a_stream_is_judged_by_what_is_set_while_frames_flow_and_says_so(system,
              "joules that count are now those of all", "the objective is now latency", "the objective is now slo=60",
              "the objective is now latency=1;")  # fmt: skip
     told = [next((reason for reason in reasons if said in reason), None) for said in words]
-    assert None not in told, reasons
+    assert None not in told, "\n".join(reasons)
     assert all("saves" in reason and "uncertainty" in reason for reason in told[:4]), reasons
     assert_nothing_lost(summary["frames"])
     assert summary["energy"]["source"].startswith("modelled:given")
