@@ -409,6 +409,20 @@ def test_frames_that_take_longer_than_predicted_shorten_the_deadline(thirsty: Pr
     decision = decide(after(view, measured))
     assert isinstance(decision, Switch)
     assert decision.plan != frugal.plan
+    took_ms, slo_ms = 1.3 * frugal.latency_s * 1e3, 1.2 * frugal.latency_s * 1e3
+    assert f"{frugal.plan} takes {took_ms:.0f} ms, more than {slo_ms:.0f}" in decision.reason  # as frames take them
+
+
+def test_a_deadline_is_named_as_it_was_set_however_long_frames_take(thirsty: Problem):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    slow = after(serving(joined(thirsty), frugal.plan), LatencyMeasured(0, 2.0 * frugal.latency_s, 8, 9.0))
+    ends = ObjectiveSet(Within(slo_s=20.0), slow.constraints, 10.0)
+    quick = serving(slow, plan(thirsty).plan)
+    decision = decide(after(quick, ends))
+    assert isinstance(decision, Switch)
+    assert decision.reason.startswith("the objective is now slo=20; ")
+    late = decide(after(quick, replace(ends, objective=Within(slo_s=0.01))))
+    assert late.reason.startswith("no plan answers within 10 ms: frames take ")
 
 
 def test_a_weighted_sum_decides_between_time_and_energy(thirsty: Problem):

@@ -49,7 +49,7 @@ def test_a_stream_is_judged_by_what_is_set_while_frames_flow_and_says_so(system,
     assert asked.wait() == 0, asked.stderr
     assert undocumented_keys("set", asked.json) == set()
     assert (asked.json["objective"], asked.json["before"]) == ("energy", "latency")
-    assert refused.wait() == 2
+    assert refused.wait() == 2, refused.stderr
     assert f"no stream `edge-00000000` starts here; streams: {stream}" in refused.stderr
     seen = run.wait_plan(LOCAL, after=seen)  # the fog draws a hundred thousand times as much
 

@@ -128,8 +128,6 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
     """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
     if policy is None:
         policy = Adaptive()
-    if isinstance(policy, Adaptive):
-        view = _in_real_seconds(view, policy.settings)
     problem = problem_of(view)
     if problem is None:
         return Keep(f"`{view.origin}` has no profile yet")
@@ -140,11 +138,12 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
             settings = policy.settings
             if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
                 settings = replace(settings, surprise_ratio=math.inf)
+            problem = _in_predicted_seconds(problem, view, settings)
             return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
         return _hold(view, problem, policy)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
-            late = str(error).partition("; hint: ")[0]
+            late = _too_late(view.objective, problem, error)
             decision = decide(_judged_by(view, Objective.LATENCY), policy)
             return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
@@ -158,12 +157,25 @@ def _judged_by(view: View, goal: Goal) -> View:
     return replace(view, objective=goal, basis=basis)
 
 
-def _in_real_seconds(view: View, settings: PolicySettings) -> View:
-    """`view` with a deadline in predicted seconds: shorter by what all measured plans took beyond their prediction."""
-    if not isinstance(view.objective, Within) or not (recent := _recent_ratios(view, settings)):
-        return view
+def _in_predicted_seconds(problem: Problem, view: View, settings: PolicySettings) -> Problem:
+    """`problem` with its deadline shorter by what all measured plans took beyond their prediction."""
+    goal = problem.objective
+    if not isinstance(goal, Within) or not (recent := _recent_ratios(view, settings)):
+        return problem
     shared_ratio = max(1.0, min(ratio for _, ratio in recent))
-    return _judged_by(view, Within(slo_s=view.objective.slo_s / shared_ratio))
+    return replace(problem, objective=Within(slo_s=goal.slo_s / shared_ratio))
+
+
+def _real_ratio(goal: Within, problem: Problem) -> float:
+    """What frames take, of what is predicted: the factor by which `problem` has the shorter deadline."""
+    return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
+
+
+def _too_late(goal: Within, problem: Problem, error: Infeasible) -> str:
+    """Why nothing is in time, in the seconds that frames take."""
+    if (ratio := _real_ratio(goal, problem)) == 1.0:
+        return str(error).partition("; hint: ")[0]
+    return f"no plan answers within {goal.slo_s * 1e3:g} ms: frames take {ratio:.1f}x what was predicted"
 
 
 def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
@@ -186,20 +198,19 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     """Is `best` enough better than the current plan, and is it time?"""
     assert view.current is not None
     assert best.plan is not None
-    current = _judged(evaluate(view.current, problem), view, surprises)
-    before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
+    current = _judged(evaluate(view.current, problem), problem.objective, surprises)
+    concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
     uncertainty = _uncertainty(before, after, problem, settings)
     saves = f"saves {amount(gain, view.objective)} of {amount(current.cost, view.objective)}"
     words = f"{best.plan} {saves}, uncertainty {amount(uncertainty, view.objective)}"
     if math.isinf(current.cost):
-        return _leave(view, best, current, (before, after), settings)
+        return _leave(view, problem, best, current, concerned, settings)
     since_s = view.now_s - view.serving_since_s
     is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
     is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
     if not is_large and not (is_sure and since_s >= settings.patience_s):
         return Keep(f"{words}: too little", max(0.0, gain / current.cost))
-    concerned = (before, after)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
     surprise = surprises.get(view.current)
@@ -211,13 +222,20 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
 
 
 def _leave(
-    view: View, best: Alternative, current: Alternative, concerned: Sequence[Breakdown], settings: PolicySettings
+    view: View,
+    problem: Problem,
+    best: Alternative,
+    current: Alternative,
+    concerned: Sequence[Breakdown],
+    settings: PolicySettings,
 ) -> Decision:
     """The current plan is too late or cannot be judged, `best` is not; a lateness may wait for the cooldown."""
     assert best.plan is not None
-    if not isinstance(view.objective, Within) or current.energy_j is None:
-        return Switch(best.plan, f"{view.current} cannot be judged by {view.objective}; {best.plan} can")
-    words = f"{view.current} takes {current.latency_s * 1e3:.0f} ms, more than {view.objective.slo_s * 1e3:.0f}"
+    goal = view.objective
+    if not isinstance(goal, Within) or current.energy_j is None:
+        return Switch(best.plan, f"{view.current} cannot be judged by {goal}; {best.plan} can")
+    takes_s = current.latency_s * _real_ratio(goal, problem)
+    words = f"{view.current} takes {takes_s * 1e3:.0f} ms, more than {goal.slo_s * 1e3:.0f}"
     since_s = view.now_s - view.serving_since_s
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
@@ -246,7 +264,7 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surp
     if not planned or any(one.plan in surprises for one in planned):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
         candidates = [*planned, *_known(view, problem, trusted.keys(), refused_plans)]
-    judged = [_judged(candidate, view, surprises) for candidate in candidates]
+    judged = [_judged(candidate, problem.objective, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
 
 
@@ -261,9 +279,8 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
             yield evaluated
 
 
-def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
+def _judged(candidate: Alternative, goal: Goal, surprises: Surprises) -> Alternative:
     """`candidate` at what it costs in truth, where its frames were measured."""
-    goal = view.objective
     if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
     surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
