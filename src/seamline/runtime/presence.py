@@ -56,9 +56,14 @@ class Presence:
             self._thread.join(timeout=3.0)
 
     def statuses(self) -> dict[NodeId, msg.Status]:
-        """What every living peer last said of itself."""
+        """What every living peer last said of itself.
+
+        A status may come before it is seen here that its sender lives, and after it is seen that it went: who is shown
+        can also be sent to.
+        """
+        alive = self._node.fabric.peers()
         with self._lock:
-            return dict(self._statuses)
+            return {peer: status for peer, status in self._statuses.items() if peer in alive}
 
     def usable_memory_bytes(self) -> int:
         """What segments may take here in all: what is available, and what those here have taken already.
