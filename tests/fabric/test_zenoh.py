@@ -127,6 +127,15 @@ def test_two_nodes_that_know_only_a_third_reach_each_other_through_it(start: Sta
     assert links == set(fog.fabric.endpoints), "a link was opened that nobody asked for"
 
 
+def test_bulk_that_overtakes_its_sender_is_taken_to_its_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    fog = start("fog")
+    edge = start("edge", fog.fabric.endpoints)
+    edge.fabric.wait_peer(FOG, PATIENCE_S)
+    monkeypatch.setattr(fog.fabric._roster, "epoch", lambda node: None)  # as before the sender's token has come
+    edge.fabric.send(FOG, bytes(1_000_000), Lane.DATA)  # more than the window
+    assert fog.message() == (EDGE, bytes(1_000_000))
+
+
 def test_without_relay_only_neighbours_see_each_other(start: Start) -> None:
     fog = start("fog", relay=False)
     edge = start("edge", fog.fabric.endpoints, relay=False)

@@ -252,9 +252,10 @@ class ZenohFabric:
                 self._credit(source, chunk)
 
     def _credit(self, source: NodeId, chunk: bytes) -> None:
-        """Tell `source` that everything up to this chunk is taken, whatever becomes of it."""
-        if self._roster.epoch(source) is None:
-            return
+        """Tell `source` that everything up to this chunk is taken, whatever becomes of it.
+
+        Also one whose token has not come yet: its chunks can overtake that, and it would wait for room in vain.
+        """
         try:
             self._put(source, "credit", pack_credit(*position_of(chunk)))
         except FabricError as exc:
