@@ -115,7 +115,7 @@ def test_a_tensor_that_cannot_be_sent_makes_its_places_illegal() -> None:
     assert [layer.name for layer in layers_between(strings, cuts, Segment(0, 1))] == ["a", "b"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(random_models())
 def test_the_cuts_of_any_graph_fit_their_definition(graph: ModelGraph) -> None:
     graph.verify()
@@ -124,7 +124,7 @@ def test_the_cuts_of_any_graph_fit_their_definition(graph: ModelGraph) -> None:
     assert len(cuts) == len(graph.layers) + 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(random_models())
 def test_no_cut_beats_the_candidate_with_the_same_heavy_layers_before_it(graph: ModelGraph) -> None:
     cuts = legal_cuts(graph)

@@ -253,7 +253,7 @@ samples = st.builds(
 
 
 @given(st.lists(samples, max_size=40), st.floats(0.0, 0.5))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_whatever_comes_in_the_estimate_stays_finite_and_positive(stream: list[TransferSample], rtt_s: float):
     state = observe_rtt(NEW, rtt_s, 0.0)
     for sample in stream:

@@ -145,7 +145,7 @@ events = st.one_of(
 
 
 @given(st.lists(events, max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_order_of_events_leaves_a_sound_view_of_bounded_size(stream: list[Event]):
     view = View(origin=EDGE)
     for event in stream:

@@ -39,7 +39,7 @@ def shared_models(draw: st.DrawFn) -> tuple[ModelGraph, LayerCosts]:
 
 
 @given(shared_models())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_minimum_cut_is_the_best_of_all_downward_closed_sets(made: tuple[ModelGraph, LayerCosts]):
     graph, costs = made
     names = [layer.name for layer in graph.layers]

@@ -158,7 +158,7 @@ def limited_problems(draw: st.DrawFn) -> Problem:
 
 
 @given(limited_problems())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_plan_equals_brute_force_within_limits(problem: Problem):
     try:
         oracle = brute_force(problem)
@@ -172,7 +172,7 @@ def test_plan_equals_brute_force_within_limits(problem: Problem):
 
 
 @given(limited_problems())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_the_front_holds_the_best_of_every_sum_and_deadline(problem: Problem):
     """Beside brute force over all plans: none of them is better, whatever is weighed."""
     judged = [evaluate(candidate, problem) for candidate in all_plans(problem)]
@@ -254,7 +254,7 @@ def test_what_is_forbidden_is_named_when_nothing_is_left(three_tiers: Problem):
 
 
 @given(problems())
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_plan_equals_brute_force(problem: Problem):
     try:
         oracle = brute_force(problem)

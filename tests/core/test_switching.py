@@ -191,7 +191,7 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_order_of_events_breaks_a_promise(data: st.DataObject):
     state: State = Idle()
     is_prepared: dict[int, set[NodeId]] = {}

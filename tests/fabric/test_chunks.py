@@ -121,7 +121,7 @@ def test_malformed_chunks_are_wire_errors(bad: bytes) -> None:
         Assembler().add(EDGE, bad)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_order_repetition_or_damage_of_chunks_yields_only_sent_messages_each_once(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
