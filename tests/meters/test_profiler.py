@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seamline.core.cost import profiled_s
 from seamline.core.ports import Array, Tensors
 from seamline.core.values import Boundary, Cut, DeviceInfo, NodeId, Segment, TensorSpec
-from seamline.meters.profile_check import check_profile, error_quantiles, predicted_s
+from seamline.meters.profile_check import check_profile, error_quantiles
 from seamline.meters.profiler import MAX_BLOCKS, choose_joints, piece_levels, profile_model, slowed
 
 DEVICE = DeviceInfo(name=NodeId("edge"), cpu="test", engine="chain 1")
@@ -127,7 +128,7 @@ def test_what_every_run_costs_extra_becomes_the_overhead_of_boundaries() -> None
     assert profile.whole_s.median == pytest.approx(0.005)
     assert sum(b.compute_s.median for b in profile.blocks) == pytest.approx(0.005)
     for start, stop in itertools.combinations(range(5), 2):
-        assert predicted_s(profile, Segment(start, stop)) == pytest.approx(0.001 * (stop - start) + 0.001, rel=1e-3)
+        assert profiled_s(profile, Segment(start, stop)) == pytest.approx(0.001 * (stop - start) + 0.001, rel=1e-3)
 
 
 def test_a_wide_boundary_costs_those_that_end_and_begin_there() -> None:
@@ -139,7 +140,7 @@ def test_a_wide_boundary_costs_those_that_end_and_begin_there() -> None:
     for start, stop in itertools.combinations(range(7), 2):
         # All boundaries are equally wide here, and the guess by bytes pulls a little.
         expected_s = chain.plain_s(Segment(start, stop))
-        assert predicted_s(profile, Segment(start, stop)) == pytest.approx(expected_s, rel=0.1)
+        assert profiled_s(profile, Segment(start, stop)) == pytest.approx(expected_s, rel=0.1)
 
 
 def test_the_first_run_of_each_segment_only_warms_up() -> None:
@@ -162,7 +163,7 @@ def test_a_slowed_profile_multiplies_everything_the_engine_takes() -> None:
     once = measure(Chain(time, [0.001] * 4, overhead_s=0.001), time, cuts(5))
     eight = slowed(once, 8.0)
     assert eight.whole_s.median == pytest.approx(8 * once.whole_s.median)
-    assert predicted_s(eight, Segment(1, 3)) == pytest.approx(8 * predicted_s(once, Segment(1, 3)))
+    assert profiled_s(eight, Segment(1, 3)) == pytest.approx(8 * profiled_s(once, Segment(1, 3)))
 
 
 def test_blocks_join_only_at_candidate_cuts_and_always_at_the_ends() -> None:

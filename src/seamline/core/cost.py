@@ -173,14 +173,23 @@ def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
 
 
 def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
-    """Seconds `node` computes `segment`, preprocessing included where a frame enters the model; 0.0 when empty.
+    """Seconds `node` computes `segment`: what its profile says times its measured ratio; 0.0 when empty."""
+    if segment.is_empty:
+        return 0.0
+    return profiled_s(_profile(node, problem), segment) * problem.compute_ratio.get(node, 1.0)
 
-    Profiled block medians, and half of what each inner cut at its ends adds, times the node's measured ratio. Inside a
-    block the time is shared out by MACs.
+
+def profiled_s(profile: Profile, segment: Segment) -> float:
+    """Seconds of `segment` on the device of `profile`, at the speed it was profiled at; 0.0 when empty.
+
+    Block medians, half of what each inner cut at its ends adds, and preprocessing where a frame enters the model.
+    Inside a block the time is shared out by MACs.
     """
     if segment.is_empty:
         return 0.0
-    return _profiled_s(_profile(node, problem), segment) * problem.compute_ratio.get(node, 1.0)
+    profiled = cumulated_s(profile)
+    layers_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
+    return layers_s + profile.frame.preprocess_s if segment.start == 0 and profile.frame is not None else layers_s
 
 
 def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
@@ -481,18 +490,7 @@ def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: P
         read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
         cost = codec_cost(profile, stage.codec, stage.segment.stop)
         encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
-    return _StagePart(stage.node, stage.segment, decode_s, _profiled_s(profile, stage.segment), encode_s)
-
-
-def _profiled_s(profile: Profile, segment: Segment) -> float:
-    """`compute_s` at the speed of the profile."""
-    if segment.is_empty:
-        return 0.0
-    profiled = cumulated_s(profile)
-    profiled_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
-    if segment.start == 0 and profile.frame is not None:
-        profiled_s += profile.frame.preprocess_s
-    return profiled_s
+    return _StagePart(stage.node, stage.segment, decode_s, profiled_s(profile, stage.segment), encode_s)
 
 
 def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamline.core.cost import cumulated_s
+from seamline.core.cost import profiled_s
 from seamline.core.ports import Engine, RunnableSegment, Tensors
 from seamline.core.values import Profile, Segment
 from seamline.meters.profiler import fitting_tensor, random_tensor
@@ -69,13 +69,6 @@ def random_segments(profile: Profile, n_segments: int, seed: int) -> list[Segmen
     return random.Random(seed).sample(every, min(n_segments, len(every)))
 
 
-def predicted_s(profile: Profile, segment: Segment) -> float:
-    """What `profile` says of `segment`, as `core.cost` does for a plan."""
-    profiled = cumulated_s(profile)
-    preprocess_s = profile.frame.preprocess_s if profile.frame is not None and segment.start == 0 else 0.0
-    return preprocess_s + float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
-
-
 def error_quantiles(checks: Sequence[SegmentCheck]) -> tuple[float, float]:
     """Median and 90th percentile of the errors' size."""
     median, p90 = np.quantile([abs(check.error_ratio) for check in checks], (0.5, 0.9))
@@ -113,7 +106,7 @@ def _check_together(
     for at, measured in rounds.quantiles_s(whole_s).items():
         yield SegmentCheck(
             segment=together[at],
-            predicted_s=predicted_s(profile, together[at]),
+            predicted_s=profiled_s(profile, together[at]),
             measured_s=measured.median,
             drift_ratio=float(np.median(rounds.anchors_s)) / whole_s,
         )
