@@ -12,7 +12,6 @@ from seamline.core.cost import (
     latency_s,
     offered_codecs,
     payload_bytes,
-    refusal,
     throughput_fps,
     transfer_s,
 )
@@ -23,7 +22,6 @@ from seamline.core.values import (
     Boundary,
     Codec,
     CodecCost,
-    Constraints,
     Cut,
     FrameInfo,
     NodeId,
@@ -246,36 +244,6 @@ def test_energy_is_unknown_without_power_figures(three_tiers: Problem):
     problem = replace(three_tiers, profiles=without)
     assert energy_j(Plan.parse("edge[0:2]u8 > fog[2:4]"), problem) is None
     assert energy_j(Plan.parse("edge[0:4]"), problem) == pytest.approx(6.0 * 0.402)
-
-
-@pytest.mark.parametrize(
-    ("text", "constraints", "reason"),
-    [
-        ("edge[0:4]", Constraints(allow_local=False), "running everything on the origin is not allowed"),
-        ("edge[0:0]jpeg > fog[0:4]", Constraints(allow_offload=False), "offloading everything is not allowed"),
-        ("edge[0:0]jpeg > fog[0:4]", Constraints(n_private_cuts=1), "cut 0 may not leave"),
-        ("edge[0:1]u8 > fog[1:4]", Constraints(n_private_cuts=2), "cut 1 may not leave"),
-        ("edge[0:1]u8 > fog[1:4]", Constraints(codecs=(Codec.RAW,)), "codec u8 is not allowed"),
-        ("edge[0:0]u8 > fog[0:4]", Constraints(), "codec u8 does not exist at cut 0"),
-        ("edge[0:1]u8 > mars[1:4]", Constraints(), "`mars` is not there"),
-        ("edge[0:3]", Constraints(), "not a plan for this model"),
-    ],
-)
-def test_a_plan_that_may_not_be_used_says_why(three_tiers: Problem, text, constraints, reason):
-    assert reason in (refusal(Plan.parse(text), replace(three_tiers, constraints=constraints)) or "")
-
-
-def test_a_cut_that_carries_the_input_never_leaves_when_the_input_is_private(three_tiers: Problem):
-    cuts = (*three_tiers.cuts[:3], replace(three_tiers.cuts[3], carries_input=True), three_tiers.cuts[4])
-    private = replace(three_tiers, cuts=cuts, constraints=Constraints(n_private_cuts=1))
-    assert "cut 3 may not leave" in (refusal(Plan.parse("edge[0:2]u8 > fog[2:3]u8 > cloud[3:4]"), private) or "")
-    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), private) is None
-
-
-def test_a_link_that_is_down_is_named(three_tiers: Problem, make_link):
-    down = replace(three_tiers, links={**three_tiers.links, (EDGE, FOG): make_link("edge", "fog", mbps=0)})
-    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), down) == "edge->fog is down"
-    assert refusal(Plan.parse("edge[0:2]u8 > cloud[2:4]"), down) is None
 
 
 def test_a_plan_of_another_model_is_an_error(three_tiers: Problem):

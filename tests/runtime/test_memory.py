@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seamline.core.cost import memory_bytes
 from seamline.core.errors import Infeasible
+from seamline.core.refusal import memory_bytes
 
 
 def test_a_node_that_reports_too_little_memory_runs_nothing(bench, photos):

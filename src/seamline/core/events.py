@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
-from seamline.core.cost import latency_s, refusal
+from seamline.core.cost import latency_s
 from seamline.core.goals import Goal
 from seamline.core.problem import EnergyScope, Problem
+from seamline.core.refusal import refusal
 from seamline.core.swing import Swing, observe_swing
 from seamline.core.values import Codec, Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Profile, Tier
 

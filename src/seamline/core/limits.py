@@ -1,6 +1,6 @@
 """Constraints as arrays over candidate cuts: which boundaries are closed, and where a segment that ends may have begun.
 
-`cost.refusal` says the same of one plan in words; the searches of the planner read this. Memory is monotone (a longer
+`refusal.py` says the same of one plan in words; the searches of the planner read this. Memory is monotone (a longer
 segment needs more), so for every end there is a lowest beginning, and the best entry before an end is the minimum of a
 sliding window.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.cost import MEMORY_HEADROOM_RATIO
 from seamline.core.problem import Problem
+from seamline.core.refusal import MEMORY_HEADROOM_RATIO
 from seamline.core.values import Codec, Cut, NodeId
 
 Floats = npt.NDArray[np.float64]
@@ -109,7 +109,7 @@ class Closing:
 
 
 def _needs(cuts: tuple[Cut, ...], index: npt.NDArray[np.int64]) -> Floats:
-    """float64[C, C]: `cost.memory_bytes` of the segment from candidate row to candidate column, inf where none is."""
+    """float64[C, C]: `refusal.memory_bytes` of segments from candidate row to candidate column, inf where none is."""
     known = _remembered.get(id(cuts))
     if known is not None and known[0] is cuts:
         return known[1]

@@ -2,7 +2,7 @@
 
 Found by searching again without one limit after the other, for latency, which is quick and always known: the plan that
 would be allowed then is the one that comes nearest. Searching is `additive.py`'s business, costs are `cost.py`'s; why
-one given plan may not be used is `cost.refusal`.
+one given plan may not be used is `refusal.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seamline.core.additive import Rates, search_additive
-from seamline.core.cost import latency_s, refusal
+from seamline.core.cost import latency_s
 from seamline.core.errors import Infeasible
 from seamline.core.goals import Within, counts_energy
 from seamline.core.problem import Problem
+from seamline.core.refusal import refusal
 from seamline.core.tables import OFFLOAD, tables_of
 from seamline.core.values import Codec, Constraints, Objective, Plan
 

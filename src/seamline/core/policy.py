@@ -25,11 +25,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.caution import cautious, swinging_nodes
-from seamline.core.cost import Breakdown, active_power_w, breakdown, refusal, waiting_power_w
+from seamline.core.cost import Breakdown, active_power_w, breakdown, waiting_power_w
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
 from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.planner import Alternative, PlanKind, Planned, Problem, evaluate, evaluate_allowed, plan
+from seamline.core.refusal import refusal
 from seamline.core.values import Link, NodeId, Objective, Plan
 from seamline.core.wording import amount, has_jumped, what_moved
 

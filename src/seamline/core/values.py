@@ -375,7 +375,7 @@ class Constraints:
 
     n_private_cuts: the model input and the first N-1 cuts never leave the origin (`--private N`); 0 allows all.
     trusted: nodes that may receive those all the same. codecs: what may be used at a cut. allow_local / allow_offload:
-    switch those two kinds of plan off. memory_bytes: what a node may use (`cost.memory_bytes`); all of it when
+    switch those two kinds of plan off. memory_bytes: what a node may use (`refusal.memory_bytes`); all of it when
     missing. pins: (k, node), the layers between cut k-1 and cut k run on that node. forbidden_nodes run nothing,
     forbidden_links carry nothing, and a node neither encodes nor decodes what forbidden_codecs names for it.
     """

@@ -21,13 +21,14 @@ from functools import partial
 from typing import TypeVar
 
 from seamline.core import events as ev
-from seamline.core.cost import refusal, waiting_power_w
+from seamline.core.cost import waiting_power_w
 from seamline.core.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.planner import evaluate
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Keep, Policy, Switch, decide
 from seamline.core.problem import EnergyScope
+from seamline.core.refusal import refusal
 from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
 from seamline.fabric import messages as msg

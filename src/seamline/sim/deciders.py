@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from seamline.core.cost import refusal
 from seamline.core.errors import Infeasible
 from seamline.core.events import View, problem_of
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Adaptive, Decision, Keep, Policy, Switch, decide
+from seamline.core.refusal import refusal
 from seamline.core.settled import Settled, settled, stands
 from seamline.core.values import Link, Plan
 from seamline.sim.meter import as_last_sampled
