@@ -19,7 +19,6 @@ from experiments.adaptive_2026.simulated import N_PRIVATE_CUTS
 from seamline.cli.models import load_model
 from seamline.config import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Profile, codecs_up_to
-from seamline.meters.profile_file import ProfileCache
 from seamline.meters.profiler import slowed
 from seamline.model import OrtEngine, StoredModel
 from seamline.runtime.profiling import Profiler, powered
@@ -92,17 +91,15 @@ def stored_model() -> StoredModel:
 
 
 def measured(bed: Testbed, model: StoredModel, cache: Path) -> Mapping[NodeId, Profile]:
-    """Each node's profile, from one measurement on this computer; the nodes will find them in `cache`."""
+    """Each node's profile, from one measurement on this computer; the nodes will find it in `cache`."""
     store = load_model(MODEL)[0]
     profiler = Profiler(OrtEngine(store, 1), EDGE, 1, cache=cache)
     here = profiler.measure(model, profiler.usual_budget_s(model))
-    profiles: dict[NodeId, Profile] = {}
-    for spec in bed.nodes:
-        node = NodeId(spec.name)
-        profile = replace(slowed(here, spec.slowdown), device=powered(replace(here.device, name=node), POWER[node]))
-        ProfileCache(cache / "profiles").put(model.model_id, profile, slowdown=spec.slowdown)
-        profiles[node] = profile
-    return profiles
+    slowdowns = {NodeId(spec.name): spec.slowdown for spec in bed.nodes}
+    return {
+        node: replace(slowed(here, slowdown), device=powered(replace(here.device, name=node), POWER[node]))
+        for node, slowdown in slowdowns.items()
+    }
 
 
 def scene(bed: Testbed, profiles: Mapping[NodeId, Profile], seconds: float, objective: Objective) -> Scene:

@@ -1,6 +1,7 @@
 """Profiles survive the way to disk and back, and what is wrong in one is named."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -185,16 +186,44 @@ def test_the_cache_knows_a_profile_by_model_and_device(tmp_path: Path) -> None:
     cache = ProfileCache(tmp_path / "profiles")
     profile = replace(from_json(PUBLISHED), device=DEVICE)
     assert cache.get(MODEL_ID, DEVICE) is None
-    cache.put(MODEL_ID, profile, slowdown=8.0)
-    assert cache.get(MODEL_ID, DEVICE, slowdown=8.0) == profile
-    for model_id, device, slowdown in (
-        ("cd" * 32, DEVICE, 8.0),
-        (MODEL_ID, DEVICE, 1.0),
-        (MODEL_ID, replace(DEVICE, threads=4), 8.0),
-        (MODEL_ID, replace(DEVICE, cpu="Cortex-A76"), 8.0),
-        (MODEL_ID, replace(DEVICE, engine="onnxruntime 1.32.0"), 8.0),
+    cache.put(MODEL_ID, profile)
+    assert cache.get(MODEL_ID, DEVICE) == profile
+    for model_id, device in (
+        ("cd" * 32, DEVICE),
+        (MODEL_ID, replace(DEVICE, threads=4)),
+        (MODEL_ID, replace(DEVICE, cpu="Cortex-A76")),
+        (MODEL_ID, replace(DEVICE, engine="onnxruntime 1.32.0")),
     ):
-        assert cache.get(model_id, device, slowdown=slowdown) is None
+        assert cache.get(model_id, device) is None
+
+
+def test_of_two_that_would_measure_the_same_one_waits(tmp_path: Path) -> None:
+    first, second = (ProfileCache(tmp_path / "profiles") for _ in range(2))
+    order: list[str] = []
+    waits = threading.Event()
+
+    def wait_for_it() -> None:
+        waits.set()
+        with second.claimed(MODEL_ID, DEVICE, patience_s=60.0):
+            order.append("second")
+
+    with first.claimed(MODEL_ID, DEVICE, patience_s=60.0):
+        thread = threading.Thread(target=wait_for_it)
+        thread.start()
+        waits.wait()
+        with second.claimed("cd" * 32, DEVICE, patience_s=60.0):  # another model is free meanwhile
+            order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_who_waits_too_long_measures_too_and_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    cache = ProfileCache(tmp_path / "profiles")
+    with cache.claimed(MODEL_ID, DEVICE, patience_s=60.0), cache.claimed(MODEL_ID, DEVICE, patience_s=0.0):
+        pass
+    (tmp_path / "file").touch()
+    with ProfileCache(tmp_path / "file" / "profiles").claimed(MODEL_ID, DEVICE, patience_s=60.0):
+        pass
 
 
 def test_a_cached_profile_carries_the_callers_name_and_power_figures(tmp_path: Path) -> None:

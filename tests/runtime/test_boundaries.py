@@ -50,6 +50,20 @@ def test_a_profile_keeps_them_and_one_from_before_is_completed(bench, tmp_path):
     assert again.codecs == profile.codecs
 
 
+def test_one_measurement_on_a_computer_serves_all_nodes_it_stands_for(bench, tmp_path):
+    engine = OrtEngine(bench.origin_store, 1)
+    fog = Profiler(engine, NodeId("fog"), 1, slowdown=2.0, cache=tmp_path)
+    segment = Segment(0, bench.model.cuts[-1].index)
+    assert fog.usual_s(bench.model.model_id, segment) is None
+    profile = fog.profile(bench.model, 0.05)
+    usual_s = fog.usual_s(bench.model.model_id, segment)
+    assert sum(block.compute_s.median for block in profile.blocks) == pytest.approx(2.0 * usual_s)
+    edge = Profiler(engine, NodeId("edge"), 1, slowdown=8.0, cache=tmp_path)
+    assert edge.usual_s(bench.model.model_id, segment) == usual_s
+    assert edge.profile(bench.model, 0.05).whole_s.median == pytest.approx(4.0 * profile.whole_s.median)
+    assert edge.profile(bench.model, 0.05).device.name == "edge"
+
+
 def test_what_others_take_of_the_processor_is_in_no_codec_s_cost(bench, tmp_path, monkeypatch):
     def held_up(*arguments):
         time.sleep(0.01)  # as by another process

@@ -57,7 +57,8 @@ ListenOption = Annotated[
 ]
 ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
 SlowdownOption = Annotated[
-    float, typer.Option("--slowdown", metavar="X", help="Make computing take X times as long (for a testbed).")
+    float,
+    typer.Option("--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."),
 ]
 LoadsFlag = Annotated[
     bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)

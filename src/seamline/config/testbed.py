@@ -16,10 +16,11 @@ from seamline.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """One machine. slowdown: its computing takes that many times as long as here. threads: 0 means all cores.
+    """One machine. slowdown: its computing takes that many times what this computer's profile says.
 
-    memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there. power: what it draws, as
-    `config.power.parse_power` reads it; or by hand idle_w and busy_w, tx_j_per_mb and rx_j_per_mb of its radio.
+    threads: 0 means all cores. memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there.
+    power: what it draws, as `config.power.parse_power` reads it; or by hand idle_w and busy_w, tx_j_per_mb and
+    rx_j_per_mb of its radio.
     """
 
     name: str

@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import msgspec
 
 import seamline
 from seamline.config import convert
+from seamline.config.locks import locked
 from seamline.core.errors import ConfigError, SeamlineError
 from seamline.core.values import (
     Block,
@@ -158,16 +161,16 @@ def write_profile(profile: Profile, path: Path) -> None:
 class ProfileCache:
     """Profiles measured on this machine, by model and by everything of the device that changes times.
 
-    That is its processor, engine, threads and slowdown, Seamline's version (which decides where cuts are) and the way
+    That is its processor, engine and threads, Seamline's version (which decides where cuts are) and the way
     of measuring. A device's name and power figures are the caller's: the same machine may be called otherwise today.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, model_id: str, device: DeviceInfo, *, slowdown: float = 1.0) -> Profile | None:
+    def get(self, model_id: str, device: DeviceInfo) -> Profile | None:
         """The profile for `device`, carrying its name and power figures; None when there is none or it is broken."""
-        path = self._path(model_id, device, slowdown)
+        path = self._path(model_id, device)
         if not path.exists():
             return None
         try:
@@ -176,17 +179,33 @@ class ProfileCache:
             log.warning("ignoring a cached profile: %s", exc)
             return None
 
-    def put(self, model_id: str, profile: Profile, *, slowdown: float = 1.0) -> None:
+    def put(self, model_id: str, profile: Profile) -> None:
         """Keep `profile`. A cache that cannot be written only costs time, so that is logged and not raised."""
-        path = self._path(model_id, profile.device, slowdown)
+        path = self._path(model_id, profile.device)
         try:
             write_profile(profile, path)
         except OSError as exc:
             log.warning("the profile of `%s` was not cached: %s", profile.model.name, exc)
 
-    def _path(self, model_id: str, device: DeviceInfo, slowdown: float) -> Path:
+    @contextmanager
+    def claimed(self, model_id: str, device: DeviceInfo, patience_s: float) -> Iterator[None]:
+        """Within it no other process is that has claimed the same, unless it took longer than `patience_s` to leave."""
+        path = self._path(model_id, device).with_suffix(".lock")
+        until_s = time.monotonic() + patience_s
+        with ExitStack() as stack:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(path.open("wb"))
+            except OSError as exc:
+                log.info("%s cannot be locked: %s", path, exc)
+            else:
+                while not locked(file) and time.monotonic() < until_s:
+                    time.sleep(0.05)
+            yield
+
+    def _path(self, model_id: str, device: DeviceInfo) -> Path:
         # Hashed: ids and names come from elsewhere and never become part of a path.
-        key = [model_id, device.cpu, device.engine, device.threads, float(slowdown), seamline.__version__, METHOD]
+        key = [model_id, device.cpu, device.engine, device.threads, seamline.__version__, METHOD]
         return self._folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.json"
 
 

@@ -64,7 +64,6 @@ def profile_model(
     now_s: Callable[[], float],
     spent_s: Callable[[], float] | None = None,
     between: Callable[[], object] = lambda: None,
-    slowdown: float = 1.0,
     jpeg_bytes: int | None = None,
     codecs: tuple[CodecCost, ...] = (),
     seed: int = 0,
@@ -73,11 +72,10 @@ def profile_model(
     """Measure a model that `engine` knows, spending about `budget_s` seconds of the clock `now_s`.
 
     spent_s: clock of what a run takes, `now_s` when None; the thread's processor time, where one thread does all the
-    work, keeps other processes out of the profile. between: called before each run, not timed. slowdown: what all times
-    are multiplied with, for an engine that will be slowed by waiting. frame_shape: (H, W, 3) of the camera frame the
-    model begins with, None when it takes none; its preprocessing is part of the first block, so that
-    `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: told how many levels are done, of how
-    many.
+    work, keeps other processes out of the profile. between: called before each run, not timed. frame_shape: (H, W, 3)
+    of the camera frame the model begins with, None when it takes none; its preprocessing is part of the first block, so
+    that `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: told how many levels are done,
+    of how many.
     The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
     Raises `ModelError` when the model or one of its segments does not run.
     """
@@ -93,7 +91,7 @@ def profile_model(
             on_progress(number + 1, len(levels))
     measured = bench.quantiles_s()
     fitted = fit_times({span: times.median for span, times in measured.items()}, [cut.payload_bytes for cut in joints])
-    profile = Profile(
+    return Profile(
         model=ModelInfo(name=model_name, sha256=model_id),
         device=device,
         cuts=cuts,
@@ -103,7 +101,6 @@ def profile_model(
         codecs=codecs,
         boundaries=_boundaries(cuts, joints, fitted),
     )
-    return slowed(profile, slowdown)
 
 
 def slowed(profile: Profile, slowdown: float) -> Profile:

@@ -6,15 +6,14 @@ store hands out one per model); a second process that receives the same model do
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
+from seamline.config.locks import locked
 from seamline.core.errors import ModelError
 from seamline.model.external import CHUNK_BYTES, open_plain
 from seamline.model.manifest import Manifest, PartInfo
@@ -38,7 +37,7 @@ class Incoming:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._claim = (folder.parent / f"{folder.name}.lock").open("wb")
-            if not _locked(self._claim):
+            if not locked(self._claim):
                 folder = self._folder = folder.with_name(f"{folder.name}.{os.getpid()}")
             folder.mkdir(exist_ok=True)
             missing = sum(info.n_bytes - self.n_bytes_present(part) for part, info in self._parts.items())
@@ -115,12 +114,3 @@ class Incoming:
         if digest.hexdigest() != info.sha256:
             os.unlink(path)
             raise ModelError(f"{part} of model {self.model_id[:12]} arrived damaged", hint="fetch it again")
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether this process now holds the lock of `file`; it ends with the process at the latest."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

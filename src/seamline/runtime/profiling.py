@@ -1,4 +1,4 @@
-"""A node's own profiles: measured once per model and device, kept on disk, sent as JSON.
+"""A node's own profiles: measured once per model and computer, kept on disk, sent as JSON.
 
 What is measured, and how, is `meters.profiler`; the file format is `meters.profile_file`.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from seamline import codec
 from seamline.config import cache_dir
 from seamline.config.power import PowerSpec
+from seamline.core.cost import profiled_s
 from seamline.core.errors import ConfigError, WireError
 from seamline.core.ports import Engine
 from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile, Segment
@@ -27,7 +28,6 @@ from seamline.model import StoredModel
 from seamline.runtime.boundaries import measure_boundaries
 from seamline.runtime.clock import THREAD_TIME, now_s
 from seamline.runtime.trimming import trim
-from seamline.testbed.slowdown import SlowEngine
 
 log = logging.getLogger(__name__)
 
@@ -36,19 +36,20 @@ USUAL_BUDGET_S = 3.0
 USUAL_BUDGET_RUNS = 38.0
 """Together with preparing and measuring codecs, within 5 s and 60 runs of the whole model on an idle machine."""
 
+LONGEST_WAIT_S = 30.0
+"""For another process that measures the same; then this one does too."""
+
 JPEG_BYTES_PER_PIXEL = 0.5
 """Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
 
 
 class Profiler:
-    """Measures models on this node's engine, once each.
+    """Measures models on this computer at full speed, once each, whatever number of nodes it stands for.
 
-    A slowed engine (`SlowEngine`) is measured at full speed and its times are multiplied: that is what it does to every
-    run, and waiting would cost most of the budget. An engine of one thread computes on the thread that calls it, and is
-    timed by that thread's processor time: what other processes take meanwhile is no property of the model. So are
-    codecs, which always do.
-    slowdown: of the engine, part of what identifies the device. cache: folder of all caches, the default when None.
-    power: what the device draws, for the energy of plans.
+    An engine of one thread computes on the thread that calls it, and is timed by that thread's processor time: what
+    other processes take meanwhile is no property of the model. So are codecs, which always do.
+    slowdown: what the node's times are multiplied with, where it imitates a slower machine (`testbed.slowdown`).
+    cache: folder of all caches, the default when None. power: what the device draws, for the energy of plans.
     """
 
     def __init__(
@@ -61,20 +62,30 @@ class Profiler:
         cache: Path | None = None,
         power: PowerSpec | None = None,
     ) -> None:
-        self._engine = engine.unslowed if isinstance(engine, SlowEngine) else engine
+        self._engine = engine
         self._spent_s = time.thread_time if n_threads == 1 else now_s
         self._slowdown = slowdown
         device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
         self._device = device if power is None else powered(device, power)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
+        self._at_full_speed: dict[str, Profile] = {}
 
     def profile(self, model: StoredModel, budget_s: float) -> Profile:
-        """What `model` costs here; from the cache when it was measured before. Raises `ModelError`: it does not run."""
-        known = self._cache.get(model.model_id, self._device, slowdown=self._slowdown)
-        if known is not None and any(cost.cut is not None for cost in known.codecs):
-            return known
-        return self.measure(model, budget_s)
+        """What `model` costs here; from the cache when it was measured before. Raises `ModelError`: it does not run.
+
+        Of several nodes on this computer that need it at once, one measures and the others wait for that.
+        """
+        if self._known(model.model_id) is None:
+            with self._cache.claimed(model.model_id, self._device, LONGEST_WAIT_S):
+                if self._known(model.model_id) is None:
+                    self.measure(model, budget_s)
+        return self._as_slowed(model.model_id)
+
+    def usual_s(self, model_id: str, segment: Segment) -> float | None:
+        """What `segment` takes at full speed by the profile of its model; None when that was not measured yet."""
+        profile = self._known(model_id)
+        return None if profile is None else profiled_s(profile, segment)
 
     def measure(
         self, model: StoredModel, budget_s: float, on_progress: Callable[[int, int], None] | None = None
@@ -94,7 +105,6 @@ class Profiler:
             now_s=now_s,
             spent_s=self._spent_s,
             between=CacheFlusher(),
-            slowdown=self._slowdown,
             on_progress=on_progress,
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
@@ -102,8 +112,21 @@ class Profiler:
         boundaries = measure_boundaries(self._engine, model, THREAD_TIME)
         anywhere = tuple(cost for cost in profile.codecs if cost.cut is None)
         profile = replace(profile, codecs=(*anywhere, *boundaries))
-        self._cache.put(model.model_id, profile, slowdown=self._slowdown)
-        return profile
+        self._cache.put(model.model_id, profile)
+        self._at_full_speed[model.model_id] = profile
+        return self._as_slowed(model.model_id)
+
+    def _known(self, model_id: str) -> Profile | None:
+        """The profile at full speed, if there is one."""
+        if model_id not in self._at_full_speed:
+            kept = self._cache.get(model_id, self._device)
+            if kept is None or all(cost.cut is None for cost in kept.codecs):
+                return None
+            self._at_full_speed[model_id] = kept
+        return self._at_full_speed[model_id]
+
+    def _as_slowed(self, model_id: str) -> Profile:
+        return slowed(self._at_full_speed[model_id], self._slowdown)
 
     def usual_budget_s(self, model: StoredModel) -> float:
         """What it takes to measure `model` well: seconds for preparing, and some tens of whole inferences."""

@@ -6,7 +6,6 @@ The folders wired together here do not know each other. Streams on a running nod
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -70,7 +69,8 @@ def open_node(options: NodeOptions) -> Node:
     n_threads = options.n_threads or n_cores()
     store = ModelStore(options.cache)
     shared = OrtEngine(store, n_threads)
-    engine = _slowed(shared, options, n_threads)
+    profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
+    engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
         name,
         connect=options.connect,
@@ -86,9 +86,8 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
-    profiler = Profiler(engine, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
-    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, n_threads)}
-    engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, 0)
+    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, profiler)}
+    engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     node = Node(identity, fabric, store, engine, profiler, engines, energy, Keeper(shared))
     try:
@@ -99,12 +98,10 @@ def open_node(options: NodeOptions) -> Node:
     return node
 
 
-def _slowed(engine: Engine, options: NodeOptions, n_threads: int) -> Engine:
-    """n_threads: 1 when all computing is done by the calling thread."""
+def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
     if options.slowdown <= 1.0 and options.pace is None:
         return engine
-    pace = options.pace or options.slowdown
-    return SlowEngine(engine, pace, spent_s=time.thread_time if n_threads == 1 else None)
+    return SlowEngine(engine, options.pace or options.slowdown, usual_s=profiler.usual_s)
 
 
 def _check(options: NodeOptions) -> None:

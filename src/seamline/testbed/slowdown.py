@@ -1,10 +1,10 @@
-"""A slower machine, imitated: an engine whose runs take a set number of times as long as they really do.
+"""A slower machine, imitated: an engine whose runs take a set number of times as long as this computer's profile says.
 
 The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer.
-What this computer adds is not multiplied, for it is no property of the machine that is imitated: an engine with one
-thread is slowed by the processor time it took, not by what it lost to other processes; what a run takes is the lower
-quartile of the segment's last runs, so that one that found the caches taken, or the core shared, counts once; and a
-segment's first run, which is mostly memory being laid out, is made twice within the time that would be waited anyway.
+What a run really took is not multiplied: a computer that clocks down, caches that another process has taken or a first
+run that lays out memory are no properties of the machine that is imitated, and eight times a hiccup is none that any
+machine has. So the imitated machine is the profile, the same today as tomorrow and as in the simulator; a run that
+takes longer than that in truth is late by what it took. Only a model without a profile is slowed by its runs.
 
 How much slower may change while the node runs, as when other programs come and go there: a testbed then writes lines
 ``slowdown 8`` to the process's standard input (`processes.py`), and `slowdown_from` follows them.
@@ -17,8 +17,8 @@ import math
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from seamline.core.errors import UsageError
 from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
@@ -27,12 +27,11 @@ from seamline.core.values import Segment, TensorSpec
 SPIN_S = 0.0002
 """The last bit is waited awake: a sleep ends about 0.1 ms late, which would distort blocks of a fraction of a ms."""
 
-N_RECENT, QUIET_QUANTILE = 15, 0.25
-REPEATED_FROM = 8.0
-"""From this slowdown on two runs fit into the time of the first slowed one, even where others hold them up."""
-
 MAX_LINE_BYTES = 80
 log = logging.getLogger(__name__)
+
+UsualTime = Callable[[str, Segment], float | None]
+"""Seconds that a segment of a model, by its id, takes on this computer; None when that is not known."""
 
 
 class Slowdown:
@@ -74,9 +73,10 @@ def slowdown_from(file_number: int, first: float) -> Slowdown:
 
 
 class SlowEngine:
-    """`engine`, with every run taking `slowdown` (1.0 or more) times as long. Raises `UsageError` for less than 1.
+    """`engine`, with every run taking `slowdown` (1.0 or more) times as long as usual.
 
-    spent_s: clock of what a run takes: elapsed time, or the calling thread's processor time when it does all the work.
+    usual_s: how long that is; by default nothing is known, and each run counts as it was.
+    Raises `UsageError` for a slowdown of less than 1.
     """
 
     def __init__(
@@ -84,29 +84,25 @@ class SlowEngine:
         engine: Engine,
         slowdown: float | Slowdown,
         *,
+        usual_s: UsualTime = lambda model_id, segment: None,
         now_s: Callable[[], float] = time.perf_counter,
-        spent_s: Callable[[], float] | None = None,
         sleep_s: Callable[[float], None] = time.sleep,
     ) -> None:
         self._engine = engine
         self._slowdown = slowdown if isinstance(slowdown, Slowdown) else Slowdown(slowdown)
+        self._usual_s = usual_s
         self._now_s = now_s
-        self._spent_s = spent_s or now_s
         self._sleep_s = sleep_s
 
     @property
     def name(self) -> str:
         return self._engine.name
 
-    @property
-    def unslowed(self) -> Engine:
-        """The engine itself, for measuring what a run takes before it is slowed."""
-        return self._engine
-
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
         """As the engine's own; preparing is not slowed, it is a matter of files more than of computing."""
         ready = self._engine.prepare(model_id, segment)
-        return _SlowSegment(ready, self._slowdown, self._now_s, self._spent_s, self._sleep_s)
+        usual_s = partial(self._usual_s, model_id, segment)
+        return _SlowSegment(ready, self._slowdown, usual_s, self._now_s, self._sleep_s)
 
 
 class _SlowSegment:
@@ -114,16 +110,15 @@ class _SlowSegment:
         self,
         segment: RunnableSegment,
         slowdown: Slowdown,
+        usual_s: Callable[[], float | None],
         now_s: Callable[[], float],
-        spent_s: Callable[[], float],
         sleep_s: Callable[[float], None],
     ) -> None:
         self._segment = segment
         self._slowdown = slowdown
+        self._usual_s = usual_s
         self._now_s = now_s
-        self._spent_s = spent_s
         self._sleep_s = sleep_s
-        self._recent_s: deque[float] = deque(maxlen=N_RECENT)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -135,22 +130,17 @@ class _SlowSegment:
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         begin_s, factor = self._now_s(), self._slowdown.factor
-        if not self._recent_s and factor >= REPEATED_FROM:
-            self._segment.run(tensors)
-        spent_s = self._spent_s()
         outputs = self._segment.run(tensors)
-        self._recent_s.append(self._spent_s() - spent_s)
-        self._wait_until(begin_s + self._quiet_s() * factor)
+        usual_s = self._usual_s()
+        if usual_s is None:
+            usual_s = self._now_s() - begin_s
+        self._wait_until(begin_s + usual_s * factor)
         return outputs
 
     def close(self) -> None:
         """End what the segment keeps outside this process, if anything."""
         if (close := getattr(self._segment, "close", None)) is not None:
             close()
-
-    def _quiet_s(self) -> float:
-        """What a run takes when nothing else disturbs it."""
-        return sorted(self._recent_s)[int(QUIET_QUANTILE * len(self._recent_s))]
 
     def _wait_until(self, end_s: float) -> None:
         left_s = end_s - self._now_s()
