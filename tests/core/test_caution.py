@@ -75,6 +75,18 @@ def test_a_sibling_that_was_doubted_already_is_not_doubted_twice(view: View):
     assert believed(sampled(doubted, CLOUD, 5.0, 1.0, n_samples=0))[FOG].goodput_bps == 5e6
 
 
+@pytest.mark.parametrize("mbps", [19.8, 20.0, 20.2])
+def test_a_link_that_is_overdue_is_not_thought_well_of_because_another_like_it_is(view: View, mbps: float):
+    silent = sampled(view, FOG, 5.0, 1.0, n_samples=0)
+    assert believed(sampled(silent, CLOUD, mbps, 2.0))[FOG].goodput_bps == 5e6
+
+
+def test_a_link_that_has_come_up_again_is_not_down_because_a_sibling_fell(view: View):
+    down = replace(view.links[EDGE, CLOUD], goodput_bps=0.0, measured_at_s=2.0)
+    up = sampled(apply(view, LinkMeasured(down, 2.0)), CLOUD, 20.0, 2.0)  # a sign of life, and no new sample
+    assert believed(sampled(up, FOG, 5.0, 3.0))[CLOUD].goodput_bps == 20e6
+
+
 def test_a_link_between_others_that_carried_something_else_blames_nobody(view: View):
     fell = replace(view.links[FOG, CLOUD], goodput_bps=1e6, measured_at_s=2.0)
     assert believed(apply(view, LinkMeasured(fell, 2.0)))[CLOUD].goodput_bps == 20e6

@@ -106,17 +106,26 @@ def _newest_alike(link: Link, known: LinkEstimate, view: View) -> LinkEstimate |
 
 
 def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEstimate) -> LinkEstimate:
-    """`known`, had it changed since its last sample as `alike` has; up only so far, as being wrong about that costs."""
-    ratio = min(MOST_RISEN_RATIO, alike.goodput_bps / beside[alike.source, alike.target])
+    """`known`, had it changed since its last sample as `alike` has; up only so far, as being wrong about that costs.
+
+    What its own message, still under way, has proven since stays proven.
+    """
+    was_bps, ratio = beside[known.source, known.target], alike.goodput_bps / beside[alike.source, alike.target]
+    goodput_bps = was_bps * min(MOST_RISEN_RATIO, ratio)
+    if ratio == 1.0 or known.goodput_bps < min(was_bps, goodput_bps):
+        return known
     std_ratio = math.hypot(known.goodput_std_ratio, alike.goodput_std_ratio, FOLLOWED_STD_RATIO)
-    goodput_bps = beside[known.source, known.target] * ratio
-    return known if ratio == 1.0 else replace(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
+    return replace(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
-    """Goodput of `link`, no better than a sibling that has fallen since lets expect; one that fell itself is known."""
+    """Goodput of `link`, no better than a sibling that has fallen since lets expect; one that fell itself is known.
+
+    So is one that was down when it was last heard of: there is nothing that it could have fallen from.
+    """
     beside = view.sampled_beside.get(link, {})
-    if known.goodput_bps < FALLEN_RATIO * beside.get(link, 0.0):
+    own_bps = beside.get(link, 0.0)
+    if own_bps <= 0.0 or known.goodput_bps < FALLEN_RATIO * own_bps:
         return known.goodput_bps
     left_ratio = 1.0
     for sibling, was_bps in beside.items():
@@ -125,4 +134,4 @@ def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
             left_ratio = min(left_ratio, now.goodput_bps / was_bps)
     if left_ratio >= FALLEN_RATIO:
         return known.goodput_bps
-    return min(known.goodput_bps, left_ratio * beside[link])
+    return min(known.goodput_bps, left_ratio * own_bps)
