@@ -10,6 +10,7 @@ from seamline.core.cost import breakdown, latency_s
 from seamline.core.errors import PlanError, UsageError
 from seamline.core.events import (
     ComputeMeasured,
+    EnergyScopeSet,
     Event,
     LatencyMeasured,
     LinkMeasured,
@@ -42,7 +43,7 @@ from seamline.core.policy import (
     decide,
     policy_named,
 )
-from seamline.core.problem import Problem
+from seamline.core.problem import EnergyScope, Problem
 from seamline.core.values import Constraints, Link, LinkEstimate, NodeId, Objective, Plan, Tier
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
@@ -250,6 +251,15 @@ def test_other_objectives_decide_in_their_own_unit(private: View, objective: Obj
     assert isinstance(decision, Switch)
     assert f"the objective is now {objective}" in decision.reason
     assert unit in decision.reason
+
+
+def test_where_no_joule_counts_the_plan_that_serves_is_kept(three_tiers: Problem):
+    nobody = EnergyScope.parse("edge=0,fog=0,cloud=0")
+    splits = replace(three_tiers, objective=Objective.ENERGY, constraints=Constraints(allow_local=False))
+    view = after(joined(splits), EnergyScopeSet(nobody, 1.0))
+    view = after(serving(view, Plan.parse("edge[0:1]u8 > fog[1:4]")), Tick(40.0))
+    assert plan(problem_of(view)).plan != view.current
+    assert isinstance(decide(view), Keep)
 
 
 def test_the_uncertainty_of_joules_counts_the_power_of_the_nodes_whose_times_are_unsure(private: View):

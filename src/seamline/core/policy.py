@@ -211,7 +211,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
     is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
     if not is_large and not (is_sure and since_s >= settings.patience_s):
-        return Keep(f"{words}: too little", max(0.0, gain / current.cost))
+        return Keep(f"{words}: too little", max(0.0, gain / current.cost) if current.cost > 0.0 else None)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
     surprise = surprises.get(view.current)
