@@ -29,7 +29,7 @@ class Outgoing:
 
 
 class Outbox:
-    """Per-peer queues of bulk messages with a thread each; created on first use, ended by `close`."""
+    """Per-peer queues of bulk messages with a thread each: created on first use, ended by `forget` and `close`."""
 
     def __init__(self, fabric: Fabric) -> None:
         self._fabric = fabric
@@ -51,26 +51,40 @@ class Outbox:
                 )
                 self._threads.append(thread)
                 thread.start()
-        pending.put(outgoing)
+            pending.put(outgoing)
+
+    def forget(self, target: NodeId) -> None:
+        """`target` is gone: what still waits for it fails, and its thread ends. One that returns gets another."""
+        with self._lock:
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            pending = self._queues.pop(target, None)
+        if pending is not None:
+            pending.put(None)
 
     def _send_all(self, target: NodeId, pending: queue.SimpleQueue[Outgoing | None]) -> None:
         while (outgoing := pending.get()) is not None:
             try:
-                if self._closed:
-                    raise PeerLost("this node is shutting down")
-                if outgoing.before_send is not None:
-                    outgoing.before_send()
-                self._fabric.send(target, outgoing.message, Lane.DATA)
-            except FabricError as error:
-                log.debug("message to %s could not leave: %s", target, error)
-                if outgoing.failed is not None:
-                    outgoing.failed(error)
+                self._send(target, outgoing)
+            except Exception:  # the messages behind this one must leave all the same
+                log.exception("a message to %s was given up", target)
+
+    def _send(self, target: NodeId, outgoing: Outgoing) -> None:
+        try:
+            if self._closed:
+                raise PeerLost("this node is shutting down")
+            if outgoing.before_send is not None:
+                outgoing.before_send()
+            self._fabric.send(target, outgoing.message, Lane.DATA)
+        except FabricError as error:
+            log.debug("message to %s could not leave: %s", target, error)
+            if outgoing.failed is not None:
+                outgoing.failed(error)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            queues = list(self._queues.values())
+            queues, threads = list(self._queues.values()), self._threads
         for pending in queues:
             pending.put(None)
-        for thread in self._threads:
+        for thread in threads:
             thread.join(timeout=3.0)

@@ -42,6 +42,8 @@ class Presence:
         self._statuses: dict[NodeId, msg.Status] = {}
         self._wake = threading.Event()
         self._status_due = False
+        self._ping_at_s = self._status_at_s = 0.0
+        self._has_failed = False
         self._closed = False
         self._own_at_start_bytes = _own_bytes()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -94,24 +96,31 @@ class Presence:
         self._wake.set()
 
     def _beat(self) -> None:
-        ping_at_s = status_at_s = 0.0
         while not self._closed:
             self._wake.wait(TICK_S)
             self._wake.clear()
-            now = now_s()
-            if now >= ping_at_s:
-                ping_at_s = now + PING_INTERVAL_S
-                self._ping(self._node.fabric.peers())
-            else:
-                self._ping(self._node.links.due_pings())
-            if now >= status_at_s or self._status_due:
-                self._status_due = False
-                status_at_s = now + STATUS_INTERVAL_S
-                self._announce()
-                self._node.service.tidy(now)
-            self._node.links.tick(now)
-            for target, seq, n_bytes in self._node.links.due_probes(now):
-                self._probe(target, seq, n_bytes)
+            try:
+                self._beat_once(now_s())
+                self._has_failed = False
+            except Exception:  # a disk that fails for a moment must not silence the node for good
+                if not (self._has_failed or self._closed):
+                    log.exception("the heartbeat failed; it goes on")
+                self._has_failed = True
+
+    def _beat_once(self, now: float) -> None:
+        if now >= self._ping_at_s:
+            self._ping_at_s = now + PING_INTERVAL_S
+            self._ping(self._node.fabric.peers())
+        else:
+            self._ping(self._node.links.due_pings())
+        if now >= self._status_at_s or self._status_due:
+            self._status_due = False
+            self._status_at_s = now + STATUS_INTERVAL_S
+            self._node.service.tidy(now)
+            self._announce()
+        self._node.links.tick(now)
+        for target, seq, n_bytes in self._node.links.due_probes(now):
+            self._probe(target, seq, n_bytes)
 
     def _ping(self, peers: Iterable[NodeId]) -> None:
         for peer in peers:

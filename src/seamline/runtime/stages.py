@@ -73,10 +73,6 @@ class StageWorker:
         self._thread.start()
 
     @property
-    def n_waiting(self) -> int:
-        return self._jobs.qsize()
-
-    @property
     def queue_s(self) -> float:
         """How long a job put now would wait, judged by the jobs before it."""
         return self._jobs.qsize() * self._mean_job_s
@@ -91,7 +87,7 @@ class StageWorker:
         failed: Callable[[SeamlineError], None],
         urgent: bool = False,
     ) -> None:
-        """Queue one stage. Exactly one of `done` and `failed` is called, on the compute thread."""
+        """Queue one stage; on the compute thread `done` is called, or `failed`: also when `done` raises."""
         priority = URGENT if urgent else NORMAL
         job = StageJob(stage, segment, arrival, now_s(), done, failed)
         self._jobs.put((priority, next(self._numbers), job))
@@ -102,19 +98,20 @@ class StageWorker:
 
     def _work(self) -> None:
         while (job := self._jobs.get()[2]) is not None:
-            self._answer(job)
+            try:
+                self._answer(job)
+            except Exception:  # nobody can be told; the frames behind this one must be run all the same
+                log.exception("what became of stage %s could not be told", job.stage)
             del job  # let go of the frame before waiting for the next one
 
     def _answer(self, job: StageJob) -> None:
         try:
-            finished = self._run(job)
+            job.done(self._run(job))
         except SeamlineError as error:
             job.failed(error)
         except Exception as error:  # a stage must answer, whatever an engine or codec throws
             log.exception("stage %s failed", job.stage)
             job.failed(ModelError(f"stage {job.stage} failed: {error}"))
-        else:
-            job.done(finished)
 
     def _run(self, job: StageJob) -> Finished:
         with self._energy.stage() as spent:
