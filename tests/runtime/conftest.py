@@ -179,12 +179,12 @@ class Bench:
         self.model = self.origin_store.add(model_file, preprocess=preprocess)
         self.streams: list[Stream] = []
 
-    def start(self, name: str, *, memory_bytes: int = 10**9) -> Node:
+    def start(self, name: str, *, memory_bytes: int = 10**9, tier: str | None = None) -> Node:
         store = self.origin_store if name == "edge" else ModelStore(self._folder / name)
         engine = PacedEngine(OrtEngine(store, 1), self.model, WHOLE_S[name])
         identity = Identity(
             name=NodeId(name),
-            tier=Tier(name),
+            tier=Tier(tier or name),
             incarnation=f"{next(self._n_started):x}",
             n_threads=1,
             memory_bytes=memory_bytes,

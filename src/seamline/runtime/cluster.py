@@ -24,16 +24,13 @@ from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import LEASE_S
 from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.runtime.clock import now_s
-from seamline.runtime.node import Node
+from seamline.runtime.node import VISITOR, Node
 from seamline.runtime.opening import First, add_model
 from seamline.runtime.starting import NodeOptions, open_node
 from seamline.runtime.streaming import Stream
 from seamline.testbed.slowdown import Slowdown
 
 DISCOVERY_TIMEOUT_S = 5.0
-VISITOR = "visitor"
-"""The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
-
 NEIGHBOUR_TIMEOUT_S = 3.0
 NEIGHBOUR_GRACE_S = 0.3
 _Name = TypeVar("_Name", bound=StrEnum)

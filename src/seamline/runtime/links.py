@@ -54,6 +54,11 @@ class LinkMeter:
                 link.state = est.observe_down(link.state)
         self._report(target)
 
+    def forget(self, target: NodeId) -> None:
+        """Nothing will be sent to `target`: its link is neither probed nor told of."""
+        with self._lock:
+            self._links.pop(target, None)
+
     def measure_anew(self) -> None:
         """Forget what is known of all links and probe them now: the machine was too busy to measure well."""
         with self._lock:

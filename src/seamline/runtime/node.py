@@ -11,6 +11,7 @@ The stream, its controller and every decision live elsewhere; they listen here t
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -40,6 +41,11 @@ from seamline.runtime.service import Service
 from seamline.runtime.stages import StageWorker
 
 log = logging.getLogger(__name__)
+
+VISITOR = Tier("visitor")
+"""The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
+
+INTRODUCTION_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,7 @@ class Node:
         self.presence = Presence(self)
         self._keeper = keeper
         self._listeners: dict[str, Listener] = {}
+        self._listening = threading.Lock()
         self._closed = False
 
     @property
@@ -142,17 +149,29 @@ class Node:
         self.dispatcher.close()
 
     def listen(self, stream: str, listener: Listener) -> None:
-        """Hear about peers, links and the frames of `stream`; those already here are told at once."""
-        self._listeners = {**self._listeners, stream: listener}
-        for peer in self.fabric.peers():
-            listener.on_peer(peer, True)
-        for peer, status in self.presence.statuses().items():
-            listener.on_status(peer, status)
-        for estimate in self.links.estimates():
-            listener.on_link(estimate)
+        """Hear about peers, links and the frames of `stream`; who is here already has been told of on return.
+
+        Told on the dispatcher's thread, where all news of peers come from: one that goes meanwhile is heard of last.
+        """
+        introduced = threading.Event()
+
+        def introduce() -> None:
+            with self._listening:
+                self._listeners = {**self._listeners, stream: listener}
+            for peer in self.fabric.peers():
+                listener.on_peer(peer, True)
+            for peer, status in self.presence.statuses().items():
+                listener.on_status(peer, status)
+            for estimate in self.links.estimates():
+                listener.on_link(estimate)
+            introduced.set()
+
+        self.dispatcher.put(introduce)
+        introduced.wait(INTRODUCTION_TIMEOUT_S)
 
     def unlisten(self, stream: str) -> None:
-        self._listeners = {name: listener for name, listener in self._listeners.items() if name != stream}
+        with self._listening:
+            self._listeners = {name: listener for name, listener in self._listeners.items() if name != stream}
 
     def listener(self, stream: str) -> Listener | None:
         """Who hears of the frames of `stream`, if it is ours."""
@@ -261,10 +280,17 @@ class Node:
     # -- what the parts tell -------------------------------------------------------------------------------------------
 
     def status_arrived(self, source: NodeId, status: msg.Status) -> None:
-        """Another node has said who it is and how it fares."""
+        """Another node has said who it is and how it fares.
+
+        Streams hear it while they can send there: not of a node that went meanwhile, and of one that was not seen yet
+        as soon as it is. Nothing is ever sent to a visitor, so its link is not measured.
+        """
         self.presence.received(source, status)
-        for listener in self._listeners.values():
-            listener.on_status(source, status)
+        if status.tier == VISITOR:
+            self.links.forget(source)
+        if source in self.fabric.peers():
+            for listener in self._listeners.values():
+                listener.on_status(source, status)
 
     def _peer_changed(self, peer: NodeId, alive: bool) -> None:
         log.info("%s %s", peer, "is here" if alive else "is gone")
@@ -273,8 +299,12 @@ class Node:
         self.service.peer(peer, alive)
         if not alive:
             self.requests.peer_lost(peer)
+            self.outbox.forget(peer)
+        status = self.presence.statuses().get(peer)
         for listener in self._listeners.values():
             listener.on_peer(peer, alive)
+            if alive and status is not None:  # it came before its sender was seen to live
+                listener.on_status(peer, status)
 
     def _link_moved(self, estimate: LinkEstimate) -> None:
         self.presence.link_moved(estimate)
