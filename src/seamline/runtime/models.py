@@ -64,6 +64,8 @@ class ModelExchange:
         progress(n_bytes_present, n_bytes_total) is called after every piece. Raises `ModelError` when the bytes do not
         match the id, `PeerLost` when `source` goes away (what has arrived is kept for the next try).
         """
+        if self._store.has(model_id):  # without waiting for another model, which may take minutes to fetch
+            return self._store.get(model_id)
         with self._lock:  # two streams may want the same model at once; the second finds it in the store
             if self._store.has(model_id):
                 return self._store.get(model_id)

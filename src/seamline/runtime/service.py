@@ -7,6 +7,7 @@ profile. Running frames is `frame_path.py`; asking other nodes for the same is `
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Service:
         self._profiler = profiler
         self._preparer = Worker("prepare")
         self._measurer = Worker("profile")
+        self._lock = threading.Lock()
         self._origins: dict[str, NodeId] = {}
         self._gone_s: dict[NodeId, float] = {}
 
@@ -73,27 +75,32 @@ class Service:
         self._measurer.submit(self._answer_time, source, ask)
 
     def release(self, stream: str, generation: int) -> None:
-        """Let a generation of a stream go; all that it has here for -1."""
-        self._node.segments.release(stream, generation)
-        if generation == -1:
-            self._origins.pop(stream, None)
+        """Let a generation of a stream go; all that it has here for -1.
+
+        At once, and once more behind what waits to be prepared: it may be what is released.
+        """
+        self._let_go(stream, generation)
+        self._preparer.submit(self._let_go, stream, generation)
 
     def peer(self, name: NodeId, alive: bool) -> None:
         """A node came or went; its streams' segments stay for a while."""
-        if alive:
-            self._gone_s.pop(name, None)
-        else:
-            self._gone_s[name] = now_s()
+        with self._lock:
+            if alive:
+                self._gone_s.pop(name, None)
+            else:
+                self._gone_s[name] = now_s()
 
     def tidy(self, now: float) -> None:
         """Release what streams of origins that are long gone had prepared here, and what nothing uses any more."""
         self._node.segments.tidy(now)
-        for origin in [peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S]:
-            del self._gone_s[origin]
-            for stream in [stream for stream, source in self._origins.items() if source == origin]:
-                log.info("releasing stream %s: its origin %s is gone", stream, origin)
-                del self._origins[stream]
-                self._node.segments.release(stream, -1)
+        with self._lock:
+            gone = {peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S}
+            for origin in gone:
+                del self._gone_s[origin]
+            orphans = [(stream, origin) for stream, origin in self._origins.items() if origin in gone]
+        for stream, origin in orphans:
+            log.info("releasing stream %s: its origin %s is gone", stream, origin)
+            self.release(stream, -1)
 
     # -- on the two threads --------------------------------------------------------------------------------------------
 
@@ -106,6 +113,12 @@ class Service:
         self._node.segments.prepare(stream, generation, model_id, plan, mine, form)
         return now_s() - started_s
 
+    def _let_go(self, stream: str, generation: int) -> None:
+        self._node.segments.release(stream, generation)
+        if generation == -1:
+            with self._lock:
+                self._origins.pop(stream, None)
+
     def _tidy_segments(self) -> None:
         """Right after preparing, which needs more memory than what it makes; a few ms, and nobody waits."""
         self._node.segments.tidy(now_s())
@@ -115,7 +128,8 @@ class Service:
 
     def _answer_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
         spent_s, error = 0.0, None
-        self._origins[ask.stream] = source
+        with self._lock:
+            self._origins[ask.stream] = source
         try:
             plan, form = parse_plan(ask.plan), _form(ask.form)
             spent_s = self._prepare(ask.stream, ask.generation, ask.model_id, plan, NodeId(ask.source), form)
