@@ -6,13 +6,13 @@ from concurrent.futures import Future
 
 import pytest
 
-from seamline.core.errors import PeerLost
+from seamline.core.errors import PeerLost, PlanError
 from seamline.core.events import PlanServing, ProfileKnown, View
 from seamline.core.values import Constraints, NodeId, Objective, Plan, Profile
 from seamline.fabric import messages as msg
 from seamline.runtime import peers as peers_module
 from seamline.runtime.beliefs import Beliefs
-from seamline.runtime.peers import FIRST_EJECTION_S, LAST_EJECTION_S, Peers
+from seamline.runtime.peers import FIRST_EJECTION_S, LAST_EJECTION_S, PROFILE_AGAIN_S, Peers
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
 
@@ -119,3 +119,27 @@ def test_a_node_that_goes_while_it_is_left_out_is_not_readmitted_before_it_is_ba
     assert not world.is_there
     world.told("a")
     assert world.is_there
+
+
+def test_a_node_that_stays_but_could_not_profile_is_asked_again_after_a_while(world, profile):
+    world.told("a")
+    world.asked[0][1].set_exception(PlanError("a piece of the model did not arrive"))
+    world.told("a")
+    world.peers.readmit(world.now_s + 0.99 * PROFILE_AGAIN_S)
+    assert len(world.asked) == 1
+    world.peers.readmit(world.now_s + PROFILE_AGAIN_S)
+    world.peers.readmit(world.now_s + 2 * PROFILE_AGAIN_S)  # it is at it already
+    assert len(world.asked) == 2
+    world.asked[1][1].set_result(profile("fog"))
+    world.peers.readmit(world.now_s + 3 * PROFILE_AGAIN_S)
+    assert len(world.asked) == 2
+    assert FOG in world.beliefs.problem.profiles
+
+
+def test_a_new_process_is_not_left_out_for_what_the_old_one_refused(world):
+    world.told("a")
+    world.peers.eject(FOG, "no such segment")
+    world.told("b")
+    assert world.is_there
+    world.peers.eject(FOG, "nor has this one")
+    assert not world.is_there

@@ -22,17 +22,23 @@ from seamline.runtime.clock import now_s
 log = logging.getLogger(__name__)
 
 FIRST_EJECTION_S, LAST_EJECTION_S = 1.0, 30.0
+PROFILE_AGAIN_S = 10.0
+"""After a profile that did not come: the model was fetched over a link that failed, or there was no memory for it."""
 
 
 @dataclass(slots=True)
 class _Peer:
-    """What is remembered of a node. ejected_s: how long it was last left out; n_ejections: so far."""
+    """What is remembered of a node. ejected_s: how long it was last left out; n_ejections: so far.
+
+    profile_again_s: when to ask for a profile that did not come; None when it did, or was not asked for.
+    """
 
     status: msg.Status | None = None
     is_profiling: bool = False
     ejected_until_s: float | None = None
     ejected_s: float = 0.0
     n_ejections: int = 0
+    profile_again_s: float | None = None
 
 
 class Peers:
@@ -69,6 +75,7 @@ class Peers:
         peer.status = status
         self._beliefs.told(name, status)
         if is_new:
+            peer.ejected_until_s = None  # what another process refused says nothing of this one
             self._beliefs.restarted(name)
             self._welcome(name, peer)
 
@@ -84,11 +91,13 @@ class Peers:
         self._beliefs.apply(ev.NodeLeft(name, now_s()))
 
     def readmit(self, now: float) -> None:
-        """Take back those whose time is over."""
+        """Take back those whose time is over, and ask those again whose profile is missing."""
         for name, peer in self._peers.items():
             if peer.ejected_until_s is not None and now >= peer.ejected_until_s:
                 peer.ejected_until_s = None
                 self._welcome(name, peer)
+            if peer.status is not None and peer.profile_again_s is not None and now >= peer.profile_again_s:
+                self._ask(name, peer)
 
     def _welcome(self, name: NodeId, peer: _Peer) -> None:
         """A node is there (again): it counts once its profile is known.
@@ -102,15 +111,22 @@ class Peers:
         before, incarnation = view.incarnations.get(name), f"{peer.status.incarnation}.{peer.n_ejections}"
         self._beliefs.apply(ev.NodeJoined(name, Tier(peer.status.tier), incarnation, now_s()))
         is_known = name in view.profiles and (before is None or _process(before) == _process(incarnation))
-        if not is_known and not peer.is_profiling and view.current is not None:
-            peer.is_profiling = True
-            answer = self._profile(name)
-            answer.add_done_callback(lambda done: self._post(partial(self._profiled, name, done)))
+        if not is_known and view.current is not None:
+            self._ask(name, peer)
+
+    def _ask(self, name: NodeId, peer: _Peer) -> None:
+        if peer.is_profiling:
+            return
+        peer.is_profiling, peer.profile_again_s = True, None
+        answer = self._profile(name)
+        answer.add_done_callback(lambda done: self._post(partial(self._profiled, name, done)))
 
     def _profiled(self, name: NodeId, answer: Future[Profile]) -> None:
-        self._peers[name].is_profiling = False
-        if answer.cancelled() or answer.exception() is not None:
-            log.warning("`%s` could not profile the model: %s", name, answer.exception())
+        peer = self._peers[name]
+        peer.is_profiling = False
+        if (error := answer.exception()) is not None:
+            log.warning("`%s` could not profile the model: %s", name, error)
+            peer.profile_again_s = now_s() + PROFILE_AGAIN_S
             return
         self._beliefs.apply(ev.ProfileKnown(name, answer.result(), now_s()))
 
