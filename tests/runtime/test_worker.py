@@ -38,3 +38,10 @@ def test_what_has_not_begun_is_answered_when_it_closes():
     assert running.result(timeout=5) == "done"
     with pytest.raises(PeerLost):
         waiting.result(timeout=5)
+
+
+def test_what_is_asked_after_the_end_is_answered_too():
+    worker = Worker("test")
+    worker.close()
+    with pytest.raises(PeerLost):
+        worker.submit(lambda: 1).result(timeout=5)

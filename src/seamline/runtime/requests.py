@@ -21,13 +21,17 @@ class Requests:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[NodeId, Future[Any]]] = {}
+        self._closed = False
 
     def open(self, target: NodeId) -> tuple[int, Future[Any]]:
-        """A fresh id and the future that its answer will settle."""
+        """A fresh id and the future that its answer will settle; it is settled with `PeerLost` after `close`."""
         future: Future[Any] = Future()
         with self._lock:
             request_id = next(self._ids)
-            self._waiting[request_id] = (target, future)
+            if not self._closed:
+                self._waiting[request_id] = (target, future)
+                return request_id, future
+        _finish(future, PeerLost("this node is shutting down"))
         return request_id, future
 
     def settle(self, request_id: int, source: NodeId, answer: object) -> None:
@@ -55,6 +59,7 @@ class Requests:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             ids = list(self._waiting)
         for request_id in ids:
             self.fail(request_id, PeerLost("this node is shutting down"))

@@ -22,19 +22,25 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
-        """Call `function` soon; its result, or what it raises, settles the future."""
+        """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`."""
         future: Future[_Result] = Future()
-        self._calls.put((future, lambda: function(*arguments)))
+        with self._lock:
+            if not self._closed:
+                self._calls.put((future, lambda: function(*arguments)))
+                return future
+        future.set_exception(_closing())
         return future
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Begin nothing more; calls that wait are answered with `PeerLost`."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self._calls.put(None)
         if self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
@@ -43,7 +49,7 @@ class Worker:
         while (call := self._calls.get()) is not None:
             future, function = call
             if self._closed:
-                future.set_exception(PeerLost("this node is shutting down"))
+                future.set_exception(_closing())
                 continue
             try:
                 result = function()
@@ -52,3 +58,7 @@ class Worker:
             else:
                 future.set_result(result)
             del call, future, function
+
+
+def _closing() -> PeerLost:
+    return PeerLost("this node is shutting down")
