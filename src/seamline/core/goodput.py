@@ -18,7 +18,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seamline.core.lower_edge import DRIFT_PER_S, FIRST_SCATTER, N_NEWEST, RTT_NOISE_S, Crossing, Goodput, fitted, kept
+from seamline.core.lower_edge import (
+    DRIFT_PER_S,
+    FIRST_SCATTER,
+    N_NEWEST,
+    RTT_NOISE_S,
+    Crossing,
+    Goodput,
+    fitted,
+    fitted_with,
+    kept,
+)
 
 BURST_BYTES = 8192
 """What a token bucket lets through at once after a pause. Fast samples after a pause know no better than this."""
@@ -86,23 +96,7 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
         if goodput.suspects and goodput.is_suspect_slow and not _contradicts(goodput, crossing):
             return goodput  # too short a message to decide
     goodput = _dismissed(goodput)
-    known = fitted(
-        Goodput(  # written out, as in `fitted`: `replace` takes twice as long, and this happens for every message
-            slowness=goodput.slowness,
-            floor_s=goodput.floor_s,
-            variance=goodput.variance,
-            scatter=goodput.scatter,
-            window=kept((*goodput.window, crossing), goodput),
-            suspects=goodput.suspects,
-            is_suspect_slow=goodput.is_suspect_slow,
-            n_samples=goodput.n_samples + 1,
-            at_s=crossing.at_s,
-            changed_at_s=goodput.changed_at_s,
-            n_judged=_STALL_MEMORY * goodput.n_judged + 1.0,
-            n_stalled=_STALL_MEMORY * goodput.n_stalled,
-            former=goodput.former,
-        )
-    )
+    known = fitted_with(goodput, crossing, _STALL_MEMORY)
     return known if (sunk := _sunk(known)) is None else _start_anew(known, sunk, former=replace(known, former=None))
 
 
@@ -118,6 +112,7 @@ def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
         burst_bits=0.0,
         at_s=goodput.at_s,
         more_noise_ratio=math.sqrt(variance),
+        is_supposed=True,
     )
     return replace(
         goodput, slowness=slowness, variance=variance, window=(supposed,), suspects=(), n_samples=0, former=None
@@ -143,7 +138,7 @@ def _slow_sigmas(goodput: Goodput, crossing: Crossing, variance: float) -> float
 
 def _usual_delay_s(goodput: Goodput) -> float:
     """What messages are late by at the median."""
-    late_s = sorted(c.whole_s - goodput.floor_s - goodput.slowness * c.n_bits for c in goodput.window[-N_NEWEST:])
+    late_s = sorted(c.whole_s - goodput.floor_s - goodput.slowness * c.n_bits for c in goodput.newest)
     return min(max(late_s[len(late_s) // 2], 0.0), _MOST_HELD_UP_S) if late_s else 0.0
 
 
@@ -208,7 +203,7 @@ def _may_be_chance(goodput: Goodput, crossing: Crossing, rtt_s: float) -> bool:
     """Whether it is as late as a retransmission makes it, or no later than others lately that were late by chance."""
     if _may_be_a_loss(goodput, crossing, rtt_s):
         return True
-    others_s = [_late_s(goodput, c) for c in goodput.window[-N_NEWEST:] if not _may_be_a_loss(goodput, c, rtt_s)]
+    others_s = [_late_s(goodput, c) for c in goodput.newest if not _may_be_a_loss(goodput, c, rtt_s)]
     return _late_s(goodput, crossing) <= _AS_LATE_FACTOR * max(others_s, default=0.0)
 
 
@@ -258,8 +253,11 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
     Of n + k samples in any order, the last k are slower than all but m of the others with a probability of at most
     C(k + m, k) / C(n + k, k).
     """
+    newest = next((c for c in reversed(goodput.window) if c.n_bits * goodput.slowness >= _SUNK_LEAST_S), None)
+    if newest is None or _slowness(goodput, newest) < goodput.slowness * _SUNK_FACTOR:
+        return None  # as nearly always: the newest alone shows that not all the newest are slower
     telling = [c for c in goodput.window if c.n_bits * goodput.slowness >= _SUNK_LEAST_S]
-    slowness = [max(c.least_s - goodput.floor_s, RTT_NOISE_S) / c.n_bits for c in telling]
+    slowness = [_slowness(goodput, c) for c in telling]
     for k in _N_SUNK:
         before, edge = slowness[:-k][-N_NEWEST:], min(slowness[-k:], default=0.0)
         if not before or edge < goodput.slowness * _SUNK_FACTOR:
@@ -271,6 +269,11 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
         if math.comb(k + n_as_slow, k) < chance * math.comb(len(before) + k, k):
             return [replace(c, whole_s=c.least_s) for c in telling[-k:]]
     return None
+
+
+def _slowness(goodput: Goodput, crossing: Crossing) -> float:
+    """Seconds per bit by one alone, at the least."""
+    return max(crossing.least_s - goodput.floor_s, RTT_NOISE_S) / crossing.n_bits
 
 
 def _start_anew(goodput: Goodput, run: Sequence[Crossing], former: Goodput | None) -> Goodput:

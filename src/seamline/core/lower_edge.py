@@ -38,7 +38,7 @@ class Crossing:
 
     whole_s: beyond a round trip, since the link can have become free at the earliest; least_s: since the message before
     was known to be through. They differ only for a message that waited behind another one. burst_bits: of n_bits, what
-    may have crossed at once.
+    may have crossed at once. is_supposed: no message at all, but what was believed before it was doubted.
     """
 
     n_bits: float
@@ -47,6 +47,7 @@ class Crossing:
     burst_bits: float
     at_s: float
     more_noise_ratio: float = 0.0
+    is_supposed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +84,15 @@ class Goodput:
         return min([self.value, *(c.n_bits / max(c.least_s - self.floor_s, RTT_NOISE_S) for c in self.suspects)])
 
     @property
+    def newest(self) -> list[Crossing]:
+        """The messages that tell how late messages are here: the newest ones."""
+        return [c for c in self.window[-N_NEWEST:] if not c.is_supposed]
+
+    @property
     def overhead_s(self) -> float:
         """What recent messages took beyond a round trip and their bytes on average, the one worst left out."""
         slowness = self.slowness
-        beyond_s = sorted([c.whole_s - slowness * c.n_bits for c in self.window[-N_NEWEST:]])
+        beyond_s = sorted([c.whole_s - slowness * c.n_bits for c in self.newest])
         counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
         return max(0.0, sum(counted_s) / len(counted_s)) if counted_s else self.floor_s
 
@@ -97,43 +103,66 @@ class Goodput:
 
 def fitted(goodput: Goodput, scatter: float | None = None) -> Goodput:
     """The line anew through the window; scatter: of single samples, learnt from the window unless given."""
-    slowness, floor_s, variance, each = _line(goodput)
-    return Goodput(
+    slowness, floor_s, variance, each = _line(goodput.window, goodput)
+    return replace(
+        goodput,
         slowness=slowness,
         floor_s=floor_s,
         variance=variance,
         scatter=_scatter(each, slowness) if scatter is None else scatter,
-        window=goodput.window,
+    )
+
+
+def fitted_with(goodput: Goodput, crossing: Crossing, stall_memory: float) -> Goodput:
+    """The line anew with one more sample, which was late by no chance; earlier counts of those fade by
+    `stall_memory`."""
+    window = kept((*goodput.window, crossing), goodput)
+    slowness, floor_s, variance, each = _line(window, goodput, crossing.at_s)
+    return Goodput(  # written out: `replace` takes twice as long, and this happens for every message
+        slowness=slowness,
+        floor_s=floor_s,
+        variance=variance,
+        scatter=_scatter(each, slowness),
+        window=window,
         suspects=goodput.suspects,
         is_suspect_slow=goodput.is_suspect_slow,
-        n_samples=goodput.n_samples,
-        at_s=goodput.at_s,
+        n_samples=goodput.n_samples + 1,
+        at_s=crossing.at_s,
         changed_at_s=goodput.changed_at_s,
-        n_judged=goodput.n_judged,
-        n_stalled=goodput.n_stalled,
+        n_judged=stall_memory * goodput.n_judged + 1.0,
+        n_stalled=stall_memory * goodput.n_stalled,
         former=goodput.former,
     )
 
 
-def _line(goodput: Goodput) -> tuple[float, float, float, list[float]]:
-    """Slowness, floor_s and variance of the line through the window, and seconds per bit by each sample alone."""
-    window, floor_s = goodput.window, goodput.floor_s
-    rows = _rows(window, goodput)
-    n_bits = [c.n_bits for c in window]
+def _line(
+    window: Sequence[Crossing], goodput: Goodput, at_s: float | None = None
+) -> tuple[float, float, float, list[float]]:
+    """Slowness, floor_s and variance of the line through `window`, and seconds per bit by each sample alone.
+
+    goodput: known before. at_s: by when samples are old, that of `goodput` unless given.
+    Written for speed, as a simulation draws some ten thousand lines a minute: samples are taken out of their crossings
+    once, and put in order again only when the constant has moved.
+    """
+    floor_s, scatter = goodput.floor_s, goodput.scatter
+    rows = _rows(window, goodput.at_s if at_s is None else at_s)
+    n_bits = [row[1] for row in rows]
     short_bits = _SHORT_RATIO * sorted(n_bits)[len(n_bits) // 2]
-    short = [(c.whole_s, c.n_bits) for c in window if c.n_bits < short_bits]
-    slowness = max(sum([c.whole_s - floor_s for c in window]), RTT_NOISE_S) / sum(n_bits)
+    short = [row for row in rows if row[1] < short_bits]
+    slowness = max(sum([row[0] - floor_s for row in rows]), RTT_NOISE_S) / sum(n_bits)
     each, each_floor_s = _each(rows, floor_s), floor_s
+    order = sorted(range(len(each)), key=each.__getitem__)
     for _ in range(3):
-        before = (slowness, floor_s)
+        before_slowness, before_floor_s = slowness, floor_s
         if floor_s != each_floor_s:
             each, each_floor_s = _each(rows, floor_s), floor_s
-        weights = _weights(rows, slowness, floor_s)
-        slowness = _quantile(each, weights, _QUANTILE)
+            order = sorted(range(len(each)), key=each.__getitem__)
+        weights = _weights(rows, slowness, floor_s, scatter)
+        slowness = each[_quantile_at(order, weights, _QUANTILE)]
         if short:  # else all are alike: the constant cannot be told from the rest, and stays
-            beyond_s = min([whole_s - slowness * bits for whole_s, bits in short])
+            beyond_s = min([row[0] - slowness * row[1] for row in short])
             floor_s = min(max(_SURE_FLOOR_RATIO * beyond_s, 0.0), MAX_FLOOR_S)
-        if (slowness, floor_s) == before:  # and once more would change nothing
+        if slowness == before_slowness and floor_s == before_floor_s:  # and once more would change nothing
             break
     return slowness, floor_s, 1.0 / sum(weights), each
 
@@ -146,21 +175,15 @@ def _scatter(each: list[float], slowness: float) -> float:
     return max(_LEAST_SCATTER, math.sqrt((2 * FIRST_SCATTER**2 + n * usual**2) / (2 + n)))
 
 
-_Row = tuple[float, float, float, float, float]
-"""Of one crossing: whole_s, n_bits, more_noise_ratio, and two terms of its variance that do not depend on the line."""
+_Row = tuple[float, float, float, float]
+"""Of one crossing: whole_s, n_bits, more_noise_ratio, and what its age adds to its variance."""
 
 
-def _rows(window: Sequence[Crossing], goodput: Goodput) -> list[_Row]:
-    """What `_weights` reads, taken out of the crossings once: a simulation fits some ten thousand lines a minute."""
-    scatter_variance, at_s, drift_per_s = goodput.scatter**2, goodput.at_s, DRIFT_PER_S
+def _rows(window: Sequence[Crossing], at_s: float) -> list[_Row]:
+    """What `_weights` reads at `at_s`, taken out of the crossings once."""
+    drift_per_s = DRIFT_PER_S
     return [
-        (
-            c.whole_s,
-            c.n_bits,
-            c.more_noise_ratio,
-            scatter_variance,
-            drift_per_s * age_s if (age_s := at_s - c.at_s) > 0.0 else 0.0,
-        )
+        (c.whole_s, c.n_bits, c.more_noise_ratio, drift_per_s * age_s if (age_s := at_s - c.at_s) > 0.0 else 0.0)
         for c in window
     ]
 
@@ -168,15 +191,13 @@ def _rows(window: Sequence[Crossing], goodput: Goodput) -> list[_Row]:
 def _each(rows: Iterable[_Row], floor_s: float) -> list[float]:
     """Seconds per bit by each alone."""
     least_s = RTT_NOISE_S
-    return [
-        (took_s if (took_s := whole_s - floor_s) > least_s else least_s) / n_bits for whole_s, n_bits, _, _, _ in rows
-    ]
+    return [(took_s if (took_s := whole_s - floor_s) > least_s else least_s) / n_bits for whole_s, n_bits, _, _ in rows]
 
 
-def _weights(rows: Iterable[_Row], slowness: float, floor_s: float) -> list[float]:
+def _weights(rows: Iterable[_Row], slowness: float, floor_s: float, scatter: float) -> list[float]:
     """One over the variance of the rate that each alone tells; its time is the shorter of what it and all say."""
-    weights, least_s, noise_s = [], _LEAST_TIMED_S, RTT_NOISE_S
-    for whole_s, n_bits, more_noise_ratio, scatter_variance, drift in rows:
+    weights, least_s, noise_s, scatter_variance = [], _LEAST_TIMED_S, RTT_NOISE_S, scatter**2
+    for whole_s, n_bits, more_noise_ratio, drift in rows:
         took_s, expected_s = whole_s - floor_s, slowness * n_bits
         if expected_s < took_s:
             took_s = expected_s
@@ -194,20 +215,20 @@ def shifted(goodput: Goodput, by_s: float) -> Goodput:
 
 def kept(window: tuple[Crossing, ...], goodput: Goodput) -> tuple[Crossing, ...]:
     """The newest, and of those before them the ones that tell most."""
-    old, newest = window[:-N_NEWEST], window[-N_NEWEST:]
-    if len(old) > _N_TELLING:
-        weights = _weights(_rows(old, goodput), goodput.slowness, goodput.floor_s)
+    while len(window) > N_NEWEST + _N_TELLING:
+        rows = _rows(window[:-N_NEWEST], goodput.at_s)
+        weights = _weights(rows, goodput.slowness, goodput.floor_s, goodput.scatter)
         least = weights.index(min(weights))
-        return kept((*old[:least], *old[least + 1 :], *newest), goodput)
+        window = (*window[:least], *window[least + 1 :])
     return window
 
 
-def _quantile(values: Sequence[float], weights: Sequence[float], ratio: float) -> float:
-    """The smallest value with at least `ratio` of the weight at or below it."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    left = ratio * sum([weights[at] for at in order])
-    for at in order:
-        left -= weights[at]
+def _quantile_at(order: Sequence[int], weights: Sequence[float], ratio: float) -> int:
+    """The first of `order` (which sorts some values) up to which at least `ratio` of the weight has come."""
+    sorted_weights = [weights[at] for at in order]
+    left = ratio * sum(sorted_weights)
+    for at, weight in zip(order, sorted_weights, strict=True):
+        left -= weight
         if left <= 0.0:
-            return values[at]
-    return values[order[-1]]
+            return at
+    return order[-1]
