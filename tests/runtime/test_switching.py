@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from seamline.core.errors import PlanError, SwitchError, UsageError
+from seamline.core.policy import Local
 from seamline.core.switching import STRATEGIES
-from seamline.core.values import Plan
+from seamline.core.values import Constraints, Objective, Plan
 from seamline.runtime.streaming import Stream
 
 IN_PROCESS = sorted(name for name in STRATEGIES if not name.endswith("container"))
@@ -263,3 +264,40 @@ def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nod
     two_nodes.link("edge", "fog", 200e6)
     wait_until(lambda: stream.plan != slow)
     wait_until(lambda: stream.controller.spare == slow)
+
+
+def test_who_asks_before_the_first_plan_serves_gets_the_plan_and_an_answer(two_nodes, plans):
+    two_nodes.engines["fog"].go_on.clear()
+    opening = threading.Thread(target=lambda: two_nodes.stream(policy=str(plans[0])))
+    opening.start()
+    assert two_nodes.engines["fog"].is_waiting.wait(10)
+    (stream,) = two_nodes.streams
+    asked = stream.switch(plans[1])
+    two_nodes.engines["fog"].go_on.set()
+    assert asked.result(timeout=30).to_plan == plans[1]
+    opening.join(timeout=30)
+    assert stream.plan == plans[1]
+
+
+def test_who_asks_what_goes_wrong_in_an_unforeseen_way_is_told(two_nodes, plans, monkeypatch):
+    stream = two_nodes.stream(policy=str(plans[0]))
+
+    def throw(*arguments: object) -> None:
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr(stream.controller._switcher, "request", throw)
+    with pytest.raises(SwitchError, match="ZeroDivisionError: of its own"):
+        stream.switch(plans[1]).result(timeout=20)
+    assert stream.plan == plans[0]
+
+
+def test_who_asks_of_a_stream_that_never_began_is_told_when_it_is_closed(two_nodes, plans):
+    stream = two_nodes.stream(policy=str(plans[0]))
+    unopened = type(stream)(
+        two_nodes.nodes["edge"], two_nodes.model, others=(), objective=Objective.LATENCY, constraints=Constraints(),
+        policy=Local(), profile_budget_s=1.0,
+    )  # fmt: skip
+    asked = unopened.switch(plans[2])
+    unopened.close()
+    with pytest.raises(SwitchError, match="the stream has ended"):
+        asked.result(timeout=20)

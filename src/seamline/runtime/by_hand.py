@@ -14,7 +14,7 @@ from seamline.runtime.record import SwitchRecord
 
 
 class ByHand:
-    """Owner of the policy that decides about one stream; used on its controller's thread only, but for `end`.
+    """Owner of the policy that decides about one stream; used on its controller's thread only.
 
     policy: the one that decides now.
     """
@@ -58,7 +58,7 @@ class ByHand:
             self._give_up(reason)
 
     def end(self) -> None:
-        """The stream is over, and the controller's thread with it."""
+        """The stream is over."""
         self._give_up("the stream has ended")
 
     def _give_up(self, reason: str) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from seamline.core import events as ev
 from seamline.core.cost import waiting_power_w
@@ -98,6 +98,8 @@ class Controller:
         self._lost_at_s = -1e9
         self._failure: SeamlineError | None = None
         self._closed = False
+        self._asking = threading.Lock()
+        self._unanswered: set[Future[Any]] = set()
         self._serving = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"control-{frames.stream}", daemon=True)
         self.last_reason = "starting"
@@ -119,13 +121,16 @@ class Controller:
             raise Infeasible(f"no plan came into service: {self.last_reason}")
 
     def close(self) -> None:
-        """End the thread, after releasing what was prepared."""
-        self._closed = True
+        """End the thread, after releasing what was prepared; whoever still waits for an answer is told."""
+        with self._asking:
+            self._closed = True
         if self._thread.is_alive():
             self._inbox.put(self._switcher.stop)
+            self._inbox.put(self._by_hand.end)
             self._inbox.put(None)
             self._thread.join(timeout=5.0)
-            self._by_hand.end()
+        for answer in tuple(self._unanswered):  # asked before the thread began, or while it hung
+            answer.set_exception(SwitchError("the stream has ended"))
 
     def peer(self, name: NodeId, alive: bool) -> None:
         if name in self._peers.names and not alive:
@@ -197,11 +202,22 @@ class Controller:
     def _ask(self, work: Callable[[Future[_Answer]], None]) -> Future[_Answer]:
         """Do `work` on the controller's thread; it settles the future, unless the stream is over: `SwitchError`."""
         answer: Future[_Answer] = Future()
-        if self._closed:
-            answer.set_exception(SwitchError("the stream has ended"))
-        else:
-            self._inbox.put(partial(work, answer))
+        with self._asking:
+            if not self._closed:
+                self._unanswered.add(answer)
+                answer.add_done_callback(self._unanswered.discard)
+                self._inbox.put(partial(self._do, work, answer))
+                return answer
+        answer.set_exception(SwitchError("the stream has ended"))
         return answer
+
+    def _do(self, work: Callable[[Future[_Answer]], None], answer: Future[_Answer]) -> None:
+        try:
+            work(answer)
+        except Exception as error:  # whoever asked waits for an answer, whatever it is
+            log.exception("the controller of %s could not do what it was asked", self._frames.stream)
+            if not answer.done():
+                answer.set_exception(SwitchError(f"this went wrong: {type(error).__name__}: {error}"))
 
     def _charge(self, scope: EnergyScope) -> None:
         self._frames.energy_scope = scope
@@ -326,14 +342,14 @@ class Controller:
         now = now_s()
         match outcome:
             case Switched():
-                is_first = not self._serving.is_set()
+                is_first, record = not self._serving.is_set(), _record_of(outcome)
                 self._spare_guess.serving(outcome.to_plan)
                 self._beliefs.apply(ev.PlanServing(outcome.to_plan, outcome.generation, now))
                 self._beliefs.serves_anew()
                 self._recorder.plan_in_use(now, outcome.to_plan)
-                if not is_first and outcome.from_plan is not None and not outcome.is_restored:
-                    record = _record_of(outcome, outcome.from_plan)
+                if not is_first and not outcome.is_restored:
                     self._recorder.switched(record)
+                if not outcome.is_restored:
                     self._by_hand.serves(outcome.to_plan, record)
                 self._serving.set()
                 self._lost_at_s = -1e9  # frames that waited for this route are rescued in the same round
@@ -407,10 +423,10 @@ class Controller:
             self._beliefs.took(result)
 
 
-def _record_of(outcome: Switched, from_plan: Plan) -> SwitchRecord:
+def _record_of(outcome: Switched) -> SwitchRecord:
     return SwitchRecord(
         at_s=outcome.decided_s,
-        from_plan=from_plan,
+        from_plan=outcome.from_plan,
         to_plan=outcome.to_plan,
         reason=outcome.reason,
         prepare_s=outcome.prepare_s,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
@@ -30,7 +30,7 @@ DRAIN_GRACE_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switched:
-    """A switch is complete: frames accepted from now on follow `to_plan`. from_plan: None for the first one.
+    """A switch is complete: frames accepted from now on follow `to_plan`. from_plan: at first the local one.
 
     decided_s: clock reading of the request. prepare_s: from there until the route was swapped. switch_s: how long the
     swap kept frames from being accepted (t_switch). pause_s: how long nothing was accepted before the swap (t_update
@@ -38,7 +38,7 @@ class Switched:
     other nodes for the switch. is_restored: nobody asked for it, the plan before came back after a failure.
     """
 
-    from_plan: Plan | None
+    from_plan: Plan
     to_plan: Plan
     generation: int
     reason: str
@@ -79,7 +79,6 @@ class _Request:
     reason: str
     decided_s: float
     sent_before_bytes: int
-    paused_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +86,6 @@ class _Made:
     """One generation's preparation. load_s: what the slowest node has spent so far."""
 
     load_s: float = 0.0
-    nodes: set[NodeId] = field(default_factory=set)
 
 
 class Switcher:
@@ -145,7 +143,7 @@ class Switcher:
             return
         number = self._state.newest + 1
         sent_bytes = self._node.switching_bytes.total()
-        self._requests[number] = _Request(plan, reason, now_s(), sent_bytes, self._paused_s)
+        self._requests[number] = _Request(plan, reason, now_s(), sent_bytes)
         self._feed(sw.SwitchRequested(sw.Generation(number, plan)))
 
     def stand_by(self, plan: Plan) -> None:
