@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seamline.core.errors import Infeasible
+from seamline.core.errors import Infeasible, ModelError
 from seamline.core.values import Codec
 
 EXACT = (Codec.RAW,)
@@ -191,3 +191,44 @@ def test_a_stream_stopped_before_it_runs_accepts_nothing_and_may_run_again(bench
     stream.stop()  # as Ctrl-C does it, which may come at any time
     assert list(stream.run(photos)) == []
     assert len(list(stream.run(photos[:5]))) == 5
+
+
+def test_a_second_run_answers_its_own_frames_and_its_figures_are_its_own(bench, photos, expected):
+    bench.start("edge")
+    bench.start("fog")
+    stream = bench.stream(private=1, codecs=EXACT)
+    first = stream.run(photos)
+    assert next(first).frame == 0
+    first.close()  # answers to frames that were accepted are still to come
+    before = stream.frames.counts().accepted
+    results = list(stream.run(photos[:7]))
+    assert [result.frame for result in results] == list(range(before, before + 7))
+    for result, scores in zip(results, expected, strict=False):
+        np.testing.assert_allclose(result.outputs["scores"], scores, rtol=RELATIVE, atol=RELATIVE)
+    summary = stream.summary()
+    assert (summary["frames"]["accepted"], summary["frames"]["answered"], summary["latency_s"]["n"]) == (7, 7, 7)
+
+
+def test_a_run_takes_no_frame_more_than_it_was_asked_for(bench, photos):
+    asked_for_more = []
+
+    def frames():
+        yield from photos[:3]
+        asked_for_more.append("which a camera may keep waiting for")
+
+    bench.start("edge")
+    assert len(list(bench.stream().run(frames(), n_frames=3, live=False))) == 3
+    assert asked_for_more == []
+
+
+def test_frames_that_can_be_run_nowhere_are_counted_as_failed(bench, photos, monkeypatch):
+    def throw(*arguments: object) -> None:
+        raise ModelError("no memory left")
+
+    bench.start("edge")
+    stream = bench.stream()
+    monkeypatch.setattr(type(bench.nodes["edge"].segments.find(stream.name, 0, 0)), "run", throw)
+    results = list(stream.run(photos[:3]))
+    assert all("no memory left" in result.error for result in results)
+    frames = stream.summary()["frames"]
+    assert (frames["answered"], frames["failed"], frames["completed_elsewhere"], frames["lost"]) == (3, 3, 3, 0)

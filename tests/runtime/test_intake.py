@@ -36,6 +36,13 @@ def test_a_frame_of_any_size_becomes_one_of_the_models(camera_model):
     assert np.abs(crop.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3)) - tensor).max() <= 0.5
 
 
+@pytest.mark.parametrize("frame", [[[1, 2], [3, 4]], "a.png", None])
+def test_what_is_no_array_is_refused_by_any_model(model, camera_model, frame):
+    for one in (model, camera_model):
+        with pytest.raises(UsageError, match=f"not a {type(frame).__name__}"):
+            input_tensors(frame, one)
+
+
 @pytest.mark.parametrize("frame", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), {}])
 def test_what_is_no_camera_frame_is_refused(camera_model, frame):
     with pytest.raises(UsageError, match="in RGB order"):

@@ -8,7 +8,15 @@ import pytest
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.runtime.energy import EnergyAccount
-from seamline.runtime.stream import LOCAL_GENERATION, MAX_ATTEMPTS, STUCK_RATIO, Route, StreamFrames, deadline_s
+from seamline.runtime.stream import (
+    LOCAL_GENERATION,
+    MAX_ATTEMPTS,
+    STUCK_RATIO,
+    Result,
+    Route,
+    StreamFrames,
+    deadline_s,
+)
 
 LOCAL = Plan.parse("edge[0:4]")
 SPLIT = Plan.parse("edge[0:2]f16 > fog[2:4]")
@@ -41,8 +49,13 @@ def drained() -> list[int]:
 
 
 @pytest.fixture
-def frames(node, drained) -> StreamFrames:
-    return StreamFrames(node, "s", "m" * 64, LOCAL, drained.append)
+def given_up() -> list[Result]:
+    return []
+
+
+@pytest.fixture
+def frames(node, drained, given_up) -> StreamFrames:
+    return StreamFrames(node, "s", "m" * 64, LOCAL, drained=drained.append, gave_up=given_up.append)
 
 
 def frame() -> dict[str, np.ndarray]:
@@ -162,7 +175,7 @@ def test_a_refusal_of_an_earlier_try_is_old_news(frames, node):
     assert len(node.begun) == n_begun
 
 
-def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
+def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames, given_up):
     frames.set_route(Route(generation=1, plan=SPLIT, n_window=1))
     frames.offer(frame())
     for attempt in range(MAX_ATTEMPTS):
@@ -170,6 +183,7 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     result = frames.results.get_nowait()
     assert result.error is not None
     assert "out of memory" in result.error
+    assert given_up == [result]
     assert frames.counts().lost == 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import islice
 
 from seamline.core.ports import FrameArray, Tensors
 from seamline.runtime.clock import now_s
@@ -32,7 +33,7 @@ class Feeder:
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
-        ended: Callable[[Exception | None], None],
+        ended: Callable[[BaseException | None], None],
     ) -> None:
         self._source = source
         self._frames = frames
@@ -58,10 +59,10 @@ class Feeder:
             self._thread.join(timeout=5.0)
 
     def _feed(self) -> None:
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             self._feed_all()
-        except Exception as exc:  # a caller's own source may raise anything, and the caller is to see it
+        except BaseException as exc:  # a caller's own source may raise anything, and the caller is to see it
             error = exc
         self._frames.drop_pending()
         self._ended(error)
@@ -69,8 +70,8 @@ class Feeder:
     def _feed_all(self) -> None:
         started_s = now_s()
         stride = max(1.0, self._own_fps / self._fps) if self._own_fps and self._fps else 1.0
-        for n_fed, frame in enumerate(self._source.frames(stride)):
-            if self._stop.is_set() or n_fed == self._n_frames:
+        for n_fed, frame in enumerate(islice(self._source.frames(stride), self._n_frames)):
+            if self._stop.is_set():
                 return
             if self._fps:
                 self._stop.wait(max(0.0, started_s + n_fed / self._fps - now_s()))

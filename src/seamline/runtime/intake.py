@@ -30,6 +30,8 @@ def input_tensors(frame: Array | dict[str, Array], model: StoredModel) -> Tensor
 
     Raises `UsageError` for a frame of another kind, `ModelError` when the model does not say how to make one its input.
     """
+    if not isinstance(frame, np.ndarray | dict):
+        raise UsageError(f"a frame is an array or a dict of arrays, not a {type(frame).__name__}")
     preprocess = model.preprocess
     if preprocess is not None:
         if isinstance(frame, dict) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:

@@ -28,7 +28,7 @@ SETTLE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchRecord:
-    """One completed switch. at_s: stream time of the decision. prepare_s: from decision to the new plan serving.
+    """One completed switch. at_s: clock reading at the decision. prepare_s: from decision to the new plan serving.
 
     switch_s: how long the swap itself kept frames from being accepted (t_switch). pause_s: how long nothing was
     accepted before that, by design of the strategy (t_update). load_s: what the slowest node spent on preparing (t_exec
@@ -137,9 +137,11 @@ class Recorder:
             self._frame_sources.clear()
 
     def answered(self, result: Result) -> None:
-        """One answer has arrived (in any order)."""
+        """One answer has arrived (in any order); that to a frame from before the start counts no more."""
         at_s = result.accepted_s + result.latency_s
         with self._lock:
+            if result.accepted_s < self.started_s:
+                return
             self._answered_s.append(at_s)
             self._latency_s.append(result.latency_s)
             self._n_failed += result.error is not None
@@ -175,11 +177,15 @@ class Recorder:
             )
 
     def restart(self, started_s: float, plan: Plan) -> None:
-        """Frames begin to flow: time counts from now, with `plan` in use."""
+        """Frames begin to flow: time, answers and joules count from now, with `plan` in use."""
         with self._lock:
             self.started_s = started_s
             self._plans = [(started_s, plan)]
             self._switches.clear()
+            self._answered_s.clear()
+            self._latency_s.clear()
+            self._recent.clear()
+            self._n_failed = self._n_completed_elsewhere = 0
             self._frame_j.clear()
             self._frame_sources.clear()
             for drawn in self._drawn.values():

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from seamline.core.ports import Array, Tensors
 from seamline.core.problem import EnergyScope
@@ -88,6 +88,12 @@ class FrameCounts:
         """Accepted and not answered; counts only once the stream has ended."""
         return self.accepted - self.answered
 
+    def since(self, before: FrameCounts) -> FrameCounts:
+        """What became of frames after `before` was counted."""
+        return FrameCounts(
+            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
+        )
+
 
 @dataclass(slots=True)
 class _InFlight:
@@ -105,15 +111,26 @@ class _InFlight:
 class StreamFrames:
     """Owner of the frames of one stream; every method is safe from any thread.
 
-    `drained(generation)` is called when the last frame of a generation that is no longer routed has been answered.
+    `drained(generation)` is called when the last frame of a generation that is no longer routed has been answered,
+    `gave_up(result)` for a frame whose answer is an error, because it could be run nowhere.
     """
 
-    def __init__(self, node: Node, stream: str, model_id: str, local: Plan, drained: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        stream: str,
+        model_id: str,
+        local: Plan,
+        *,
+        drained: Callable[[int], None],
+        gave_up: Callable[[Result], None],
+    ) -> None:
         self.stream = stream
         self._node = node
         self._model_id = model_id
         self._local = Route(generation=LOCAL_GENERATION, plan=local)
         self._drained = drained
+        self._gave_up = gave_up
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._in_flight: dict[int, _InFlight] = {}
@@ -365,9 +382,9 @@ class StreamFrames:
             if not exhausted:
                 drained = self._reroute(frame)
         if exhausted:
-            self._finish(
-                number, frame.attempt, frame.route.generation, {}, (), f"gave up after {MAX_ATTEMPTS} tries: {reason}"
-            )
+            words = f"gave up after {MAX_ATTEMPTS} tries: {reason}"
+            if (result := self._finish(number, frame.attempt, frame.route.generation, {}, (), words)) is not None:
+                self._gave_up(result)
             return
         if drained is not None:
             self._drained(drained)

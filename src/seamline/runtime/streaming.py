@@ -34,7 +34,7 @@ from seamline.runtime.intake import as_source, input_tensors
 from seamline.runtime.node import Node
 from seamline.runtime.record import Recorder, SwitchRecord
 from seamline.runtime.snapshot import StreamSnapshot, take_snapshot
-from seamline.runtime.stream import LOCAL_GENERATION, Result, StreamFrames
+from seamline.runtime.stream import LOCAL_GENERATION, FrameCounts, Result, StreamFrames
 from seamline.runtime.survey import profile_nodes, wait_links
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,10 @@ class Stream:
         self._profile_budget_s = profile_budget_s
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
-        self.frames = StreamFrames(node, self.name, model.model_id, self._local, self._drained)
+        self.frames = StreamFrames(
+            node, self.name, model.model_id, self._local, drained=self._drained, gave_up=self.recorder.answered
+        )
+        self._counted_before = FrameCounts()
         self.controller = Controller(
             node,
             self.frames,
@@ -125,7 +128,7 @@ class Stream:
         seconds: float | None = None,
         live: bool | None = None,
     ) -> Iterator[Result]:
-        """Feed `frames` and yield one result per accepted frame, in order.
+        """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
         takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
@@ -134,11 +137,13 @@ class Stream:
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
+        self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
+        before = self._counted_before = self.frames.counts()
         source = as_source(frames, live)
-        failure: list[Exception] = []
+        failure: list[BaseException] = []
         ended = threading.Event()
 
-        def source_ended(error: Exception | None) -> None:
+        def source_ended(error: BaseException | None) -> None:
             if error is not None:
                 failure.append(error)
             ended.set()
@@ -153,7 +158,7 @@ class Stream:
             self._feeder.end()
         self._feeder.start()
         try:
-            yield from self._results(ended)
+            yield from self._results(ended, before.accepted)
         finally:
             self._feeder.stop()
             self._feeder = None
@@ -170,25 +175,27 @@ class Stream:
         if (feeder := self._feeder) is not None:
             feeder.end()
 
-    def _results(self, ended: threading.Event) -> Iterator[Result]:
-        n_given = 0
+    def _results(self, ended: threading.Event, first: int) -> Iterator[Result]:
+        """Of frames from number `first` on; those before it belong to a run that was left before they came."""
+        n_due = first
         give_up_s: float | None = None
         while True:
             try:
                 result = self.frames.results.get(timeout=0.05)
             except queue.Empty:
-                counts = self.frames.counts()
-                if ended.is_set() and n_given >= counts.accepted:
+                n_accepted = self.frames.counts().accepted
+                if ended.is_set() and n_due >= n_accepted:
                     return
                 if ended.is_set():
                     give_up_s = give_up_s or now_s() + DRAIN_TIMEOUT_S
                     if now_s() > give_up_s:
-                        log.error("%d accepted frames were not answered", counts.accepted - n_given)
+                        log.error("%d accepted frames were not answered", n_accepted - n_due)
                         return
                 continue
-            n_given += 1
             self.frames.taken()
-            yield result
+            if result.frame >= first:
+                n_due += 1
+                yield result
 
     # -- moving the cut by hand --------------------------------------------------------------------------------------
 
@@ -313,9 +320,9 @@ class Stream:
         return take_snapshot(self.frames, self.recorder, self.controller)
 
     def summary(self) -> dict[str, Any]:
-        """The stream's figures so far, see docs/cli.md under `run`."""
+        """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
-        return self.recorder.summary(self.frames.counts())
+        return self.recorder.summary(self.frames.counts().since(self._counted_before))
 
     def _read_own_meter(self) -> None:
         if (reading := self._node.energy.reading()) is not None:
