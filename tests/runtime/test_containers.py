@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +77,29 @@ def test_a_real_container_answers_too(bench, frame):
         np.testing.assert_array_equal(there.run(frame)[name], value)
     there.close()
     there._popen.wait(20)
+
+
+def test_what_ends_while_it_loads_is_an_error_and_leaves_nothing(bench, in_process, monkeypatch, wait_until):
+    started: list[subprocess.Popen[bytes]] = []
+
+    def keep(*arguments, **named) -> subprocess.Popen[bytes]:
+        started.append(subprocess_popen(*arguments, **named))
+        return started[-1]
+
+    subprocess_popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", keep)
+    hang_up = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.close()"
+    for words, program in (
+        ("ended while it was loaded", hang_up),
+        ("did not start: no such file", "sys.exit('no such file')"),
+    ):
+        monkeypatch.setattr(
+            in_process,
+            "_command",
+            lambda args, _, program=program: [sys.executable, "-c", f"import sys; {program}", args[0]],
+        )
+        with pytest.raises(ModelError, match=words):
+            in_process.prepare(bench.model.model_id, Segment(0, 4))
+        wait_until(lambda: started[-1].stderr.closed)
+        assert started[-1].returncode is not None
+    assert list(Path(in_process._folder.name).iterdir()) == []

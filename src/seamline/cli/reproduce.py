@@ -102,11 +102,13 @@ def reproduce(
 
 
 def _run(command: Sequence[str], root: Path) -> int:
-    """Exit code of the experiment. Ctrl-C reaches it as well, and it is given time to end the nodes that it started."""
+    """Exit code of the experiment. Whatever ends this process, it is given time to end the nodes that it started."""
     with subprocess.Popen(command, cwd=root) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
+        except BaseException as ending:
+            if not isinstance(ending, KeyboardInterrupt):  # Ctrl-C has reached it as well, a signal to this one has not
+                process.terminate()
             try:
                 process.wait(ENDING_S)
             except subprocess.TimeoutExpired:

@@ -210,10 +210,12 @@ class Cluster:
 
     def close(self) -> None:
         """Close the streams, then the node; idempotent."""
-        for stream in self._streams:
-            stream.close()
-        self._streams.clear()
-        self.node.close()
+        try:
+            for stream in self._streams:
+                stream.close()
+        finally:
+            self._streams.clear()
+            self.node.close()
 
     def __enter__(self) -> Cluster:
         return self

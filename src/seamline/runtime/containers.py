@@ -77,17 +77,24 @@ class ContainerEngine:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            connection = _accept(listener, popen)
+            try:
+                connection = _accept(listener, popen)
+            except BaseException:
+                popen.kill()
+                _reap(popen)
+                path.unlink(missing_ok=True)
+                raise
+        made = ContainerSegment(connection, popen, path, part.inputs, part.outputs)
         try:
             receive_tensors(connection)
-        except (EOFError, OSError) as exc:
-            connection.close()
-            raise ModelError(f"segment {segment} ended while it was loaded", hint="is there memory for it?") from exc
-        except ModelError:
-            connection.close()
+        except BaseException as exc:
+            made.close()
+            if isinstance(exc, EOFError | OSError):
+                words = f"segment {segment} ended while it was loaded"
+                raise ModelError(words, hint="is there memory for it?") from exc
             raise
         connection.settimeout(None)
-        return ContainerSegment(connection, popen, path, part.inputs, part.outputs)
+        return made
 
     def _next_socket(self) -> Path:
         with self._lock:
@@ -219,7 +226,6 @@ def _accept(listener: socket.socket, popen: subprocess.Popen[bytes]) -> socket.s
             raise ModelError(f"the container of a segment did not start: {words[-1][:300]}") from None
         connection.settimeout(START_TIMEOUT_S)
         return connection
-    popen.kill()
     raise ModelError(f"the container of a segment did not start within {START_TIMEOUT_S:.0f} s")
 
 

@@ -73,7 +73,9 @@ class Keeper:
     def _work(self) -> None:
         while (wish := self._wishes.get()) is not None and not self._closing.wait(self._delay_s):
             wishes = [wish]
-            while not self._wishes.empty() and (more := self._wishes.get()) is not None:
+            while not self._wishes.empty():
+                if (more := self._wishes.get()) is None:
+                    return
                 wishes.append(more)
             for model_id in dict.fromkeys(model_id for model_id, _ in wishes):
                 self._keep(model_id, [segment for of, segment in wishes if of == model_id])
