@@ -188,6 +188,18 @@ def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides(
     assert mbps(unharmed) == pytest.approx(20, rel=0.05)
 
 
+@pytest.mark.parametrize(("ratio", "fallen_mbps"), [(0.5, 10.0), (0.1, 5.0)])
+def test_a_fall_right_after_a_doubt_is_believed_after_two_messages(ratio: float, fallen_mbps: float):
+    state = PINGED
+    for state, _ in run(PINGED, transfers(steady(20.0), until_s=3.0)):  # noqa: B007 - the last state is used
+        pass
+    state, sent_s = observe_sibling(state, ratio), 5.0
+    for rate_mbps in (20.0, 20.0, 20.0, fallen_mbps, fallen_mbps):
+        receipt_s = sent_s + RTT_S + 8 * 100_000 / (rate_mbps * 1e6)
+        state, sent_s = observe_transfer(state, TransferSample(100_000, sent_s, receipt_s)), sent_s + 0.6
+    assert mbps(state) == pytest.approx(fallen_mbps, rel=0.05)
+
+
 def test_a_change_point_does_not_make_the_link_look_jittery():
     """5 Mbit/s after cross traffic at 2.2 is found within a few probes, as it would be on a link that never jumped."""
     *_, (state, sample) = run(PINGED, transfers(step(20, 2.2), until_s=7.0, payload_bytes=75_000))

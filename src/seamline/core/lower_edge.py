@@ -94,7 +94,7 @@ class Goodput:
     def overhead_s(self) -> float:
         """What recent messages took beyond a round trip and their bytes on average, the one worst left out."""
         slowness = self.slowness
-        beyond_s = sorted([c.whole_s - slowness * c.n_bits for c in self.newest])
+        beyond_s = sorted([c.whole_s - slowness * c.n_bits for c in self.window[-N_NEWEST:]])
         counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
         return max(0.0, sum(counted_s) / len(counted_s)) if counted_s else self.floor_s
 
