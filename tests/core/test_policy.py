@@ -304,6 +304,20 @@ def test_offload_sends_the_frame_and_where_that_is_forbidden_the_origin_stands_i
     assert forbidden == Switch(Plan.parse("edge[0:4]"), "the first 1 cuts may not leave `edge`; edge[0:4] stands in")
 
 
+def test_offload_chosen_after_a_stand_in_is_chosen_once_as_well(three_tiers: Problem):
+    view = joined(three_tiers)
+    alone = after(view, *(LinkMeasured(rated(view, link, 0.0), 1.5) for link in view.links))
+    stood_in = serving(alone, Plan.parse("edge[0:4]"))
+    back = after(stood_in, *(LinkMeasured(link, 9.0) for link in view.links.values()))
+    chosen = decide(back, Offload())
+    assert isinstance(chosen, Switch)
+    assert chosen.plan.is_offload
+    left = (chosen.plan.nodes[0], chosen.plan.nodes[1])
+    worse = after(serving(back, chosen.plan, 10.0), LinkMeasured(rated(back, left, 0.5), 20.0))
+    assert plan(problem_of(worse)).best(PlanKind.OFFLOAD).plan != chosen.plan
+    assert isinstance(decide(worse, Offload()), Keep)
+
+
 def test_static_keeps_its_first_plan_whatever_the_links_do(private: View):
     slow = after(private, *(LinkMeasured(rated(private, (EDGE, there), 0.5), 10.5) for there in (FOG, CLOUD)))
     assert isinstance(decide(slow), Switch)

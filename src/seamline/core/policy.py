@@ -412,8 +412,9 @@ def _wanted(view: View, problem: Problem, policy: Local | Offload | Static | Fix
         case Static():
             return view.first or plan(problem).plan, None
         case Offload():
-            if view.first is not None and view.first.is_offload:
-                return view.first, None
+            for chosen in (view.first, view.current):  # where another plan stood in first, chosen after that
+                if chosen is not None and chosen.is_offload:
+                    return chosen, None
             offload = plan(problem).best(PlanKind.OFFLOAD)
             return offload.plan, offload.refusal
 

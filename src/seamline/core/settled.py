@@ -2,9 +2,9 @@
 
 A decision looks at every plan. But no plan has become cheaper than before by more than the parts that plans are made
 of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs f L at least. While
-the current plan, whose cost is quickly found, is behind that by less than any switch is made for (`small_gain_ratio`),
-`decide` would say the same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised)
-must be as it was. Used where decisions are many: a simulation asks some hundred thousand times.
+the current plan, whose cost is quickly found, is behind that by less than any switch is made for, `decide` says the
+same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must be as it was. Used
+where decisions are many: a simulation asks some hundred thousand times.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def stands(known: Settled, view: View, policy: Policy) -> bool:
         less_s = sum(max(0.0, _fixed_s(was) - _fixed_s(problem.links[link])) for link, was in before.links.items())
     elif any(_fixed_s(problem.links[link]) < _fixed_s(was) for link, was in before.links.items()):
         return False
-    least = ratio * known.least_cost - less_s
-    return now.cost - least < _settings(policy).small_gain_ratio * now.cost
+    least, settings = ratio * known.least_cost - less_s, _settings(policy)
+    return now.cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * now.cost
 
 
 def _is_quiet(view: View, policy: Policy) -> bool:
