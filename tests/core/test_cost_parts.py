@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.cost import breakdown
+from seamline.core.cost import breakdown, energy_of, sums
 from seamline.core.problem import Problem
 from seamline.core.values import Boundary, Codec, NodeId, Plan
 
@@ -30,3 +30,16 @@ def test_what_was_measured_since_counts(three_tiers: Problem):
 
 def test_plans_that_are_equal_cost_the_same_whichever_object_is_asked_for(three_tiers: Problem):
     assert breakdown(Plan.parse(str(PLAN)), three_tiers) == breakdown(PLAN, three_tiers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["edge[0:4]", "edge[0:1]f16 > cloud[1:4]", "edge[0:0]raw > cloud[0:4]", "edge[0:1]u8 > fog[1:2]f16 > cloud[2:4]"],
+)
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_the_sums_are_what_the_terms_come_to(three_tiers: Problem, text: str, is_cut_off: bool):
+    loaded = replace(three_tiers, queue_s={CLOUD: 0.02}, compute_ratio={CLOUD: 3.0}, sent_ratio={(1, Codec.F16): 0.5})
+    problem = replace(loaded, links={}) if is_cut_off else loaded
+    plan = Plan.parse(text)
+    terms = breakdown(plan, problem)
+    assert sums(plan, problem) == (terms.latency_s, terms.bottleneck_s, energy_of(terms, problem))

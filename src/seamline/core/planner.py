@@ -24,7 +24,7 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
-from seamline.core.cost import breakdown, energy_of, offered_codecs
+from seamline.core.cost import offered_codecs, sums
 from seamline.core.goals import Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
 from seamline.core.obstacles import infeasible, why_none
@@ -129,8 +129,7 @@ def evaluate_allowed(candidate: Plan, problem: Problem) -> Alternative | None:
 
 
 def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alternative:
-    costs, goal = breakdown(candidate, problem), problem.objective
-    taken_s, bottleneck_s, joules = costs.latency_s, costs.bottleneck_s, energy_of(costs, problem)
+    goal, (taken_s, bottleneck_s, joules) = problem.objective, sums(candidate, problem)
     cost = math.inf
     match goal:
         case Objective.LATENCY:
