@@ -28,7 +28,7 @@ _N_YOUNG = 12
 _MISJUDGED_RTT_S = 20e-3
 _MISJUDGED_VARIANCE = 1.0
 _SILENCE_FACTOR = 2.0
-_SILENCE_GRACE_S = gp.RETRANSMISSION_S
+SILENCE_GRACE_S = gp.RETRANSMISSION_S
 """One lost packet alone does not make a link slow."""
 
 _SILENCE_STD_RATIO = 0.25
@@ -147,7 +147,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
         return state
     elapsed_s = now_s - state.rtt_s - state.goodput.floor_s - _began_s(state, sent_s)
     expected_s = 8.0 * payload_bytes / state.goodput.value
-    if elapsed_s <= _SILENCE_FACTOR * expected_s + _SILENCE_GRACE_S:
+    if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
         return state
     return changed(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from seamline.core import estimate as est
@@ -65,7 +66,8 @@ class Controller:
         self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._n_measured = 0
         self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
-        self._expected: dict[tuple[NodeId, Segment], float] = {}
+        self._stages_of: Plan | None = None
+        self._stages: Sequence[tuple[NodeId, Segment, float]] = ()
         self._rechecks: dict[NodeId, rc.Recheck] = {}
         self._computed: dict[NodeId, tuple[Segment, float]] = {}
         self._pending_reason = ""
@@ -130,10 +132,10 @@ class Controller:
     def answered(self, frame: Frame) -> None:
         """Learn from a frame's answer."""
         now_s = self._schedule.now_s
-        for stage in frame.route.plan.stages:
-            if (measured_s := frame.computed_s.get(stage.node)) is not None and not stage.segment.is_empty:
-                self._learn_compute(stage.node, stage.segment, measured_s)
-                self._computed[stage.node] = (stage.segment, now_s)
+        for node, segment, profiled_s in self._computing(frame.route.plan):
+            if (measured_s := frame.computed_s.get(node)) is not None:
+                self._learn_compute(node, measured_s, profiled_s)
+                self._computed[node] = (segment, now_s)
         if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
             self._latencies.append(frame.latency_s)
             self._n_measured += 1
@@ -151,12 +153,23 @@ class Controller:
     def _apply(self, event: ev.Event) -> None:
         self.view = ev.apply(self.view, event)
 
-    def _learn_compute(self, node: NodeId, segment: Segment, measured_s: float) -> None:
-        expected_s = self._expected.get((node, segment))
-        if expected_s is None:
-            expected_s = self._expected[node, segment] = compute_s(node, segment, self._journeys.problem)
+    def _computing(self, plan: Plan) -> Sequence[tuple[NodeId, Segment, float]]:
+        """Who computes what under `plan`, and how long by its profile; remembered, as most frames follow one plan."""
+        if plan is not self._stages_of:
+            self._stages_of = plan
+            self._stages = [
+                (stage.node, stage.segment, self._profiled_s(stage.node, stage.segment))
+                for stage in plan.stages
+                if not stage.segment.is_empty
+            ]
+        return self._stages
+
+    def _profiled_s(self, node: NodeId, segment: Segment) -> float:
+        return compute_s(node, segment, self._journeys.problem)
+
+    def _learn_compute(self, node: NodeId, measured_s: float, profiled_s: float) -> None:
         now_s = self._schedule.now_s
-        state = self._compute[node] = est.observe_compute(self._compute[node], measured_s, expected_s, now_s)
+        state = self._compute[node] = est.observe_compute(self._compute[node], measured_s, profiled_s, now_s)
         ratio, known = est.compute_ratio(state), self.view.compute_ratio.get(node, 1.0)
         if abs(ratio - known) > COMPUTE_MOVED_RATIO * known:
             self._apply(ev.ComputeMeasured(node, ratio, now_s))
@@ -177,11 +190,11 @@ class Controller:
             known, believed = self._rechecks[node], self.view.compute_ratio.get(node, 1.0)
             if not rc.is_due(known, believed, now_s):
                 continue
-            profiled_s = self._expected[node, known.segment]
+            profiled_s = self._profiled_s(node, known.segment)
             known = rc.asked(known, believed * profiled_s, now_s)
             ratio = self._scene.slowdown(node, now_s)
             self._rechecks[node] = rc.answered(known, ratio / believed, now_s)
-            self._learn_compute(node, known.segment, ratio * profiled_s)
+            self._learn_compute(node, ratio * profiled_s, profiled_s)
 
     def _decide_soon(self) -> None:
         if not self._is_decision_due and self._stream is not None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from seamline.core import estimate as est
 from seamline.core import probing
+from seamline.core.changed import changed
 from seamline.core.lower_edge import RTT_NOISE_S
 from seamline.core.probing import Probing
 from seamline.core.values import LinkEstimate, NodeId
@@ -76,7 +77,8 @@ class Meter:
         link, now_s = self._links[target], self._schedule.now_s
         self._n_sent += 1
         link.under_way[self._n_sent] = (n_bytes, now_s)
-        link.probing = probing.carried(link.probing, now_s)
+        if self._is_probing:
+            link.probing = probing.carried(link.probing, now_s)
         arrived_s = self._network.send((self._node, target), n_bytes, now_s)
         self._schedule.at(arrived_s, self._arrived, link, self._n_sent)
         return arrived_s
@@ -158,15 +160,20 @@ class Meter:
                 link.next_ping_s = now_s + (TICK_S if link.probing.is_new else link.ping_interval_s)
                 self._ping(link)
             if link.under_way and self._is_learning:
-                n_bytes, sent_s = next(iter(link.under_way.values()))
-                state = est.observe_silence(link.state, n_bytes, sent_s, now_s)
-                if state is not link.state:
-                    link.state = state
-                    self._report(link)
+                self._notice_silence(link, now_s)
             if link.probing.due_s <= now_s:
                 is_any_due = True
         if is_any_due and self._is_probing:
             self._probe_one(now_s)
+
+    def _notice_silence(self, link: _Outgoing, now_s: float) -> None:
+        n_bytes, sent_s = next(iter(link.under_way.values()))
+        if now_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
+            return
+        state = est.observe_silence(link.state, n_bytes, sent_s, now_s)
+        if state is not link.state:
+            link.state = state
+            self._report(link)
 
     def _ping(self, link: _Outgoing) -> None:
         pair, now_s = (self._node, link.target), self._schedule.now_s
@@ -176,7 +183,8 @@ class Meter:
     def _pong(self, link: _Outgoing, rtt_s: float) -> None:
         if math.isinf(link.next_ping_s):  # sent before the peer was lost
             return
-        link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
+        if link.probing.is_new:
+            link.probing = changed(link.probing, n_pongs=link.probing.n_pongs + 1)
         if self._is_learning or link.state.is_down:
             link.state = est.observe_rtt(link.state, rtt_s, self._schedule.now_s)
             self._report(link)
@@ -226,4 +234,4 @@ class Heartbeat:
 
 def as_last_sampled(estimate: LinkEstimate, sample_bps: float) -> LinkEstimate:
     """`estimate` with the goodput of the last transfer alone, as the simplest controllers use it."""
-    return replace(estimate, goodput_bps=sample_bps, goodput_std_ratio=0.0)
+    return changed(estimate, goodput_bps=sample_bps, goodput_std_ratio=0.0)

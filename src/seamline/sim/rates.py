@@ -48,6 +48,8 @@ class RateCurve:
         """When `n_bits` that begin at `start_s` have crossed."""
         if n_bits <= 0.0:
             return start_s
+        if len(self.times_s) == 1:  # as steady as most links of a scene
+            return max(start_s, (n_bits + self.rates_bps[0] * start_s) / self.rates_bps[0])
         if math.isinf(self.length_s):
             offset_s, round_s, left = start_s, 0.0, n_bits
         else:

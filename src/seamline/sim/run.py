@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,10 @@ from seamline.sim.deciders import Decider, LastValue
 from seamline.sim.journey import Journeys
 from seamline.sim.meter import Heartbeat, Meter
 from seamline.sim.network import Network
+from seamline.sim.rates import Floats
 from seamline.sim.scene import Scene
 from seamline.sim.schedule import Schedule
-from seamline.sim.stream import Floats, Frame, Stream
+from seamline.sim.stream import Frame, Stream
 
 LEASE_S = 0.4
 """A silent peer is missed after this, as Seamline sets Zenoh's lease."""
@@ -104,11 +104,11 @@ def _meters(
     }
 
 
-def _noise(scene: Scene) -> Iterator[tuple[NodeId, Floats]]:
+def _noise(scene: Scene) -> Iterator[tuple[NodeId, list[float]]]:
     """The same frames are slow on the same nodes under every policy."""
     for number, node in enumerate(sorted(scene.profiles)):
         rng = np.random.default_rng([scene.seed, number])
-        yield node, np.exp(rng.normal(0.0, scene.noise_ratio, scene.n_frames))
+        yield node, np.exp(rng.normal(0.0, scene.noise_ratio, scene.n_frames)).tolist()
 
 
 def _plan_losses(
@@ -155,20 +155,15 @@ def _outcome(scene: Scene, stream: Stream, controller: Controller, first: Plan) 
 
 
 def _wait_s(scene: Scene, answered: list[Frame]) -> Floats:
-    newest_first = sorted(answered, key=lambda frame: -frame.number)
-    numbers, times = [], []
-    soonest_s = float("inf")
-    for frame in newest_first:
-        assert frame.answered_s is not None
-        soonest_s = min(soonest_s, frame.answered_s)
-        numbers.append(frame.number)
-        times.append(soonest_s)
-    numbers.reverse()
-    times.reverse()
-    waits = []
-    for number in range(numbers[-1] + 1 if numbers else 0):
-        waits.append(times[bisect.bisect_left(numbers, number)] - number / scene.fps)
-    return np.array(waits)
+    if not answered:
+        return np.array([])
+    by_number = sorted(answered, key=lambda frame: frame.number)
+    numbers = np.array([frame.number for frame in by_number])
+    times_s = np.array([frame.answered_s for frame in by_number], dtype=np.float64)
+    soonest_s = np.minimum.accumulate(times_s[::-1])[::-1]  # by then it, or a newer one, was answered
+    frames = np.arange(numbers[-1] + 1)
+    waits: Floats = soonest_s[np.searchsorted(numbers, frames)] - frames / scene.fps
+    return waits
 
 
 def _energy_j_per_frame(scene: Scene, stream: Stream, answered: list[Frame]) -> float | None:

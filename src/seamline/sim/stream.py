@@ -6,11 +6,8 @@ one stage after the other in order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
 
 from seamline.core.values import Link, NodeId, Plan
 from seamline.sim.journey import Journeys, Leg
@@ -24,8 +21,6 @@ DEADLINE_FACTOR = 4.0
 STUCK_RATIO = 0.5
 RETRY_FACTOR = 4.0
 """A frame on its second way is given more time."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +67,7 @@ class Stream:
     network: Network
     journeys: Journeys
     meters: Mapping[NodeId, Meter]
-    noise: Mapping[NodeId, Floats]
+    noise: Mapping[NodeId, Sequence[float]]
     answered: Callable[[Frame], None]
     route: Route
     local_s: float
@@ -116,7 +111,7 @@ class Stream:
         self._accept()
 
     def _accept(self) -> None:
-        if self._pending is None or len(self.in_flight) >= self.route.n_window or self._is_stuck():
+        if self._pending is None or len(self.in_flight) >= self.route.n_window or (self.in_flight and self._is_stuck()):
             return
         now_s = self.schedule.now_s
         frame = Frame(self._pending, now_s, self.route, now_s + self.route.deadline_s)
@@ -141,7 +136,7 @@ class Stream:
     def _arrive(self, frame: Frame, legs: tuple[Leg, ...], at: int, attempt: int) -> None:
         leg, now_s = legs[at], self.schedule.now_s
         factor = self.scene.slowdown(leg.node, now_s) if self.scene.slowdowns else 1.0
-        compute_s = leg.compute_s * factor * float(self.noise[leg.node][frame.number])
+        compute_s = leg.compute_s * factor * self.noise[leg.node][frame.number]
         busy_s = compute_s + leg.codec_s * factor
         done_s = max(now_s, self._free_s[leg.node]) + busy_s
         self._free_s[leg.node] = done_s
