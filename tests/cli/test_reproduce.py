@@ -10,8 +10,8 @@ from pathlib import Path
 EXPERIMENT = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(0))
-print("begun", flush=True)
 try:
+    print("begun", flush=True)
     time.sleep(60)
 finally:
     print("its nodes are ended", flush=True)

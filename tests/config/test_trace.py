@@ -68,5 +68,15 @@ def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_trace_is_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as refusal:
         read_trace(write(tmp_path, text))
+    assert refusal.value.hint
+
+
+def test_what_cannot_be_read_as_text_is_refused_with_a_hint(tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    for path, words in ((binary, "it is not text"), (tmp_path, "Is a directory"), (tmp_path / "none", "No such file")):
+        with pytest.raises(ConfigError, match=words) as refusal:
+            read_trace(path)
+        assert refusal.value.hint

@@ -11,9 +11,9 @@ import typer
 from seamline.cli.offline import parse_size
 from seamline.cli.options import JsonFlag, ThreadsOption
 from seamline.cli.output import data_console, print_json, progress_console
+from seamline.cli.visiting import USUAL_ENDPOINT, DoorOption, visiting
 from seamline.core.errors import FabricError
 
-USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 WIDE_ENOUGH = 110
 """Columns that a row of `seamline nodes` takes with all that is known."""
 
@@ -162,10 +162,7 @@ def node(
 
 
 def nodes(
-    connect: Annotated[
-        list[str] | None,
-        typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
-    ] = None,
+    connect: DoorOption = None,
     cluster: ClusterOption = "default",
     wait: Annotated[
         float, typer.Option("--wait", metavar="S", min=0.1, max=60.0, help="Seconds to listen before printing.")
@@ -173,22 +170,18 @@ def nodes(
     json: JsonFlag = False,
 ) -> None:
     """List the nodes of a cluster and how they fare, as seen from here."""
-    import secrets
-
     import msgspec
 
-    import seamline
     from seamline.cli.quantities import energy_text
     from seamline.cli.render import nodes_table
+    from seamline.runtime.node import VISITOR
 
-    name = f"visitor-{secrets.token_hex(4)}"
-    endpoints = connect or [USUAL_ENDPOINT]
-    with seamline.connect(*endpoints, name=name, tier="visitor", cluster=cluster, n_threads=1) as here:
+    with visiting(connect, cluster) as here:
         statuses = here.nodes(wait_s=wait)
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows: list[dict[str, Any]] = []
     for peer, status in sorted(statuses.items()):
-        if status.tier == "visitor":
+        if status.tier == VISITOR:
             continue
         link = links.get(peer)
         rows.append(
@@ -211,7 +204,7 @@ def nodes(
         )
     if not rows:
         raise FabricError(
-            f"no node of cluster `{cluster}` answered at {', '.join(endpoints)} within {wait:g} s",
+            f"no node of cluster `{cluster}` answered at {', '.join(connect or [USUAL_ENDPOINT])} within {wait:g} s",
             hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
         )
     if json:

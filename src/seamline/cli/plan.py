@@ -140,7 +140,7 @@ def plan(
         model, profiles or (), slowdowns or (), powers=powers or (), shapes=shape or (), threads=threads
     )
     enters = _origin(origin, list(known))
-    given = _parse(by_hand) if by_hand is not None else None
+    given = plan_named(by_hand) if by_hand is not None else None
     limits = Constraints(n_private_cuts=private, codecs=codecs_named(codecs))
     goal = goal_of(objective, slo, weigh)
     sizes, pins = sizes_by_node(memory or ()), pins_by_layer(pin or ())
@@ -304,7 +304,8 @@ def _links(texts: Sequence[str], nodes: Sequence[NodeId]) -> dict[Any, Any]:
     return links
 
 
-def _parse(text: str) -> Plan:
+def plan_named(text: str) -> Plan:
+    """The plan that a user typed. Raises `UsageError` when it is none."""
     try:
         return Plan.parse(text)
     except PlanError as error:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.node import USUAL_ENDPOINT, ClusterOption
+from seamline.cli.node import ClusterOption
 from seamline.cli.options import JsonFlag
 from seamline.cli.output import data_console, print_json
-from seamline.core.errors import PeerLost, UsageError
+from seamline.cli.visiting import DoorOption, StreamOption, origin_of, visiting, wait_answer
+from seamline.core.errors import UsageError
 from seamline.core.goals import goal_named
 from seamline.core.problem import EnergyScope
 from seamline.core.values import Objective
@@ -41,37 +42,17 @@ def set_(
             show_default=False,
         ),
     ],
-    stream: Annotated[
-        str, typer.Option("--stream", metavar="STREAM", help="The stream, as `seamline nodes` shows it.")
-    ],
-    connect: Annotated[
-        list[str] | None,
-        typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
-    ] = None,
+    stream: StreamOption,
+    connect: DoorOption = None,
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
     """Change a running stream: `objective=energy` when the machine goes on battery, `objective=latency` back again."""
-    import secrets
-
-    import seamline
-    from seamline.core.values import node_id
-
-    key, value = _setting(setting)
-    origin, dash, _ = stream.rpartition("-")
-    if not dash:
-        raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
-    name = f"visitor-{secrets.token_hex(4)}"
-    with seamline.connect(
-        *(connect or [USUAL_ENDPOINT]), name=name, tier="visitor", cluster=cluster, n_threads=1
-    ) as here:
+    (key, value), origin = _setting(setting), origin_of(stream)
+    with visiting(connect, cluster) as here:
         here.wait_nodes([origin])
         ask = here.node.set_objective if key == "objective" else here.node.set_energy_scope
-        answer = ask(node_id(origin), stream, value)
-        try:
-            before = answer.result(timeout=TIMEOUT_S)
-        except TimeoutError:
-            raise PeerLost(f"`{origin}` did not answer within {TIMEOUT_S:.0f} s") from None
+        before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
     if json:
         known = {"objective": None, "energy_scope": None, key: value}
         print_json({"stream": stream, **known, "before": before})

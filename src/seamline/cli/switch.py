@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.node import USUAL_ENDPOINT, ClusterOption
+from seamline.cli.node import ClusterOption
 from seamline.cli.options import JsonFlag
 from seamline.cli.output import data_console, print_json
-from seamline.core.errors import SwitchError, UsageError
-from seamline.core.switching import STRATEGIES
+from seamline.cli.plan import plan_named
+from seamline.cli.visiting import DoorOption, StreamOption, origin_of, visiting, wait_answer
+from seamline.core.switching import STRATEGIES, strategy_named
 
 TIMEOUT_S = 90.0
 
@@ -36,9 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def switch(
-    stream: Annotated[
-        str, typer.Option("--stream", metavar="STREAM", help="The stream, as `seamline nodes` shows it.")
-    ],
+    stream: StreamOption,
     plan: Annotated[
         str,
         typer.Option("--plan", metavar="PLAN", help="'edge[0:14]f16 > cloud[14:45]', held from then on; or `auto`."),
@@ -46,37 +45,19 @@ def switch(
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}; as before if not given.")
     ] = "",
-    connect: Annotated[
-        list[str] | None,
-        typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
-    ] = None,
+    connect: DoorOption = None,
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
     """Move the cut of a running stream to PLAN, and say what that took. `--plan auto` lets its policy decide again."""
-    import secrets
-
-    import seamline
-    from seamline.core.switching import strategy_named
-    from seamline.core.values import Plan, node_id
-
     if strategy:
         strategy_named(strategy)
     if plan != "auto":
-        Plan.parse(plan)
-    origin, dash, _ = stream.rpartition("-")
-    if not dash:
-        raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
-    name = f"visitor-{secrets.token_hex(4)}"
-    with seamline.connect(
-        *(connect or [USUAL_ENDPOINT]), name=name, tier="visitor", cluster=cluster, n_threads=1
-    ) as here:
+        plan_named(plan)
+    origin = origin_of(stream)
+    with visiting(connect, cluster) as here:
         here.wait_nodes([origin])
-        answer = here.node.switch_plan(node_id(origin), stream, plan, strategy)
-        try:
-            record = jsonlib.loads(answer.result(timeout=TIMEOUT_S))
-        except TimeoutError:
-            raise SwitchError(f"`{origin}` did not switch within {TIMEOUT_S:.0f} s") from None
+        record = jsonlib.loads(wait_answer(origin, here.node.switch_plan(origin, stream, plan, strategy), TIMEOUT_S))
     if json:
         print_json(record)
         return

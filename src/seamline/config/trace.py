@@ -87,7 +87,8 @@ def read_trace(path: Path) -> Trace:
             raise ConfigError(f"{path} is larger than {MAX_TRACE_BYTES >> 20} MiB", hint="is it a trace?")
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read as a trace: {exc}") from exc
+        words = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise ConfigError(f"{path} cannot be read as a trace: {words}", hint="CSV or mahimahi, see docs") from exc
     if not any(line.strip() for line in lines):
         raise ConfigError(f"{path} is empty", hint="a trace has a header `time_s,mbps` and a line per rate")
     trace = _from_csv(lines, path) if "," in lines[0] else _from_mahimahi(lines, path)
@@ -119,11 +120,14 @@ def _from_csv(lines: list[str], path: Path) -> Trace:
                     hint="it is a ratio: 0.01 is one packet in a hundred",
                 )
         if times_s and time_s <= times_s[-1]:
-            raise ConfigError(f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g}")
+            raise ConfigError(
+                f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g}",
+                hint="each line says what holds from then on; sort them by time",
+            )
         times_s.append(time_s)
         rates_bps.append(rate_bps)
     if not times_s:
-        raise ConfigError(f"{path} has a header and no rates")
+        raise ConfigError(f"{path} has a header and no rates", hint="add a line per rate, e.g. `0,20`")
     begin_s = times_s[0]
     times_s = [time_s - begin_s for time_s in times_s]
     # The last rate holds as long as the one before it did; a trace of one line holds for ever.
