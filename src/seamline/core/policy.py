@@ -13,8 +13,8 @@ With a deadline (`goals.Within`) seconds count as frames took them: the deadline
 beyond their prediction. A plan that comes has to keep a share of it (`min_gain_ratio`) in hand, the one that serves may
 use all. While no plan is in time the quickest is wanted.
 
-The other policies hold one plan as baselines do, and fall back to the origin alone while it is impossible. What moved
-is worded in `wording.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
+Policies that hold one plan are `holding.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
+`wording.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.caution import cautious, swinging_nodes
-from seamline.core.cost import Breakdown, active_power_w, breakdown, waiting_power_w
+from seamline.core.cost import Breakdown, breakdown, waiting_power_w
+from seamline.core.decision import Decision, Keep, Switch
 from seamline.core.errors import Infeasible, UsageError
 from seamline.core.events import View, problem_of
-from seamline.core.goals import Goal, Weights, Within, counts_energy
-from seamline.core.planner import Alternative, PlanKind, Planned, Problem, evaluate, evaluate_allowed, plan
+from seamline.core.goals import Goal, Within
+from seamline.core.holding import REFUSED_RETRY_S, Fixed, Holding, Local, Offload, Static, hold
+from seamline.core.planner import Alternative, Planned, Problem, evaluate, evaluate_allowed, plan
 from seamline.core.refusal import refusal
-from seamline.core.values import Link, NodeId, Objective, Plan
+from seamline.core.uncertainty import gain_std
+from seamline.core.values import NodeId, Objective, Plan
 from seamline.core.wording import amount, has_jumped, what_moved
 
 __all__ = ["Adaptive", "Fixed", "Local", "Offload", "Static", "Policy", "PolicySettings", "policy_named"]
@@ -57,7 +60,7 @@ class PolicySettings:
     patience_s: float = 15.0
     compute_std_ratio: float = 0.03
     cooldown_s: float = 0.75
-    refused_retry_s: float = 5.0
+    refused_retry_s: float = REFUSED_RETRY_S
     watch_s: float = 30.0
     min_watched_frames: int = 8
     surprise_ratio: float = 1.15
@@ -71,48 +74,7 @@ class Adaptive:
     settings: PolicySettings = field(default_factory=PolicySettings)
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """Everything on the origin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offload:
-    """The best plan that sends the frame itself, chosen once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Static:
-    """The plan that was best at the start, chosen once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A plan given by hand."""
-
-    plan: Plan
-
-
-Policy = Adaptive | Local | Offload | Static | Fixed
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Go on as it is. gain_ratio: what the best plan would save, of the current cost; None where that was no matter."""
-
-    reason: str
-    gain_ratio: float | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Prepare `plan` and route to it, even when it is the current one (its nodes have lost it)."""
-
-    plan: Plan
-    reason: str
-
-
-Decision = Keep | Switch
+Policy = Adaptive | Holding
 
 
 def policy_named(name: str) -> Policy:
@@ -141,7 +103,7 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
             return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
-        return _hold(view, problem, policy)
+        return hold(view, problem, policy)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
             late = _too_late(view.objective, problem, error)
@@ -202,7 +164,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     current = _judged(evaluate(view.current, problem), problem.objective, surprises)
     concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
-    uncertainty = _uncertainty(before, after, problem, settings)
+    uncertainty = gain_std(before, after, problem, settings.compute_std_ratio)
     saves = f"saves {amount(gain, view.objective)} of {amount(current.cost, view.objective)}"
     words = f"{best.plan} {saves}, uncertainty {amount(uncertainty, view.objective)}"
     if math.isinf(current.cost):
@@ -322,57 +284,6 @@ def _recent_ratios(view: View, settings: PolicySettings) -> list[tuple[Plan, flo
     ]
 
 
-def _uncertainty(before: Breakdown, after: Breakdown, problem: Problem, settings: PolicySettings) -> float:
-    """One standard deviation of the predicted gain, in units of the objective's cost.
-
-    What both plans share cancels: only the difference of seconds on each link and node is uncertain.
-    """
-    on_links, on_nodes = _seconds_by_link(before), _seconds_by_node(before)
-    for link, seconds in _seconds_by_link(after).items():
-        on_links[link] = on_links.get(link, 0.0) - seconds
-    for node, seconds in _seconds_by_node(after).items():
-        on_nodes[node] = on_nodes.get(node, 0.0) - seconds
-    per_s, per_j = _rates(problem.objective)
-    waiting = per_s + per_j * (waiting_power_w(problem) or 0.0)  # what a second costs in which nothing computes
-    variance = 0.0
-    for node, seconds in on_nodes.items():
-        busy = waiting + per_j * (active_power_w(node, problem) or 0.0)
-        variance += (busy * seconds * settings.compute_std_ratio) ** 2
-    for link, seconds in on_links.items():
-        known = problem.links.get(link)
-        variance += (waiting * seconds * known.goodput_std_ratio) ** 2 if known is not None else 0.0
-    if problem.objective is Objective.THROUGHPUT:
-        return min(math.sqrt(variance), _bottleneck_std_s(before, problem) + _bottleneck_std_s(after, problem))
-    return math.sqrt(variance)
-
-
-def _rates(goal: Goal) -> tuple[float, float]:
-    """What a second and a joule cost by `goal`; of a weighted sum, a second of the slowest part is one of latency."""
-    if isinstance(goal, Weights):
-        return goal.latency_s + goal.bottleneck_s, goal.energy_j
-    return (0.0, 1.0) if counts_energy(goal) else (1.0, 0.0)
-
-
-def _bottleneck_std_s(costs: Breakdown, problem: Problem) -> float:
-    """Only the slowest part of a pipeline matters; a node's is taken as sure."""
-    for cost in costs.all_links:
-        known = problem.links.get((cost.source, cost.target))
-        if cost.serialise_s >= costs.bottleneck_s and known is not None:
-            return cost.serialise_s * known.goodput_std_ratio
-    return 0.0
-
-
-def _seconds_by_link(costs: Breakdown) -> dict[Link, float]:
-    seconds: dict[Link, float] = {}
-    for cost in costs.all_links:
-        seconds[cost.source, cost.target] = seconds.get((cost.source, cost.target), 0.0) + cost.serialise_s
-    return seconds
-
-
-def _seconds_by_node(costs: Breakdown) -> dict[NodeId, float]:
-    return {stage.node: stage.compute_s for stage in costs.stages}
-
-
 def _impossible(view: View, problem: Problem) -> str | None:
     """Why the current plan cannot go on, in words."""
     assert view.current is not None
@@ -380,48 +291,4 @@ def _impossible(view: View, problem: Problem) -> str | None:
         return why
     if view.restarted:
         return f"{', '.join(f'`{node}`' for node in sorted(view.restarted))} has restarted"
-    return None
-
-
-def _hold(view: View, problem: Problem, policy: Local | Offload | Static | Fixed) -> Decision:
-    """Hold the policy's plan; while it is impossible the origin works alone, or whatever is allowed."""
-    wanted, why_not = _wanted(view, problem, policy)
-    if wanted is not None:
-        why_not = refusal(wanted, problem) or _lately_refused(view, wanted)
-    target = wanted
-    if wanted is None or why_not is not None:
-        local = Plan.local(view.origin, len(problem.cuts))
-        target = local if refusal(local, problem) is None else plan(problem).plan
-    assert target is not None
-    if target == view.current and not view.restarted:
-        return Keep(f"{target} is held", 0.0) if why_not is None else Keep(f"{target} stands in: {why_not}")
-    if why_not is not None:
-        return Switch(target, f"{why_not}; {target} stands in")
-    if view.current is None:
-        return Switch(target, f"first plan: {target}, held from now on")
-    return Switch(target, f"{target} is possible again")
-
-
-def _wanted(view: View, problem: Problem, policy: Local | Offload | Static | Fixed) -> tuple[Plan | None, str | None]:
-    """The plan a policy holds, or why there is none."""
-    match policy:
-        case Local():
-            return Plan.local(view.origin, len(problem.cuts)), None
-        case Fixed(given):
-            return given, None
-        case Static():
-            return view.first or plan(problem).plan, None
-        case Offload():
-            for chosen in (view.first, view.current):  # where another plan stood in first, chosen after that
-                if chosen is not None and chosen.is_offload:
-                    return chosen, None
-            offload = plan(problem).best(PlanKind.OFFLOAD)
-            return offload.plan, offload.refusal
-
-
-def _lately_refused(view: View, wanted: Plan) -> str | None:
-    retry_s = PolicySettings().refused_retry_s
-    for refused in view.refused:
-        if refused.plan == wanted and view.now_s - refused.at_s < retry_s:
-            return refused.reason
     return None
