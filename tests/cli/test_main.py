@@ -15,6 +15,7 @@ from seamline import __version__
 from seamline.cli import main
 from seamline.cli.reference import json_keys, reference
 from seamline.core.errors import ConfigError, ModelError, UsageError
+from seamline.testbed import demo_testbed_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -158,6 +159,12 @@ def test_the_module_runs_and_helps_in_a_narrow_terminal_without_colour():
     assert "inspect" in stdout
     assert "\x1b[" not in stdout
     assert max(map(len, stdout.splitlines())) <= 40
+
+
+def test_a_closed_standard_output_is_nobody_who_reads():
+    words = ["sh", "-c", '"$0" -m seamline testbed check "$1" >&-', sys.executable, str(demo_testbed_path())]
+    process = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 def test_help_imports_no_engine_and_no_video_library():

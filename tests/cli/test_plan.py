@@ -158,6 +158,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (("--origin", "mars"), "has no profile"),
         (("--objective", "joy"), "is not an objective"),
         (("--energy-scope", "mine"), "says nobody's energy"),
+        (("--energy-scope", "fgo=0.5"), "`fgo` is none of the nodes whose energy counts"),
         (("--plan", "edge[0:2]"), "stops at cut 2"),
         (("--plan", "nonsense"), "is not a stage"),
         (("--pin", "nothing=edge"), "no cut after a layer `nothing`"),

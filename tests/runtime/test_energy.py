@@ -279,8 +279,12 @@ def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
     for name, objective, reason in (
         (stream.name, "energy", "`edge` has no power figures; hint: start it with --power"),
         (stream.name, "beauty", "`beauty` is not an objective"),
-        ("edge-none", "latency", "no stream `edge-none` starts here; streams: edge-"),
+        ("edge-none", "latency", "no stream `edge-none` starts here; hint: .* lists them, here: edge-"),
     ):
-        with pytest.raises(UsageError, match=reason):
+        with pytest.raises(UsageError, match=reason) as refusal:
             fog.set_objective(NodeId("edge"), name, objective).result(timeout=5)
+        assert refusal.value.hint
+    with pytest.raises(UsageError, match="`fgo` is none of the nodes whose energy counts; hint: one of edge, fog"):
+        fog.set_energy_scope(NodeId("edge"), stream.name, "fgo=0.5").result(timeout=5)
     assert stream.snapshot().objective == "latency"
+    assert stream.snapshot().energy_scope == "all"

@@ -8,6 +8,7 @@ Heavy imports stand inside the commands, so that `seamline --help` and shell com
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -117,6 +118,8 @@ def run(argv: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Entry point of the `seamline` command."""
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # open as long as the process
     end_tidily()
     sys.exit(run(sys.argv[1:]))
 

@@ -150,7 +150,7 @@ def plan(
         profiles=known,
         links=_links(links or (), list(known)),
         objective=goal,
-        energy_scope=EnergyScope.parse(energy_scope),
+        energy_scope=EnergyScope.parse(energy_scope).among(list(known)),
         constraints=limited(
             limits,
             known[enters].cuts,

@@ -119,6 +119,7 @@ def simulate(
 ) -> None:
     """Play policies side by side over recorded profiles and link traces, thousands of times faster than real time."""
     from seamline.cli.output import print_json, progress_console
+    from seamline.core.errors import UsageError
     from seamline.core.problem import EnergyScope
     from seamline.core.values import Constraints
     from seamline.sim import POLICIES, Scene, compare_at_once, generated
@@ -126,6 +127,8 @@ def simulate(
     if generate is not None:
         _print_trace(generated(generate), json)
         return
+    if math.inf in (fps, seconds):
+        raise UsageError("a simulation has an end", hint="--fps and --seconds are numbers")
     profiles = _profiles(model, profile or [], slowdown or [], power or [])
     links, seconds = _links(trace or [], link or [], testbed, seconds)
     scene = Scene(
@@ -135,7 +138,7 @@ def simulate(
         fps=fps,
         duration_s=seconds,
         objective=_objective(objective),
-        energy_scope=EnergyScope.parse(energy_scope),
+        energy_scope=EnergyScope.parse(energy_scope).among(list(profiles)),
         constraints=Constraints(n_private_cuts=private),
         slowdowns=_loads(testbed, seconds),
         noise_ratio=noise,

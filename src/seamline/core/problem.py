@@ -6,7 +6,7 @@ Nothing is computed here; `cost.py` evaluates one plan of a problem, `planner.py
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -50,6 +50,15 @@ class EnergyScope:
             if name == node:
                 return weight
         return 1.0 if node == origin else self.others
+
+    def among(self, nodes: Collection[NodeId]) -> EnergyScope:
+        """This scope, whose names are all of `nodes`. Raises `UsageError` for one that is not: a slip would count."""
+        for name, _ in self.weights:
+            if name not in nodes:
+                raise UsageError(
+                    f"`{name}` is none of the nodes whose energy counts", hint=f"one of {', '.join(nodes)}"
+                )
+        return self
 
     @staticmethod
     def parse(text: str) -> EnergyScope:

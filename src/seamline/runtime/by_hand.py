@@ -1,16 +1,35 @@
-"""Plans given by hand: which policy decides while one is held, and who waits for it to serve.
+"""Plans given by hand: whether one fits, which policy decides while it is held, and who waits for it to serve.
 
 How a switch is done is `switcher.py`'s, when to decide `controller.py`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
-from seamline.core.errors import SwitchError
+from seamline.core.errors import PlanError, SwitchError
 from seamline.core.policy import Fixed, Policy
-from seamline.core.values import Plan
+from seamline.core.values import NodeId, Plan
+from seamline.model import StoredModel
 from seamline.runtime.record import SwitchRecord
+
+
+def check_fits(plan: Plan, nodes: Sequence[NodeId], model: StoredModel) -> None:
+    """Raises `PlanError` when `plan` is none for `model` over `nodes`, the origin first."""
+    origin, last = nodes[0], len(model.cuts) - 1
+    if plan.origin != origin:
+        raise PlanError(
+            f"`{plan}` starts on `{plan.origin}`, but frames enter at `{origin}`", hint=f"begin with {origin}"
+        )
+    if missing := set(plan.nodes) - set(nodes):
+        raise PlanError(
+            f"`{plan}` uses `{min(missing)}`, which may not take part", hint=f"the nodes are {', '.join(nodes)}"
+        )
+    if plan.stages[-1].segment.stop != last:
+        raise PlanError(
+            f"`{plan}` does not end at cut {last}, the last of `{model.name}`", hint="`seamline inspect` lists the cuts"
+        )
 
 
 class ByHand:

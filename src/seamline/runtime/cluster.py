@@ -6,7 +6,8 @@ What a stream is asked for is checked here, before anything is prepared; the str
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from seamline.core.values import Codec, Constraints, NodeId, Plan, node_id
 from seamline.fabric import messages as msg
 from seamline.fabric.zenoh import LEASE_S
 from seamline.model import FrameRecipe, Preprocess, StoredModel
+from seamline.runtime.by_hand import check_fits
 from seamline.runtime.clock import now_s
 from seamline.runtime.node import VISITOR, Node
 from seamline.runtime.opening import First, add_model
@@ -188,14 +190,14 @@ class Cluster:
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
         )  # fmt: skip
         if isinstance(chosen, Fixed):
-            _check_held(chosen.plan, self.node.name, others, stored, constraints)
+            _check_held(chosen.plan, (self.node.name, *others), stored, constraints)
         stream = Stream(
             self.node,
             stored,
             others=tuple(others),
             objective=goal,
             constraints=constraints,
-            energy_scope=EnergyScope.parse(energy_scope),
+            energy_scope=EnergyScope.parse(energy_scope).among((self.node.name, *others)),
             policy=chosen,
             profile_budget_s=profile_budget_s,
             strategy=how,
@@ -236,27 +238,23 @@ def _one_of(kind: type[_Name], text: str, what: str) -> _Name:
 def _policy(wanted: str | Policy) -> Policy:
     if not isinstance(wanted, str):
         return wanted
-    try:
+    with _wrong_use():
         return policy_named(wanted)
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """A plan that a user wrote and that cannot be one is wrong use, not a failure of the world."""
+    try:
+        yield
     except PlanError as exc:
         raise UsageError(str(exc).partition("; hint: ")[0], hint=exc.hint) from exc
 
 
-def _check_held(
-    plan: Plan, origin: NodeId, others: Sequence[NodeId], model: StoredModel, constraints: Constraints
-) -> None:
+def _check_held(plan: Plan, nodes: Sequence[NodeId], model: StoredModel, constraints: Constraints) -> None:
     """Raise `UsageError` when a plan to hold can never be used here: another plan would silently stand in for it."""
-    last = len(model.cuts) - 1
-    if plan.origin != origin:
-        raise UsageError(
-            f"`{plan}` starts on `{plan.origin}`, but frames enter at `{origin}`", hint=f"begin with {origin}"
-        )
-    if missing := set(plan.nodes) - {origin, *others}:
-        raise UsageError(f"`{plan}` uses `{min(missing)}`, which may not take part", hint="name it among the nodes")
-    if plan.stages[-1].segment.stop != last:
-        raise UsageError(
-            f"`{plan}` does not end at cut {last}, the last of `{model.name}`", hint="`seamline inspect` lists the cuts"
-        )
+    with _wrong_use():
+        check_fits(plan, nodes, model)
     for here, there in pairwise(plan.stages):
         cut = model.cuts[here.segment.stop]
         if not constraints.may_leave(cut, there.node):

@@ -177,10 +177,7 @@ class Controller:
         def change(answer: Future[Goal]) -> None:
             view, here = self.view, self.view.profiles.get(self._node.name)
             if counts_energy(objective) and (here is None or here.device.idle_w is None):
-                answer.set_exception(
-                    UsageError(f"`{self._node.name}` has no power figures", hint="start it with --power PROFILE")
-                )
-                return
+                raise UsageError(f"`{self._node.name}` has no power figures", hint="start it with --power PROFILE")
             self._beliefs.apply(ev.ObjectiveSet(objective, view.constraints, now_s()))
             log.info("plans are judged by %s from now on, before by %s", objective, view.objective)
             answer.set_result(view.objective)
@@ -188,10 +185,11 @@ class Controller:
         return self._ask(change)
 
     def set_energy_scope(self, scope: EnergyScope) -> Future[EnergyScope]:
-        """Count joules as `scope` says from now on. Settles with the scope before."""
+        """Count joules as `scope` says from now on. Settles with the one before, or with `UsageError`: no such node."""
 
         def change(answer: Future[EnergyScope]) -> None:
             before = self.view.energy_scope
+            scope.among((self._node.name, *sorted(self._peers.names)))
             self._beliefs.apply(ev.EnergyScopeSet(scope, now_s()))
             self._charge(scope)
             log.info("joules that count are those of %s from now on, before of %s", scope, before)
@@ -200,7 +198,7 @@ class Controller:
         return self._ask(change)
 
     def _ask(self, work: Callable[[Future[_Answer]], None]) -> Future[_Answer]:
-        """Do `work` on the controller's thread; it settles the future, unless the stream is over: `SwitchError`."""
+        """Do `work` on the controller's thread, which settles the future or raises; `SwitchError` after the end."""
         answer: Future[_Answer] = Future()
         with self._asking:
             if not self._closed:
@@ -214,6 +212,8 @@ class Controller:
     def _do(self, work: Callable[[Future[_Answer]], None], answer: Future[_Answer]) -> None:
         try:
             work(answer)
+        except SeamlineError as error:
+            answer.set_exception(error)
         except Exception as error:  # whoever asked waits for an answer, whatever it is
             log.exception("the controller of %s could not do what it was asked", self._frames.stream)
             if not answer.done():
@@ -365,8 +365,7 @@ class Controller:
     ) -> None:
         problem = self._beliefs.problem
         if problem is not None and (why_not := refusal(plan, problem)) is not None:
-            answer.set_exception(SwitchError(f"`{plan}` will not serve: {why_not}"))
-            return
+            raise SwitchError(f"`{plan}` will not serve: {why_not}")
         self._by_hand.hold(plan, answer)
         if strategy is not None:
             self._switcher.use(strategy)

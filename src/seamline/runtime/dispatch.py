@@ -128,15 +128,15 @@ class Dispatcher:
         answer: object
         match reply:
             case msg.Prepared(request_id=request_id, prepare_s=prepare_s, error=error):
-                answer = prepare_s if error is None else PlanError(f"`{source}` cannot prepare: {error}")
+                answer = prepare_s if error is None else _said(PlanError, f"`{source}` cannot prepare", error)
             case msg.PlanSwitched(request_id=request_id, record=record, error=error):
-                answer = record if record is not None else SwitchError(f"`{source}` did not switch: {error}")
+                answer = record if record is not None else _said(SwitchError, f"`{source}` did not switch", error)
             case msg.ObjectiveChanged(request_id=request_id, before=before, error=error):
-                answer = before if before is not None else UsageError(f"`{source}` refuses: {error}")
+                answer = before if before is not None else _said(UsageError, f"`{source}` refuses", error)
             case msg.Profiled(request_id=request_id):
                 answer = _profile_in(reply, source)
             case msg.SegmentTimed(request_id=request_id, compute_s=took_s, error=error):
-                answer = took_s if took_s is not None else ModelError(f"`{source}` cannot run it: {error}")
+                answer = took_s if took_s is not None else _said(ModelError, f"`{source}` cannot run it", error)
             case _:
                 return
         self._node.requests.settle(request_id, source, answer)
@@ -156,7 +156,8 @@ class Dispatcher:
             self._node.reply(source, msg.ObjectiveChanged(ask.request_id, error=self._no_stream(ask.stream)))
 
     def _no_stream(self, name: str) -> str:
-        return f"no stream `{name[:80]}` starts here; streams: {', '.join(self._node.streams) or 'none'}"
+        streams = ", ".join(self._node.streams) or "none"
+        return f"no stream `{name[:80]}` starts here; hint: `seamline nodes` lists them, here: {streams}"
 
     def _receipt(self, target: NodeId, seq: int) -> None:
         try:
@@ -165,10 +166,16 @@ class Dispatcher:
             log.debug("receipt not sent to %s", target)
 
 
+def _said(kind: type[SeamlineError], what: str, words: str | None) -> SeamlineError:
+    """Another node's error as one of ours; its hint stays one."""
+    fact, _, hint = (words or "without a word").partition("; hint: ")
+    return kind(f"{what}: {fact}", hint=hint or None)
+
+
 def _profile_in(reply: msg.Profiled, source: NodeId) -> object:
     """The profile, or the error that is the answer."""
     if reply.profile is None:
-        return PlanError(f"`{source}` cannot profile: {reply.error}")
+        return _said(PlanError, f"`{source}` cannot profile", reply.error)
     try:
         return profile_from_bytes(reply.profile, source)
     except SeamlineError as exc:

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from seamline.core.errors import PlanError, SeamlineError, UsageError
+from seamline.core.errors import SeamlineError, UsageError
 from seamline.core.goals import Goal, goal_named
 from seamline.core.policy import Policy
 from seamline.core.ports import Array
@@ -26,6 +26,7 @@ from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
+from seamline.runtime.by_hand import check_fits
 from seamline.runtime.clock import now_s
 from seamline.runtime.controller import Controller
 from seamline.runtime.feeder import Feeder
@@ -213,21 +214,12 @@ class Stream:
         if plan == "auto":
             return self.controller.release_plan(how)
         wanted = Plan.parse(plan) if isinstance(plan, str) else plan
-        self._check_plan(wanted)
+        check_fits(wanted, (self._node.name, *self._others), self.model)
         return self.controller.switch(wanted, how, reason)
-
-    def _check_plan(self, plan: Plan) -> None:
-        known = {self._node.name, *self._others}
-        if plan.origin != self._node.name:
-            raise PlanError(f"`{plan}` starts on `{plan.origin}`, but frames enter at `{self._node.name}`")
-        if missing := set(plan.nodes) - known:
-            raise PlanError(f"`{plan}` uses `{min(missing)}`, which may not take part in this stream")
-        if plan.stages[-1].segment.stop != len(self.model.cuts) - 1:
-            raise PlanError(f"`{plan}` does not end at cut {len(self.model.cuts) - 1}, the last of `{self.model.name}`")
 
     def stand_by(self, plan: Plan) -> None:
         """Guess that `plan` is the next one, for the strategies that keep a second pipeline ready."""
-        self._check_plan(plan)
+        check_fits(plan, (self._node.name, *self._others), self.model)
         self.controller.stand_by(plan)
 
     def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
@@ -258,7 +250,8 @@ class Stream:
     def set_energy_scope(self, scope: EnergyScope | str) -> Future[EnergyScope]:
         """Count joules of ``all`` nodes, of the ``origin``, or by weights (``fog=0.5,cloud=0``) from now on.
 
-        Settles with the scope before. Raises `UsageError` for one that means nothing.
+        Settles with the scope before, or with `UsageError` for a node that takes no part. Raises `UsageError` for one
+        that means nothing.
         """
         return self.controller.set_energy_scope(EnergyScope.parse(scope) if isinstance(scope, str) else scope)
 
