@@ -283,15 +283,10 @@ def problem_of(view: View) -> Problem | None:
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    last_cut = here.cuts[-1].index
     return Problem(
         origin=view.origin,
         cuts=here.cuts,
-        profiles={
-            node: profile
-            for node, profile in view.profiles.items()
-            if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
-        },
+        profiles=_usable(view, here),
         links=view.links,
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
@@ -303,7 +298,28 @@ def problem_of(view: View) -> Problem | None:
     )
 
 
+def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
+    """Profiles of the nodes that are there, and of the model of the origin's; the same object while none has changed,
+    as many a problem is made of one."""
+    key = id(view.profiles), id(view.nodes)
+    known = _known_usable.get(key)
+    if known is not None and known[0] is view.profiles and known[1] is view.nodes and known[2] == view.origin:
+        return known[3]
+    if len(_known_usable) >= _MOST_REMEMBERED:
+        _known_usable.clear()
+    last_cut = here.cuts[-1].index
+    usable = {
+        node: profile
+        for node, profile in view.profiles.items()
+        if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
+    }
+    _known_usable[key] = (view.profiles, view.nodes, view.origin, usable)  # holding both keeps their ids from others
+    return usable
+
+
 _MOST_REMEMBERED = 16
+_Profiles = Mapping[NodeId, Profile]
+_known_usable: dict[tuple[int, int], tuple[_Profiles, Mapping[NodeId, Tier], NodeId, _Profiles]] = {}
 _Value = TypeVar("_Value")
 
 

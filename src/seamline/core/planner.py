@@ -24,8 +24,8 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
-from seamline.core.cost import offered_codecs, sums
-from seamline.core.goals import Weights, Within, counts_energy
+from seamline.core.cost import Sums, offered_codecs, sums
+from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
 from seamline.core.obstacles import infeasible, why_none
 from seamline.core.problem import EnergyScope, Problem
@@ -128,16 +128,24 @@ def evaluate_allowed(candidate: Plan, problem: Problem) -> Alternative | None:
     return _judged(candidate, problem, None) if refusal(candidate, problem) is None else None
 
 
+def cost_allowed(candidate: Plan, problem: Problem) -> float | None:
+    """`cost` of `evaluate_allowed` alone, for an objective that is neither a deadline nor a weighted sum."""
+    return _cost(problem.objective, sums(candidate, problem)) if refusal(candidate, problem) is None else None
+
+
+def _cost(goal: Goal, known: Sums) -> float:
+    """By an `Objective`; inf for other goals, which look at more."""
+    if goal is Objective.LATENCY:
+        return known.latency_s
+    if goal is Objective.THROUGHPUT:
+        return known.bottleneck_s
+    return known.energy_j if goal is Objective.ENERGY and known.energy_j is not None else math.inf
+
+
 def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alternative:
-    goal, (taken_s, bottleneck_s, joules) = problem.objective, sums(candidate, problem)
-    cost = math.inf
-    match goal:
-        case Objective.LATENCY:
-            cost = taken_s
-        case Objective.THROUGHPUT:
-            cost = bottleneck_s
-        case Objective.ENERGY if joules is not None:
-            cost = joules
+    goal, known = problem.objective, sums(candidate, problem)
+    taken_s, bottleneck_s, joules = known
+    cost = _cost(goal, known)
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
     judged = Alternative(
         kind=kind,

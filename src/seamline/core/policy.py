@@ -267,7 +267,7 @@ def _surprises(view: View, settings: PolicySettings) -> Surprises:
 
     An error that all plans share (say, of the profile) does not tell them apart, so it takes two to compare.
     """
-    recent = _recent_ratios(view, settings)
+    recent = _recent_ratios(view, settings) if len(view.watched) > 1 else []
     if len(recent) < 2:
         return {}
     shared_ratio = max(1.0, min([ratio for _, ratio in recent]))

@@ -9,13 +9,12 @@ where decisions are many: a simulation asks some hundred thousand times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from seamline.core.caution import cautious
 from seamline.core.events import View, problem_of
-from seamline.core.planner import evaluate, evaluate_allowed
+from seamline.core.planner import cost_allowed, evaluate
 from seamline.core.policy import Adaptive, Keep, Policy, PolicySettings, has_surprise
 from seamline.core.problem import Problem
 from seamline.core.values import LinkEstimate, Objective, Plan
@@ -47,18 +46,41 @@ def stands(known: Settled, view: View, policy: Policy) -> bool:
     if view.current != known.current or not _is_quiet(view, policy):
         return False
     problem, before = _seen(view, policy), known.problem
-    if problem is None or not _is_same_question(before, problem):
+    if problem is None or _rest_of(before) != _rest_of(problem):
         return False
-    now = evaluate_allowed(known.current, problem)
-    if now is None:
+    quicker = _quicker(before, problem)
+    cost = None if quicker is None else cost_allowed(known.current, problem)
+    if quicker is None or cost is None:
         return False
-    ratio, less_s = min(1.0, *_speedups(before, problem)), 0.0
-    if problem.objective is Objective.LATENCY:
-        less_s = sum(max(0.0, _fixed_s(was) - _fixed_s(problem.links[link])) for link, was in before.links.items())
-    elif any(_fixed_s(problem.links[link]) < _fixed_s(was) for link, was in before.links.items()):
-        return False
+    ratio, less_s = quicker
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
-    return now.cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * now.cost
+    return cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * cost
+
+
+def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
+    """By what factor any part of a plan may take less time, 1.0 at most, and how many seconds less besides.
+
+    None when a link has come, gone, or gone up or down; or when seconds besides are no part of what plans are judged
+    by.
+    """
+    if now.links is not before.links and now.links.keys() != before.links.keys():
+        return None
+    ratio, less_s = 1.0, 0.0
+    for node in now.profiles:
+        ratio = min(ratio, now.compute_ratio.get(node, 1.0) / before.compute_ratio.get(node, 1.0))
+    for link, was in before.links.items():
+        known = now.links[link]
+        if known is was:
+            continue
+        if (known.goodput_bps > 0.0) != (was.goodput_bps > 0.0):
+            return None
+        if was.goodput_bps > 0.0:
+            ratio = min(ratio, was.goodput_bps / known.goodput_bps)
+        earlier_s = _fixed_s(was) - _fixed_s(known)
+        if earlier_s > 0.0 and now.objective is not Objective.LATENCY:
+            return None
+        less_s += max(0.0, earlier_s)
+    return ratio, less_s
 
 
 def _is_quiet(view: View, policy: Policy) -> bool:
@@ -67,8 +89,11 @@ def _is_quiet(view: View, policy: Policy) -> bool:
     return view.pending is None and not view.restarted and not lately and not has_surprise(view, settings)
 
 
+_USUAL = PolicySettings()
+
+
 def _settings(policy: Policy) -> PolicySettings:
-    return policy.settings if isinstance(policy, Adaptive) else PolicySettings()
+    return policy.settings if isinstance(policy, Adaptive) else _USUAL
 
 
 def _seen(view: View, policy: Policy) -> Problem | None:
@@ -79,25 +104,8 @@ def _seen(view: View, policy: Policy) -> Problem | None:
     return cautious(problem, view, policy.settings.hop_cost_s)
 
 
-def _is_same_question(before: Problem, now: Problem) -> bool:
-    """Whether nothing but speeds is another one, and no link has come or gone."""
-    if now.links.keys() != before.links.keys():
-        return False
-    if any((now.links[link].goodput_bps > 0.0) != (was.goodput_bps > 0.0) for link, was in before.links.items()):
-        return False
-    return bool(_rest_of(before) == _rest_of(now))
-
-
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
-
-
-def _speedups(before: Problem, now: Problem) -> Iterator[float]:
-    """By what factor each node and link takes less time than before; 1 or more where it takes longer."""
-    for node in now.profiles:
-        yield now.compute_ratio.get(node, 1.0) / before.compute_ratio.get(node, 1.0)
-    for link, was in before.links.items():
-        if was.goodput_bps > 0.0:
-            yield was.goodput_bps / now.links[link].goodput_bps
+"""What must be the same question: all but speeds."""
 
 
 def _fixed_s(link: LinkEstimate) -> float:
