@@ -333,6 +333,16 @@ def test_what_every_message_takes_is_told_from_what_its_bytes_take(rate_mbps: fl
     assert predicted_s == pytest.approx(0.004 + 8 * 60_000 / (rate_mbps * 1e6), rel=0.1)
 
 
+@pytest.mark.parametrize("payload_bytes", [20_000, 60_000])
+def test_short_probes_that_were_held_up_do_not_make_a_link_look_faster(payload_bytes: int):
+    state, sent_s = PINGED, 1.0
+    probes = [(125_000, 0.0), (4096, 6e-3), (125_000, 0.0), (4096, 7e-3), (125_000, 0.0)]
+    for n_bytes, held_up_s in [*probes, *[(payload_bytes, 0.0)] * 30]:
+        state = message(state, n_bytes, sent_s, rate_mbps=20.0, overhead_s=held_up_s)
+        sent_s += 0.2
+    assert mbps(state) == pytest.approx(20.0, rel=0.03)
+
+
 def test_two_short_messages_that_were_held_up_prove_no_slow_link():
     state = PINGED
     for number in range(6):

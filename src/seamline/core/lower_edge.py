@@ -4,9 +4,10 @@ Theory of operation. A message takes `floor_s + slowness x bits` on a link by it
 threads to wake up, and its bytes. Anything may hold it up beyond that (a busy processor, jitter, a lost packet) and
 nothing makes it faster. So the link is the lower edge of the cloud of (bits, seconds), and is found as a line through
 it: the slowness as a low quantile, mostly of long messages, the constant as the least that short ones take beyond it,
-in turn until both agree. A mean would take a busy processor for a slow link. What messages take beyond their bytes on
-average, held up or not, is `overhead_s`, so that times predicted from both parts are right on average, also over a link
-that alternates or loses packets.
+in turn until both agree, and no larger than messages of two longer sizes allow: few short ones may all have been held
+up. A mean would take a busy processor for a slow link. What messages take beyond their bytes on average, held up or
+not, is `overhead_s`, so that times predicted from both parts are right on average, also over a link that alternates or
+loses packets.
 
 Whether a sample belongs to the cloud at all is decided in `goodput.py`.
 """
@@ -14,6 +15,7 @@ Whether a sample belongs to the cloud at all is decided in `goodput.py`.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +31,10 @@ MAX_FLOOR_S = 5e-3
 _QUANTILE = 0.15
 _SHORT_RATIO = 1 / 3
 _SURE_FLOOR_RATIO = 0.8
+_LONGER_FACTOR = 1.5
+"""Sizes nearer than this do not tell a constant: what noise makes of it grows as they come together."""
+_SURE_NOISE_RATIO = 0.2
+"""Beyond this much of its own doubt (a burst, half across when the link fell) a message proves no constant."""
 _LEAST_TIMED_S = 0.1e-3
 N_NEWEST, _N_TELLING = 12, 6
 FIRST_SCATTER, _LEAST_SCATTER = 0.1, 0.03
@@ -148,10 +154,11 @@ def _line(
     """
     floor_s, scatter = goodput.floor_s, goodput.scatter
     rows = _rows(window, goodput.at_s if at_s is None else at_s)
-    n_bits = [row[1] for row in rows]
-    short_bits = _SHORT_RATIO * sorted(n_bits)[len(n_bits) // 2]
+    sizes = sorted([row[1] for row in rows])
+    short_bits = _SHORT_RATIO * sizes[len(sizes) // 2]
     short = [row for row in rows if row[1] < short_bits]
-    slowness = max(sum([row[0] - floor_s for row in rows]), RTT_NOISE_S) / sum(n_bits)
+    most_floor_s = _most_floor_s(rows, sizes, short_bits)
+    slowness = max(sum([row[0] - floor_s for row in rows]), RTT_NOISE_S) / sum(sizes)
     each, each_floor_s = _each(rows, floor_s), floor_s
     order = sorted(range(len(each)), key=each.__getitem__)
     for _ in range(3):
@@ -164,9 +171,28 @@ def _line(
         if short:  # else all are alike: the constant cannot be told from the rest, and stays
             beyond_s = min([row[0] - slowness * row[1] for row in short])
             floor_s = min(max(_SURE_FLOOR_RATIO * beyond_s, 0.0), MAX_FLOOR_S)
+        floor_s = min(floor_s, most_floor_s)
         if slowness == before_slowness and floor_s == before_floor_s:  # and once more would change nothing
             break
     return slowness, floor_s, 1.0 / sum(weights), each
+
+
+def _most_floor_s(rows: Sequence[_Row], sizes: Sequence[float], short_bits: float) -> float:
+    """The constant by which long messages are as fast as those that are shorter than they and not yet short.
+
+    By a larger one the shorter would be faster, so short messages that took more were held up, all of them. sizes: bits
+    of all, in order.
+    """
+    divide_bits = sizes[-1] / _LONGER_FACTOR
+    if sizes[bisect_left(sizes, short_bits)] > divide_bits:
+        return MAX_FLOOR_S  # as nearly always: all that are not short are alike
+    sure = [row for row in rows if row[1] >= short_bits and row[2] < _SURE_NOISE_RATIO]
+    shorter = min([(row[0] / row[1], row) for row in sure if row[1] <= divide_bits], default=None)
+    longer = min([(row[0] / row[1], row) for row in sure if row[1] > divide_bits], default=None)
+    if shorter is None or longer is None:
+        return MAX_FLOOR_S
+    (one_s, one_bits, *_), (other_s, other_bits, *_) = shorter[1], longer[1]
+    return max(0.0, (one_s * other_bits - other_s * one_bits) / (other_bits - one_bits))
 
 
 def _scatter(each: list[float], slowness: float) -> float:
