@@ -213,6 +213,17 @@ def port(free_port: Callable[[], int]) -> int:
 
 
 @pytest.fixture
+def assert_nothing_lost() -> Callable[[dict[str, int]], None]:
+    """Checks the `frames` of a summary: some came, and every one was answered once, in order and without an error."""
+
+    def check(frames: dict[str, int]) -> None:
+        assert frames["answered"] == frames["accepted"] > 0
+        assert (frames["lost"], frames["duplicated"], frames["out_of_order"], frames["failed"]) == (0, 0, 0, 0)
+
+    return check
+
+
+@pytest.fixture
 def descendants() -> Callable[[int], list[int]]:
     """The processes that a process has started, and those that they have."""
     return lambda pid: [child.pid for child in psutil.Process(pid).children(recursive=True)]

@@ -12,7 +12,9 @@ LOCAL = "edge[0:15]"
 N_FRAMES = 30
 
 
-def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches_it(system, port, tmp_path):
+def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches_it(
+    system, port, tmp_path, assert_nothing_lost
+):
     fog = system.node("fog", port, cache=tmp_path / "empty")
     first = system.run("--frames", str(N_FRAMES), "--plan", SPLIT, over="edge,fog", port=port)
     assert first.wait() == 0, first.stderr
@@ -37,7 +39,7 @@ def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches
     assert (first.stderr, listed.stderr, second.stderr, fog.stderr) == ("", "", "", "")
 
 
-def test_a_node_that_reports_too_little_memory_for_its_part_is_named_and_not_used(system, port):
+def test_a_node_that_reports_too_little_memory_for_its_part_is_named_and_not_used(system, port, assert_nothing_lost):
     system.node("fog", port, "--memory", "100kB")
     run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
     fact = "on `fog`, which reports 0.1"
@@ -63,7 +65,7 @@ def test_limits_of_a_run_are_kept_over_real_nodes(system, port):
     assert trusted.json["plan_timeline"][0]["plan"].startswith("edge[0:0]")
 
 
-def test_no_frame_is_lost_when_a_node_is_killed_and_it_is_used_again_when_it_returns(system, port):
+def test_no_frame_is_lost_when_a_node_is_killed_and_it_is_used_again_when_it_returns(system, port, assert_nothing_lost):
     fog = system.node("fog", port)
     run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
     seen = run.wait_plan("fog")
@@ -81,7 +83,7 @@ def test_no_frame_is_lost_when_a_node_is_killed_and_it_is_used_again_when_it_ret
     assert run.stderr == ""
 
 
-def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on(system, port):
+def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on(system, port, assert_nothing_lost):
     fog = system.node("fog", port)
     run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
     seen = run.wait_plan("fog")
@@ -94,8 +96,3 @@ def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on
     assert run.wait() == 130
     assert_nothing_lost(run.events[-1]["frames"])
     assert run.stderr == ""
-
-
-def assert_nothing_lost(frames: dict[str, int]) -> None:
-    assert frames["answered"] == frames["accepted"] > 0
-    assert (frames["lost"], frames["duplicated"], frames["out_of_order"], frames["failed"]) == (0, 0, 0, 0)
