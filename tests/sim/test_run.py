@@ -120,6 +120,16 @@ def test_a_schedule_waits_for_a_node_that_is_lost_though_nothing_is_estimated_fo
     assert 26.0 < run.plans[-1][0] < 28.0  # the outage lasts from 20 to 26 s
 
 
+@pytest.mark.parametrize("policy", [Adaptive(), Static()])
+def test_ticks_left_out_would_have_found_nothing_to_do(make_scene, monkeypatch, policy):
+    scene = make_scene(SILENT, fps=10.0, duration_s=40.0)
+    with_few = play(scene, PolicyDecider(policy))
+    monkeypatch.setattr(meter.Meter, "_link_due_s", lambda *arguments: 0.0)
+    with_all = play(scene, PolicyDecider(policy))
+    assert np.array_equal(with_few.latency_s, with_all.latency_s)
+    assert with_few.switches == with_all.switches
+
+
 def test_energy_is_what_the_origin_draws_where_only_it_has_figures(make_scene):
     run = play(make_scene(STEADY, noise_ratio=0.0, fps=1.0), PolicyDecider(Local()))
     local_s = run.latency_s.mean()

@@ -125,10 +125,10 @@ def summary(run: Run) -> dict[str, Any]:
 
 def _plays(scene: Scene, wanted: Sequence[str]) -> Iterator[Play]:
     """All runs to make, the longest first, so that processors which share them end at about the same time."""
-    yield from (Play(name) for name in ("adaptive", "last_value") if name in wanted)
+    yield from (Play(name) for name in ("adaptive", "last_value", "offload") if name in wanted)
     if _needs_hindsight(wanted):
         yield from _in_hindsight(scene, with_oracle="oracle" in wanted)
-    yield from (Play(name) for name in ("offload", "static_at_start", "local") if name in wanted)
+    yield from (Play(name) for name in ("static_at_start", "local") if name in wanted)
 
 
 def _needs_hindsight(wanted: Iterable[str]) -> bool:

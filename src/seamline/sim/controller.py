@@ -136,6 +136,8 @@ class Controller:
             if (measured_s := frame.computed_s.get(node)) is not None:
                 self._learn_compute(node, measured_s, profiled_s)
                 self._computed[node] = (segment, now_s)
+        if not self._decider.is_watching:
+            return
         if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
             self._latencies.append(frame.latency_s)
             self._n_measured += 1

@@ -23,6 +23,7 @@ from seamline.sim.meter import as_last_sampled
 class Decider(Protocol):
     """Asked whenever the view has changed, and every second. is_probing: whether it wants idle links measured.
 
+    is_watching: whether it judges plans by what their frames took, too.
     is_omniscient: it knows the links as they are, so nothing is estimated for it, its frames' windows follow the truth,
     and none is given up early.
     moments_s: when it wants to be asked besides.
@@ -33,6 +34,9 @@ class Decider(Protocol):
 
     @property
     def is_probing(self) -> bool: ...
+
+    @property
+    def is_watching(self) -> bool: ...
 
     @property
     def moments_s(self) -> Sequence[float]: ...
@@ -52,6 +56,10 @@ class PolicyDecider:
     @property
     def is_probing(self) -> bool:
         return isinstance(self.policy, Adaptive)
+
+    @property
+    def is_watching(self) -> bool:
+        return True
 
     @property
     def is_omniscient(self) -> bool:
@@ -78,6 +86,7 @@ class LastValue:
 
     sample_bps: Callable[[Link], float] = lambda link: 0.0
     is_probing: bool = True
+    is_watching: bool = False
     is_omniscient: bool = False
     moments_s: Sequence[float] = ()
 
@@ -103,6 +112,7 @@ class Scheduled:
     plans: Sequence[tuple[float, Plan]]
     lead_s: float
     is_probing: bool = False
+    is_watching: bool = False
     is_omniscient: bool = True
 
     @property

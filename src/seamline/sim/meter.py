@@ -43,7 +43,7 @@ class Meter:
     """The outgoing links of one node. tell: hears every estimate worth telling.
 
     is_probing: whether idle links are measured. is_learning: whether anyone wants estimates; otherwise only that a link
-    is down, or back, is noticed, which takes half the time to play.
+    is down, or back, is noticed, which takes half the time to play. due_s: before this a tick finds nothing to do.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Meter:
         self._tell = tell
         self._is_probing, self._is_learning = is_probing, is_learning
         self._n_sent = 0
+        self.due_s = 0.0
         self._links: dict[NodeId, _Outgoing] = {}
         for source, target in network.paths:
             if source == node:
@@ -77,6 +78,8 @@ class Meter:
         link, now_s = self._links[target], self._schedule.now_s
         self._n_sent += 1
         link.under_way[self._n_sent] = (n_bytes, now_s)
+        if self._is_learning:
+            self.due_s = min(self.due_s, now_s + est.SILENCE_GRACE_S)
         if self._is_probing:
             link.probing = probing.carried(link.probing, now_s)
         arrived_s = self._network.send((self._node, target), n_bytes, now_s)
@@ -90,6 +93,7 @@ class Meter:
         link.probes.clear()
         link.probing = probing.anew(link.probing)
         link.next_ping_s = 0.0 if is_alive else math.inf
+        self.due_s = 0.0
         if not is_alive:
             link.state = est.observe_down(link.state)
         self._report(link)
@@ -140,6 +144,7 @@ class Meter:
         if number in link.probes:
             link.probes.discard(number)
             link.probing = probing.probed(link.probing, before, link.state, sample)
+            self.due_s = 0.0
         self._report(link)
 
     def _doubt_siblings(self, jumped: _Outgoing, ratio: float) -> None:
@@ -148,12 +153,13 @@ class Meter:
             if link is jumped or link.under_way:
                 continue
             link.probing = probing.doubted(link.probing, now_s)
+            self.due_s = 0.0
             if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SIBLING_AGE_S:
                 link.state = est.observe_sibling(link.state, ratio)
                 self._report(link)
 
     def tick(self) -> None:
-        """Ping, notice what is overdue, and probe, as far as it is time; every `TICK_S`."""
+        """Ping, notice what is overdue, and probe, as far as it is time; every `TICK_S`, not before `due_s`."""
         now_s, is_any_due = self._schedule.now_s, False
         for link in self._links.values():
             if now_s >= link.next_ping_s:
@@ -165,6 +171,15 @@ class Meter:
                 is_any_due = True
         if is_any_due and self._is_probing:
             self._probe_one(now_s)
+        self.due_s = min([self._link_due_s(link) for link in self._links.values()], default=math.inf)
+
+    def _link_due_s(self, link: _Outgoing) -> float:
+        """When a ping, a probe, or a message that may be overdue is to be looked after next, at the earliest."""
+        due_s = min(link.next_ping_s, link.probing.due_s) if self._is_probing else link.next_ping_s
+        if link.under_way and self._is_learning:
+            _, sent_s = next(iter(link.under_way.values()))
+            due_s = min(due_s, sent_s + est.SILENCE_GRACE_S)
+        return due_s
 
     def _notice_silence(self, link: _Outgoing, now_s: float) -> None:
         n_bytes, sent_s = next(iter(link.under_way.values()))
@@ -227,9 +242,11 @@ class Heartbeat:
         self.schedule.at(self.schedule.now_s + TICK_S, self._beat)
 
     def _beat(self) -> None:
+        now_s = self.schedule.now_s
         for meter in self.meters:
-            meter.tick()
-        self.schedule.at(self.schedule.now_s + TICK_S, self._beat)
+            if now_s >= meter.due_s:
+                meter.tick()
+        self.schedule.at(now_s + TICK_S, self._beat)
 
 
 def as_last_sampled(estimate: LinkEstimate, sample_bps: float) -> LinkEstimate:
