@@ -49,24 +49,29 @@ def test_an_unknown_key_near_to_none_lists_all() -> None:
 
 
 def test_a_wrong_type_names_the_key_path() -> None:
-    with pytest.raises(ConfigError, match=r"bike.toml: `wheel\[0\].diameter_mm`: expected `float`, got `str`"):
+    with pytest.raises(
+        ConfigError, match=r"bike.toml: `wheel\[0\].diameter_mm`: expected `float`, got `str`; hint: numbers stand"
+    ):
         convert({"colour": "red", "wheel": [{"diameter_mm": "big"}]}, Bicycle, origin="bike.toml")
 
 
 def test_a_missing_key_is_named() -> None:
-    with pytest.raises(ConfigError, match="missing required field `colour`"):
+    with pytest.raises(ConfigError, match="missing required field `colour`; hint: give it one"):
         convert({}, Bicycle, origin="bike.toml")
 
 
-def test_a_missing_file_and_one_that_is_not_toml_say_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no file"):
-        load_toml(tmp_path / "absent.toml", Bicycle)
+def test_a_missing_file_and_one_that_is_not_toml_say_so_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("colour = = 3")
-    with pytest.raises(ConfigError, match=r"bad\.toml is not TOML"):
-        load_toml(tmp_path / "bad.toml", Bicycle)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.toml is not TOML"):
-        load_toml(tmp_path / "binary.toml", Bicycle)
+    for name, words in (
+        ("absent.toml", "there is no file"),
+        ("bad.toml", r"bad\.toml is not TOML"),
+        ("binary.toml", r"binary\.toml is not TOML"),
+        (".", "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=words) as refusal:
+            load_toml(tmp_path / name, Bicycle)
+        assert refusal.value.hint
 
 
 def test_the_environment_moves_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

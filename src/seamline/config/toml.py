@@ -38,7 +38,9 @@ def convert(document: Mapping[str, Any], schema: type[T], *, origin: str) -> T:
     try:
         return msgspec.convert(document, schema)
     except msgspec.ValidationError as exc:
-        raise ConfigError(f"{origin}: {_readable(str(exc))}") from exc
+        problem = _readable(str(exc))
+        hint = "give it one" if "missing required" in problem else "numbers stand bare, words in quotes"
+        raise ConfigError(f"{origin}: {problem}", hint=hint) from exc
 
 
 def nearest_hint(name: str, valid: Iterable[str]) -> str:
@@ -59,9 +61,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="is it the right file?") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+        raise ConfigError(f"{path} is not TOML: {exc}", hint="is it the right file?") from exc
 
 
 def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:

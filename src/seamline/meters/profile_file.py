@@ -139,9 +139,9 @@ def read_profile(path: Path) -> Profile:
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc
     except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="`seamline profile` makes one") from exc
     except (ValueError, RecursionError) as exc:  # not UTF-8, not JSON, or nested beyond reason
-        raise ConfigError(f"{path} is not JSON: {exc}") from exc
+        raise ConfigError(f"{path} is not JSON: {exc}", hint="`seamline profile` makes one") from exc
     return from_json(document, origin=str(path))
 
 
