@@ -483,3 +483,9 @@ def test_first_pings_that_were_held_up_for_long_leave_nothing_behind():
     assert mbps(state) > 30
     state = observe_rtt(state, RTT_S, 8.0)
     assert mbps(message(state, 60_000, 9.0, rate_mbps=20, overhead_s=0.0)) == pytest.approx(20, rel=0.02)
+
+
+def test_a_node_known_only_by_a_segment_too_short_to_tell_yields_to_the_first_long_one():
+    state = observe_compute(ComputeState(), 0.4e-3, 0.2e-3, 0.0)  # timed to within 0.3 ms
+    state = observe_compute(state, 0.3, 0.1, 1.0)
+    assert compute_ratio(state) == pytest.approx(3.0)
