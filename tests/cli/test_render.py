@@ -13,14 +13,9 @@ from seamline.cli.output import key_paths, print_json
 from seamline.cli.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.cli.render import (
     BaselineView,
-    DrawnView,
-    LatencyPart,
-    LinkView,
     LiveState,
-    SwitchView,
     baselines_table,
     latency_split,
-    links_table,
     live_line,
     live_panel,
     nodes_table,
@@ -28,8 +23,10 @@ from seamline.cli.render import (
 )
 from seamline.cli.tables import cut_table
 from seamline.core.values import Cut, TensorSpec
+from seamline.runtime.record import NodeEnergy, Part
+from seamline.runtime.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
 
-SWITCH = SwitchView(
+SWITCH = SwitchSnapshot(
     at_s=8.2,
     from_plan="edge[0:31]f16 > cloud[31:45]",
     to_plan="edge[0:45]",
@@ -38,27 +35,30 @@ SWITCH = SwitchView(
     switch_s=0.0004,
     gap_s=0.0,
 )
-STATE = LiveState(
-    title="vgg19 over edge, fog, cloud",
+STREAM = StreamSnapshot(
     at_s=12.3,
-    duration_s=60.0,
     plan="edge[0:31]f16 > fog[31:45]",
     generation=2,
     frame_rate_fps=7.4,
     latency_s=0.212,
     predicted_s=0.200,
     parts=(
-        LatencyPart(name="edge", duration_s=0.1),
-        LatencyPart(name="edge>fog", duration_s=0.08, is_transfer=True),
-        LatencyPart(name="fog", duration_s=0.02),
+        Part(name="edge", duration_s=0.1),
+        Part(name="edge>fog", duration_s=0.08, is_transfer=True),
+        Part(name="fog", duration_s=0.02),
     ),
     links=(
-        LinkView(source="edge", target="fog", goodput_bps=5.1e6, rtt_s=0.0201),
-        LinkView(source="fog", target="cloud", goodput_bps=0.0, rtt_s=0.01),
+        LinkSnapshot(source="edge", target="fog", goodput_bps=5.1e6, rtt_s=0.0201),
+        LinkSnapshot(source="fog", target="cloud", goodput_bps=0.0, rtt_s=0.01),
     ),
     switches=(SWITCH,),
     n_answered=88,
     n_dropped=3,
+)
+STATE = LiveState(
+    title="vgg19 over edge, fog, cloud",
+    stream=STREAM,
+    duration_s=60.0,
     label="tabby cat",
     score_ratio=0.83,
     notice="edge-fog is now 5 Mbit/s",
@@ -110,12 +110,12 @@ def test_the_live_view_fits_a_narrow_terminal():
 
 
 def test_an_empty_stream_can_be_shown():
-    assert "0.0 frames/s" in text_of(live_panel(LiveState(title="x", at_s=0.0, plan="edge[0:5]")))
-    assert "edge[0:5]" in live_line(LiveState(title="x", at_s=0.0, plan="edge[0:5]"))
+    assert "0.0 frames/s" in text_of(live_panel(state_at(0.0)))
+    assert "edge[0:5]" in live_line(state_at(0.0))
 
 
 def test_the_bar_is_divided_as_the_latency_is():
-    bar = latency_split(STATE.parts, width=20).plain.splitlines()[0].strip()
+    bar = latency_split(STREAM.parts, width=20).plain.splitlines()[0].strip()
     assert [bar.count(shade) for shade in "█▓▒"] == [10, 8, 2]
 
 
@@ -142,12 +142,6 @@ def test_switches_are_listed_with_reason_and_cost():
     assert "0.4 ms" in text
 
 
-def test_links_are_listed_in_both_units():
-    text = text_of(links_table(STATE.links))
-    assert "5.1 Mbit/s" in text
-    assert "20.1 ms" in text
-
-
 def test_nodes_are_listed_with_what_they_have_free():
     row = {
         "name": "fog", "tier": "fog", "engine": "onnxruntime 1.31.1", "threads": 1, "n_cores": 2,
@@ -169,16 +163,28 @@ def lines_of(console: Console) -> list[str]:
 
 
 def test_the_live_view_says_what_nodes_drew_alone_and_together_and_by_whose_word():
-    edge = DrawnView(node="edge", energy_j=352.6, source="modelled:raspberry-pi-4")
-    fog = DrawnView(node="fog", energy_j=1586.2, source="measured:rapl")
-    text = text_of(live_panel(replace(STATE, drawn=(edge, fog))))
+    edge = NodeEnergy(node="edge", energy_j=352.6, source="modelled:raspberry-pi-4")
+    fog = NodeEnergy(node="fog", energy_j=1586.2, source="measured:rapl")
+    text = text_of(live_panel(drawn_by(edge, fog)))
     assert "edge 352.60 J (modelled:raspberry-pi-4), fog 1586.20 J (measured:rapl)" in text
     assert "together 1938.80 J, idling included" in text
-    assert "together" not in text_of(live_panel(replace(STATE, drawn=(edge,))))
+    assert "together" not in text_of(live_panel(drawn_by(edge)))
 
 
-def state_at(at_s: float, *switches: SwitchView) -> LiveState:
-    return LiveState(title="x", at_s=at_s, plan="edge[0:5]", switches=switches)
+def drawn_by(*nodes: NodeEnergy) -> LiveState:
+    return replace(STATE, stream=replace(STREAM, energy_nodes=nodes))
+
+
+def test_joules_come_with_whose_word_they_are_and_whose_they_are_where_not_all_count():
+    stream = replace(STREAM, energy_j_per_frame=0.212, energy_source="modelled:laptop")
+    for energy_scope, words in (("all", "modelled:laptop"), ("origin", "modelled:laptop; origin counts")):
+        state = replace(STATE, stream=replace(stream, energy_scope=energy_scope))
+        assert f"energy  212 mJ a frame, {words}\n" in text_of(live_panel(state))
+        assert f"212 mJ a frame ({words})" in live_line(state)
+
+
+def state_at(at_s: float, *switches: SwitchSnapshot) -> LiveState:
+    return LiveState(title="x", stream=StreamSnapshot(at_s=at_s, plan="edge[0:5]", switches=switches))
 
 
 def test_off_a_terminal_there_is_one_line_a_second_and_one_for_each_switch():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from seamline.cli.run import SUMMARY_KEYS
 
 if TYPE_CHECKING:
     from seamline.cli.live import LiveView
-    from seamline.cli.render import BaselineView, SwitchView
+    from seamline.cli.render import BaselineView
     from seamline.runtime.scenario import Scene, Stage
 
 DEFAULT_SECONDS = 14.0
@@ -149,7 +149,8 @@ def demo(
 def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> Mapping[str, Any]:
     """One policy, shown while it runs; its summary."""
     from seamline.cli.output import progress_console
-    from seamline.cli.watching import live_state, snapshot_of
+    from seamline.cli.render import LiveState
+    from seamline.cli.watching import snapshot_of
 
     summary: Mapping[str, Any] = {}
     events = stage.play(policy, n_private_cuts=n_private_cuts)
@@ -159,16 +160,16 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
                 summary = event.data
         return summary
     with progress_console().status(f"{title}: profiling the model and measuring the links"):
-        first = next(events, None)
+        next(events, None)  # the edge has started
     with view:
         for event in events:
             if event.kind == "snapshot":
                 data = dict(event.data)
                 label, score = data.pop("label", None), data.pop("score_ratio", None)
                 view.update(
-                    live_state(
-                        snapshot_of(data),
+                    LiveState(
                         title=title,
+                        stream=snapshot_of(data),
                         duration_s=stage.scene.seconds,
                         label=label,
                         score_ratio=score,
@@ -177,7 +178,6 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
                 )
             elif event.kind == "summary":
                 summary = event.data
-    del first
     return summary
 
 
@@ -210,10 +210,11 @@ def _report(
 def _print_report(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> None:
     from seamline.cli.output import data_console
     from seamline.cli.render import baselines_table, switches_table
+    from seamline.cli.watching import switches_of
 
     out = data_console()
     out.print()
-    out.print(switches_table(tuple(_switches(data["switches"]))))
+    out.print(switches_table(switches_of(data)))
     out.print(baselines_table(tuple(_rows(data, summaries))))
     counts = data["frames"]
     out.print(
@@ -224,14 +225,6 @@ def _print_report(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, 
     last = data["plan_timeline"][-1]["plan"]
     if "[0:0]" in last:
         out.print(f"raw frames may leave the edge (--private 0), and offloading is best here: {last}", markup=False)
-
-
-def _switches(switches: Sequence[Mapping[str, Any]]) -> Iterator[SwitchView]:
-    from seamline.cli.render import SwitchView
-
-    for switch in switches:
-        known: dict[str, Any] = {field.name: switch.get(field.name) for field in fields(SwitchView)}
-        yield SwitchView(**known)
 
 
 def _rows(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[BaselineView]:

@@ -31,12 +31,13 @@ class LiveView:
         if self._live is not None:
             self._live.update(live_panel(state))
             return
-        for switch in state.switches[self._n_switches_written :]:
+        stream = state.stream
+        for switch in stream.switches[self._n_switches_written :]:
             self._write(switch_text(switch))
-        self._n_switches_written = max(self._n_switches_written, len(state.switches))
-        if state.at_s >= self._next_line_s:
+        self._n_switches_written = max(self._n_switches_written, len(stream.switches))
+        if stream.at_s >= self._next_line_s:
             self._write(live_line(state))
-            self._next_line_s = state.at_s + LINE_EVERY_S
+            self._next_line_s = stream.at_s + LINE_EVERY_S
 
     def _write(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)

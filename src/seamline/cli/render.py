@@ -1,14 +1,14 @@
 """A running stream and its end as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
 
-The values a stream is shown from are defined here, so that whoever runs a stream fills them and knows nothing of
-tables. `live.py` redraws them while frames flow, `tables.py` draws models and testbeds, `quantities.py` knows units.
+A running stream is shown from its snapshot (`runtime.snapshot`). `live.py` redraws it while frames flow, `tables.py`
+draws models and testbeds, `quantities.py` knows units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -17,55 +17,14 @@ from rich.text import Text
 from seamline.cli.quantities import bytes_text, energy_text, rate_text, seconds_text
 from seamline.cli.tables import add_row, new_table
 
+if TYPE_CHECKING:
+    from seamline.runtime.record import NodeEnergy, Part
+    from seamline.runtime.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
+
 N_SWITCHES_SHOWN = 4
 BAR_WIDTH = 40
 _SHADES = "█▓▒░"
 _COLOURS = ("cyan", "magenta", "green", "blue")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyPart:
-    """One part of a frame's way, in order: `name` is a node (``edge``) or a link (``edge>fog``)."""
-
-    name: str
-    duration_s: float
-    is_transfer: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkView:
-    """One direction of one link as measured: goodput_bps is 0.0 when it is down, rtt_s its round trip."""
-
-    source: str
-    target: str
-    goodput_bps: float
-    rtt_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnView:
-    """What one node drew since the stream began. source: measured or modelled, and by what."""
-
-    node: str
-    energy_j: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchView:
-    """One switch of the plan. at_s: since the stream began. reason: in words and numbers, from the policy.
-
-    prepare_s: until every node was ready. switch_s: until the origin used the new plan. gap_s: how much longer than
-    usual no answer came. Each is None when it is not known yet.
-    """
-
-    at_s: float
-    from_plan: str
-    to_plan: str
-    reason: str
-    prepare_s: float | None = None
-    switch_s: float | None = None
-    gap_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,84 +45,70 @@ class BaselineView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
-    """All that is shown of a running stream at one moment; lists are oldest first.
+    """All that is shown of a running stream at one moment.
 
-    at_s: since the stream began; duration_s: how long it will run, None when open. latency_s and parts: of recent
-    frames. predicted_s: what the planner expects of `plan`. label: what the model saw last, with its score in 0-1.
-    notice: one line about the scene, such as a link that has just been changed. energy_j: of the mean recent frame,
-    None when it is not known; energy_source: measured or modelled, and by what. drawn: by every node since the stream
-    began, idling included.
+    duration_s: how long it will run, None when open. label: what the model saw last, with its score in 0-1. notice: one
+    line about the scene, such as a link that has just been changed.
     """
 
     title: str
-    at_s: float
-    plan: str
+    stream: StreamSnapshot
     duration_s: float | None = None
-    generation: int = 0
-    frame_rate_fps: float = 0.0
-    latency_s: float | None = None
-    predicted_s: float | None = None
-    parts: tuple[LatencyPart, ...] = ()
-    links: tuple[LinkView, ...] = ()
-    switches: tuple[SwitchView, ...] = ()
-    n_answered: int = 0
-    n_in_flight: int = 0
-    n_dropped: int = 0
     label: str | None = None
     score_ratio: float | None = None
     notice: str | None = None
-    energy_j: float | None = None
-    energy_source: str | None = None
-    drawn: tuple[DrawnView, ...] = ()
 
 
 def live_panel(state: LiveState) -> RenderableType:
     """The whole live view of one stream, for a terminal of any width."""
-    lines: list[RenderableType] = [_headline(state), Text(f"plan {state.generation}: {state.plan}", style="bold")]
-    lines.append(_latency_line(state))
-    if state.parts:
-        lines.append(latency_split(state.parts))
-    if state.links:
-        lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in state.links))
-    if state.energy_j is not None:
-        lines.append(Text(f"energy  {energy_text(state.energy_j)} a frame, {state.energy_source}"))
-    if state.drawn:
-        lines.append(Text(f"drawn   {drawn_text(state.drawn)}"))
+    stream = state.stream
+    lines: list[RenderableType] = [_headline(state), Text(f"plan {stream.generation}: {stream.plan}", style="bold")]
+    lines.append(_latency_line(stream))
+    if stream.parts:
+        lines.append(latency_split(stream.parts))
+    if stream.links:
+        lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in stream.links))
+    if stream.energy_j_per_frame is not None:
+        lines.append(Text(f"energy  {energy_text(stream.energy_j_per_frame)} a frame, {_energy_words(stream)}"))
+    if stream.energy_nodes:
+        lines.append(Text(f"drawn   {drawn_text(stream.energy_nodes)}"))
     if state.label is not None:
         score = "" if state.score_ratio is None else f" ({state.score_ratio:.0%})"
         lines.append(Text(f"sees    {state.label}{score}"))
     if state.notice is not None:
         lines.append(Text(f"note    {state.notice}", style="yellow"))
-    for switch in state.switches[-N_SWITCHES_SHOWN:]:
+    for switch in stream.switches[-N_SWITCHES_SHOWN:]:
         lines.append(Text(switch_text(switch), style="green"))
     return Group(*lines)
 
 
 def live_line(state: LiveState) -> str:
     """The same in one plain line, for logs and pipes."""
-    parts = " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in state.parts)
-    links = ", ".join(f"{link.source}>{link.target} {rate_text(link.goodput_bps)}" for link in state.links)
+    stream = state.stream
+    parts = " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in stream.parts)
+    links = ", ".join(f"{link.source}>{link.target} {rate_text(link.goodput_bps)}" for link in stream.links)
+    joules = stream.energy_j_per_frame
     fields = [
-        f"{state.at_s:6.1f} s",
-        f"{state.frame_rate_fps:.1f} fps",
-        seconds_text(state.latency_s) + (f" = {parts}" if parts else ""),
-        state.plan,
+        f"{stream.at_s:6.1f} s",
+        f"{stream.frame_rate_fps:.1f} fps",
+        seconds_text(stream.latency_s) + (f" = {parts}" if parts else ""),
+        stream.plan,
         links,
-        "" if state.energy_j is None else f"{energy_text(state.energy_j)} a frame ({state.energy_source})",
+        "" if joules is None else f"{energy_text(joules)} a frame ({_energy_words(stream)})",
         state.label or "",
         state.notice or "",
     ]
     return "  ".join(field for field in fields if field)
 
 
-def drawn_text(drawn: Sequence[DrawnView]) -> str:
+def drawn_text(drawn: Sequence[NodeEnergy]) -> str:
     """What nodes drew, each with its source, and their sum."""
     each = ", ".join(f"{one.node} {energy_text(one.energy_j)} ({one.source})" for one in drawn)
     total_j = sum(one.energy_j for one in drawn)
     return each if len(drawn) < 2 else f"{each}; together {energy_text(total_j)}, idling included"
 
 
-def switch_text(switch: SwitchView) -> str:
+def switch_text(switch: SwitchSnapshot) -> str:
     """One switch as a line: when, from what, to what, why, and what it took."""
     costs = ", ".join(
         f"{name} {seconds_text(value)}"
@@ -175,7 +120,7 @@ def switch_text(switch: SwitchView) -> str:
     )
 
 
-def latency_split(parts: Sequence[LatencyPart], width: int = BAR_WIDTH) -> Text:
+def latency_split(parts: Sequence[Part], width: int = BAR_WIDTH) -> Text:
     """A bar of `width` cells divided as the latency is, with a legend that also reads without colour."""
     total_s = sum(part.duration_s for part in parts)
     bar, legend = Text("        "), Text("split   ")
@@ -197,7 +142,7 @@ def baselines_table(rows: Sequence[BaselineView]) -> Table:
     return table
 
 
-def switches_table(switches: Sequence[SwitchView]) -> Table:
+def switches_table(switches: Sequence[SwitchSnapshot]) -> Table:
     """Every switch with its reason and what it cost."""
     table = new_table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
     for switch in switches:
@@ -208,14 +153,6 @@ def switches_table(switches: Sequence[SwitchView]) -> Table:
             switch.reason,
             *(seconds_text(cost) for cost in (switch.prepare_s, switch.switch_s, switch.gap_s)),
         )
-    return table
-
-
-def links_table(links: Sequence[LinkView]) -> Table:
-    """Measured links, one direction a row."""
-    table = new_table("from", "to", "goodput", "round trip", right=("goodput", "round trip"))
-    for link in links:
-        add_row(table, link.source, link.target, rate_text(link.goodput_bps), seconds_text(link.rtt_s))
     return table
 
 
@@ -244,18 +181,28 @@ def nodes_table(rows: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -
 
 
 def _headline(state: LiveState) -> Text:
+    stream = state.stream
     end = "" if state.duration_s is None else f" of {state.duration_s:.0f}"
-    counts = f"{state.n_answered} answered, {state.n_in_flight} in flight, {state.n_dropped} dropped before acceptance"
-    return Text(f"{state.title}   {state.at_s:.1f}{end} s   {state.frame_rate_fps:.1f} frames/s   {counts}")
+    counts = f"{stream.n_answered} answered, {stream.n_in_flight} in flight, {stream.n_dropped} dropped"
+    return Text(
+        f"{state.title}   {stream.at_s:.1f}{end} s   {stream.frame_rate_fps:.1f} frames/s   {counts} before acceptance"
+    )
 
 
-def _latency_line(state: LiveState) -> Text:
-    text = f"latency {seconds_text(state.latency_s)} measured, {seconds_text(state.predicted_s)} predicted"
-    if state.latency_s is not None and state.predicted_s is not None and state.predicted_s > 0.0:
-        text += f" ({state.latency_s / state.predicted_s - 1.0:+.0%})"
+def _latency_line(stream: StreamSnapshot) -> Text:
+    text = f"latency {seconds_text(stream.latency_s)} measured, {seconds_text(stream.predicted_s)} predicted"
+    if stream.latency_s is not None and stream.predicted_s is not None and stream.predicted_s > 0.0:
+        text += f" ({stream.latency_s / stream.predicted_s - 1.0:+.0%})"
     return Text(text)
 
 
-def _link_text(link: LinkView) -> Text:
+def _energy_words(stream: StreamSnapshot) -> str | None:
+    """Where the joules come from, and whose they are where not all count."""
+    if stream.energy_source is None or stream.energy_scope == "all":
+        return stream.energy_source
+    return f"{stream.energy_source}; {stream.energy_scope} counts"
+
+
+def _link_text(link: LinkSnapshot) -> Text:
     text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)}, round trip {seconds_text(link.rtt_s)}"
     return Text(text, style="red" if link.goodput_bps <= 0.0 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -49,9 +49,6 @@ from seamline.cli.options import (
 )
 from seamline.core.errors import UsageError
 from seamline.core.values import Codec
-
-if TYPE_CHECKING:
-    from seamline.runtime.record import Recorder
 
 SUMMARY_KEYS = {
     "frames.accepted": "frames that entered the pipeline",
@@ -220,20 +217,20 @@ def run(
     elif json:
         print_json(summary)
     else:
-        _print_summary(summary, stream.recorder)
+        _print_summary(summary)
     return 128 + signal_number() if signal_number() else 0
 
 
-def _print_summary(summary: Mapping[str, Any], recorder: Recorder) -> None:
+def _print_summary(summary: Mapping[str, Any]) -> None:
     from seamline.cli.output import data_console
     from seamline.cli.quantities import energy_text
     from seamline.cli.render import switches_table
-    from seamline.cli.watching import switch_views
+    from seamline.cli.watching import switches_of
 
     counts, latency = summary["frames"], summary["latency_s"]
     out = data_console()
     if summary["switches"]:
-        out.print(switches_table(switch_views(recorder)))
+        out.print(switches_table(switches_of(summary)))
     energy = summary["energy"]
     if energy["j_per_frame"] is not None:
         out.print(f"energy {energy_text(energy['j_per_frame'])} a frame ({energy['source']})", markup=False)

@@ -17,11 +17,10 @@ import numpy as np
 
 from seamline.cli.live import LiveView
 from seamline.cli.output import print_json, progress_console
-from seamline.cli.render import DrawnView, LatencyPart, LinkView, LiveState, SwitchView
+from seamline.cli.render import LiveState
 from seamline.cli.waiting import is_alive
 from seamline.core.ports import Array
-from seamline.runtime.record import Recorder
-from seamline.runtime.snapshot import StreamSnapshot
+from seamline.runtime.snapshot import StreamSnapshot, SwitchSnapshot
 from seamline.runtime.stream import Result
 from seamline.runtime.streaming import Stream
 
@@ -86,7 +85,9 @@ class Watcher:
             self._say({"event": "snapshot", "label": label, "score_ratio": score, **event})
         elif self._view is not None and (is_last or snapshot.n_answered or snapshot.n_in_flight or snapshot.n_dropped):
             self._view.update(
-                live_state(snapshot, title=self._title, duration_s=self._duration_s, label=label, score_ratio=score)
+                LiveState(
+                    title=self._title, stream=snapshot, duration_s=self._duration_s, label=label, score_ratio=score
+                )
             )
 
     def _say(self, event: Mapping[str, Any]) -> None:
@@ -117,56 +118,6 @@ class Watcher:
             self._view.__exit__(kind, error, trace)
 
 
-def live_state(
-    snapshot: StreamSnapshot,
-    *,
-    title: str,
-    duration_s: float | None = None,
-    label: str | None = None,
-    score_ratio: float | None = None,
-    notice: str | None = None,
-) -> LiveState:
-    """What is shown of `snapshot`."""
-    return LiveState(
-        title=title,
-        at_s=snapshot.at_s,
-        duration_s=duration_s,
-        plan=snapshot.plan,
-        generation=snapshot.generation,
-        frame_rate_fps=snapshot.frame_rate_fps,
-        latency_s=snapshot.latency_s,
-        predicted_s=snapshot.predicted_s,
-        parts=tuple(
-            LatencyPart(name=part.name, duration_s=part.duration_s, is_transfer=part.is_transfer)
-            for part in snapshot.parts
-        ),
-        links=tuple(
-            LinkView(source=link.source, target=link.target, goodput_bps=link.goodput_bps, rtt_s=link.rtt_s)
-            for link in snapshot.links
-        ),
-        switches=tuple(
-            SwitchView(
-                at_s=switch.at_s,
-                from_plan=switch.from_plan,
-                to_plan=switch.to_plan,
-                reason=switch.reason,
-                prepare_s=switch.prepare_s,
-                switch_s=switch.switch_s,
-            )
-            for switch in snapshot.switches
-        ),
-        n_answered=snapshot.n_answered,
-        n_in_flight=snapshot.n_in_flight,
-        n_dropped=snapshot.n_dropped,
-        energy_j=snapshot.energy_j_per_frame,
-        energy_source=_energy_words(snapshot),
-        drawn=tuple(DrawnView(node=n.node, energy_j=n.energy_j, source=n.source) for n in snapshot.energy_nodes),
-        label=label,
-        score_ratio=score_ratio,
-        notice=notice,
-    )
-
-
 def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float | None]:
     """The class with the highest score and its softmax probability; scores: float[1, n_classes], before softmax."""
     flat = scores.reshape(-1).astype(np.float64)
@@ -181,23 +132,6 @@ def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:
     return msgspec.convert(event, StreamSnapshot)
 
 
-def switch_views(recorder: Recorder) -> tuple[SwitchView, ...]:
-    """All switches of a stream, as shown."""
-    return tuple(
-        SwitchView(
-            at_s=switch.at_s - recorder.started_s,
-            from_plan=str(switch.from_plan),
-            to_plan=str(switch.to_plan),
-            reason=switch.reason,
-            prepare_s=switch.prepare_s,
-            switch_s=switch.switch_s,
-        )
-        for switch in recorder.switches
-    )
-
-
-def _energy_words(snapshot: StreamSnapshot) -> str | None:
-    """Where the joules come from, and whose they are where not all count."""
-    if snapshot.energy_source is None or snapshot.energy_scope == "all":
-        return snapshot.energy_source
-    return f"{snapshot.energy_source}; {snapshot.energy_scope} counts"
+def switches_of(summary: Mapping[str, Any]) -> tuple[SwitchSnapshot, ...]:
+    """All switches of a stream that is over, from its summary."""
+    return tuple(msgspec.convert(switch, SwitchSnapshot) for switch in summary["switches"])

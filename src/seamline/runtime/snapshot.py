@@ -16,6 +16,8 @@ from seamline.runtime.stream import StreamFrames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSnapshot:
+    """One direction of one link as measured: goodput_bps is 0.0 when it is down, rtt_s its round trip."""
+
     source: str
     target: str
     goodput_bps: float
@@ -24,31 +26,42 @@ class LinkSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchSnapshot:
+    """One switch of the plan. at_s: when it was decided. reason: in words and numbers, from the policy.
+
+    prepare_s: until every node was ready. switch_s: how long the swap itself took. gap_s: how much longer than usual no
+    answer came, None while that is not known.
+    """
+
     at_s: float
     from_plan: str
     to_plan: str
     reason: str
     prepare_s: float
     switch_s: float
+    gap_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSnapshot:
-    """All that can be seen of a stream at one moment; plain data, times since the stream began."""
+    """All that can be seen of a stream at one moment; plain data, times since the stream began, lists oldest first.
+
+    latency_s, parts, energy_j_per_frame: of recent frames. predicted_s: what the planner expects of `plan`.
+    energy_nodes: what every node drew since the stream began, idling included.
+    """
 
     at_s: float
     plan: str
-    generation: int
-    frame_rate_fps: float
-    latency_s: float | None
-    predicted_s: float | None
-    parts: tuple[Part, ...]
-    links: tuple[LinkSnapshot, ...]
-    switches: tuple[SwitchSnapshot, ...]
-    n_answered: int
-    n_in_flight: int
-    n_dropped: int
-    decision: str
+    generation: int = 0
+    frame_rate_fps: float = 0.0
+    latency_s: float | None = None
+    predicted_s: float | None = None
+    parts: tuple[Part, ...] = ()
+    links: tuple[LinkSnapshot, ...] = ()
+    switches: tuple[SwitchSnapshot, ...] = ()
+    n_answered: int = 0
+    n_in_flight: int = 0
+    n_dropped: int = 0
+    decision: str = ""
     energy_j_per_frame: float | None = None
     energy_source: str | None = None
     objective: str = Objective.LATENCY
