@@ -21,7 +21,8 @@ from reporting import Report, parser, progress, spread
 
 from seamline.cli.models import load_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.cost import LinkCost, breakdown, offered_codecs
+from seamline.core.cost import LinkCost, breakdown
+from seamline.core.payload import offered_codecs
 from seamline.core.ports import Array
 from seamline.core.problem import Problem
 from seamline.core.values import NodeId, Plan, Segment, Stage, node_id

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamline.core.cost import profiled_s
 from seamline.core.ports import Array, Tensors
+from seamline.core.profiled import profiled_s
 from seamline.core.values import Boundary, Cut, DeviceInfo, NodeId, Segment, TensorSpec
 from seamline.meters.profile_check import check_profile, error_quantiles
 from seamline.meters.profiler import MAX_BLOCKS, choose_joints, piece_levels, profile_model, slowed

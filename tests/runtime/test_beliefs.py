@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seamline.core.cost import compute_s, payload_bytes
+from seamline.core.cost import compute_s
 from seamline.core.events import LinkMeasured, NodeJoined, PlanServing, ProfileKnown, View
+from seamline.core.payload import payload_bytes
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Segment, Tier
 from seamline.fabric import messages as msg
 from seamline.runtime.beliefs import N_WATCHED_FRAMES, Beliefs

@@ -1,8 +1,9 @@
 """What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
 
-Here lives the arithmetic of one given plan. Searching the best plan is `planner.py`, which evaluates the same formulas
-for all cuts at once; measuring what goes in is `estimate.py` and the profiler. Any plan can be evaluated, also one that
-may not be used, which is `refusal.py`.
+Here lives the arithmetic of one given plan. What goes over a cut is `payload.py`, what a profile says of a segment
+`profiled.py`. Searching the best plan is `planner.py`, which evaluates the same formulas for all cuts at once;
+measuring what goes in is `estimate.py` and the profiler. Any plan can be evaluated, also one that may not be used,
+which is `refusal.py`.
 """
 
 from __future__ import annotations
@@ -13,29 +14,11 @@ from dataclasses import dataclass
 from operator import is_
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from seamline.core.errors import PlanError
+from seamline.core.payload import expected_bytes, sent_bytes, uncompressed_bytes
 from seamline.core.problem import Problem
-from seamline.core.values import (
-    DTYPE_BYTES,
-    Codec,
-    CodecCost,
-    Cut,
-    FrameInfo,
-    LinkEstimate,
-    NodeId,
-    Plan,
-    Profile,
-    Segment,
-    Stage,
-)
-
-U8_HEADER_BYTES = 16
-"""Scale, zero point and padding that travel with each tensor sent as u8."""
-
-_FLOATS = frozenset({"float16", "float32", "float64"})
+from seamline.core.profiled import codec_cost, profiled_s
+from seamline.core.values import Codec, Cut, LinkEstimate, NodeId, Plan, Profile, Segment, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,80 +215,6 @@ def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
     return profiled_s(_profile(node, problem), segment) * problem.compute_ratio.get(node, 1.0)
 
 
-def profiled_s(profile: Profile, segment: Segment) -> float:
-    """Seconds of `segment` on the device of `profile`, at the speed it was profiled at; 0.0 when empty.
-
-    Block medians, half of what each inner cut at its ends adds, and preprocessing where a frame enters the model.
-    Inside a block the time is shared out by MACs.
-    """
-    if segment.is_empty:
-        return 0.0
-    profiled = cumulated_s(profile)
-    layers_s = float(profiled.until_s[segment.stop] - profiled.before_s[segment.start])
-    return layers_s + profile.frame.preprocess_s if segment.start == 0 and profile.frame is not None else layers_s
-
-
-def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
-    """Bytes that cross `cut` under `codec`, without message headers.
-
-    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
-    per float element; other tensors stay raw. A cut without tensors (a profile from elsewhere) counts as one float32.
-    What lossless saves depends on the data: here it is the upper bound, all bytes.
-    Raises `PlanError` when `codec` does not exist at `cut`.
-    """
-    if codec not in offered_codecs(cut, frame):
-        raise PlanError(f"codec {codec} does not exist at cut {cut.index}", hint="JPEG and raw are for camera frames")
-    if cut.index == 0 and frame is not None:
-        return frame.jpeg_bytes if codec is Codec.JPEG and frame.jpeg_bytes is not None else frame.raw_bytes
-    if codec in (Codec.RAW, Codec.LOSSLESS):
-        return cut.payload_bytes
-    if not cut.tensors:
-        return _float_bytes(cut.payload_bytes // DTYPE_BYTES["float32"], codec)
-    return sum(
-        _float_bytes(tensor.n_elements, codec) if tensor.dtype in _FLOATS else tensor.n_bytes for tensor in cut.tensors
-    )
-
-
-def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
-    """What exists at `cut`, whatever the constraints say."""
-    if cut.index == 0 and frame is not None:
-        return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
-    return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
-
-
-def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
-    """What a codec has to read at `cut`; `CodecCost` is per byte of this."""
-    return frame.raw_bytes if cut.index == 0 and frame is not None else cut.payload_bytes
-
-
-def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
-    """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there."""
-    ratio = problem.sent_ratio.get((cut.index, codec))
-    if ratio is None:
-        return _expected_bytes(cut, codec, problem)
-    return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
-
-
-def _expected_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
-    """`sent_bytes` as the origin's profile has it."""
-    known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
-    return math.ceil(payload_bytes(cut, codec, problem.frame) * (1.0 if known is None else known.sent_ratio))
-
-
-def codec_cost(profile: Profile, codec: Codec, cut: int) -> CodecCost | None:
-    """What `codec` costs on the device of `profile` at `cut`, or wherever; None when the profile does not say.
-
-    Not scaled by the node's compute ratio, which is learnt from segments and says nothing about codecs.
-    """
-    anywhere = None
-    for cost in profile.codecs:
-        if cost.codec is codec and cost.cut == cut:
-            return cost
-        if cost.codec is codec and cost.cut is None:
-            anywhere = cost
-    return anywhere
-
-
 def waiting_power_w(problem: Problem) -> float | None:
     """Watts that a frame under way is charged with: the origin's idling as it counts, None without power figures."""
     idle_w = _profile(problem.origin, problem).device.idle_w
@@ -340,53 +249,7 @@ def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate
     return problem.links.get((source.node, target.node))
 
 
-@dataclass(frozen=True, slots=True)
-class Cumulated:
-    """Profiled seconds from cut 0 to every cut, float64[n_cuts], read-only, so that a segment takes
-    ``until_s[stop] - before_s[start]``.
-
-    until_s: with half the overhead of the cut added, as a segment pays that stops there. before_s: with it taken off,
-    as one pays that starts there. Both are the same at the two ends, where nothing is cut.
-    """
-
-    until_s: npt.NDArray[np.float64]
-    before_s: npt.NDArray[np.float64]
-
-
-def cumulated_s(profile: Profile) -> Cumulated:
-    """The cumulated times of `profile`, remembered per profile object."""
-    known = _cumulated.get(id(profile))
-    if known is not None and known[0] is profile:
-        return known[1]
-    if len(_cumulated) >= _MAX_REMEMBERED:
-        _cumulated.clear()
-    prefix_s, half_s = _cumulate(profile), np.zeros(profile.cuts[-1].index + 1)
-    for boundary in profile.boundaries:
-        half_s[boundary.cut] = boundary.overhead_s / 2.0
-    cumulated = Cumulated(prefix_s + half_s, prefix_s - half_s)
-    for times in (cumulated.until_s, cumulated.before_s):
-        times.flags.writeable = False
-    _cumulated[id(profile)] = (profile, cumulated)  # holding the profile keeps its id from being used again
-    return cumulated
-
-
 _MAX_REMEMBERED = 128
-_cumulated: dict[int, tuple[Profile, Cumulated]] = {}
-
-
-def _cumulate(profile: Profile) -> npt.NDArray[np.float64]:
-    prefix_s = np.zeros(profile.cuts[-1].index + 1)
-    macs = {cut.index: cut.macs_before for cut in profile.cuts}
-    for block in profile.blocks:
-        start_s = prefix_s[block.from_cut]
-        span_macs = macs.get(block.to_cut, 0) - macs.get(block.from_cut, 0)
-        for cut in range(block.from_cut + 1, block.to_cut):
-            by_count = (cut - block.from_cut) / (block.to_cut - block.from_cut)
-            known = span_macs > 0 and cut in macs
-            share = (macs[cut] - macs[block.from_cut]) / span_macs if known else by_count
-            prefix_s[cut] = start_s + share * block.compute_s.median
-        prefix_s[block.to_cut] = start_s + block.compute_s.median
-    return prefix_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,7 +311,7 @@ def _make_parts(plan: Plan, problem: Problem) -> _Parts:
         stages.append(_stage_part(before, stage, profile, problem))
         if before is not None and before.codec is not None:
             cut = problem.cuts[before.segment.stop]
-            n_bytes = _expected_bytes(cut, before.codec, problem)
+            n_bytes = expected_bytes(cut, before.codec, problem)
             links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
         before = stage
     return _Parts(plan, problem.cuts, profiles, tuple(stages), tuple(links))
@@ -512,10 +375,6 @@ def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
     last = plan.stages[-1].node
     payload = problem.cuts[-1].payload_bytes
     return _link_cost(last, problem.origin, None, payload, answer_link(last, problem))
-
-
-def _float_bytes(n_elements: int, codec: Codec) -> int:
-    return 2 * n_elements if codec is Codec.F16 else n_elements + U8_HEADER_BYTES
 
 
 def _profile(node: NodeId, problem: Problem) -> Profile:

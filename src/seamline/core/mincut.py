@@ -18,11 +18,12 @@ from collections import deque
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from seamline.core.cost import answer_link, offered_codecs, payload_bytes, serialise_s
+from seamline.core.cost import answer_link, serialise_s
 from seamline.core.cost import transfer_s as transfer_delay_s
 from seamline.core.cuts import layers_between
 from seamline.core.errors import PlanError
 from seamline.core.graph import ModelGraph
+from seamline.core.payload import offered_codecs, payload_bytes
 from seamline.core.problem import Problem
 from seamline.core.values import Cut, NodeId, Profile, Segment, TensorSpec
 

@@ -24,10 +24,11 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
-from seamline.core.cost import Sums, offered_codecs, sums
+from seamline.core.cost import Sums, sums
 from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
 from seamline.core.obstacles import infeasible, why_none
+from seamline.core.payload import offered_codecs
 from seamline.core.problem import EnergyScope, Problem
 from seamline.core.refusal import refusal
 from seamline.core.tables import OFFLOAD, SPLIT, Found, tables_of

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from seamline.core.cost import answer_link, forward_link, offered_codecs
+from seamline.core.cost import answer_link, forward_link
+from seamline.core.payload import offered_codecs
 from seamline.core.problem import Problem
 from seamline.core.values import Constraints, Cut, Plan, Profile, Segment, Stage
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seamline.core.cost import breakdown, offered_codecs, sent_bytes
+from seamline.core.cost import breakdown
+from seamline.core.payload import offered_codecs, sent_bytes
 from seamline.core.problem import Problem
 from seamline.core.refusal import refusal
 from seamline.core.values import Codec, Cut, NodeId, Plan, Segment, Stage

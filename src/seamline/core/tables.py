@@ -14,19 +14,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.cost import (
-    active_power_w,
-    answer_link,
-    cumulated_s,
-    offered_codecs,
-    payload_bytes,
-    radio_j_per_byte,
-    uncompressed_bytes,
-    waiting_power_w,
-)
+from seamline.core.cost import active_power_w, answer_link, radio_j_per_byte, waiting_power_w
 from seamline.core.goals import counts_energy
 from seamline.core.limits import Closing, Window, window_of
+from seamline.core.payload import offered_codecs, payload_bytes, uncompressed_bytes
 from seamline.core.problem import Problem
+from seamline.core.profiled import cumulated_s
 from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Plan, Profile, Segment, Stage
 
 Floats = npt.NDArray[np.float64]
@@ -83,7 +76,7 @@ class CodecTables:
 class NodeTables:
     """One node's times, measured ratio included. encode_s, decode_s: float64[Q, C].
 
-    until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `cost.Cumulated`.
+    until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `profiled.Cumulated`.
     active_w: watts above idle while busy; `math.nan` when unknown.
     """
 
@@ -209,7 +202,7 @@ def _node_tables(node: NodeId, rows: list[int], sizes: Sizes, problem: Problem) 
 
 
 def _sent_bytes(sizes: Sizes, problem: Problem) -> Floats:
-    """float64[n_codecs, C], as `cost.sent_bytes` has it for one cut."""
+    """float64[n_codecs, C], as `payload.sent_bytes` has it for one cut."""
     ratio = _codec_tables(problem.profiles[problem.origin], sizes).sent_ratio
     if problem.sent_ratio:
         ratio = ratio.copy()

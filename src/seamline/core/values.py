@@ -254,7 +254,7 @@ class CodecCost:
     """Seconds per uncompressed byte to encode and decode with `codec` on one device.
 
     cut: measured with the tensors of that cut; None for wherever nothing better is known. sent_ratio: bytes that travel
-    over what the codec's formula (`cost.payload_bytes`) says; 1.0 where that is exact.
+    over what the codec's formula (`core.payload`) says; 1.0 where that is exact.
     """
 
     codec: Codec

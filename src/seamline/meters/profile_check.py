@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamline.core.cost import profiled_s
 from seamline.core.ports import Engine, RunnableSegment, Tensors
+from seamline.core.profiled import profiled_s
 from seamline.core.values import Profile, Segment
 from seamline.meters.profiler import fitting_tensor, random_tensor
 from seamline.meters.rounds import Rounds

@@ -39,7 +39,7 @@ from seamline.meters.fitting import Fitted, Span, fit_times
 from seamline.meters.rounds import Rounds, quantiles
 
 MAX_BLOCKS = 64
-"""More candidate cuts are joined to blocks of about the same work; inside one, `core.cost` shares time out by it."""
+"""More candidate cuts are joined to blocks of about the same work; in one, `core.profiled` shares time out by it."""
 
 MAX_ROUNDS = 7
 LEVEL_RUNS = 2.2

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from seamline.core import estimate as est
 from seamline.core import events as ev
-from seamline.core.cost import compute_s, payload_bytes
+from seamline.core.cost import compute_s
+from seamline.core.payload import payload_bytes
 from seamline.core.problem import Problem
 from seamline.core.values import Codec, LinkEstimate, NodeId, Segment
 from seamline.fabric import messages as msg

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from seamline import codec
-from seamline.core.cost import payload_bytes
 from seamline.core.errors import CodecError
+from seamline.core.payload import payload_bytes
 from seamline.core.ports import Array, Clock, Engine
 from seamline.core.values import Codec, CodecCost, Cut, Segment
 from seamline.model import StoredModel

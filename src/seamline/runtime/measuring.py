@@ -26,9 +26,10 @@ from typing import Any
 
 from seamline.codec import sample_frame
 from seamline.config import NodeSpec, Testbed
-from seamline.core.cost import Breakdown, breakdown, uncompressed_bytes
+from seamline.core.cost import Breakdown, breakdown
 from seamline.core.errors import ConfigError, SeamlineError, SwitchError
 from seamline.core.events import problem_of
+from seamline.core.payload import uncompressed_bytes
 from seamline.core.ports import Array
 from seamline.core.problem import Problem
 from seamline.core.values import Codec, NodeId, Plan, Segment, Stage

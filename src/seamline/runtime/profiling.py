@@ -15,9 +15,9 @@ from pathlib import Path
 from seamline import codec
 from seamline.config import cache_dir
 from seamline.config.power import PowerSpec
-from seamline.core.cost import profiled_s
 from seamline.core.errors import ConfigError, WireError
 from seamline.core.ports import Engine
+from seamline.core.profiled import profiled_s
 from seamline.core.values import CodecCost, DeviceInfo, NodeId, Profile, Segment
 from seamline.meters.caches import CacheFlusher
 from seamline.meters.device import cpu_name
