@@ -65,6 +65,16 @@ def test_on_a_link_that_does_not_change_nobody_switches_and_all_that_plan_agree(
     assert comparison.gain_ratio is None
 
 
+def test_a_plan_that_several_policies_hold_is_played_once_and_is_the_run_of_each(make_scene):
+    scene, told = make_scene(generate("steps", 1, 60.0)), []
+    comparison = compare(scene, ("static_at_start", "static_best", "local"), told=told.append)
+    assert told == ["static_best"] * 3
+    for name in ("static_at_start", "local"):
+        alone = compare(scene, (name,)).runs[name]
+        assert np.array_equal(comparison.runs[name].latency_s, alone.latency_s)
+        assert comparison.runs[name].switches == alone.switches
+
+
 @pytest.mark.parametrize(("objective", "fps"), [(Objective.ENERGY, 2.0), (Objective.THROUGHPUT, 20.0)])
 def test_other_objectives_are_compared_in_their_own_unit(make_scene, objective: Objective, fps: float):
     scene = make_scene(alternating(20e6, 2e6, 15.0), objective=objective, fps=fps)

@@ -34,7 +34,7 @@ def test_a_helper_changes_nothing_but_the_time_it_takes(scene):
     with Pool(scene, 1, told.append) as pool:
         shared = compared_by(pool, scene)
     alone = compare(scene)
-    assert sorted(set(told)) == sorted(POLICIES)
+    assert set(told) >= {"adaptive", "last_value", "offload", "static_best", "oracle"}
     assert list(shared.runs) == list(alone.runs)
     assert all(same(shared.runs[name], alone.runs[name]) for name in POLICIES)
 

@@ -20,7 +20,7 @@ from seamline.core.policy import PolicySettings
 from seamline.core.values import Objective, Plan
 from seamline.sim.hindsight import candidates, frame_costs, schedule_of
 from seamline.sim.journey import Journeys
-from seamline.sim.plays import Alone, Play, Player
+from seamline.sim.plays import Alone, Play, Player, held_plan
 from seamline.sim.pool import Pool, n_helpers
 from seamline.sim.rates import Floats
 from seamline.sim.run import Run
@@ -68,15 +68,15 @@ def compare(
     settings: PolicySettings | None = None,
     told: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
-    """Play `policies` over `scene`, one after the other. settings: of the adaptive one. told: hears every name before
-    its run."""
+    """Play `policies` over `scene`, one after the other. settings: of the adaptive one. told: hears a name before every
+    run; one that is that of two policies is made once."""
     return compared_by(Alone(scene, settings or PolicySettings(), told), scene, policies)
 
 
 def compare_at_once(
     scene: Scene, policies: Iterable[str] = POLICIES, *, told: Callable[[str], None] = lambda name: None
 ) -> Comparison:
-    """`compare` on all processors, where that pays: the same figures. told: hears every name as its run begins."""
+    """`compare` on all processors, where that pays: the same figures. told: hears a name as each run begins."""
     wanted = list(dict.fromkeys(policies))
     helpers = n_helpers(scene, len(wanted) + (N_FIXED_PLAYED - 1 if _needs_hindsight(wanted) else 0))
     if helpers < 1:
@@ -92,7 +92,8 @@ def compared_by(player: Player, scene: Scene, policies: Iterable[str] = POLICIES
         player.begin(play)
     made: dict[str, list[Run]] = {}
     for play, run in player.finish():
-        made.setdefault(play.name, []).append(run)
+        for name in (play.name, *play.also):
+            made.setdefault(name, []).append(run)
     runs = {name: _best_of(made, name, scene.objective) for name in wanted}
     return Comparison(objective=scene.objective, runs=runs, is_offload_allowed=_allows_offload(scene))
 
@@ -124,23 +125,35 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def _plays(scene: Scene, wanted: Sequence[str]) -> Iterator[Play]:
-    """All runs to make, the longest first, so that processors which share them end at about the same time."""
+    """All runs to make, the longest first, so that processors which share them end at about the same time.
+
+    A plan that several policies hold is played once.
+    """
     yield from (Play(name) for name in ("adaptive", "last_value", "offload") if name in wanted)
+    holding = [name for name in ("static_at_start", "local") if name in wanted]
+    shared: set[str] = set()
     if _needs_hindsight(wanted):
-        yield from _in_hindsight(scene, with_oracle="oracle" in wanted)
-    yield from (Play(name) for name in ("static_at_start", "local") if name in wanted)
+        for play in _in_hindsight(scene, holding, with_oracle="oracle" in wanted):
+            shared.update(play.also)
+            yield play
+    yield from (Play(name) for name in holding if name not in shared)
 
 
 def _needs_hindsight(wanted: Iterable[str]) -> bool:
     return not {"static_best", "oracle"}.isdisjoint(wanted)
 
 
-def _in_hindsight(scene: Scene, *, with_oracle: bool) -> Iterator[Play]:
-    """The plays of what only the table of costs tells: the best fixed plans, and the oracle's schedule."""
+def _in_hindsight(scene: Scene, holding: Sequence[str], *, with_oracle: bool) -> Iterator[Play]:
+    """The plays of what only the table of costs tells: the best fixed plans, and the oracle's schedule.
+
+    holding: other policies that hold a plan, maybe one of these.
+    """
     journeys, plans = Journeys(scene), candidates(scene)
     costs = np.array([frame_costs(scene, plan, journeys) for plan in plans])
+    held = {name: held_plan(scene, name, journeys) for name in holding}
     for at in np.argsort(costs.mean(axis=1), kind="stable")[:N_FIXED_PLAYED]:
-        yield Play("static_best", ((0.0, plans[at]),))
+        also = tuple(name for name, plan in held.items() if plan == plans[at])
+        yield Play("static_best", ((0.0, plans[at]),), also)
     if with_oracle:
         yield Play("oracle", schedule_of(plans, costs, _switch_cost(scene, costs), scene.fps))
 

@@ -13,16 +13,20 @@ from seamline.core.policy import Adaptive, Fixed, Local, Offload, PolicySettings
 from seamline.core.values import Constraints, Plan
 from seamline.sim.deciders import Decider, LastValue, PolicyDecider, Scheduled
 from seamline.sim.journey import Journeys
-from seamline.sim.run import Run, play
+from seamline.sim.run import Run, first_plan, play
 from seamline.sim.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A run for the policy `name`. plans: what `static_best` (one) and `oracle` follow, as (at_s, plan)."""
+    """A run for the policy `name`. plans: what `static_best` (one) and `oracle` follow, as (at_s, plan).
+
+    also: other policies that would hold the same plan, so that the run is theirs too.
+    """
 
     name: str
     plans: tuple[tuple[float, Plan], ...] = ()
+    also: tuple[str, ...] = ()
 
 
 def made(scene: Scene, wanted: Play, journeys: Journeys, settings: PolicySettings) -> Run:
@@ -30,6 +34,11 @@ def made(scene: Scene, wanted: Play, journeys: Journeys, settings: PolicySetting
     if wanted.name == "offload":
         return play(replace(scene, constraints=Constraints()), PolicyDecider(Offload()))
     return play(scene, _decider(scene, wanted, settings), journeys)
+
+
+def held_plan(scene: Scene, name: str, journeys: Journeys) -> Plan:
+    """What ``static_at_start`` or ``local`` holds from the first frame on. journeys: of `scene`."""
+    return first_plan(scene, _decider(scene, Play(name), PolicySettings()), journeys)
 
 
 def _decider(scene: Scene, wanted: Play, settings: PolicySettings) -> Decider:
@@ -64,7 +73,7 @@ class Player(Protocol):
 
 @dataclass(slots=True)
 class Alone:
-    """Makes one run after the other when it is asked to finish. told: hears every name before its run."""
+    """Makes one run after the other when it is asked to finish. told: hears the name of each before it."""
 
     scene: Scene
     settings: PolicySettings = field(default_factory=PolicySettings)

@@ -43,7 +43,7 @@ def n_helpers(scene: Scene, n_plays: int) -> int:
 class Pool:
     """A `plays.Player` with helpers, which end with the ``with`` block at the latest.
 
-    told: hears every name as its run begins, on any thread.
+    told: hears the name of each run as it begins, on any thread.
     """
 
     def __init__(self, scene: Scene, helpers: int, told: Callable[[str], None] = lambda name: None) -> None:

@@ -55,12 +55,7 @@ def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Ru
     """Run `scene` from its first frame to the last answer."""
     journeys = journeys or Journeys(scene)
     schedule, network = Schedule(), Network.of(scene)
-    controller = Controller(scene, schedule, network, journeys, decider)
-    meters = _meters(scene, network, schedule, controller, decider)
-    if isinstance(decider, LastValue):
-        decider.sample_bps = lambda link: meters[link[0]].sample_bps(link[1])
-    for meter in meters.values():
-        meter.start()
+    controller, meters = _measured_at_start(scene, schedule, network, journeys, decider)
     Heartbeat(schedule, tuple(meters.values())).start()
     local = Plan.local(scene.origin, len(journeys.problem.cuts))
     first = controller.first_route()
@@ -81,6 +76,25 @@ def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Ru
     stream.start()
     schedule.run(scene.duration_s + AFTERMATH_S)
     return _outcome(scene, stream, controller, first.plan)
+
+
+def first_plan(scene: Scene, decider: Decider, journeys: Journeys) -> Plan:
+    """What `decider` serves the first frame with, without playing on."""
+    controller, _ = _measured_at_start(scene, Schedule(), Network.of(scene), journeys, decider)
+    return controller.first_route().plan
+
+
+def _measured_at_start(
+    scene: Scene, schedule: Schedule, network: Network, journeys: Journeys, decider: Decider
+) -> tuple[Controller, dict[NodeId, Meter]]:
+    """Controller and meters as they are before the first frame."""
+    controller = Controller(scene, schedule, network, journeys, decider)
+    meters = _meters(scene, network, schedule, controller, decider)
+    if isinstance(decider, LastValue):
+        decider.sample_bps = lambda link: meters[link[0]].sample_bps(link[1])
+    for meter in meters.values():
+        meter.start()
+    return controller, meters
 
 
 def _meters(
