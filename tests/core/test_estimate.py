@@ -457,6 +457,19 @@ def test_a_message_too_short_to_tell_does_not_clear_a_suspect():
     assert mbps(message(state, 100_000, 12.0, rate_mbps=5, overhead_s=0.0)) == pytest.approx(5, rel=0.05)
 
 
+def test_a_short_message_of_the_fallen_link_clears_nobody_though_another_one_waited_besides():
+    state = PINGED
+    for state, _ in run(PINGED, transfers(steady(25.0), payload_bytes=75_600, period_s=0.5, until_s=15.0)):
+        pass
+    for sent_s, payload_bytes, took_s in (
+        (20.0, 75_600, 8 * 75_600 / 2.2e6),
+        (20.4, 12_880, 8 * 12_880 / 0.8e6),  # behind what another link sent over the same way
+        (21.2, 4_096, 8 * 4_096 / 2.2e6),
+    ):
+        state = observe_transfer(state, TransferSample(payload_bytes, sent_s, sent_s + RTT_S + took_s))
+    assert mbps(state, 21.3) == pytest.approx(2.2, rel=0.05)
+
+
 def test_a_message_that_waited_behind_one_that_was_held_up_proves_no_faster_link():
     state = PINGED
     for number in range(10):

@@ -195,8 +195,12 @@ def _agree(goodput: Goodput, one: Crossing, other: Crossing) -> bool:
 
 def _apart(goodput: Goodput, one: Crossing, other: Crossing) -> float:
     """How far their rates lie apart, as a logarithm."""
-    rates = [c.n_bits / max(c.least_s - goodput.floor_s, RTT_NOISE_S) for c in (one, other)]
-    return abs(math.log(rates[0] / rates[1]))
+    return abs(math.log(_slowness(goodput, one) / _slowness(goodput, other)))
+
+
+def _slowness(goodput: Goodput, crossing: Crossing) -> float:
+    """Seconds per bit that it hints at by itself."""
+    return max(crossing.least_s - goodput.floor_s, RTT_NOISE_S) / crossing.n_bits
 
 
 def _may_be_chance(goodput: Goodput, crossing: Crossing, rtt_s: float) -> bool:
@@ -225,9 +229,9 @@ def _n_unlikely(goodput: Goodput) -> int:
 
 
 def _contradicts(goodput: Goodput, crossing: Crossing) -> bool:
-    """Whether it was rather of the link that is believed than of the slower one that suspects hint at."""
-    expected_s, hinted_s = goodput.slowness * crossing.n_bits, crossing.n_bits / goodput.hinted_bps
-    took_s = crossing.least_s - goodput.floor_s
+    """Whether it was rather of the link that is believed than of a slower one, the fastest that a suspect hints at."""
+    hinted_s = crossing.n_bits * min(_slowness(goodput, c) for c in goodput.suspects)
+    expected_s, took_s = goodput.slowness * crossing.n_bits, crossing.least_s - goodput.floor_s
     return hinted_s - expected_s > 2.0 * RTT_NOISE_S and took_s < (expected_s + hinted_s) / 2.0
 
 

@@ -57,7 +57,7 @@ class PolicySettings:
     uncertainty_factor: float = 1.0
     small_gain_ratio: float = 0.02
     small_gain_factor: float = 2.0
-    patience_s: float = 15.0
+    patience_s: float = 10.0
     compute_std_ratio: float = 0.03
     cooldown_s: float = 0.75
     refused_retry_s: float = REFUSED_RETRY_S
