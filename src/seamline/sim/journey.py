@@ -41,16 +41,19 @@ class Journeys:
     scene: Scene
     problem: Problem = field(init=False)
     _known: dict[Plan, tuple[Leg, ...]] = field(default_factory=dict)
+    _newest: tuple[Plan | None, tuple[Leg, ...]] = (None, ())
 
     def __post_init__(self) -> None:
         scene = self.scene
         self.problem = problem_of_scene(scene, {})
 
     def of(self, plan: Plan) -> tuple[Leg, ...]:
-        known = self._known.get(plan)
-        if known is None:
-            known = self._known[plan] = self._legs(plan)
-        return known
+        newest, legs = self._newest
+        if newest is not plan:  # most frames follow the same plan as the one before, and its hash takes a while
+            known = self._known.get(plan)
+            legs = self._known[plan] = self._legs(plan) if known is None else known
+            self._newest = (plan, legs)
+        return legs
 
     def _legs(self, plan: Plan) -> tuple[Leg, ...]:
         costs = breakdown(plan, self.problem)
