@@ -459,7 +459,8 @@ def test_a_message_too_short_to_tell_does_not_clear_a_suspect():
 
 def test_a_short_message_of_the_fallen_link_clears_nobody_though_another_one_waited_besides():
     state = PINGED
-    for state, _ in run(PINGED, transfers(steady(25.0), payload_bytes=75_600, period_s=0.5, until_s=15.0)):
+    before = transfers(steady(25.0), payload_bytes=75_600, period_s=0.5, until_s=15.0)
+    for state, _ in run(PINGED, before):  # noqa: B007 - the last state is used
         pass
     for sent_s, payload_bytes, took_s in (
         (20.0, 75_600, 8 * 75_600 / 2.2e6),

@@ -275,11 +275,6 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
     return None
 
 
-def _slowness(goodput: Goodput, crossing: Crossing) -> float:
-    """Seconds per bit by one alone, at the least."""
-    return max(crossing.least_s - goodput.floor_s, RTT_NOISE_S) / crossing.n_bits
-
-
 def _start_anew(goodput: Goodput, run: Sequence[Crossing], former: Goodput | None) -> Goodput:
     """The link has changed: only `run` tells about it. How long messages take beyond their bytes has not changed."""
     return fitted(
