@@ -55,6 +55,7 @@ class Charges:
     tables: Tables
     rates: Rates
     crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
+    cheapest: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
     best: tuple[_Best, _Best] = field(default_factory=lambda: (_Best(), _Best()))
 
     def waiting_weight(self) -> float:
@@ -92,7 +93,7 @@ class Charges:
         """float64[kind, C]: cost until each boundary is decoded on `target`, minus its compute before the cut."""
         table = self.tables.nodes[target]
         busy = self.busy_weight(target)
-        arrive: Floats = leave + (self.crossing(source, target).min(axis=0) - busy * table.before_s)
+        arrive: Floats = leave + (self.cheapest_crossing(source, target) - busy * table.before_s)
         arrive[:, 0] += busy * table.preprocess_s
         return arrive
 
@@ -111,16 +112,29 @@ class Charges:
         link = self.tables.links[source, target]
         codec_cost = self.busy_weight(source) * self.tables.nodes[source].encode_s
         codec_cost = codec_cost + self.busy_weight(target) * self.tables.nodes[target].decode_s
+        if not self.rates.per_j and self.waiting_weight() > 0.0:  # endless stays endless without further care
+            seconds = link.half_rtt_s + link.serialise_s
+            return self._known_crossing(source, target, codec_cost + self.waiting_weight() * seconds)
         closed = np.isinf(link.serialise_s)
         serialise_s = np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
         cost = codec_cost + self.waiting_weight() * (link.half_rtt_s + serialise_s)
         if self.rates.per_j:
             cost = cost + self.rates.per_j * link.radio_w * serialise_s
         cost[closed] = math.inf
+        return self._known_crossing(source, target, cost)
+
+    def _known_crossing(self, source: NodeId, target: NodeId, cost: Floats) -> Floats:
         if len(cost) == 0:
             cost = np.full((1, len(self.tables.index)), math.inf)
         self.crossings[source, target] = cost
         return cost
+
+    def cheapest_crossing(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[C]: `crossing` with the best codec at each cut."""
+        known = self.cheapest.get((source, target))
+        if known is None:
+            known = self.cheapest[source, target] = self.crossing(source, target).min(axis=0)
+        return known
 
     def way_back(self, node: NodeId) -> float | None:
         """Cost of the answer's way from `node` to the origin; None where there is none."""

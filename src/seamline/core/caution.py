@@ -65,8 +65,25 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
             if (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
                 known = changed(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
-        links[link] = changed(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
+        links[link] = _further(known, further_s) if further_s > 0.0 else known
     return changed(problem, links=links)
+
+
+def _further(known: LinkEstimate, further_s: float) -> LinkEstimate:
+    """`known` with a round trip longer by `further_s`; the same object for the same estimate, which many decisions
+    rest on."""
+    before = _known_further.get(id(known))
+    if before is not None and before[0] is known and before[1] == further_s:
+        return before[2]
+    if len(_known_further) >= _MAX_REMEMBERED:
+        _known_further.clear()
+    further = changed(known, rtt_s=known.rtt_s + further_s)
+    _known_further[id(known)] = (known, further_s, further)  # holding the estimate keeps its id from others
+    return further
+
+
+_MAX_REMEMBERED = 128
+_known_further: dict[int, tuple[LinkEstimate, float, LinkEstimate]] = {}
 
 
 def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:
