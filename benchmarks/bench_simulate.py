@@ -137,7 +137,11 @@ def _hour(report: Report) -> None:
     by_policy = _processor_s_by_policy()
     report.table(("policy", "processor s"), [(name, f"{spent_s:.1f}") for name, spent_s in by_policy.items()])
     report.data["one hour"] = {"elapsed_s": elapsed_s, "processor_s": processor_s, "by policy, processor_s": by_policy}
-    report.say("In one process. static_best plays three plans; oracle and static_best share a table of costs.", "")
+    report.say(
+        "In one process. static_best plays three plans; oracle and static_best share a table of costs. A policy that "
+        "holds one of the three has no row: its run is one of theirs.",
+        "",
+    )
 
 
 def _timed_command() -> tuple[float, float]:
