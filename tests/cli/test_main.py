@@ -212,3 +212,18 @@ def test_the_shell_completes_commands():
     process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline in", COMP_CWORD="1")
     stdout, _ = process.communicate(timeout=60)
     assert stdout.split() == ["inspect"]
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(seamline, tmp_path):
+    (tmp_path / "file").touch()
+    blocked, ends = str(tmp_path / "file" / "there"), ("--link", "edge:cloud=20mbps")
+    for words in (
+        ("profile", "mobilenetv2", "-o", blocked),
+        ("profile", "mobilenetv2", "-o", str(tmp_path)),
+        ("zoo", "build", "mobilenetv2", "-o", blocked),
+        ("sweep", "mobilenetv2", *ends, "-o", str(tmp_path / "file")),
+        ("inspect", "mobilenetv2", "--shape", "input=1,\N{SUPERSCRIPT TWO}"),
+    ):
+        outcome = seamline(*words)
+        assert outcome.exit_code == 2, words
+        assert outcome.stderr.count("hint:") == 1

@@ -99,7 +99,7 @@ def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
     for number, text in enumerate(texts):
         axes, _, dtype = text.partition(":")
         extents = axes.split(",")
-        if not all(extent.strip().isdigit() and int(extent) > 0 for extent in extents):
+        if not all(extent.strip().isdecimal() and int(extent) > 0 for extent in extents):
             raise UsageError(f"`{text}` is not the shape of an input", hint="write 1,3,224,224 or 1,16:int64")
         if (dtype or "float32") not in DTYPE_BYTES:
             raise UsageError(f"`{dtype}` is not a dtype", hint=f"one of {', '.join(DTYPE_BYTES)}")

@@ -109,7 +109,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for text in texts:
         name, _, axes = text.rpartition("=")
         extents = axes.replace("x", ",").split(",")
-        if not name or not all(extent.strip().isdigit() and int(extent) > 0 for extent in extents):
+        if not name or not all(extent.strip().isdecimal() and int(extent) > 0 for extent in extents):
             raise UsageError(f"`{text}` is not a shape", hint="write NAME=1,3,224,224")
         shapes[name] = tuple(int(extent) for extent in extents)
     return shapes
@@ -141,7 +141,7 @@ def parse_frame(
     if size is layout is mean is std is None:
         return None
     extents = (size or "").lower().split("x")
-    if size is not None and not (len(extents) == 2 and all(part.isdigit() and int(part) > 0 for part in extents)):
+    if size is not None and not (len(extents) == 2 and all(part.isdecimal() and int(part) > 0 for part in extents)):
         raise UsageError(f"`{size}` is not a size", hint="write HEIGHTxWIDTH, e.g. 224x224")
     if layout not in (None, "nchw", "nhwc"):
         raise UsageError(f"`{layout}` is not a layout", hint="nchw or nhwc")

@@ -11,10 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seamline.core.errors import UsageError
 
 PIPE_WIDTH = 160
 """Columns when stdout is a pipe: wide enough that `grep` sees whole rows."""
@@ -29,6 +32,20 @@ def print_json(data: Mapping[str, Any]) -> None:
     """Write `data` to stdout as one line. Infinities and NaN, which JSON has not, become null."""
     sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def require_writable(path: Path, option: str, *, is_folder: bool = False) -> None:
+    """Make the folder that `path` is or lies in, before anything is measured. Raises `UsageError` when it cannot be.
+
+    option: what the user gave it with.
+    """
+    try:
+        (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        words = f"`{option} {path}` cannot be made: {exc.strerror}"
+        raise UsageError(words, hint="name a folder to write to" if is_folder else "name a file to write") from exc
+    if not is_folder and path.exists() and not path.is_file():  # it would be replaced
+        raise UsageError(f"`{option} {path}` is there and is not a file", hint="name a file to write")
 
 
 def data_console() -> Console:

@@ -102,7 +102,7 @@ def profile(
 ) -> None:
     """Measure what MODEL costs on this machine, block by block, and what cutting it adds."""
     from seamline.cli.models import load_model, parse_frame
-    from seamline.cli.output import data_console, print_json, progress_bar, track
+    from seamline.cli.output import data_console, print_json, progress_bar, require_writable, track
     from seamline.cli.tables import profile_report
     from seamline.core.values import node_id
     from seamline.meters.device import n_cores
@@ -111,6 +111,8 @@ def profile(
     from seamline.runtime.profiling import Profiler
 
     frame = parse_frame(size, layout, mean, std)
+    if output is not None:
+        require_writable(output, "--output")
     store, stored = load_model(model, shapes=shape or (), values=value or (), frame=frame)
     n_threads = threads or n_cores()
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads, slowdown=slowdown)

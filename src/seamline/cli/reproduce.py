@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from seamline.cli.options import JsonFlag
+from seamline.cli.output import require_writable
 from seamline.core.errors import SeamlineError, UsageError
 
 PAPERS = {"neukonfig-2021": "experiments.neukonfig_2021", "adaptive-2026": "experiments.adaptive_2026"}
@@ -90,10 +91,7 @@ def reproduce(
             "the experiments are not installed with the package",
             hint="clone the repository, `make install`, and run `.venv/bin/seamline reproduce` there",
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise UsageError(f"`--out {out}` cannot be made: {exc.strerror}", hint="name a folder to write to") from exc
+    require_writable(out, "--out", is_folder=True)
     command = [sys.executable, "-m", PAPERS[paper], "--out", str(out.resolve())]
     command += [flag for flag, is_wanted in (("--quick", quick), ("--json", json)) if is_wanted]
     exit_code = _run(command, root)

@@ -93,7 +93,7 @@ def sweep(
     """Show what every cut between two nodes would cost, for each --link. Without profiles this machine is profiled and
     stands for the cloud, and eight times slower for the edge."""
     from seamline.cli.models import load_model
-    from seamline.cli.output import data_console, print_json
+    from seamline.cli.output import data_console, print_json, require_writable
 
     given = [(text, parse_link(text)) for text in links or ()]
     if not given:
@@ -102,6 +102,8 @@ def sweep(
     for text, directions in given:
         if (directions[0].source, directions[0].target) != ends:
             raise UsageError(f"`--link {text}` is between other nodes than the first", hint="sweep two nodes at a time")
+    if output is not None:
+        require_writable(output, "--output", is_folder=True)
     used, slow = _codec(codec), slowdowns or (() if profiles else DEFAULT_SLOWDOWNS)
     if measure:
         if model is None or profiles:
@@ -192,7 +194,6 @@ def _write(data: Mapping[str, Any], folder: Path) -> list[str]:
 
     from seamline.cli.sweep_figure import write_html, write_png
 
-    folder.mkdir(parents=True, exist_ok=True)
     png, page, numbers = (folder / f"sweep.{kind}" for kind in ("png", "html", "json"))
     write_png(data, png)
     write_html(data, page)

@@ -59,10 +59,11 @@ def build(
 ) -> None:
     """Build a model of the zoo as an ONNX file."""
     from seamline.cli.models import build_zoo_model, require_zoo_name
-    from seamline.cli.output import data_console, print_json, progress_console
+    from seamline.cli.output import data_console, print_json, progress_console, require_writable
 
     require_zoo_name(name)
     path = output if output is not None else Path(f"{name}.onnx")
+    require_writable(path, "--output")
     with progress_console().status(f"building {name}"):
         build_zoo_model(name, path, seed)
     n_bytes = path.stat().st_size
