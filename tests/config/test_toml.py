@@ -1,5 +1,7 @@
 """Configuration files: what is wrong is named, with file, key and the nearest valid one."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,3 +82,10 @@ def test_the_environment_moves_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("SEAMLINE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir().name == "seamline"
+
+
+def test_threads_that_use_a_schema_for_the_first_time_at_once_do_not_crash_the_process() -> None:
+    """Without a lock it ends with a segmentation fault within some tens of rounds."""
+    program = Path(__file__).with_name("races.py")
+    ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

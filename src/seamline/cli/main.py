@@ -7,11 +7,13 @@ Heavy imports stand inside the commands, so that `seamline --help` and shell com
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, NoReturn, Protocol, cast
 
 import typer
@@ -120,6 +122,8 @@ def main() -> NoReturn:
     """Entry point of the `seamline` command."""
     if sys.stdout is None:  # closed by whoever started this
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # open as long as the process
+    with suppress(OSError, RuntimeError):  # no stderr, no words
+        faulthandler.enable()  # a crash in a library's own code says where it was, not just a signal's number
     end_tidily()
     sys.exit(run(sys.argv[1:]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import threading
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from seamline.core.errors import ConfigError
+
+_FIRST_USE = threading.Lock()
 
 T = TypeVar("T")
 MAX_FILE_BYTES = 4 << 20
@@ -35,6 +38,8 @@ def load_toml(path: Path, schema: type[T]) -> T:
 def convert(document: Mapping[str, Any], schema: type[T], *, origin: str) -> T:
     """`document` as a `schema` (a dataclass). origin: what errors call the document, e.g. its file name."""
     _refuse_unknown_keys(document, schema, origin, at="")
+    with _FIRST_USE:  # msgspec 0.22 takes a type apart when it first meets it; a second thread then crashes the process
+        msgspec.json.Decoder(schema)
     try:
         return msgspec.convert(document, schema)
     except msgspec.ValidationError as exc:
