@@ -36,6 +36,7 @@ class Told:
     late_s: float
     min_gain_ratio: float
     is_probing: bool = False
+    is_watching: bool = False
     is_omniscient: bool = True
 
     @property
