@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import tracemalloc
 import zlib
@@ -17,7 +18,20 @@ from hypothesis.extra import numpy as hnp
 from seamline.core.errors import WireError, WireVersion
 from seamline.core.values import DTYPE_BYTES
 from seamline.fabric import wire
-from seamline.fabric.messages import FrameData, Ping, Profiled, ResultData, StageReport
+from seamline.fabric.messages import (
+    EnergyReport,
+    FrameData,
+    LinkReport,
+    Message,
+    Ping,
+    Prepared,
+    Profiled,
+    ProfileModel,
+    ResultData,
+    SegmentTimed,
+    StageReport,
+    Status,
+)
 from seamline.fabric.wire import pack, unpack
 
 HEADER = FrameData(
@@ -173,6 +187,35 @@ def test_what_cannot_be_sent_is_refused_by_the_sender(monkeypatch: pytest.Monkey
         pack(Ping(1), tensors_of((300,)))
     with pytest.raises(WireError, match="exceeds"):
         pack(Profiled(1, profile=bytes(wire.MAX_HEADER_BYTES)))
+
+
+def status(queue_s: float = 0.0, link: LinkReport | None = None, energy: EnergyReport | None = None) -> Status:
+    return Status(
+        tier="fog", incarnation="a", version="1", engine="e", threads=1, n_cores=1, memory_bytes=1, free_memory_bytes=1,
+        queue_s=queue_s, models=(), links=() if link is None else (link,), energy=energy,
+    )  # fmt: skip
+
+
+def of_a_stage(compute_s: float) -> ResultData:
+    return ResultData("s", 1, 0, 2, (), (StageReport("fog", 0.0, 0.0, compute_s, 0.0, 10),))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_or_endless_is_refused_wherever_a_peer_says_one(number: float) -> None:
+    said: list[Message] = [
+        status(number),
+        status(link=LinkReport("edge", 0.01, number, 0.1, 3, 0.0)),
+        status(link=LinkReport("edge", number, 1e6, 0.1, 3, 0.0)),
+        status(energy=EnergyReport("modelled", "node", number)),
+        of_a_stage(number),
+        Prepared(1, "s", 2, number),
+        ProfileModel(1, "m", "edge", number),
+        SegmentTimed(1, number),
+    ]
+    for header in said:
+        with pytest.raises(WireError, match="Expected `float`"):
+            unpack(pack(header))
+    assert unpack(pack(of_a_stage(0.5)))[0] == of_a_stage(0.5)
 
 
 GOOD = bytes(

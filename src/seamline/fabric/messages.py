@@ -2,14 +2,22 @@
 
 A message is a header (here) and any number of raw tensors behind it (`wire.py` lays both out). Headers are small and
 bounded; tensors never pass through the header codec. Frames carry their whole plan, so that a node needs no state about
-a stream beyond the segments it was asked to prepare.
+a stream beyond the segments it was asked to prepare. A number that is none, or endless, is refused: it would travel on
+into every estimate and plan.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 WIRE_VERSION = 1
+MAX_BUDGET_S = 86400.0
+
+Finite = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e15)]
+Budget = Annotated[float, msgspec.Meta(ge=0.0, le=MAX_BUDGET_S)]
 
 
 class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=False):
@@ -20,12 +28,12 @@ class LinkReport(msgspec.Struct, frozen=True):
     """A node's estimate of one of its outgoing links. age_s: seconds since the newest sample, by the sender's clock."""
 
     target: str
-    rtt_s: float
-    goodput_bps: float
-    goodput_std_ratio: float
+    rtt_s: NotNegative
+    goodput_bps: NotNegative
+    goodput_std_ratio: NotNegative
     n_samples: int
-    age_s: float
-    overhead_s: float = 0.0
+    age_s: NotNegative
+    overhead_s: NotNegative = 0.0
 
 
 class StageReport(msgspec.Struct, frozen=True):
@@ -35,12 +43,12 @@ class StageReport(msgspec.Struct, frozen=True):
     """
 
     node: str
-    queue_s: float
-    decode_s: float
-    compute_s: float
-    encode_s: float
+    queue_s: Finite
+    decode_s: Finite
+    compute_s: Finite
+    encode_s: Finite
     sent_bytes: int
-    energy_j: float | None = None
+    energy_j: Finite | None = None
     energy_source: str = ""
 
 
@@ -49,7 +57,7 @@ class EnergyReport(msgspec.Struct, frozen=True):
 
     source: str
     scope: str
-    energy_j: float
+    energy_j: Finite
 
 
 class Status(Header, frozen=True, tag="status"):
@@ -66,7 +74,7 @@ class Status(Header, frozen=True, tag="status"):
     n_cores: int
     memory_bytes: int
     free_memory_bytes: int
-    queue_s: float
+    queue_s: Finite
     models: tuple[str, ...]
     links: tuple[LinkReport, ...]
     streams: tuple[str, ...] = ()
@@ -130,7 +138,7 @@ class Prepared(Header, frozen=True, tag="prepared"):
     request_id: int
     stream: str
     generation: int
-    prepare_s: float
+    prepare_s: Finite
     error: str | None = None
 
 
@@ -187,7 +195,7 @@ class ProfileModel(Header, frozen=True, tag="profile_model"):
     request_id: int
     model_id: str
     source: str
-    budget_s: float
+    budget_s: Budget
 
 
 class Profiled(Header, frozen=True, tag="profiled"):
@@ -211,7 +219,7 @@ class SegmentTimed(Header, frozen=True, tag="segment_timed"):
     """Seconds of the run, or why there was none."""
 
     request_id: int
-    compute_s: float | None = None
+    compute_s: NotNegative | None = None
     error: str | None = None
 
 
