@@ -228,6 +228,11 @@ def test_a_recording_is_replayed_and_begins_again(tmp_path: Path, clock: _Clock)
     assert seen == [2.0, 2.0, 6.0, 6.0, 2.0, 6.0]
 
 
+def test_a_recording_that_is_not_there_is_said_with_a_hint(tmp_path: Path, clock: _Clock):
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory; hint: replay:FILE wants"):
+        replay_reader(tmp_path / "absent.csv", clock)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from seamline.core.errors import ModelError
+from seamline.core.errors import ModelError, UsageError
 from seamline.core.values import Segment
 from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.model.manifest import Manifest, PartInfo
@@ -44,6 +44,18 @@ def test_the_same_file_gives_the_same_id_and_is_kept_once(
     assert other.add(save(small_cnn)).model_id == stored.model_id
     assert store.ids() == (stored.model_id,)
     assert [path.name for path in store.root.iterdir()] == [stored.model_id]
+
+
+def test_a_store_below_a_file_is_refused_and_a_home_in_its_name_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for root in (tmp_path / "file", tmp_path / "file" / "models"):
+        with pytest.raises(UsageError, match=r"file` is a file; hint: models are kept in a folder"):
+            ModelStore(root)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEAMLINE_CACHE", "~/caches")
+    assert ModelStore().root == tmp_path / "caches" / "models"
 
 
 def test_weights_are_aligned_and_the_graph_file_holds_none_of_them(stored: StoredModel) -> None:

@@ -181,7 +181,8 @@ def _read_recording(path: Path) -> tuple[list[float], list[float]]:
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+        problem = getattr(exc, "strerror", None) or exc
+        raise ConfigError(f"{path} cannot be read: {problem}", hint="replay:FILE wants a CSV of watts") from exc
     if len(rows) < 2 or not {"time_s", "power_w"} <= rows[0].keys():
         raise ConfigError(f"{path} is no power recording", hint="header `time_s,power_w` and at least two lines")
     times_s: list[float] = []
@@ -190,7 +191,8 @@ def _read_recording(path: Path) -> tuple[list[float], list[float]]:
         try:
             time_s, power_w = float(row["time_s"]), float(row["power_w"])
         except (TypeError, ValueError) as exc:
-            raise ConfigError(f"{path}: line {number} is not two numbers") from exc
+            hint = "lines read like 0.5,3.2: seconds and watts"
+            raise ConfigError(f"{path}: line {number} is not two numbers", hint=hint) from exc
         is_later = time_s > times_s[-1] if times_s else time_s == 0.0
         if not (is_later and math.isfinite(time_s) and math.isfinite(power_w) and power_w >= 0.0):
             raise ConfigError(f"{path}: line {number} cannot be", hint="times grow from 0, watts are 0 or more")

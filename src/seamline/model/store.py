@@ -25,9 +25,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
-import platformdirs
 from onnx import ModelProto
 
+from seamline.config import cache_dir
 from seamline.core.errors import ModelError, UsageError
 from seamline.model.description import FrameRecipe, description_beside
 from seamline.model.manifest import Manifest, check_model_id, make_manifest
@@ -44,19 +44,22 @@ LINE_BYTES = 64
 
 
 def default_root() -> Path:
-    """Where models are kept: ``$SEAMLINE_CACHE/models``, else below the user's cache folder."""
-    base = os.environ.get("SEAMLINE_CACHE") or platformdirs.user_cache_dir("seamline", appauthor=False)
-    return Path(base) / "models"
+    """Where models are kept: below the folder of all caches."""
+    return cache_dir() / "models"
 
 
 class ModelStore:
     """Models by id below one folder. Safe to use from several threads and processes.
 
-    root: the folder, made when needed; `default_root()` when None.
+    root: the folder, made when needed; `default_root()` when None. Raises `UsageError` when it is, or lies in, a file.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root if root is not None else default_root()
+        for folder in (self.root, *self.root.parents):
+            if folder.exists() and not folder.is_dir():
+                hint = "models are kept in a folder: --cache DIR, or SEAMLINE_CACHE"
+                raise UsageError(f"`{folder}` is a file", hint=hint)
         self._lock = threading.Lock()
         self._loaded: dict[str, StoredModel] = {}
         self._incoming: weakref.WeakValueDictionary[str, Incoming] = weakref.WeakValueDictionary()
