@@ -179,7 +179,9 @@ class Bench:
         self.model = self.origin_store.add(model_file, preprocess=preprocess)
         self.streams: list[Stream] = []
 
-    def start(self, name: str, *, memory_bytes: int = 10**9, tier: str | None = None) -> Node:
+    def start(
+        self, name: str, *, memory_bytes: int = 10**9, tier: str | None = None, profiler: GivenProfiler | None = None
+    ) -> Node:
         store = self.origin_store if name == "edge" else ModelStore(self._folder / name)
         engine = PacedEngine(OrtEngine(store, 1), self.model, WHOLE_S[name])
         identity = Identity(
@@ -192,8 +194,8 @@ class Bench:
         own = PacedEngine(OrdinaryEngine(store, 1), self.model, WHOLE_S[name], like=engine)
         power = self.powers.get(name)
         node = Node(
-            identity, self.network.fabric(name), store, engine, GivenProfiler(name, power), {Form.OWN: own},
-            EnergyAccount(power),
+            identity, self.network.fabric(name), store, engine, profiler or GivenProfiler(name, power),
+            {Form.OWN: own}, EnergyAccount(power),
         )  # fmt: skip
         node.start()
         self.nodes[name], self.engines[name] = node, engine

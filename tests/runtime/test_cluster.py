@@ -78,6 +78,31 @@ def test_a_silent_node_does_not_keep_frames(bench, photos, expected, wait_until)
     check(results, expected)
 
 
+def test_a_node_that_was_out_of_reach_while_the_stream_asked_for_its_profile_takes_part(
+    bench, photos, expected, profile, wait_until
+):
+    edge = bench.start("edge")
+
+    class OutOfReachAtFirst:
+        n_asked = 0
+
+        def profile(self, model, budget_s):
+            self.n_asked += 1
+            if self.n_asked == 1:
+                bench.network.silence_node("fog")
+                wait_until(lambda: "fog" not in edge.fabric.peers())
+                bench.network.heal_node("fog")
+            return profile("fog")
+
+    profiler = OutOfReachAtFirst()
+    bench.start("fog", profiler=profiler)
+    stream = bench.stream(private=1, codecs=EXACT)
+    assert stream.plan.is_local
+    wait_until(lambda: "fog" in stream.plan.nodes)
+    check(list(stream.run(photos)), expected)
+    assert profiler.n_asked == 2
+
+
 def test_a_link_that_falls_moves_the_cut_and_says_why(bench, photos, expected, wait_until):
     bench.start("edge")
     bench.start("fog")

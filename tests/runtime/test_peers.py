@@ -62,8 +62,8 @@ def test_a_new_node_is_asked_for_its_profile_once_and_counts_with_the_answer(wor
     assert world.beliefs.problem.profiles[FOG] == profile("fog")
 
 
-def test_before_the_first_plan_serves_whoever_opens_the_stream_asks():
-    world = World()
+def test_a_node_whose_profile_is_known_when_it_is_first_seen_is_not_asked(world, profile):
+    world.beliefs.apply(ProfileKnown(FOG, profile("fog"), world.now_s))
     world.told("a")
     assert world.is_there
     assert world.asked == []

@@ -107,12 +107,15 @@ class Controller:
 
     # -- told by others, on their threads ------------------------------------------------------------------------------
 
-    def start(self, profiles: Mapping[NodeId, Profile]) -> None:
-        """Choose the first plan and make it serve. Raises `Infeasible` when none is allowed."""
+    def know(self, profiles: Mapping[NodeId, Profile]) -> None:
+        """What the model costs on some nodes. Before `Node.listen`: one without a profile is asked when it shows."""
         for name, profile in profiles.items():
             self._inbox.put(partial(self._beliefs.apply, ev.ProfileKnown(name, profile, now_s())))
         if (here := profiles.get(self._node.name)) is not None:
             self._frames.set_local_expected(here.whole_s.median)
+
+    def start(self) -> None:
+        """Choose the first plan and make it serve. Raises `Infeasible` when none is allowed."""
         self._thread.start()
         self._serving.wait(FIRST_ROUTE_TIMEOUT_S)
         if self._failure is not None:

@@ -103,7 +103,7 @@ class Peers:
         """A node is there (again): it counts once its profile is known.
 
         A new process is asked anew: it may have other power figures, threads or a slowdown. Until it answers, the
-        profile of the one before stands. Before the first plan serves, whoever opens the stream asks.
+        profile of the one before stands.
         """
         if peer.status is None:
             return
@@ -111,7 +111,7 @@ class Peers:
         before, incarnation = view.incarnations.get(name), f"{peer.status.incarnation}.{peer.n_ejections}"
         self._beliefs.apply(ev.NodeJoined(name, Tier(peer.status.tier), incarnation, now_s()))
         is_known = name in view.profiles and (before is None or _process(before) == _process(incarnation))
-        if not is_known and view.current is not None:
+        if not is_known:
             self._ask(name, peer)
 
     def _ask(self, name: NodeId, peer: _Peer) -> None:

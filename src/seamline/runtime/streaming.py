@@ -95,10 +95,10 @@ class Stream:
         Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
         """
         self._node.prepare(self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local).result()
-        profiles = profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s)
+        self.controller.know(profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s))
         self._node.listen(self.name, self)
         wait_links(self._node, self._others)
-        self.controller.start(profiles)
+        self.controller.start()
 
     def close(self) -> None:
         """End the stream and release its segments everywhere; idempotent."""
