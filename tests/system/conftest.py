@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 LIMIT_S = 100.0
 EXTENT = 32
+PATIENT = ("--lease", "2")
+"""Nobody is lost by being slow; a process that dies is seen by its closed connection."""
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +159,8 @@ class System:
         """A ready `seamline node`."""
         process = self.start(
             "node", "--json", "--name", name, "--tier", name, "--cluster", self.cluster, "--threads", "1",
-            "--listen", f"tcp/127.0.0.1:{port}", "--cache", str(cache or self.caches / name), *options,
+            "--listen", f"tcp/127.0.0.1:{port}", "--cache", str(cache or self.caches / name),
+            *PATIENT, *options,
         )  # fmt: skip
         process.wait_until(lambda process: bool(process.events))
         assert process.events[0]["event"] == "ready"
@@ -176,7 +179,7 @@ class System:
         where = () if port is None else ("--connect", f"tcp/127.0.0.1:{port}")
         return self.start(
             "run", str(self.model), "--source", str(VIDEO), "--loop", "--fps", "50", "--threads", "1",
-            "--cluster", self.cluster, "--over", over, *where, *how, *options,
+            "--cluster", self.cluster, "--over", over, *where, *how, *PATIENT, *options,
         )  # fmt: skip
 
 

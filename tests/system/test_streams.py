@@ -10,6 +10,8 @@ from seamline.cli.reference import undocumented_keys
 SPLIT = "edge[0:4]u8 > fog[4:15]"
 LOCAL = "edge[0:15]"
 N_FRAMES = 30
+IMPATIENT = ("--lease", "0.4")
+"""Silence is what is tested."""
 
 
 def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches_it(
@@ -84,8 +86,8 @@ def test_no_frame_is_lost_when_a_node_is_killed_and_it_is_used_again_when_it_ret
 
 
 def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on(system, port, assert_nothing_lost):
-    fog = system.node("fog", port)
-    run = system.run("--events", "--seconds", "60", "--plan", SPLIT, over="edge,fog", port=port)
+    fog = system.node("fog", port, *IMPATIENT)
+    run = system.run("--events", "--seconds", "60", "--plan", SPLIT, *IMPATIENT, over="edge,fog", port=port)
     seen = run.wait_plan("fog")
     os.killpg(fog.popen.pid, signal.SIGSTOP)
     seen = run.wait_plan(LOCAL, after=seen)
