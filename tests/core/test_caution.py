@@ -110,3 +110,17 @@ def test_the_links_of_a_node_with_a_turning_link_are_taken_at_the_average_of_the
     assert believed(turning)[FOG].goodput_std_ratio == 0.2
     assert believed(turning)[FOG].overhead_s == 0.0
     assert believed(apply(turning, Tick(5.0)))[CLOUD].goodput_bps == 20e6
+
+
+def test_links_are_corrected_once_while_nothing_changes_that_they_rest_on(view: View):
+    corrected, later = cautious(problem_of(view), view, 0.003).links, apply(view, Tick(2.0))
+    assert cautious(problem_of(later), later, 0.003).links is corrected
+    assert cautious(problem_of(view), view, 0.001).links[FOG, CLOUD] != corrected[FOG, CLOUD]
+    assert cautious(problem_of(view), view, 0.003).links == corrected
+
+
+def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_turns_no_more(view: View):
+    swinging = replace(view.links[EDGE, CLOUD], average_bps=8e6, turning_until_s=5.0)
+    turning = apply(view, LinkMeasured(swinging, 3.0))
+    assert believed(turning)[CLOUD].goodput_bps == 8e6
+    assert believed(apply(turning, Tick(5.5)))[CLOUD].goodput_bps == 20e6

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from operator import is_
 
 from seamline.core.changed import changed
 from seamline.core.events import View
@@ -53,8 +55,13 @@ LATER_S = 0.2
 
 
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
-    """`problem` with its links corrected."""
+    """`problem`, the one of `view`, with its links corrected; the same links while nothing has changed that they rest
+    on."""
+    global _newest
+    rests_on = problem.origin, problem.links, view.links, view.sampled_beside, view.swings
     turning = swinging_nodes(view)
+    if all(map(is_, rests_on, _newest.rests_on)) and (turning, hop_cost_s) == (_newest.turning, _newest.hop_cost_s):
+        return changed(problem, links=_newest.links)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
@@ -66,7 +73,21 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
                 known = changed(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
         links[link] = _further(known, further_s) if further_s > 0.0 else known
+    _newest = _Corrected(rests_on, turning, hop_cost_s, links)
     return changed(problem, links=links)
+
+
+@dataclass(frozen=True, slots=True)
+class _Corrected:
+    """Links as they were corrected, and what that rests on."""
+
+    rests_on: tuple[object, ...]
+    turning: Set[NodeId]
+    hop_cost_s: float
+    links: Mapping[Link, LinkEstimate]
+
+
+_newest = _Corrected((None,), frozenset(), 0.0, {})
 
 
 def _further(known: LinkEstimate, further_s: float) -> LinkEstimate:

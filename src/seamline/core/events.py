@@ -279,11 +279,18 @@ def apply(view: View, event: Event) -> View:
 
 
 def problem_of(view: View) -> Problem | None:
-    """The planning problem over the nodes that are there now; None while the origin has no profile."""
+    """The planning problem over the nodes that are there now; None while the origin has no profile.
+
+    The same object for the same view, as a decision asks more than once.
+    """
+    global _newest_problem
+    known_view, known = _newest_problem
+    if known_view is view:
+        return known
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    return Problem(
+    problem = Problem(
         origin=view.origin,
         cuts=here.cuts,
         profiles=_usable(view, here),
@@ -296,6 +303,11 @@ def problem_of(view: View) -> Problem | None:
         constraints=view.constraints,
         energy_scope=view.energy_scope,
     )
+    _newest_problem = view, problem
+    return problem
+
+
+_newest_problem: tuple[View | None, Problem | None] = (None, None)
 
 
 def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
