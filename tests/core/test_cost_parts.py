@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.cost import breakdown, energy_of, sums
+from seamline.core.cost import breakdown, energy_of, sums, times
+from seamline.core.planner import brute_force, plan
 from seamline.core.problem import Problem
-from seamline.core.values import Boundary, Codec, NodeId, Plan
+from seamline.core.values import Boundary, Codec, CodecCost, Constraints, NodeId, Objective, Plan
 
 PLAN = Plan.parse("edge[0:1]f16 > cloud[1:4]")
 CLOUD = NodeId("cloud")
@@ -40,6 +41,22 @@ def test_plans_that_are_equal_cost_the_same_whichever_object_is_asked_for(three_
 def test_the_sums_are_what_the_terms_come_to(three_tiers: Problem, text: str, is_cut_off: bool):
     loaded = replace(three_tiers, queue_s={CLOUD: 0.02}, compute_ratio={CLOUD: 3.0}, sent_ratio={(1, Codec.F16): 0.5})
     problem = replace(loaded, links={}) if is_cut_off else loaded
-    plan = Plan.parse(text)
-    terms = breakdown(plan, problem)
-    assert sums(plan, problem) == (terms.latency_s, terms.bottleneck_s, energy_of(terms, problem))
+    held = Plan.parse(text)
+    terms = breakdown(held, problem)
+    assert sums(held, problem) == (terms.latency_s, terms.bottleneck_s, energy_of(terms, problem))
+    assert times(held, problem) == (terms.latency_s, terms.bottleneck_s)
+
+
+def test_the_best_plan_is_that_of_the_profiles_limits_and_sizes_of_the_moment(three_tiers: Problem):
+    costly = CodecCost(codec=Codec.U8, encode_s_per_byte=1e-6, decode_s_per_byte=1e-6)
+    slow = replace(three_tiers.profiles[CLOUD], codecs=(costly,))
+    moments = [
+        three_tiers,
+        replace(three_tiers, constraints=Constraints(n_private_cuts=1)),
+        replace(three_tiers, constraints=Constraints(n_private_cuts=1), sent_ratio={(1, Codec.U8): 0.01}),
+        replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: slow}, constraints=Constraints(n_private_cuts=1)),
+        replace(three_tiers, constraints=Constraints(forbidden_codecs=((CLOUD, Codec.JPEG),))),
+        replace(three_tiers, objective=Objective.THROUGHPUT),
+    ]
+    for moment in [*moments, *reversed(moments)]:
+        assert plan(moment).cost == pytest.approx(brute_force(moment).cost, rel=1e-9)  # sums in another order

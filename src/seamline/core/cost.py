@@ -89,7 +89,7 @@ def latency_s(plan: Plan, problem: Problem) -> float:
 
     Source: NEUKONFIG eq. 1, T_inf = T_e + T_t + T_c, with any number of stages; codec, queueing and return are ours.
     """
-    return sums(plan, problem).latency_s
+    return times(plan, problem)[0]
 
 
 def throughput_fps(plan: Plan, problem: Problem) -> float:
@@ -97,7 +97,7 @@ def throughput_fps(plan: Plan, problem: Problem) -> float:
 
     Source: pipeline bound, e.g. ParetoPipe and DEFER; a stage's codec work shares the node with its compute.
     """
-    bottleneck_s = sums(plan, problem).bottleneck_s
+    _, bottleneck_s = times(plan, problem)
     return math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s
 
 
@@ -136,6 +136,18 @@ def sums(plan: Plan, problem: Problem) -> Sums:
 
     Decisions and simulations ask for little else, some hundred thousand times.
     """
+    taken_s, slowest_s, parts, busy_s, crossings = _seconds(plan, problem)
+    return Sums(taken_s, slowest_s, _energy_j(taken_s, parts, busy_s, crossings, problem))
+
+
+def times(plan: Plan, problem: Problem) -> tuple[float, float]:
+    """`latency_s` and the bottleneck's seconds of `sums`, without its joules."""
+    taken_s, slowest_s, *_ = _seconds(plan, problem)
+    return taken_s, slowest_s
+
+
+def _seconds(plan: Plan, problem: Problem) -> tuple[float, float, _Parts, Sequence[float], Sequence[_Crossing]]:
+    """Seconds in all and of the slowest part; then the parts, how long each stage is busy, and what crosses links."""
     _check(plan, problem)
     parts, ratio_of, queue_of = _parts_of(plan, problem), problem.compute_ratio.get, problem.queue_s.get
     busy_s = [part.decode_s + part.profiled_s * ratio_of(part.node, 1.0) + part.encode_s for part in parts.stages]
@@ -143,17 +155,18 @@ def sums(plan: Plan, problem: Problem) -> Sums:
         (0.0 if part.segment.is_empty else queue_of(part.node, 0.0)) + busy
         for part, busy in zip(parts.stages, busy_s, strict=True)
     ]
+    if len(parts.stages) == 1:
+        return math.fsum(on_nodes_s), max(busy_s[0], 0.0), parts, busy_s, ()
     crossings = [_crossing(part, problem) for part in parts.links]
-    if len(parts.stages) > 1:
-        last = parts.stages[-1].node
-        crossings.append((last, problem.origin, problem.cuts[-1].payload_bytes, answer_link(last, problem)))
-    seconds = [
-        (math.inf, math.inf) if link is None else (transfer_s(payload, link), serialise_s(payload, link))
-        for _, _, payload, link in crossings
-    ]
-    taken_s = math.fsum(on_nodes_s) + math.fsum([transfer for transfer, _ in seconds])
-    slowest_s = max(*busy_s, *[serialise for _, serialise in seconds], 0.0)
-    return Sums(taken_s, slowest_s, _energy_j(taken_s, parts, busy_s, crossings, problem))
+    last = parts.stages[-1].node
+    crossings.append((last, problem.origin, problem.cuts[-1].payload_bytes, answer_link(last, problem)))
+    on_links_s, serialise = [], []
+    for _, _, payload, link in crossings:
+        carried_s = math.inf if link is None else serialise_s(payload, link)
+        serialise.append(carried_s)
+        on_links_s.append(carried_s if link is None else link.rtt_s / 2 + link.overhead_s + carried_s)
+    taken_s = math.fsum(on_nodes_s) + math.fsum(on_links_s)
+    return taken_s, max(*busy_s, *serialise, 0.0), parts, busy_s, crossings
 
 
 def _energy_j(
@@ -235,8 +248,11 @@ def active_power_w(node: NodeId, problem: Problem) -> float | None:
 def radio_j_per_byte(source: NodeId, target: NodeId, problem: Problem) -> float:
     """Joules that the radios at both ends of a link draw for one byte, as far as they are in the scope."""
     weight = problem.energy_scope.weight
-    sent_j = _profile(source, problem).device.tx_j_per_byte * weight(source, problem.origin)
-    return sent_j + _profile(target, problem).device.rx_j_per_byte * weight(target, problem.origin)
+    sent_j = _profile(source, problem).device.tx_j_per_byte
+    read_j = _profile(target, problem).device.rx_j_per_byte
+    if sent_j:  # a cable draws nothing, whatever it counts
+        sent_j *= weight(source, problem.origin)
+    return sent_j + (read_j * weight(target, problem.origin) if read_j else 0.0)
 
 
 def answer_link(node: NodeId, problem: Problem) -> LinkEstimate | None:

@@ -24,7 +24,7 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
-from seamline.core.cost import Sums, sums
+from seamline.core.cost import Sums, latency_s, sums
 from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
 from seamline.core.obstacles import infeasible, why_none
@@ -131,7 +131,11 @@ def evaluate_allowed(candidate: Plan, problem: Problem) -> Alternative | None:
 
 def cost_allowed(candidate: Plan, problem: Problem) -> float | None:
     """`cost` of `evaluate_allowed` alone, for an objective that is neither a deadline nor a weighted sum."""
-    return _cost(problem.objective, sums(candidate, problem)) if refusal(candidate, problem) is None else None
+    if refusal(candidate, problem) is not None:
+        return None
+    if problem.objective is Objective.LATENCY:
+        return latency_s(candidate, problem)
+    return _cost(problem.objective, sums(candidate, problem))
 
 
 def _cost(goal: Goal, known: Sums) -> float:

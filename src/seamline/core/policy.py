@@ -218,15 +218,17 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surp
     """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
-    trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
-    reduced = replace(problem, profiles=trusted)
+    reduced = problem
+    if failing:
+        trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
+        reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
     found = _planned(reduced, settings).alternatives
     planned = [one for one in found if one.plan is not None and one.plan not in refused_plans]
     candidates = planned
     if not planned or any(one.plan in surprises for one in planned):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
-        candidates = [*planned, *_known(view, problem, trusted.keys(), refused_plans)]
+        candidates = [*planned, *_known(view, problem, reduced.profiles.keys(), refused_plans)]
     judged = [_judged(candidate, problem.objective, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
 

@@ -20,7 +20,7 @@ from seamline.core.limits import Closing, Window, window_of
 from seamline.core.payload import offered_codecs, payload_bytes, uncompressed_bytes
 from seamline.core.problem import Problem
 from seamline.core.profiled import cumulated_s
-from seamline.core.values import Codec, Cut, FrameInfo, NodeId, Plan, Profile, Segment, Stage
+from seamline.core.values import Codec, Constraints, Cut, FrameInfo, NodeId, Plan, Profile, Segment, Stage
 
 Floats = npt.NDArray[np.float64]
 
@@ -153,26 +153,18 @@ def tables_of(problem: Problem) -> Tables:
     """Arrays for `problem`. A node or link that cannot be used at all is left out."""
     sizes = _sizes_of(problem.cuts, problem.frame)
     codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
-    rows = [_ROWS[codec] for codec in codecs]
-    nodes = {node: _node_tables(node, rows, sizes, problem) for node in sorted(problem.profiles)}
+    nodes = {node: _node_tables(node, codecs, sizes, problem) for node in sorted(problem.profiles)}
     idle_w = waiting_power_w(problem)
     if counts_energy(problem.objective):
         nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
-    bits = 8.0 * _sent_bytes(sizes, problem)[rows]
-    bits[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
-    may_use = problem.constraints.may_use
-    closing = Closing(problem, sizes.index, sizes.carries_input, codecs)
-    open_bits: dict[Hashable, Floats] = {}
+    may_use, crossing = problem.constraints.may_use, _boundaries_of(problem, sizes, codecs)
     links, answers, answer_radio_j = {}, {}, {}
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
-            alike = closing.alike(source, target)
-            if alike not in open_bits:
-                open_bits[alike] = closing.closed_off(source, target, bits)
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
             links[source, target] = LinkTables(
-                link.rtt_s / 2 + link.overhead_s, open_bits[alike] / link.goodput_bps, radio_w
+                link.rtt_s / 2 + link.overhead_s, crossing.bits(source, target) / link.goodput_bps, radio_w
             )
     for node in nodes:
         back = answer_link(node, problem)
@@ -183,22 +175,97 @@ def tables_of(problem: Problem) -> Tables:
     return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
 
 
-def _node_tables(node: NodeId, rows: list[int], sizes: Sizes, problem: Problem) -> NodeTables:
+def _node_tables(node: NodeId, codecs: tuple[Codec, ...], sizes: Sizes, problem: Problem) -> NodeTables:
     profile = problem.profiles[node]
-    profiled = cumulated_s(profile)
+    profiled = _profiled(profile, codecs, sizes)
     ratio = problem.compute_ratio.get(node, 1.0)
-    costs = _codec_tables(profile, sizes)
     active_w = active_power_w(node, problem)
     return NodeTables(
-        until_s=ratio * profiled.until_s[sizes.index],
-        before_s=ratio * profiled.before_s[sizes.index],
+        until_s=ratio * profiled.until_s,
+        before_s=ratio * profiled.before_s,
         preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
         queue_s=problem.queue_s.get(node, 0.0),
-        encode_s=costs.encode_s[rows],
-        decode_s=costs.decode_s[rows],
+        encode_s=profiled.encode_s,
+        decode_s=profiled.decode_s,
         active_w=math.nan if active_w is None else active_w,
         window=window_of(node, sizes.index, problem),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Profiled:
+    """What a profile says at the candidates, for some codecs: as `NodeTables` has it of a node as fast as profiled."""
+
+    profile: Profile
+    codecs: tuple[Codec, ...]
+    sizes: Sizes
+    until_s: Floats
+    before_s: Floats
+    encode_s: Floats
+    decode_s: Floats
+
+
+def _profiled(profile: Profile, codecs: tuple[Codec, ...], sizes: Sizes) -> _Profiled:
+    """Remembered per profile object, as many a problem is made of one."""
+    known = _known_profiled.get(id(profile))
+    if known is not None and known.profile is profile and known.sizes is sizes and known.codecs == codecs:
+        return known
+    if len(_known_profiled) >= _MAX_REMEMBERED:
+        _known_profiled.clear()
+    rows, seconds, costs = _rows(codecs), cumulated_s(profile), _codec_tables(profile, sizes)
+    until_s, before_s = seconds.until_s[sizes.index], seconds.before_s[sizes.index]
+    known = _Profiled(profile, codecs, sizes, until_s, before_s, costs.encode_s[rows], costs.decode_s[rows])
+    _known_profiled[id(profile)] = known  # holding the profile keeps its id from being used again
+    return known
+
+
+_known_profiled: dict[int, _Profiled] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Boundaries:
+    """Bits at every boundary, by the constraints of `closing` and the origin's profile; `closed_off` per kind of link
+    as it is first asked for."""
+
+    closing: Closing
+    origin: Profile
+    sizes: Sizes
+    all_bits: Floats
+    closed_off: dict[Hashable, Floats]
+
+    def is_for(self, limits: Constraints, origin: Profile, sizes: Sizes) -> bool:
+        return self.closing.problem.constraints is limits and self.origin is origin and self.sizes is sizes
+
+    def bits(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[Q, C]: what crosses from `source` to `target`, inf where nothing may."""
+        alike = self.closing.alike(source, target)
+        known = self.closed_off.get(alike)
+        if known is None:
+            known = self.closed_off[alike] = self.closing.closed_off(source, target, self.all_bits)
+        return known
+
+
+def _boundaries_of(problem: Problem, sizes: Sizes, codecs: tuple[Codec, ...]) -> _Boundaries:
+    """Remembered per constraints object, except where frames have shown other sizes than the profile's."""
+    limits, origin = problem.constraints, problem.profiles[problem.origin]
+    known = None if problem.sent_ratio else _known_boundaries.get(id(limits))
+    if known is not None and known.is_for(limits, origin, sizes):
+        return known
+    bits = 8.0 * _sent_bytes(sizes, problem)[_rows(codecs)]
+    bits[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
+    found = _Boundaries(Closing(problem, sizes.index, sizes.carries_input, codecs), origin, sizes, bits, {})
+    if not problem.sent_ratio:
+        if len(_known_boundaries) >= _MAX_REMEMBERED:
+            _known_boundaries.clear()
+        _known_boundaries[id(limits)] = found  # holding the constraints keeps their id from being used again
+    return found
+
+
+_known_boundaries: dict[int, _Boundaries] = {}
+
+
+def _rows(codecs: tuple[Codec, ...]) -> list[int]:
+    return [_ROWS[codec] for codec in codecs]
 
 
 def _sent_bytes(sizes: Sizes, problem: Problem) -> Floats:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from seamline.core import estimate as est
 from seamline.core import events as ev
 from seamline.core import recheck as rc
-from seamline.core.cost import compute_s
-from seamline.core.planner import evaluate_allowed
+from seamline.core.cost import compute_s, times
 from seamline.core.policy import Decision, Switch
 from seamline.core.probing import has_moved
 from seamline.core.problem import Problem
+from seamline.core.refusal import refusal
 from seamline.core.values import LinkEstimate, NodeId, Objective, Plan, Segment, Tier
 from seamline.sim.deciders import Decider
 from seamline.sim.journey import Journeys
@@ -240,12 +240,12 @@ class Controller:
         if self._decider.is_omniscient:
             at_s = self._schedule.now_s
             problem = replace(problem, links={pair: self._network.truth(pair, at_s) for pair in self._network.paths})
-        cost = evaluate_allowed(plan, problem)
-        if cost is None:
+        if refusal(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
-        n_filling = cost.latency_s * cost.throughput_fps
+        latency_s, bottleneck_s = times(plan, problem)
+        n_filling = latency_s * (math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s)
         n_window = int(n_filling) + 1 if self.view.objective is Objective.THROUGHPUT else round(n_filling)
-        expected_s = math.inf if self._decider.is_omniscient else cost.latency_s
+        expected_s = math.inf if self._decider.is_omniscient else latency_s
         return Route(
             generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=expected_s
         )
