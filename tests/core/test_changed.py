@@ -1,14 +1,15 @@
-"""`changed` is `dataclasses.replace`, only quicker."""
+"""`changed` is `dataclasses.replace`, and what a `maker` makes is what its class makes, only quicker."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
-from seamline.core.changed import changed
+from seamline.core.changed import changed, maker
+from seamline.core.errors import PlanError
 from seamline.core.events import View
 from seamline.core.lower_edge import Crossing
 from seamline.core.probing import Probing
-from seamline.core.values import NodeId
+from seamline.core.values import Cut, NodeId, Segment
 
 VALUES = [
     View(origin=NodeId("edge"), now_s=3.0, generation=2),
@@ -35,3 +36,30 @@ def test_what_comes_out_is_of_the_same_class_and_frozen_too():
 def test_a_field_that_is_none_is_an_error():
     with pytest.raises(AttributeError, match="n_pings"):
         changed(VALUES[1], n_pings=1)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_maker_makes_what_the_class_makes(value):
+    kind, given = type(value), {one.name: getattr(value, one.name) for one in fields(value)}
+    made = maker(kind)(**given)
+    assert (type(made), made, asdict(made)) == (kind, value, asdict(value))
+    assert hash(maker(Segment)(1, 4)) == hash(Segment(1, 4))
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, fields(value)[0].name, 1)
+
+
+def test_a_maker_has_the_defaults_of_its_class_and_asks_for_the_rest():
+    make_cut = maker(Cut)
+    given = {"index": 1, "after": "relu", "tensors": (), "payload_bytes": 8}
+    assert make_cut(**given) == Cut(**given)
+    assert maker(View)(origin=NodeId("edge")) == View(origin=NodeId("edge"))
+    assert maker(View)(origin=NodeId("edge")).links is not maker(View)(origin=NodeId("edge")).links
+    with pytest.raises(TypeError, match="payload_bytes"):
+        make_cut(index=1, after="relu", tensors=())
+    with pytest.raises(TypeError, match="positional"):
+        make_cut(1, "relu", (), 8)
+
+
+def test_a_maker_checks_what_the_class_checks():
+    with pytest.raises(PlanError, match="runs backwards"):
+        maker(Segment)(4, 1)

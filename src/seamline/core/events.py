@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
-from seamline.core.changed import changed
+from seamline.core.changed import changed, maker
 from seamline.core.cost import latency_s
 from seamline.core.goals import Goal
 from seamline.core.problem import EnergyScope, Problem
@@ -290,7 +290,7 @@ def problem_of(view: View) -> Problem | None:
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    problem = Problem(
+    problem = _make_problem(
         origin=view.origin,
         cuts=here.cuts,
         profiles=_usable(view, here),
@@ -307,6 +307,7 @@ def problem_of(view: View) -> Problem | None:
     return problem
 
 
+_make_problem = maker(Problem)
 _newest_problem: tuple[View | None, Problem | None] = (None, None)
 
 

@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seamline.core.changed import changed
+from seamline.core.changed import changed, maker
 
 RTT_NOISE_S = 1.5e-3
 """Scatter of round trips on a quiet machine; the floor of what a transfer's timing can be trusted to."""
@@ -126,7 +126,7 @@ def fitted_with(goodput: Goodput, crossing: Crossing, stall_memory: float) -> Go
     `stall_memory`."""
     window = kept((*goodput.window, crossing), goodput)
     slowness, floor_s, variance, each = _line(window, goodput, crossing.at_s)
-    return Goodput(  # written out, as nearly all changes, with every message
+    return _make_goodput(  # written out, as nearly all changes, with every message
         slowness=slowness,
         floor_s=floor_s,
         variance=variance,
@@ -141,6 +141,9 @@ def fitted_with(goodput: Goodput, crossing: Crossing, stall_memory: float) -> Go
         n_stalled=stall_memory * goodput.n_stalled,
         former=goodput.former,
     )
+
+
+_make_goodput = maker(Goodput)
 
 
 def _line(

@@ -24,6 +24,7 @@ from itertools import combinations, permutations, product
 
 from seamline.core.additive import search_additive
 from seamline.core.bottleneck import search_bottleneck
+from seamline.core.changed import maker
 from seamline.core.cost import Sums, latency_s, sums
 from seamline.core.goals import Goal, Weights, Within, counts_energy
 from seamline.core.mixed import search_mixed
@@ -152,7 +153,7 @@ def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alterna
     taken_s, bottleneck_s, joules = known
     cost = _cost(goal, known)
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
-    judged = Alternative(
+    judged = _make_alternative(
         kind=kind,
         plan=candidate,
         cost=cost,
@@ -162,6 +163,9 @@ def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alterna
         objection=objection,
     )
     return judged if isinstance(goal, Objective) else replace(judged, cost=goal.cost(judged))
+
+
+_make_alternative = maker(Alternative)
 
 
 def brute_force(problem: Problem) -> Alternative:

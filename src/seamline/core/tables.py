@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from seamline.core.changed import maker
 from seamline.core.cost import active_power_w, answer_link, radio_j_per_byte, waiting_power_w
 from seamline.core.goals import counts_energy
 from seamline.core.limits import Closing, Window, window_of
@@ -163,7 +164,7 @@ def tables_of(problem: Problem) -> Tables:
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
-            links[source, target] = LinkTables(
+            links[source, target] = _make_link(
                 link.rtt_s / 2 + link.overhead_s, crossing.bits(source, target) / link.goodput_bps, radio_w
             )
     for node in nodes:
@@ -175,12 +176,15 @@ def tables_of(problem: Problem) -> Tables:
     return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
 
 
+_make_node, _make_link = maker(NodeTables), maker(LinkTables)
+
+
 def _node_tables(node: NodeId, codecs: tuple[Codec, ...], sizes: Sizes, problem: Problem) -> NodeTables:
     profile = problem.profiles[node]
     profiled = _profiled(profile, codecs, sizes)
     ratio = problem.compute_ratio.get(node, 1.0)
     active_w = active_power_w(node, problem)
-    return NodeTables(
+    return _make_node(
         until_s=ratio * profiled.until_s,
         before_s=ratio * profiled.before_s,
         preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
