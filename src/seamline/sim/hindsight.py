@@ -73,29 +73,28 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
 def best_sequence(costs: Floats, switch_cost: float) -> list[int]:
     """The row of `costs`, float64[n_plans, n_frames], to use at each frame: the least sum, each change priced."""
     n_plans, n_frames = costs.shape
-    came_from = np.empty((n_frames, n_plans), dtype=np.int32)
-    total, rows = costs[:, 0].copy(), np.arange(n_plans)
+    stays = np.ones((n_frames, n_plans), dtype=np.bool_)
+    cheapest = [0] * n_frames
+    total, by_frame = costs[:, 0].copy(), np.ascontiguousarray(costs.T)
     for frame in range(1, n_frames):
-        cheapest = int(np.argmin(total))
-        changed = total[cheapest] + switch_cost
-        stays = total <= changed
-        came_from[frame] = np.where(stays, rows, cheapest)
-        total = np.where(stays, total, changed) + costs[:, frame]
-    at = int(np.argmin(total))
+        cheapest[frame] = at = int(total.argmin())
+        changed = total[at] + switch_cost
+        np.less_equal(total, changed, out=stays[frame])
+        np.minimum(total, changed, out=total)
+        total += by_frame[frame]
+    at = int(total.argmin())
     sequence = [at]
     for frame in range(n_frames - 1, 0, -1):
-        at = int(came_from[frame, at])
+        at = at if stays[frame, at] else cheapest[frame]
         sequence.append(at)
     return sequence[::-1]
 
 
 def schedule_of(plans: Sequence[Plan], costs: Floats, switch_cost: float, fps: float) -> tuple[tuple[float, Plan], ...]:
-    """The best sequence as (at_s, plan), one entry per change."""
-    entries: list[tuple[float, Plan]] = []
-    for frame, row in enumerate(best_sequence(costs, switch_cost)):
-        if not entries or entries[-1][1] != plans[row]:
-            entries.append((frame / fps, plans[row]))
-    return tuple(entries)
+    """The best sequence of different `plans` as (at_s, plan), one entry per change."""
+    rows = best_sequence(costs, switch_cost)
+    turns = [0, *(frame for frame in range(1, len(rows)) if rows[frame] != rows[frame - 1])]
+    return tuple((frame / fps, plans[rows[frame]]) for frame in turns)
 
 
 def _moments(scene: Scene, network: Network) -> Iterable[tuple[dict[Link, LinkEstimate], dict[NodeId, float]]]:
@@ -103,12 +102,14 @@ def _moments(scene: Scene, network: Network) -> Iterable[tuple[dict[Link, LinkEs
     n_samples = min(4000, scene.n_frames)
     times_s = np.linspace(0.0, scene.duration_s, n_samples, endpoint=False)
     seen: dict[tuple[float, ...], float] = {}
-    for at_s in times_s:
-        state = [*(network.rate_bps(pair, at_s) for pair in network.paths)]
-        state += [scene.slowdown(node, at_s) for node in scene.profiles]
-        state += [network.round_trip_s(pair, at_s) + 1e-3 for pair in network.paths]
+    turning = [pair for pair in network.paths if network.varies_rate(pair)]
+    moving = [pair for pair in network.paths if network.varies_delay(pair)]
+    for at_s in times_s.tolist():  # what never changes tells no moment from another
+        state = [network.rate_bps(pair, at_s) for pair in turning]
+        state += [scene.slowdown(node, at_s) for node in scene.slowdowns]
+        state += [network.round_trip_s(pair, at_s) + 1e-3 for pair in moving]
         key = tuple(round(math.log(max(value, 1e-9)) / math.log(SAME_RATIO)) for value in state)
-        seen.setdefault(key, float(at_s))
+        seen.setdefault(key, at_s)
     chosen = list(seen.values())
     step = max(1, math.ceil(len(chosen) / MAX_MOMENTS))
     for at_s in chosen[::step]:
@@ -119,7 +120,7 @@ def _moments(scene: Scene, network: Network) -> Iterable[tuple[dict[Link, LinkEs
 
 def _average(network: Network, pair: Link, times_s: Floats) -> LinkEstimate:
     """Harmonic over the times when the link carries: the rate that keeps the mean transfer time."""
-    rates = [rate for at_s in times_s if (rate := network.rate_bps(pair, float(at_s))) > 0.0]
+    rates = [rate for at_s in times_s.tolist() if (rate := network.rate_bps(pair, at_s)) > 0.0]
     rate_bps = len(rates) / math.fsum(1.0 / rate for rate in rates) if rates else 0.0
     return replace(network.truth(pair, 0.0), goodput_bps=rate_bps)
 

@@ -100,5 +100,8 @@ class Network:
             measured_at_s=at_s,
         )
 
+    def varies_rate(self, pair: Pair) -> bool:
+        return any(len(set(hop.trace.rates_bps)) > 1 for hop in self.paths[pair])
+
     def varies_delay(self, pair: Pair) -> bool:
         return any(len(set(hop.trace.delays_s)) > 1 for hop in self.paths[pair])
