@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from operator import is_
 from typing import NamedTuple
 
+from seamline.core.changed import maker
 from seamline.core.errors import PlanError
 from seamline.core.payload import expected_bytes, sent_bytes, uncompressed_bytes
 from seamline.core.problem import Problem
@@ -346,9 +347,12 @@ def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: P
     return _StagePart(stage.node, stage.segment, decode_s, profiled_s(profile, stage.segment), encode_s)
 
 
+_make_stage_cost, _make_link_cost = maker(StageCost), maker(LinkCost)
+
+
 def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:
     node = part.node
-    return StageCost(
+    return _make_stage_cost(
         node=node,
         segment=part.segment,
         queue_s=0.0 if part.segment.is_empty else problem.queue_s.get(node, 0.0),
@@ -375,7 +379,7 @@ def _crossing(part: _LinkPart, problem: Problem) -> _Crossing:
 def _link_cost(
     source: NodeId, target: NodeId, codec: Codec | None, payload: int, link: LinkEstimate | None
 ) -> LinkCost:
-    return LinkCost(
+    return _make_link_cost(
         source=source,
         target=target,
         codec=codec,

@@ -68,7 +68,7 @@ class Network:
             hop.free_s = hop.curve.finish_s(begins_s, 8.0 * n_bytes)
             delay_s = hop.delay_s(begins_s)
             head_s, arrived_s = begins_s + delay_s, max(hop.free_s, arrived_s) + delay_s
-            if (loss_ratio := hop.loss_ratio(begins_s)) > 0.0:
+            if hop.trace.loss_ratios and (loss_ratio := hop.loss_ratio(begins_s)) > 0.0:
                 lost_s += held_up_s(n_bytes, loss_ratio, delay_s, self.rng.random())
         arrived_s += lost_s + self.rng.random() * self.jitter_s
         arrived_s = max(arrived_s, self.last_arrival_s.get(pair, 0.0))

@@ -16,7 +16,6 @@ class Schedule:
     """The clock of one simulated run."""
 
     now_s: float = 0.0
-    _is_over: bool = False
     _entries: list[Entry] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -26,12 +25,17 @@ class Schedule:
         heappush(self._entries, (at_s if at_s > now_s else now_s, next(self._numbers), what, arguments))
 
     def stop(self) -> None:
-        """Nothing more happens."""
-        self._is_over = True
+        """Nothing of what was planned happens any more."""
+        self._entries.clear()
 
     def run(self, until_s: float) -> None:
         """Let everything happen up to `until_s`, or until `stop`."""
         entries = self._entries
-        while entries and entries[0][0] <= until_s and not self._is_over:
-            self.now_s, _, what, arguments = heappop(entries)
+        while entries:
+            entry = heappop(entries)
+            at_s, _, what, arguments = entry
+            if at_s > until_s:
+                heappush(entries, entry)
+                return
+            self.now_s = at_s
             what(*arguments)
