@@ -296,13 +296,14 @@ class _Parts:
     """What stays of a plan's cost while beliefs move; for these cuts, and these profiles of its stages."""
 
     plan: Plan
+    nodes: tuple[NodeId, ...]
     cuts: tuple[Cut, ...]
     profiles: tuple[Profile, ...]
     stages: tuple[_StagePart, ...]
     links: tuple[_LinkPart, ...]
 
     def is_for(self, problem: Problem) -> bool:
-        current = map(problem.profiles.get, self.plan.nodes)
+        current = map(problem.profiles.get, self.nodes)
         return self.cuts is problem.cuts and all(map(is_, current, self.profiles))
 
 
@@ -331,7 +332,7 @@ def _make_parts(plan: Plan, problem: Problem) -> _Parts:
             n_bytes = expected_bytes(cut, before.codec, problem)
             links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
         before = stage
-    return _Parts(plan, problem.cuts, profiles, tuple(stages), tuple(links))
+    return _Parts(plan, plan.nodes, problem.cuts, profiles, tuple(stages), tuple(links))
 
 
 def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: Problem) -> _StagePart:

@@ -224,9 +224,9 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surp
         reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
     found = _planned(reduced, settings).alternatives
-    planned = [one for one in found if one.plan is not None and one.plan not in refused_plans]
+    planned = [one for one in found if one.plan is not None and not (refused_plans and one.plan in refused_plans)]
     candidates = planned
-    if not planned or any(one.plan in surprises for one in planned):
+    if not planned or (surprises and any(one.plan in surprises for one in planned)):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
         candidates = [*planned, *_known(view, problem, reduced.profiles.keys(), refused_plans)]
     judged = [_judged(candidate, problem.objective, surprises) for candidate in candidates]
