@@ -75,3 +75,13 @@ def test_messages_too_quick_to_tell_are_averaged_but_turn_nothing():
     assert average is not None
     assert average.n_turns == 0.0
     assert average.goodput_bps == pytest.approx(8 * 4096 / 0.0035, rel=0.05)
+
+
+def test_short_messages_that_were_held_up_now_and_then_turn_nothing():
+    average = None
+    for at in range(100):
+        average = observe_average(average, 9_000, 0.015 if at % 4 == 3 else 0.002, 0.5 * at, 0.3)
+        assert average.turning_until_s < 0.0
+    assert average is not None
+    assert average.n_turns == 0.0
+    assert average.belief_error == 0.0  # of so few bits, any constant would be an error beyond all measure

@@ -31,7 +31,7 @@ TURN_FACTOR = 1.5
 """A change by less is no turn."""
 
 LEAST_SERVICE_S = 7.5e-3
-"""A message that was quicker says little: any thread may be held up by as much as makes a turn."""
+"""A message that is quicker on average says little: any thread may be held up by as much as makes a turn."""
 
 N_TURNS = 3.0
 """So many within memory: the link turns about every `TURN_MEMORY_S / N_TURNS`, 5 s."""
@@ -96,7 +96,8 @@ def observe_average(
     kept_turns = math.exp(-passed_s / TURN_MEMORY_S)
     n_turns, extreme, direction = before.n_turns * kept_turns, before.extreme, before.direction
     turned_at_s = before.turned_at_s
-    if service_s >= LEAST_SERVICE_S:
+    is_telling = average is None or bits >= LEAST_SERVICE_S * average.goodput_bps
+    if is_telling:
         level = math.log(service_s / bits)
         change = 0.0 if extreme is None else level - extreme
         if abs(change) > math.log(TURN_FACTOR):
@@ -107,7 +108,7 @@ def observe_average(
         elif extreme is None or change * direction > 0.0:
             extreme = level  # further the same way: a turn is measured from the farthest point
     own_error, belief_error = before.own_error * kept_turns, before.belief_error * kept_turns
-    if average is not None and believed_s is not None:
+    if is_telling and average is not None and believed_s is not None:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
         belief_error += weight_s * abs(service_s - believed_s) / bits
     return Average(
