@@ -7,7 +7,8 @@ first out: transfer i begins to cross it when i-1 is through, so what it took be
 
 where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been held up. How the line
 between bytes and these seconds is found is `lower_edge.py`, how a jump is told from what only held a message up
-`goodput.py`, and how the times of frames become a belief about a node's speed `belief.py`.
+`goodput.py`, when the newest messages are the better guide `recent.py`, and how the times of frames become a belief
+about a node's speed `belief.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from seamline.core.belief import Belief, Rules, first_belief, observe
 from seamline.core.changed import changed
 from seamline.core.goodput import BURST_BYTES
 from seamline.core.lower_edge import RTT_NOISE_S, Crossing, Goodput, shifted
+from seamline.core.recent import Recent, observe_recent, set_anew
 from seamline.core.values import LinkEstimate, NodeId
 
 RTT_WINDOW_S = 10.0
@@ -56,7 +58,7 @@ class LinkState:
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
     free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: None before the first
     transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so. average: of all transfers
-    lately, for times when the link turns faster than a belief follows.
+    lately, for times when the link turns faster than a belief follows. recent: the newest, for times when it drifts.
     """
 
     source: NodeId
@@ -68,11 +70,25 @@ class LinkState:
     ceiling_bps: float = math.inf
     is_down: bool = False
     average: Average | None = None
+    recent: Recent | None = None
 
     @property
     def rtt_s(self) -> float:
         """The smallest round trip of the last `RTT_WINDOW_S`; 0.0 before the first."""
         return self.round_trips[0][1] if self.round_trips else 0.0
+
+    @property
+    def followed(self) -> Recent | None:
+        """The newest messages, while they are what is believed; None while the line is."""
+        recent, line = self.recent, self.goodput
+        return recent if recent is not None and line is not None and recent.is_nearer(line.at_s) else None
+
+    @property
+    def uncapped_bps(self) -> float:
+        """What is believed as long as nothing is overdue; 0.0 before the first transfer."""
+        if (followed := self.followed) is not None:
+            return followed.bits_per_s
+        return 0.0 if self.goodput is None else self.goodput.value
 
 
 def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
@@ -113,13 +129,28 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         ceiling_bps=proven_bps if still_suspected else math.inf,
         is_down=state.is_down,
         average=_averaged(state, crossing, sample),
+        recent=_newest(state, crossing, known),
     )
+
+
+def _newest(state: LinkState, crossing: Crossing, known: Goodput) -> Recent | None:
+    """The newest messages with `crossing` among them; known: the line after it."""
+    line, recent = state.goodput, state.recent
+    if line is None:
+        return None
+    if recent is not None and known.changed_at_s != line.changed_at_s:
+        return set_anew(recent, known.slowness, crossing.at_s)
+    carried_s = crossing.n_bits * line.slowness
+    late_s = max(0.0, line.overhead_s - line.floor_s)
+    line_s = late_s + max(carried_s, crossing.n_bits / state.ceiling_bps)
+    took_s = crossing.least_s - known.floor_s
+    return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
 
 
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample) -> Average:
     """The average with `sample` in it, and how well the belief before it would have foretold it."""
-    known = state.goodput
-    believed_s = None if known is None else known.overhead_s + known.slowness * crossing.n_bits
+    line = state.goodput
+    believed_s = None if line is None else _overhead_s(state) + crossing.n_bits / state.uncapped_bps
     service_s = max(crossing.least_s, RTT_NOISE_S)
     return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed_s)
 
@@ -146,7 +177,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     if state.goodput is None or payload_bytes <= 0:
         return state
     elapsed_s = now_s - state.rtt_s - state.goodput.floor_s - _began_s(state, sent_s)
-    expected_s = 8.0 * payload_bytes / state.goodput.value
+    expected_s = 8.0 * payload_bytes / state.uncapped_bps
     if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
         return state
     return changed(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
@@ -160,7 +191,7 @@ def observe_sibling(state: LinkState, ratio: float) -> LinkState:
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    return changed(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE))
+    return changed(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
 
 
 def observe_down(state: LinkState) -> LinkState:
@@ -172,28 +203,44 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
     """What `state` amounts to at `now_s`; None before the first transfer (probe an idle link)."""
     if state.goodput is None:
         return None
-    is_capped = state.ceiling_bps < state.goodput.value
-    std_ratio = state.goodput.std_ratio(now_s)
+    line = state.goodput
+    is_capped = state.ceiling_bps < state.uncapped_bps
+    std_ratio = line.std_ratio(now_s)
     return LinkEstimate(
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
-        overhead_s=state.goodput.overhead_s,
+        overhead_s=_overhead_s(state),
         goodput_bps=believed_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
-        measured_at_s=state.goodput.at_s,
-        n_samples=0 if is_capped else state.goodput.n_samples,
+        measured_at_s=measured_at_s(state),
+        n_samples=0 if is_capped else line.n_samples,
         average_bps=0.0 if state.average is None else state.average.goodput_bps,
         average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
         turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
     )
 
 
+def _overhead_s(state: LinkState) -> float:
+    """What messages take beyond a round trip and their bytes. Where the newest are followed, it is in their rate."""
+    if state.goodput is None:
+        return 0.0
+    return state.goodput.overhead_s if state.followed is None else state.goodput.floor_s
+
+
 def believed_bps(state: LinkState) -> float:
     """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
     if state.goodput is None or state.is_down:
         return 0.0
-    return min(state.goodput.value, state.ceiling_bps)
+    return min(state.uncapped_bps, state.ceiling_bps)
+
+
+def measured_at_s(state: LinkState) -> float:
+    """`measured_at_s` of the `estimate`; -inf before the first transfer."""
+    if state.goodput is None:
+        return -math.inf
+    followed = state.followed
+    return state.goodput.at_s if followed is None else max(state.goodput.at_s, followed.at_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,4 +287,4 @@ def _returned(state: LinkState) -> LinkState:
     goodput = state.goodput
     if goodput is not None:
         goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
-    return changed(state, is_down=False, goodput=goodput, ceiling_bps=math.inf)
+    return changed(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)

@@ -160,7 +160,7 @@ def is_news(told: LinkEstimate | None, state: est.LinkState) -> bool:
     ago. Nothing is news before the first transfer."""
     if state.goodput is None:
         return False
-    if told is None or state.goodput.at_s - told.measured_at_s > RENEW_S:
+    if told is None or est.measured_at_s(state) - told.measured_at_s > RENEW_S:
         return True
     return _has_moved(told, est.believed_bps(state), state.rtt_s)
 
@@ -195,4 +195,4 @@ def _regular_bytes(state: est.LinkState) -> int:
 def _goodput_bps(state: est.LinkState) -> float:
     """What probes are sized by: the belief, or less where a transfer hints at less. A probe of 50 ms for the link as it
     was would hold up frames for a second on one that fell."""
-    return min(state.goodput.hinted_bps, state.ceiling_bps) if state.goodput is not None else 0.0
+    return min(state.goodput.hinted_bps, state.uncapped_bps, state.ceiling_bps) if state.goodput is not None else 0.0
