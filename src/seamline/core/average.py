@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from seamline.core.changed import maker
+
 MEMORY_S = 30.0
 """What happened this long ago counts by 1/e."""
 
@@ -83,6 +85,9 @@ class Average:
         return self.turned_at_s + max(LEAST_STOPPED_S, STOPPED_FACTOR * TURN_MEMORY_S / self.n_turns)
 
 
+_make_average = maker(Average)
+
+
 def observe_average(
     average: Average | None, payload_bytes: int, service_s: float, sent_s: float, believed_s: float | None = None
 ) -> Average:
@@ -111,7 +116,7 @@ def observe_average(
     if is_telling and average is not None and believed_s is not None:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
         belief_error += weight_s * abs(service_s - believed_s) / bits
-    return Average(
+    return _make_average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,
         service_s=kept * before.service_s + weight_s * service_s,

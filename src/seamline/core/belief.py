@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from seamline.core.changed import changed
+from seamline.core.changed import changed, maker
 
 DRIFT_PER_S = 0.02**2
 """Variance of the logarithm that a second without samples adds: 2 % after 1 s, 20 % after 100 s."""
@@ -102,7 +102,7 @@ def observe(belief: Belief, value: float, noise_ratio: float, at_s: float, rules
         belief = changed(belief, at_s=at_s, variance=variance, scatter=scatter, settled_scatter=settled)
         return _suspect(belief, Suspect(math.log(value), own + scatter, step / sigma), rules)
     gain = max(variance / sigma**2, _LEAST_GAIN * scatter / (own + scatter))
-    return Belief(  # written out, as nearly all changes, with every frame on every node
+    return _make_belief(  # written out, as nearly all changes, with every frame on every node
         log_value=belief.log_value + gain * step,
         variance=(1.0 - gain) * variance,
         scatter=scatter,
@@ -111,6 +111,9 @@ def observe(belief: Belief, value: float, noise_ratio: float, at_s: float, rules
         changed_at_s=belief.changed_at_s,
         settled_scatter=settled,
     )
+
+
+_make_belief = maker(Belief)
 
 
 def _suspect(belief: Belief, newest: Suspect, rules: Rules) -> Belief:

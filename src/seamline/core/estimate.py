@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from seamline.core import goodput as gp
 from seamline.core.average import Average, observe_average
 from seamline.core.belief import Belief, Rules, first_belief, observe
-from seamline.core.changed import changed
+from seamline.core.changed import changed, maker
 from seamline.core.goodput import BURST_BYTES
 from seamline.core.lower_edge import RTT_NOISE_S, Crossing, Goodput, shifted
 from seamline.core.recent import Recent, observe_recent, set_anew
@@ -119,7 +119,7 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
     still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
     proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, RTT_NOISE_S)
-    return LinkState(  # written out, as nearly all changes, with every message
+    return _make_state(  # written out, as nearly all changes, with every message
         source=state.source,
         target=state.target,
         round_trips=state.round_trips,
@@ -147,6 +147,9 @@ def _newest(state: LinkState, crossing: Crossing, known: Goodput) -> Recent | No
     return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
 
 
+_make_state, _make_crossing, _make_estimate = maker(LinkState), maker(Crossing), maker(LinkEstimate)
+
+
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample) -> Average:
     """The average with `sample` in it, and how well the belief before it would have foretold it."""
     line = state.goodput
@@ -158,7 +161,7 @@ def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample) -> A
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
     """What `sample` tells of the link itself."""
     arrived_s, through_s = sample.receipt_s - state.rtt_s, state.last_receipt_s - state.rtt_s
-    return Crossing(
+    return _make_crossing(
         n_bits=8.0 * sample.payload_bytes,
         whole_s=arrived_s - max(sample.sent_s, min(through_s, state.free_s)),
         least_s=arrived_s - max(sample.sent_s, through_s),
@@ -206,7 +209,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
     line = state.goodput
     is_capped = state.ceiling_bps < state.uncapped_bps
     std_ratio = line.std_ratio(now_s)
-    return LinkEstimate(
+    return _make_estimate(
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
