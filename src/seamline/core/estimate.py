@@ -113,6 +113,7 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         return state
     crossing = _crossing(state, sample)
     before = state.goodput
+    late_s = 0.0 if before is None else before.overhead_s
     known = gp.first_goodput(crossing) if before is None else gp.observe(before, crossing, state.rtt_s)
     free_s = sample.receipt_s - state.rtt_s
     if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was held up
@@ -128,21 +129,20 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         goodput=known,
         ceiling_bps=proven_bps if still_suspected else math.inf,
         is_down=state.is_down,
-        average=_averaged(state, crossing, sample),
-        recent=_newest(state, crossing, known),
+        average=_averaged(state, crossing, sample, late_s),
+        recent=_newest(state, crossing, known, late_s),
     )
 
 
-def _newest(state: LinkState, crossing: Crossing, known: Goodput) -> Recent | None:
-    """The newest messages with `crossing` among them; known: the line after it."""
+def _newest(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> Recent | None:
+    """The newest messages with `crossing` among them. known: the line after it; late_s: overhead by the one before."""
     line, recent = state.goodput, state.recent
     if line is None:
         return None
     if recent is not None and known.changed_at_s != line.changed_at_s:
         return set_anew(recent, known.slowness, crossing.at_s)
     carried_s = crossing.n_bits * line.slowness
-    late_s = max(0.0, line.overhead_s - line.floor_s)
-    line_s = late_s + max(carried_s, crossing.n_bits / state.ceiling_bps)
+    line_s = max(0.0, late_s - line.floor_s) + max(carried_s, crossing.n_bits / state.ceiling_bps)
     took_s = crossing.least_s - known.floor_s
     return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
 
@@ -150,10 +150,14 @@ def _newest(state: LinkState, crossing: Crossing, known: Goodput) -> Recent | No
 _make_state, _make_crossing, _make_estimate = maker(LinkState), maker(Crossing), maker(LinkEstimate)
 
 
-def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample) -> Average:
-    """The average with `sample` in it, and how well the belief before it would have foretold it."""
-    line = state.goodput
-    believed_s = None if line is None else _overhead_s(state) + crossing.n_bits / state.uncapped_bps
+def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
+    """The average with `sample` in it, and how well the belief before it would have foretold it; late_s: its overhead
+    by the line."""
+    line, believed_s = state.goodput, None
+    if (followed := state.followed) is not None and line is not None:
+        believed_s = line.floor_s + crossing.n_bits / followed.bits_per_s
+    elif line is not None:
+        believed_s = late_s + crossing.n_bits / line.value
     service_s = max(crossing.least_s, RTT_NOISE_S)
     return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed_s)
 
@@ -213,7 +217,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
-        overhead_s=_overhead_s(state),
+        overhead_s=line.overhead_s if state.followed is None else line.floor_s,  # the rest is in its rate
         goodput_bps=believed_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=measured_at_s(state),
@@ -222,13 +226,6 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
         turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
     )
-
-
-def _overhead_s(state: LinkState) -> float:
-    """What messages take beyond a round trip and their bytes. Where the newest are followed, it is in their rate."""
-    if state.goodput is None:
-        return 0.0
-    return state.goodput.overhead_s if state.followed is None else state.goodput.floor_s
 
 
 def believed_bps(state: LinkState) -> float:
