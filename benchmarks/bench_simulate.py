@@ -37,7 +37,7 @@ HEAD = ("trace", "adaptive ms", "oracle ms", "regret %", "of gain %", "vs best f
 
 def main() -> None:
     options = parser("Policies in virtual time")
-    options.add_argument("--first-seed", type=int, default=0, help="thresholds were chosen while looking at 0 to 9")
+    options.add_argument("--first-seed", type=int, default=0, help="thresholds were chosen while looking at 0 to 34")
     chosen = options.parse_args()
     name = f"simulate-from-{chosen.first_seed}" if chosen.first_seed else "simulate"
     report = Report(name, "Policies in virtual time", chosen)
