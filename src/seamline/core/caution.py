@@ -59,9 +59,9 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     on."""
     global _newest
     rests_on = problem.origin, problem.links, view.links, view.sampled_beside, view.swings
-    turning = swinging_nodes(view)
-    if all(map(is_, rests_on, _newest.rests_on)) and (turning, hop_cost_s) == (_newest.turning, _newest.hop_cost_s):
-        return changed(problem, links=_newest.links)
+    turning, newest = swinging_nodes(view), _newest  # looked at once: another stream's controller may replace it
+    if all(map(is_, rests_on, newest.rests_on)) and (turning, hop_cost_s) == (newest.turning, newest.hop_cost_s):
+        return changed(problem, links=newest.links)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
