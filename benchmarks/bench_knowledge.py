@@ -37,7 +37,8 @@ class Told:
     min_gain_ratio: float
     is_probing: bool = False
     is_watching: bool = False
-    is_omniscient: bool = True
+    is_told: bool = True
+    is_patient: bool = True
 
     @property
     def moments_s(self) -> Sequence[float]:

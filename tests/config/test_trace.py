@@ -27,7 +27,9 @@ def test_delay_and_loss_change_with_the_rate_or_without_it_and_are_none_where_th
 def test_a_csv_rate_holds_until_the_next_line_and_the_trace_repeats(tmp_path: Path) -> None:
     trace = read_trace(write(tmp_path, "time_s,mbps,delay_ms\n10,4,1\n11,2,1\n13,0,1\n"))
     assert [trace.rate_bps_at(at_s) for at_s in (0.0, 0.9, 1.0, 2.9, 3.0, 4.9, 5.0)] == [4e6, 4e6, 2e6, 2e6, 0, 0, 4e6]
-    assert list(trace.steps(6.5)) == [(0.0, 4e6), (1.0, 2e6), (3.0, 0.0), (5.0, 4e6), (6.0, 2e6)]
+    assert [(at_s, rate) for at_s, rate, *_ in trace.conditions(6.5)] == [
+        (0.0, 4e6), (1.0, 2e6), (3.0, 0.0), (5.0, 4e6), (6.0, 2e6),
+    ]  # fmt: skip
 
 
 def test_delay_and_loss_come_with_the_rates_where_the_trace_says_them(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_delay_and_loss_come_with_the_rates_where_the_trace_says_them(tmp_path: 
 def test_a_csv_of_one_line_holds_for_ever(tmp_path: Path) -> None:
     trace = read_trace(write(tmp_path, "time_s, mbps\n0, 3.5\n"))
     assert trace.rate_bps_at(1e9) == 3.5e6
-    assert list(trace.steps(100.0)) == [(0.0, 3.5e6)]
+    assert list(trace.conditions(100.0)) == [(0.0, 3.5e6, None, None)]
 
 
 def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:

@@ -70,6 +70,19 @@ def test_in_an_outage_every_accepted_frame_is_answered_at_home_and_the_split_ret
     assert 26.0 < returned_s < 30.0
 
 
+class Estimated(PolicyDecider):
+    """Holds a plan and has its links measured, as a real stream that holds one does."""
+
+    is_told = False
+
+
+@pytest.mark.parametrize("trace", [FELL, alternating(20e6, 5e6, 2.0)])
+def test_a_held_plan_that_is_told_of_its_links_takes_what_it_would_if_they_were_measured(make_scene, trace):
+    told, measured = (play(make_scene(trace), kind(Fixed(SPLIT))) for kind in (PolicyDecider, Estimated))
+    assert told.latency_s.mean() == pytest.approx(measured.latency_s.mean(), rel=0.01)
+    assert told.wait_s.mean() == pytest.approx(measured.wait_s.mean(), rel=0.01)
+
+
 def test_a_slowed_node_is_noticed_by_its_frames(make_scene):
     scene = make_scene(STEADY, slowdowns={CLOUD: ((20.0, 12.0),)})
     run = play(scene, PolicyDecider(Adaptive()))

@@ -67,18 +67,6 @@ class Trace:
                     last = rate_bps, delay_s, loss_ratio
             begin_s += self.length_s
 
-    def steps(self, duration_s: float) -> Iterator[tuple[float, float]]:
-        """(at_s, rate_bps) of every change of the rate within `duration_s`, the first at 0.0."""
-        last_bps: float | None = None
-        begin_s = 0.0
-        while begin_s < duration_s:
-            for time_s, rate_bps in zip(self.times_s, self.rates_bps, strict=True):
-                at_s = begin_s + time_s
-                if at_s < duration_s and rate_bps != last_bps:
-                    yield at_s, rate_bps
-                    last_bps = rate_bps
-            begin_s += self.length_s
-
 
 def read_trace(path: Path) -> Trace:
     """The trace in `path`, CSV or mahimahi. Raises `ConfigError` naming file and line when it is neither."""

@@ -1,6 +1,7 @@
 """All policies side by side over one scene, each played from the beginning with the same noise.
 
-adaptive, local, offload, static_at_start: policies of the core. static_best: the best fixed plan in hindsight.
+adaptive, local, offload, static_at_start: policies of the core. static_best: the best fixed plan in hindsight. All that
+hold a plan are told how their links are; the windows and deadlines of their frames are made of that.
 last_value: plans every second on the last sample, with the same probes as adaptive. A simulated transfer is scattered
 by jitter alone, so a single sample is nearly the truth here, which flatters it; it pays on links that turn.
 oracle: the cheapest sequence of plans for the true links, with a price per switch; switches take as long as anybody's,

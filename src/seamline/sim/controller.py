@@ -65,6 +65,7 @@ class Controller:
         self._is_decision_due = False
         self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._n_measured = 0
+        self._is_learning_speeds = bool(scene.slowdowns) or not decider.is_told
         self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
         self._stages_of: Plan | None = None
         self._stages: Sequence[tuple[NodeId, Segment, float]] = ()
@@ -103,10 +104,10 @@ class Controller:
         self._schedule.at(FLOOR_S, self._floor)
         for at_s in self._decider.moments_s:
             self._schedule.at(at_s, self._decide)
-        if self._decider.is_omniscient:  # its meters learn nothing that could tell it
+        if self._decider.is_told:  # its meters learn nothing that could tell it
             for link in self._scene.links:
-                for at_s, _ in link.trace.steps(self._scene.duration_s):
-                    self._schedule.at(at_s, self._decide_soon)
+                for at_s, *_ in link.trace.conditions(self._scene.duration_s):
+                    self._schedule.at(at_s, self._tell_links)
 
     def link(self, estimate: LinkEstimate) -> None:
         """News of a link. When it only says that nothing has moved, the next second's decision is soon enough."""
@@ -131,13 +132,20 @@ class Controller:
 
     def answered(self, frame: Frame) -> None:
         """Learn from a frame's answer."""
+        if self._is_learning_speeds:
+            self._learn_speeds(frame)
+        if self._decider.is_watching:
+            self._watch(frame)
+
+    def _learn_speeds(self, frame: Frame) -> None:
         now_s = self._schedule.now_s
         for node, segment, profiled_s in self._computing(frame.route.plan):
             if (measured_s := frame.computed_s.get(node)) is not None:
                 self._learn_compute(node, measured_s, profiled_s)
                 self._computed[node] = (segment, now_s)
-        if not self._decider.is_watching:
-            return
+
+    def _watch(self, frame: Frame) -> None:
+        """What the frames of a plan take is compared with what it promised."""
         if frame.n_attempts == 1 and frame.route.generation == self.view.generation:
             self._latencies.append(frame.latency_s)
             self._n_measured += 1
@@ -198,6 +206,15 @@ class Controller:
             self._rechecks[node] = rc.answered(known, ratio / believed, now_s)
             self._learn_compute(node, ratio * profiled_s, profiled_s)
 
+    def _tell_links(self) -> None:
+        """Links that carry something now; that one carries nothing is noticed as it always is."""
+        now_s = self._schedule.now_s
+        for pair, known in self.view.links.items():
+            truth = self._network.truth(pair, now_s)
+            if known.goodput_bps > 0.0 and truth.goodput_bps > 0.0:
+                self._apply(ev.LinkMeasured(truth, now_s))
+        self._decide_soon()
+
     def _decide_soon(self) -> None:
         if not self._is_decision_due and self._stream is not None:
             self._is_decision_due = True
@@ -237,7 +254,7 @@ class Controller:
     def _route_of(self, generation: int, plan: Plan) -> Route:
         """How many frames fill the plan's pipeline without queueing, and how long one takes, as believed now."""
         problem = self._problem
-        if self._decider.is_omniscient:
+        if self._decider.is_told:
             at_s = self._schedule.now_s
             problem = replace(problem, links={pair: self._network.truth(pair, at_s) for pair in self._network.paths})
         if refusal(plan, problem) is not None:
@@ -245,7 +262,7 @@ class Controller:
         latency_s, bottleneck_s = times(plan, problem)
         n_filling = latency_s * (math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s)
         n_window = int(n_filling) + 1 if self.view.objective is Objective.THROUGHPUT else round(n_filling)
-        expected_s = math.inf if self._decider.is_omniscient else latency_s
+        expected_s = math.inf if self._decider.is_patient else latency_s
         return Route(
             generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=expected_s
         )

@@ -24,13 +24,16 @@ class Decider(Protocol):
     """Asked whenever the view has changed, and every second. is_probing: whether it wants idle links measured.
 
     is_watching: whether it judges plans by what their frames took, too.
-    is_omniscient: it knows the links as they are, so nothing is estimated for it, its frames' windows follow the truth,
-    and none is given up early.
+    is_told: links are told to it as they are, so none is estimated, and its frames' windows and deadlines follow the
+    truth. is_patient: it gives no frame up early.
     moments_s: when it wants to be asked besides.
     """
 
     @property
-    def is_omniscient(self) -> bool: ...
+    def is_told(self) -> bool: ...
+
+    @property
+    def is_patient(self) -> bool: ...
 
     @property
     def is_probing(self) -> bool: ...
@@ -48,7 +51,11 @@ class Decider(Protocol):
 
 @dataclass(slots=True)
 class PolicyDecider:
-    """A policy of the core. A decision that stands is not taken again, but returned once more, the same object."""
+    """A policy of the core. A decision that stands is not taken again, but returned once more, the same object.
+
+    A policy that holds one plan asks estimates for no more than windows and deadlines. It is told instead, which takes
+    a third of the time to play and flatters it a little.
+    """
 
     policy: Policy
     _settled: Settled | None = None
@@ -59,10 +66,14 @@ class PolicyDecider:
 
     @property
     def is_watching(self) -> bool:
-        return True
+        return isinstance(self.policy, Adaptive)
 
     @property
-    def is_omniscient(self) -> bool:
+    def is_told(self) -> bool:
+        return not isinstance(self.policy, Adaptive)
+
+    @property
+    def is_patient(self) -> bool:
         return False
 
     @property
@@ -87,7 +98,8 @@ class LastValue:
     sample_bps: Callable[[Link], float] = lambda link: 0.0
     is_probing: bool = True
     is_watching: bool = False
-    is_omniscient: bool = False
+    is_told: bool = False
+    is_patient: bool = False
     moments_s: Sequence[float] = ()
 
     def decide(self, view: View, *, is_floor: bool) -> Decision:
@@ -113,7 +125,8 @@ class Scheduled:
     lead_s: float
     is_probing: bool = False
     is_watching: bool = False
-    is_omniscient: bool = True
+    is_told: bool = True
+    is_patient: bool = True
 
     @property
     def moments_s(self) -> Sequence[float]:

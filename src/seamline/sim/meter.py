@@ -43,7 +43,7 @@ class Meter:
     """The outgoing links of one node. tell: hears every estimate worth telling.
 
     is_probing: whether idle links are measured. is_learning: whether anyone wants estimates; otherwise only that a link
-    is down, or back, is noticed, which takes half the time to play. due_s: before this a tick finds nothing to do.
+    is down, or back, is noticed, in a third of the time. due_s: before this a tick finds nothing to do.
     """
 
     def __init__(

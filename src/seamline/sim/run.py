@@ -111,7 +111,7 @@ def _meters(
             arrives_s = network.send_control((estimate.source, scene.origin), schedule.now_s)
             schedule.at(arrives_s, controller.link, estimate)
 
-    is_probing, is_learning = decider.is_probing, not decider.is_omniscient
+    is_probing, is_learning = decider.is_probing, not decider.is_told
     return {
         node: Meter(node, network, schedule, tell, is_probing=is_probing, is_learning=is_learning)
         for node in scene.profiles
