@@ -70,6 +70,19 @@ def test_the_way_back_follows_the_way_there(view: View):
     assert cautious(problem_of(changed), changed, 0.0).links[CLOUD, EDGE].goodput_bps == pytest.approx(5e6)
 
 
+@pytest.mark.parametrize(("was_mbps", "expected_mbps"), [(20.0, 2.0), (60.0, 20.0)])
+def test_when_a_way_in_falls_the_ways_out_that_carried_the_same_are_believed_to_have(
+    view: View, was_mbps: float, expected_mbps: float
+):
+    back = replace(view.links[EDGE, CLOUD], source=CLOUD, target=EDGE, goodput_bps=was_mbps * 1e6, measured_at_s=0.9)
+    known = sampled(sampled(apply(view, LinkMeasured(back, 1.0)), FOG, 20.0, 1.1), CLOUD, 20.0, 1.2)
+    overdue = replace(back, goodput_bps=was_mbps * 1e5, n_samples=0)
+    fallen = apply(known, LinkMeasured(overdue, 1.5))
+    assert believed(fallen)[FOG].goodput_bps == pytest.approx(expected_mbps * 1e6)
+    assert believed(fallen)[CLOUD].goodput_bps == pytest.approx(expected_mbps * 1e6)
+    assert believed(sampled(fallen, FOG, 18.0, 1.6))[FOG].goodput_bps == 18e6
+
+
 def test_a_sibling_that_was_doubted_already_is_not_doubted_twice(view: View):
     doubted = sampled(view, FOG, 5.0, 1.0, n_samples=0)
     assert believed(sampled(doubted, CLOUD, 5.0, 1.0, n_samples=0))[FOG].goodput_bps == 5e6

@@ -6,8 +6,9 @@ since. Otherwise the best plan is always one over the link that was not looked a
 
 Siblings of a link that fell. The other links of the same node look untouched only because nothing was sent over them
 since; an edge device has one way out of the house. A plan that flees to such a sibling puts the next frame behind the
-one that is stuck. So a link is believed to have fallen as its siblings have since it was last sampled; a new sample of
-its own decides. (The estimators do the same when a receipt proves a jump; here a transfer that is only overdue counts.)
+one that is stuck. So a link is believed to have fallen as its siblings have since it was last sampled, and as a way
+into its node has, if that carried the same: the way back may show a fall first. A new sample of its own decides. (The
+estimators do the same when a receipt proves a jump; here a transfer that is only overdue counts.)
 
 Swinging links. Of a link that turns every few seconds, only the average is of use; plans that follow it come too late
 every time. Latency is linear in seconds per bit, so what is best for the average of them is the best fixed plan over
@@ -137,10 +138,16 @@ def _newest_alike(link: Link, known: LinkEstimate, view: View) -> LinkEstimate |
         now = view.links.get(other)
         if other == link or now is None or now.goodput_bps <= 0.0 or was_bps <= 0.0:
             continue
+        if other[1] == link[0] and other[0] != link[1]:  # in from elsewhere: a fall may be shared, every change is not
+            continue
         is_later = now.measured_at_s > max(known.measured_at_s + LATER_S, newest.measured_at_s if newest else -math.inf)
-        if is_later and abs(math.log(was_bps / own_bps)) <= ALIKE_STEP:
+        if is_later and _are_alike(was_bps, own_bps):
             newest = now
     return newest
+
+
+def _are_alike(one_bps: float, other_bps: float) -> bool:
+    return abs(math.log(one_bps / other_bps)) <= ALIKE_STEP
 
 
 def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEstimate) -> LinkEstimate:
@@ -157,7 +164,7 @@ def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEst
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
-    """Goodput of `link`, no better than a sibling that has fallen since lets expect; one that fell itself is known.
+    """Goodput of `link`, no better than what has fallen beside it since lets expect; one that fell itself is known.
 
     So is one that was down when it was last heard of: there is nothing that it could have fallen from.
     """
@@ -168,7 +175,9 @@ def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:
     left_ratio = 1.0
     for sibling, was_bps in beside.items():
         now = view.links.get(sibling)
-        if sibling != link and sibling[0] == link[0] and now is not None and was_bps > 0.0 and now.goodput_bps > 0.0:
+        if sibling == link or now is None or was_bps <= 0.0 or now.goodput_bps <= 0.0:
+            continue
+        if sibling[0] == link[0] or (sibling[1] == link[0] and _are_alike(was_bps, own_bps)):
             left_ratio = min(left_ratio, now.goodput_bps / was_bps)
     if left_ratio >= FALLEN_RATIO:
         return known.goodput_bps

@@ -365,8 +365,8 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
 
 
 def _may_share(one: Link, other: Link) -> bool:
-    """Whether two directions of links have a node's way out or way in in common, or are the two of one link."""
-    return one[0] == other[0] or one[1] == other[1] or one == (other[1], other[0])
+    """Whether two directions of links share a node's way out or way in, or `one` leaves where `other` arrives."""
+    return one[0] in other or one[1] == other[1]
 
 
 def _serving(view: View, plan: Plan, generation: int) -> View:
