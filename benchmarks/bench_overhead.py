@@ -29,8 +29,8 @@ import seamline
 from seamline.cli.models import load_model
 from seamline.config import NodeSpec
 from seamline.model import StoredModel
+from seamline.runtime.answers import Result
 from seamline.runtime.cluster import Cluster
-from seamline.runtime.stream import Result
 from seamline.testbed.processes import NodeProcesses, node_command
 
 LIMIT_S = 0.003

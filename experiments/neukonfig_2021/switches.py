@@ -23,9 +23,9 @@ from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
 from seamline.core.errors import SeamlineError
 from seamline.core.switching import Form, strategy_named
 from seamline.core.values import Plan
+from seamline.runtime.answers import Result
 from seamline.runtime.clock import now_s
 from seamline.runtime.record import SwitchRecord
-from seamline.runtime.stream import Result
 from seamline.runtime.streaming import Stream
 from seamline.testbed.relay import Network
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seamline.core.errors import SeamlineError
     from seamline.core.values import Plan
+    from seamline.runtime.answers import Result
     from seamline.runtime.cluster import Cluster, connect
     from seamline.runtime.frames import open_source
-    from seamline.runtime.stream import Result
     from seamline.runtime.streaming import Stream
 
 __version__ = "0.1.0"

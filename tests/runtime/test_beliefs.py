@@ -12,9 +12,9 @@ from seamline.core.events import LinkMeasured, NodeJoined, PlanServing, ProfileK
 from seamline.core.payload import payload_bytes
 from seamline.core.values import Codec, Constraints, NodeId, Objective, Plan, Segment, Tier
 from seamline.fabric import messages as msg
+from seamline.runtime.answers import Result
 from seamline.runtime.beliefs import N_WATCHED_FRAMES, Beliefs
 from seamline.runtime.clock import now_s
-from seamline.runtime.stream import Result
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
 

@@ -15,9 +15,9 @@ from seamline.core.problem import EnergyScope
 from seamline.core.values import NodeId, Plan
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime import energy
+from seamline.runtime.answers import FrameCounts, Result
 from seamline.runtime.energy import EnergyAccount, joint_source
 from seamline.runtime.record import Recorder
-from seamline.runtime.stream import FrameCounts, Result
 
 
 class _Meter:

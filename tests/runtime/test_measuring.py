@@ -9,8 +9,8 @@ from seamline.core.errors import ConfigError
 from seamline.core.problem import Problem
 from seamline.core.values import Block, Cut, DeviceInfo, ModelInfo, NodeId, Plan, Profile, Quantiles
 from seamline.model import ModelStore
+from seamline.runtime.answers import Result
 from seamline.runtime.measuring import MeasuredPlan, PlanBench, fresh_cache
-from seamline.runtime.stream import Result
 
 
 def test_a_fresh_cache_has_the_models_and_none_of_their_profiles(bench, tmp_path):

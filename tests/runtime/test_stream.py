@@ -7,16 +7,9 @@ import pytest
 
 from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
+from seamline.runtime.answers import Result
 from seamline.runtime.energy import EnergyAccount
-from seamline.runtime.stream import (
-    LOCAL_GENERATION,
-    MAX_ATTEMPTS,
-    STUCK_RATIO,
-    Result,
-    Route,
-    StreamFrames,
-    deadline_s,
-)
+from seamline.runtime.stream import LOCAL_GENERATION, MAX_ATTEMPTS, STUCK_RATIO, Route, StreamFrames, deadline_s
 
 LOCAL = Plan.parse("edge[0:4]")
 SPLIT = Plan.parse("edge[0:2]f16 > fog[2:4]")

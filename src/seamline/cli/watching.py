@@ -20,8 +20,8 @@ from seamline.cli.output import print_json, progress_console
 from seamline.cli.render import LiveState
 from seamline.cli.waiting import is_alive
 from seamline.core.ports import Array
+from seamline.runtime.answers import Result
 from seamline.runtime.snapshot import StreamSnapshot, SwitchSnapshot
-from seamline.runtime.stream import Result
 from seamline.runtime.streaming import Stream
 
 INTERVAL_S = 0.2

@@ -19,8 +19,8 @@ from seamline.core.payload import payload_bytes
 from seamline.core.problem import Problem
 from seamline.core.values import Codec, LinkEstimate, NodeId, Segment
 from seamline.fabric import messages as msg
+from seamline.runtime.answers import Result
 from seamline.runtime.clock import now_s
-from seamline.runtime.stream import Result
 
 N_WATCHED_FRAMES = 8
 SENT_MEMORY, SENT_MOVED_RATIO = 0.9, 0.03

@@ -33,6 +33,7 @@ from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
+from seamline.runtime.answers import Result
 from seamline.runtime.beliefs import Beliefs
 from seamline.runtime.by_hand import ByHand
 from seamline.runtime.clock import now_s
@@ -41,7 +42,7 @@ from seamline.runtime.peers import Peers
 from seamline.runtime.rechecks import Rechecks
 from seamline.runtime.record import Recorder, SwitchRecord
 from seamline.runtime.spare import SpareGuess
-from seamline.runtime.stream import LOCAL_GENERATION, Result, Route, StreamFrames
+from seamline.runtime.stream import LOCAL_GENERATION, Route, StreamFrames
 from seamline.runtime.switcher import Outcome, Refused, Retreated, Switched, Switcher
 
 log = logging.getLogger(__name__)

@@ -35,9 +35,9 @@ from seamline.core.problem import Problem
 from seamline.core.values import Codec, NodeId, Plan, Segment, Stage
 from seamline.model import StoredModel
 from seamline.model.verify import random_tensors
+from seamline.runtime.answers import Result
 from seamline.runtime.clock import now_s
 from seamline.runtime.cluster import Cluster, connect
-from seamline.runtime.stream import Result
 from seamline.runtime.streaming import Stream
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network

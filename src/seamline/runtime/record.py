@@ -18,8 +18,8 @@ from typing import Any
 from seamline.core.problem import EnergyScope
 from seamline.core.values import Plan
 from seamline.fabric.messages import EnergyReport
+from seamline.runtime.answers import FrameCounts, Result
 from seamline.runtime.energy import joint_source
-from seamline.runtime.stream import FrameCounts, Result
 
 RECENT_S = 2.0
 MIN_WINDOW_S = 0.5

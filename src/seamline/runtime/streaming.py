@@ -26,6 +26,7 @@ from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
+from seamline.runtime.answers import FrameCounts, Result
 from seamline.runtime.by_hand import check_fits
 from seamline.runtime.clock import now_s
 from seamline.runtime.controller import Controller
@@ -35,7 +36,7 @@ from seamline.runtime.intake import as_source, input_tensors
 from seamline.runtime.node import Node
 from seamline.runtime.record import Recorder, SwitchRecord
 from seamline.runtime.snapshot import StreamSnapshot, take_snapshot
-from seamline.runtime.stream import LOCAL_GENERATION, FrameCounts, Result, StreamFrames
+from seamline.runtime.stream import LOCAL_GENERATION, StreamFrames
 from seamline.runtime.survey import profile_nodes, wait_links
 
 log = logging.getLogger(__name__)
