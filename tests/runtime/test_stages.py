@@ -85,6 +85,13 @@ def test_a_failure_that_nobody_can_be_told_of_does_not_end_the_thread(stages):
     assert run(stages, Double()) is None
 
 
+def test_a_stage_that_nobody_wants_any_more_when_its_turn_comes_is_left_out(stages):
+    ran: list[Finished] = []
+    stages.put(STAGE, Double(), FRAME, done=ran.append, failed=throw(ModelError("not called")), claim=lambda: False)
+    assert run(stages, Double()) is None
+    assert ran == []
+
+
 class Wire:
     """A fabric that does what the message says: raises one of two errors, or keeps it."""
 

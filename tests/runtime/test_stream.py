@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -21,14 +23,16 @@ class RecordingNode:
 
     def __init__(self) -> None:
         self.begun: list[tuple[msg.FrameData, Plan, bool]] = []
+        self.claims: list[Callable[[], bool]] = []
         self.energy = EnergyAccount()
 
     @property
     def frames(self) -> RecordingNode:
         return self
 
-    def begin(self, header, plan, tensors, *, urgent=False) -> None:
+    def begin(self, header, plan, tensors, *, urgent=False, claim) -> None:
         self.begun.append((header, plan, urgent))
+        self.claims.append(claim)
 
 
 @pytest.fixture
@@ -157,6 +161,37 @@ def test_the_first_answer_wins_even_when_the_frame_was_run_again(frames):
     assert late.plan == SPLIT
     assert answer(frames, 0, attempt=1, generation=LOCAL_GENERATION) is None
     assert frames.counts().answered == 1
+
+
+@pytest.mark.parametrize("ending", ["answered", "unclaimed", "failed"])
+def test_no_frame_is_accepted_while_one_that_was_late_runs_again_at_home(frames, node, ending):
+    frames.set_route(Route(generation=1, plan=SPLIT, n_window=2))
+    frames.offer(frame())
+    frames.retry(0)
+    frames.offer(frame())
+    answer(frames, 0)  # the first way was only late; the second one still has the processor
+    assert len(node.begun) == 2
+    assert not frames.put(frame(), timeout_s=0.0)
+    if ending == "answered":
+        answer(frames, 0, attempt=1, generation=LOCAL_GENERATION)
+    elif ending == "unclaimed":
+        assert not node.claims[1]()
+    else:
+        frames.retry(0, attempt=1, reason="out of memory")
+    assert [header.frame for header, _, _ in node.begun] == [0, 0, 1]
+    assert frames.put(frame(), timeout_s=0.0)
+
+
+def test_a_second_way_at_home_that_fails_is_followed_by_the_next_and_holds_frames_back_still(frames, node):
+    frames.set_route(Route(generation=1, plan=SPLIT, n_window=2))
+    frames.offer(frame())
+    frames.retry(0)
+    frames.retry(0, attempt=1)
+    assert node.claims[2]()
+    frames.offer(frame())
+    assert len(node.begun) == 3
+    answer(frames, 0, attempt=2, generation=LOCAL_GENERATION)
+    assert len(node.begun) == 4
 
 
 def test_a_refusal_of_an_earlier_try_is_old_news(frames, node):

@@ -83,6 +83,14 @@ def test_a_held_plan_that_is_told_of_its_links_takes_what_it_would_if_they_were_
     assert told.wait_s.mean() == pytest.approx(measured.wait_s.mean(), rel=0.01)
 
 
+def test_frames_that_were_late_once_do_not_make_all_after_them_late(make_scene):
+    """Three late frames are run again at home, for longer than any that came meanwhile may wait behind them."""
+    silent = Trace(times_s=(0.0, 20.0, 21.0), rates_bps=(30e6, 0.0, 30e6), length_s=1e4)
+    run = play(make_scene(silent, fps=10.0), PolicyDecider(Fixed(Plan.parse("edge[0:2]u8 > cloud[2:20]"))))
+    assert 0 < run.n_late < 10
+    assert run.latency_s[-200:].max() < 0.3
+
+
 def test_a_slowed_node_is_noticed_by_its_frames(make_scene):
     scene = make_scene(STEADY, slowdowns={CLOUD: ((20.0, 12.0),)})
     run = play(scene, PolicyDecider(Adaptive()))

@@ -7,6 +7,7 @@ which completes the frame elsewhere. Messages come from `dispatch.py`, segments 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from seamline.core.values import NodeId, Plan
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
 from seamline.runtime.outbox import Outgoing
-from seamline.runtime.stages import Arrival, Finished
+from seamline.runtime.stages import Arrival, Finished, always
 
 if TYPE_CHECKING:
     from seamline.runtime.node import Node
@@ -35,9 +36,18 @@ class FramePath:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def begin(self, header: msg.FrameData, plan: Plan, tensors: Tensors, *, urgent: bool = False) -> None:
-        """Run stage 0 of a frame that entered here, then send it on its way."""
-        self._run_stage(header, plan, Arrival(tensors=tensors), urgent=urgent)
+    def begin(
+        self,
+        header: msg.FrameData,
+        plan: Plan,
+        tensors: Tensors,
+        *,
+        urgent: bool = False,
+        claim: Callable[[], bool] = always,
+    ) -> None:
+        """Run stage 0 of a frame that entered here, then send it on its way; unless `claim`, asked when it is its turn,
+        says no."""
+        self._run_stage(header, plan, Arrival(tensors=tensors), urgent=urgent, claim=claim)
 
     def arrived(self, source: NodeId, header: msg.FrameData, tensors: list[Array]) -> None:
         try:
@@ -47,9 +57,17 @@ class FramePath:
         except PlanError as error:
             raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
         self._node.energy.received(sum(tensor.nbytes for tensor in tensors))
-        self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors), urgent=False)
+        self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors))
 
-    def _run_stage(self, header: msg.FrameData, plan: Plan, arrival: Arrival, *, urgent: bool) -> None:
+    def _run_stage(
+        self,
+        header: msg.FrameData,
+        plan: Plan,
+        arrival: Arrival,
+        *,
+        urgent: bool = False,
+        claim: Callable[[], bool] = always,
+    ) -> None:
         stage = plan.stages[header.stage]
         try:
             segment = (
@@ -65,6 +83,7 @@ class FramePath:
             segment,
             arrival,
             urgent=urgent,
+            claim=claim,
             done=partial(self._stage_done, header, plan),
             failed=partial(self._failed, header, plan),
         )

@@ -50,7 +50,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class StageJob:
-    """One stage of one frame. segment: None when the stage runs no layers (the origin of an offload plan)."""
+    """One stage of one frame. segment: None when the stage runs no layers (the origin of an offload plan).
+
+    claim: asked when its turn has come; a stage that says no is left out.
+    """
 
     stage: Stage
     segment: RunnableSegment | None
@@ -58,6 +61,12 @@ class StageJob:
     arrived_s: float
     done: Callable[[Finished], None]
     failed: Callable[[SeamlineError], None]
+    claim: Callable[[], bool]
+
+
+def always() -> bool:
+    """The claim of a stage that is run whatever happens meanwhile."""
+    return True
 
 
 class StageWorker:
@@ -86,10 +95,12 @@ class StageWorker:
         done: Callable[[Finished], None],
         failed: Callable[[SeamlineError], None],
         urgent: bool = False,
+        claim: Callable[[], bool] = always,
     ) -> None:
-        """Queue one stage; on the compute thread `done` is called, or `failed`: also when `done` raises."""
+        """Queue one stage; on the compute thread `done` is called, or `failed`: also when `done` raises. Neither is
+        when `claim`, asked there as its turn comes, says no."""
         priority = URGENT if urgent else NORMAL
-        job = StageJob(stage, segment, arrival, now_s(), done, failed)
+        job = StageJob(stage, segment, arrival, now_s(), done, failed, claim)
         self._jobs.put((priority, next(self._numbers), job))
 
     def close(self) -> None:
@@ -99,7 +110,8 @@ class StageWorker:
     def _work(self) -> None:
         while (job := self._jobs.get()[2]) is not None:
             try:
-                self._answer(job)
+                if job.claim():
+                    self._answer(job)
             except Exception:  # nobody can be told; the frames behind this one must be run all the same
                 log.exception("what became of stage %s could not be told", job.stage)
             del job  # let go of the frame before waiting for the next one

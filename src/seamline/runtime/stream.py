@@ -2,7 +2,8 @@
 
 A frame that was accepted is kept until its answer is here. The first answer wins; a later one (of a retry, or of a node
 given up too soon) is counted and dropped. A frame whose node died, that was refused, or that is past its deadline runs
-again, on the current route when that avoids the trouble and on the origin otherwise.
+again, on the current route when that avoids the trouble and on the origin otherwise. While it does on the origin, no
+frame is accepted: it would wait behind that one, be late itself, run again too, and so on for as long as frames come.
 Which plan is in use is one reference, `route`, swapped by the controller; frames in flight finish under their own.
 """
 
@@ -13,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from seamline.core.ports import Array, Tensors
 from seamline.core.problem import EnergyScope
@@ -89,6 +91,7 @@ class StreamFrames:
         self._next_out = 0
         self._pending: Tensors | None = None
         self._is_paused = False
+        self._at_home: dict[int, int] = {}  # frame -> which of its attempts runs again on the origin
         self._unavailable: frozenset[NodeId] = frozenset()
         self.route = self._local
         self.energy_scope = EnergyScope.ALL
@@ -122,7 +125,7 @@ class StreamFrames:
                 self._pending = None
 
     def _has_room(self) -> bool:
-        if self._is_paused:
+        if self._is_paused or self._at_home:
             return False
         has_space = len(self._in_flight) < self.route.n_window and self.results.qsize() < MAX_UNDELIVERED
         return has_space and not self._is_stuck()
@@ -171,7 +174,15 @@ class StreamFrames:
             encoding=b"",
             reports=(),
         )
-        self._node.frames.begin(header, route.plan, frame.tensors, urgent=frame.attempt > 0)
+        claim = partial(self._claim, frame.number, frame.attempt)
+        self._node.frames.begin(header, route.plan, frame.tensors, urgent=frame.attempt > 0, claim=claim)
+
+    def _claim(self, number: int, attempt: int) -> bool:
+        """Whether to run the first stage of an attempt, whose turn has come: not when its frame has been answered."""
+        if number in self._in_flight:
+            return True
+        self._ended_at_home(number, attempt)
+        return False
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
@@ -188,6 +199,7 @@ class StreamFrames:
         reports: tuple[msg.StageReport, ...],
         error: str | None,
     ) -> Result | None:
+        self._ended_at_home(number, attempt)
         with self._room:
             frame = self._in_flight.pop(number, None)
             if frame is None:
@@ -323,12 +335,14 @@ class StreamFrames:
         """
         with self._lock:
             frame = self._in_flight.get(number)
-            if frame is None or (attempt is not None and attempt != frame.attempt):
-                return
-            exhausted = frame.attempt + 1 >= MAX_ATTEMPTS
-            drained = None
-            if not exhausted:
-                drained = self._reroute(frame)
+            if frame is not None and attempt not in (None, frame.attempt):
+                frame = None
+            exhausted = frame is not None and frame.attempt + 1 >= MAX_ATTEMPTS
+            drained = None if frame is None or exhausted else self._reroute(frame)
+        if frame is None:
+            if attempt is not None:
+                self._ended_at_home(number, attempt)
+            return
         if exhausted:
             words = f"gave up after {MAX_ATTEMPTS} tries: {reason}"
             if (result := self._finish(number, frame.attempt, frame.route.generation, {}, (), words)) is not None:
@@ -346,10 +360,23 @@ class StreamFrames:
         frame.route = route
         frame.attempt += 1
         frame.routes[frame.attempt] = route.plan
+        if route.plan.is_local:
+            self._at_home[frame.number] = frame.attempt
         frame.deadline_s = now_s() + 4 * deadline_s(route)
         self._counts["retried"] += 1
         self._by_generation[route.generation] += 1
         return self._left(old.generation)
+
+    def _ended_at_home(self, number: int, attempt: int) -> None:
+        """An attempt is over: when it ran again on the origin, frames may be accepted once more."""
+        if not self._at_home:  # as nearly always
+            return
+        with self._room:
+            if self._at_home.get(number) != attempt:
+                return
+            del self._at_home[number]
+            self._room.notify_all()
+        self._accept_pending()
 
     def counts(self) -> FrameCounts:
         with self._lock:

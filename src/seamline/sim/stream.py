@@ -1,7 +1,7 @@
 """Frames in virtual time: accepted when there is room, computed, sent on, answered, and completed at home when late.
 
-The rules are those of `runtime/stream.py` (newest wins, deadlines, retries, the first answer counts). A node computes
-one stage after the other in order of arrival.
+The rules are those of `runtime/stream.py` (newest wins, deadlines, retries, the first answer counts, none is accepted
+while one runs again at home). A node computes one stage after the other in order of arrival.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Stream:
     n_offered: int = 0
     lost_nodes: frozenset[NodeId] = frozenset()
     _free_s: dict[NodeId, float] = field(default_factory=dict)
+    _at_home: set[int] = field(default_factory=set)
     _pending: int | None = None
     _n_frames: int = 0
 
@@ -111,7 +112,9 @@ class Stream:
         self._accept()
 
     def _accept(self) -> None:
-        if self._pending is None or len(self.in_flight) >= self.route.n_window or (self.in_flight and self._is_stuck()):
+        if self._pending is None or self._at_home or len(self.in_flight) >= self.route.n_window:
+            return
+        if self.in_flight and self._is_stuck():
             return
         now_s = self.schedule.now_s
         frame = Frame(self._pending, now_s, self.route, now_s + self.route.deadline_s)
@@ -131,7 +134,22 @@ class Stream:
         if not frame.route.plan.is_local:
             self.schedule.at(frame.deadline_s, self._overdue, frame, frame.n_attempts)
         frame.computed_s.clear()
+        if frame.n_attempts > 1 and frame.route.plan.is_local:
+            self._at_home.add(frame.number)
+            self._begin_at_home(frame)
+            return
         self._arrive(frame, self.journeys.of(frame.route.plan), 0, frame.n_attempts)
+
+    def _begin_at_home(self, frame: Frame) -> None:
+        """A second way begins when the origin is free, unless the first one has answered by then."""
+        free_s = self._free_s[self.scene.origin]
+        if frame.answered_s is not None:
+            self._at_home.discard(frame.number)
+            self._accept()
+        elif free_s > self.schedule.now_s:
+            self.schedule.at(free_s, self._begin_at_home, frame)
+        else:
+            self._arrive(frame, self.journeys.of(frame.route.plan), 0, frame.n_attempts)
 
     def _arrive(self, frame: Frame, legs: tuple[Leg, ...], at: int, attempt: int) -> None:
         leg, now_s = legs[at], self.schedule.now_s
@@ -153,6 +171,8 @@ class Stream:
             arrived_s = self.meters[leg.node].send(leg.to, leg.sent_bytes)
             self.schedule.at(arrived_s, self._arrive, frame, legs, at + 1, attempt)
         elif leg.to == leg.node:
+            if attempt == frame.n_attempts:
+                self._at_home.discard(frame.number)
             self._finish(frame)
         else:
             # answers are small and not acknowledged: they travel in the lane of control messages
@@ -160,8 +180,9 @@ class Stream:
             self.schedule.at(arrived_s, self._finish, frame)
 
     def _finish(self, frame: Frame) -> None:
-        if self.in_flight.pop(frame.number, None) is None:
-            return  # answered before, by another attempt
+        if self.in_flight.pop(frame.number, None) is None:  # answered before, by another attempt
+            self._accept()
+            return
         frame.answered_s = self.schedule.now_s
         self.answered(frame)
         self._accept()
