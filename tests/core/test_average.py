@@ -85,3 +85,12 @@ def test_short_messages_that_were_held_up_now_and_then_turn_nothing():
     assert average is not None
     assert average.n_turns == 0.0
     assert average.belief_error == 0.0  # of so few bits, any constant would be an error beyond all measure
+
+
+def test_messages_that_a_busy_processor_holds_up_by_half_their_time_turn_nothing():
+    average = None
+    for at in range(120):
+        service_s = 0.012 + 0.011 * (at % 2)
+        average = observe_average(average, 60_000, service_s, 0.5 * at, 0.012)
+    assert average is not None
+    assert average.n_turns == 0.0

@@ -32,6 +32,9 @@ TURN_MEMORY_S = 15.0
 TURN_FACTOR = 1.5
 """A change by less is no turn."""
 
+LEAST_TURN_S = 15e-3
+"""Nor is one by so little time of a message: a busy processor holds messages up by as much, to and fro."""
+
 LEAST_SERVICE_S = 7.5e-3
 """A message that is quicker on average says little: any thread may be held up by as much as makes a turn."""
 
@@ -105,7 +108,8 @@ def observe_average(
     if is_telling:
         level = math.log(service_s / bits)
         change = 0.0 if extreme is None else level - extreme
-        if abs(change) > math.log(TURN_FACTOR):
+        is_far = extreme is not None and abs(service_s - bits * math.exp(extreme)) > LEAST_TURN_S
+        if is_far and abs(change) > math.log(TURN_FACTOR):
             towards = 1 if change > 0.0 else -1
             if towards == -direction:
                 n_turns, turned_at_s = n_turns + 1.0, sent_s
