@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.offline import PowersOption, SlowdownOption, profiles_of
+from seamline.cli.offline import PowersOption, SlowdownOption, parse_duration, parse_rate, profiles_of
 from seamline.cli.options import EnergyScopeOption, JsonFlag, SeedOption
 
 if TYPE_CHECKING:
@@ -89,7 +89,11 @@ def simulate(
     ] = None,
     link: Annotated[
         list[str] | None,
-        typer.Option("--link", metavar="A:B=MBPS[,MS]", help="A steady link, or with a trace its one-way delay."),
+        typer.Option(
+            "--link",
+            metavar="A:B=RATE[,DELAY]",
+            help="A steady link, or with a trace its one-way delay: edge:fog=20mbps,2ms, or bare Mbit/s and ms.",
+        ),
     ] = None,
     testbed: Annotated[
         Path | None, typer.Option("--testbed", metavar="FILE", help="Take links, changes and loads from a testbed.")
@@ -200,7 +204,7 @@ def _links(
         for what in left_out(bed):
             progress_console().print(f"not simulated: {what}", markup=False)
     for text in steady:
-        one, other, values = _ends(text, "A:B=MBPS[,MS], e.g. edge:fog=20,2")
+        one, other, values = _ends(text, "A:B=RATE[,DELAY], e.g. edge:fog=20mbps,2ms")
         rate_bps, delay_s = _rate_and_delay(values, text)
         found[frozenset((one, other))] = SceneLink.steady(one, other, rate_bps, delay_s)
     for text in traces:
@@ -236,16 +240,19 @@ def _ends(text: str, form: str) -> tuple[NodeId, NodeId, str]:
 
 
 def _rate_and_delay(values: str, text: str) -> tuple[float, float]:
+    """``20mbps,2ms``, or ``20,2`` for the same. A link is up: what is down at times is a trace."""
     from seamline.core.errors import UsageError
 
-    rate, _, delay = values.partition(",")
-    try:
-        rate_mbps, delay_ms = float(rate), float(delay or 0.0)
-    except ValueError:
-        rate_mbps = delay_ms = math.nan
-    if not (0.0 < rate_mbps < math.inf and 0.0 <= delay_ms < math.inf):
-        raise UsageError(f"`{text}` is not a link", hint="write A:B=MBPS[,MS], e.g. edge:fog=20,2")
-    return rate_mbps * 1e6, delay_ms / 1e3
+    rate, _, delay = (part.strip() for part in values.partition(","))
+    rate_bps = parse_rate(f"{rate}mbps" if _is_number(rate) else rate)
+    delay_s = parse_duration(f"{delay}ms" if _is_number(delay) else delay) if delay else 0.0
+    if rate_bps <= 0.0:
+        raise UsageError(f"`{text}` carries nothing", hint="write A:B=RATE[,DELAY], e.g. edge:fog=20mbps,2ms")
+    return rate_bps, delay_s
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
 
 
 def _trace(value: str) -> Trace:
