@@ -15,7 +15,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -134,7 +135,8 @@ class Controller:
             self._inbox.put(None)
             self._thread.join(timeout=5.0)
         for answer in tuple(self._unanswered):  # asked before the thread began, or while it hung
-            answer.set_exception(SwitchError("the stream has ended"))
+            with suppress(InvalidStateError):  # it was answered this moment after all
+                answer.set_exception(SwitchError("the stream has ended"))
 
     def peer(self, name: NodeId, alive: bool) -> None:
         if name in self._peers.names and not alive:
