@@ -109,6 +109,17 @@ def test_no_frame_is_sent_after_one_that_is_stuck_until_another_plan_serves(fram
     assert [header.generation for header, _, _ in node.begun] == [1, 2]
 
 
+def test_the_pace_of_a_live_source_is_known_from_its_frames_and_a_pause_is_none(frames, monkeypatch):
+    clock_s = [100.0]
+    monkeypatch.setattr("seamline.runtime.stream.now_s", lambda: clock_s[0])
+    frames.put(frame())
+    assert frames.period_s == 0.0
+    for gap_s in (0.1,) * 20 + (30.0,) + (0.1,) * 5:
+        frames.offer(frame())
+        clock_s[0] += gap_s
+    assert frames.period_s == pytest.approx(0.1)
+
+
 def test_a_second_answer_to_a_frame_is_counted_and_dropped(frames):
     frames.set_route(Route(generation=1, plan=SPLIT, n_window=1))
     frames.offer(frame())

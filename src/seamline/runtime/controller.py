@@ -22,16 +22,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from seamline.core import events as ev
-from seamline.core.cost import waiting_power_w
+from seamline.core.cost import times, waiting_power_w
 from seamline.core.errors import Infeasible, SeamlineError, SwitchError, UsageError
-from seamline.core.goals import Goal, Weights, Within, counts_energy
-from seamline.core.planner import evaluate
+from seamline.core.goals import Goal, Within, counts_energy
 from seamline.core.planner import plan as best_plan
 from seamline.core.policy import Keep, Policy, Switch, decide
 from seamline.core.problem import EnergyScope
 from seamline.core.refusal import refusal
 from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.values import Constraints, LinkEstimate, NodeId, Objective, Plan, Profile
+from seamline.core.window import n_under_way
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.answers import Result
@@ -323,18 +323,14 @@ class Controller:
     # -- routes and switches -------------------------------------------------------------------------------------------
 
     def _route_of(self, generation: int, plan: Plan) -> Route:
-        """How many frames fill the plan's pipeline without queueing, and how long one takes, as believed now."""
+        """How many frames may be under way on `plan`, and how long one takes, as believed now."""
         problem = self._beliefs.problem
         if problem is None or refusal(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
-        cost = evaluate(plan, problem)
-        n_filling = cost.latency_s * cost.throughput_fps
-        goal = self.view.objective
-        is_pipelined = goal.bottleneck_s > 0.0 if isinstance(goal, Weights) else goal is Objective.THROUGHPUT
-        n_window = int(n_filling) + 1 if is_pipelined else round(n_filling)
-        return Route(
-            generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=cost.latency_s
-        )
+        latency_s, bottleneck_s = times(plan, problem)
+        period_s, goal = self._frames.period_s, self.view.objective
+        n_window = n_under_way(latency_s, bottleneck_s, period_s=period_s, goal=goal, most=MAX_WINDOW)
+        return Route(generation=generation, plan=plan, n_window=n_window, expected_s=latency_s)
 
     def _refresh_route(self) -> None:
         """Window and deadlines follow the estimates between switches too."""

@@ -9,6 +9,7 @@ Which plan is in use is one reference, `route`, swapped by the controller; frame
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections import Counter
@@ -33,6 +34,9 @@ MAX_UNDELIVERED = 256
 MIN_DEADLINE_S = 0.5
 DEADLINE_FACTOR = 4.0
 STUCK_RATIO = 0.5
+PACE_GAIN = 0.2
+LONGEST_GAP_S = 5.0
+"""A source that was silent for longer has paused, which says nothing of its pace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,7 @@ class _InFlight:
 class StreamFrames:
     """Owner of the frames of one stream; every method is safe from any thread.
 
+    period_s: between the frames of a live source, lately; 0.0 while that is not known, and for one that waits for room.
     `drained(generation)` is called when the last frame of a generation that is no longer routed has been answered,
     `gave_up(result)` for a frame whose answer is an error, because it could be run nowhere.
     """
@@ -97,12 +102,15 @@ class StreamFrames:
         self.energy_scope = EnergyScope.ALL
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.last_accepted_s = 0.0
+        self.period_s = 0.0
+        self._offered_s = -math.inf
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def offer(self, tensors: Tensors) -> None:
         """A live frame: accepted when there is room, else kept as the newest, replacing an older one (dropped)."""
         with self._lock:
+            self._observe_pace()
             if self._pending is not None:
                 self._counts["dropped_before_acceptance"] += 1
             self._pending = tensors
@@ -123,6 +131,12 @@ class StreamFrames:
             if self._pending is not None:
                 self._counts["dropped_before_acceptance"] += 1
                 self._pending = None
+
+    def _observe_pace(self) -> None:
+        now = now_s()
+        gap_s, self._offered_s = now - self._offered_s, now
+        if gap_s < LONGEST_GAP_S:
+            self.period_s += PACE_GAIN * (gap_s - self.period_s) if self.period_s else gap_s
 
     def _has_room(self) -> bool:
         if self._is_paused or self._at_home:

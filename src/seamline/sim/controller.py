@@ -21,7 +21,8 @@ from seamline.core.policy import Decision, Switch
 from seamline.core.probing import has_moved
 from seamline.core.problem import Problem
 from seamline.core.refusal import refusal
-from seamline.core.values import LinkEstimate, NodeId, Objective, Plan, Segment, Tier
+from seamline.core.values import LinkEstimate, NodeId, Plan, Segment, Tier
+from seamline.core.window import n_under_way
 from seamline.sim.deciders import Decider
 from seamline.sim.journey import Journeys
 from seamline.sim.network import Network
@@ -252,7 +253,7 @@ class Controller:
         self.stream.set_route(self._route_of(self.view.generation, plan))
 
     def _route_of(self, generation: int, plan: Plan) -> Route:
-        """How many frames fill the plan's pipeline without queueing, and how long one takes, as believed now."""
+        """How many frames may be under way on `plan`, and how long one takes, as believed now."""
         problem = self._problem
         if self._decider.is_told:
             at_s = self._schedule.now_s
@@ -260,12 +261,10 @@ class Controller:
         if refusal(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
-        n_filling = latency_s * (math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s)
-        n_window = int(n_filling) + 1 if self.view.objective is Objective.THROUGHPUT else round(n_filling)
+        period_s = 1.0 / self._scene.fps
+        n_window = n_under_way(latency_s, bottleneck_s, period_s=period_s, goal=self.view.objective, most=MAX_WINDOW)
         expected_s = math.inf if self._decider.is_patient else latency_s
-        return Route(
-            generation=generation, plan=plan, n_window=max(1, min(MAX_WINDOW, n_window)), expected_s=expected_s
-        )
+        return Route(generation=generation, plan=plan, n_window=n_window, expected_s=expected_s)
 
     def _refresh_route(self) -> None:
         route = self.stream.route
