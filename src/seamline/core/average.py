@@ -8,14 +8,16 @@ per bit: the plan that is best for the average is the best of all fixed plans ov
 So here no message is an outlier, and none is shared out between goodput and overhead. A burst of messages counts as
 much as the time it took, so that the probes which follow a jump do not outweigh the frames before it. A link that
 turns: so many reversals, by so much, within memory, and the average would have foretold its messages better than the
-belief did (a link that fades turns too, and a belief follows it); and it has stopped when it holds for several times as
-long as it used to. `swing.py` does the same to beliefs, for links of which only beliefs are reported.
+belief did that plans could follow by then (a link that fades turns too, and a belief follows it); and it has stopped
+when it holds for several times as long as it used to. `swing.py` does the same to beliefs, for links of which only
+beliefs are reported.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seamline.core.changed import maker
 
@@ -41,8 +43,19 @@ LEAST_SERVICE_S = 7.5e-3
 N_TURNS = 3.0
 """So many within memory: the link turns about every `TURN_MEMORY_S / N_TURNS`, 5 s."""
 
+ACTING_S = 0.2
+"""From a belief to frames that follow it: a decision, and a plan to prepare. What counts is what was believed then."""
+
 STOPPED_FACTOR = 3.0
 LEAST_STOPPED_S = 2.0
+
+
+class Believed(NamedTuple):
+    """What a message took by the belief of `at_s`: constant_s and slowness, seconds per bit."""
+
+    at_s: float
+    constant_s: float
+    slowness: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +65,8 @@ class Average:
     at_s: when the newest was sent. weight_s: of all. service_s, bits: what they took and what they carried.
     squares: of (seconds per bit). n: of messages. n_turns: decayed number of turns, the last at turned_at_s.
     extreme: logarithm of seconds per bit from which the next turn is measured; direction: towards it, 0 at first.
-    own_error, belief_error: by how many seconds per bit this average, and the belief, were wrong about messages.
+    own_error, belief_error: by how many seconds per bit this average, and the belief acted on, were wrong.
+    believed: what was believed, oldest first, from what is acted on now.
     """
 
     at_s: float
@@ -67,6 +81,7 @@ class Average:
     direction: int = 0
     own_error: float = 0.0
     belief_error: float = 0.0
+    believed: tuple[Believed, ...] = ()
 
     @property
     def goodput_bps(self) -> float:
@@ -92,11 +107,11 @@ _make_average = maker(Average)
 
 
 def observe_average(
-    average: Average | None, payload_bytes: int, service_s: float, sent_s: float, believed_s: float | None = None
+    average: Average | None, payload_bytes: int, service_s: float, sent_s: float, newest: Believed | None = None
 ) -> Average:
     """`average` after one more message of `payload_bytes` > 0 that occupied the link for `service_s` > 0.
 
-    believed_s: how long it would take by the belief before it; None when there was none.
+    newest: the belief before it; None when there was none.
     """
     before = Average(at_s=sent_s - FIRST_S) if average is None else average
     bits, passed_s = 8.0 * payload_bytes, max(0.0, sent_s - before.at_s)
@@ -117,9 +132,10 @@ def observe_average(
         elif extreme is None or change * direction > 0.0:
             extreme = level  # further the same way: a turn is measured from the farthest point
     own_error, belief_error = before.own_error * kept_turns, before.belief_error * kept_turns
-    if is_telling and average is not None and believed_s is not None:
+    believed = before.believed if newest is None else _acted_on(before.believed, newest, sent_s)
+    if is_telling and average is not None and believed:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
-        belief_error += weight_s * abs(service_s - believed_s) / bits
+        belief_error += weight_s * abs(service_s / bits - believed[0].constant_s / bits - believed[0].slowness)
     return _make_average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,
@@ -133,4 +149,13 @@ def observe_average(
         direction=direction,
         own_error=own_error,
         belief_error=belief_error,
+        believed=believed,
     )
+
+
+def _acted_on(believed: tuple[Believed, ...], newest: Believed, at_s: float) -> tuple[Believed, ...]:
+    """`believed` with `newest`, without what has been replaced for long enough for plans to have followed."""
+    believed = (*believed, newest)
+    while len(believed) > 1 and believed[1].at_s <= at_s - ACTING_S:
+        believed = believed[1:]
+    return believed

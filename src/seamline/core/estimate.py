@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 
 from seamline.core import goodput as gp
-from seamline.core.average import Average, observe_average
+from seamline.core.average import Average, Believed, observe_average
 from seamline.core.belief import Belief, Rules, first_belief, observe
 from seamline.core.changed import changed, maker
 from seamline.core.goodput import BURST_BYTES
@@ -151,15 +151,14 @@ _make_state, _make_crossing, _make_estimate = maker(LinkState), maker(Crossing),
 
 
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
-    """The average with `sample` in it, and how well the belief before it would have foretold it; late_s: its overhead
-    by the line."""
-    line, believed_s = state.goodput, None
-    if (followed := state.followed) is not None and line is not None:
-        believed_s = line.floor_s + crossing.n_bits / followed.bits_per_s
-    elif line is not None:
-        believed_s = late_s + crossing.n_bits / line.value
+    """The average with `sample` in it, and how well what was believed would have foretold it; late_s: the overhead by
+    the line before it."""
+    line, believed = state.goodput, None
+    if line is not None:
+        constant_s = late_s if state.followed is None else line.floor_s
+        believed = Believed(state.last_receipt_s, constant_s, 1.0 / state.uncapped_bps)
     service_s = max(crossing.least_s, RTT_NOISE_S)
-    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed_s)
+    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed)
 
 
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
