@@ -121,7 +121,7 @@ def simulate(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Play policies side by side over recorded profiles and link traces, thousands of times faster than real time."""
+    """Play policies side by side over recorded profiles and link traces, hundreds of times faster than real time."""
     from seamline.cli.output import print_json, progress_console
     from seamline.core.errors import UsageError
     from seamline.core.problem import EnergyScope
