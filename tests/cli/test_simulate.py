@@ -97,7 +97,7 @@ def test_power_figures_can_be_given_by_hand(seamline, profiles: list[str]):
 
 def test_a_link_reads_as_for_plan_or_in_bare_mbps_and_ms(seamline, profiles: list[str]):
     arguments = ("simulate", *profiles, "--fps", "2", "--seconds", "5", "--policy", "offload", "--json")
-    bare, spelt = (seamline(*arguments, "--link", link).json for link in ("edge:fog=0.5,2", "edge:fog=500kbps,0.002s"))
+    bare, spelt = (seamline(*arguments, "--link", link).json for link in ("edge:fog=5e-1,2", "edge:fog=500kbps,0.002s"))
     assert bare["policies"] == spelt["policies"]
 
 
@@ -139,7 +139,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (["--link", "edge:fog=fast"], "`fast` is not a rate"),
         (["--link", "edge:fog=20mbps,soon"], "`soon` is not a time"),
         (["--link", "edge:fog=0mbps"], "carries nothing"),
-        (["--link", "edge:fog=-1"], "`-1` is not a rate"),
+        (["--link", "edge:fog=-1"], "`-1mbps` is not a rate"),
         (["--link", "edge:mars=10"], "`mars` has no profile"),
         (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),
         (["--trace", "edge:fog=markov:x:y"], "not a generated trace"),

@@ -252,7 +252,7 @@ def _rate_and_delay(values: str, text: str) -> tuple[float, float]:
 
 
 def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdecimal()
+    return text[-1:].isdecimal()  # a unit ends in a letter
 
 
 def _trace(value: str) -> Trace:
