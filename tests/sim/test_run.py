@@ -78,7 +78,7 @@ class Estimated(PolicyDecider):
 
 @pytest.mark.parametrize("trace", [FELL, alternating(20e6, 5e6, 2.0)])
 def test_a_held_plan_that_is_told_of_its_links_takes_what_it_would_if_they_were_measured(make_scene, trace):
-    told, measured = (play(make_scene(trace), kind(Fixed(SPLIT))) for kind in (PolicyDecider, Estimated))
+    told, measured = (play(make_scene(trace, fps=10.0), kind(Fixed(SPLIT))) for kind in (PolicyDecider, Estimated))
     assert told.latency_s.mean() == pytest.approx(measured.latency_s.mean(), rel=0.01)
     assert told.wait_s.mean() == pytest.approx(measured.wait_s.mean(), rel=0.01)
 
