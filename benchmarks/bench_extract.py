@@ -18,7 +18,7 @@ import onnx.utils
 from onnx import TensorProto, helper, numpy_helper
 from reporting import Report, parser, progress, spread
 
-from seamline.core.values import Segment
+from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, StoredModel
 
 SIZES = (375, 750, 1500, 3000, 6000)

@@ -13,11 +13,11 @@ import numpy as np
 from bench_simulate import DURATION_S, scene_of
 from reporting import Report, parser, progress
 
-from seamline.core.events import View, problem_of
-from seamline.core.planner import evaluate
-from seamline.core.planner import plan as best_plan
-from seamline.core.policy import Decision, Keep, Switch
-from seamline.core.refusal import refusal
+from seamline.core.adaptation.policy import Decision, Keep, Switch
+from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.feasibility import refusal
+from seamline.core.planning.planner import evaluate
+from seamline.core.planning.planner import plan as best_plan
 from seamline.sim import compare, generate
 from seamline.sim.network import Network
 from seamline.sim.run import play

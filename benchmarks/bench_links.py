@@ -21,11 +21,12 @@ from reporting import Report, parser, progress
 
 import seamline
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.values import LinkEstimate, NodeId
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
-from seamline.runtime.node import Node
-from seamline.runtime.outbox import Outgoing
+from seamline.runtime.node.node import Node
+from seamline.runtime.shared.outbox import Outgoing
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
 

@@ -3,7 +3,7 @@
 A pipeline is both segments of a cut, edge and cloud, each having run a frame. The second pipeline is another cut of
 the same model, which is what a process holds while a switch prepares the new plan beside the old one; and, as the
 harder case, the same cut a second time. Segments are made as on their first use, and from optimised ones kept since
-(`seamline.model.optimised`). For comparison: the same with ordinary ONNX Runtime sessions (default options:
+(`seamline.model.engine.optimised`). For comparison: the same with ordinary ONNX Runtime sessions (default options:
 weights prepacked into each session, an arena for each), fed with the same graphs and weights file.
 PSS counts a page once, however often it is mapped, and shares it among processes; nobody else may have the store open.
 """
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.models import load_model
-from seamline.core.values import Segment
+from seamline.cli.shared.models import load_model
+from seamline.core.vocabulary.plans import Segment
 from seamline.meters.device import pss_bytes
 from seamline.model import ModelStore, OrtEngine, StoredModel
 

@@ -26,11 +26,11 @@ import numpy as np
 from reporting import Report, Spread, parser, progress, spread
 
 import seamline
-from seamline.cli.models import load_model
+from seamline.cli.shared.models import load_model
 from seamline.config import NodeSpec
 from seamline.model import StoredModel
-from seamline.runtime.answers import Result
-from seamline.runtime.cluster import Cluster
+from seamline.runtime.api.cluster import Cluster
+from seamline.runtime.origin.results import Result
 from seamline.testbed.processes import NodeProcesses, node_command
 
 LIMIT_S = 0.003

@@ -15,20 +15,19 @@ from typing import Any
 import numpy as np
 from reporting import Report, parser, spread
 
-from seamline.core.goals import Weights, Within
-from seamline.core.planner import Problem, plan
-from seamline.core.values import (
+from seamline.core.planning.planner import Problem, plan
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Objective, Weights, Within
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import (
     Block,
-    Codec,
     CodecCost,
-    Constraints,
     Cut,
     DeviceInfo,
     FrameInfo,
-    LinkEstimate,
     ModelInfo,
-    NodeId,
-    Objective,
     Profile,
     Quantiles,
     TensorSpec,

@@ -19,17 +19,18 @@ from typing import Any
 
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.models import load_model
+from seamline.cli.shared.models import load_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.cost import LinkCost, breakdown
-from seamline.core.payload import offered_codecs
-from seamline.core.ports import Array
-from seamline.core.problem import Problem
-from seamline.core.values import NodeId, Plan, Segment, Stage, node_id
+from seamline.core.cost.formulas import LinkCost, breakdown
+from seamline.core.cost.payload import offered_codecs
+from seamline.core.cost.problem import Problem
+from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.plans import Plan, Segment, Stage
+from seamline.core.vocabulary.ports import Array
 from seamline.model import ModelStore, OrtEngine, StoredModel
-from seamline.runtime.frames import fit, open_source
-from seamline.runtime.measuring import HeldStream, MeasuredPlan, PlanBench, fresh_cache
-from seamline.runtime.profiling import Profiler
+from seamline.runtime.lab.measuring import HeldStream, MeasuredPlan, PlanBench, fresh_cache
+from seamline.runtime.node.profiling import Profiler
+from seamline.runtime.shared.sources import fit, open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""

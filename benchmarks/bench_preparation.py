@@ -2,8 +2,8 @@
 
 This is what stands between the decision to switch and the new plan serving. Every cut is prepared several times, in
 turn with the others; each pair of segments is let go before the next, as after a switch. Once as on the first use of a
-cut, and once from optimised segments kept since (`seamline.model.optimised`), which are made first where they are not
-there: that takes a minute and is not measured.
+cut, and once from optimised segments kept since (`seamline.model.engine.optimised`), which are made first where they
+are not there: that takes a minute and is not measured.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.models import load_model
-from seamline.core.values import Segment
+from seamline.cli.shared.models import load_model
+from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel
 
 LIMIT_S = 0.150

@@ -17,13 +17,16 @@ from typing import Any
 
 from reporting import Report, parser, progress
 
-from seamline.cli.models import resolve_model
-from seamline.cli.offline import profiles_of
+from seamline.cli.shared.models import resolve_model
+from seamline.cli.shared.offline import profiles_of
 from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
-from seamline.core.policy import policy_named
-from seamline.core.values import Codec, Constraints, NodeId, Profile
-from seamline.runtime.scenario import Scene as RealScene
-from seamline.runtime.scenario import Stage
+from seamline.core.adaptation.policy import policy_named
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import Profile
+from seamline.runtime.lab.scenario import Scene as RealScene
+from seamline.runtime.lab.scenario import Stage
 from seamline.sim import Run, Scene, play
 from seamline.sim.deciders import PolicyDecider
 from seamline.sim.from_testbed import links_of

@@ -20,7 +20,8 @@ import numpy as np
 from reporting import Report, parser, progress
 
 from seamline.config import Trace
-from seamline.core.values import Constraints, NodeId
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.meters.profile_file import from_json
 from seamline.sim import Comparison, Scene, SceneLink, alternating, compare, generate, generated
 

@@ -17,16 +17,21 @@ from typing import Any
 import numpy as np
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.models import load_model
+from seamline.cli.shared.models import load_model
 from seamline.codec import measure_costs
-from seamline.core.errors import Infeasible
-from seamline.core.planner import Problem, plan
-from seamline.core.ports import Engine, RunnableSegment
-from seamline.core.values import Constraints, DeviceInfo, LinkEstimate, NodeId, Objective, Profile, Segment
+from seamline.core.planning.planner import Problem, plan
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import Infeasible
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Engine, RunnableSegment
+from seamline.core.vocabulary.profiles import DeviceInfo, Profile
 from seamline.meters.device import cpu_name
 from seamline.meters.profiler import profile_model
 from seamline.model import OrtEngine, StoredModel
-from seamline.runtime.clock import MONOTONIC
+from seamline.runtime.shared.clock import MONOTONIC
 
 LIMIT_RATIO = 1.05
 """Issue 2: at the cuts that the planner picks."""

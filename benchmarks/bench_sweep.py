@@ -11,12 +11,13 @@ from typing import Any
 
 from reporting import Report, parser
 
-from seamline.cli.models import load_model
-from seamline.cli.offline import parse_link
-from seamline.cli.sweep import measured_summary
-from seamline.cli.sweep_figure import write_png
-from seamline.cli.sweep_measure import Measuring
-from seamline.core.values import Codec, NodeId
+from seamline.cli.commands.sweep import measured_summary
+from seamline.cli.shared.models import load_model
+from seamline.cli.shared.offline import parse_link
+from seamline.cli.shared.sweep_figure import write_png
+from seamline.cli.shared.sweep_measure import Measuring
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec
 
 LINKS = ("edge:cloud=20mbps,20ms", "edge:cloud=5mbps,20ms")
 N_CUTS = {"vgg19": 10}

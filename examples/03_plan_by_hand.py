@@ -10,10 +10,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from seamline.core.planner import Problem, plan
-from seamline.core.values import Constraints, LinkEstimate, NodeId
+from seamline.core.planning.planner import Problem, plan
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.model import ModelStore, OrtEngine, zoo
-from seamline.runtime.profiling import Profiler
+from seamline.runtime.node.profiling import Profiler
 
 EDGE, CLOUD = NodeId("edge"), NodeId("cloud")
 

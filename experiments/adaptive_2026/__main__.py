@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from experiments.adaptive_2026.experiment import main
-from seamline.core.errors import SeamlineError
+from seamline.core.vocabulary.errors import SeamlineError
 
 
 def _arguments() -> argparse.Namespace:

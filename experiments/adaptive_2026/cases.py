@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from experiments.adaptive_2026.devices import ENGINE_TIMES, MODELS
-from seamline.core.values import Objective
+from seamline.core.vocabulary.objectives import Objective
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from experiments.adaptive_2026.published import WHOLE_S, Times
 from seamline.config.power import PROFILES, PowerSpec, parse_power
-from seamline.core.values import NodeId, Profile, Quantiles
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.profiles import Profile, Quantiles
 from seamline.meters.profile_file import read_profile
-from seamline.runtime.profiling import powered
+from seamline.runtime.node.profiling import powered
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 TIERS = (EDGE, FOG, CLOUD)

@@ -22,10 +22,10 @@ from typing import Any
 from experiments.adaptive_2026.bed import CODECS, FPS, MODEL, measured, scene, starts, stored_model, story, testbed
 from experiments.adaptive_2026.figures import BASELINES, spread
 from experiments.adaptive_2026.simulated import N_PRIVATE_CUTS, POLICIES
-from seamline.cli.models import resolve_model
-from seamline.core.values import Objective
-from seamline.runtime.measuring import fresh_cache
-from seamline.runtime.scenario import Scene, Stage
+from seamline.cli.shared.models import resolve_model
+from seamline.core.vocabulary.objectives import Objective
+from seamline.runtime.lab.measuring import fresh_cache
+from seamline.runtime.lab.scenario import Scene, Stage
 from seamline.sim import Run, compare
 from seamline.testbed.changes import schedule
 

@@ -22,7 +22,7 @@ from experiments.adaptive_2026.report import html
 from experiments.adaptive_2026.scenario import DURATION_S, PHASES
 from experiments.adaptive_2026.simulated import FPS, Outcome
 from seamline import __version__
-from seamline.core.errors import SeamlineError
+from seamline.core.vocabulary.errors import SeamlineError
 
 QUICK_RUNS, FULL_RUNS = 3, 10
 QUICK_CASES_S = 90.0

@@ -9,8 +9,8 @@ from typing import Any
 from experiments.adaptive_2026.cases import VARIANTS, Case
 from experiments.adaptive_2026.scenario import day, phases
 from experiments.adaptive_2026.simulated import scene
-from seamline.core.planner import PlanKind, evaluate, plan
-from seamline.core.values import Objective
+from seamline.core.planning.planner import PlanKind, evaluate, plan
+from seamline.core.vocabulary.objectives import Objective
 from seamline.sim.journey import problem_of_scene
 from seamline.sim.network import Network
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import seamline
 from experiments.adaptive_2026.cases import Case
 from experiments.adaptive_2026.simulated import Outcome
-from seamline.core.errors import SeamlineError
+from seamline.core.vocabulary.errors import SeamlineError
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPUTED_FROM = ("cases", "devices", "published", "scenario", "simulated")

@@ -10,8 +10,10 @@ from experiments.adaptive_2026.cases import VARIANTS, Case, Variant
 from experiments.adaptive_2026.devices import CLOUD, EDGE, FOG, profiles
 from experiments.adaptive_2026.published import UPLINK_DELAY_S
 from experiments.adaptive_2026.scenario import WIFI_DELAY_S, day, phases
-from seamline.core.problem import EnergyScope
-from seamline.core.values import Codec, Constraints, Objective
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Codec
 from seamline.sim import Run, Scene, SceneLink, compare
 
 POLICIES = ("adaptive", "static_at_start", "static_best", "local", "offload")

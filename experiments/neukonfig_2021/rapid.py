@@ -19,8 +19,8 @@ from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import memory_of
 from experiments.neukonfig_2021.switches import Bench, filmed
-from seamline.runtime.clock import now_s
-from seamline.runtime.record import SwitchRecord
+from seamline.runtime.origin.record import SwitchRecord
+from seamline.runtime.shared.clock import now_s
 
 INTERVAL_S = 0.1
 N_BETWEEN_READINGS = 50

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.neukonfig_2021.conditions import CUTS
-from seamline.cli.models import resolve_model
-from seamline.core.values import Segment
+from seamline.cli.shared.models import resolve_model
+from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
-from seamline.runtime.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
-from seamline.runtime.ordinary import OrdinaryEngine
+from seamline.runtime.node.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
+from seamline.runtime.node.private_weights import OrdinaryEngine
 
-LIBRARIES = "import seamline.runtime.segment_server, seamline.runtime.ordinary"
+LIBRARIES = "import seamline.runtime.node.segment_server, seamline.runtime.node.private_weights"
 
 
 def starting(model: str, n: int) -> dict[str, Any]:

@@ -25,13 +25,16 @@ import numpy as np
 
 from experiments.neukonfig_2021.conditions import DELAY_MS, EDGE_MEMORY_MB, FAST_MBPS, SLOW_MBPS
 from experiments.neukonfig_2021.limits import can_limit, leave, limited
-from seamline.cli.models import resolve_model
-from seamline.core.problem import Problem
-from seamline.core.sweep import SweptCut, best_of
-from seamline.core.sweep import sweep as every_cut
-from seamline.core.values import Codec, LinkEstimate, NodeId, Profile
+from seamline.cli.shared.models import resolve_model
+from seamline.core.analysis.sweep import SweptCut, best_of
+from seamline.core.analysis.sweep import sweep as every_cut
+from seamline.core.cost.problem import Problem
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import Profile
 from seamline.model import ModelStore, OrtEngine
-from seamline.runtime.profiling import Profiler
+from seamline.runtime.node.profiling import Profiler
 
 EDGE, CLOUD = NodeId("edge"), NodeId("cloud")
 EDGE_RATIO = 2.0

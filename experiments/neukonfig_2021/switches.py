@@ -20,13 +20,13 @@ import numpy as np
 
 from experiments.neukonfig_2021.conditions import RATES_MBPS, Cell, turn
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
-from seamline.core.errors import SeamlineError
 from seamline.core.switching import Form, strategy_named
-from seamline.core.values import Plan
-from seamline.runtime.answers import Result
-from seamline.runtime.clock import now_s
-from seamline.runtime.record import SwitchRecord
-from seamline.runtime.streaming import Stream
+from seamline.core.vocabulary.errors import SeamlineError
+from seamline.core.vocabulary.plans import Plan
+from seamline.runtime.api.stream import Stream
+from seamline.runtime.origin.record import SwitchRecord
+from seamline.runtime.origin.results import Result
+from seamline.runtime.shared.clock import now_s
 from seamline.testbed.relay import Network
 
 WARM_S = 2.0

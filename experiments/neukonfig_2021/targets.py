@@ -26,10 +26,10 @@ from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
 from experiments.neukonfig_2021.switches import SWITCH_TIMEOUT_S, WARM_S, Answers, Bench, filmed
-from seamline.runtime.clock import now_s
-from seamline.runtime.keeper import DELAY_S
-from seamline.runtime.prepared import IDLE_S
-from seamline.runtime.record import SwitchRecord
+from seamline.runtime.node.compile_cache import DELAY_S
+from seamline.runtime.node.prepared import IDLE_S
+from seamline.runtime.origin.record import SwitchRecord
+from seamline.runtime.shared.clock import now_s
 
 N_PER_STRETCH = 10
 TIDIED_S = IDLE_S + 1.0

@@ -12,20 +12,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seamline.core.errors import SeamlineError
-    from seamline.core.values import Plan
-    from seamline.runtime.answers import Result
-    from seamline.runtime.cluster import Cluster, connect
-    from seamline.runtime.frames import open_source
-    from seamline.runtime.streaming import Stream
+    from seamline.core.vocabulary.errors import SeamlineError
+    from seamline.core.vocabulary.plans import Plan
+    from seamline.runtime.api.cluster import Cluster, connect
+    from seamline.runtime.api.stream import Stream
+    from seamline.runtime.origin.results import Result
+    from seamline.runtime.shared.sources import open_source
 
 __version__ = "0.1.0"
 __all__ = ["connect", "open_source", "Cluster", "Stream", "Result", "Plan", "SeamlineError", "__version__"]
 
 _HOMES = {
-    "connect": "runtime.cluster", "Cluster": "runtime.cluster", "open_source": "runtime.frames",
-    "Stream": "runtime.streaming", "Result": "runtime.stream", "Plan": "core.values", "SeamlineError": "core.errors",
-}  # fmt: skip
+    "connect": "runtime.api.cluster",
+    "Cluster": "runtime.api.cluster",
+    "open_source": "runtime.shared.sources",
+    "Stream": "runtime.api.stream",
+    "Result": "runtime.origin.results",
+    "Plan": "core.vocabulary.plans",
+    "SeamlineError": "core.vocabulary.errors",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,10 @@
-"""Folders import only to their left, and the core stays pure."""
+"""Folders and the rooms in them import only downwards, no files import each other in a circle, the core is pure."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,38 @@ import pytest
 import seamline
 
 SOURCE = Path(seamline.__file__).parent
-RANK = {"core": 0, "config": 1, "runtime": 3, "cli": 4, "dashboard": 4} | dict.fromkeys(
+FLOORS = {"core": 0, "config": 1, "runtime": 3, "cli": 4, "dashboard": 4} | dict.fromkeys(
     ("model", "codec", "fabric", "meters", "testbed", "sim"), 2
 )
+ROOMS = {
+    "core": (
+        "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "analysis",
+    ),
+    "model": ("onnx", "store", "engine", "zoo"),
+    "runtime": ("shared", "node", "origin", "api", "lab"),
+    "cli": ("shared", "commands"),
+}  # fmt: skip
+"""Inside a folder, lowest first: a room imports only from itself and from those before it."""
+
+MOST_FILES = 17
+LARGER = {
+    "cli/commands": "one file a command",
+    "sim": "its own protocol of the origin goes when `core.session` drives it",
+}
+KNOWN_CIRCLES = [{"runtime.node." + name for name in ("dispatch", "frame_path", "node", "presence", "service")}]
 IMPURE = {
     "asyncio", "threading", "multiprocessing", "socket", "subprocess", "time", "datetime", "logging", "random",
     "os", "io", "pathlib", "pickle", "marshal",
 }  # fmt: skip
+KNOWN_MUTABLE = {
+    "core/adaptation/correlated_links.py", "core/adaptation/view.py", "core/cost/feasibility.py",
+    "core/cost/formulas.py", "core/cost/profiled.py", "core/planning/additive.py", "core/planning/constraint_masks.py",
+    "core/planning/problem_arrays.py", "core/vocabulary/changed.py", "core/vocabulary/plans.py",
+}  # fmt: skip
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
-    """(line, absolute module) of every import in a file, also those inside functions."""
+    """(line, absolute module or name in one) of every import in a file, also inside functions and `TYPE_CHECKING`."""
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -31,29 +54,126 @@ def imports(path: Path) -> list[tuple[int, str]]:
     return found
 
 
-def folder(module: str) -> str:
-    """``core`` for ``seamline.core.cost``; a file in the package itself is its own folder."""
-    return module.split(".")[1] if module.count(".") else ""
-
-
-def violations(source: Path) -> list[str]:
-    wrong = []
+def package_files(source: Path) -> dict[str, Path]:
+    """Files by dotted name below `source`: ``core.cost.formulas``; a package by its folder's."""
+    found = {}
     for path in sorted(source.rglob("*.py")):
-        here = path.relative_to(source).parts[0].removesuffix(".py")
+        parts = path.relative_to(source).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def arrows(source: Path) -> Iterator[tuple[str, int, str]]:
+    """(importing file, line, what is imported) inside the package, both dotted below `source`."""
+    for name, path in package_files(source).items():
         for line, module in imports(path):
-            there = folder(module) if module.split(".")[0] == "seamline" else ""
-            if here in RANK and there in RANK and here != there and RANK[here] <= RANK[there]:
-                wrong.append(f"{path.relative_to(source)}:{line} {here} -> {there}")
+            if module.startswith("seamline."):
+                yield name, line, module.removeprefix("seamline.")
+
+
+def upward(source: Path) -> list[str]:
+    """Imports from a folder on the same floor or above, or from a room above."""
+    files, wrong = package_files(source), []
+    for here, line, there in arrows(source):
+        (folder, *inner), (other, *others) = here.split("."), there.split(".")
+        where = f"{files[here].relative_to(source)}:{line}"
+        if folder != other:
+            if folder in FLOORS and other in FLOORS and FLOORS[folder] <= FLOORS[other]:
+                wrong.append(f"{where} {folder} -> {other}")
+            continue
+        rooms = ROOMS.get(folder, ())
+        if inner and others and inner[0] in rooms and others[0] in rooms[rooms.index(inner[0]) + 1 :]:
+            wrong.append(f"{where} {folder}.{inner[0]} -> {folder}.{others[0]}")
     return wrong
 
 
-def test_folders_import_only_to_their_left():
-    assert violations(SOURCE) == []
+def circles(source: Path) -> list[set[str]]:
+    """Groups of files that import each other, by whatever detour (Tarjan's strongly connected components)."""
+    files = package_files(source)
+    graph: Mapping[str, set[str]] = defaultdict(set)
+    for here, _, there in arrows(source):
+        while there and there not in files:
+            there = there.rpartition(".")[0]
+        if there and there != here:
+            graph[here].add(there)
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(file: str) -> None:
+        order[file] = lowest[file] = len(order)
+        path.append(file)
+        for other in sorted(graph[file]):
+            if other not in order:
+                visit(other)
+            if other in path:
+                lowest[file] = min(lowest[file], lowest[other])
+        if lowest[file] == order[file]:
+            at = path.index(file)
+            if len(path) - at > 1:
+                found.append(set(path[at:]))
+            del path[at:]
+
+    for file in files:
+        if file not in order:
+            visit(file)
+    return found
 
 
-def test_every_folder_has_its_place():
+def mutable_globals(path: Path) -> list[str]:
+    """Names at the top of a file bound to a list, dict, set or other container that grows, and caches around functions.
+
+    Tuples, frozensets, literals that nobody changes by their annotation (`Mapping`, `Final`) and constants in capitals
+    pass.
+    """
+    tree, wrong = ast.parse(path.read_text()), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            wrong += [f"{path.name}:{node.lineno} global {name}" for name in node.names]
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if "cache" in ast.unparse(decorator):
+                    wrong.append(f"{path.name}:{node.lineno} {ast.unparse(decorator)} {node.name}")
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        names = [ast.unparse(target) for target in (node.targets if isinstance(node, ast.Assign) else [node.target])]
+        is_container = isinstance(node.value, ast.Dict | ast.List | ast.Set) or (
+            isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in {"dict", "list", "set", "defaultdict"}
+        )
+        if is_container and not all(name.isupper() or name == "__all__" for name in names):
+            wrong.append(f"{path.name}:{node.lineno} {', '.join(names)}")
+    return wrong
+
+
+def test_folders_and_rooms_import_only_downwards():
+    assert upward(SOURCE) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert [circle for circle in circles(SOURCE) if circle not in KNOWN_CIRCLES] == []
+
+
+def test_every_folder_and_room_has_its_place():
     folders = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
-    assert folders - {"data"} <= RANK.keys()
+    assert folders - {"data"} <= FLOORS.keys()
+    for folder, rooms in ROOMS.items():
+        assert {path.name for path in (SOURCE / folder).iterdir() if (path / "__init__.py").exists()} <= set(rooms)
+
+
+def test_no_room_holds_more_files_than_one_can_keep_in_mind():
+    counts = Counter(str(path.parent.relative_to(SOURCE)) for path in SOURCE.rglob("*.py") if path.stem != "__init__")
+    assert {room: n for room, n in counts.items() if n > MOST_FILES and room not in LARGER} == {}
+
+
+def test_the_core_keeps_nothing_between_calls():
+    wrong = {
+        str(path.relative_to(SOURCE)): found
+        for path in sorted((SOURCE / "core").rglob("*.py"))
+        if (found := mutable_globals(path))
+    }
+    assert {file: found for file, found in wrong.items() if file not in KNOWN_MUTABLE} == {}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +184,37 @@ def test_every_folder_has_its_place():
         ("codec/a.py", "from seamline import model", "codec/a.py:1 codec -> model"),
         ("config.py", "from seamline.testbed import file", "config.py:1 config -> testbed"),
         ("cli/a.py", "import seamline.dashboard.web", "cli/a.py:1 cli -> dashboard"),
+        (
+            "core/link/a.py",
+            "from seamline.core.planning.planner import plan",
+            "core/link/a.py:1 core.link -> core.plan",
+        ),
+        ("runtime/node/a.py", "import seamline.runtime.origin.b", "runtime/node/a.py:1 runtime.node -> runtime.origin"),
     ],
 )
-def test_an_import_to_the_right_is_named_by_file_and_line(tmp_path: Path, file: str, line: str, wrong: str):
-    (tmp_path / file).parent.mkdir(exist_ok=True)
+def test_an_upward_import_is_named_by_file_and_line(tmp_path: Path, file: str, line: str, wrong: str):
+    (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / file).write_text(line + "\n")
-    assert violations(tmp_path) == [wrong]
+    (found,) = upward(tmp_path)
+    assert found.startswith(wrong)
+
+
+def test_a_circle_is_found_through_a_detour_and_under_type_checking(tmp_path: Path):
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "a.py").write_text("from seamline.core.b import B\n")
+    (tmp_path / "core" / "b.py").write_text("if TYPE_CHECKING:\n    from seamline.core.c import C\n")
+    (tmp_path / "core" / "c.py").write_text("def f():\n    from seamline.core import a\n")
+    (tmp_path / "core" / "d.py").write_text("from seamline.core import a\n")
+    assert circles(tmp_path) == [{"core.a", "core.b", "core.c"}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["_known = {}", "seen: set[int] = set()", "_cache = dict()", "@lru_cache\ndef f(): ...", "def f():\n    global x"],
+)
+def test_a_mutable_global_is_found(tmp_path: Path, line: str):
+    (tmp_path / "a.py").write_text(line + "\n")
+    assert mutable_globals(tmp_path / "a.py")
 
 
 def test_the_core_imports_only_pure_parts_of_the_standard_library_and_numpy():
@@ -86,9 +231,11 @@ FRESH = """
 import importlib, pathlib, sys
 import numpy, numpy.typing
 before = set(sys.modules)
-import seamline.core
-for path in sorted(pathlib.Path(seamline.core.__file__).parent.glob("*.py")):
-    importlib.import_module("seamline.core" if path.stem == "__init__" else f"seamline.core.{path.stem}")
+import seamline
+root = pathlib.Path(seamline.__file__).parent
+for path in sorted((root / "core").rglob("*.py")):
+    parts = path.relative_to(root).with_suffix("").parts
+    importlib.import_module(".".join(("seamline", *parts)).removesuffix(".__init__"))
 loaded = {name.split(".")[0] for name in set(sys.modules) - before}
 print(*sorted(loaded & set(sys.argv[1].split(","))))
 """

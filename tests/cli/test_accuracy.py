@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from seamline.cli.lossiness import codecs_named
 from seamline.cli.reference import undocumented_keys
-from seamline.core.errors import UsageError
-from seamline.core.values import Codec
-from seamline.model.preprocess import Preprocess, write_preprocess
+from seamline.cli.shared.lossiness import codecs_named
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.plans import Codec
+from seamline.model.onnx.preprocess import Preprocess, write_preprocess
 
 cv2 = pytest.importorskip("cv2", reason="reading images needs seamline[video]")
 

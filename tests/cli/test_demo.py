@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seamline.cli import demo
-from seamline.core.values import Plan
-from seamline.runtime.record import SwitchRecord
+from seamline.cli.commands import demo
+from seamline.core.vocabulary.plans import Plan
+from seamline.runtime.origin.record import SwitchRecord
 from seamline.testbed import demo_testbed_path
 
 

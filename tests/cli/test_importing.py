@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seamline.cli.importing import parse_inputs
-from seamline.core.errors import UsageError
+from seamline.cli.commands.importing import parse_inputs
+from seamline.core.vocabulary.errors import UsageError
 
 
 def test_shapes_of_inputs_are_read_with_their_dtype():

@@ -14,7 +14,7 @@ import pytest
 from seamline import __version__
 from seamline.cli import main
 from seamline.cli.reference import json_keys, reference
-from seamline.core.errors import ConfigError, ModelError, UsageError
+from seamline.core.vocabulary.errors import ConfigError, ModelError, UsageError
 from seamline.testbed import demo_testbed_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +186,7 @@ def test_a_process_that_fails_keeps_stdout_empty():
 
 def test_ctrl_c_leaves_with_130_and_no_traceback():
     code = (
-        "import sys, time, seamline.cli.models as models\n"
+        "import sys, time, seamline.cli.shared.models as models\n"
         "def wait(text): print('waiting', flush=True); time.sleep(60)\n"
         "models.resolve_model = wait\n"
         "from seamline.cli.main import run\n"

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.cli.models import parse_shapes, parse_values
-from seamline.cli.quantities import bytes_text, macs_text
 from seamline.cli.reference import undocumented_keys
-from seamline.core.errors import UsageError
+from seamline.cli.shared.models import parse_shapes, parse_values
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.quantities import bytes_text, macs_text
 
 MACS_PER_CONV = {"conv1": 16 * 16 * 4 * 3 * 9, "conv2": 16 * 16 * 8 * 4 * 9}
 
@@ -74,8 +74,8 @@ def test_verify_says_in_words_that_all_cuts_are_good(seamline, model_path):
 
 
 def test_verify_fails_with_a_list_when_a_cut_deviates(seamline, model_path, monkeypatch):
-    from seamline.model import verify
-    from seamline.model.verify import CutCheck
+    from seamline.model.engine import verify
+    from seamline.model.engine.verify import CutCheck
 
     def deviating(*_args, **_kwargs):
         yield CutCheck(cut=0, n_tensors=1, max_relative_error=0.0, bit_equal=True, prepare_s=0.0, error=None)
@@ -131,7 +131,7 @@ def test_a_deviation_that_the_uncut_model_shows_as_well_is_no_failure(seamline, 
     graph = helper.make_graph(nodes, "steep", *ends, weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
     from seamline.model import ModelStore
-    from seamline.model.verify import uncut_deviation
+    from seamline.model.engine.verify import uncut_deviation
 
     stored = ModelStore(tmp_path / "store").add(path)
     assert 1e-5 < uncut_deviation(stored) < 1e-2
@@ -232,7 +232,7 @@ def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
 
 
 def test_a_zoo_model_is_built_once_and_then_found(seamline, own_cache, monkeypatch):
-    from seamline.cli.models import resolve_model
+    from seamline.cli.shared.models import resolve_model
     from seamline.model import zoo
 
     built = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from seamline.cli.render import nodes_table
+from seamline.cli.shared.render import nodes_table
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from seamline.cli.live import LiveView
-from seamline.cli.output import key_paths, print_json
-from seamline.cli.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
-from seamline.cli.render import (
+from seamline.cli.shared.live import LiveView
+from seamline.cli.shared.output import key_paths, print_json
+from seamline.cli.shared.render import (
     BaselineView,
     LiveState,
     baselines_table,
@@ -21,10 +20,11 @@ from seamline.cli.render import (
     nodes_table,
     switches_table,
 )
-from seamline.cli.tables import cut_table
-from seamline.core.values import Cut, TensorSpec
-from seamline.runtime.record import NodeEnergy, Part
-from seamline.runtime.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
+from seamline.cli.shared.tables import cut_table
+from seamline.core.vocabulary.profiles import Cut, TensorSpec
+from seamline.core.vocabulary.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
+from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
+from seamline.runtime.origin.record import NodeEnergy, Part
 
 SWITCH = SwitchSnapshot(
     at_s=8.2,

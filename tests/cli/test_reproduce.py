@@ -19,8 +19,8 @@ finally:
 COMMAND = """
 import sys
 from pathlib import Path
-from seamline.cli.reproduce import _run
-from seamline.cli.waiting import end_tidily
+from seamline.cli.commands.reproduce import _run
+from seamline.cli.shared.waiting import end_tidily
 end_tidily()
 _run([sys.executable, "-c", sys.argv[1]], Path("."))
 """

@@ -11,8 +11,8 @@ import onnx
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.model.preprocess import Preprocess, write_preprocess
-from seamline.runtime.streaming import Stream
+from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.runtime.api.stream import Stream
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 
@@ -77,7 +77,7 @@ def test_a_source_that_gives_no_frames_is_refused_before_anything_is_shown(
         time.sleep(0.02)
         return run(*arguments, **options)
 
-    monkeypatch.setattr("seamline.cli.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
+    monkeypatch.setattr("seamline.cli.shared.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
     monkeypatch.setattr(Stream, "run", late)
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "empty.mp4").touch()

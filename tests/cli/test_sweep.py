@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.sweep_figure import draw, write_html
-from seamline.cli.sweep_measure import chosen_cuts, median_error_ratio
+from seamline.cli.shared.sweep_figure import draw, write_html
+from seamline.cli.shared.sweep_measure import chosen_cuts, median_error_ratio
 
 ELEMENTS = (150_528, 200_000, 5_000, 10_000, 1_000)
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "cloud": [0.004, 0.008, 0.008, 0.02]}

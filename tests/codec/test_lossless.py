@@ -15,8 +15,9 @@ from hypothesis.extra import numpy as hnp
 
 from seamline.codec import decode, encode
 from seamline.codec.lossless import MAX_EXPANSION
-from seamline.core.errors import CodecError
-from seamline.core.values import DTYPE_BYTES, Codec
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
 Tensor = np.ndarray[Any, Any]
 any_tensor = st.sampled_from(sorted(DTYPE_BYTES)).flatmap(

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from seamline.codec import decode, encode
 from seamline.codec.quantise import from_levels, grid_of, to_levels
-from seamline.core.errors import CodecError
-from seamline.core.values import Codec
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.plans import Codec
 
 Tensor = np.ndarray[Any, Any]
 maps = hnp.arrays(

@@ -17,8 +17,9 @@ from hypothesis.extra import numpy as hnp
 
 from seamline.codec import decode, encode, measure_costs, sample_frame
 from seamline.codec.jpeg import claimed_shape
-from seamline.core.errors import CodecError
-from seamline.core.values import DTYPE_BYTES, Codec
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
 floats = hnp.arrays(
     np.float32,

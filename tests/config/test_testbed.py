@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config import LinkSpec, LoadSpec, Testbed, load_testbed
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 from seamline.testbed import demo_testbed_path
 
 NODES = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config import cache_dir, convert, load_toml
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config.trace import read_trace
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 
 
 def write(folder: Path, text: str) -> Path:

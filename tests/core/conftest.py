@@ -6,19 +6,19 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from seamline.core.problem import Problem
-from seamline.core.values import (
+from seamline.core.cost.problem import Problem
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import (
     Block,
-    Codec,
     CodecCost,
-    Constraints,
     Cut,
     DeviceInfo,
     FrameInfo,
-    LinkEstimate,
     ModelInfo,
-    NodeId,
-    Objective,
     Profile,
     Quantiles,
     TensorSpec,

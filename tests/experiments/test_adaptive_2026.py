@@ -39,8 +39,8 @@ from experiments.adaptive_2026.report_emulated import emulated as emulated_secti
 from experiments.adaptive_2026.scenario import PHASES, day, phases  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.simulated import POLICIES  # noqa: E402 # needs the path above
 
-from seamline.core.errors import SeamlineError  # noqa: E402 # follows the others
-from seamline.core.values import Objective  # noqa: E402 # follows the others
+from seamline.core.vocabulary.errors import SeamlineError  # noqa: E402 # follows the others
+from seamline.core.vocabulary.objectives import Objective  # noqa: E402 # follows the others
 from seamline.sim import compare  # noqa: E402 # follows the others
 
 SECONDS = 60.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamline.core.errors import WireError, WireVersion
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import chunks
 from seamline.fabric.chunks import CHUNK_BYTES, Assembler, cut
 

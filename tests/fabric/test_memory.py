@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.core.errors import FabricError, PeerLost, UsageError
-from seamline.core.ports import Fabric, Lane
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Fabric, Lane
 from seamline.fabric.memory import MemoryFabric, VirtualNetwork
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")

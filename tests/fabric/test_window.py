@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.core.errors import WireError
-from seamline.core.ports import Lane
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import WireError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Lane
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
 from seamline.fabric.window import Window, pack_credit, unpack_credit

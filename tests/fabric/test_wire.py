@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from seamline.core.errors import WireError, WireVersion
-from seamline.core.values import DTYPE_BYTES
+from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric import wire
 from seamline.fabric.messages import (
     EnergyReport,

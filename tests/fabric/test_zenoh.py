@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.errors import FabricError, PeerLost, UsageError
-from seamline.core.ports import Lane
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Lane
 from seamline.fabric.zenoh import MAX_CONTROL_BYTES, ZenohFabric
 from seamline.testbed.relay import Network
 
@@ -80,7 +80,9 @@ def start() -> Iterator[Start]:
 def start_process() -> Iterator[Callable[[str, tuple[str, ...]], subprocess.Popen[str]]]:
     """Starts a node in a process of its own, which answers each message with its size."""
     script = (
-        "import sys, time; from seamline.core.ports import Lane; from seamline.fabric.zenoh import ZenohFabric\n"
+        "import sys, time\n"
+        "from seamline.core.vocabulary.ports import Lane\n"
+        "from seamline.fabric.zenoh import ZenohFabric\n"
         "fabric = ZenohFabric(sys.argv[1], connect=tuple(sys.argv[2:]))\n"
         "fabric.start(lambda s, m: fabric.send(s, str(len(m)).encode(), Lane.CONTROL), lambda n, a: None)\n"
         "print('ready', flush=True); sys.stdin.read()"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from seamline.config.power import PROFILES, RADIOS, parse_power
-from seamline.core.errors import ConfigError, MeterError, UsageError
+from seamline.core.vocabulary.errors import ConfigError, MeterError, UsageError
 from seamline.meters.counters import NvmlMeter, RaplMeter
 from seamline.meters.energy import METERS, Sensors, find_meters, open_meter
 from seamline.meters.power_model import PowerModel

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seamline.core.errors import ConfigError
-from seamline.core.values import (
+from seamline.core.vocabulary.errors import ConfigError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import (
     Block,
     Boundary,
-    Codec,
     CodecCost,
     Cut,
     DeviceInfo,
     FrameInfo,
     ModelInfo,
-    NodeId,
     Profile,
     Quantiles,
     TensorSpec,

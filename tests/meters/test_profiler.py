@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seamline.core.ports import Array, Tensors
-from seamline.core.profiled import profiled_s
-from seamline.core.values import Boundary, Cut, DeviceInfo, NodeId, Segment, TensorSpec
+from seamline.core.cost.profiled import profiled_s
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Array, Tensors
+from seamline.core.vocabulary.profiles import Boundary, Cut, DeviceInfo, TensorSpec
 from seamline.meters.profile_check import check_profile, error_quantiles
 from seamline.meters.profiler import MAX_BLOCKS, choose_joints, piece_levels, profile_model, slowed
 

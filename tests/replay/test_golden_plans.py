@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from seamline.core.events import (
+from seamline.core.adaptation.events import (
     Event,
     LinkMeasured,
     NodeJoined,
@@ -20,26 +20,24 @@ from seamline.core.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    View,
-    apply,
 )
-from seamline.core.planner import EnergyScope, Planned, Problem, plan
-from seamline.core.policy import Switch, decide
-from seamline.core.values import (
+from seamline.core.adaptation.policy import Switch, decide
+from seamline.core.adaptation.view import View, apply
+from seamline.core.planning.planner import EnergyScope, Planned, Problem, plan
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.profiles import (
     Block,
-    Constraints,
     Cut,
     DeviceInfo,
     FrameInfo,
-    LinkEstimate,
     ModelInfo,
-    NodeId,
-    Objective,
-    Plan,
     Profile,
     Quantiles,
     TensorSpec,
-    Tier,
 )
 
 HERE = Path(__file__).parent

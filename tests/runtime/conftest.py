@@ -14,30 +14,22 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline.config.power import PowerSpec
-from seamline.core.errors import ModelError
-from seamline.core.policy import policy_named
-from seamline.core.ports import Engine
+from seamline.core.adaptation.policy import policy_named
 from seamline.core.switching import Form, strategy_named
-from seamline.core.values import (
-    Block,
-    Codec,
-    Constraints,
-    DeviceInfo,
-    FrameInfo,
-    ModelInfo,
-    NodeId,
-    Objective,
-    Profile,
-    Quantiles,
-    Tier,
-)
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.ports import Engine
+from seamline.core.vocabulary.profiles import Block, DeviceInfo, FrameInfo, ModelInfo, Profile, Quantiles
 from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
-from seamline.runtime.energy import EnergyAccount
-from seamline.runtime.node import Identity, Node
-from seamline.runtime.ordinary import OrdinaryEngine
-from seamline.runtime.profiling import powered
-from seamline.runtime.streaming import Stream
+from seamline.runtime.api.stream import Stream
+from seamline.runtime.node.node import Identity, Node
+from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.node.profiling import powered
+from seamline.runtime.shared.energy import EnergyAccount
 
 EXTENT = 32
 WHOLE_S = {"edge": 0.040, "fog": 0.004, "cloud": 0.002}

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from seamline.config import Trace
-from seamline.core.problem import EnergyScope
-from seamline.core.values import Constraints, NodeId, Profile
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.profiles import Profile
 from seamline.meters.profile_file import from_json
 from seamline.sim import Scene, SceneLink
 

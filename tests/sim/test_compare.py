@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seamline.config import Trace
-from seamline.core.policy import Fixed
-from seamline.core.values import Objective
+from seamline.core.adaptation.policy import Fixed
+from seamline.core.vocabulary.objectives import Objective
 from seamline.sim import POLICIES, alternating, compare, generate, play, summary
 from seamline.sim.deciders import PolicyDecider
 from seamline.sim.hindsight import best_sequence, candidates, frame_costs

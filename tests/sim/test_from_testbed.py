@@ -3,7 +3,7 @@
 import pytest
 
 from seamline.config import load_testbed
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 from seamline.sim.from_testbed import UNSHAPED_BPS, left_out, links_of, loads_of
 from seamline.testbed import demo_testbed_path
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seamline.config import read_trace
-from seamline.core.errors import UsageError
+from seamline.core.vocabulary.errors import UsageError
 from seamline.sim import KINDS, alternating, csv_lines, generate, generated
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seamline.config import Trace
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim import SceneLink
 from seamline.sim.network import Network
 

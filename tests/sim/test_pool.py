@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from seamline.core.policy import PolicySettings
+from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim import POLICIES, compare, generate
 from seamline.sim.compare import compared_by
 from seamline.sim.helper import serve

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from seamline.config import Trace
-from seamline.core import recheck
-from seamline.core.cost import breakdown
-from seamline.core.policy import Adaptive, Fixed, Local, Static
-from seamline.core.values import LinkEstimate, NodeId, Plan
-from seamline.runtime import presence as runtime_presence
-from seamline.runtime import stream as runtime_stream
+from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Static
+from seamline.core.cost.formulas import breakdown
+from seamline.core.speed import reprofiling as recheck
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
+from seamline.runtime.node import presence as runtime_presence
+from seamline.runtime.origin import frames as runtime_stream
 from seamline.sim import alternating, meter, play, stream
 from seamline.sim.deciders import PolicyDecider, Scheduled
 from seamline.sim.journey import HEADER_BYTES, problem_of_scene

@@ -25,7 +25,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.model.preprocess import Preprocess, write_preprocess
+from seamline.model.onnx.preprocess import Preprocess, write_preprocess
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"

@@ -13,7 +13,7 @@ import pytest
 
 from seamline import connect
 from seamline.cli.reference import undocumented_keys
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.nodes import NodeId
 
 LOCAL = "edge[0:15]"
 POWERLESS = ("--fps", "10", "--slowdown", "400")

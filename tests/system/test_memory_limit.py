@@ -12,7 +12,7 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.model.preprocess import Preprocess, write_preprocess
+from seamline.model.onnx.preprocess import Preprocess, write_preprocess
 
 EXTENT = 32
 N_HIDDEN = 4096

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
-from seamline.core.errors import ConfigError, SeamlineError, UsageError
+from seamline.core.vocabulary.errors import ConfigError, SeamlineError, UsageError
 from seamline.testbed.changes import Change, ChangeRunner, Kill, LinkChange, NodeChange, apply, due, schedule
 
 NODES = (NodeSpec(name="edge", tier="edge"), NodeSpec(name="fog", tier="fog"))

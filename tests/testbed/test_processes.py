@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seamline.config import NodeSpec
-from seamline.core.errors import SeamlineError, UsageError
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.testbed.processes import NodeProcesses, node_command
 
 READY = 'print(\'{"event": "ready"}\', flush=True);'

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.errors import ConfigError, FabricError, UsageError
+from seamline.core.vocabulary.errors import ConfigError, FabricError, UsageError
 from seamline.testbed.relay import Network
 
 EDGE_FOG = LinkSpec(between=("edge", "fog"), rate_bps=200e6, delay_s=0.001)

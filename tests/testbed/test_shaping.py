@@ -2,7 +2,7 @@
 
 import pytest
 
-from seamline.core.loss import PACKET_BYTES
+from seamline.core.link.loss import PACKET_BYTES
 from seamline.testbed.flows import Hop, Outlet
 from seamline.testbed.shaping import Arrivals, LinkDirection, LinkShape, changed
 

@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from seamline.core.errors import UsageError
-from seamline.core.ports import Array, Tensors
-from seamline.core.values import Segment, TensorSpec
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Array, Tensors
+from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.testbed.slowdown import SPIN_S, Slowdown, SlowEngine, slowdown_from, slowdown_line
 
 

@@ -19,26 +19,26 @@ from typing import Annotated, NoReturn, Protocol, cast
 import typer
 import typer.main
 
-import seamline.cli.accuracy as accuracy_command
-import seamline.cli.demo as demo_command
-import seamline.cli.doctor as doctor_command
-import seamline.cli.importing as importing_command
-import seamline.cli.inspect as inspect_command
-import seamline.cli.node as node_command
-import seamline.cli.plan as plan_command
-import seamline.cli.profile as profile_command
-import seamline.cli.reproduce as reproduce_command
-import seamline.cli.run as run_command
-import seamline.cli.set as set_command
-import seamline.cli.simulate as simulate_command
-import seamline.cli.sweep as sweep_command
-import seamline.cli.switch as switch_command
-import seamline.cli.testbed as testbed_command
-import seamline.cli.verify as verify_command
-import seamline.cli.zoo as zoo_command
+import seamline.cli.commands.accuracy as accuracy_command
+import seamline.cli.commands.demo as demo_command
+import seamline.cli.commands.doctor as doctor_command
+import seamline.cli.commands.importing as importing_command
+import seamline.cli.commands.inspect as inspect_command
+import seamline.cli.commands.node as node_command
+import seamline.cli.commands.plan as plan_command
+import seamline.cli.commands.profile as profile_command
+import seamline.cli.commands.reproduce as reproduce_command
+import seamline.cli.commands.run as run_command
+import seamline.cli.commands.set as set_command
+import seamline.cli.commands.simulate as simulate_command
+import seamline.cli.commands.sweep as sweep_command
+import seamline.cli.commands.switch as switch_command
+import seamline.cli.commands.testbed as testbed_command
+import seamline.cli.commands.verify as verify_command
+import seamline.cli.commands.zoo as zoo_command
 from seamline import __version__
-from seamline.cli.waiting import end_tidily
-from seamline.core.errors import SeamlineError, UsageError
+from seamline.cli.shared.waiting import end_tidily
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -14,7 +14,7 @@ from typing import Any
 import typer.main
 
 from seamline.cli.main import MODULES, build_app
-from seamline.cli.output import key_paths
+from seamline.cli.shared.output import key_paths
 
 HEAD = """\
 # Command line

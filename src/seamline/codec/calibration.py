@@ -13,8 +13,9 @@ import numpy as np
 
 from seamline.codec import jpeg
 from seamline.codec.tensors import decode, encode
-from seamline.core.ports import Array, Clock, FrameArray
-from seamline.core.values import Codec, CodecCost
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.ports import Array, Clock, FrameArray
+from seamline.core.vocabulary.profiles import CodecCost
 
 _BOUNDARY_SHAPE = (1, 48, 56, 56)
 _FRAME_SIZE = (224, 224)

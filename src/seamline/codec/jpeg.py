@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.codec.opencv import load_opencv
-from seamline.core.errors import CodecError
-from seamline.core.ports import Array, FrameArray
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.ports import Array, FrameArray
 
 JPEG_TENSOR = "frame"
 """The only tensor that may be sent as JPEG."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.ports import Array
+from seamline.core.vocabulary.ports import Array
 
 F16_MAX = 65504.0
 """Largest finite float16."""

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from seamline.core.errors import CodecError
-from seamline.core.ports import Array
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.ports import Array
 
 MAX_EXPANSION = 256
 """A plane has at least one byte on the wire for so many of its own. Compressed further, it is padded to that; anything

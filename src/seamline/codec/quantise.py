@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.codec import kernels
-from seamline.core.errors import CodecError
+from seamline.core.vocabulary.errors import CodecError
 
 GRID_BYTES = 5
 """What one more grid costs on the wire: a float32 scale and a uint8 zero point."""

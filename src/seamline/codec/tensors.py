@@ -20,9 +20,10 @@ from seamline.codec import lossless
 from seamline.codec.jpeg import JPEG_TENSOR, decode_frame, encode_frame
 from seamline.codec.kernels import from_f16, to_f16
 from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to_levels
-from seamline.core.errors import CodecError
-from seamline.core.ports import Array
-from seamline.core.values import DTYPE_BYTES, Codec
+from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
 MAX_RANK = 8
 MAX_TENSORS = 256

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from seamline.config.toml import nearest_hint
-from seamline.core.errors import UsageError
+from seamline.core.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

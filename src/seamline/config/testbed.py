@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seamline.config.power import PowerSpec, parse_power, power_by_hand
 from seamline.config.toml import nearest_hint
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class LinkSpec:
     """One physical link, the same in both directions.
 
     rate_bps: 0.0 means as fast as it goes. delay_s: one way. jitter_s: the delay varies by up to that much to either
-    side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its repair, see `core.loss`.
+    side. loss_ratio: of 1448-byte packets; the relay shows a loss as the wait for its repair, see `core.link.loss`.
     trace: recorded rates that replace `rate_bps` over time, see `seamline.config.trace`.
     """
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.toml import load_toml, nearest_hint
-from seamline.core.errors import ConfigError, UsageError
-from seamline.core.values import node_id
+from seamline.core.vocabulary.errors import ConfigError, UsageError
+from seamline.core.vocabulary.nodes import node_id
 
 
 def load_testbed(path: Path) -> Testbed:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 
 _FIRST_USE = threading.Lock()
 

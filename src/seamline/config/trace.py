@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.core.errors import ConfigError
+from seamline.core.vocabulary.errors import ConfigError
 
 MAHIMAHI_PACKET_BITS = 1500 * 8
 MAHIMAHI_BIN_S = 0.2

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seamline.core.errors import WireError, WireVersion
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric.messages import WIRE_VERSION
 from seamline.fabric.window import Position
 from seamline.fabric.wire import MAX_MESSAGE_BYTES

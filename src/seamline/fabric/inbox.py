@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from seamline.core.ports import Lane
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Lane
 
 MAX_BULK_BYTES = 256 << 20
 

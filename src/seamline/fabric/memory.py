@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seamline.core.errors import FabricError, PeerLost, UsageError
-from seamline.core.ports import Clock, Lane, OnMessage, OnPeer
-from seamline.core.values import Link, NodeId, node_id
+from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
+from seamline.core.vocabulary.links import Link
+from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.ports import Clock, Lane, OnMessage, OnPeer
 from seamline.fabric.virtual_link import SAME_TIME_S, VirtualLink
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
@@ -250,7 +251,7 @@ class VirtualNetwork:
 
 
 class MemoryFabric:
-    """One node's `core.ports.Fabric` on a `VirtualNetwork`; made by `VirtualNetwork.fabric`."""
+    """One node's `core.vocabulary.ports.Fabric` on a `VirtualNetwork`; made by `VirtualNetwork.fabric`."""
 
     def __init__(self, network: VirtualNetwork, node: NodeId) -> None:
         self._network = network

@@ -170,7 +170,8 @@ class PlanSwitched(Header, frozen=True, tag="plan_switched"):
 
 
 class SetObjective(Header, frozen=True, tag="set_objective"):
-    """From now on judge the plans of `stream`, which starts at the receiver, by `objective` (`core.goals.goal_named`).
+    """From now on judge the plans of `stream`, which starts at the receiver, by `objective`
+    (`core.vocabulary.objectives.goal_named`).
 
     energy_scope: when not empty, this is changed and the objective stays: whose joules count, as `core.EnergyScope`.
     """

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 
-from seamline.core.errors import UsageError
-from seamline.core.values import NodeId, node_id
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.nodes import NodeId, node_id
 
 
 class Roster:

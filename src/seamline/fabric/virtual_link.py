@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from seamline.core.ports import Lane
+from seamline.core.vocabulary.ports import Lane
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from seamline.core.errors import WireError
+from seamline.core.vocabulary.errors import WireError
 
 WINDOW_BYTES = 384 * 1024
 """Six chunks. Zenoh's queue per neighbour takes 512 KiB and the kernel's buffer some more.

@@ -23,9 +23,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from seamline.core.errors import WireError, WireVersion
-from seamline.core.ports import Array
-from seamline.core.values import DTYPE_BYTES
+from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric.messages import WIRE_VERSION, Message
 
 MAX_MESSAGE_BYTES = 1 << 30

@@ -27,9 +27,9 @@ from typing import Any, Literal
 
 import zenoh
 
-from seamline.core.errors import FabricError, PeerLost, WireError
-from seamline.core.ports import Lane, OnMessage, OnPeer
-from seamline.core.values import NodeId, node_id
+from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
+from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.ports import Lane, OnMessage, OnPeer
 from seamline.fabric.chunks import Assembler, cut, position_of
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class ZenohFabric:
-    """A `core.ports.Fabric` over Zenoh 1.10.
+    """A `core.vocabulary.ports.Fabric` over Zenoh 1.10.
 
     connect: endpoints to keep trying, e.g. ``tcp/192.168.1.7:7447``; one that cannot be reached is no error.
     listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.

@@ -12,7 +12,7 @@ from typing import Any
 
 import zenoh
 
-from seamline.core.errors import FabricError
+from seamline.core.vocabulary.errors import FabricError
 
 _WAIT_BEFORE_CLOSE_S = 2.0
 """How long a full queue may block a put, and with it the whole session, before that link is closed."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seamline.core.errors import MeterError
+from seamline.core.vocabulary.errors import MeterError
 
 _PACKAGE = re.compile(r"intel-rapl:\d+")
 _SUBDOMAIN = re.compile(r"intel-rapl:\d+:\d+")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seamline.config.toml import nearest_hint
-from seamline.core.errors import MeterError, UsageError
-from seamline.core.ports import Clock, EnergyMeter
+from seamline.core.vocabulary.errors import MeterError, UsageError
+from seamline.core.vocabulary.ports import Clock, EnergyMeter
 from seamline.meters.counters import NvmlMeter, RaplMeter
 from seamline.meters.sampled import SampledMeter, battery_reader, ina_reader, pmic_reader, replay_reader
 

@@ -1,6 +1,6 @@
 """From times of some segments to times of all: blocks and overheads of boundaries, by non-negative least squares.
 
-A segment takes its blocks and half the overhead of each inner joint it ends at (`core.profiled`). Every measured
+A segment takes its blocks and half the overhead of each inner joint it ends at (`core.cost.profiled`). Every measured
 segment is one such equation, and segments of many lengths overlap, so there are more equations than unknowns. Nothing
 here measures; see `profiler.py`.
 """

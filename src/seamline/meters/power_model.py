@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seamline.config.power import PowerSpec
-from seamline.core.ports import Clock
+from seamline.core.vocabulary.ports import Clock
 
 
 class PowerModel:

@@ -1,6 +1,6 @@
 """How far a profile's predictions are from what segments really take: random segments, measured and predicted.
 
-Nothing here is corrected for or learnt from; that is `profiler.py`'s and `core.estimate`'s work.
+Nothing here is corrected for or learnt from; that is `profiler.py`'s and `core.link.estimator`'s work.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seamline.core.ports import Engine, RunnableSegment, Tensors
-from seamline.core.profiled import profiled_s
-from seamline.core.values import Profile, Segment
+from seamline.core.cost.profiled import profiled_s
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Engine, RunnableSegment, Tensors
+from seamline.core.vocabulary.profiles import Profile
 from seamline.meters.profiler import fitting_tensor, random_tensor
 from seamline.meters.rounds import Rounds
 

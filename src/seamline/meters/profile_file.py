@@ -23,11 +23,12 @@ import msgspec
 import seamline
 from seamline.config import convert
 from seamline.config.locks import locked
-from seamline.core.errors import ConfigError, SeamlineError
-from seamline.core.values import (
+from seamline.core.vocabulary.errors import ConfigError, SeamlineError
+from seamline.core.vocabulary.nodes import node_id
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import (
     Block,
     Boundary,
-    Codec,
     CodecCost,
     Cut,
     DeviceInfo,
@@ -36,7 +37,6 @@ from seamline.core.values import (
     Profile,
     Quantiles,
     TensorSpec,
-    node_id,
 )
 
 log = logging.getLogger(__name__)

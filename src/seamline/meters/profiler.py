@@ -8,7 +8,7 @@ and is prepared and let go before the next. `fitting.py` finds the blocks and ov
 
 The pieces of a level run in turn, on caches emptied before (`caches.py`), for frames of a stream find them cold; the
 whole model runs between rounds, as the anchor by which the drift of the machine is divided out. What is left wrong
-shows in the times of real frames, by which `core.estimate` corrects.
+shows in the times of real frames, by which `core.link.estimator` corrects.
 
 Clocks come as arguments. Nothing here knows about files; see `profile_file.py`.
 """
@@ -21,8 +21,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
-from seamline.core.values import (
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Array, Engine, RunnableSegment, Tensors
+from seamline.core.vocabulary.profiles import (
     Block,
     Boundary,
     CodecCost,
@@ -32,14 +33,15 @@ from seamline.core.values import (
     ModelInfo,
     Profile,
     Quantiles,
-    Segment,
     TensorSpec,
 )
 from seamline.meters.fitting import Fitted, Span, fit_times
 from seamline.meters.rounds import Rounds, quantiles
 
 MAX_BLOCKS = 64
-"""More candidate cuts are joined to blocks of about the same work; in one, `core.profiled` shares time out by it."""
+"""More candidate cuts are joined to blocks of about the same work; in one, `core.cost.profiled` shares time out by
+it.
+"""
 
 MAX_ROUNDS = 7
 LEVEL_RUNS = 2.2

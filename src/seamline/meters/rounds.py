@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.values import Quantiles
+from seamline.core.vocabulary.profiles import Quantiles
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from seamline.core.errors import ConfigError, MeterError
-from seamline.core.ports import Clock
+from seamline.core.vocabulary.errors import ConfigError, MeterError
+from seamline.core.vocabulary.ports import Clock
 
 INTERVAL_S = 0.1
 PMIC_TIMEOUT_S = 2.0

@@ -9,22 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seamline.model.description import FrameRecipe
-    from seamline.model.engine import OrtEngine
-    from seamline.model.inputs import input_names
-    from seamline.model.preprocess import Preprocess
-    from seamline.model.store import ModelStore
-    from seamline.model.stored import StoredModel
-    from seamline.model.transfer import Incoming
-    from seamline.model.verify import CutCheck, verify_cuts
+    from seamline.model.engine.ort import OrtEngine
+    from seamline.model.engine.verify import CutCheck, verify_cuts
+    from seamline.model.onnx.inputs import input_names
+    from seamline.model.onnx.preprocess import Preprocess
+    from seamline.model.onnx.sidecar import FrameRecipe
+    from seamline.model.store.models import ModelStore
+    from seamline.model.store.stored import StoredModel
+    from seamline.model.store.transfer import Incoming
 
 __all__ = ["ModelStore", "StoredModel", "Incoming", "Preprocess", "FrameRecipe", "OrtEngine", "CutCheck", "verify_cuts"]
 __all__ += ["input_names"]
 
 _HOMES = {
-    "ModelStore": "store", "StoredModel": "stored", "Incoming": "transfer", "Preprocess": "preprocess",
-    "FrameRecipe": "description", "OrtEngine": "engine", "CutCheck": "verify", "verify_cuts": "verify",
-    "input_names": "inputs",
+    "ModelStore": "store.models", "StoredModel": "store.stored", "Incoming": "store.transfer",
+    "Preprocess": "onnx.preprocess",
+    "FrameRecipe": "onnx.sidecar", "OrtEngine": "engine.ort",
+    "CutCheck": "engine.verify", "verify_cuts": "engine.verify",
+    "input_names": "onnx.inputs",
 }  # fmt: skip
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from seamline.core.policy import PolicySettings
-from seamline.core.values import Objective, Plan
+from seamline.core.adaptation.policy import PolicySettings
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.hindsight import candidates, frame_costs, schedule_of
 from seamline.sim.journey import Journeys
 from seamline.sim.plays import Alone, Play, Player, held_plan

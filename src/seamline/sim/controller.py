@@ -1,4 +1,5 @@
-"""The controller of a simulated stream: events -> view -> decision -> switch, in the rhythm of `runtime/controller.py`.
+"""The controller of a simulated stream: events -> view -> decision -> switch, in the rhythm of
+`runtime/origin/controller.py`.
 
 Estimators, planner, view and policy are the core's own. What is simulated is only when things become known: estimates
 of other nodes' links arrive with a status, a lost peer is noticed after its lease, a new plan serves after it has been
@@ -13,16 +14,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from seamline.core import estimate as est
-from seamline.core import events as ev
-from seamline.core import recheck as rc
-from seamline.core.cost import compute_s, times
-from seamline.core.policy import Decision, Switch
-from seamline.core.probing import has_moved
-from seamline.core.problem import Problem
-from seamline.core.refusal import refusal
-from seamline.core.values import LinkEstimate, NodeId, Plan, Segment, Tier
-from seamline.core.window import n_under_way
+from seamline.core.adaptation import events as ev
+from seamline.core.adaptation.pipeline_depth import n_under_way
+from seamline.core.adaptation.policy import Decision, Switch
+from seamline.core.adaptation.view import View, apply, problem_of
+from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.formulas import compute_s, times
+from seamline.core.cost.problem import Problem
+from seamline.core.link.news import has_moved
+from seamline.core.speed import estimator as speed
+from seamline.core.speed import reprofiling as rc
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.sim.deciders import Decider
 from seamline.sim.journey import Journeys
 from seamline.sim.network import Network
@@ -67,7 +71,7 @@ class Controller:
         self._latencies: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._n_measured = 0
         self._is_learning_speeds = bool(scene.slowdowns) or not decider.is_told
-        self._compute = dict.fromkeys(scene.profiles, est.ComputeState())
+        self._compute = dict.fromkeys(scene.profiles, speed.ComputeState())
         self._stages_of: Plan | None = None
         self._stages: Sequence[tuple[NodeId, Segment, float]] = ()
         self._rechecks: dict[NodeId, rc.Recheck] = {}
@@ -75,7 +79,7 @@ class Controller:
         self._pending_reason = ""
         self._decision: Decision | None = None
         self.switches: list[SwitchMade] = []
-        self.view = ev.View(
+        self.view = View(
             origin=scene.origin,
             objective=scene.objective,
             constraints=scene.constraints,
@@ -157,12 +161,12 @@ class Controller:
 
     @property
     def _problem(self) -> Problem:
-        problem = ev.problem_of(self.view)
+        problem = problem_of(self.view)
         assert problem is not None, "profiles are known from the start"
         return problem
 
     def _apply(self, event: ev.Event) -> None:
-        self.view = ev.apply(self.view, event)
+        self.view = apply(self.view, event)
 
     def _computing(self, plan: Plan) -> Sequence[tuple[NodeId, Segment, float]]:
         """Who computes what under `plan`, and how long by its profile; remembered, as most frames follow one plan."""
@@ -180,14 +184,16 @@ class Controller:
 
     def _learn_compute(self, node: NodeId, measured_s: float, profiled_s: float) -> None:
         now_s = self._schedule.now_s
-        state = self._compute[node] = est.observe_compute(self._compute[node], measured_s, profiled_s, now_s)
-        ratio, known = est.compute_ratio(state), self.view.compute_ratio.get(node, 1.0)
+        state = self._compute[node] = speed.observe_compute(self._compute[node], measured_s, profiled_s, now_s)
+        ratio, known = speed.compute_ratio(state), self.view.compute_ratio.get(node, 1.0)
         if abs(ratio - known) > COMPUTE_MOVED_RATIO * known:
             self._apply(ev.ComputeMeasured(node, ratio, now_s))
             self._decide_soon()
 
     def _recheck(self) -> None:
-        """Measure anew what was left because it was slow, as `runtime.rechecks` does; once a second at most."""
+        """Measure anew what was left because it was slow, as `runtime.origin.reprofiling` does; once a second at
+        most.
+        """
         now_s = self._schedule.now_s
         for node, (
             segment,

@@ -1,6 +1,6 @@
 """Who decides in a simulated run: a policy of the core, a baseline that has no place there, or a schedule known before.
 
-`PolicyDecider` only asks `core.policy.decide`; that is what `seamline run` does too.
+`PolicyDecider` only asks `core.adaptation.policy.decide`; that is what `seamline run` does too.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from seamline.core.errors import Infeasible
-from seamline.core.events import View, problem_of
-from seamline.core.planner import plan as best_plan
-from seamline.core.policy import Adaptive, Decision, Keep, Policy, Switch, decide
-from seamline.core.refusal import refusal
-from seamline.core.settled import Settled, settled, stands
-from seamline.core.values import Link, Plan
+from seamline.core.adaptation.decision_cache import Settled, settled, stands
+from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch, decide
+from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.feasibility import refusal
+from seamline.core.planning.planner import plan as best_plan
+from seamline.core.vocabulary.errors import Infeasible
+from seamline.core.vocabulary.links import Link
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.meter import as_last_sampled
 
 

@@ -2,7 +2,7 @@
 
 Nodes are not taken from it but for how their slowdowns change: what they cost stands in profiles, which were measured
 with the testbed's slowdown or on the machines it imitates. Jitter belongs to the testbed's sockets and is left out, and
-said; a lost packet costs the same in both (`core.loss`).
+said; a lost packet costs the same in both (`core.link.loss`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seamline.config import LinkSpec, Testbed, Trace, read_trace
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim.scene import SceneLink
 
 UNSHAPED_BPS = 10e9

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from seamline.config.trace import Trace
-from seamline.core.errors import UsageError
+from seamline.core.vocabulary.errors import UsageError
 
 LEVELS_BPS = (2e6, 5e6, 10e6, 20e6, 40e6)
 LOWEST_BPS, HIGHEST_BPS = 1.5e6, 50e6

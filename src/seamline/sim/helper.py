@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import IO
 
-from seamline.core.policy import PolicySettings
+from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim.journey import Journeys
 from seamline.sim.plays import Play, made
 from seamline.sim.pool import receive, send

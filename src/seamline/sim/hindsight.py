@@ -13,11 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamline.core.cost import active_power_w, radio_j_per_byte, waiting_power_w
-from seamline.core.errors import Infeasible
-from seamline.core.planner import PlanKind, Planned
-from seamline.core.planner import plan as best_plan
-from seamline.core.values import Link, LinkEstimate, NodeId, Objective, Plan
+from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
+from seamline.core.planning.planner import PlanKind, Planned
+from seamline.core.planning.planner import plan as best_plan
+from seamline.core.vocabulary.errors import Infeasible
+from seamline.core.vocabulary.links import Link, LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.journey import Journeys, problem_of_scene
 from seamline.sim.network import Hop, Network
 from seamline.sim.rates import Floats

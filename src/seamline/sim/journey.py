@@ -1,4 +1,4 @@
-"""What a plan asks of the machines and links, frame by frame: the terms of `core.cost`, ready to be played.
+"""What a plan asks of the machines and links, frame by frame: the terms of `core.cost.formulas`, ready to be played.
 
 Nothing of the cost formulas is repeated here: a plan's breakdown over the true profiles says how long each stage
 computes on a quiet machine and how many bytes leave it; the simulation adds noise, slowdowns, queues and links.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seamline.core.cost import breakdown
-from seamline.core.problem import Problem
-from seamline.core.values import LinkEstimate, NodeId, Plan
+from seamline.core.cost.formulas import breakdown
+from seamline.core.cost.problem import Problem
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.scene import Scene
 
 HEADER_BYTES = 320

@@ -1,6 +1,7 @@
-"""Link measurement in virtual time: which transfers and probes feed `core.estimate`, and when.
+"""Link measurement in virtual time: which transfers and probes feed `core.link.estimator`, and when.
 
-What `runtime/links.py` does with threads and sockets, in the same rhythm and by the same rules, `core.probing`.
+What `runtime/node/links.py` does with threads and sockets, in the same rhythm and by the same rules,
+`core.link.probing`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from seamline.core import estimate as est
-from seamline.core import probing
-from seamline.core.changed import changed
-from seamline.core.lower_edge import RTT_NOISE_S
-from seamline.core.probing import Probing
-from seamline.core.values import LinkEstimate, NodeId
+from seamline.core.link import estimator as est
+from seamline.core.link import news, probing
+from seamline.core.link.lower_envelope import RTT_NOISE_S
+from seamline.core.link.probing import Probing
+from seamline.core.vocabulary.changed import changed
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim.network import Network
 from seamline.sim.schedule import Schedule
 
@@ -138,8 +140,8 @@ class Meter:
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
         link.sample_bps = 8.0 * sent[0] / max(now_s - sent[1] - before.rtt_s, RTT_NOISE_S)
         link.state = est.observe_transfer(before, sample)
-        ratio = probing.change_ratio(before, link.state)
-        if probing.has_jumped(ratio):
+        ratio = news.change_ratio(before, link.state)
+        if news.has_jumped(ratio):
             self._doubt_siblings(link, ratio)
         if number in link.probes:
             link.probes.discard(number)
@@ -222,7 +224,7 @@ class Meter:
                 return
 
     def _report(self, link: _Outgoing) -> None:
-        if not probing.is_news(link.told, link.state):
+        if not news.is_news(link.told, link.state):
             return
         current = est.estimate(link.state, self._schedule.now_s)
         if current is not None:

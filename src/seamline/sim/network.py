@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seamline.config.trace import Trace
-from seamline.core.loss import held_up_s
-from seamline.core.values import LinkEstimate, NodeId
+from seamline.core.link.loss import held_up_s
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim.rates import RateCurve
 from seamline.sim.scene import Scene
 

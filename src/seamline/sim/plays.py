@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from seamline.core.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
-from seamline.core.values import Constraints, Plan
+from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.deciders import Decider, LastValue, PolicyDecider, Scheduled
 from seamline.sim.journey import Journeys
 from seamline.sim.run import Run, first_plan, play

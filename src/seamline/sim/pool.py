@@ -20,7 +20,7 @@ from typing import IO, Any, Self, TypeVar
 import msgspec
 import numpy as np
 
-from seamline.core.policy import PolicySettings
+from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim.journey import Journeys
 from seamline.sim.plays import Play, made
 from seamline.sim.rates import Floats

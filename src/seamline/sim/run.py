@@ -8,10 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from seamline.core.cost import active_power_w, radio_j_per_byte, waiting_power_w
-from seamline.core.events import LinkMeasured, apply
-from seamline.core.planner import evaluate
-from seamline.core.values import LinkEstimate, NodeId, Plan
+from seamline.core.adaptation.events import LinkMeasured
+from seamline.core.adaptation.view import apply
+from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
+from seamline.core.planning.planner import evaluate
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.controller import Controller, SwitchMade
 from seamline.sim.deciders import Decider, LastValue
 from seamline.sim.journey import Journeys
@@ -181,7 +184,7 @@ def _wait_s(scene: Scene, answered: list[Frame]) -> Floats:
 
 
 def _energy_j_per_frame(scene: Scene, stream: Stream, answered: list[Frame]) -> float | None:
-    """The formula of `core.cost.energy_j` over what nodes were really busy and sent, second attempts included.
+    """The formula of `core.cost.formulas.energy_j` over what nodes were really busy and sent, second attempts included.
 
     None when a node that counts and was busy has no power figures.
     """

@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from seamline.config.trace import Trace
-from seamline.core.errors import ConfigError, UsageError
-from seamline.core.problem import EnergyScope
-from seamline.core.values import Constraints, NodeId, Objective, Profile
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import ConfigError, UsageError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

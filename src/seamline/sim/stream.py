@@ -1,7 +1,7 @@
 """Frames in virtual time: accepted when there is room, computed, sent on, answered, and completed at home when late.
 
-The rules are those of `runtime/stream.py` (newest wins, deadlines, retries, the first answer counts, none is accepted
-while one runs again at home). A node computes one stage after the other in order of arrival.
+The rules are those of `runtime/origin/frames.py` (newest wins, deadlines, retries, the first answer counts, none is
+accepted while one runs again at home). A node computes one stage after the other in order of arrival.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from seamline.core.values import Link, NodeId, Plan
+from seamline.core.vocabulary.links import Link
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
 from seamline.sim.journey import Journeys, Leg
 from seamline.sim.meter import Meter
 from seamline.sim.network import Network

@@ -16,7 +16,7 @@ from typing import Protocol, assert_never
 
 from seamline.config import Testbed
 from seamline.config.trace import read_trace
-from seamline.core.errors import SeamlineError, UsageError
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from collections import deque
 from enum import Enum
 from typing import Any
 
-from seamline.core.loss import timeout_s
+from seamline.core.link.loss import timeout_s
 from seamline.testbed.shaping import Arrivals, LinkDirection, LinkShape
 
 READ_BYTES = 65536

@@ -24,7 +24,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from seamline.config import NodeSpec
-from seamline.core.errors import SeamlineError, UsageError
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.testbed.slowdown import slowdown_line
 
 SEAMLINE = (sys.executable, "-m", "seamline")

@@ -28,7 +28,7 @@ from typing import Any
 
 from seamline.config import LinkSpec, Testbed
 from seamline.config.trace import read_trace
-from seamline.core.errors import FabricError, UsageError
+from seamline.core.vocabulary.errors import FabricError, UsageError
 from seamline.testbed.shaping import LinkShape, changed
 
 _PORTS = range(20000, 32000)

@@ -4,8 +4,8 @@ Theory of operation. A link is a serialiser followed by a delay line. The serial
 each chunk and takes the next when it is free, whoever that belongs to: one link is shared by all connections across it.
 Departures are computed from the time the link became free, not from when the caller woke up, so a late wake-up costs no
 rate, and an idle link saves up no burst. Jitter moves the delay, a new draw every 10 ms. TCP hides a lost packet behind
-its repair (`core.loss`): a chunk in which one is lost arrives later, and what follows it in the same connection waits
-for it (`Arrivals`), while other connections go on.
+its repair (`core.link.loss`): a chunk in which one is lost arrives later, and what follows it in the same connection
+waits for it (`Arrivals`), while other connections go on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from seamline.core.loss import PACKET_BYTES, held_up_s
+from seamline.core.link.loss import PACKET_BYTES, held_up_s
 
 MAX_CHUNK_BYTES = 65536
 CHUNK_S = 0.002

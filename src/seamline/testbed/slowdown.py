@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from seamline.core.errors import UsageError
-from seamline.core.ports import Array, Engine, RunnableSegment, Tensors
-from seamline.core.values import Segment, TensorSpec
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Array, Engine, RunnableSegment, Tensors
+from seamline.core.vocabulary.profiles import TensorSpec
 
 SPIN_S = 0.0002
 """The last bit is waited awake: a sleep ends about 0.1 ms late, which would distort blocks of a fraction of a ms."""

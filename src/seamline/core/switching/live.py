@@ -34,7 +34,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seamline.core.errors import InvalidTransition
 from seamline.core.switching.vocabulary import (
     Deadline,
     Drained,
@@ -60,7 +59,8 @@ from seamline.core.switching.vocabulary import (
     routed,
     silent,
 )
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import InvalidTransition
+from seamline.core.vocabulary.nodes import NodeId
 
 
 def live(state: State, event: Event) -> Step:

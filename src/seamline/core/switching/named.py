@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from seamline.core.errors import UsageError
 from seamline.core.switching.live import live
 from seamline.core.switching.pause_resume import pause_resume
 from seamline.core.switching.standby import standby
 from seamline.core.switching.vocabulary import Strategy
+from seamline.core.vocabulary.errors import UsageError
 
 
 class Form(StrEnum):

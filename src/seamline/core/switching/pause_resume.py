@@ -27,7 +27,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seamline.core.errors import InvalidTransition
 from seamline.core.switching.vocabulary import (
     Command,
     Deadline,
@@ -56,7 +55,9 @@ from seamline.core.switching.vocabulary import (
     generations,
     silent,
 )
-from seamline.core.values import NodeId, Plan
+from seamline.core.vocabulary.errors import InvalidTransition
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
 
 
 def pause_resume(state: State, event: Event) -> Step:

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seamline.core.errors import InvalidTransition
 from seamline.core.switching.vocabulary import (
     Command,
     Deadline,
@@ -55,7 +54,8 @@ from seamline.core.switching.vocabulary import (
     generations,
     silent,
 )
-from seamline.core.values import NodeId
+from seamline.core.vocabulary.errors import InvalidTransition
+from seamline.core.vocabulary.nodes import NodeId
 
 
 def standby(state: State, event: Event) -> Step:

@@ -1,7 +1,7 @@
 """The words of the switching tables: generations, states, events, commands.
 
 Every strategy is a function `(state, event) -> (state, commands)` over these, see the files beside this one. The shell
-(`runtime/switcher.py`) turns what happens into events and carries the commands out.
+(`runtime/origin/switcher.py`) turns what happens into events and carries the commands out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seamline.core.values import NodeId, Plan
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seamline.core.errors import UsageError
+from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.model.zoo.network import Network

@@ -9,9 +9,9 @@ import importlib.util
 import json
 from pathlib import Path
 
-from seamline.core.errors import UsageError
-from seamline.model.preprocess import Preprocess
-from seamline.model.stored import LABELS_KEY
+from seamline.core.vocabulary.errors import UsageError
+from seamline.model.onnx.preprocess import Preprocess
+from seamline.model.store.stored import LABELS_KEY
 from seamline.model.zoo.labels import imagenet_names
 from seamline.model.zoo.network import Floats, Network, Tensor
 from seamline.model.zoo.torch_file import read_tensors

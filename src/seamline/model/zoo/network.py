@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, helper
 
-from seamline.core.errors import ModelError
-from seamline.model.preprocess import Preprocess
+from seamline.core.vocabulary.errors import ModelError
+from seamline.model.onnx.preprocess import Preprocess
 
 Floats = npt.NDArray[np.float32]
 Fill = Callable[[np.random.Generator, int], Floats]

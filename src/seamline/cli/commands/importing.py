@@ -1,0 +1,133 @@
+"""`seamline import`: models of PyTorch and Keras become ONNX files, checked against the framework they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seamline.cli.shared.options import JsonFlag, SeedOption, ShapeOption
+from seamline.core.vocabulary.errors import UsageError
+
+if TYPE_CHECKING:
+    from seamline.core.vocabulary.profiles import TensorSpec
+    from seamline.model.engine.frameworks import Imported
+
+TOLERANCE = 1e-4
+"""Largest accepted deviation from the framework, relative to the largest output: both sum in orders of their own."""
+
+_KEYS = {
+    "path": "the ONNX file",
+    "n_files": "2 when the weights stand in a second file beside it",
+    "model": "the model",
+    "model.name": "its name",
+    "model.id": "content id",
+    "framework": "name and version of what it came from",
+    "n_cuts": "places where it can be cut",
+    "max_relative_error": "largest deviation from the framework's own output, relative to the largest output",
+    "tolerance": "largest accepted deviation",
+}
+JSON_KEYS = {"import torch": _KEYS, "import keras": _KEYS}
+
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="ONNX file to write; named after the model.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `import torch` and `import keras` to `app`."""
+    group = typer.Typer(help="Turn models of other frameworks into ONNX files.", no_args_is_help=True)
+    group.command(name="torch")(import_torch)
+    group.command(name="keras")(import_keras)
+    app.add_typer(group, name="import")
+
+
+def import_torch(
+    target: Annotated[
+        str, typer.Argument(metavar="PACKAGE.MODULE:FUNCTION", help="Function that returns the torch.nn.Module.")
+    ],
+    given: Annotated[
+        list[str],
+        typer.Option("--input", metavar="AXES", help="Shape of an input, 1,3,224,224 or 1,16:int64. Repeatable."),
+    ],
+    output: OutputOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a PyTorch module to ONNX and compare the outputs of both (needs the extra `torch`)."""
+    path = output or Path(f"{target.rpartition(':')[2] or 'model'}.onnx")
+
+    def work() -> Imported:
+        from seamline.model import ModelStore
+        from seamline.model.engine.frameworks import import_torch
+
+        return import_torch(target, parse_inputs(given), path, ModelStore(), seed=seed)
+
+    _import(work, target, as_json)
+
+
+def import_keras(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .keras file.")],
+    shape: ShapeOption = None,
+    output: OutputOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a Keras model to ONNX and compare the outputs of both (needs the extra `keras`)."""
+    path = output or Path(f"{file.stem}.onnx")
+
+    def work() -> Imported:
+        from seamline.cli.shared.models import parse_shapes
+        from seamline.model import ModelStore
+        from seamline.model.engine.frameworks import import_keras
+
+        return import_keras(file, path, ModelStore(), shapes=parse_shapes(shape or ()), seed=seed)
+
+    _import(work, file.name, as_json)
+
+
+def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """``["1,3,224,224", "1,16:int64"]`` as specs named ``input`` (or ``input_0``, ...).
+
+    Raises `UsageError` when one does not read so.
+    """
+    from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
+
+    specs = []
+    for number, text in enumerate(texts):
+        axes, _, dtype = text.partition(":")
+        extents = axes.split(",")
+        if not all(extent.strip().isdecimal() and int(extent) > 0 for extent in extents):
+            raise UsageError(f"`{text}` is not the shape of an input", hint="write 1,3,224,224 or 1,16:int64")
+        if (dtype or "float32") not in DTYPE_BYTES:
+            raise UsageError(f"`{dtype}` is not a dtype", hint=f"one of {', '.join(DTYPE_BYTES)}")
+        name = "input" if len(texts) == 1 else f"input_{number}"
+        shape = tuple(int(extent) for extent in extents)
+        specs.append(TensorSpec(name=name, dtype=dtype or "float32", shape=shape))
+    return tuple(specs)
+
+
+def _import(work: Callable[[], Imported], what: str, as_json: bool) -> None:
+    from seamline.cli.shared.output import data_console, print_json, progress_console
+
+    with progress_console().status(f"exporting {what}"):
+        found = work()
+    if as_json:
+        print_json(
+            {
+                "path": str(found.path),
+                "n_files": found.n_files,
+                "model": {"name": found.name, "id": found.model_id},
+                "framework": found.framework,
+                "n_cuts": found.n_cuts,
+                "max_relative_error": found.max_relative_error,
+                "tolerance": TOLERANCE,
+            }
+        )
+    else:
+        text = f"{found.path}: {found.n_cuts} cuts, {found.max_relative_error:.1e} from {found.framework}"
+        data_console().print(text, markup=False)
+    if not found.max_relative_error <= TOLERANCE:
+        raise typer.Exit(1)

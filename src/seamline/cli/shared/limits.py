@@ -1,0 +1,72 @@
+"""The flags that say what a plan is for and what it must respect, the same for `plan` and for `run`.
+
+Their words are read here and in `core.vocabulary.constraints` and `core.vocabulary.objectives`, which Python callers
+use as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from seamline.cli.shared.offline import by_node, parse_size
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.objectives import Goal, Objective, Within, goal_named, weights_named
+
+ObjectiveOption = Annotated[
+    str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy; see also --slo and --weigh.")
+]
+PrivateOption = Annotated[
+    int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
+]
+SloOption = Annotated[
+    float | None,
+    typer.Option("--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."),
+]
+WeighOption = Annotated[
+    str | None,
+    typer.Option("--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."),
+]
+MemoryOption = Annotated[
+    list[str] | None,
+    typer.Option("--memory", metavar="NODE=SIZE", help="What a node may use, e.g. edge=512MB. Repeatable."),
+]
+PinOption = Annotated[
+    list[str] | None,
+    typer.Option("--pin", metavar="LAYER=NODE", help="Run what stands before the cut after LAYER (or number) there."),
+]
+ForbidOption = Annotated[
+    list[str] | None,
+    typer.Option("--forbid", metavar="WHAT", help="NODE, NODE:CODEC, or a link NODE>NODE is not used. Repeatable."),
+]
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="NODE", help="A node that may receive what --private keeps. Repeatable."),
+]
+
+
+def goal_of(objective: str, slo_s: float | None, weigh: str | None) -> Goal:
+    """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""
+    if sum((objective != Objective.LATENCY, slo_s is not None, weigh is not None)) > 1:
+        raise UsageError("--objective, --slo and --weigh each say what counts", hint="give one of them")
+    if slo_s is not None:
+        return Within(slo_s=slo_s)
+    return goal_named(objective) if weigh is None else weights_named(weigh)
+
+
+def sizes_by_node(texts: Sequence[str]) -> dict[str, int]:
+    """``["edge=512MB"]`` as bytes by node. Raises `UsageError`."""
+    return {str(node): parse_size(text) for node, text in by_node(texts, "--memory").items()}
+
+
+def pins_by_layer(texts: Sequence[str]) -> dict[str, str]:
+    """``["conv3=edge"]`` as nodes by layer. Raises `UsageError`."""
+    pins: dict[str, str] = {}
+    for text in texts:
+        layer, equals, node = text.rpartition("=")
+        if not equals or not layer or layer in pins:
+            raise UsageError(f"`--pin {text}` names no layer, or one twice", hint="write --pin LAYER=NODE")
+        pins[layer] = node
+    return pins

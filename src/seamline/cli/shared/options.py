@@ -1,0 +1,64 @@
+"""Arguments that several commands share, so that they read and behave alike everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seamline.cli.shared.models import complete_model
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Path of an ONNX file, or a name from `seamline zoo list` (built on demand).",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
+OptionalModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL",
+        help="Path of an ONNX file or zoo name; not needed where profiles are given, which carry the cuts.",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for computing; all cores when not given.")
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=AXES", help="Fix an open input, e.g. input=1,3,224,224. Repeatable."),
+]
+ValueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--value", metavar="NAME=NUMBER", help="Make an input a constant, e.g. sr=16000; what it decides is folded."
+    ),
+]
+EnergyScopeOption = Annotated[
+    str,
+    typer.Option(
+        "--energy-scope",
+        metavar="WHOSE",
+        help="Whose joules count: all, origin, or weights as in fog=0.5,cloud=0 (nodes not named count 1).",
+    ),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option("--size", metavar="HxW", help="Size of the camera frames the model takes; what its input says."),
+]
+LayoutOption = Annotated[
+    str | None, typer.Option("--layout", metavar="LAYOUT", help="Where the model's input has its channels: nchw, nhwc.")
+]
+MeanOption = Annotated[
+    str | None, typer.Option("--mean", metavar="R,G,B", help="Subtracted from frames of 0-255 before they enter.")
+]
+StdOption = Annotated[
+    str | None, typer.Option("--std", metavar="R,G,B", help="What frames are divided by after that. A zero is refused.")
+]

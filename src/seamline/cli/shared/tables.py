@@ -1,0 +1,170 @@
+"""Models and testbeds as tables, and the house style that all tables share. Pure functions of values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from seamline.core.vocabulary.quantities import ABSENT, bytes_text, macs_text, rate_text, ratio_text, seconds_text
+
+if TYPE_CHECKING:
+    from seamline.config import ChangeSpec, LoadSpec, Testbed
+    from seamline.core.vocabulary.profiles import Cut, Profile, TensorSpec
+    from seamline.meters.profile_check import SegmentCheck
+    from seamline.model.engine.verify import CutCheck
+
+
+def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """An empty table of the house style: no lines but one, long cells folded, numbers to the right."""
+    table = Table(
+        title=None if title is None else Text(title),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in columns:
+        is_number = name in right
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add `cells` as they are: names of layers and nodes may look like rich's markup, ``relu[final]``."""
+    table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+
+
+def cut_table(title: str, cuts: Sequence[Cut], macs: int, *, is_narrow: bool = False) -> Table:
+    """The table of `seamline inspect`: a star marks cuts the planner considers, ``!`` where the input crosses.
+
+    is_narrow: leave out what fits no terminal of 40 columns, the crossing tensors and the work behind the cut.
+    """
+    names = ("cut", "", "after", "bytes", "MACs before", "crossing", "MACs behind")
+    n_shown = 5 if is_narrow else len(names)
+    table = new_table(
+        *names[:n_shown],
+        title=f"{title}: {len(cuts)} cuts, {macs_text(macs)} MACs",
+        right=("cut", "bytes", "MACs before", "MACs behind"),
+    )
+    for cut in cuts:
+        cells = (
+            str(cut.index),
+            ("*" if cut.is_candidate else "") + ("!" if cut.carries_input else ""),
+            cut.after,
+            bytes_text(cut.payload_bytes),
+            macs_text(cut.macs_before),
+            "\n".join(_tensor_text(tensor) for tensor in cut.tensors) or ABSENT,
+            macs_text(macs - cut.macs_before),
+        )
+        add_row(table, *cells[:n_shown])
+    table.caption = "* considered when planning   ! the model input itself crosses"
+    return table
+
+
+def verify_report(
+    title: str,
+    checks: Sequence[CutCheck],
+    failed: Sequence[CutCheck],
+    after: Mapping[int, str],
+    tolerance: float,
+    elapsed_s: float,
+) -> RenderableType:
+    """What `seamline verify` found: one line when all is well, else a table of the cuts that deviate."""
+    ran = [check for check in checks if check.error is None]
+    worst = max(ran, key=lambda check: check.max_relative_error, default=None)
+    equal = sum(check.bit_equal for check in ran)
+    text = f"{title}: {len(checks)} cuts in {seconds_text(elapsed_s)}, {equal} bit-equal"
+    if worst is not None and worst.max_relative_error > 0.0:
+        text += f", largest deviation {ratio_text(worst.max_relative_error)} at cut {worst.cut}"
+    if not failed:
+        return Text(f"{text}; all within {ratio_text(tolerance)}")
+    table = new_table("cut", "after", "deviation", "error", right=("cut", "deviation"))
+    for check in failed:
+        deviation = ABSENT if check.error is not None else ratio_text(check.max_relative_error)
+        add_row(table, str(check.cut), after[check.cut], deviation, check.error or "beyond the tolerance")
+    return Group(Text(f"{text}; {len(failed)} FAILED (tolerance {ratio_text(tolerance)})", style="bold red"), table)
+
+
+def profile_report(profile: Profile, checks: Sequence[SegmentCheck], elapsed_s: float) -> RenderableType:
+    """What `seamline profile` measured: every block with what cutting behind it adds, and the errors when checked."""
+    device, whole = profile.device, seconds_text(profile.whole_s.median)
+    table = new_table(
+        "block",
+        "after",
+        "median",
+        "p90",
+        "cut adds",
+        "bytes",
+        title=f"{profile.model.name}: {whole} on {device.cpu}, threads: {device.threads}",
+        right=("median", "p90", "cut adds", "bytes"),
+    )
+    overheads_s = {each.cut: each.overhead_s for each in profile.boundaries}
+    for block in profile.blocks:
+        cut = profile.cuts[block.to_cut]
+        times = block.compute_s
+        added = ABSENT if cut is profile.cuts[-1] else seconds_text(overheads_s.get(cut.index, 0.0))
+        size = bytes_text(cut.payload_bytes)
+        name = f"[{block.from_cut}:{block.to_cut}]"
+        add_row(table, name, cut.after, seconds_text(times.median), seconds_text(times.p90), added, size)
+    table.caption = f"measured in {seconds_text(elapsed_s)}; a segment pays half of what each of its inner cuts adds"
+    return Group(table, Text(), _check_table(checks)) if checks else table
+
+
+def _check_table(checks: Sequence[SegmentCheck]) -> Table:
+    from seamline.meters.profile_check import error_quantiles
+
+    median, p90 = error_quantiles(checks)
+    title = f"{len(checks)} random segments: error {median:.1%} in the median, {p90:.1%} at the 90th percentile"
+    table = new_table(
+        "segment", "predicted", "measured", "error", title=title, right=("predicted", "measured", "error")
+    )
+    for each in checks:
+        times = (seconds_text(each.predicted_s), seconds_text(each.measured_s))
+        add_row(table, str(each.segment), *times, f"{each.error_ratio:+.1%}")
+    return table
+
+
+def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
+    """Name, description and whether it is built, for every model of the zoo."""
+    table = new_table("name", "description", "built")
+    for name, description, is_cached in rows:
+        add_row(table, name, description, "yes" if is_cached else "on demand")
+    return table
+
+
+def testbed_tables(testbed: Testbed) -> RenderableType:
+    """Nodes, links and changes of a testbed, one below the other."""
+    nodes = new_table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
+    for node in testbed.nodes:
+        add_row(nodes, node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
+    links = new_table("link", "rate", "one-way delay", "loss", right=("rate", "one-way delay", "loss"))
+    for link in testbed.links:
+        jitter = f" +- {seconds_text(link.jitter_s)}" if link.jitter_s else ""
+        rate = str(link.trace) if link.trace is not None else rate_text(link.rate_bps) if link.rate_bps else "unshaped"
+        add_row(links, link.name, rate, seconds_text(link.delay_s) + jitter, f"{link.loss_ratio:.1%}")
+    changes = new_table("change at", "link", "rate", "one-way delay", "loss", right=("rate", "one-way delay", "loss"))
+    for change in testbed.changes:
+        loss = ABSENT if change.loss_ratio is None else f"{change.loss_ratio:.1%}"
+        values = rate_text(change.rate_bps), seconds_text(change.delay_s), loss
+        add_row(changes, _when(change), "-".join(change.between), *values)
+    loads = new_table("change at", "node", "slowdown", right=("slowdown",))
+    for load in testbed.loads:
+        add_row(loads, _when(load), load.node, f"{load.slowdown:g}x")
+    tables = [table for table in (nodes, links, changes, loads) if table.row_count]
+    return Group(*(part for table in tables for part in (table, Text())))
+
+
+def _when(change: ChangeSpec | LoadSpec) -> str:
+    return f"{change.at_ratio:.0%} of the run" if change.at_ratio is not None else f"{change.at_s:g} s"
+
+
+def _tensor_text(tensor: TensorSpec) -> str:
+    extents = "x".join(str(extent) for extent in tensor.shape) or "scalar"
+    return f"{tensor.name} {tensor.dtype}[{extents}]"

@@ -1,0 +1,137 @@
+"""Watches a running stream: fills the live view from its snapshots, or writes them as JSON lines for another process.
+
+The thread here reads snapshots five times a second; the stream does not know that it is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from seamline.cli.shared.live import LiveView
+from seamline.cli.shared.output import print_json, progress_console
+from seamline.cli.shared.render import LiveState
+from seamline.cli.shared.waiting import is_alive
+from seamline.core.vocabulary.ports import Array
+from seamline.runtime.api.snapshot import StreamSnapshot, SwitchSnapshot
+from seamline.runtime.api.stream import Stream
+from seamline.runtime.origin.results import Result
+
+INTERVAL_S = 0.2
+
+
+class Watcher:
+    """Shows `stream` while it runs. as_events: JSON lines on stdout instead; is_quiet: nothing at all.
+
+    parent_pid: interrupt this process when that one is gone, so that nothing is left running.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        title: str,
+        duration_s: float | None,
+        as_events: bool,
+        is_quiet: bool,
+        parent_pid: int | None,
+    ) -> None:
+        self._stream = stream
+        self._title = title
+        self._duration_s = duration_s
+        self._as_events = as_events
+        self._parent_pid = parent_pid
+        self._view = None if as_events or is_quiet else LiveView(progress_console())
+        self._labels = stream.model.labels()
+        self._last: Result | None = None
+        self._saying = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    def answered(self, result: Result) -> None:
+        self._last = result
+        if self._as_events:
+            self._say(
+                {
+                    "event": "answer",
+                    "at_s": result.accepted_s - self._stream.recorder.started_s,
+                    "latency_s": result.latency_s,
+                    "energy_j": result.energy_j,
+                    "plan": str(result.plan),
+                    "n_attempts": result.n_attempts,
+                }
+            )
+
+    def _watch(self) -> None:
+        while not self._ended.wait(INTERVAL_S):
+            self._show()
+            if self._parent_pid is not None and not is_alive(self._parent_pid):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    def _show(self, *, is_last: bool = False) -> None:
+        """Nothing before the first frame: a source that turns out to be none is refused in two lines."""
+        snapshot = self._stream.snapshot()
+        label, score = self._label()
+        if self._as_events:
+            event = msgspec.to_builtins(snapshot)
+            self._say({"event": "snapshot", "label": label, "score_ratio": score, **event})
+        elif self._view is not None and (is_last or snapshot.n_answered or snapshot.n_in_flight or snapshot.n_dropped):
+            self._view.update(
+                LiveState(
+                    title=self._title, stream=snapshot, duration_s=self._duration_s, label=label, score_ratio=score
+                )
+            )
+
+    def _say(self, event: Mapping[str, Any]) -> None:
+        with self._saying:
+            print_json(event)
+
+    def _label(self) -> tuple[str | None, float | None]:
+        if self._last is None or self._labels is None or not self._last.outputs:
+            return None, None
+        return top_label(next(iter(self._last.outputs.values())), self._labels)
+
+    def __enter__(self) -> Watcher:
+        if self._view is not None:
+            self._view.__enter__()
+        if self._as_events or self._view is not None or self._parent_pid is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+        if kind is None:
+            self._show(is_last=True)
+        if self._view is not None:
+            self._view.__exit__(kind, error, trace)
+
+
+def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float | None]:
+    """The class with the highest score and its softmax probability; scores: float[1, n_classes], before softmax."""
+    flat = scores.reshape(-1).astype(np.float64)
+    if flat.size != len(labels):
+        return None, None
+    best = int(flat.argmax())
+    return labels[best], float(1.0 / np.exp(flat - flat[best]).sum())
+
+
+def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:
+    """The snapshot in one JSON line of `seamline run --events`."""
+    return msgspec.convert(event, StreamSnapshot)
+
+
+def switches_of(summary: Mapping[str, Any]) -> tuple[SwitchSnapshot, ...]:
+    """All switches of a stream that is over, from its summary."""
+    return tuple(msgspec.convert(switch, SwitchSnapshot) for switch in summary["switches"])

@@ -1,0 +1,1 @@
+"""When to switch: events, view, policy, baselines, correlated links, reasons, pipeline depth."""

@@ -1,0 +1,157 @@
+"""Everything that happened to one stream's surroundings, as a closed union, and the view that follows from it.
+
+`apply(view, event) -> view` is the only way a view changes; `policy.decide` reads nothing else. So a log of events is a
+complete, replayable record of why every decision was taken. Switching has its own events (`switching.py`): those are
+about generations in the making, these about the world.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Goal
+from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoined:
+    """A node is there. incarnation: changes when its process starts anew (then it holds no segments of ours)."""
+
+    node: NodeId
+    tier: Tier
+    incarnation: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLeft:
+    node: NodeId
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileKnown:
+    """What the model costs on a node; replaces what was known and starts its compute ratio anew."""
+
+    node: NodeId
+    profile: Profile
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMeasured:
+    """The newest estimate of one direction; goodput 0.0 says it is down."""
+
+    estimate: LinkEstimate
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeMeasured:
+    """ratio: measured over profiled compute time, > 0."""
+
+    node: NodeId
+    ratio: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentMeasured:
+    """ratio: bytes that real frames took at a cut under a codec, over what the codec's formula says; > 0."""
+
+    cut: int
+    codec: Codec
+    ratio: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMeasured:
+    """queue_s: how long a frame waits on the node before its stage starts."""
+
+    node: NodeId
+    queue_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMeasured:
+    """What segments may take on the node in all, those it holds included."""
+
+    node: NodeId
+    n_bytes: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSet:
+    objective: Goal
+    constraints: Constraints
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyScopeSet:
+    """Whose joules count from now on."""
+
+    scope: EnergyScope
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStarted:
+    """Preparation of `plan` began."""
+
+    plan: Plan
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlanServing:
+    """From now on frames take `plan`."""
+
+    plan: Plan
+    generation: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchFailed:
+    """`plan` could not be prepared. node: whose fault it is, None when unknown."""
+
+    plan: Plan
+    reason: str
+    node: NodeId | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyMeasured:
+    """What the newest `n_frames` frames of a generation took from acceptance to answer, queueing at the origin apart.
+
+    latency_s: their median. Frames completed elsewhere (after a failure) do not belong in here.
+    """
+
+    generation: int
+    latency_s: float
+    n_frames: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed and nothing else happened."""
+
+    at_s: float
+
+
+Event = (
+    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
+    | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured
+    | Tick
+)  # fmt: skip

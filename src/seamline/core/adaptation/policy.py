@@ -1,0 +1,298 @@
+"""Whether to switch now, and why: `decide(view, policy) -> Keep(reason) | Switch(plan, reason)`.
+
+Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
+left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
+feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
+Less gain is enough for a plan that has served a while (`small_gain_ratio`), as long as it is surer: what is 4 % behind
+for minutes adds up, and noise seldom feigns it at twice the uncertainty.
+A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
+not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
+is judged by what it took; so after a bad switch the way back is found by the same comparison.
+
+With a deadline (`goals.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans take
+beyond their prediction. A plan that comes has to keep a share of it (`min_gain_ratio`) in hand, the one that serves may
+use all. While no plan is in time the quickest is wanted.
+
+Policies that hold one plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
+`reasons.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Fixed, Holding, Local, Offload, Static, hold
+from seamline.core.adaptation.correlated_links import cautious, swinging_nodes
+from seamline.core.adaptation.decision import Decision, Keep, Switch
+from seamline.core.adaptation.reasons import has_jumped, what_moved
+from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
+from seamline.core.cost.uncertainty import gain_std
+from seamline.core.planning.planner import Alternative, Planned, Problem, evaluate, evaluate_allowed, plan
+from seamline.core.vocabulary.errors import Infeasible, UsageError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Goal, Objective, Within
+from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.quantities import amount
+
+__all__ = ["Adaptive", "Fixed", "Local", "Offload", "Static", "Policy", "PolicySettings", "policy_named"]
+__all__ += ["Keep", "Switch", "Decision", "decide"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySettings:
+    """Thresholds of `Adaptive`.
+
+    min_gain_ratio: least gain worth a switch, of the current cost. uncertainty_factor: standard deviations the gain
+    must exceed. small_gain_ratio, small_gain_factor: the same once a plan has served for patience_s.
+    compute_std_ratio: how sure compute times are. cooldown_s: between switches. refused_retry_s: until a
+    plan or node that failed to prepare is tried again. watch_s: how long a measured plan is remembered;
+    min_watched_frames: from how many frames on. surprise_ratio: how much worse than predicted, and than other plans,
+    counts. hop_cost_s: what every stage beyond the second must earn besides, see `correlated_links.py`.
+    """
+
+    min_gain_ratio: float = 0.05
+    uncertainty_factor: float = 1.0
+    small_gain_ratio: float = 0.02
+    small_gain_factor: float = 2.0
+    patience_s: float = 10.0
+    compute_std_ratio: float = 0.03
+    cooldown_s: float = 0.75
+    refused_retry_s: float = REFUSED_RETRY_S
+    watch_s: float = 30.0
+    min_watched_frames: int = 8
+    surprise_ratio: float = 1.15
+    hop_cost_s: float = 0.003
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """Always the best plan, with hysteresis."""
+
+    settings: PolicySettings = field(default_factory=PolicySettings)
+
+
+Policy = Adaptive | Holding
+
+
+def policy_named(name: str) -> Policy:
+    """``adaptive``, ``local``, ``offload``, ``static``, or a plan. Raises `UsageError` (`PlanError` for a bad plan)."""
+    named: dict[str, Policy] = {"adaptive": Adaptive(), "local": Local(), "offload": Offload(), "static": Static()}
+    if name in named:
+        return named[name]
+    if "[" in name:
+        return Fixed(Plan.parse(name))
+    raise UsageError(f"`{name}` is not a policy", hint=f"one of {', '.join(named)}, or a plan")
+
+
+def decide(view: View, policy: Policy | None = None) -> Decision:
+    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
+    if policy is None:
+        policy = Adaptive()
+    problem = problem_of(view)
+    if problem is None:
+        return Keep(f"`{view.origin}` has no profile yet")
+    if view.pending is not None and refusal(view.pending, problem) is None:
+        return Keep(f"{view.pending} is being prepared")
+    try:
+        if isinstance(policy, Adaptive):
+            settings = policy.settings
+            if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
+                settings = replace(settings, surprise_ratio=math.inf)
+            problem = _in_predicted_seconds(problem, view, settings)
+            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
+        return hold(view, problem, policy)
+    except Infeasible as error:
+        if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
+            late = _too_late(view.objective, problem, error)
+            decision = decide(_judged_by(view, Objective.LATENCY), policy)
+            return replace(decision, reason=f"{late}; {decision.reason}")
+        return Keep(str(error))
+
+
+def _judged_by(view: View, goal: Goal) -> View:
+    """`view` with another goal, as if it had been the one before."""
+    basis = view.basis
+    if basis is not None and basis.objective == view.objective:
+        basis = replace(basis, objective=goal)
+    return replace(view, objective=goal, basis=basis)
+
+
+def _in_predicted_seconds(problem: Problem, view: View, settings: PolicySettings) -> Problem:
+    """`problem` with its deadline shorter by what all measured plans took beyond their prediction."""
+    goal = problem.objective
+    if not isinstance(goal, Within) or not (recent := _recent_ratios(view, settings)):
+        return problem
+    shared_ratio = max(1.0, min(ratio for _, ratio in recent))
+    return replace(problem, objective=Within(slo_s=goal.slo_s / shared_ratio))
+
+
+def _real_ratio(goal: Within, problem: Problem) -> float:
+    """What frames take, of what is predicted: the factor by which `problem` has the shorter deadline."""
+    return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
+
+
+def _too_late(goal: Within, problem: Problem, error: Infeasible) -> str:
+    """Why nothing is in time, in the seconds that frames take."""
+    if (ratio := _real_ratio(goal, problem)) == 1.0:
+        return str(error).partition("; hint: ")[0]
+    return f"no plan answers within {goal.slo_s * 1e3:g} ms: frames take {ratio:.1f}x what was predicted"
+
+
+def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
+    surprises = _surprises(view, settings)
+    best = _best_candidate(view, problem, settings, surprises)
+    if best is None or best.plan is None:
+        return Keep("every plan that fits could not be prepared a moment ago")
+    if isinstance(view.objective, Within) and math.isinf(best.cost):
+        raise Infeasible(f"no plan has answered within {view.objective.slo_s * 1e3:.0f} ms")
+    if view.current is None:
+        return Switch(best.plan, f"first plan: {best.plan} takes {amount(best.cost, view.objective)}")
+    if (why := _impossible(view, problem)) is not None:
+        return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
+    if best.plan == view.current:
+        return Keep(f"{view.current} is the best plan, {amount(best.cost, view.objective)}", 0.0)
+    return _weigh(view, problem, best, settings, surprises)
+
+
+def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySettings, surprises: Surprises) -> Decision:
+    """Is `best` enough better than the current plan, and is it time?"""
+    assert view.current is not None
+    assert best.plan is not None
+    current = _judged(evaluate(view.current, problem), problem.objective, surprises)
+    concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
+    gain = current.cost - best.cost
+    uncertainty = gain_std(before, after, problem, settings.compute_std_ratio)
+    saves = f"saves {amount(gain, view.objective)} of {amount(current.cost, view.objective)}"
+    words = f"{best.plan} {saves}, uncertainty {amount(uncertainty, view.objective)}"
+    if math.isinf(current.cost):
+        return _leave(view, problem, best, current, concerned, settings)
+    since_s = view.now_s - view.serving_since_s
+    is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
+    is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
+    if not is_large and not (is_sure and since_s >= settings.patience_s):
+        return Keep(f"{words}: too little", max(0.0, gain / current.cost) if current.cost > 0.0 else None)
+    if since_s < settings.cooldown_s and not has_jumped(view, concerned):
+        return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
+    surprise = surprises.get(view.current)
+    moved = what_moved(view, concerned)
+    if surprise is not None:
+        took_s = view.watched[view.current].latency_s
+        moved = [f"{view.current} took {took_s * 1e3:.0f} ms, {surprise:.1f}x what was predicted", *moved]
+    return Switch(best.plan, "; ".join([*moved[:2], words]))
+
+
+def _leave(
+    view: View,
+    problem: Problem,
+    best: Alternative,
+    current: Alternative,
+    concerned: Sequence[Breakdown],
+    settings: PolicySettings,
+) -> Decision:
+    """The current plan is too late or cannot be judged, `best` is not; a lateness may wait for the cooldown."""
+    assert best.plan is not None
+    goal = view.objective
+    if not isinstance(goal, Within) or current.energy_j is None:
+        return Switch(best.plan, f"{view.current} cannot be judged by {goal}; {best.plan} can")
+    takes_s = current.latency_s * _real_ratio(goal, problem)
+    words = f"{view.current} takes {takes_s * 1e3:.0f} ms, more than {goal.slo_s * 1e3:.0f}"
+    since_s = view.now_s - view.serving_since_s
+    if since_s < settings.cooldown_s and not has_jumped(view, concerned):
+        return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
+    return Switch(best.plan, "; ".join([*what_moved(view, concerned)[:2], f"{words}, {best.plan} does not"]))
+
+
+def _planned(problem: Problem, settings: PolicySettings) -> Planned:
+    """The best plan; with a deadline, one that keeps some of it in hand if there is one."""
+    goal = problem.objective
+    if isinstance(goal, Within):
+        with suppress(Infeasible):
+            return plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
+    return plan(problem)
+
+
+def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surprises: Surprises) -> Alternative | None:
+    """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
+    lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
+    failing = {refused.node for refused in lately} - {problem.origin, None}
+    reduced = problem
+    if failing:
+        trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
+        reduced = replace(problem, profiles=trusted)
+    refused_plans = {refused.plan for refused in lately} - {view.current}
+    found = _planned(reduced, settings).alternatives
+    planned = [one for one in found if one.plan is not None and not (refused_plans and one.plan in refused_plans)]
+    candidates = planned
+    if not planned or (surprises and any(one.plan in surprises for one in planned)):
+        # what the planner thinks best was worse in truth: one that it thinks second may be better
+        candidates = [*planned, *_known(view, problem, reduced.profiles.keys(), refused_plans)]
+    judged = [_judged(candidate, problem.objective, surprises) for candidate in candidates]
+    return min(judged, key=lambda candidate: candidate.cost, default=None)
+
+
+def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Set[Plan]) -> Iterator[Alternative]:
+    """Plans that have served, and may serve now."""
+    for known in dict.fromkeys((*view.watched, view.current)):
+        is_trusted = known is not None and (known == view.current or trusted >= set(known.nodes))
+        if known is None or not is_trusted or known in refused_plans:
+            continue
+        evaluated = evaluate_allowed(known, problem)
+        if evaluated is not None:
+            yield evaluated
+
+
+def _judged(candidate: Alternative, goal: Goal, surprises: Surprises) -> Alternative:
+    """`candidate` at what it costs in truth, where its frames were measured."""
+    if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
+        return candidate
+    surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
+    if not isinstance(goal, Within):
+        return candidate if surprise == 1.0 else replace(candidate, cost=candidate.cost * surprise)
+    took_s = candidate.latency_s * surprise
+    return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
+
+
+def has_surprise(view: View, settings: PolicySettings) -> bool:
+    """Whether any plan measured here lately was much slower than predicted."""
+    return bool(_surprises(view, settings))
+
+
+Surprises = Mapping[Plan, float]
+"""How much slower than predicted some plans were, beyond what is common to the plans measured here."""
+
+
+def _surprises(view: View, settings: PolicySettings) -> Surprises:
+    """Plans that were slower by more than `surprise_ratio`.
+
+    An error that all plans share (say, of the profile) does not tell them apart, so it takes two to compare.
+    """
+    recent = _recent_ratios(view, settings) if len(view.watched) > 1 else []
+    if len(recent) < 2:
+        return {}
+    shared_ratio = max(1.0, min([ratio for _, ratio in recent]))
+    return {known: ratio / shared_ratio for known, ratio in recent if ratio / shared_ratio > settings.surprise_ratio}
+
+
+def _recent_ratios(view: View, settings: PolicySettings) -> list[tuple[Plan, float]]:
+    """Measured over predicted latency of the plans that were watched lately and long enough."""
+    now_s, watch_s, n_least = view.now_s, settings.watch_s, settings.min_watched_frames
+    return [
+        (known, watched.ratio)
+        for known, watched in view.watched.items()
+        if now_s - watched.at_s < watch_s and watched.n_frames >= n_least
+    ]
+
+
+def _impossible(view: View, problem: Problem) -> str | None:
+    """Why the current plan cannot go on, in words."""
+    assert view.current is not None
+    if (why := refusal(view.current, problem)) is not None:
+        return why
+    if view.restarted:
+        return f"{', '.join(f'`{node}`' for node in sorted(view.restarted))} has restarted"
+    return None

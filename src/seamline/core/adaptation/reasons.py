@@ -1,0 +1,114 @@
+"""Decisions in words and numbers: which belief moved since the current plan was chosen, and how far.
+
+Milliseconds and Mbit/s appear here because people read the result; nothing computes with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seamline.core.adaptation.view import Basis, View
+from seamline.core.cost.formulas import Breakdown, LinkCost, StageCost
+from seamline.core.vocabulary.links import LinkEstimate
+
+JUMP_RATIO = 1.3
+"""A factor that makes waiting out a cooldown pointless, if it changes a plan's time by `JUMP_EFFECT_RATIO`."""
+
+
+JUMP_EFFECT_RATIO = 0.05
+
+
+_WORTH_SAYING_RATIO = 1.1
+
+
+_WORTH_SAYING_S = 0.001
+
+
+_BESIDE_LARGEST_RATIO = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A belief that changed. effect_s: by how much that changes a plan's time; log_factor: of the belief itself."""
+
+    effect_s: float
+    log_factor: float
+    words: str
+
+
+def what_moved(view: View, concerned: Sequence[Breakdown]) -> list[str]:
+    """What has changed for the plans `concerned` since the current one was chosen; what matters most to them first."""
+    moves = sorted(_moves(view, concerned), key=lambda move: -move.effect_s)
+    least_s = max(_WORTH_SAYING_S, _BESIDE_LARGEST_RATIO * moves[0].effect_s) if moves else 0.0
+    return list(dict.fromkeys(move.words for move in moves if move.effect_s >= least_s))
+
+
+def has_jumped(view: View, concerned: Sequence[Breakdown]) -> bool:
+    """Whether a belief has moved by more than `JUMP_RATIO` since, and that makes a difference to the plans."""
+    if view.basis is None:
+        return True
+    least_s = JUMP_EFFECT_RATIO * min(costs.latency_s for costs in concerned)
+    return any(move.log_factor > math.log(JUMP_RATIO) and move.effect_s > least_s for move in _moves(view, concerned))
+
+
+def _moves(view: View, concerned: Sequence[Breakdown]) -> list[Move]:
+    basis = view.basis
+    if basis is None:
+        return []
+    moves: list[Move] = []
+    if view.objective != basis.objective:
+        moves.append(Move(math.inf, math.inf, f"the objective is now {view.objective}"))
+    if view.energy_scope != basis.energy_scope:
+        moves.append(Move(math.inf, math.inf, f"joules that count are now those of {view.energy_scope}"))
+    if view.constraints != basis.constraints:
+        moves.append(Move(math.inf, math.inf, "the constraints have changed"))
+    for costs in concerned:
+        for link in costs.all_links:
+            ends = (link.source, link.target)
+            moves += _link_moves(link, basis.links.get(ends), view.links.get(ends))
+        for stage in costs.stages:
+            moves += _node_moves(stage, view, basis)
+    return moves
+
+
+def _link_moves(cost: LinkCost, before: LinkEstimate | None, now: LinkEstimate | None) -> list[Move]:
+    name = f"{cost.source}->{cost.target}"
+    if now is None or now.goodput_bps <= 0.0:
+        return []  # a link that is down makes a plan impossible, which is said elsewhere
+    if before is None or before.goodput_bps <= 0.0:
+        return [Move(cost.transfer_s, math.inf, f"{name} is there now with {now.goodput_bps / 1e6:.1f} Mbit/s")]
+    moves: list[Move] = []
+    factor = now.goodput_bps / before.goodput_bps
+    if abs(math.log(factor)) > math.log(_WORTH_SAYING_RATIO):
+        was, is_now = before.goodput_bps / 1e6, now.goodput_bps / 1e6
+        words = f"{name} {'fell' if factor < 1.0 else 'rose'} from {was:.1f} to {is_now:.1f} Mbit/s"
+        moves.append(Move(cost.serialise_s * abs(1.0 - factor), abs(math.log(factor)), words))
+    longer_s = now.rtt_s - before.rtt_s
+    if abs(longer_s) > 0.25 * before.rtt_s:
+        was, is_now = before.rtt_s * 1e3, now.rtt_s * 1e3
+        words = f"the round trip {name} {'fell' if longer_s < 0.0 else 'rose'} from {was:.0f} to {is_now:.0f} ms"
+        size = abs(math.log(max(now.rtt_s, 1e-3) / max(before.rtt_s, 1e-3)))
+        moves.append(Move(abs(longer_s) / 2, size, words))
+    return moves
+
+
+def _node_moves(cost: StageCost, view: View, basis: Basis) -> list[Move]:
+    if cost.segment.is_empty:
+        return []
+    node, moves = cost.node, list[Move]()
+    if node not in basis.nodes and node != view.origin:
+        moves.append(Move(cost.busy_s, math.inf, f"{node} is there now"))
+    was, is_now = basis.compute_ratio.get(node, 1.0), view.compute_ratio.get(node, 1.0)
+    if abs(math.log(is_now / was)) > math.log(_WORTH_SAYING_RATIO):
+        words = (
+            f"{node} {'sped up' if is_now < was else 'slowed'} from {was:.1f}x to {is_now:.1f}x of its profiled time"
+        )
+        moves.append(Move(cost.compute_s * abs(1.0 - was / is_now), abs(math.log(is_now / was)), words))
+    before_s, now_s = basis.queue_s.get(node, 0.0), view.queue_s.get(node, 0.0)
+    if before_s != now_s:
+        verb = "fell" if now_s < before_s else "grew"
+        words = f"waiting on {node} {verb} from {before_s * 1e3:.0f} to {now_s * 1e3:.0f} ms"
+        moves.append(Move(abs(now_s - before_s), abs(math.log((now_s + 0.01) / (before_s + 0.01))), words))
+    return moves

@@ -1,0 +1,302 @@
+"""View of one stream: all that a decision may rest on, and `apply(view, event) -> view`, the only way it changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from seamline.core.adaptation.events import (
+    ComputeMeasured,
+    EnergyScopeSet,
+    Event,
+    LatencyMeasured,
+    LinkMeasured,
+    LoadMeasured,
+    MemoryMeasured,
+    NodeJoined,
+    NodeLeft,
+    ObjectiveSet,
+    PlanServing,
+    ProfileKnown,
+    SentMeasured,
+    SwitchFailed,
+    SwitchStarted,
+    Tick,
+)
+from seamline.core.adaptation.oscillation import Swing, observe_swing
+from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.formulas import latency_s
+from seamline.core.cost.problem import EnergyScope, Problem
+from seamline.core.vocabulary.changed import changed, maker
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import Link, LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Goal, Objective
+from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A plan that could not be prepared, when, and by whose fault."""
+
+    plan: Plan
+    reason: str
+    node: NodeId | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How a plan did in truth. ratio: measured over predicted latency at that time."""
+
+    latency_s: float
+    ratio: float
+    n_frames: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """What was believed when a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
+
+    nodes: frozenset[NodeId]
+    links: Mapping[Link, LinkEstimate]
+    compute_ratio: Mapping[NodeId, float]
+    queue_s: Mapping[NodeId, float]
+    objective: Goal
+    constraints: Constraints
+    energy_scope: EnergyScope = EnergyScope.ALL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """All that a decision may rest on; begin with `View(origin=...)`.
+
+    nodes: who is there, with tier; incarnations: the last one seen of each, also of those gone.
+    current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
+    first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
+    watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
+    sampled_beside: goodputs of a link and of those that may share something with it, as they were believed when it was
+    last sampled.
+    swings: the recent past of each link.
+    """
+
+    origin: NodeId
+    now_s: float = 0.0
+    nodes: Mapping[NodeId, Tier] = field(default_factory=dict)
+    incarnations: Mapping[NodeId, str] = field(default_factory=dict)
+    profiles: Mapping[NodeId, Profile] = field(default_factory=dict)
+    links: Mapping[Link, LinkEstimate] = field(default_factory=dict)
+    compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
+    queue_s: Mapping[NodeId, float] = field(default_factory=dict)
+    sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
+    free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
+    objective: Goal = Objective.LATENCY
+    constraints: Constraints = field(default_factory=Constraints)
+    energy_scope: EnergyScope = EnergyScope.ALL
+    current: Plan | None = None
+    generation: int = -1
+    serving_since_s: float = -math.inf
+    restarted: frozenset[NodeId] = frozenset()
+    first: Plan | None = None
+    pending: Plan | None = None
+    refused: tuple[Refused, ...] = ()
+    watched: Mapping[Plan, Watched] = field(default_factory=dict)
+    basis: Basis | None = None
+    pending_basis: Basis | None = None
+    sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
+    swings: Mapping[Link, Swing] = field(default_factory=dict)
+
+
+def apply(view: View, event: Event) -> View:
+    """`view` after `event`. Events in any order are fine; time never runs backwards."""
+    if isinstance(event, LinkMeasured):
+        return _link_measured(view, event.estimate, max(view.now_s, event.at_s))
+    if isinstance(event, ComputeMeasured):
+        ratios = {**view.compute_ratio, event.node: event.ratio}
+        return changed(view, now_s=max(view.now_s, event.at_s), compute_ratio=ratios)
+    if event.at_s > view.now_s:
+        view = changed(view, now_s=event.at_s)
+    match event:
+        case NodeJoined(node, tier, incarnation):
+            return _joined(view, node, tier, incarnation)
+        case NodeLeft(node):
+            memory = _without(view.free_memory_bytes, node)
+            left = changed(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
+            return changed(left, queue_s=_without(view.queue_s, node))
+        case ProfileKnown(node, profile):
+            ratios = _without(view.compute_ratio, node)
+            return changed(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
+        case SentMeasured(cut, codec, ratio):
+            return changed(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
+        case LoadMeasured(node, queue_s):
+            return changed(view, queue_s={**view.queue_s, node: queue_s})
+        case MemoryMeasured(node, n_bytes):
+            return changed(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
+        case ObjectiveSet(objective, constraints):
+            return changed(view, objective=objective, constraints=constraints)
+        case EnergyScopeSet(scope):
+            return changed(view, energy_scope=scope)
+        case SwitchStarted(plan):
+            return changed(view, pending=plan, pending_basis=_basis(view))
+        case PlanServing(plan, generation):
+            return _serving(view, plan, generation)
+        case SwitchFailed(plan, reason, node, at_s):
+            refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
+            view = changed(view, refused=refused)
+            return changed(view, pending=None, pending_basis=None) if plan == view.pending else view
+        case LatencyMeasured():
+            return _measured(view, event)
+        case Tick():
+            return view
+        case _:
+            assert_never(event)
+
+
+def problem_of(view: View) -> Problem | None:
+    """The planning problem over the nodes that are there now; None while the origin has no profile.
+
+    The same object for the same view, as a decision asks more than once.
+    """
+    global _newest_problem
+    known_view, known = _newest_problem
+    if known_view is view:
+        return known
+    here = view.profiles.get(view.origin)
+    if here is None:
+        return None
+    problem = _make_problem(
+        origin=view.origin,
+        cuts=here.cuts,
+        profiles=_usable(view, here),
+        links=view.links,
+        compute_ratio=view.compute_ratio,
+        queue_s=view.queue_s,
+        sent_ratio=view.sent_ratio,
+        free_memory_bytes=view.free_memory_bytes,
+        objective=view.objective,
+        constraints=view.constraints,
+        energy_scope=view.energy_scope,
+    )
+    _newest_problem = view, problem
+    return problem
+
+
+_make_problem = maker(Problem)
+
+
+_newest_problem: tuple[View | None, Problem | None] = (None, None)
+
+
+def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
+    """Profiles of the nodes that are there, and of the model of the origin's; the same object while none has changed,
+    as many a problem is made of one."""
+    key = id(view.profiles), id(view.nodes)
+    known = _known_usable.get(key)
+    if known is not None and known[0] is view.profiles and known[1] is view.nodes and known[2] == view.origin:
+        return known[3]
+    if len(_known_usable) >= _MOST_REMEMBERED:
+        _known_usable.clear()
+    last_cut = here.cuts[-1].index
+    usable = {
+        node: profile
+        for node, profile in view.profiles.items()
+        if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
+    }
+    _known_usable[key] = (view.profiles, view.nodes, view.origin, usable)  # holding both keeps their ids from others
+    return usable
+
+
+_MOST_REMEMBERED = 16
+
+
+_Profiles = Mapping[NodeId, Profile]
+
+
+_known_usable: dict[tuple[int, int], tuple[_Profiles, Mapping[NodeId, Tier], NodeId, _Profiles]] = {}
+
+
+_Value = TypeVar("_Value")
+
+
+def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
+    """A new process begins without segments, load or a record of refusals; profile and links stay: same machine."""
+    joined = changed(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
+    if view.incarnations.get(node, incarnation) == incarnation:
+        return joined
+    in_use = view.current is not None and node in view.current.nodes
+    return changed(
+        joined,
+        restarted=view.restarted | {node} if in_use else view.restarted,
+        compute_ratio=_without(view.compute_ratio, node),
+        queue_s=_without(view.queue_s, node),
+        refused=tuple(refused for refused in view.refused if node not in refused.plan.nodes),
+    )
+
+
+def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
+    """The estimate takes its place; one with a new sample remembers how the links beside it stood."""
+    pair: Link = (link.source, link.target)
+    before, links = view.links.get(pair), {**view.links, pair: link}
+    swing = observe_swing(view.swings.get(pair), link.goodput_bps, now_s)
+    swings = view.swings if swing is None else {**view.swings, pair: swing}
+    sampled_beside = view.sampled_beside
+    if before is None or link.measured_at_s > before.measured_at_s:
+        beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
+        sampled_beside = {**sampled_beside, pair: beside}
+    return changed(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+
+
+def _may_share(one: Link, other: Link) -> bool:
+    """Whether two directions of links share a node's way out or way in, or `one` leaves where `other` arrives."""
+    return one[0] in other or one[1] == other[1]
+
+
+def _serving(view: View, plan: Plan, generation: int) -> View:
+    was_planned = plan == view.pending
+    return changed(
+        view,
+        current=plan,
+        generation=generation,
+        serving_since_s=view.now_s,
+        restarted=frozenset(),
+        first=view.first or plan,
+        pending=None if was_planned else view.pending,
+        pending_basis=None if was_planned else view.pending_basis,
+        basis=view.pending_basis if was_planned and view.pending_basis is not None else _basis(view),
+        refused=tuple(refused for refused in view.refused if refused.plan != plan),
+    )
+
+
+def _measured(view: View, event: LatencyMeasured) -> View:
+    """Compare with what the current beliefs predict; frames of an earlier generation say nothing about this one."""
+    problem = problem_of(view)
+    if event.generation != view.generation or view.current is None or problem is None:
+        return view
+    if refusal(view.current, problem) is not None:
+        return view
+    predicted_s = latency_s(view.current, problem)
+    if not 0.0 < predicted_s < math.inf:
+        return view
+    known = Watched(event.latency_s, event.latency_s / predicted_s, event.n_frames, event.at_s)
+    others = [(plan, watched) for plan, watched in view.watched.items() if plan != view.current]
+    return changed(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
+
+
+def _basis(view: View) -> Basis:
+    return Basis(
+        nodes=frozenset(view.nodes.keys() & view.profiles.keys()),
+        links=view.links,
+        compute_ratio=view.compute_ratio,
+        queue_s=view.queue_s,
+        objective=view.objective,
+        constraints=view.constraints,
+        energy_scope=view.energy_scope,
+    )
+
+
+def _without(mapping: Mapping[NodeId, _Value], node: NodeId) -> dict[NodeId, _Value]:
+    return {known: value for known, value in mapping.items() if known != node}

@@ -1,0 +1,408 @@
+"""What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
+
+Here lives the arithmetic of one given plan. What goes over a cut is `payload.py`, what a profile says of a segment
+`profiled.py`. Searching the best plan is `planner.py`, which evaluates the same formulas for all cuts at once;
+measuring what goes in is `estimator.py` and the profiler. Any plan can be evaluated, also one that may not be used,
+which is `feasibility.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import is_
+from typing import NamedTuple
+
+from seamline.core.cost.payload import expected_bytes, sent_bytes, uncompressed_bytes
+from seamline.core.cost.problem import Problem
+from seamline.core.cost.profiled import codec_cost, profiled_s
+from seamline.core.vocabulary.changed import maker
+from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
+from seamline.core.vocabulary.profiles import Cut, Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """Seconds one frame spends on one node. queue_s passes waiting; the rest keeps the node busy."""
+
+    node: NodeId
+    segment: Segment
+    queue_s: float
+    decode_s: float
+    compute_s: float
+    encode_s: float
+
+    @property
+    def busy_s(self) -> float:
+        return self.decode_s + self.compute_s + self.encode_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkCost:
+    """Seconds one frame spends on one link: serialise_s occupies it, transfer_s adds half a round trip.
+
+    codec: None for the answer, which travels as it is.
+    """
+
+    source: NodeId
+    target: NodeId
+    codec: Codec | None
+    payload_bytes: int
+    serialise_s: float
+    transfer_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """Where the time of one frame goes. links: between neighbouring stages. answer: the way back, None when local."""
+
+    stages: tuple[StageCost, ...]
+    links: tuple[LinkCost, ...]
+    answer: LinkCost | None
+
+    @property
+    def latency_s(self) -> float:
+        on_nodes = math.fsum([stage.queue_s + stage.busy_s for stage in self.stages])
+        on_links = math.fsum([link.transfer_s for link in self.all_links])
+        return on_nodes + on_links
+
+    @property
+    def bottleneck_s(self) -> float:
+        """Seconds per frame of the slowest stage or link."""
+        return max(*(stage.busy_s for stage in self.stages), *(link.serialise_s for link in self.all_links), 0.0)
+
+    @property
+    def all_links(self) -> tuple[LinkCost, ...]:
+        return self.links if self.answer is None else (*self.links, self.answer)
+
+
+class Sums(NamedTuple):
+    """What a plan costs in all: `Breakdown.latency_s`, its `bottleneck_s`, and `energy_of` it."""
+
+    latency_s: float
+    bottleneck_s: float
+    energy_j: float | None
+
+
+def latency_s(plan: Plan, problem: Problem) -> float:
+    """Seconds from frame to answer at the origin; `math.inf` over a link that is down.
+
+    Source: NEUKONFIG eq. 1, T_inf = T_e + T_t + T_c, with any number of stages; codec, queueing and return are ours.
+    """
+    return times(plan, problem)[0]
+
+
+def throughput_fps(plan: Plan, problem: Problem) -> float:
+    """Frames per second of a full pipeline: the slowest stage or link bounds it. 0.0 over a link that is down.
+
+    Source: pipeline bound, e.g. ParetoPipe and DEFER; a stage's codec work shares the node with its compute.
+    """
+    _, bottleneck_s = times(plan, problem)
+    return math.inf if bottleneck_s == 0.0 else 1.0 / bottleneck_s
+
+
+def energy_j(plan: Plan, problem: Problem) -> float | None:
+    """Joules per frame: what busy nodes and radios draw above idle, plus what the origin idles until the answer.
+
+    E = sum_n (busy_w - idle_w) busy_s + sum_links (tx_j_per_byte + rx_j_per_byte) bytes + idle_w(origin) latency_s,
+    each node's joules times what they count in the problem's `EnergyScope`; a node other than the origin idles for
+    others too.
+    None when the origin or a node of the plan that counts has no power figures. Modelled, not metered.
+    """
+    return sums(plan, problem).energy_j
+
+
+def energy_of(costs: Breakdown, problem: Problem) -> float | None:
+    """`energy_j` of a plan whose times are known already."""
+    waiting_w = waiting_power_w(problem)
+    if waiting_w is None:
+        return None
+    taken_s = costs.latency_s
+    if math.isinf(taken_s):
+        return math.inf
+    total_j = waiting_w * taken_s
+    for stage in costs.stages:
+        above_idle_w = active_power_w(stage.node, problem)
+        if above_idle_w is None:
+            return None
+        total_j += above_idle_w * stage.busy_s
+    return total_j + sum(
+        link.payload_bytes * radio_j_per_byte(link.source, link.target, problem) for link in costs.all_links
+    )
+
+
+def sums(plan: Plan, problem: Problem) -> Sums:
+    """What the terms of `breakdown` come to, in half the time: it looks at no term twice and keeps none. Raises alike.
+
+    Decisions and simulations ask for little else, some hundred thousand times.
+    """
+    taken_s, slowest_s, parts, busy_s, crossings = _seconds(plan, problem)
+    return Sums(taken_s, slowest_s, _energy_j(taken_s, parts, busy_s, crossings, problem))
+
+
+def times(plan: Plan, problem: Problem) -> tuple[float, float]:
+    """`latency_s` and the bottleneck's seconds of `sums`, without its joules."""
+    taken_s, slowest_s, *_ = _seconds(plan, problem)
+    return taken_s, slowest_s
+
+
+def _seconds(plan: Plan, problem: Problem) -> tuple[float, float, _Parts, Sequence[float], Sequence[_Crossing]]:
+    """Seconds in all and of the slowest part; then the parts, how long each stage is busy, and what crosses links."""
+    _check(plan, problem)
+    parts, ratio_of, queue_of = _parts_of(plan, problem), problem.compute_ratio.get, problem.queue_s.get
+    busy_s = [part.decode_s + part.profiled_s * ratio_of(part.node, 1.0) + part.encode_s for part in parts.stages]
+    on_nodes_s = [
+        (0.0 if part.segment.is_empty else queue_of(part.node, 0.0)) + busy
+        for part, busy in zip(parts.stages, busy_s, strict=True)
+    ]
+    if len(parts.stages) == 1:
+        return math.fsum(on_nodes_s), max(busy_s[0], 0.0), parts, busy_s, ()
+    crossings = [_crossing(part, problem) for part in parts.links]
+    last = parts.stages[-1].node
+    crossings.append((last, problem.origin, problem.cuts[-1].payload_bytes, answer_link(last, problem)))
+    on_links_s, serialise = [], []
+    for _, _, payload, link in crossings:
+        carried_s = math.inf if link is None else serialise_s(payload, link)
+        serialise.append(carried_s)
+        on_links_s.append(carried_s if link is None else link.rtt_s / 2 + link.overhead_s + carried_s)
+    taken_s = math.fsum(on_nodes_s) + math.fsum(on_links_s)
+    return taken_s, max(*busy_s, *serialise, 0.0), parts, busy_s, crossings
+
+
+def _energy_j(
+    taken_s: float, parts: _Parts, busy_s: Sequence[float], crossings: Sequence[_Crossing], problem: Problem
+) -> float | None:
+    """`energy_of` without a breakdown."""
+    waiting_w = waiting_power_w(problem)
+    if waiting_w is None:
+        return None
+    if math.isinf(taken_s):
+        return math.inf
+    total_j = waiting_w * taken_s
+    for part, busy in zip(parts.stages, busy_s, strict=True):
+        above_idle_w = active_power_w(part.node, problem)
+        if above_idle_w is None:
+            return None
+        total_j += above_idle_w * busy
+    return total_j + sum([payload * radio_j_per_byte(here, there, problem) for here, there, payload, _ in crossings])
+
+
+def breakdown(plan: Plan, problem: Problem) -> Breakdown:
+    """Every term of `plan` by itself. Raises `PlanError` for a node without profile or a stage outside the model."""
+    _check(plan, problem)
+    parts = _parts_of(plan, problem)
+    stages = tuple([_stage_cost(part, problem) for part in parts.stages])
+    links = tuple([_boundary_cost(part, problem) for part in parts.links])
+    return Breakdown(stages=stages, links=links, answer=_answer_cost(plan, problem))
+
+
+def _check(plan: Plan, problem: Problem) -> None:
+    """Raises `PlanError` where `plan` is of another origin or model."""
+    if plan.origin != problem.origin:
+        raise PlanError(f"plan `{plan}` starts on `{plan.origin}`, frames enter at `{problem.origin}`")
+    if plan.stages[-1].segment.stop != problem.last_cut:
+        raise PlanError(
+            f"plan `{plan}` stops at cut {plan.stages[-1].segment.stop}, the model at {problem.last_cut}",
+            hint=f"let the last stage end at {problem.last_cut}",
+        )
+
+
+def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
+    """Seconds until the last byte has crossed `link`: half a round trip, serialisation, and the message's overhead.
+
+    A link that is down costs `math.inf`, so a planner avoids it without a special case.
+    Source: T_t of NEUKONFIG eq. 1; the round-trip term is ours.
+    """
+    return link.rtt_s / 2 + link.overhead_s + serialise_s(payload_bytes, link)
+
+
+def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
+    """Seconds during which `payload_bytes` occupy `link`; `math.inf` when it is down."""
+    return 8.0 * payload_bytes / link.goodput_bps if link.goodput_bps > 0.0 else math.inf
+
+
+def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
+    """Seconds `node` computes `segment`: what its profile says times its measured ratio; 0.0 when empty."""
+    if segment.is_empty:
+        return 0.0
+    return profiled_s(_profile(node, problem), segment) * problem.compute_ratio.get(node, 1.0)
+
+
+def waiting_power_w(problem: Problem) -> float | None:
+    """Watts that a frame under way is charged with: the origin's idling as it counts, None without power figures."""
+    idle_w = _profile(problem.origin, problem).device.idle_w
+    return None if idle_w is None else idle_w * problem.energy_scope.weight(problem.origin, problem.origin)
+
+
+def active_power_w(node: NodeId, problem: Problem) -> float | None:
+    """Watts above idle that `node` is charged with while busy: 0.0 outside the scope, None without power figures."""
+    weight = problem.energy_scope.weight(node, problem.origin)
+    if weight == 0.0:
+        return 0.0
+    device = _profile(node, problem).device
+    if device.busy_w is None or device.idle_w is None:
+        return None
+    return weight * (device.busy_w - device.idle_w)
+
+
+def radio_j_per_byte(source: NodeId, target: NodeId, problem: Problem) -> float:
+    """Joules that the radios at both ends of a link draw for one byte, as far as they are in the scope."""
+    weight = problem.energy_scope.weight
+    sent_j = _profile(source, problem).device.tx_j_per_byte
+    read_j = _profile(target, problem).device.rx_j_per_byte
+    if sent_j:  # a cable draws nothing, whatever it counts
+        sent_j *= weight(source, problem.origin)
+    return sent_j + (read_j * weight(target, problem.origin) if read_j else 0.0)
+
+
+def answer_link(node: NodeId, problem: Problem) -> LinkEstimate | None:
+    """The way back from `node` to the origin. Where it has not been measured, the way there stands for it."""
+    back = problem.links.get((node, problem.origin))
+    return back if back is not None else problem.links.get((problem.origin, node))
+
+
+def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate | None:
+    return problem.links.get((source.node, target.node))
+
+
+_MAX_REMEMBERED = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _StagePart:
+    """Of a stage's cost, what depends neither on links nor on loads. profiled_s: of computing, 0.0 when empty."""
+
+    node: NodeId
+    segment: Segment
+    decode_s: float
+    profiled_s: float
+    encode_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkPart:
+    """The same of what goes on to the next stage. expected_bytes: sent where nothing has been measured."""
+
+    source: NodeId
+    target: NodeId
+    codec: Codec
+    cut: Cut
+    expected_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What stays of a plan's cost while beliefs move; for these cuts, and these profiles of its stages."""
+
+    plan: Plan
+    nodes: tuple[NodeId, ...]
+    cuts: tuple[Cut, ...]
+    profiles: tuple[Profile, ...]
+    stages: tuple[_StagePart, ...]
+    links: tuple[_LinkPart, ...]
+
+    def is_for(self, problem: Problem) -> bool:
+        current = map(problem.profiles.get, self.nodes)
+        return self.cuts is problem.cuts and all(map(is_, current, self.profiles))
+
+
+_known_parts: dict[int, _Parts] = {}
+
+
+def _parts_of(plan: Plan, problem: Problem) -> _Parts:
+    """The parts of `plan`, remembered per plan object: the same few plans are judged again and again."""
+    known = _known_parts.get(id(plan))
+    if known is not None and known.plan is plan and known.is_for(problem):
+        return known
+    if len(_known_parts) >= _MAX_REMEMBERED:
+        _known_parts.clear()
+    parts = _known_parts[id(plan)] = _make_parts(plan, problem)  # holding the plan keeps its id from being used again
+    return parts
+
+
+def _make_parts(plan: Plan, problem: Problem) -> _Parts:
+    profiles = tuple(_profile(stage.node, problem) for stage in plan.stages)
+    stages, links = [], []
+    before: Stage | None = None
+    for stage, profile in zip(plan.stages, profiles, strict=True):
+        stages.append(_stage_part(before, stage, profile, problem))
+        if before is not None and before.codec is not None:
+            cut = problem.cuts[before.segment.stop]
+            n_bytes = expected_bytes(cut, before.codec, problem)
+            links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
+        before = stage
+    return _Parts(plan, plan.nodes, problem.cuts, profiles, tuple(stages), tuple(links))
+
+
+def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: Problem) -> _StagePart:
+    decode_s = encode_s = 0.0
+    if before is not None and before.codec is not None:
+        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
+        cost = codec_cost(profile, before.codec, stage.segment.start)
+        decode_s = 0.0 if cost is None else cost.decode_s_per_byte * read_bytes
+    if stage.codec is not None:
+        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
+        cost = codec_cost(profile, stage.codec, stage.segment.stop)
+        encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
+    return _StagePart(stage.node, stage.segment, decode_s, profiled_s(profile, stage.segment), encode_s)
+
+
+_make_stage_cost, _make_link_cost = maker(StageCost), maker(LinkCost)
+
+
+def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:
+    node = part.node
+    return _make_stage_cost(
+        node=node,
+        segment=part.segment,
+        queue_s=0.0 if part.segment.is_empty else problem.queue_s.get(node, 0.0),
+        decode_s=part.decode_s,
+        compute_s=part.profiled_s * problem.compute_ratio.get(node, 1.0),
+        encode_s=part.encode_s,
+    )
+
+
+def _boundary_cost(part: _LinkPart, problem: Problem) -> LinkCost:
+    source, target, payload, link = _crossing(part, problem)
+    return _link_cost(source, target, part.codec, payload, link)
+
+
+_Crossing = tuple[NodeId, NodeId, int, LinkEstimate | None]
+"""Source, target, payload_bytes and the link, None when it is not known."""
+
+
+def _crossing(part: _LinkPart, problem: Problem) -> _Crossing:
+    payload = sent_bytes(part.cut, part.codec, problem) if problem.sent_ratio else part.expected_bytes
+    return part.source, part.target, payload, problem.links.get((part.source, part.target))
+
+
+def _link_cost(
+    source: NodeId, target: NodeId, codec: Codec | None, payload: int, link: LinkEstimate | None
+) -> LinkCost:
+    return _make_link_cost(
+        source=source,
+        target=target,
+        codec=codec,
+        payload_bytes=payload,
+        serialise_s=math.inf if link is None else serialise_s(payload, link),
+        transfer_s=math.inf if link is None else transfer_s(payload, link),
+    )
+
+
+def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
+    if plan.is_local:
+        return None
+    last = plan.stages[-1].node
+    payload = problem.cuts[-1].payload_bytes
+    return _link_cost(last, problem.origin, None, payload, answer_link(last, problem))
+
+
+def _profile(node: NodeId, problem: Problem) -> Profile:
+    try:
+        return problem.profiles[node]
+    except KeyError:
+        raise PlanError(f"`{node}` has no profile", hint=f"known: {', '.join(sorted(problem.profiles))}") from None

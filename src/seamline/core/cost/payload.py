@@ -1,0 +1,67 @@
+"""What crosses a cut: which codecs exist there, and how many bytes they make of it. Encoding is `seamline.codec`."""
+
+from __future__ import annotations
+
+import math
+
+from seamline.core.cost.problem import Problem
+from seamline.core.cost.profiled import codec_cost
+from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
+
+U8_HEADER_BYTES = 16
+"""Scale, zero point and padding that travel with each tensor sent as u8."""
+
+_FLOATS = frozenset({"float16", "float32", "float64"})
+
+
+def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
+    """Bytes that cross `cut` under `codec`, without message headers.
+
+    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
+    per float element; other tensors stay raw. A cut without tensors (a profile from elsewhere) counts as one float32.
+    What lossless saves depends on the data: here it is the upper bound, all bytes.
+    Raises `PlanError` when `codec` does not exist at `cut`.
+    """
+    if codec not in offered_codecs(cut, frame):
+        raise PlanError(f"codec {codec} does not exist at cut {cut.index}", hint="JPEG and raw are for camera frames")
+    if cut.index == 0 and frame is not None:
+        return frame.jpeg_bytes if codec is Codec.JPEG and frame.jpeg_bytes is not None else frame.raw_bytes
+    if codec in (Codec.RAW, Codec.LOSSLESS):
+        return cut.payload_bytes
+    if not cut.tensors:
+        return _float_bytes(cut.payload_bytes // DTYPE_BYTES["float32"], codec)
+    return sum(
+        _float_bytes(tensor.n_elements, codec) if tensor.dtype in _FLOATS else tensor.n_bytes for tensor in cut.tensors
+    )
+
+
+def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
+    """What exists at `cut`, whatever the constraints say."""
+    if cut.index == 0 and frame is not None:
+        return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
+    return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
+
+
+def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
+    """What a codec has to read at `cut`; `CodecCost` is per byte of this."""
+    return frame.raw_bytes if cut.index == 0 and frame is not None else cut.payload_bytes
+
+
+def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
+    """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there."""
+    ratio = problem.sent_ratio.get((cut.index, codec))
+    if ratio is None:
+        return expected_bytes(cut, codec, problem)
+    return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
+
+
+def expected_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
+    """`sent_bytes` as the origin's profile has it, whatever was measured."""
+    known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
+    return math.ceil(payload_bytes(cut, codec, problem.frame) * (1.0 if known is None else known.sent_ratio))
+
+
+def _float_bytes(n_elements: int, codec: Codec) -> int:
+    return 2 * n_elements if codec is Codec.F16 else n_elements + U8_HEADER_BYTES

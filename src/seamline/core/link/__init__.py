@@ -1,0 +1,1 @@
+"""How a link carries: estimator, change points, forecast, probing."""

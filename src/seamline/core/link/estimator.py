@@ -1,0 +1,271 @@
+"""Link and compute estimators: state + sample -> state, with uncertainty and age.
+
+Times are the sender's own: a transfer is timed from send to receipt, so no clocks are compared. A link is first in,
+first out: transfer i begins to cross it when i-1 is through, so what it took beyond a round trip is
+
+    whole_s = receipt_i - rtt - max(sent_i, free_{i-1})
+
+where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been held up. How the line
+between bytes and these seconds is found is `lower_envelope.py`, how a jump is told from what only held a message up
+`goodput.py`, when the newest messages are the better guide `last_value.py`, and how the times of frames become a belief
+about a node's speed `belief.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from seamline.core.link import goodput as gp
+from seamline.core.link.average import Average, Believed, observe_average
+from seamline.core.link.goodput import BURST_BYTES
+from seamline.core.link.last_value import Recent, observe_recent, set_anew
+from seamline.core.link.lower_envelope import RTT_NOISE_S, Crossing, Goodput, shifted
+from seamline.core.vocabulary.changed import changed, maker
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+
+RTT_WINDOW_S = 10.0
+
+
+_N_YOUNG = 12
+
+
+_MISJUDGED_RTT_S = 20e-3
+
+
+_MISJUDGED_VARIANCE = 1.0
+
+
+_SILENCE_FACTOR = 2.0
+
+
+SILENCE_GRACE_S = gp.RETRANSMISSION_S
+"""One lost packet alone does not make a link slow."""
+
+
+_SILENCE_STD_RATIO = 0.25
+
+
+_ACROSS_RATIO = 0.5
+
+
+_RETURNED_VARIANCE = 0.5**2
+
+
+_SIBLING_VARIANCE = 0.6**2
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSample:
+    """One acknowledged message, by the sender's clock. payload_bytes: everything the message carried."""
+
+    payload_bytes: int
+    sent_s: float
+    receipt_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """All that is known of one direction of a link; begin with `LinkState(source=..., target=...)`.
+
+    round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
+    free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: None before the first
+    transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so. average: of all transfers
+    lately, for times when the link turns faster than a belief follows. recent: the newest, for times when it drifts.
+    """
+
+    source: NodeId
+    target: NodeId
+    round_trips: tuple[tuple[float, float], ...] = ()
+    last_receipt_s: float = -math.inf
+    free_s: float = -math.inf
+    goodput: Goodput | None = None
+    ceiling_bps: float = math.inf
+    is_down: bool = False
+    average: Average | None = None
+    recent: Recent | None = None
+
+    @property
+    def rtt_s(self) -> float:
+        """The smallest round trip of the last `RTT_WINDOW_S`; 0.0 before the first."""
+        return self.round_trips[0][1] if self.round_trips else 0.0
+
+    @property
+    def followed(self) -> Recent | None:
+        """The newest messages, while they are what is believed; None while the line is."""
+        recent, line = self.recent, self.goodput
+        return recent if recent is not None and line is not None and recent.is_nearer(line.at_s) else None
+
+    @property
+    def uncapped_bps(self) -> float:
+        """What is believed as long as nothing is overdue; 0.0 before the first transfer."""
+        if (followed := self.followed) is not None:
+            return followed.bits_per_s
+        return 0.0 if self.goodput is None else self.goodput.value
+
+
+def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
+    """A ping came back. A ping that waited behind bulk data is long; the minimum of the window forgets it."""
+    recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
+    state, less_s = _returned(state), state.rtt_s - rtt_s
+    if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
+        # the first pings were all held up; or by so much that what came of it is worth nothing
+        is_little = less_s < _MISJUDGED_RTT_S
+        goodput = shifted(state.goodput, less_s) if is_little else gp.doubted(state.goodput, 1.0, _MISJUDGED_VARIANCE)
+        state = changed(state, goodput=goodput)
+    return changed(state, round_trips=(*recent, (now_s, rtt_s)))
+
+
+def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
+    """A transfer was acknowledged. Empty messages and receipts out of order teach nothing about goodput."""
+    state = _returned(state)
+    total_s = sample.receipt_s - sample.sent_s
+    if state.round_trips and total_s < state.rtt_s:
+        state = observe_rtt(state, max(total_s, 0.0), sample.receipt_s)  # no transfer is faster than a round trip
+    if sample.payload_bytes <= 0 or sample.receipt_s < state.last_receipt_s:
+        return state
+    crossing = _crossing(state, sample)
+    before = state.goodput
+    late_s = 0.0 if before is None else before.overhead_s
+    known = gp.first_goodput(crossing) if before is None else gp.observe(before, crossing, state.rtt_s)
+    free_s = sample.receipt_s - state.rtt_s
+    if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was held up
+        free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
+    still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
+    proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, RTT_NOISE_S)
+    return _make_state(  # written out, as nearly all changes, with every message
+        source=state.source,
+        target=state.target,
+        round_trips=state.round_trips,
+        last_receipt_s=sample.receipt_s,
+        free_s=free_s,
+        goodput=known,
+        ceiling_bps=proven_bps if still_suspected else math.inf,
+        is_down=state.is_down,
+        average=_averaged(state, crossing, sample, late_s),
+        recent=_newest(state, crossing, known, late_s),
+    )
+
+
+def _newest(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> Recent | None:
+    """The newest messages with `crossing` among them. known: the line after it; late_s: overhead by the one before."""
+    line, recent = state.goodput, state.recent
+    if line is None:
+        return None
+    if recent is not None and known.changed_at_s != line.changed_at_s:
+        return set_anew(recent, known.slowness, crossing.at_s)
+    carried_s = crossing.n_bits * line.slowness
+    line_s = max(0.0, late_s - line.floor_s) + max(carried_s, crossing.n_bits / state.ceiling_bps)
+    took_s = crossing.least_s - known.floor_s
+    return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
+
+
+_make_state, _make_crossing, _make_estimate = maker(LinkState), maker(Crossing), maker(LinkEstimate)
+
+
+def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
+    """The average with `sample` in it, and how well what was believed would have foretold it; late_s: the overhead by
+    the line before it."""
+    line, believed = state.goodput, None
+    if line is not None:
+        constant_s = late_s if state.followed is None else line.floor_s
+        believed = Believed(state.last_receipt_s, constant_s, 1.0 / state.uncapped_bps)
+    service_s = max(crossing.least_s, RTT_NOISE_S)
+    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed)
+
+
+def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
+    """What `sample` tells of the link itself."""
+    arrived_s, through_s = sample.receipt_s - state.rtt_s, state.last_receipt_s - state.rtt_s
+    return _make_crossing(
+        n_bits=8.0 * sample.payload_bytes,
+        whole_s=arrived_s - max(sample.sent_s, min(through_s, state.free_s)),
+        least_s=arrived_s - max(sample.sent_s, through_s),
+        burst_bits=8.0 * min(BURST_BYTES, sample.payload_bytes) if sample.sent_s >= through_s else 0.0,
+        at_s=sample.receipt_s,
+    )
+
+
+def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
+    """The oldest unacknowledged transfer is still under way. Call as often as you like.
+
+    Once it is long overdue, what has passed proves goodput < 8 payload_bytes / elapsed, so a drop is believed before
+    the receipt arrives. How much less it is nobody knows; what is under way at a moment nobody chose is half across at
+    the median, so half of that is believed. The receipt, or the next one, confirms or lifts it.
+    """
+    if state.goodput is None or payload_bytes <= 0:
+        return state
+    elapsed_s = now_s - state.rtt_s - state.goodput.floor_s - _began_s(state, sent_s)
+    expected_s = 8.0 * payload_bytes / state.uncapped_bps
+    if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
+        return state
+    return changed(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
+
+
+def observe_sibling(state: LinkState, ratio: float) -> LinkState:
+    """Another link of the same node has become `ratio` (below 1) times as fast: likely they share what has changed.
+
+    An edge device has one way out of the house. Until this link is measured again, it is believed to have fallen alike,
+    with much doubt; its next transfer decides.
+    """
+    if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
+        return state
+    return changed(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
+
+
+def observe_down(state: LinkState) -> LinkState:
+    """The peer is gone or the link reported dead: goodput 0.0 until the next sign of life."""
+    return changed(state, is_down=True)
+
+
+def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
+    """What `state` amounts to at `now_s`; None before the first transfer (probe an idle link)."""
+    if state.goodput is None:
+        return None
+    line = state.goodput
+    is_capped = state.ceiling_bps < state.uncapped_bps
+    std_ratio = line.std_ratio(now_s)
+    return _make_estimate(
+        source=state.source,
+        target=state.target,
+        rtt_s=state.rtt_s,
+        overhead_s=line.overhead_s if state.followed is None else line.floor_s,  # the rest is in its rate
+        goodput_bps=believed_bps(state),
+        goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
+        measured_at_s=measured_at_s(state),
+        n_samples=0 if is_capped else line.n_samples,
+        average_bps=0.0 if state.average is None else state.average.goodput_bps,
+        average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
+        turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
+    )
+
+
+def believed_bps(state: LinkState) -> float:
+    """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
+    if state.goodput is None or state.is_down:
+        return 0.0
+    return min(state.uncapped_bps, state.ceiling_bps)
+
+
+def measured_at_s(state: LinkState) -> float:
+    """`measured_at_s` of the `estimate`; -inf before the first transfer."""
+    if state.goodput is None:
+        return -math.inf
+    followed = state.followed
+    return state.goodput.at_s if followed is None else max(state.goodput.at_s, followed.at_s)
+
+
+def _began_s(state: LinkState, sent_s: float) -> float:
+    """When the link began to carry what was sent at `sent_s`, shifted by the way there."""
+    return max(sent_s, state.last_receipt_s - state.rtt_s)
+
+
+def _returned(state: LinkState) -> LinkState:
+    """A sign of life: what was known before stands, with much doubt, until the first transfer replaces it."""
+    if not state.is_down:
+        return state
+    goodput = state.goodput
+    if goodput is not None:
+        goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
+    return changed(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)

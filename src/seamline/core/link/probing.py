@@ -1,0 +1,178 @@
+"""When to measure a link that carries nothing, with how many bytes, and what of it is news.
+
+Theory of operation. A new link gets some quick pings, then probes that are in turn long (50 ms, as far as that can be
+known) and short, so that what a message takes whatever its size is told from what its bytes take. An
+idle link gets a probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are
+never left out. A probe that does not fit the belief is followed at once by larger ones, because a small one proves
+little: what a token bucket lets through after a pause looks like a fast link. The larger ones are paid from a credit
+that grows by 0.4 % of the link's time, so that all take 1 % of it in the long run. A link that seems to have become
+faster may be probed on debt; so it is known within a second or two. What a larger probe costs is what it took in the
+end, less than was feared when the link has become faster.
+
+`runtime.node.links` drives this with real clocks and messages, `sim.meter` in virtual time. What a transfer teaches is
+`estimator.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamline.core.link import estimator as est
+from seamline.core.link.lower_envelope import RTT_NOISE_S
+from seamline.core.vocabulary.changed import changed
+
+PROBE_INTERVAL_S = 1.0
+
+
+REGULAR_SHARE_RATIO = 0.006
+
+
+LONG_SHARE_RATIO = 0.004
+
+
+MOST_CREDIT_S = 0.15
+
+
+MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
+
+
+LONG_PROBE_S = 0.05
+
+
+MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
+"""Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s over 100 ms of round trip."""
+
+
+N_FIRST_PONGS = 5
+
+
+N_FIRST_PROBES = 5
+
+
+N_CONFIRMING_PROBES = 6
+
+
+CONFIRMED_RATIO = 1.5
+
+
+BUSY_LIMIT_S = 3.0
+"""A transfer under way longer than this does not keep other links of its node from being probed."""
+
+
+SIBLING_AGE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probing:
+    """What probes have been sent over one direction of a link, and when the next is due.
+
+    n_pongs, n_probes: since the link was new, or was to be measured anew. n_confirming: probes since one did not fit.
+    due_s: nothing is sent before; regular_s: when the next usual probe is due. credit_s: link time that may be spent on
+    larger probes, as of credit_at_s. seems_faster: the last probe was much faster than believed.
+    """
+
+    n_pongs: int = 0
+    n_probes: int = 0
+    n_confirming: int = 0
+    due_s: float = 0.0
+    regular_s: float = 0.0
+    credit_s: float = MOST_CREDIT_S
+    credit_at_s: float = 0.0
+    seems_faster: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the first pings are still to come; nothing is probed before them."""
+        return self.n_pongs < N_FIRST_PONGS
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the first probes have been sent."""
+        return self.n_probes >= N_FIRST_PROBES
+
+
+def anew(probing: Probing) -> Probing:
+    """Measure the link from the beginning; what was spent stays spent."""
+    return Probing(credit_s=probing.credit_s, credit_at_s=probing.credit_at_s)
+
+
+def carried(probing: Probing, now_s: float) -> Probing:
+    """The link carries a frame: no probe for a while."""
+    due_s = now_s + PROBE_INTERVAL_S
+    return probing if due_s <= probing.due_s else changed(probing, due_s=due_s)
+
+
+def doubted(probing: Probing, now_s: float) -> Probing:
+    """A sibling has jumped: measure this link too, with more than a small probe."""
+    return changed(probing, due_s=now_s, n_confirming=1)
+
+
+def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Probing, int]:
+    """Bytes to send now, paid for; 0 when it is not time yet. Call it when the link is idle."""
+    if now_s < probing.due_s or probing.is_new or state.is_down:
+        return probing, 0
+    credit_s = min(MOST_CREDIT_S, probing.credit_s + LONG_SHARE_RATIO * (now_s - probing.credit_at_s))
+    probing = changed(probing, credit_s=credit_s, credit_at_s=now_s)
+    goodput_bps = _goodput_bps(state)
+    if not probing.is_measured or goodput_bps <= 0.0:
+        due_s = now_s if probing.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
+        n_bytes = first_probe_bytes(probing.n_probes, goodput_bps)
+        return changed(probing, due_s=due_s, n_probes=probing.n_probes + 1), n_bytes
+    n_bytes = _affordable_bytes(probing, state) if probing.n_confirming > 0 else 0
+    if n_bytes > 0:
+        paid_s = 8 * n_bytes / goodput_bps
+        probing = changed(probing, due_s=probing.regular_s, credit_s=credit_s - paid_s)
+        return changed(probing, n_probes=probing.n_probes + 1), n_bytes
+    if now_s < probing.regular_s:  # nothing to confirm, or nothing to pay it with: the usual probe at its usual time
+        return changed(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
+    n_bytes = _regular_bytes(state)
+    regular_s = now_s + max(PROBE_INTERVAL_S, 8 * n_bytes / goodput_bps / REGULAR_SHARE_RATIO)
+    return changed(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
+
+
+def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample: est.TransferSample) -> Probing:
+    """A probe was acknowledged: followed up at once when it did not fit the belief, until that is chance."""
+    if before.goodput is None or after.goodput is None:
+        return probing
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.floor_s, RTT_NOISE_S)
+    feared_s = 8.0 * sample.payload_bytes / before.goodput.value
+    ratio = feared_s / service_s
+    credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)
+    probing = changed(probing, credit_s=credit_s, seems_faster=ratio >= CONFIRMED_RATIO)
+    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.suspects
+    if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
+        return changed(probing, n_confirming=0)
+    return changed(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
+
+
+def long_probe_bytes(goodput_bps: float) -> int:
+    """What takes 50 ms at `goodput_bps`, within limits."""
+    return int(max(MIN_LONG_PROBE_BYTES, min(MAX_LONG_PROBE_BYTES, LONG_PROBE_S * goodput_bps / 8)))
+
+
+def first_probe_bytes(number: int, goodput_bps: float) -> int:
+    """Size of the first probes of a link, number 0 and on."""
+    return MIN_PROBE_BYTES if number % 2 else long_probe_bytes(goodput_bps)
+
+
+def _long_probe_bytes(state: est.LinkState) -> int:
+    return long_probe_bytes(_goodput_bps(state))
+
+
+def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
+    """A long probe, or half a one, as far as the credit allows; on debt where the link seems to have become faster."""
+    debt_s = MOST_CREDIT_S if probing.seems_faster else 0.0
+    affordable = int(max(0.0, probing.credit_s + debt_s) * _goodput_bps(state) / 8)
+    wanted = _long_probe_bytes(state)
+    return min(wanted, affordable) if affordable >= wanted // 2 else 0
+
+
+def _regular_bytes(state: est.LinkState) -> int:
+    share = int(REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S)
+    return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
+
+
+def _goodput_bps(state: est.LinkState) -> float:
+    """What probes are sized by: the belief, or less where a transfer hints at less. A probe of 50 ms for the link as it
+    was would hold up frames for a second on one that fell."""
+    return min(state.goodput.hinted_bps, state.uncapped_bps, state.ceiling_bps) if state.goodput is not None else 0.0

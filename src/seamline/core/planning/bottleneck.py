@@ -1,0 +1,277 @@
+"""The search for throughput: the least slowest stage or link, a minimax. See `planner.py` for plans and ties.
+
+Theory of operation. For a limit L on all stages and links, V(L) is the least that the last two stages and the last link
+of any plan need while everything before keeps within L. A pass over boundaries, node by node, computes it; orders that
+have visited the same nodes and stand on the same one share a state, since only the best entry counts for what follows,
+so that there are 2^n of them and not n!. V falls as L grows, and the optimum is the least L with V(L) <= L. So a pass
+at L that finds V(L) <= L may stop there, and bounds the optimum from above by L; any other goes through all orders that
+keep within L, which are few where L is low, and places the optimum in (L, V(L)].
+
+The interval is halved a few times. Then the first order within its upper end, by number of stages and names, is traced:
+its plan's cost is the new upper end, and a pass just below it shows that nothing is better, or the search goes on.
+Exact up to 1e-9 relative, which is what plans are compared with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from seamline.core.planning.boundary_arrays import Ends, Seams, ends_of, seams_of
+from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Floats, Found, Tables
+from seamline.core.vocabulary.nodes import NodeId
+
+_RESOLUTION_RATIO = 1e-9
+_N_HALVINGS = 8
+_NEAR_RATIO = 0.01
+"""So near to the optimum, tracing a plan helps more than halving."""
+_LARGEST = float(np.finfo(np.float64).max)
+"""The first limit: everything but what cannot be crossed at all."""
+
+Reached = npt.NDArray[np.bool_]
+_State = tuple[frozenset[NodeId], NodeId]
+"""The nodes visited, the origin among them, and the last of them."""
+
+
+def search_bottleneck(tables: Tables) -> tuple[Found | None, Found | None]:
+    """The offload plan and the split plan with the least bottleneck; None where no finite one exists."""
+    if tables.origin not in tables.nodes or not tables.codecs:
+        return None, None
+    links = _Links(tables)
+    offload = _Search(links, OFFLOAD).run() if tables.problem.constraints.allow_offload else None
+    return offload, _Search(links, SPLIT).run()
+
+
+@dataclass(slots=True)
+class _Links:
+    """What both kinds share: the boundaries of every link that a search came to."""
+
+    tables: Tables
+    ends: dict[NodeId, Ends] = field(init=False)
+    known: dict[tuple[NodeId, NodeId], Seams] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.ends = ends_of(self.tables)
+
+    def seams(self, source: NodeId, target: NodeId) -> Seams:
+        found = self.known.get((source, target))
+        if found is None:
+            found = self.known[source, target] = seams_of(source, target, self.tables, self.ends)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """The first boundary. reached_s: float64[J], the slower of the origin and the link; least_s: the least of it.
+
+    whole_s: of the best plan of two stages, inf when there is none.
+    """
+
+    seams: Seams
+    reached_s: Floats
+    least_s: float
+    whole_s: float
+
+
+@dataclass(slots=True)
+class _Search:
+    """One kind of plan, OFFLOAD or SPLIT. origin_s: float64[Q, C], the origin's busy time, inf where it may not end."""
+
+    links: _Links
+    kind: int
+    tables: Tables = field(init=False)
+    origin_s: Floats = field(init=False)
+    hops: dict[NodeId, _Hop] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tables = self.links.tables
+        origin = self.tables.nodes[self.tables.origin]
+        self.origin_s = self.links.ends[self.tables.origin].leaving_s.copy()
+        if self.kind == OFFLOAD:
+            self.origin_s[:, 1:] = math.inf
+        else:
+            self.origin_s[:, 1:] += origin.preprocess_s
+            self.origin_s[:, 0] = math.inf
+            if origin.window is not None:
+                self.origin_s[:, origin.window.first > 0] = math.inf
+        self.hops = {target: self.hop(target) for target in self.tables.next_nodes((self.tables.origin,))}
+
+    def hop(self, target: NodeId) -> _Hop:
+        seams = self.links.seams(self.tables.origin, target)
+        seams = seams.only(np.isfinite(self.origin_s.ravel()[seams.flat]))
+        reached_s = np.maximum(self.origin_s.ravel()[seams.flat], seams.serialise_s)
+        least_s, whole_s = float(reached_s.min(initial=math.inf)), math.inf
+        if self.tables.required <= {target}:
+            whole_s = float(np.maximum(reached_s, seams.whole_s).min(initial=math.inf))
+        return _Hop(seams, reached_s, least_s, whole_s)
+
+    def run(self) -> Found | None:
+        two_stages_s = min((hop.whole_s for hop in self.hops.values()), default=math.inf)
+        low = min((hop.least_s for hop in self.hops.values()), default=math.inf)
+        limit, best = _just_below(two_stages_s), None
+        while low <= limit and self.least(limit) <= limit:
+            low, high = self.narrow(low, limit, is_first=best is None)
+            best = self.trace(_with_ties(high))
+            limit = _just_below(best.cost)
+        if best is None and two_stages_s < math.inf:
+            best = self.trace(_with_ties(two_stages_s))
+        return None if best is None else self.lighten(best)
+
+    def narrow(self, low: float, high: float, is_first: bool) -> tuple[float, float]:
+        """A closer interval around the optimum, `high` being kept by some plan.
+
+        is_first: whether `low` itself is worth a try, being what the first boundary needs at least.
+        """
+        limit = low if is_first or high == _LARGEST else low + (high - low) / 2
+        for _ in range(_N_HALVINGS):
+            if limit >= high:
+                break
+            value = self.least(limit)
+            low, high = (low, limit) if value <= limit else (limit, min(high, value))
+            if high <= low * (1.0 + _NEAR_RATIO) or high == _LARGEST:
+                break
+            limit = low + (high - low) / 2
+        return low, high
+
+    def least(self, limit: float) -> float:
+        """V(`limit`), of orders no longer than the shortest that keeps within it."""
+        value = math.inf
+        for longer in self.levels(limit):
+            value = min(value, longer)
+            if value <= limit:
+                break
+        return value
+
+    def levels(self, limit: float, beginning: tuple[NodeId, ...] = ()) -> Iterator[float]:
+        """V(`limit`) of orders of two stages, of three, and so on. beginning: the nodes that follow the origin."""
+        states: dict[_State, Floats] = {}
+        value = math.inf
+        for target, hop in self.hops.items():
+            if beginning[:1] in ((), (target,)):
+                visited = frozenset((self.tables.origin, target))
+                value = min(value, hop.whole_s)
+                entry_s = hop.seams.best_entry(self.tables.nodes[target], hop.reached_s <= limit)
+                if entry_s is not None:
+                    states[visited, target] = entry_s
+        yield value
+        depth = 1
+        while states:
+            value, states = self.step(states, limit, beginning[depth : depth + 1])
+            yield value
+            depth += 1
+
+    def step(
+        self, states: dict[_State, Floats], limit: float, following: tuple[NodeId, ...]
+    ) -> tuple[float, dict[_State, Floats]]:
+        """One more node behind every state: V of the plans that end there, and the states within `limit` behind it."""
+        value, longer = math.inf, dict[_State, Floats]()
+        for (before, node), entry_s in states.items():
+            for target in following or self.tables.nodes:
+                if target in before or (node, target) not in self.tables.links:
+                    continue
+                seams, visited = self.links.seams(node, target), before | {target}
+                busy_s = seams.leaving_s + entry_s[seams.cut]
+                if self.tables.required <= visited:
+                    value = min(value, float(np.maximum(busy_s, seams.whole_s).min(initial=math.inf)))
+                if len(visited) == len(self.tables.nodes):
+                    continue
+                reached = np.maximum(busy_s, seams.serialise_s) <= limit
+                behind_s = seams.best_entry(self.tables.nodes[target], reached)
+                if behind_s is not None:
+                    other_s = longer.get((visited, target))
+                    longer[visited, target] = behind_s if other_s is None else np.minimum(behind_s, other_s)
+        return value, longer
+
+    def first_order(self, limit: float) -> tuple[NodeId, ...]:
+        """The order within `limit` of the fewest stages, then of the lowest names; there must be one."""
+        n_others = next(n for n, value in enumerate(self.levels(limit), 1) if value <= limit)
+        others: tuple[NodeId, ...] = ()
+        while len(others) < n_others:
+            *candidates, last = self.tables.next_nodes((self.tables.origin, *others))
+            within = (node for node in candidates if self.value(limit, (*others, node), n_others) <= limit)
+            others = (*others, next(within, last))
+        return self.tables.origin, *others
+
+    def value(self, limit: float, beginning: tuple[NodeId, ...], n_others: int) -> float:
+        """V(`limit`) of orders of `n_others` nodes behind the origin, `beginning` being the first of them."""
+        return next(islice(self.levels(limit, beginning), n_others - 1, None), math.inf)
+
+    def trace(self, limit: float) -> Found:
+        """A plan of the first order within `limit`, from the last boundary back: the fastest, then the lowest cut."""
+        order = self.first_order(limit)
+        reached = self.reach(order, limit)
+        end = len(self.tables.index) - 1
+        slowest_s, stop = self.tables.answers[order[-1]][1], end
+        leaving_s = float(self.tables.nodes[order[-1]].until_s[end])
+        boundaries: list[tuple[int, int]] = []
+        for at in range(len(reached) - 1, -1, -1):
+            node = order[at + 1]
+            first = self.tables.nodes[node].lowest_entry(stop)
+            entering_s = np.where(reached[at], self.links.ends[node].entering_s, math.inf)[:, first:stop]
+            worst_s = np.maximum(entering_s + leaving_s, self.tables.links[order[at], node].serialise_s[:, first:stop])
+            place, row = divmod(int(np.argmin(worst_s.T)), len(self.tables.codecs))
+            slowest_s = max(slowest_s, float(worst_s[row, place]))
+            stop = first + place
+            boundaries.append((stop, row))
+            leaving_s = float(self.links.ends[order[at]].leaving_s[row, stop])
+        stop, row = boundaries[-1]
+        slowest_s = max(slowest_s, float(self.origin_s[row, stop]))
+        cuts = tuple(int(self.tables.index[cut]) for cut, _ in reversed(boundaries))
+        return Found(slowest_s, order, cuts, tuple(self.tables.codecs[row] for _, row in reversed(boundaries)))
+
+    def reach(self, order: tuple[NodeId, ...], limit: float) -> list[Reached]:
+        """bool[Q, C] per boundary of `order`: can it be reached and crossed within `limit`?"""
+        reached: list[Reached] = []
+        for at, (source, target) in enumerate(pairwise(order)):
+            until_s = self.origin_s if at == 0 else self.stage_s(source, reached[-1])
+            reached.append(np.maximum(until_s, self.tables.links[source, target].serialise_s) <= limit)
+        return reached
+
+    def stage_s(self, node: NodeId, entered: Reached) -> Floats:
+        """float64[Q, C]: how long `node` is busy, entered at the best reachable earlier cut, left at each boundary."""
+        enter_s = np.where(entered, self.links.ends[node].entering_s, math.inf).min(axis=0)
+        busy_s: Floats = self.links.ends[node].leaving_s + self.tables.nodes[node].best_entry(enter_s[np.newaxis])
+        return busy_s
+
+    def lighten(self, found: Found) -> Found:
+        """The same stages with the quickest codecs that keep the bottleneck: most codecs of a pipeline do not matter to
+        it, and then fewer bytes and less work are better."""
+        ends, links = self.links.ends, self.tables.links
+        rows = [self.tables.codecs.index(codec) for codec in found.codecs]
+        for at, (source, target) in enumerate(pairwise(found.order)):
+            cut = int(np.searchsorted(self.tables.index, found.cuts[at]))
+            codec_s = (ends[source].leaving_s + ends[target].entering_s)[:, cut]
+            for row in np.argsort(codec_s + links[source, target].serialise_s[:, cut], kind="stable"):
+                lighter = [*rows[:at], int(row), *rows[at + 1 :]]
+                if self.bottleneck_s(found, lighter) <= found.cost:
+                    rows = lighter
+                    break
+        return replace(found, codecs=tuple(self.tables.codecs[row] for row in rows))
+
+    def bottleneck_s(self, found: Found, rows: list[int]) -> float:
+        """Seconds of the slowest stage or link of `found` with codec `rows` at its boundaries."""
+        ends = self.links.ends
+        cuts = [int(cut) for cut in np.searchsorted(self.tables.index, found.cuts)]
+        slowest_s = max(self.tables.answers[found.order[-1]][1], float(self.origin_s[rows[0], cuts[0]]))
+        for at, (source, target) in enumerate(pairwise(found.order)):
+            crossing_s = float(self.tables.links[source, target].serialise_s[rows[at], cuts[at]])
+            is_last = at + 1 == len(cuts)
+            left_s = (
+                self.tables.nodes[target].until_s[-1] if is_last else ends[target].leaving_s[rows[at + 1], cuts[at + 1]]
+            )
+            slowest_s = max(slowest_s, crossing_s, float(ends[target].entering_s[rows[at], cuts[at]] + left_s))
+        return slowest_s
+
+
+def _just_below(cost: float) -> float:
+    return min(cost * (1.0 - _RESOLUTION_RATIO), math.nextafter(cost, -math.inf), _LARGEST)
+
+
+def _with_ties(limit: float) -> float:
+    """With plans that are as good, by less than `_just_below` takes off again."""
+    return min(limit * (1.0 + _RESOLUTION_RATIO / 2), _LARGEST)

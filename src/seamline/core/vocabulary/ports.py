@@ -1,0 +1,116 @@
+"""Protocols that the outside implements: engines, fabrics, clocks, energy meters.
+
+The core names them and never imports one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.profiles import TensorSpec
+
+Array = npt.NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+class RunnableSegment(Protocol):
+    """One segment, ready to run. `run` may be called from any thread, one call at a time."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]: ...
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """Outputs by name, for `tensors` by name. Raises `ModelError` when a shape or dtype does not fit."""
+        ...
+
+
+class Engine(Protocol):
+    """Makes segments runnable. One copy of the weights serves all of them."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, e.g. ``onnxruntime 1.31.1``."""
+        ...
+
+    def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
+        """Raises `ModelError` when the model is unknown or the segment does not exist."""
+        ...
+
+
+class Lane(StrEnum):
+    """Two ways through a fabric: small urgent messages, and bulk ones in order per target."""
+
+    CONTROL = "control"
+    DATA = "data"
+
+
+OnMessage = Callable[[NodeId, memoryview], None]
+OnPeer = Callable[[NodeId, bool], None]
+
+
+class Fabric(Protocol):
+    """Carries whole messages between named nodes and knows who is alive.
+
+    Callbacks run on the fabric's threads and must only enqueue. A message arrives whole, once, or not at all; on
+    `Lane.DATA` in the order sent. A returned `send` proves nothing about arrival: acknowledge end to end.
+    """
+
+    @property
+    def node(self) -> NodeId: ...
+
+    def start(self, on_message: OnMessage, on_peer: OnPeer) -> None:
+        """Begin to receive. `on_peer(node, alive)` is called for those already there, then on every change."""
+        ...
+
+    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
+        """Hand one message over. CONTROL never blocks long; DATA blocks while the link is congested.
+
+        Raises `PeerLost` when `target` is not alive, `FabricError` when the message is larger than the limit.
+        """
+        ...
+
+    def peers(self) -> frozenset[NodeId]:
+        """Who is alive now, without this node itself."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Monotonic seconds. Wall-clock time is for people and never enters a decision."""
+
+    def now_s(self) -> float: ...
+
+
+class EnergyMeter(Protocol):
+    """Counts joules. Readings only grow, and may be taken from any thread."""
+
+    @property
+    def source(self) -> str:
+        """``measured:rapl`` or ``modelled:raspberry-pi-4``: stands beside every joule that is shown."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """What the joules are of, e.g. ``processor packages`` or ``whole board``."""
+        ...
+
+    def energy_j(self) -> float:
+        """Joules since the meter was opened, quick enough for every stage of a frame. Raises `MeterError`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+FrameArray = npt.NDArray[np.uint8]
+"""A camera frame at network size: uint8[H, W, 3], RGB."""

@@ -1,0 +1,153 @@
+"""Optimised forms of segments, kept on disk: a segment that was used before is ready in milliseconds.
+
+ONNX Runtime spends most of a segment's preparation on optimising its graph, and keeps re-ordered copies of the weights
+of convolutions in its own memory. Here both are kept from the first time on, beside the model's weights:
+
+    <model folder>/optimised/<machine>/<digest>.onnx   the optimised graph of one segment, after 32 bytes of checksum
+                                       <sha256>.bin    one re-ordered tensor, mapped by every segment that has it
+
+An optimised graph fits one kind of processor and one release of the runtime (`machine_key`), so none is ever sent to
+another node. The digest is of the segment's own graph: whatever changes in how segments are cut finds nothing here.
+Measured on AMD EPYC, processor time: VGG-19 up to its fourth pooling 3 ms instead of 145, MobileNetV2 from cut 59 on 6
+instead of 33, the same answers bit for bit. When forms are kept, and by which process: `runtime.node.compile_cache`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto
+
+from seamline.core.vocabulary.errors import ModelError
+from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.onnx.protobuf import parse_outline
+from seamline.model.onnx.session import open_bytes
+
+OPTIMISED = "optimised"
+"""Name of the folder below a model's."""
+
+LARGE_BYTES = 1024
+"""Tensors above this size get a file of their own; the rest stays in the graph."""
+
+_CHECKSUM_BYTES = 32
+_FORMAT = "1"
+_CPU_FACTS = ("model name", "flags", "Features", "CPU part")
+
+
+def find(graph: bytes, folder: Path) -> bytes | None:
+    """The optimised form of the segment whose serialised graph is `graph`; None when it is not kept, or damaged.
+
+    folder: the model's. Load it with optimisation off and `folder` as the place of external weights.
+    """
+    try:
+        data = _graph_path(graph, folder).read_bytes()
+    except OSError:
+        return None
+    checksum, form = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+    return form if hashlib.sha256(form).digest() == checksum else None
+
+
+def is_kept(graph: bytes, folder: Path) -> bool:
+    """Whether there is something that `find` would look at."""
+    return _graph_path(graph, folder).is_file()
+
+
+def forget(graph: bytes, folder: Path) -> None:
+    """Drop the optimised form of a segment: the runtime has refused it."""
+    with suppress(OSError):
+        _graph_path(graph, folder).unlink()
+
+
+def keep(graph: bytes, folder: Path) -> None:
+    """Optimise the segment whose serialised graph is `graph` and keep the outcome; takes longer than preparing it.
+
+    Raises `ModelError` when the runtime refuses it or `folder` cannot be written to. Two processes may do the same.
+    """
+    target = _graph_path(graph, folder)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=target.parent) as work:
+            saved = Path(work) / "saved.onnx"
+            open_bytes(graph, folder, what="the segment", n_threads=1, save_to=saved)
+            form: bytes = _without_weights(saved, folder, target.parent).SerializeToString(deterministic=True)
+            _publish((hashlib.sha256(form).digest(), form), Path(work), target)
+    except OSError as exc:
+        raise ModelError(f"cannot keep an optimised segment in `{target.parent}`: {exc.strerror}") from exc
+
+
+@lru_cache(maxsize=1)
+def machine_key() -> str:
+    """Names what an optimised graph depends on besides its model: processor, runtime and the form of these files."""
+    facts = [_FORMAT, ort.__version__, platform.machine(), platform.processor(), *_cpu_facts()]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _cpu_facts() -> list[str]:
+    """What Linux says about the processor that decides which instructions the runtime uses."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return sorted({line for line in lines if line.partition(":")[0].strip() in _CPU_FACTS})
+
+
+def _graph_path(graph: bytes, folder: Path) -> Path:
+    return folder / OPTIMISED / machine_key() / f"{hashlib.sha256(graph).hexdigest()}.onnx"
+
+
+def _without_weights(saved: Path, folder: Path, beside: Path) -> ModelProto:
+    """The graph that the runtime saved, its large values moved to files in `beside`, a folder below `folder`.
+
+    What the optimiser left alone still refers to the model's weights file.
+    """
+    outline = parse_outline(saved, LARGE_BYTES)
+    with saved.open("rb") as source:
+        for number, (offset, n_bytes) in outline.places.items():
+            path = _keep_tensor(source, offset, n_bytes, saved.parent, beside)
+            tensor = outline.model.graph.initializer[number]
+            tensor.data_location = TensorProto.EXTERNAL
+            location = path.relative_to(folder).as_posix()
+            for key, value in (("location", location), ("offset", "0"), ("length", str(n_bytes))):
+                tensor.external_data.add(key=key, value=value)
+    return outline.model
+
+
+def _keep_tensor(source: BinaryIO, offset: int, n_bytes: int, work: Path, beside: Path) -> Path:
+    """The file that holds these bytes of `source`, named by what is in it; written unless it is there."""
+    digest = hashlib.sha256()
+    for piece in _pieces(source, offset, n_bytes):
+        digest.update(piece)
+    target = beside / f"{digest.hexdigest()}.bin"
+    if not target.is_file():
+        _publish(_pieces(source, offset, n_bytes), work, target)
+    return target
+
+
+def _pieces(source: BinaryIO, offset: int, n_bytes: int) -> Iterator[bytes]:
+    source.seek(offset)
+    while n_bytes > 0:
+        piece = source.read(min(n_bytes, CHUNK_BYTES))
+        if not piece:
+            raise ModelError("an optimised segment ends early")
+        n_bytes -= len(piece)
+        yield piece
+
+
+def _publish(pieces: Iterable[bytes], work: Path, target: Path) -> None:
+    """Write a file and rename it into place, complete on the disk: a power cut must not leave half of it."""
+    half = work / target.name
+    with half.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, target)

@@ -1,0 +1,142 @@
+"""The engine that runs segments with ONNX Runtime. Other engines stand beside it behind
+`core.vocabulary.ports.Engine`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import ModelProto
+
+from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.ports import Array, Tensors
+from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.model.engine import optimised
+from seamline.model.onnx.segments import SegmentModel
+from seamline.model.onnx.session import open_bytes, translated
+from seamline.model.store.models import ModelStore
+
+log = logging.getLogger(__name__)
+
+
+class OrtEngine:
+    """Makes segments of the store's models runnable; implements `core.vocabulary.ports.Engine`. Safe from several
+    threads.
+
+    store: where the models are. n_threads: per run of a segment; all processors this process may use when None.
+    takes_kept: whether optimised forms are taken where they are kept; without, every segment is made as the first time.
+    """
+
+    def __init__(self, store: ModelStore, n_threads: int | None = None, *, takes_kept: bool = True) -> None:
+        self.store = store
+        self._takes_kept = takes_kept
+        self.n_threads = n_threads or n_usable_cores()
+
+    @property
+    def name(self) -> str:
+        return f"onnxruntime {ort.__version__}"
+
+    def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
+        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, no such cut, or ORT refuses.
+
+        Takes its optimised form when that is kept (`optimised`), which is faster and needs less memory. Releases the
+        interpreter lock while it works, so frames keep flowing meanwhile.
+        """
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        return OrtSegment(part, None if part.model is None else self._session(part.model, model.folder))
+
+    def is_kept(self, model_id: str, segment: Segment) -> bool:
+        """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        return part.model is None or optimised.is_kept(_graph_bytes(part.model), model.folder)
+
+    def keep(self, model_id: str, segment: Segment) -> None:
+        """Keep the optimised form of `segment` for later preparations. Raises `ModelError`."""
+        model = self.store.get(model_id)
+        part = model.segment(segment)
+        if part.model is not None:
+            optimised.keep(_graph_bytes(part.model), model.folder)
+
+    def _session(self, model: ModelProto, folder: Path) -> Any:
+        graph, what = _graph_bytes(model), f"`{model.graph.name}`"
+        form = optimised.find(graph, folder) if self._takes_kept else None
+        if form is None:
+            return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+        try:
+            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
+        except ModelError as error:
+            session = open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            optimised.forget(
+                graph, folder
+            )  # it was to blame: without it, there is neither a lack of memory nor of files
+            log.warning("the optimised form of %s is dropped: %s", what, error)
+            return session
+
+
+class OrtSegment:
+    """A segment that can run; implements `core.vocabulary.ports.RunnableSegment`. `run` may be called from any
+    thread.
+    """
+
+    def __init__(self, part: SegmentModel, session: Any) -> None:
+        self._session = session
+        self._inputs = part.inputs
+        self._outputs = part.outputs
+        self._passed = part.passed
+        self._feeds = frozenset(value.name for value in session.get_inputs()) if session else frozenset()
+        self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self._outputs
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """Outputs by name. Raises `ModelError` when names, shapes or dtypes of `tensors` do not fit, or ORT fails."""
+        self._check(tensors)
+        made: dict[str, Array] = {}
+        if self._session is not None:
+            feed = {name: _plain(tensors[name]) for name in self._feeds}
+            with translated("the segment failed"):
+                made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
+        return {
+            spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self._outputs
+        }
+
+    def _check(self, tensors: Tensors) -> None:
+        if tensors.keys() != {spec.name for spec in self._inputs}:
+            wanted = ", ".join(f"`{spec.name}`" for spec in self._inputs)
+            raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
+        for spec in self._inputs:
+            found = tensors[spec.name]
+            if found.shape != spec.shape or found.dtype.name != spec.dtype:
+                raise ModelError(
+                    f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
+                )
+
+
+def n_usable_cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _graph_bytes(model: ModelProto) -> bytes:
+    """The same bytes for the same segment, so that its optimised form is found by them."""
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _plain(array: Array) -> Array:
+    """`array` as ORT reads it without looking twice: aligned, contiguous, native byte order; usually itself."""
+    return np.require(array, requirements=("C", "A"))

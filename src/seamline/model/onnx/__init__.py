@@ -1,0 +1,1 @@
+"""ONNX files: read, folded, brought into normal form, cut into segments."""

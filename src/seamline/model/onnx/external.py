@@ -1,0 +1,139 @@
+"""Reading the values of ONNX tensors, wherever they are kept, without leaving the model's folder.
+
+External data is a path chosen by whoever made the file: CVE-2022-25882, CVE-2024-27318, CVE-2026-34447 (symbolic link)
+and GHSA-cmw6-hcpp-c6jp (hard link) all read foreign files through it. So only plain files below the model's own folder
+are opened, and never through a link.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from onnx import TensorProto, numpy_helper
+
+from seamline.core.vocabulary.errors import ModelError
+
+CHUNK_BYTES = 1 << 24
+
+_BITS: dict[int, int] = {
+    TensorProto.FLOAT: 32, TensorProto.UINT8: 8, TensorProto.INT8: 8, TensorProto.UINT16: 16, TensorProto.INT16: 16,
+    TensorProto.INT32: 32, TensorProto.INT64: 64, TensorProto.BOOL: 8, TensorProto.FLOAT16: 16,
+    TensorProto.DOUBLE: 64, TensorProto.UINT32: 32, TensorProto.UINT64: 64, TensorProto.COMPLEX64: 64,
+    TensorProto.COMPLEX128: 128, TensorProto.BFLOAT16: 16, TensorProto.FLOAT8E4M3FN: 8, TensorProto.FLOAT8E4M3FNUZ: 8,
+    TensorProto.FLOAT8E5M2: 8, TensorProto.FLOAT8E5M2FNUZ: 8, TensorProto.UINT4: 4, TensorProto.INT4: 4,
+    TensorProto.FLOAT4E2M1: 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorData:
+    """Where the little-endian values of one tensor are: in `tensor` itself, or at `offset` of the file `path`.
+
+    is_inside: `path` is the model file itself, which the user chose and may be a link.
+    """
+
+    tensor: TensorProto
+    n_bytes: int
+    path: Path | None = None
+    offset: int = 0
+    is_inside: bool = False
+
+    def chunks(self) -> Iterator[bytes]:
+        """The values in pieces. Raises `ModelError` when the file is shorter than it says or has become a link."""
+        if self.path is None:
+            yield self.tensor.raw_data if self.tensor.HasField("raw_data") else _typed_bytes(self.tensor)
+            return
+        with self.path.open("rb") if self.is_inside else open_plain(self.path) as file:
+            file.seek(self.offset)
+            left = self.n_bytes
+            while left:
+                piece = file.read(min(left, CHUNK_BYTES))
+                if not piece:
+                    raise ModelError(f"weights of `{self.tensor.name}` end early", hint="copy the model's files again")
+                left -= len(piece)
+                yield piece
+
+
+def locate(tensor: TensorProto, folder: Path) -> TensorData:
+    """Where `tensor` of a model in `folder` keeps its values.
+
+    Raises `ModelError` when the size does not fit the shape, or external data lies outside `folder` or behind a link.
+    """
+    n_bytes = tensor_bytes(tensor)
+    if tensor.data_location != TensorProto.EXTERNAL:
+        if tensor.HasField("raw_data") and len(tensor.raw_data) != n_bytes:
+            raise ModelError(f"`{tensor.name}` holds {len(tensor.raw_data)} bytes, its shape needs {n_bytes}")
+        return TensorData(tensor=tensor, n_bytes=n_bytes)
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    try:
+        offset, length = int(fields.get("offset", 0)), int(fields.get("length", n_bytes))
+    except ValueError as exc:
+        raise ModelError(f"external data of `{tensor.name}` has a position that is no number") from exc
+    path = _inside(folder, fields.get("location", ""), tensor.name)
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+    if length != n_bytes or offset < 0 or offset + length > size:
+        raise ModelError(f"external data of `{tensor.name}` does not fit its shape or its file `{path.name}`")
+    return TensorData(tensor=tensor, n_bytes=n_bytes, path=path, offset=offset)
+
+
+def locate_inside(tensor: TensorProto, path: Path, offset: int, n_bytes: int) -> TensorData:
+    """The values of `tensor` in the model file `path`. Raises `ModelError` when their size does not fit the shape."""
+    if tensor.data_location == TensorProto.EXTERNAL or n_bytes != tensor_bytes(tensor):
+        raise ModelError(f"`{tensor.name}` holds {n_bytes} bytes, its shape needs {tensor_bytes(tensor)}")
+    return TensorData(tensor=tensor, n_bytes=n_bytes, path=path, offset=offset, is_inside=True)
+
+
+def tensor_bytes(tensor: TensorProto) -> int:
+    """Size of the values by dtype and shape. Raises `ModelError` for strings, unknown dtypes and negative extents."""
+    if tensor.data_type not in _BITS or any(extent < 0 for extent in tensor.dims):
+        kind = _dtype_name(tensor.data_type)
+        raise ModelError(f"weights `{tensor.name}` have dtype {kind} and shape {list(tensor.dims)}: not supported")
+    n_values: int = math.prod(tensor.dims)
+    return (n_values * _BITS[tensor.data_type] + 7) // 8
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """`path` opened for reading. Raises `ModelError` when it is missing, a link, or anything but a plain file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+    except OSError as exc:
+        raise ModelError(f"cannot open `{path.name}` beside the model: {exc.strerror}") from exc
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise ModelError(f"`{path.name}` is linked from elsewhere or no plain file", hint="copy it into place")
+    return os.fdopen(descriptor, "rb")
+
+
+def _inside(folder: Path, location: str, tensor: str) -> Path:
+    parts = PurePosixPath(location).parts
+    if not parts or location.startswith(("/", "\\")) or ".." in parts or "\\" in location or "\0" in location:
+        raise ModelError(f"external data of `{tensor}` points outside the model's folder: `{location}`")
+    path = folder
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise ModelError(f"external data of `{tensor}` lies behind the link `{part}`", hint="copy it into place")
+    return path
+
+
+def _typed_bytes(tensor: TensorProto) -> bytes:
+    """Values kept in typed fields (float_data and so on) as little-endian bytes."""
+    try:
+        array = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as exc:
+        raise ModelError(f"values of `{tensor.name}` do not fit its shape {list(tensor.dims)}") from exc
+    packed = TensorProto()
+    packed.CopyFrom(numpy_helper.from_array(array))
+    return bytes(packed.raw_data)
+
+
+def _dtype_name(data_type: int) -> str:
+    return TensorProto.DataType.Name(data_type) if data_type in TensorProto.DataType.values() else str(data_type)

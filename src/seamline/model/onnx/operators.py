@@ -1,0 +1,76 @@
+"""Questions about the nodes of an ONNX graph: what they need, which only make weights, what is nested in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+
+from seamline.core.vocabulary.errors import ModelError
+
+MAX_NESTING = 16
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+
+
+def node_inputs(node: NodeProto) -> tuple[str, ...]:
+    """Every tensor `node` needs, without repeats: its inputs and what its sub-graphs take from around it."""
+    names = dict.fromkeys(name for name in node.input if name)
+    for graph in subgraphs(node):
+        names.update(dict.fromkeys(_free_names(graph, 1)))
+    return tuple(names)
+
+
+def weight_only(graph: GraphProto) -> tuple[NodeProto, ...]:
+    """Nodes that compute weights from weights, in order: no model input reaches them and none makes a model output."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    ends = {value.name for value in graph.output}
+    found = []
+    for node in graph.node:
+        if node.op_type in _RANDOM or ends.intersection(node.output) or not fixed.issuperset(node_inputs(node)):
+            continue
+        fixed.update(node.output)
+        found.append(node)
+    return tuple(found)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs directly inside `node` (branches of If, bodies of Loop and Scan)."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def nested_graphs(graph: GraphProto, depth: int = 0) -> Iterator[GraphProto]:
+    """`graph` and every graph inside its nodes. Raises `ModelError` when they are nested too deep."""
+    if depth > MAX_NESTING:
+        raise ModelError(f"the model nests sub-graphs more than {MAX_NESTING} deep")
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from nested_graphs(inner, depth + 1)
+
+
+def attribute_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every tensor kept in an attribute of a node of `graph`, not of the graphs inside."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            elif attribute.type == AttributeProto.TENSORS:
+                yield from attribute.tensors
+
+
+def _free_names(graph: GraphProto, depth: int) -> Iterator[str]:
+    if depth > MAX_NESTING:
+        raise ModelError(f"the model nests sub-graphs more than {MAX_NESTING} deep")
+    bound = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        yield from (name for name in node.input if name and name not in bound)
+        for inner in subgraphs(node):
+            yield from (name for name in _free_names(inner, depth + 1) if name not in bound)
+        bound.update(node.output)
+    yield from (value.name for value in graph.output if value.name not in bound)

@@ -1,0 +1,118 @@
+"""Turning a camera frame into a model's input, inside the first segment, so that it runs where the model starts.
+
+The recipe travels in the metadata of the ONNX file. Resizing the picture to network size is the frame source's work.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.profiles import TensorSpec
+
+METADATA_KEY = "seamline.preprocess"
+FRAME = "frame"
+"""Name of the input of a segment that starts with preprocessing."""
+
+_MAX_EXTENT = 1 << 14
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """How ``frame: uint8[height, width, 3]`` (RGB) becomes a model's input: ``(frame - mean) / std``, then laid out.
+
+    mean, std: per channel R, G, B on the 0-255 scale. layout: nchw gives float32[1, 3, H, W], nhwc float32[1, H, W, 3].
+    Raises `ModelError` when a value makes no sense.
+    """
+
+    height: int
+    width: int
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        extents_fit = all(type(extent) is int and 0 < extent <= _MAX_EXTENT for extent in (self.height, self.width))
+        numbers = (*self.mean, *self.std)
+        numbers_fit = len(self.mean) == len(self.std) == 3 and all(math.isfinite(number) for number in numbers)
+        if not (extents_fit and numbers_fit and all(self.std) and self.layout in ("nchw", "nhwc")):
+            raise ModelError(f"preprocessing makes no sense: {asdict(self)}", hint="mean and std are 3 numbers each")
+
+    @property
+    def frame_spec(self) -> TensorSpec:
+        return TensorSpec(name=FRAME, dtype="uint8", shape=(self.height, self.width, 3))
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (1, 3, self.height, self.width) if self.layout == "nchw" else (1, self.height, self.width, 3)
+
+    def check_fits(self, inputs: tuple[TensorSpec, ...]) -> None:
+        """Raises `ModelError` unless a model with `inputs` takes exactly what this makes."""
+        if len(inputs) != 1 or inputs[0].shape != self.input_shape or inputs[0].dtype != "float32":
+            found = ", ".join(f"{spec.name}: {spec.dtype}{list(spec.shape)}" for spec in inputs)
+            raise ModelError(f"preprocessing makes float32{list(self.input_shape)}, the model takes {found}")
+        if inputs[0].name == FRAME:
+            raise ModelError(f"the model's input is called `{FRAME}`, which is reserved for the camera frame")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Preprocess:
+        """Raises `ModelError` when `text` is not what `to_json` writes."""
+        try:
+            fields = json.loads(text)
+            mean, std = (tuple(float(number) for number in fields.pop(key)) for key in ("mean", "std"))
+            return Preprocess(mean=mean, std=std, **fields)  # type: ignore[arg-type] # lengths are checked by Preprocess
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            raise ModelError(f"preprocessing in the model's metadata is malformed: {text[:200]!r}") from exc
+
+
+def read_preprocess(model: ModelProto) -> Preprocess | None:
+    """What the metadata of `model` says, if anything."""
+    texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
+    return Preprocess.from_json(texts[0]) if texts else None
+
+
+def write_preprocess(model: ModelProto, preprocess: Preprocess) -> None:
+    """Put `preprocess` into the metadata of `model`, replacing what is there."""
+    for entry in list(model.metadata_props):
+        if entry.key == METADATA_KEY:
+            model.metadata_props.remove(entry)
+    model.metadata_props.add(key=METADATA_KEY, value=preprocess.to_json())
+
+
+def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[NodeProto]:
+    """Nodes that make the model input `target` from the input ``frame``; their constants are added to `graph`.
+
+    Cast, Sub, Mul, Transpose, Reshape, in float32: the same on every node, and in every opset from 7 on (Unsqueeze
+    takes its axis in another way since 13).
+    """
+    scale = np.float32(1) / np.asarray(preprocess.std, np.float32)
+    shape = np.asarray(preprocess.input_shape, np.int64)
+    constants = {"mean": np.asarray(preprocess.mean, np.float32), "scale": scale, "shape": shape}
+    for key, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(value, _inner(key)))
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
+        ("Cast", [FRAME], {"to": TensorProto.FLOAT}),
+        ("Sub", ["", _inner("mean")], {}),
+        ("Mul", ["", _inner("scale")], {}),
+        *([("Transpose", [""], {"perm": [2, 0, 1]})] if preprocess.layout == "nchw" else []),
+        ("Reshape", ["", _inner("shape")], {}),
+    ]
+    nodes = []
+    for index, (op, inputs, attributes) in enumerate(steps):
+        names = [name or _inner(str(index - 1)) for name in inputs]
+        output = target if index == len(steps) - 1 else _inner(str(index))
+        nodes.append(helper.make_node(op, names, [output], name=_inner(op), **attributes))
+    return nodes
+
+
+def _inner(key: str) -> str:
+    return f"seamline/preprocess/{key}"

@@ -1,0 +1,342 @@
+"""Reading an ONNX file into its normal form: fixed shapes, known types, sorted layers, values located but not loaded.
+
+What the normal form promises is in `NormalModel`. `models.py` writes it down once, `segments.py` cuts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx.defs
+import onnx.inliner
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+
+from seamline.core.graph.model_graph import Layer, ordered
+from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.model.onnx.external import TensorData, locate, locate_inside
+from seamline.model.onnx.folding import INLINE_BYTES, fold
+from seamline.model.onnx.inputs import fix_inputs, fix_values, shapes_described
+from seamline.model.onnx.operators import attribute_tensors, nested_graphs, node_inputs, weight_only
+from seamline.model.onnx.protobuf import Outline, parse_outline, understood
+from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
+from seamline.model.onnx.shape_inference import copied, declared, infer
+from seamline.model.onnx.sidecar import FrameRecipe
+from seamline.model.onnx.to_graph import describe_layers, tensor_specs
+
+NAME_KEY = "seamline.name"
+"""Metadata key of a model's name; without it the file's name is used."""
+
+IR_VERSION = 8
+"""Older formats (before 4) want weights among the inputs; nothing else that matters here has changed since."""
+
+MAX_NODES = 100_000
+MAX_ROUNDS = 256
+"""Rounds of inference and folding: the deepest chain of shapes that depend on shapes. A 12-block ViT takes 3."""
+
+_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+_DOMAINS = _STANDARD | {"com.microsoft"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalModel:
+    """A model ready to be stored.
+
+    model: inputs have fixed shapes; constants are initialisers; nodes have unique names, are all needed for an output,
+    and stand in running order, those that only compute weights first; outputs are made by nodes; types are inferred.
+    weights: where the values of the initialisers above `INLINE_BYTES` are, by name; in `model` those are empty.
+    """
+
+    model: ModelProto
+    weights: Mapping[str, TensorData]
+
+
+def read_model(
+    path: Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, float] | None = None,
+    frame: FrameRecipe | None = None,
+    frame_size: tuple[int, int] | None = None,
+) -> NormalModel:
+    """The model in the ONNX file `path`.
+
+    shapes: fixes inputs by name; without it only an open first axis becomes 1. values: makes inputs constants, every
+    element the same number (a sampling rate, a switch); what they decide is then folded. frame: how a camera frame
+    becomes the one input, replacing what the file says; it fixes that input's shape as well. frame_size: height and
+    width of the frames, where nothing else says.
+    Raises `UsageError` when the file is missing or a name is no input, `ModelError` when it is not ONNX, an axis
+    stays open, or it asks for what is not supported.
+    """
+    with understood(f"`{path}`"):
+        outline = _parse(path)
+        shapes = shapes_described(outline.model, dict(shapes or {}), values or {}, frame, frame_size)
+        return _normalise(outline, path, shapes, dict(values or {}))
+
+
+def _normalise(
+    outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]], values: dict[str, float]
+) -> NormalModel:
+    model = _without_functions(outline.model)
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    graph = model.graph
+    _check_operators(model)
+    weights = _take_weights(graph, path, outline.places)
+    fix_values(graph, values)
+    said = declared(graph, fix_inputs(graph, shapes))
+    _sort_nodes(graph)
+    model = _folded(model, weights, said)
+    graph = model.graph
+    _check_ends(graph)
+    _drop_unused(graph)
+    own_dequantisers(graph)
+    _name_nodes(graph)
+    _order_layers(graph)
+    kept = {tensor.name for tensor in graph.initializer}
+    return NormalModel(model=model, weights={name: data for name, data in weights.items() if name in kept})
+
+
+def _folded(model: ModelProto, weights: dict[str, TensorData], said: Mapping[str, ValueInfoProto]) -> ModelProto:
+    """`model` with shapes inferred and constants folded: each tells the other more, so they take turns."""
+    for _ in range(MAX_ROUNDS):
+        model = infer(model, said)
+        if not fold(model, weights):
+            break
+    else:
+        model = infer(model, said)
+    return model
+
+
+def _parse(path: Path) -> Outline:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"`{path}` is not a file")
+    outline = parse_outline(path, INLINE_BYTES)
+    model = outline.model
+    if model.ir_version < 1 or not model.graph.node or not model.opset_import:
+        raise ModelError(f"`{path}` is not an ONNX model: it has no layers or no operator set")
+    model.graph.name = _model_name(model, path)
+    return outline
+
+
+def _model_name(model: ModelProto, path: Path) -> str:
+    """The name in the metadata, else the file's without ending, in characters that fit a folder and a table.
+
+    The graph's own name is what the exporter put there: ``main_graph`` for all of PyTorch's.
+    """
+    given = [entry.value for entry in model.metadata_props if entry.key == NAME_KEY]
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in (given or [path.stem])[0])
+    return name[:64] or "model"
+
+
+def _without_functions(model: ModelProto) -> ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's own functions cannot be resolved: {exc}") from exc
+
+
+def _check_operators(model: ModelProto) -> None:
+    """Only operators that every ONNX Runtime brings along; libraries with custom ones are foreign code."""
+    n_nodes = 0
+    for graph in nested_graphs(model.graph):
+        n_nodes += len(graph.node)
+        if n_nodes > MAX_NODES:
+            raise ModelError(f"the model has more than {MAX_NODES} nodes")
+        if graph.sparse_initializer:
+            raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
+        for node in graph.node:
+            if node.domain in _STANDARD and not onnx.defs.has(
+                node.op_type, "" if node.domain == "ai.onnx" else node.domain
+            ):
+                raise ModelError(
+                    f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX",
+                    hint="export the model with standard ONNX operators only",
+                )
+            if node.domain not in _DOMAINS:
+                raise ModelError(
+                    f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported",
+                    hint="export the model with standard ONNX operators only",
+                )
+            if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
+                raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
+
+
+def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int, int]]) -> dict[str, TensorData]:
+    """Empty the large initialisers of `graph` and say where their values are; all other values move into the model.
+
+    places: what was left in the file `path`, by number of initialiser.
+    """
+    folder = path.parent
+    kept = [node for node in graph.node if not _constant_to_initialiser(node, graph)]
+    del graph.node[: len(graph.node)]
+    graph.node.extend(kept)
+    for inner in nested_graphs(graph):
+        for tensor in attribute_tensors(inner):
+            _localise(tensor, locate(tensor, folder))
+        if inner is not graph:
+            for tensor in inner.initializer:
+                _localise(tensor, locate(tensor, folder))
+    weights = {}
+    for number, tensor in enumerate(graph.initializer):
+        if number in places:
+            data = locate_inside(_detached(tensor), path, *places[number])
+        else:
+            data = locate(_detached(tensor), folder)
+        if data.n_bytes <= INLINE_BYTES:
+            _localise(tensor, data)
+            continue
+        if tensor.name in weights:
+            raise ModelError(f"the model has two weights named `{tensor.name}`")
+        weights[tensor.name] = data
+        _empty(tensor)
+        tensor.data_location = TensorProto.EXTERNAL
+    return weights
+
+
+def _detached(tensor: TensorProto) -> TensorProto:
+    copy = TensorProto()
+    copy.CopyFrom(tensor)
+    return copy
+
+
+def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
+    """Whether `node` was a numeric constant; its value is then among the initialisers of `graph`."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return False
+    attribute = node.attribute[0]
+    tensor = TensorProto()
+    match attribute.name:
+        case "value":
+            tensor.CopyFrom(attribute.t)
+        case "value_int" | "value_ints":
+            values = [attribute.i] if attribute.name == "value_int" else list(attribute.ints)
+            tensor = helper.make_tensor("", TensorProto.INT64, [len(values)], values)
+        case "value_float" | "value_floats":
+            numbers = [attribute.f] if attribute.name == "value_float" else list(attribute.floats)
+            tensor = helper.make_tensor("", TensorProto.FLOAT, [len(numbers)], numbers)
+        case _:
+            return False
+    if attribute.name in ("value_int", "value_float"):
+        del tensor.dims[:]
+    if tensor.data_type == TensorProto.STRING:
+        return False
+    tensor.name = node.output[0]
+    graph.initializer.append(tensor)
+    return True
+
+
+def _localise(tensor: TensorProto, data: TensorData) -> None:
+    """Put the values at `data` into `tensor` as raw bytes; tensors of strings stay as they are."""
+    values = b"".join(data.chunks())
+    _empty(tensor)
+    tensor.raw_data = values
+
+
+def _empty(tensor: TensorProto) -> None:
+    for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data", "doc_string"):
+        tensor.ClearField(field)
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+
+
+def _sort_nodes(graph: GraphProto) -> None:
+    """Any running order, for shape inference; raises `ModelError` on a cycle or a tensor that nothing makes."""
+    ends = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    layers = [
+        Layer(
+            name=str(index),
+            op=node.op_type,
+            inputs=tuple(name for name in node_inputs(node)),
+            outputs=tuple(dict.fromkeys(name for name in node.output if name)),
+        )
+        for index, node in enumerate(graph.node)
+    ]
+    names = [name for layer in layers for name in layer.outputs]
+    if len(set(names)) < len(names) or ends.intersection(names):
+        raise ModelError("the model makes a tensor twice")
+    order = ordered(layers, inputs=ends, outputs=[value.name for value in graph.output], n_bytes={})
+    _reorder(graph, [graph.node[int(layer.name)] for layer in order])
+
+
+def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
+    copies = []
+    for node in nodes:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        copy.ClearField("doc_string")
+        copies.append(copy)
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _check_ends(graph: GraphProto) -> None:
+    """Raises `ModelError` unless layers make all outputs, and all ends have a fixed shape and a type to send."""
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    taken = given | {name for node in graph.node for name in node.output}
+    for value in graph.output:
+        if value.name in given:
+            raise ModelError(f"output `{value.name}` is an input or a constant", hint="remove it from the outputs")
+        if value.name not in taken:
+            raise ModelError(f"output `{value.name}` is made by no layer")
+        if value.name not in tensor_specs([value]):
+            raise ModelError(f"output `{value.name}` has a shape or type that depends on the data", hint=_advice(graph))
+    for value in graph.input:
+        if value.name not in tensor_specs([value]):
+            raise ModelError(f"input `{value.name}` has a type that cannot be sent")
+    if len({value.name for value in graph.output}) < len(graph.output):
+        raise ModelError("the model lists an output twice")
+
+
+def _advice(graph: GraphProto) -> str:
+    """What can be done about an output whose shape is not known."""
+    if any(node.op_type == "If" for node in graph.node):
+        return "fix the input that decides the model's If, e.g. --value sr=16000"
+    return "export the model without its post-processing (NonZero, NonMaxSuppression and the like)"
+
+
+def _drop_unused(graph: GraphProto) -> None:
+    """Forget nodes and weights that no output needs."""
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node_inputs(node))
+            kept.append(node)
+    _reorder(graph, kept[::-1])
+    made = {name for node in graph.node for name in node.output}
+    weights = [_detached(tensor) for tensor in graph.initializer if tensor.name in needed]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    ends = {value.name for value in graph.output}
+    values = [copied(value) for value in graph.value_info if value.name in made - ends]
+    del graph.value_info[:]
+    graph.value_info.extend(values)
+
+
+def _name_nodes(graph: GraphProto) -> None:
+    """Unique names, keeping those that are."""
+    taken: set[str] = set()
+    for index, node in enumerate(graph.node):
+        name = node.name or f"{node.op_type}_{index}"
+        while name in taken:
+            name = f"{name}_{index}"
+        taken.add(name)
+        node.name = name
+
+
+def _order_layers(graph: GraphProto) -> None:
+    """Weight-only nodes first, then the layers in the order that keeps few bytes alive."""
+    layers = describe_layers(graph)
+    specs = tensor_specs((*graph.input, *graph.value_info, *graph.output))
+    order = ordered(
+        layers,
+        inputs=[value.name for value in graph.input],
+        outputs=[value.name for value in graph.output],
+        n_bytes={name: spec.n_bytes for name, spec in specs.items()},
+    )
+    by_name = {node.name: node for node in graph.node}
+    makers = weight_only(graph)
+    _reorder(graph, [*makers, *late_dequantisers([by_name[layer.name] for layer in order])])

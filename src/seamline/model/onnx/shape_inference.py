@@ -1,0 +1,133 @@
+"""Types and shapes of every tensor, from ONNX first, from the runtime for its own operators, from the file last.
+
+Data stays out of it: weights are known by their shape alone. What depends on the data (NonZero, suppression of boxes)
+gets no shape, and no cut is offered where it would cross.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import onnx.shape_inference
+import onnxruntime as ort
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+from seamline.core.vocabulary.errors import ModelError
+from seamline.model.onnx.session import quiet_options
+from seamline.model.onnx.to_graph import fixed_shape, value_shapes
+
+_NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
+
+
+def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
+    """`model` with all types and shapes inferred anew: what the file says may still hold the axes that were open.
+
+    said: believed about tensors that inference cannot tell, see `declared`. Raises `ModelError` when shapes contradict
+    each other.
+    """
+    graph = model.graph
+    del graph.value_info[:]
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    inferred = _inferred(model)
+    is_more_known = False
+    if any(node.domain not in ("", "ai.onnx") for node in inferred.graph.node):
+        is_more_known = _complete(inferred.graph, _asked(inferred))
+    if _complete(inferred.graph, said) or is_more_known:
+        inferred = _inferred(inferred)  # what follows such a tensor
+    return inferred
+
+
+def declared(graph: GraphProto, symbols: Mapping[str, int]) -> dict[str, ValueInfoProto]:
+    """What the file itself says about its tensors, where that is complete. symbols: extents of named open axes."""
+    found = {}
+    for value in (*graph.value_info, *graph.output):
+        value = copied(value)
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in symbols:
+                dim.dim_value = symbols[dim.dim_param]
+        if fixed_shape(value) is not None and 0 not in (dim.dim_value for dim in value.type.tensor_type.shape.dim):
+            found[value.name] = value
+    return found
+
+
+def _inferred(model: ModelProto) -> ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as exc:
+        raise ModelError(f"the model's shapes contradict each other: {exc}") from exc
+
+
+def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
+    """Believe `said` about tensors of `graph` that inference could not tell; whether there were any."""
+    known = value_shapes(graph)
+    made = {name for node in graph.node for name in node.output}
+    missing = {name: value for name, value in said.items() if name in made and name not in known}
+    if not missing:
+        return False
+    for value in graph.output:
+        if value.name in missing:
+            value.CopyFrom(missing[value.name])
+    ends = {value.name for value in graph.output}
+    found = [copied(value) for value in graph.value_info if value.name not in missing]
+    del graph.value_info[:]
+    graph.value_info.extend([*found, *(value for name, value in missing.items() if name not in ends)])
+    return True
+
+
+def copied(value: ValueInfoProto) -> ValueInfoProto:
+    copy = ValueInfoProto()
+    copy.CopyFrom(value)
+    return copy
+
+
+def _asked(model: ModelProto) -> dict[str, ValueInfoProto]:
+    """What the runtime infers about tensors that ONNX does not know; nothing when it refuses.
+
+    Every unknown tensor is made an output of a session, whose outputs tell their shapes; weights are its inputs, so
+    that no value is read.
+    """
+    graph = model.graph
+    known = value_shapes(graph)
+    unknown = [name for node in graph.node for name in node.output if name and name not in known]
+    if not unknown:
+        return {}
+    probe = ModelProto()
+    probe.CopyFrom(model)
+    _weights_to_inputs(probe.graph)
+    del probe.graph.value_info[:]
+    del probe.graph.output[:]
+    probe.graph.output.extend(ValueInfoProto(name=name) for name in unknown)
+    probe.ir_version = max(probe.ir_version, 8)
+    try:
+        session: Any = ort.InferenceSession(probe.SerializeToString(), quiet_options(), ["CPUExecutionProvider"])
+    except Exception:  # the runtime's errors share no base; the store asks it again and reports what it says
+        return {}
+    return {value.name: found for value in session.get_outputs() if (found := _value_info(value)) is not None}
+
+
+def _weights_to_inputs(graph: GraphProto) -> None:
+    given = {value.name for value in graph.input}
+    small = []
+    for tensor in graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            small.append(tensor)
+        elif tensor.name not in given:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _value_info(value: Any) -> ValueInfoProto | None:
+    """What a session says about one of its outputs, when its shape is fixed."""
+    match = re.fullmatch(r"tensor\((\w+)\)", value.type)
+    if match is None or not all(isinstance(extent, int) and extent >= 0 for extent in value.shape):
+        return None
+    kind = _NUMPY_NAMES.get(match[1], match[1].upper())
+    if kind not in TensorProto.DataType.keys():  # noqa: SIM118 # a protobuf enum, which cannot be iterated
+        return None
+    return helper.make_tensor_value_info(value.name, TensorProto.DataType.Value(kind), list(value.shape))

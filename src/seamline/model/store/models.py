@@ -1,0 +1,244 @@
+"""The store: every model once, as a small graph file and one weights file that all segments share.
+
+    <root>/<model_id>/manifest.json   sizes and SHA-256 of the two parts, name
+                      graph.onnx      normal form (see reading.py); weights are references into weights.bin
+                      weights.bin     values, page-aligned, mapped by every session
+                      optimised/      forms of segments that this machine has used, see optimised.py
+    <root>/incoming/<model_id>/       parts on their way from a peer, see transfer.py
+
+A folder appears by rename and its parts never change after, so two processes may add the same model at once. The model
+id is a hash of the parts: who has the id can check them. Running models is `ort.py`'s work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+from onnx import ModelProto
+
+from seamline.config import cache_dir
+from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.model.onnx.preprocess import Preprocess, read_preprocess
+from seamline.model.onnx.reading import NormalModel, read_model
+from seamline.model.onnx.sidecar import FrameRecipe, description_beside
+from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
+from seamline.model.store.reseed import reseeded
+from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
+from seamline.model.store.transfer import Incoming
+
+__all__ = ["ModelStore", "StoredModel", "default_root"]
+
+PAGE_BYTES = 4096
+LINE_BYTES = 64
+
+
+def default_root() -> Path:
+    """Where models are kept: below the folder of all caches."""
+    return cache_dir() / "models"
+
+
+class ModelStore:
+    """Models by id below one folder. Safe to use from several threads and processes.
+
+    root: the folder, made when needed; `default_root()` when None. Raises `UsageError` when it is, or lies in, a file.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root if root is not None else default_root()
+        for folder in (self.root, *self.root.parents):
+            if folder.exists() and not folder.is_dir():
+                hint = "models are kept in a folder: --cache DIR, or SEAMLINE_CACHE"
+                raise UsageError(f"`{folder}` is a file", hint=hint)
+        self._lock = threading.Lock()
+        self._loaded: dict[str, StoredModel] = {}
+        self._incoming: weakref.WeakValueDictionary[str, Incoming] = weakref.WeakValueDictionary()
+
+    def add(
+        self,
+        path: Path,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        values: Mapping[str, float] | None = None,
+        preprocess: Preprocess | FrameRecipe | None = None,
+        frame_size: tuple[int, int] | None = None,
+        reseed: int | None = None,
+    ) -> StoredModel:
+        """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
+
+        shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
+        preprocess: how a camera frame becomes the input, replacing what the file says. frame_size: height and width of
+        the frames, where the size is open still. What is not given is taken from a description beside the model.
+        reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
+        Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
+        """
+        path = Path(path)
+        said = description_beside(path)
+        normal = read_model(
+            path,
+            shapes={**said.shapes, **(shapes or {})},
+            values={**said.values, **(values or {})},
+            frame=_recipe(preprocess) or said.frame,
+            frame_size=frame_size,
+        )
+        if reseed is not None:
+            normal = reseeded(normal, reseed)
+        weights_bytes = _lay_out(normal)
+        data = _graph_bytes(normal.model)
+        manifest = make_manifest(
+            name=normal.model.graph.name,
+            graph=(len(data), hashlib.sha256(data).hexdigest()),
+            weights=(weights_bytes, _hash_weights(normal)),
+            preprocess=read_preprocess(normal.model),
+        )
+        if not self.has(manifest.model_id):  # otherwise nothing is written: memory cards wear out
+            self._keep(normal, manifest, data)
+        return self.get(manifest.model_id)
+
+    def get(self, model_id: str) -> StoredModel:
+        """Raises `ModelError` when the model is not here or its files are damaged."""
+        folder = self.root / check_model_id(model_id)
+        with self._lock:
+            found = self._loaded.get(model_id)
+        if found is not None:
+            return found
+        if not folder.is_dir():
+            raise ModelError(f"model {model_id[:12]} is not in the store `{self.root}`")
+        loaded = load_stored(folder, model_id)
+        with self._lock:
+            return self._loaded.setdefault(model_id, loaded)
+
+    def has(self, model_id: str) -> bool:
+        return (self.root / check_model_id(model_id) / MANIFEST).is_file()
+
+    def ids(self) -> tuple[str, ...]:
+        """All models here, sorted."""
+        if not self.root.is_dir():
+            return ()
+        return tuple(sorted(path.parent.name for path in self.root.glob(f"{'[0-9a-f]' * 64}/{MANIFEST}")))
+
+    def remove(self, model_id: str) -> None:
+        """Forget a model; sessions that run it keep their mapped pages. Nothing happens when it is not here."""
+        with self._lock:
+            self._loaded.pop(model_id, None)
+        folder = self.root / check_model_id(model_id)
+        if folder.is_dir():
+            with self._workplace() as work:
+                os.replace(folder, work / "removed")
+
+    def receive(self, model_id: str, manifest: bytes) -> Incoming:
+        """Begin or resume to receive a model from a peer.
+
+        Raises `ModelError` when `manifest` is malformed, does not belong to `model_id`, or asks for more than fits
+        on the disk.
+        """
+        checked = Manifest.from_json(manifest)
+        if checked.model_id != check_model_id(model_id):
+            raise ModelError(f"the manifest belongs to model {checked.model_id[:12]}, not to {model_id[:12]}")
+        with self._lock:
+            incoming = self._incoming.get(model_id)
+            if incoming is None:
+                incoming = Incoming(self.root / "incoming" / model_id, checked, self._accept)
+                self._incoming[model_id] = incoming
+            return incoming
+
+    def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> None:
+        with self._workplace() as folder:
+            with (folder / WEIGHTS).open("wb") as file:
+                if _hash_weights(normal, file) != manifest.weights.sha256:
+                    raise ModelError("the model's file changed while it was read", hint="try again")
+            (folder / GRAPH).write_bytes(graph)
+            (folder / MANIFEST).write_bytes(manifest.to_json())
+            load_stored(folder, manifest.model_id).check_runs()
+            self._publish(folder, manifest.model_id)
+
+    def _accept(self, folder: Path, model_id: str) -> StoredModel:
+        load_stored(folder, model_id).check_runs()
+        self._publish(folder, model_id)
+        return self.get(model_id)
+
+    def _publish(self, folder: Path, model_id: str) -> None:
+        """Rename `folder` into place; whoever comes second with the same contents throws his copy away."""
+        target = self.root / model_id
+        try:
+            os.rename(folder, target)
+        except OSError as exc:
+            if not (target / MANIFEST).is_file():
+                raise ModelError(f"cannot keep model {model_id[:12]} in `{self.root}`: {exc.strerror}") from exc
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _workplace(self) -> Iterator[Path]:
+        """A fresh folder below the root, on the same disk; removed in the end unless it was renamed."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix="adding-", dir=self.root))
+        except OSError as exc:
+            raise UsageError(f"cannot write to `{self.root}`: {exc.strerror}", hint="set SEAMLINE_CACHE") from exc
+        try:
+            yield folder
+        except OSError as exc:
+            raise ModelError(f"cannot write to `{self.root}`: {exc.strerror}") from exc
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _recipe(preprocess: Preprocess | FrameRecipe | None) -> FrameRecipe | None:
+    return FrameRecipe(**asdict(preprocess)) if isinstance(preprocess, Preprocess) else preprocess
+
+
+def _lay_out(normal: NormalModel) -> int:
+    """Give all weights a place in the weights file, one after the other; the size of that file."""
+    at = 0
+    for tensor in normal.model.graph.initializer:
+        data = normal.weights.get(tensor.name)
+        if data is None:
+            continue
+        at += _padding_bytes(at, data.n_bytes)
+        for key, value in (("location", WEIGHTS), ("offset", at), ("length", data.n_bytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        at += data.n_bytes
+    return at
+
+
+def _hash_weights(normal: NormalModel, file: BinaryIO | None = None) -> str:
+    """SHA-256 of the weights file as laid out; its bytes are written to `file` on the way."""
+    digest = hashlib.sha256()
+    at = 0
+    for tensor in normal.model.graph.initializer:
+        data = normal.weights.get(tensor.name)
+        if data is None:
+            continue
+        padding = bytes(_padding_bytes(at, data.n_bytes))
+        for piece in itertools.chain((padding,), data.chunks()):
+            digest.update(piece)
+            if file is not None:
+                file.write(piece)
+        at += len(padding) + data.n_bytes
+    return digest.hexdigest()
+
+
+def _padding_bytes(at: int, n_bytes: int) -> int:
+    """Bytes from `at` to where a tensor may start: large ones on a page of their own, small ones on a cache line."""
+    return -at % (PAGE_BYTES if n_bytes >= PAGE_BYTES else LINE_BYTES)
+
+
+def _graph_bytes(model: ModelProto) -> bytes:
+    """The graph file: nothing but what running and describing needs, in a fixed order."""
+    kept = ModelProto(ir_version=model.ir_version, producer_name="seamline")
+    kept.opset_import.extend(sorted(model.opset_import, key=lambda opset: opset.domain))
+    kept.graph.CopyFrom(model.graph)
+    kept.graph.ClearField("doc_string")
+    kept.metadata_props.extend(sorted(model.metadata_props, key=lambda entry: entry.key))
+    data: bytes = kept.SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,170 @@
+"""One model in the store: what it is, its cuts, its segments, and its bytes for a peer that lacks it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from onnx import ModelProto, TensorProto
+
+from seamline.core.graph.cuts import legal_cuts
+from seamline.core.graph.model_graph import ModelGraph
+from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.profiles import Cut
+from seamline.model.onnx.external import locate, open_plain, tensor_bytes
+from seamline.model.onnx.operators import attribute_tensors, nested_graphs
+from seamline.model.onnx.preprocess import Preprocess, read_preprocess
+from seamline.model.onnx.protobuf import parse_model, understood
+from seamline.model.onnx.segments import Cutter, SegmentModel
+from seamline.model.onnx.session import check_runs
+from seamline.model.onnx.to_graph import graph_of
+from seamline.model.store.manifest import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES, Manifest
+from seamline.model.store.reseed import ConstantWeights, constant_weights
+
+MANIFEST = "manifest.json"
+GRAPH = "graph.onnx"
+WEIGHTS = "weights.bin"
+PARTS = {"manifest": MANIFEST, "graph": GRAPH, "weights": WEIGHTS}
+"""File names of the parts that can be transferred."""
+
+LABELS_KEY = "seamline.labels"
+"""Metadata key under which a model carries the names of its classes, a JSON list."""
+
+MAX_READ_BYTES = 1 << 24
+
+
+class StoredModel:
+    """A model of the store; immutable. Made by `ModelStore.add` and `ModelStore.get`.
+
+    folder: holds its parts. preprocess: set when a segment from cut 0 takes ``frame: uint8[H, W, 3]`` instead of the
+    model's own input; `graph` and `cuts` describe the model without it.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, model: ModelProto) -> None:
+        self.folder = folder
+        self.model_id = manifest.model_id
+        self.name = manifest.name
+        self.preprocess: Preprocess | None = manifest.preprocess
+        self.graph: ModelGraph = graph_of(model.graph)
+        self.cuts: tuple[Cut, ...] = legal_cuts(self.graph)
+        self._manifest = manifest
+        self._model = model
+        self._labels = _read_labels(model)
+        if self.preprocess is not None:
+            self.preprocess.check_fits(self.graph.input_specs)
+        self._cutter = Cutter(model, self.graph, self.cuts, self.preprocess)
+
+    @property
+    def whole(self) -> Segment:
+        return Segment(0, len(self.cuts) - 1)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of the shared weights file."""
+        return self._manifest.weights.n_bytes
+
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, if the model carries them."""
+        return self._labels
+
+    def constant_weights(self) -> ConstantWeights:
+        """Matrices and filters whose values are all the same; where they are many, equal outputs prove nothing."""
+        return constant_weights(self._model, lambda tensor: locate(tensor, self.folder))
+
+    def segment(self, segment: Segment) -> SegmentModel:
+        """The ONNX model of `segment`; its weights are references into `folder`. Raises `ModelError`: no such cut."""
+        return self._cutter.segment(segment)
+
+    def manifest(self) -> bytes:
+        """What a peer needs to receive this model: JSON with sizes and SHA-256 of the parts."""
+        return self._manifest.to_json()
+
+    def part_bytes(self, part: str) -> int:
+        """Size of ``manifest``, ``graph`` or ``weights``. Raises `ModelError` for anything else."""
+        sizes = {"graph": self._manifest.graph.n_bytes, "weights": self._manifest.weights.n_bytes}
+        return sizes[part] if part in sizes else len(self.read_part(part, 0, MAX_READ_BYTES))
+
+    def read_part(self, part: str, offset: int, length: int) -> bytes:
+        """Up to `length` bytes (at most 16 MiB) at `offset` of ``manifest``, ``graph`` or ``weights``; none at the end.
+
+        Raises `ModelError` for any other part or a negative position: requests come from peers.
+        """
+        if part not in PARTS or offset < 0 or length < 0:
+            raise ModelError(f"model {self.model_id[:12]} has no bytes {offset}+{length} of {part[:40]!r}")
+        if part == "manifest":
+            return self.manifest()[offset : offset + min(length, MAX_READ_BYTES)]
+        with open_plain(self.folder / PARTS[part]) as file:
+            return os.pread(file.fileno(), min(length, MAX_READ_BYTES), offset)
+
+    def check_runs(self) -> None:
+        """Let the engine look at the whole model. Raises `ModelError` naming what it does not support."""
+        whole = self._cutter.segment(self.whole)
+        if whole.model is not None:
+            check_runs(whole.model, self.folder)
+
+
+def load_stored(folder: Path, model_id: str) -> StoredModel:
+    """The model in `folder`. Raises `ModelError` when a part is missing, has another size, or is not `model_id`.
+
+    The graph is hashed every time, the weights only when they arrive: hashing 575 MB on every start would take 0.4 s.
+    """
+    manifest = Manifest.from_json(_read_small(folder / MANIFEST, MAX_MANIFEST_BYTES))
+    data = _read_small(folder / GRAPH, MAX_GRAPH_BYTES)
+    if manifest.model_id != model_id or hashlib.sha256(data).hexdigest() != manifest.graph.sha256:
+        raise ModelError(
+            f"model {model_id[:12]} is damaged in `{folder.parent}`", hint="remove its folder, add it again"
+        )
+    with open_plain(folder / WEIGHTS) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+    if n_bytes != manifest.weights.n_bytes:
+        raise ModelError(f"weights of model {model_id[:12]} have {n_bytes} bytes instead of {manifest.weights.n_bytes}")
+    what = f"graph of model {model_id[:12]}"
+    with understood(what):
+        model = parse_model(data, what)
+        _check_references(model, n_bytes)
+        if read_preprocess(model) != manifest.preprocess:
+            raise ModelError(f"manifest and {what} disagree about preprocessing")
+        return StoredModel(folder, manifest, model)
+
+
+def _check_references(model: ModelProto, n_bytes: int) -> None:
+    """Weights may lie in our own weights file only, whoever sent the graph, and only at the top of the graph."""
+    for graph in nested_graphs(model.graph):
+        inner = () if graph is model.graph else tuple(graph.initializer)
+        for tensor in (*attribute_tensors(graph), *inner):
+            if tensor.data_location == TensorProto.EXTERNAL:
+                raise ModelError(f"`{tensor.name}` refers to data outside the model")
+    for tensor in model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        start, length = fields.get("offset", ""), fields.get("length", "")
+        plain = start.isdecimal() and length.isdecimal() and set(fields) == {"location", "offset", "length"}
+        if not plain or fields["location"] != WEIGHTS:
+            raise ModelError(f"weights `{tensor.name}` do not lie in the model's weights file")
+        if int(length) != tensor_bytes(tensor) or int(start) + int(length) > n_bytes:
+            raise ModelError(f"weights `{tensor.name}` lie beyond the model's weights file")
+
+
+def _read_small(path: Path, limit: int) -> bytes:
+    with open_plain(path) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ModelError(f"`{path.name}` of a stored model is larger than {limit} bytes")
+    return data
+
+
+def _read_labels(model: ModelProto) -> tuple[str, ...] | None:
+    texts = [entry.value for entry in model.metadata_props if entry.key == LABELS_KEY]
+    if not texts:
+        return None
+    try:
+        labels = json.loads(texts[0])
+    except ValueError as exc:
+        raise ModelError("class names in the model's metadata are malformed") from exc
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ModelError("class names in the model's metadata are malformed")
+    return tuple(labels)

@@ -1,0 +1,265 @@
+"""The Python API: `connect` starts this machine's node (`starting.py`) and gives a `Cluster`, where streams begin.
+
+What a stream is asked for is checked here, before anything is prepared; the stream itself is `stream.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from seamline.core.adaptation.policy import Fixed, Policy, policy_named
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.switching import strategy_named
+from seamline.core.vocabulary.constraints import Constraints, limited
+from seamline.core.vocabulary.errors import PlanError, UsageError
+from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.objectives import goal_named
+from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.fabric import messages as msg
+from seamline.fabric.zenoh import LEASE_S
+from seamline.model import FrameRecipe, Preprocess, StoredModel
+from seamline.runtime.api.dynamic_shapes import First, add_model
+from seamline.runtime.api.stream import Stream
+from seamline.runtime.node.node import VISITOR, Node
+from seamline.runtime.node.starting import NodeOptions, open_node
+from seamline.runtime.origin.manual_override import check_fits
+from seamline.runtime.shared.clock import now_s
+from seamline.testbed.slowdown import Slowdown
+
+DISCOVERY_TIMEOUT_S = 5.0
+NEIGHBOUR_TIMEOUT_S = 3.0
+NEIGHBOUR_GRACE_S = 0.3
+_Name = TypeVar("_Name", bound=StrEnum)
+
+
+def connect(
+    *endpoints: str,
+    name: str = "edge",
+    tier: str = "edge",
+    listen: Sequence[str] = ("tcp/127.0.0.1:0",),
+    n_threads: int | None = None,
+    cluster: str = "default",
+    slowdown: float = 1.0,
+    pace: Slowdown | None = None,
+    cache: Path | None = None,
+    relay: bool = True,
+    allow_insecure: bool = False,
+    power: str | None = None,
+    meter: str | None = None,
+    lease_s: float = LEASE_S,
+) -> Cluster:
+    """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
+
+    Use it as a context manager. Raises `UsageError` for bad options and `FabricError` when the name is taken.
+    """
+    node = open_node(
+        NodeOptions(
+            name=name,
+            tier=tier,
+            connect=tuple(endpoints),
+            listen=tuple(listen),
+            n_threads=n_threads,
+            cluster=cluster,
+            slowdown=slowdown,
+            pace=pace,
+            cache=cache,
+            relay=relay,
+            allow_insecure=allow_insecure,
+            power=power,
+            meter=meter,
+            lease_s=lease_s,
+        )
+    )
+    return Cluster(node, n_expected=len(endpoints))
+
+
+class Cluster:
+    """This machine's node and what it sees of the others; streams start here and are closed with it.
+
+    n_expected: how many neighbours were named, so that one asked at once for a stream knows whom to wait for.
+    """
+
+    def __init__(self, node: Node, *, n_expected: int = 0) -> None:
+        self.node = node
+        self._n_expected = n_expected
+        self._streams: list[Stream] = []
+
+    def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
+        """Who is there, by what they last said of themselves; waits `wait_s` for them to do so."""
+        time.sleep(wait_s)
+        return self.node.presence.statuses()
+
+    def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
+        """Wait until all of `names` are there. Raises `UsageError` naming those that are not."""
+        wanted = {node_id(name) for name in names} - {self.node.name}
+        until_s = now_s() + timeout_s
+        while missing := wanted - self.node.presence.statuses().keys():
+            if now_s() >= until_s:
+                seen = ", ".join(sorted(self.node.presence.statuses())) or "none"
+                raise UsageError(
+                    f"no node `{min(missing)}` answered within {timeout_s:g} s",
+                    hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
+                )
+            time.sleep(0.02)
+
+    def _neighbours(self) -> list[NodeId]:
+        """Everybody who is there, after a moment for those who were named and those behind them to say so."""
+        until_s = now_s() + NEIGHBOUR_TIMEOUT_S
+        while len(self.node.presence.statuses()) < self._n_expected and now_s() < until_s:
+            time.sleep(0.02)
+        if self._n_expected:
+            time.sleep(NEIGHBOUR_GRACE_S)
+        return sorted(name for name, status in self.node.presence.statuses().items() if status.tier != VISITOR)
+
+    def add_model(
+        self,
+        model: str | Path | StoredModel,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        values: Mapping[str, float] | None = None,
+        preprocess: Preprocess | FrameRecipe | None = None,
+        first: First | None = None,
+    ) -> StoredModel:
+        """`model` in this node's store: an ONNX file, or one that is there already.
+
+        shapes, values: fix inputs by name. preprocess: how a camera frame becomes the input, where the file and the
+        `seamline.toml` beside it do not say so. first: a frame, or the source of frames; says what is open still.
+        Raises `OpenAxis` when something stays open.
+        """
+        if isinstance(model, StoredModel):
+            return model
+        path = Path(model)
+        if not path.is_file():
+            raise UsageError(f"no model file `{model}`", hint="`seamline zoo build NAME` makes one to try")
+        return add_model(self.node.store, path, shapes=shapes, values=values, preprocess=preprocess, first=first)
+
+    def stream(
+        self,
+        model: str | Path | StoredModel,
+        *,
+        first: First | None = None,
+        over: Sequence[str] = (),
+        objective: str = "latency",
+        energy_scope: str = "all",
+        private: int = 0,
+        trust: Sequence[str] = (),
+        memory_bytes: Mapping[str, int] | None = None,
+        pins: Mapping[str, str] | None = None,
+        forbid: Sequence[str] = (),
+        codecs: Sequence[str] = tuple(Codec),
+        policy: str | Policy = "adaptive",
+        profile_budget_s: float = 3.0,
+        strategy: str = "live",
+    ) -> Stream:
+        """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
+
+        first: the first frame, or the source of frames, where the model's input is open. over: the nodes that may take
+        part, this one first; all that are there when empty. objective: ``latency``, ``throughput``, ``energy``,
+        ``slo=0.1`` (the least energy within 0.1 s; the quickest while none is in time), or a weighted sum as in
+        ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
+        ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust, memory_bytes,
+        pins, forbid: see `core.vocabulary.constraints.limited`; what nodes report of their memory counts besides.
+        policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
+        `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
+        strategy: how the cut moves, see `core.switching.STRATEGIES`.
+        Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
+        """
+        others = [node_id(name) for name in over if name != self.node.name]
+        if len(set(over)) < len(over):
+            raise UsageError(f"a node stands twice among {', '.join(over)}", hint="name every node once")
+        if over and over[0] != self.node.name:
+            raise UsageError(
+                f"`{over[0]}` comes first in the list of nodes, but frames enter at `{self.node.name}`",
+                hint=f"start with {self.node.name}, or run this on {over[0]}",
+            )
+        goal = goal_named(objective)
+        constraints = Constraints(n_private_cuts=private, codecs=tuple(_one_of(Codec, c, "a codec") for c in codecs))
+        chosen, how = _policy(policy), strategy_named(strategy)
+        self.wait_nodes(others)
+        if not over:
+            others = self._neighbours()
+        stored = self.add_model(model, first=first)
+        constraints = limited(
+            constraints, stored.cuts, (self.node.name, *others),
+            memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
+        )  # fmt: skip
+        if isinstance(chosen, Fixed):
+            _check_held(chosen.plan, (self.node.name, *others), stored, constraints)
+        stream = Stream(
+            self.node,
+            stored,
+            others=tuple(others),
+            objective=goal,
+            constraints=constraints,
+            energy_scope=EnergyScope.parse(energy_scope).among((self.node.name, *others)),
+            policy=chosen,
+            profile_budget_s=profile_budget_s,
+            strategy=how,
+        )
+        self._streams.append(stream)
+        try:
+            stream.open()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def close(self) -> None:
+        """Close the streams, then the node; idempotent."""
+        try:
+            for stream in self._streams:
+                stream.close()
+        finally:
+            self._streams.clear()
+            self.node.close()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _one_of(kind: type[_Name], text: str, what: str) -> _Name:
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(kind)}") from None
+
+
+def _policy(wanted: str | Policy) -> Policy:
+    if not isinstance(wanted, str):
+        return wanted
+    with _wrong_use():
+        return policy_named(wanted)
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """A plan that a user wrote and that cannot be one is wrong use, not a failure of the world."""
+    try:
+        yield
+    except PlanError as exc:
+        raise UsageError(str(exc).partition("; hint: ")[0], hint=exc.hint) from exc
+
+
+def _check_held(plan: Plan, nodes: Sequence[NodeId], model: StoredModel, constraints: Constraints) -> None:
+    """Raise `UsageError` when a plan to hold can never be used here: another plan would silently stand in for it."""
+    with _wrong_use():
+        check_fits(plan, nodes, model)
+    for here, there in pairwise(plan.stages):
+        cut = model.cuts[here.segment.stop]
+        if not constraints.may_leave(cut, there.node):
+            raise UsageError(
+                f"`{plan}` lets cut {cut.index} leave `{here.node}`, which is private",
+                hint=f"cut at {constraints.n_private_cuts} or later, lower --private, or --trust {there.node}",
+            )

@@ -1,0 +1,330 @@
+"""A stream: frames in, answers out in order, and a controller that moves the cut meanwhile.
+
+This is the face of the runtime for a user: `run` takes frames from a source or an iterable and yields results. The
+frames' bookkeeping is `frames.py`, what a frame may be `input_adapter.py`, decisions are `controller.py`, what
+happened is `record.py`, what there is to see `snapshot.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from seamline.core.adaptation.policy import Policy
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Goal, goal_named
+from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.ports import Array
+from seamline.fabric import messages as msg
+from seamline.model import StoredModel
+from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
+from seamline.runtime.node.node import Node
+from seamline.runtime.origin.controller import Controller
+from seamline.runtime.origin.feeder import Feeder
+from seamline.runtime.origin.frames import LOCAL_GENERATION, StreamFrames
+from seamline.runtime.origin.input_adapter import as_source, input_tensors
+from seamline.runtime.origin.manual_override import check_fits
+from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.origin.warm_up import profile_nodes, wait_links
+from seamline.runtime.shared.clock import now_s
+from seamline.runtime.shared.sources import FrameSource
+
+log = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT_S = 60.0
+
+
+class Stream:
+    """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once."""
+
+    def __init__(
+        self,
+        node: Node,
+        model: StoredModel,
+        *,
+        others: tuple[NodeId, ...],
+        objective: Goal,
+        constraints: Constraints,
+        energy_scope: EnergyScope = EnergyScope.ALL,
+        policy: Policy,
+        profile_budget_s: float,
+        strategy: NamedStrategy = STRATEGIES["live"],
+    ) -> None:
+        self.model = model
+        self.name = f"{node.name}-{secrets.token_hex(4)}"
+        self._node = node
+        self._others = others
+        self._profile_budget_s = profile_budget_s
+        self._local = Plan.local(node.name, len(model.cuts))
+        self.recorder = Recorder(now_s())
+        self.frames = StreamFrames(
+            node, self.name, model.model_id, self._local, drained=self._drained, gave_up=self.recorder.answered
+        )
+        self._counted_before = FrameCounts()
+        self.controller = Controller(
+            node,
+            self.frames,
+            self.recorder,
+            model,
+            others=others,
+            objective=objective,
+            constraints=constraints,
+            energy_scope=energy_scope,
+            policy=policy,
+            profile_budget_s=profile_budget_s,
+            strategy=strategy,
+        )
+        self._feeder: Feeder | None = None
+        self._is_stopped = False
+        self._closed = False
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make the local plan ready, profile the nodes, wait for the first link estimates, choose the first plan.
+
+        Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
+        """
+        self._node.prepare(self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local).result()
+        self.controller.know(profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s))
+        self._node.listen(self.name, self)
+        wait_links(self._node, self._others)
+        self.controller.start()
+
+    def close(self) -> None:
+        """End the stream and release its segments everywhere; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._feeder is not None:
+            self._feeder.stop()
+        self.controller.close()
+        self._node.unlisten(self.name)
+        for name in (self._node.name, *self._others):
+            self._node.release(name, self.name, -1)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- frames ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        frames: FrameSource | Iterable[Array],
+        *,
+        fps: float | None = None,
+        n_frames: int | None = None,
+        seconds: float | None = None,
+        live: bool | None = None,
+    ) -> Iterator[Result]:
+        """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
+
+        frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
+        takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
+        None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
+        Raises `UsageError` when the source cannot be read, and whatever `frames` raise, after the answers that are due.
+        """
+        if self._feeder is not None:
+            raise UsageError("this stream is running already", hint="open another stream for other frames")
+        self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
+        before = self._counted_before = self.frames.counts()
+        source = as_source(frames, live)
+        failure: list[BaseException] = []
+        ended = threading.Event()
+
+        def source_ended(error: BaseException | None) -> None:
+            if error is not None:
+                failure.append(error)
+            ended.set()
+
+        shape = partial(input_tensors, model=self.model)
+        self._feeder = Feeder(
+            source, self.frames, shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
+        )
+        self._read_own_meter()
+        self.recorder.restart(now_s(), self.frames.route.plan)
+        if self._is_stopped:  # looked at after `_feeder` is set: `stop` does it the other way round
+            self._feeder.end()
+        self._feeder.start()
+        try:
+            yield from self._results(ended, before.accepted)
+        finally:
+            self._feeder.stop()
+            self._feeder = None
+            self._is_stopped = False
+        if failure:
+            raise failure[0]
+
+    def stop(self) -> None:
+        """Accept no more frames; `run` ends once those accepted are answered, at once when it has not begun.
+
+        From any thread or a signal handler.
+        """
+        self._is_stopped = True
+        if (feeder := self._feeder) is not None:
+            feeder.end()
+
+    def _results(self, ended: threading.Event, first: int) -> Iterator[Result]:
+        """Of frames from number `first` on; those before it belong to a run that was left before they came."""
+        n_due = first
+        give_up_s: float | None = None
+        while True:
+            try:
+                result = self.frames.results.get(timeout=0.05)
+            except queue.Empty:
+                n_accepted = self.frames.counts().accepted
+                if ended.is_set() and n_due >= n_accepted:
+                    return
+                if ended.is_set():
+                    give_up_s = give_up_s or now_s() + DRAIN_TIMEOUT_S
+                    if now_s() > give_up_s:
+                        log.error("%d accepted frames were not answered", n_accepted - n_due)
+                        return
+                continue
+            self.frames.taken()
+            if result.frame >= first:
+                n_due += 1
+                yield result
+
+    # -- moving the cut by hand --------------------------------------------------------------------------------------
+
+    def switch(
+        self, plan: Plan | str, *, strategy: str | None = None, reason: str = "asked for"
+    ) -> Future[SwitchRecord]:
+        """Move to `plan` and hold it; ``auto`` gives the decision back to the policy (and settles at once).
+
+        strategy: how, from now on. The future settles with the record of the switch when the plan serves, or with
+        `SwitchError` (and the plan before goes on) when the stream's limits do not allow it, a node refused it, or
+        another request came in between.
+        Raises `UsageError` for an unknown strategy, `PlanError` for a plan that does not fit the model or the nodes.
+        """
+        how = strategy_named(strategy) if strategy is not None else None
+        if plan == "auto":
+            return self.controller.release_plan(how)
+        wanted = Plan.parse(plan) if isinstance(plan, str) else plan
+        check_fits(wanted, (self._node.name, *self._others), self.model)
+        return self.controller.switch(wanted, how, reason)
+
+    def stand_by(self, plan: Plan) -> None:
+        """Guess that `plan` is the next one, for the strategies that keep a second pipeline ready."""
+        check_fits(plan, (self._node.name, *self._others), self.model)
+        self.controller.stand_by(plan)
+
+    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
+        """Another node asks for a switch by hand; it gets the switch's record, or why there is none."""
+
+        def answer(done: Future[SwitchRecord]) -> None:
+            error = done.exception()
+            if error is None:
+                record = json.dumps(done.result().to_dict(self.recorder.started_s)).encode()
+                self._node.reply(source, msg.PlanSwitched(ask.request_id, record=record))
+            else:
+                self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+
+        try:
+            reason = f"asked for by `{source}`"
+            self.switch(ask.plan, strategy=ask.strategy or None, reason=reason).add_done_callback(answer)
+        except SeamlineError as error:
+            self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+
+    def set_objective(self, objective: Goal | str) -> Future[Goal]:
+        """Judge plans by `objective`, or what `core.vocabulary.objectives.goal_named` reads, from now on; settles with
+        the one before.
+
+        Raises `UsageError` for an unknown one; the future does for energy where the origin has no power figures.
+        """
+        wanted = goal_named(objective) if isinstance(objective, str) else objective
+        return self.controller.set_objective(wanted)
+
+    def set_energy_scope(self, scope: EnergyScope | str) -> Future[EnergyScope]:
+        """Count joules of ``all`` nodes, of the ``origin``, or by weights (``fog=0.5,cloud=0``) from now on.
+
+        Settles with the scope before, or with `UsageError` for a node that takes no part. Raises `UsageError` for one
+        that means nothing.
+        """
+        return self.controller.set_energy_scope(EnergyScope.parse(scope) if isinstance(scope, str) else scope)
+
+    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
+        """Another node asks for another objective or scope; it gets the one before, or why it stays."""
+
+        def answer(done: Future[Goal] | Future[EnergyScope]) -> None:
+            error = done.exception()
+            before = None if error is not None else str(done.result())
+            words = None if error is None else str(error)
+            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
+
+        try:
+            if ask.energy_scope:
+                self.set_energy_scope(ask.energy_scope).add_done_callback(answer)
+            else:
+                self.set_objective(ask.objective).add_done_callback(answer)
+        except SeamlineError as error:
+            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
+
+    # -- what the node tells (on its threads) --------------------------------------------------------------------------
+
+    def on_peer(self, node: NodeId, alive: bool) -> None:
+        self.frames.peer(node, alive)
+        self.controller.peer(node, alive)
+
+    def on_status(self, node: NodeId, status: msg.Status) -> None:
+        if status.energy is not None and node in self._others:
+            self.recorder.drew(node, status.energy)
+        self.controller.status(node, status)
+
+    def on_link(self, estimate: LinkEstimate) -> None:
+        self.controller.link(estimate)
+
+    def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
+        answer = self.frames.answer(result, outputs)
+        if answer is not None:
+            self.recorder.answered(answer)
+            self.controller.answered(answer)
+
+    def on_frame_failed(self, failure: msg.FrameFailed) -> None:
+        log.info("frame %d failed on %s: %s", failure.frame, failure.node, failure.error)
+        self.controller.refused(failure)
+        self.frames.retry(failure.frame, attempt=failure.attempt, reason=failure.error)
+
+    def _drained(self, generation: int) -> None:
+        self.controller.drained(generation)
+
+    # -- to look at --------------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that new frames follow."""
+        return self.frames.route.plan
+
+    def snapshot(self) -> StreamSnapshot:
+        """What the stream is doing right now."""
+        self._read_own_meter()
+        return take_snapshot(self.frames, self.recorder, self.controller)
+
+    def summary(self) -> dict[str, Any]:
+        """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
+        self._read_own_meter()
+        return self.recorder.summary(self.frames.counts().since(self._counted_before))
+
+    def _read_own_meter(self) -> None:
+        if (reading := self._node.energy.reading()) is not None:
+            self.recorder.drew(
+                self._node.name,
+                msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j),
+            )

@@ -1,0 +1,1 @@
+"""Measurements in real processes: one plan after another, whole scenarios, accuracy."""

@@ -1,0 +1,167 @@
+"""What a codec does to a model's answers: the unsplit model beside one cut in two, with the codec in between.
+
+Frames are taken in groups and carried from cut to cut, so that only the part behind a cut runs again. Steps come one
+at a time, so that a caller can show how far it is; `total` puts those of one cut together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seamline import codec
+from seamline.core.vocabulary.errors import CodecError, UsageError
+from seamline.core.vocabulary.plans import Codec, Segment
+from seamline.core.vocabulary.ports import Array, Engine, FrameArray
+from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.model import StoredModel
+from seamline.model.onnx.preprocess import FRAME
+from seamline.runtime.shared.sources import fit
+
+GROUP_BYTES = 256 << 20
+"""Boundary tensors kept at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What happened to `n_frames` frames at one cut; sums, so that tallies add up.
+
+    n_agreeing: frames whose highest score stayed the same one. sum_error: of relative errors, see `relative_error`;
+    largest_error: the worst frame's. sent_bytes: payload, all frames together. n_refused: frames that the codec could
+    not send (they count in nothing else).
+    """
+
+    cut: int
+    n_frames: int
+    n_agreeing: int
+    sum_error: float
+    largest_error: float
+    sent_bytes: int
+    n_refused: int = 0
+
+    @property
+    def agreement_ratio(self) -> float:
+        return self.n_agreeing / self.n_frames if self.n_frames else math.nan
+
+    @property
+    def mean_error(self) -> float:
+        return self.sum_error / self.n_frames if self.n_frames else math.nan
+
+
+def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
+    """Whether the output is one vector of scores: one tensor of floats with a single axis above 1."""
+    return (
+        len(outputs) == 1
+        and outputs[0].dtype.startswith("float")
+        and sum(extent > 1 for extent in outputs[0].shape) == 1
+    )
+
+
+def step_count(model: StoredModel, cuts: Sequence[int], n_frames: int) -> int:
+    """How many steps `compare` will take."""
+    return len(cuts) * -(-n_frames // _group_size(model, cuts))
+
+
+def compare(
+    engine: Engine, model: StoredModel, frames: Iterable[FrameArray], name: Codec, cuts: Sequence[int]
+) -> Iterator[Tally]:
+    """A tally per group of frames and cut of `cuts` (ascending), on frames of any size, fitted to the model's.
+
+    Raises `UsageError` when the model takes no camera frames, `ModelError` when it does not run.
+    """
+    preprocess = model.preprocess
+    if preprocess is None:
+        raise UsageError(
+            f"`{model.name}` does not say how a picture becomes its input", hint="describe its preprocessing"
+        )
+    whole = engine.prepare(model.model_id, model.whole)
+    fitted = (fit(frame, preprocess.height, preprocess.width) for frame in frames)
+    size = _group_size(model, cuts)
+    while group := [{FRAME: frame} for frame in itertools.islice(fitted, size)]:
+        expected = [whole.run(tensors) for tensors in group]
+        values: list[Mapping[str, Array]] = list(group)
+        at = 0
+        for cut in cuts:
+            if cut > at:
+                head = engine.prepare(model.model_id, Segment(at, cut))
+                values, at = [head.run(tensors) for tensors in values], cut
+            tail = engine.prepare(model.model_id, Segment(cut, model.whole.stop))
+            answers = (_through(tensors, name) for tensors in values)
+            found = (None if sent is None else (tail.run(sent[0]), sent[1]) for sent in answers)
+            yield _tally(cut, expected, found)
+
+
+def total(tallies: Iterable[Tally]) -> dict[int, Tally]:
+    """By cut, all its tallies as one."""
+    sums: dict[int, Tally] = {}
+    for one in tallies:
+        other = sums.get(one.cut)
+        sums[one.cut] = one if other is None else _sum(one, other)
+    return sums
+
+
+def relative_error(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """Euclidean norm of the deviation over that of the expected output; of several outputs the largest."""
+    return max(_deviation(found[name], value) for name, value in expected.items())
+
+
+def _deviation(found: Array, expected: Array) -> float:
+    one, other = found.astype(np.float64), expected.astype(np.float64)
+    scale = float(np.linalg.norm(other))
+    off = float(np.linalg.norm(one - other))
+    return off / scale if scale > 0.0 else (0.0 if off == 0.0 else math.inf)
+
+
+def _group_size(model: StoredModel, cuts: Sequence[int]) -> int:
+    largest = max((model.cuts[cut].payload_bytes for cut in cuts), default=1)
+    return max(1, min(64, GROUP_BYTES // max(1, largest)))
+
+
+def _through(tensors: Mapping[str, Array], name: Codec) -> tuple[dict[str, Array], int] | None:
+    """`tensors` sent and received, and the bytes that took; None when the codec refuses their values."""
+    try:
+        encoded = codec.encode(tensors, name)
+    except CodecError:
+        return None
+    return codec.decode(encoded.encoding, encoded.buffers), encoded.n_bytes
+
+
+def _tally(
+    cut: int, expected: Sequence[Mapping[str, Array]], found: Iterable[tuple[Mapping[str, Array], int] | None]
+) -> Tally:
+    n_frames = n_agreeing = sent_bytes = n_refused = 0
+    errors: list[float] = []
+    for whole, sent in zip(expected, found, strict=True):
+        if sent is None:
+            n_refused += 1
+            continue
+        answer, n_bytes = sent
+        n_frames += 1
+        n_agreeing += all(np.argmax(answer[key]) == np.argmax(value) for key, value in whole.items())
+        errors.append(relative_error(answer, whole))
+        sent_bytes += n_bytes
+    return Tally(
+        cut=cut,
+        n_frames=n_frames,
+        n_agreeing=n_agreeing,
+        sum_error=math.fsum(errors),
+        largest_error=max(errors, default=0.0),
+        sent_bytes=sent_bytes,
+        n_refused=n_refused,
+    )
+
+
+def _sum(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        cut=one.cut,
+        n_frames=one.n_frames + other.n_frames,
+        n_agreeing=one.n_agreeing + other.n_agreeing,
+        sum_error=one.sum_error + other.sum_error,
+        largest_error=max(one.largest_error, other.largest_error),
+        sent_bytes=one.sent_bytes + other.sent_bytes,
+        n_refused=one.n_refused + other.n_refused,
+    )

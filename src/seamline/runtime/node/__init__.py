@@ -1,0 +1,1 @@
+"""A node: receives frames, runs segments, tells its peers how it fares."""

@@ -1,0 +1,121 @@
+"""How a node comes by a model it lacks: from the node that asked it to prepare one, by content id.
+
+Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, verified against the
+manifest, whose own hash is the model's id, and kept in the store. Nothing here looks inside a model.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+import numpy as np
+
+from seamline.core.vocabulary.errors import ModelError, PeerLost, SeamlineError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Array
+from seamline.fabric.messages import FetchModel, ModelPart
+from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.runtime.shared.requests import Requests
+
+log = logging.getLogger(__name__)
+
+PIECE_BYTES = 256 * 1024
+N_IN_FLIGHT = 4
+ANSWER_TIMEOUT_S = 30.0
+
+Send = Callable[[NodeId, FetchModel | ModelPart, tuple[Array, ...]], None]
+
+
+class ModelExchange:
+    """Serves pieces of stored models and fetches missing ones. `obtain` blocks; call it off the message thread."""
+
+    def __init__(self, store: ModelStore, requests: Requests, send: Send) -> None:
+        self._store = store
+        self._requests = requests
+        self._send = send
+        self._lock = threading.Lock()
+
+    def serve(self, source: NodeId, ask: FetchModel) -> None:
+        """Answer one `FetchModel` of `source`, with an error when we do not have it either."""
+        answer = ModelPart(request_id=ask.request_id, model_id=ask.model_id, part=ask.part, offset=ask.offset)
+        try:
+            model = self._store.get(ask.model_id)
+            if not 0 < ask.length <= PIECE_BYTES:
+                raise ModelError(f"a piece of {ask.length} bytes was asked for; the most is {PIECE_BYTES}")
+            data = np.frombuffer(model.read_part(ask.part, ask.offset, ask.length), dtype=np.uint8)
+        except SeamlineError as error:
+            refusal = ModelPart(
+                request_id=ask.request_id, model_id=ask.model_id, part=ask.part, offset=ask.offset, error=str(error)
+            )
+            self._send(source, refusal, ())
+            return
+        self._send(source, answer, (data,))
+
+    def obtain(
+        self, model_id: str, source: NodeId, *, progress: Callable[[int, int], None] | None = None
+    ) -> StoredModel:
+        """The model `model_id`, fetched from `source` when the store lacks it.
+
+        progress(n_bytes_present, n_bytes_total) is called after every piece. Raises `ModelError` when the bytes do not
+        match the id, `PeerLost` when `source` goes away (what has arrived is kept for the next try).
+        """
+        if self._store.has(model_id):  # without waiting for another model, which may take minutes to fetch
+            return self._store.get(model_id)
+        with self._lock:  # two streams may want the same model at once; the second finds it in the store
+            if self._store.has(model_id):
+                return self._store.get(model_id)
+            log.info("fetching model %s from %s", model_id[:12], source)
+            manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
+            incoming = self._store.receive(model_id, manifest)
+            for part in incoming.parts:
+                self._fetch_part(source, incoming, part, progress)
+            return incoming.finish()
+
+    def _fetch_part(
+        self, source: NodeId, incoming: Incoming, part: str, progress: Callable[[int, int], None] | None
+    ) -> None:
+        stop = incoming.parts[part]
+        offsets = deque(range(incoming.n_bytes_present(part), stop, PIECE_BYTES))
+        asked: deque[tuple[int, Future[bytes]]] = deque()
+        while offsets or asked:
+            while offsets and len(asked) < N_IN_FLIGHT:
+                offset = offsets.popleft()
+                asked.append(
+                    (offset, self._ask(source, incoming.model_id, part, offset, min(PIECE_BYTES, stop - offset)))
+                )
+            offset, answer = asked.popleft()
+            data = self._piece(answer)
+            incoming.write(part, offset, data)
+            if progress is not None:
+                progress(offset + len(data), stop)
+
+    def _ask(self, source: NodeId, model_id: str, part: str, offset: int, length: int) -> Future[bytes]:
+        request_id, answer = self._requests.open(source)
+        ask = FetchModel(request_id=request_id, model_id=model_id, part=part, offset=offset, length=length)
+        try:
+            self._send(source, ask, ())
+        except SeamlineError as error:
+            self._requests.fail(request_id, error)
+        return answer
+
+    def _piece(self, answer: Future[bytes]) -> bytes:
+        try:
+            return answer.result(timeout=ANSWER_TIMEOUT_S)
+        except FutureTimeout:
+            raise PeerLost(f"a piece of a model did not arrive within {ANSWER_TIMEOUT_S:.0f} s") from None
+
+    def received(self, source: NodeId, part: ModelPart, tensors: list[Array]) -> None:
+        """Hand an arriving `ModelPart` to whoever asked for it."""
+        if part.error is not None:
+            self._requests.settle(
+                part.request_id, source, ModelError(f"`{source}` cannot send the model: {part.error}")
+            )
+        elif len(tensors) != 1 or tensors[0].dtype != np.uint8:
+            self._requests.settle(part.request_id, source, ModelError(f"`{source}` sent a malformed piece of a model"))
+        else:
+            self._requests.settle(part.request_id, source, tensors[0].tobytes())

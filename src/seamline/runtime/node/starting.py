@@ -1,0 +1,141 @@
+"""How a node is started: its options are checked, and a fabric, an engine, a store and a node become one running thing.
+
+The folders wired together here do not know each other. Streams on a running node are `cluster.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from seamline.config.power import parse_power
+from seamline.core.switching import Form
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.nodes import Tier, node_id
+from seamline.core.vocabulary.ports import Engine
+from seamline.fabric.zenoh import LEASE_S, ZenohFabric
+from seamline.meters.device import memory_total_bytes, n_cores
+from seamline.meters.energy import open_meter
+from seamline.model import ModelStore, OrtEngine
+from seamline.runtime.node.compile_cache import Keeper
+from seamline.runtime.node.containers import ContainerEngine
+from seamline.runtime.node.node import Identity, Node
+from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.node.profiling import Profiler
+from seamline.runtime.shared.clock import MONOTONIC
+from seamline.runtime.shared.energy import EnergyAccount
+from seamline.testbed.slowdown import Slowdown, SlowEngine
+
+MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
+_ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How a node runs. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
+
+    n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
+    computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
+    models are kept. relay: pass on messages between neighbours. allow_insecure: listen beyond loopback although peers
+    are not authenticated. power: what the device draws, see `config.power.parse_power`. meter: what measures it, see
+    `meters.energy`. lease_s: silence after which a peer is lost.
+    """
+
+    name: str
+    tier: str = "edge"
+    connect: tuple[str, ...] = ()
+    listen: tuple[str, ...] = ("tcp/127.0.0.1:0",)
+    cluster: str = "default"
+    n_threads: int | None = None
+    memory_bytes: int | None = None
+    slowdown: float = 1.0
+    pace: Slowdown | None = None
+    cache: Path | None = None
+    relay: bool = True
+    allow_insecure: bool = False
+    power: str | None = None
+    meter: str | None = None
+    lease_s: float = LEASE_S
+
+
+def open_node(options: NodeOptions) -> Node:
+    """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
+    name = node_id(options.name)
+    _check(options)
+    power = parse_power(options.power) if options.power else None
+    n_threads = options.n_threads or n_cores()
+    store = ModelStore(options.cache)
+    shared = OrtEngine(store, n_threads)
+    profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
+    engine = _slowed(shared, options, profiler)
+    fabric = ZenohFabric(
+        name,
+        connect=options.connect,
+        listen=options.listen,
+        cluster=options.cluster,
+        relay=options.relay,
+        lease_s=options.lease_s,
+    )
+    identity = Identity(
+        name=name,
+        tier=Tier(options.tier),
+        incarnation=fabric.incarnation,
+        n_threads=n_threads,
+        memory_bytes=options.memory_bytes or memory_total_bytes(),
+    )
+    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, profiler)}
+    engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
+    energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, Keeper(shared))
+    try:
+        node.start()
+    except BaseException:
+        node.close()
+        raise
+    return node
+
+
+def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
+    if options.slowdown <= 1.0 and options.pace is None:
+        return engine
+    return SlowEngine(engine, options.pace or options.slowdown, usual_s=profiler.usual_s)
+
+
+def _check(options: NodeOptions) -> None:
+    for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
+        _check_label(text, what)
+    _check_endpoints(options)
+    if options.slowdown < 1.0:
+        raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
+        raise UsageError(
+            f"a lease of {options.lease_s:g} s is not possible", hint=f"{MIN_LEASE_S:g} to {MAX_LEASE_S:g} s"
+        )
+
+
+def _check_label(text: str, what: str) -> None:
+    try:
+        node_id(text)
+    except UsageError as exc:
+        raise UsageError(f"`{text}` is not {what}", hint=exc.hint) from None
+
+
+def _check_endpoints(options: NodeOptions) -> None:
+    for endpoint in (*options.listen, *options.connect):
+        match = _ENDPOINT.fullmatch(endpoint)
+        if match is None or int(match["port"]) > 65535:
+            raise UsageError(f"`{endpoint}` is not an endpoint", hint="write tcp/HOST:PORT, e.g. tcp/192.168.1.7:7447")
+        if endpoint in options.listen and not options.allow_insecure and not _is_loopback(match["host"]):
+            raise UsageError(
+                f"`{endpoint}` listens beyond this machine, and peers are not authenticated yet",
+                hint="pass --insecure on a network you trust, or use an SSH tunnel or VPN and listen on 127.0.0.1",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"  # any other name may resolve to any address

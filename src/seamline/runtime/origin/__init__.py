@@ -1,0 +1,1 @@
+"""A stream's origin: accepts frames, decides, switches, answers in order."""

@@ -1,0 +1,326 @@
+"""What happened in a stream, written down: answers, plans, switches, and the summary made from them.
+
+A `Recorder` is fed by the stream and read by whoever renders; it decides nothing. `summary` is the JSON that `seamline
+run --json` and the demo print, with the keys documented in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.plans import Plan
+from seamline.fabric.messages import EnergyReport
+from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.shared.energy import joint_source
+
+RECENT_S = 2.0
+MIN_WINDOW_S = 0.5
+SETTLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchRecord:
+    """One completed switch. at_s: clock reading at the decision. prepare_s: from decision to the new plan serving.
+
+    switch_s: how long the swap itself kept frames from being accepted (t_switch). pause_s: how long nothing was
+    accepted before that, by design of the strategy (t_update). load_s: what the slowest node spent on preparing (t_exec
+    or t_initialisation). sent_bytes: messages from the origin to other nodes for the switch.
+    """
+
+    at_s: float
+    from_plan: Plan
+    to_plan: Plan
+    reason: str
+    prepare_s: float
+    switch_s: float
+    strategy: str = "live"
+    pause_s: float = 0.0
+    load_s: float = 0.0
+    sent_bytes: int = 0
+
+    def to_dict(self, started_s: float) -> dict[str, Any]:
+        """As plain data, times since `started_s`."""
+        return {
+            "at_s": self.at_s - started_s,
+            "from_plan": str(self.from_plan),
+            "to_plan": str(self.to_plan),
+            "reason": self.reason,
+            "strategy": self.strategy,
+            "prepare_s": self.prepare_s,
+            "switch_s": self.switch_s,
+            "pause_s": self.pause_s,
+            "load_s": self.load_s,
+            "sent_bytes": self.sent_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a frame's way: on a node (queueing and codec included), or on links and in buffers."""
+
+    name: str
+    duration_s: float
+    is_transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Where recent frames spent their time, in the order of their way; latency_s: None when there were none.
+
+    energy_j: of the mean frame that has any, from energy_source.
+    """
+
+    fps: float
+    latency_s: float | None
+    parts: tuple[Part, ...]
+    energy_j: float | None = None
+    energy_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEnergy:
+    """What a node drew since the stream began, idling included, and who says so."""
+
+    node: str
+    energy_j: float
+    source: str
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What one node drew. last_j: its meter's last word; energy_j: since the stream began.
+
+    sources: of all that is in it; a node that was started again may have another meter.
+    """
+
+    sources: list[str]
+    scope: str
+    last_j: float
+    energy_j: float = 0.0
+
+    @property
+    def source(self) -> str:
+        return joint_source(self.sources) or ""
+
+
+class Recorder:
+    """Collects a stream's history. started_s: the clock reading that counts as 0 in everything it says."""
+
+    def __init__(self, started_s: float) -> None:
+        self.started_s = started_s
+        self._lock = threading.Lock()
+        self._answered_s: list[float] = []
+        self._latency_s: list[float] = []
+        self._n_failed = 0
+        self._n_completed_elsewhere = 0
+        self._recent: deque[tuple[float, Result]] = deque()
+        self._plans: list[tuple[float, Plan]] = []
+        self._switches: list[SwitchRecord] = []
+        self._drawn: dict[str, _Drawn] = {}
+        self._frame_j: list[float] = []
+        self._frame_sources: set[str] = set()
+        self._energy_scope = EnergyScope.ALL
+
+    def charge(self, scope: EnergyScope) -> None:
+        """Joules of frames are those of `scope` from now on; what was counted otherwise is not averaged with them."""
+        with self._lock:
+            self._energy_scope = scope
+            self._frame_j.clear()
+            self._frame_sources.clear()
+
+    def answered(self, result: Result) -> None:
+        """One answer has arrived (in any order); that to a frame from before the start counts no more."""
+        at_s = result.accepted_s + result.latency_s
+        with self._lock:
+            if result.accepted_s < self.started_s:
+                return
+            self._answered_s.append(at_s)
+            self._latency_s.append(result.latency_s)
+            self._n_failed += result.error is not None
+            self._n_completed_elsewhere += result.n_attempts > 1
+            if result.energy_j is not None and result.energy_source is not None:
+                self._frame_j.append(result.energy_j)
+                self._frame_sources.add(result.energy_source)
+            self._recent.append((at_s, result))
+            while self._recent and self._recent[0][0] < at_s - RECENT_S:
+                self._recent.popleft()
+
+    def drew(self, node: str, report: EnergyReport) -> None:
+        """A node's meter has spoken. One that starts anew counts from 0 again."""
+        with self._lock:
+            known = self._drawn.get(node)
+            if known is None:
+                self._drawn[node] = _Drawn([report.source], report.scope, report.energy_j)
+                return
+            step_j = report.energy_j - known.last_j
+            is_anew = step_j < 0.0 or report.source != known.sources[-1]
+            known.energy_j += report.energy_j if is_anew else step_j
+            known.last_j = report.energy_j
+            if report.source != known.sources[-1]:
+                known.sources.append(report.source)
+                known.scope = ", ".join(dict.fromkeys([*known.scope.split(", "), report.scope]))
+
+    def drawn(self) -> tuple[NodeEnergy, ...]:
+        """What every node with a meter or power figures drew so far, by name."""
+        with self._lock:
+            return tuple(
+                NodeEnergy(node=node, energy_j=drawn.energy_j, source=drawn.source)
+                for node, drawn in sorted(self._drawn.items())
+            )
+
+    def restart(self, started_s: float, plan: Plan) -> None:
+        """Frames begin to flow: time, answers and joules count from now, with `plan` in use."""
+        with self._lock:
+            self.started_s = started_s
+            self._plans = [(started_s, plan)]
+            self._switches.clear()
+            self._answered_s.clear()
+            self._latency_s.clear()
+            self._recent.clear()
+            self._n_failed = self._n_completed_elsewhere = 0
+            self._frame_j.clear()
+            self._frame_sources.clear()
+            for drawn in self._drawn.values():
+                drawn.energy_j = 0.0
+
+    def plan_in_use(self, at_s: float, plan: Plan) -> None:
+        with self._lock:
+            self._plans.append((at_s, plan))
+
+    def switched(self, switch: SwitchRecord) -> None:
+        with self._lock:
+            self._switches.append(switch)
+
+    @property
+    def switches(self) -> tuple[SwitchRecord, ...]:
+        with self._lock:
+            return tuple(self._switches)
+
+    def split(self, now: float) -> Split:
+        """Where the time of recent frames went."""
+        with self._lock:
+            recent = [result for at_s, result in self._recent if at_s >= now - RECENT_S]
+        if not recent:
+            return Split(fps=0.0, latency_s=None, parts=())
+        n = len(recent)
+        spent: dict[str, float] = {}
+        for result in recent:
+            for report in result.reports:
+                seconds = report.queue_s + report.decode_s + report.compute_s + report.encode_s
+                spent[report.node] = spent.get(report.node, 0.0) + seconds
+        joules = [result.energy_j for result in recent if result.energy_j is not None]
+        transfer_s = sum(result.transfer_s for result in recent)
+        nodes = [Part(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
+        transfer = Part(name="transfer", duration_s=transfer_s / n, is_transfer=True)
+        return Split(
+            fps=n / max(MIN_WINDOW_S, min(RECENT_S, now - self.started_s)),
+            latency_s=sum(result.latency_s for result in recent) / n,
+            parts=(*nodes[:1], transfer, *nodes[1:]),
+            energy_j=statistics.fmean(joules) if joules else None,
+            energy_source=recent[-1].energy_source,
+        )
+
+    def summary(self, counts: FrameCounts, *, since_s: float = 0.0) -> dict[str, Any]:
+        """The stream's figures as plain data; times are relative to the start of the stream.
+
+        since_s: leave out answers before this stream time (warm-up) from `latency_s`.
+        """
+        with self._lock:
+            answered = list(self._answered_s)
+            latencies = [
+                latency
+                for at_s, latency in zip(self._answered_s, self._latency_s, strict=True)
+                if at_s - self.started_s >= since_s
+            ]
+            plans, switches = list(self._plans), list(self._switches)
+            energy = self._energy(len(answered))
+        answered.sort()
+        return {
+            "frames": {
+                "accepted": counts.accepted,
+                "answered": counts.answered,
+                "dropped_before_acceptance": counts.dropped_before_acceptance,
+                "lost": counts.lost,
+                "duplicated": counts.duplicated,
+                "out_of_order": counts.out_of_order,
+                "completed_elsewhere": self._n_completed_elsewhere,
+                "late_answers_ignored": counts.late_answers,
+                "failed": self._n_failed,
+            },
+            "latency_s": latency_figures(latencies),
+            "energy": energy,
+            "longest_gap_s": _longest_gap_s(answered),
+            "switches": [
+                {**switch.to_dict(self.started_s), "gap_s": self._gap_s(answered, switch)} for switch in switches
+            ],
+            "plan_timeline": [{"at_s": at_s - self.started_s, "plan": str(plan)} for at_s, plan in plans],
+        }
+
+    def _energy(self, n_answered: int) -> dict[str, Any]:
+        """Under the lock: joules per frame by the frames' stages, and all that nodes drew by their meters."""
+        n_frames = max(1, n_answered)
+        total_j = sum(drawn.energy_j for drawn in self._drawn.values())
+        return {
+            "j_per_frame": statistics.fmean(self._frame_j) if self._frame_j else None,
+            "n_frames": len(self._frame_j),
+            "counted": str(self._energy_scope),
+            "source": ", ".join(sorted(self._frame_sources)) or None,
+            "nodes": {
+                node: {
+                    "j": drawn.energy_j,
+                    "j_per_frame": drawn.energy_j / n_frames,
+                    "source": drawn.source,
+                    "scope": drawn.scope,
+                }
+                for node, drawn in sorted(self._drawn.items())
+            },
+            "total_j": total_j if self._drawn else None,
+            "total_j_per_frame": total_j / n_frames if self._drawn else None,
+            "total_source": joint_source([source for drawn in self._drawn.values() for source in drawn.sources]),
+        }
+
+    @staticmethod
+    def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
+        """Longest time between two answers from the decision until a second after the swap, less the usual interval.
+
+        None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
+        """
+        swapped_s = switch.at_s + switch.prepare_s
+        around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
+        before = _intervals(answered, switch.at_s - 2.0, switch.at_s)
+        if not around:
+            return None
+        return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
+
+
+def latency_figures(latencies: Sequence[float]) -> dict[str, float | int | None]:
+    """mean, p50 and p95 in seconds and how many; None where there was no answer."""
+    if not latencies:
+        return {"mean": None, "p50": None, "p95": None, "n": 0}
+    ordered = sorted(latencies)
+    return {
+        "mean": statistics.fmean(ordered),
+        "p50": statistics.median(ordered),
+        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        "n": len(ordered),
+    }
+
+
+def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
+    """Times between successive answers, of those intervals that overlap the given time."""
+    first = max(0, bisect_left(answered, from_s) - 1)
+    last = min(len(answered), bisect_right(answered, to_s) + 1)
+    inside = answered[first:last]
+    return [there - here for here, there in pairwise(inside)]
+
+
+def _longest_gap_s(answered: Sequence[float]) -> float | None:
+    return max((there - here for here, there in pairwise(answered)), default=None)

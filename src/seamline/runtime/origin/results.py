@@ -1,0 +1,63 @@
+"""What a stream says of its frames: the answer to each, and how many became what. How they get there: `frames.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.ports import Array
+from seamline.fabric import messages as msg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The answer to one frame, delivered in order of acceptance.
+
+    outputs: the model's outputs by name; empty when `error` says why there are none. latency_s: from acceptance to the
+    answer. plan: the one that produced it. reports: what each stage spent. n_attempts: more than 1 when the
+    frame had to be completed elsewhere. energy_j: joules of the stages that produced the answer and of the origin until
+    it was here (`core.cost.formulas.energy_j`), None when a node has no meter or power figures; energy_source: whose
+    they are.
+    """
+
+    frame: int
+    outputs: dict[str, Array]
+    latency_s: float
+    accepted_s: float
+    plan: Plan
+    generation: int
+    reports: tuple[msg.StageReport, ...]
+    n_attempts: int
+    error: str | None = None
+    energy_j: float | None = None
+    energy_source: str | None = None
+
+    @property
+    def transfer_s(self) -> float:
+        """What no stage accounts for: the links, and waiting in buffers."""
+        spent_s = sum(r.queue_s + r.decode_s + r.compute_s + r.encode_s for r in self.reports)
+        return max(0.0, self.latency_s - spent_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCounts:
+    """What became of the frames so far."""
+
+    accepted: int = 0
+    answered: int = 0
+    dropped_before_acceptance: int = 0
+    retried: int = 0
+    late_answers: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Accepted and not answered; counts only once the stream has ended."""
+        return self.accepted - self.answered
+
+    def since(self, before: FrameCounts) -> FrameCounts:
+        """What became of frames after `before` was counted."""
+        return FrameCounts(
+            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
+        )

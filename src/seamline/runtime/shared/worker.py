@@ -1,0 +1,64 @@
+"""One background thread for slow work: calls queued up, a future for each, and an end that does not wait for them.
+
+`concurrent.futures` joins its threads when the interpreter ends, so that Ctrl-C during a long profile would hang.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from seamline.core.vocabulary.errors import PeerLost
+
+_Result = TypeVar("_Result")
+_Call = tuple[Future[Any], Callable[[], Any]]
+
+
+class Worker:
+    """Runs calls one after the other. `close` drops what has not begun and leaves what has to end by itself."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
+        """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`."""
+        future: Future[_Result] = Future()
+        with self._lock:
+            if not self._closed:
+                self._calls.put((future, lambda: function(*arguments)))
+                return future
+        future.set_exception(_closing())
+        return future
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Begin nothing more; calls that wait are answered with `PeerLost`."""
+        with self._lock:
+            self._closed = True
+        self._calls.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function = call
+            if self._closed:
+                future.set_exception(_closing())
+                continue
+            try:
+                result = function()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            del call, future, function
+
+
+def _closing() -> PeerLost:
+    return PeerLost("this node is shutting down")

@@ -1,0 +1,40 @@
+"""How many frames may be under way: the pipeline is filled, and none waits in it for long."""
+
+import math
+
+import pytest
+
+from seamline.core.adaptation.pipeline_depth import n_under_way
+from seamline.core.vocabulary.objectives import Goal, Objective, Weights
+
+
+def under_way(n_filling: float, *, period_s: float = 0.0, goal: Goal = Objective.LATENCY) -> int:
+    return n_under_way(0.1 * n_filling, 0.1, period_s=period_s, goal=goal, most=8)
+
+
+def age_of_the_newest_answer(n: int, n_filling: float) -> float:
+    """In units of the bottleneck, where frames wait for room: as it was when it came, and half way to the next."""
+    latency = max(float(n), n_filling)
+    return latency + latency / n / 2
+
+
+@pytest.mark.parametrize("n_filling", [1.0, 1.3, 1.6, 1.7, 2.0, 2.5, 2.75, 2.85, 3.6, 4.95, 6.4])
+def test_a_source_that_never_waits_gets_the_number_whose_newest_answer_is_youngest(n_filling: float):
+    n = under_way(n_filling)
+    assert age_of_the_newest_answer(n, n_filling) == min(age_of_the_newest_answer(m, n_filling) for m in range(1, 9))
+
+
+def test_a_source_slower_than_the_bottleneck_has_its_frames_overlap():
+    assert [under_way(1.6, period_s=period_s) for period_s in (0.0, 0.09, 0.1, 0.5)] == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("goal", [Objective.THROUGHPUT, Weights(latency_s=1.0, bottleneck_s=1.0)])
+def test_a_goal_that_counts_the_pace_fills_the_pipeline_to_the_brim(goal: Goal):
+    assert [under_way(x, goal=goal) for x in (1.0, 1.1, 2.9)] == [2, 2, 3]
+
+
+def test_there_is_always_one_and_never_more_than_the_most():
+    assert under_way(0.2, period_s=1.0) == 1
+    assert under_way(50.0) == 8
+    assert n_under_way(0.1, 0.0, period_s=1.0, goal=Objective.LATENCY, most=8) == 8
+    assert n_under_way(math.inf, 0.1, period_s=0.0, goal=Objective.LATENCY, most=8) == 8

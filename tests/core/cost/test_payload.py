@@ -1,0 +1,45 @@
+"""What crosses a cut under which codec, by hand-counted bytes."""
+
+import pytest
+
+from seamline.core.cost.payload import offered_codecs, payload_bytes
+from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.profiles import Cut, FrameInfo, TensorSpec
+
+
+def test_codecs_shrink_float_tensors_and_leave_others_raw():
+    mixed = Cut(
+        index=3,
+        after="x",
+        tensors=(
+            TensorSpec(name="f", dtype="float32", shape=(1, 100)),
+            TensorSpec(name="i", dtype="int64", shape=(10,)),
+        ),
+        payload_bytes=480,
+    )
+    assert payload_bytes(mixed, Codec.RAW, None) == 480
+    assert payload_bytes(mixed, Codec.F16, None) == 200 + 80
+    assert payload_bytes(mixed, Codec.U8, None) == 100 + 16 + 80
+
+
+def test_a_cut_without_tensors_counts_as_one_float32():
+    bare = Cut(index=1, after="x", tensors=(), payload_bytes=400)
+    assert payload_bytes(bare, Codec.F16, None) == 200
+    assert payload_bytes(bare, Codec.U8, None) == 116
+
+
+def test_at_the_input_of_a_frame_model_the_camera_frame_travels(make_cuts):
+    cut, frame = make_cuts(100, 10)[0], FrameInfo(raw_bytes=300, jpeg_bytes=50)
+    assert offered_codecs(cut, frame) == (Codec.RAW, Codec.JPEG)
+    assert payload_bytes(cut, Codec.RAW, frame) == 300
+    assert payload_bytes(cut, Codec.JPEG, frame) == 50
+    with pytest.raises(PlanError, match="codec u8 does not exist at cut 0"):
+        payload_bytes(cut, Codec.U8, frame)
+
+
+def test_without_frame_figures_the_input_tensors_travel_and_jpeg_does_not_exist(make_cuts):
+    cut = make_cuts(100, 10)[0]
+    assert payload_bytes(cut, Codec.U8, None) == 116
+    assert Codec.JPEG not in offered_codecs(cut, None)
+    assert offered_codecs(cut, FrameInfo(raw_bytes=300)) == (Codec.RAW,)

@@ -1,0 +1,63 @@
+"""The Python API over real sockets: `connect`, then a stream over whoever is there."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+import pytest
+
+import seamline
+from seamline.core.adaptation.policy import Local
+from seamline.core.vocabulary.errors import UsageError
+from seamline.model import OrtEngine, Preprocess
+from seamline.runtime.node import compile_cache as keeper
+from seamline.runtime.node.starting import NodeOptions, open_node
+
+
+def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_file, photos):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    fog = open_node(NodeOptions(name="fog", tier="fog", cluster=cluster_name, n_threads=1, cache=tmp_path / "fog"))
+    try:
+        with seamline.connect(
+            *fog.endpoints, name="edge", cluster=cluster_name, n_threads=1, slowdown=200, cache=tmp_path / "edge"
+        ) as cluster:
+            preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
+            model = cluster.node.store.add(model_file, preprocess=preprocess)
+            stream = cluster.stream(model, objective="latency", profile_budget_s=0.3)
+            results = list(stream.run(photos[:6]))
+    finally:
+        fog.close()
+    assert [result.frame for result in results] == list(range(6))
+    assert all(np.isfinite(result.outputs["scores"]).all() for result in results)
+    assert "fog" in results[0].plan.nodes  # the edge is two hundred times as slow
+
+
+def test_what_a_node_serves_is_kept_for_the_next_time(tmp_path, model_file, photos, monkeypatch, wait_until):
+    monkeypatch.setattr(keeper, "QUICK_S", 0.0)  # the tiny model would not be worth it
+    with seamline.connect(name="edge", cluster=f"test-{secrets.token_hex(3)}", n_threads=1, cache=tmp_path) as cluster:
+        preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
+        model = cluster.node.store.add(model_file, preprocess=preprocess)
+        stream = cluster.stream(model, policy=Local(), profile_budget_s=0.3)  # as `policy="local"`
+        assert len(list(stream.run(photos[:3]))) == 3
+        wait_until(lambda: OrtEngine(cluster.node.store, 1).is_kept(model.model_id, model.whole), 60.0)
+
+
+def test_a_node_that_is_not_there_is_named(tmp_path, model_file):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    with seamline.connect(name="edge", cluster=cluster_name, n_threads=1, cache=tmp_path) as cluster:
+        with pytest.raises(UsageError, match="no node `fgo`"):
+            cluster.wait_nodes(["fgo"], timeout_s=0.1)
+        with pytest.raises(UsageError, match="frames enter at `edge`"):
+            cluster.stream(model_file, over=["fog", "edge"])
+
+
+def test_the_lease_that_is_asked_for_is_the_one_that_peers_are_held_to(tmp_path):
+    cluster_name = f"test-{secrets.token_hex(3)}"
+    node = open_node(NodeOptions(name="fog", cluster=cluster_name, n_threads=1, cache=tmp_path, lease_s=2.5))
+    try:
+        assert node.fabric._config.get_json("transport/link/tx/lease") == "2500"
+    finally:
+        node.close()
+    with pytest.raises(UsageError, match="lease of 0 s"):
+        open_node(NodeOptions(name="fog", cluster=cluster_name, lease_s=0.0))

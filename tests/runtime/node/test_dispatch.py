@@ -1,0 +1,55 @@
+"""Messages that cannot be handled: a warning while the node is here, not worth one while it leaves."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Lane
+from seamline.fabric import messages as msg
+from seamline.fabric.wire import pack
+
+LOGGER = "seamline.runtime.node.dispatch"
+QUESTION = msg.FetchModel(request_id=1, model_id="0" * 64, part="manifest", offset=0, length=1)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    return caplog
+
+
+@pytest.fixture
+def pair(bench, wait_until):
+    """Nodes `edge` and `fog` that know each other."""
+    edge, fog = bench.start("edge"), bench.start("fog")
+    wait_until(lambda: edge.fabric.peers() and fog.fabric.peers())
+    return edge, fog
+
+
+def said(log: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in log.records if record.name == LOGGER and record.levelno == level]
+
+
+def test_a_message_that_makes_no_sense_is_warned_of_while_the_node_is_here(pair, log, wait_until):
+    edge, fog = pair
+    senseless = msg.ResultData(stream="s", frame=0, attempt=0, generation=0, outputs=("a", "b"), reports=())
+    fog.fabric.send(edge.name, pack(senseless), Lane.CONTROL)
+    wait_until(lambda: "a result names 2 outputs and carries 0" in said(log, logging.WARNING))
+
+
+def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, log, monkeypatch):
+    edge, _ = pair
+    leave = edge.fabric.close
+
+    def asked_at_the_last_moment() -> None:
+        leave()
+        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(QUESTION)))
+        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(msg.Ping(seq=1))))
+
+    monkeypatch.setattr(edge.fabric, "close", asked_at_the_last_moment)
+    edge.close()
+    assert said(log, logging.WARNING) == said(log, logging.ERROR) == []
+    assert said(log, logging.DEBUG).count("the fabric of `edge` is not open") == 2

@@ -1,0 +1,134 @@
+"""The compute thread and the sending threads: one that throws at what it is given would silence the node for good."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from seamline.core.vocabulary.errors import FabricError, ModelError, PeerLost, SeamlineError, WireError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.ports import Lane
+from seamline.runtime.node.stages import Arrival, Finished, StageWorker
+from seamline.runtime.shared.outbox import Outbox, Outgoing
+
+EDGE, FOG = NodeId("edge"), NodeId("fog")
+(STAGE,) = Plan.parse("edge[0:4]").stages
+FRAME = Arrival(tensors={"x": np.arange(3, dtype=np.float32)})
+
+
+@pytest.fixture
+def stages() -> Iterator[StageWorker]:
+    worker = StageWorker(EDGE)
+    yield worker
+    worker.close()
+
+
+def run(stages: StageWorker, segment, done: Callable[[Finished], None] = lambda finished: None) -> SeamlineError | None:
+    """Put one frame through `segment`; with what it failed, None when it did not."""
+    ended = threading.Event()
+    failures: list[SeamlineError] = []
+
+    def succeeded(finished: Finished) -> None:
+        done(finished)
+        ended.set()
+
+    def failed(error: SeamlineError) -> None:
+        failures.append(error)
+        ended.set()
+
+    stages.put(STAGE, segment, FRAME, done=succeeded, failed=failed)
+    assert ended.wait(10)
+    return failures[0] if failures else None
+
+
+class Double:
+    def run(self, tensors):
+        return {name: 2 * value for name, value in tensors.items()}
+
+
+class Throwing:
+    def run(self, tensors):
+        raise ZeroDivisionError("of its own")
+
+
+def throw(error: Exception) -> Callable[[object], None]:
+    def do(_: object) -> None:
+        raise error
+
+    return do
+
+
+def test_a_finished_stage_brings_its_outputs_and_what_it_took(stages):
+    finished: list[Finished] = []
+    assert run(stages, Double(), finished.append) is None
+    np.testing.assert_array_equal(finished[0].outputs["x"], [0.0, 2.0, 4.0])
+    assert finished[0].report.node == EDGE
+    assert finished[0].report.compute_s >= 0.0
+
+
+def test_whatever_an_engine_throws_is_the_frames_answer(stages):
+    assert "of its own" in str(run(stages, Throwing()))
+    assert run(stages, Double()) is None
+
+
+@pytest.mark.parametrize("error", [WireError("a tensor int4[2] cannot be sent"), ZeroDivisionError("of its own")])
+def test_a_result_that_cannot_go_on_is_a_failure_and_the_next_frame_runs(stages, error):
+    assert str(error) in str(run(stages, Double(), throw(error)))
+    assert run(stages, Double()) is None
+
+
+def test_a_failure_that_nobody_can_be_told_of_does_not_end_the_thread(stages):
+    stages.put(STAGE, Throwing(), FRAME, done=throw(ModelError("not called")), failed=throw(PeerLost("closed")))
+    assert run(stages, Double()) is None
+
+
+def test_a_stage_that_nobody_wants_any_more_when_its_turn_comes_is_left_out(stages):
+    ran: list[Finished] = []
+    stages.put(STAGE, Double(), FRAME, done=ran.append, failed=throw(ModelError("not called")), claim=lambda: False)
+    assert run(stages, Double()) is None
+    assert ran == []
+
+
+class Wire:
+    """A fabric that does what the message says: raises one of two errors, or keeps it."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.came = threading.Event()
+
+    def send(self, target: NodeId, message: bytearray, lane: Lane) -> None:
+        if message == b"lost":
+            raise PeerLost("gone")
+        if message == b"broken":
+            raise ZeroDivisionError("of its own")
+        self.sent.append(bytes(message))
+        self.came.set()
+
+
+def test_one_message_that_cannot_leave_holds_up_none_behind_it():
+    wire = Wire()
+    outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
+    failures: list[FabricError] = []
+    outbox.put(FOG, Outgoing(message=bytearray(b"lost"), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=bytearray(b"broken"), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=bytearray(b"lost"), failed=throw(ZeroDivisionError("of its own"))))
+    outbox.put(FOG, Outgoing(message=bytearray(b"good")))
+    assert wire.came.wait(10)
+    outbox.close()
+    assert wire.sent == [b"good"]
+    assert [type(failure) for failure in failures] == [PeerLost]
+
+
+def test_a_peer_that_is_gone_keeps_no_thread(wait_until):
+    outbox = Outbox(Wire())  # type: ignore[arg-type] # a stand-in
+    for number in range(3):
+        outbox.put(NodeId(f"visitor-{number}"), Outgoing(message=bytearray(b"good")))
+    for number in range(3):
+        outbox.forget(NodeId(f"visitor-{number}"))
+    outbox.forget(FOG)  # never written to
+    wait_until(lambda: not any(thread.name.startswith("send-visitor") for thread in threading.enumerate()))
+    outbox.close()

@@ -1,0 +1,66 @@
+"""Nodes that frames left because they were slow: used again once they have recovered, also the origin itself."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from seamline.core.speed import reprofiling as recheck
+from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Segment
+from seamline.runtime.api.stream import Stream
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions after 0.2 s in place of 2, so that the tests are quick; when to ask is tested in `tests/core`."""
+    monkeypatch.setattr(recheck, "FIRST_INTERVAL_S", 0.2)
+
+
+@contextmanager
+def _flowing(stream: Stream) -> Iterator[None]:
+    """Frames flow through `stream` meanwhile, too slowly to queue up anywhere."""
+    frame = np.zeros((32, 32, 3), np.uint8)
+    flow = threading.Thread(target=lambda: list(stream.run(itertools.repeat(frame), fps=10)))
+    flow.start()
+    try:
+        yield
+    finally:
+        stream.stop()
+        flow.join(timeout=10.0)
+
+
+@pytest.mark.parametrize(("slow", "is_local_meanwhile"), [("fog", True), ("edge", False)])
+def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(bench, wait_until, slow, is_local_meanwhile):
+    bench.start("edge")
+    bench.start("fog")
+    bench.link("edge", "fog", 400e6, delay_s=0.001 if slow == "fog" else 0.03)
+    stream = bench.stream()
+    with _flowing(stream):
+        wait_until(lambda: stream.plan.is_local != is_local_meanwhile)
+        bench.engines[slow].slowdown = 20.0
+        wait_until(lambda: stream.plan.is_local == is_local_meanwhile)
+        bench.engines[slow].slowdown = 1.0
+        wait_until(lambda: stream.plan.is_local != is_local_meanwhile)
+        wait_until(lambda: len(stream.snapshot().switches) >= 2)
+    reasons = " | ".join(switch.reason for switch in stream.snapshot().switches)
+    assert f"{slow} slowed from 1.0x to" in reasons
+    assert f"{slow} sped up from" in reasons
+
+
+def test_a_segment_that_is_not_there_is_no_answer_and_no_harm(bench):
+    bench.start("edge")
+    fog = bench.start("fog")
+    bench.link("edge", "fog", 400e6)
+    model, whole = bench.model.model_id, bench.model.whole
+    assert fog.time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
+    assert bench.nodes["edge"].time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
+    for model_id, segment in (("0" * 64, whole), (model, Segment(0, 999))):
+        with pytest.raises(ModelError, match="`edge` cannot run it"):
+            fog.time_segment(NodeId("edge"), model_id, segment).result(timeout=10)
