@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.session.events import FrameFinished, Route
+from seamline.core.session.events import FrameFinished, Route, ToLedger
 from seamline.core.switching.named import Form
 from seamline.core.switching.vocabulary import Generation
 from seamline.core.vocabulary.errors import SeamlineError
@@ -166,10 +166,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A line for the log."""
+    """A line for the log. error: what was raised inside, where that is a fault of ours."""
 
     level: Level
     words: str
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,10 @@ class Decided:
     predicted_s: float | None
 
 
-LedgerCommand = RunFrame | Deliver | FrameFinished
+LedgerCommand = RunFrame | Deliver | FrameFinished | Say
 PilotCommand = (
     Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | RetreatDone | Started | StartFailed
     | ChargeEnergy | Settle | Reject | Say | Decided
 )  # fmt: skip
 Command = LedgerCommand | PilotCommand
+PilotOutput = PilotCommand | ToLedger

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import LinkReport
@@ -40,18 +40,24 @@ class StageSpent(Protocol):
     def sent_bytes(self) -> int: ...
 
 
+Reports = Sequence[StageSpent]
+"""In the order of the frame's way."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """The plan in use, as the ledger needs it.
 
     expected_s: predicted latency of one frame, of which deadlines are made. bottleneck_s: predicted time between two
-    answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time.
+    answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time. wants_pace:
+    answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it.
     """
 
     generation: int
     plan: Plan
     expected_s: float = 1.0
     bottleneck_s: float | None = None
+    wants_pace: bool = False
 
 
 # -- frames: to the ledger -----------------------------------------------------------------------------------------
@@ -61,10 +67,12 @@ class Route:
 class FrameOffered:
     """A frame has come from the source; accepted when there is room, else it waits and replaces the one that waits.
 
-    tensors: what the first stage takes; opaque here. A source that must lose nothing asks `Ledger.has_room` first.
+    tensors: what the first stage takes; opaque here. is_live: it comes at the source's own pace, which is learnt from
+    it; a source that must lose nothing asks `Ledger.has_room` first.
     """
 
     tensors: object
+    is_live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class AnswerArrived:
     attempt: int
     generation: int
     answer: object
-    reports: Sequence[StageSpent]
+    reports: Reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +150,6 @@ class SetLocalExpected:
 
 
 @dataclass(frozen=True, slots=True)
-class SetGoal:
-    """What plans are judged by: one that wants answers at a high pace has the pipeline filled."""
-
-    goal: Goal
-
-
-@dataclass(frozen=True, slots=True)
 class PauseFrames:
     """Accept no frame until `SetRoute` or `ResumeFrames`; say `Drained` of `generation` when it has answered."""
 
@@ -204,7 +205,7 @@ class FrameFinished:
     latency_s: float
     n_attempts: int
     answer: object
-    reports: Sequence[StageSpent]
+    reports: Reports
     error: str | None = None
 
 
@@ -338,7 +339,7 @@ class StopAsked:
 
 FrameEvent = (
     FrameOffered | SourceEnded | AnswerArrived | StageFailed | AttemptDropped | AnswerTaken | PeerChanged
-    | SetRoute | AdjustRoute | SetLocalExpected | SetGoal | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
 )  # fmt: skip
 PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | FrameFinished | StatusReceived | LinkEstimated | MemoryMeasured
@@ -346,7 +347,7 @@ PilotEvent = (
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
-    SetRoute | AdjustRoute | SetLocalExpected | SetGoal | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
 )  # fmt: skip
 """What the pilot says to the ledger."""
 
@@ -354,3 +355,9 @@ ToPilot = Drained | Routed | FrameFinished
 """What the ledger says to the pilot."""
 
 Event = FrameEvent | PilotEvent
+
+FRAME_EVENTS = frozenset(get_args(FrameEvent))
+PILOT_EVENTS = frozenset(get_args(PilotEvent))
+TO_LEDGER = frozenset(get_args(ToLedger))
+TO_PILOT = frozenset(get_args(ToPilot))
+"""The same as sets of types: membership is quicker than `isinstance` of a union."""

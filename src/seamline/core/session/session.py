@@ -7,38 +7,15 @@ in order, so that commands come out complete. A driver with threads calls the ha
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from typing import cast
 
-from seamline.core.adaptation.policy import Policy
-from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.ledger import Ledger
+from seamline.core.session.ledger import Ledger, Step
 from seamline.core.session.pilot import Decide, Pilot
-from seamline.core.switching.named import STRATEGIES, NamedStrategy
-from seamline.core.vocabulary.constraints import Constraints
-from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.objectives import Goal
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.session.spec import SessionSpec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSpec:
-    """What a stream is opened with. others: nodes that may take part. local: everything on the origin.
-
-    has_deadlines: whether frames past their deadline run again; an oracle that knows when answers come gives none up.
-    """
-
-    origin: NodeId
-    others: tuple[NodeId, ...]
-    local: Plan
-    objective: Goal
-    constraints: Constraints
-    policy: Policy
-    energy_scope: EnergyScope = field(default_factory=lambda: EnergyScope.ALL)
-    strategy: NamedStrategy = STRATEGIES["live"]
-    has_deadlines: bool = True
-    keeps_stories: bool = True
+_INTERNAL = frozenset((ev.Drained, ev.Routed))
 
 
 class Session:
@@ -51,7 +28,7 @@ class Session:
     @property
     def due_s(self) -> float:
         """When a `Tick` has something to do next; inf when nothing is due."""
-        return min(self.pilot.due_s, self.ledger.due_s)
+        return min(self.pilot.due_s, max(self.ledger.due_s, self.pilot.rescue_from_s))
 
     def handle(self, event: ev.Event, now_s: float) -> list[cmd.Command]:
         """What is to be done about `event`, in order. Never raises: what cannot be is answered by a `Say`."""
@@ -59,19 +36,24 @@ class Session:
         found: list[cmd.Command] = []
         while waiting:
             one = waiting.popleft()
-            if isinstance(one, ev.FrameEvent):
-                for command in self.ledger.handle(one, now_s):
-                    if isinstance(command, ev.ToPilot):
-                        waiting.append(command)
-                    if not isinstance(command, ev.Drained | ev.Routed):
-                        found.append(command)
-            if isinstance(one, ev.PilotEvent):
-                for told in self.pilot.handle(one, now_s):
-                    if isinstance(told, ev.ToLedger):
-                        waiting.append(told)
+            kind = type(one)
+            if kind in ev.FRAME_EVENTS:
+                for command in self.ledger.handle(cast(ev.FrameEvent, one), now_s):
+                    if type(command) in ev.TO_PILOT:
+                        waiting.append(cast(ev.ToPilot, command))
+                    if type(command) not in _INTERNAL:
+                        found.append(cast(cmd.Command, command))
+            if kind in ev.PILOT_EVENTS:
+                for output in self.pilot.handle(cast(ev.PilotEvent, one), now_s):
+                    if type(output) in ev.TO_LEDGER:
+                        waiting.append(cast(ev.ToLedger, output))
                     else:
-                        found.append(told)
+                        found.append(cast(cmd.Command, output))
         return found
+
+    def story(self, frame: int) -> tuple[Step, ...]:
+        """The life of one frame, oldest first; empty where it is not kept any more."""
+        return self.ledger.story(frame)
 
     def validate(self) -> None:
         """Raises `AssertionError` when an invariant does not hold; for tests."""

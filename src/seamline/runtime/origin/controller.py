@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from seamline.core.adaptation import events as ev
-from seamline.core.adaptation.pipeline_depth import n_under_way
+from seamline.core.adaptation.pipeline_depth import pipeline_depth, wants_pace
 from seamline.core.adaptation.policy import Keep, Policy, Switch, decide
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import refusal
@@ -58,7 +58,6 @@ TICK_S = 0.02
 FLOOR_S = 1.0
 FIRST_ROUTE_TIMEOUT_S = 60.0
 RESCUE_WAIT_S = 0.25
-MAX_WINDOW = 8
 
 Stimulus = Callable[[], None]
 _Answer = TypeVar("_Answer")
@@ -335,7 +334,7 @@ class Controller:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         period_s, goal = self._frames.period_s, self.view.objective
-        n_window = n_under_way(latency_s, bottleneck_s, period_s=period_s, goal=goal, most=MAX_WINDOW)
+        n_window = pipeline_depth(latency_s, bottleneck_s, period_s=period_s, wants_pace=wants_pace(goal))
         return Route(generation=generation, plan=plan, n_window=n_window, expected_s=latency_s)
 
     def _refresh_route(self) -> None:
