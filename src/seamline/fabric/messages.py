@@ -25,7 +25,7 @@ class Header(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_field
 
 
 class LinkReport(msgspec.Struct, frozen=True):
-    """A node's estimate of one of its outgoing links. age_s: seconds since the newest sample, by the sender's clock."""
+    """`core.link.report.LinkReport` on the wire, field by field: those with a default are missing from older nodes."""
 
     target: str
     rtt_s: NotNegative
@@ -34,6 +34,9 @@ class LinkReport(msgspec.Struct, frozen=True):
     n_samples: int
     age_s: NotNegative
     overhead_s: NotNegative = 0.0
+    average_bps: NotNegative = 0.0
+    average_std_ratio: NotNegative = 0.0
+    turning_for_s: NotNegative = 0.0
 
 
 class StageReport(msgspec.Struct, frozen=True):

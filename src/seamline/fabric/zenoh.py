@@ -29,7 +29,7 @@ import zenoh
 
 from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.ports import Lane, OnMessage, OnPeer
+from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.chunks import Assembler, cut, position_of
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
@@ -37,7 +37,6 @@ from seamline.fabric.window import Window, pack_credit, unpack_credit
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
-LEASE_S = 0.4
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
 

@@ -22,8 +22,8 @@ from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import goal_named
 from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.ports import LEASE_S
 from seamline.fabric import messages as msg
-from seamline.fabric.zenoh import LEASE_S
 from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream

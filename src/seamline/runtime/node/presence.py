@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 
 from seamline import __version__
+from seamline.core.link.report import STATUS_INTERVAL_S, report_of
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -31,7 +33,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 PING_INTERVAL_S = 0.25
-STATUS_INTERVAL_S = 0.5
 
 
 class Presence:
@@ -169,16 +170,7 @@ class Presence:
             energy=self._energy(),
             usable_memory_bytes=self.usable_memory_bytes(),
             links=tuple(
-                msg.LinkReport(
-                    target=estimate.target,
-                    rtt_s=estimate.rtt_s,
-                    goodput_bps=estimate.goodput_bps,
-                    goodput_std_ratio=estimate.goodput_std_ratio,
-                    n_samples=estimate.n_samples,
-                    overhead_s=estimate.overhead_s,
-                    age_s=max(0.0, now - estimate.measured_at_s),
-                )
-                for estimate in self._node.links.estimates()
+                msg.LinkReport(**asdict(report_of(estimate, now))) for estimate in self._node.links.estimates()
             ),
         )
 

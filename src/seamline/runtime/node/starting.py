@@ -15,8 +15,8 @@ from seamline.config.power import parse_power
 from seamline.core.switching import Form
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
-from seamline.core.vocabulary.ports import Engine
-from seamline.fabric.zenoh import LEASE_S, ZenohFabric
+from seamline.core.vocabulary.ports import LEASE_S, Engine
+from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
