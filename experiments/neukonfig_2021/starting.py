@@ -19,10 +19,10 @@ from experiments.neukonfig_2021.conditions import CUTS
 from seamline.cli.shared.models import resolve_model
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
-from seamline.runtime.node.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.segments.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
+from seamline.runtime.segments.private_weights import OrdinaryEngine
 
-LIBRARIES = "import seamline.runtime.node.segment_server, seamline.runtime.node.private_weights"
+LIBRARIES = "import seamline.runtime.segments.segment_server, seamline.runtime.segments.private_weights"
 
 
 def starting(model: str, n: int) -> dict[str, Any]:

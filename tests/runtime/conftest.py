@@ -27,8 +27,8 @@ from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.node import Identity, Node
-from seamline.runtime.node.private_weights import OrdinaryEngine
 from seamline.runtime.node.profiling import powered
+from seamline.runtime.segments.private_weights import OrdinaryEngine
 from seamline.runtime.shared.energy import EnergyAccount
 
 EXTENT = 32

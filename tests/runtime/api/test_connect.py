@@ -11,8 +11,8 @@ import seamline
 from seamline.core.adaptation.policy import Local
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import OrtEngine, Preprocess
-from seamline.runtime.node import compile_cache as keeper
 from seamline.runtime.node.starting import NodeOptions, open_node
+from seamline.runtime.segments import compile_cache as keeper
 
 
 def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_file, photos):

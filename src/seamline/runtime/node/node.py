@@ -29,16 +29,16 @@ from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
 from seamline.model import ModelStore
-from seamline.runtime.node.compile_cache import Keeper
 from seamline.runtime.node.dispatch import Dispatcher
 from seamline.runtime.node.frame_path import FramePath
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.models import ModelExchange
-from seamline.runtime.node.prepared import PreparedSegments
 from seamline.runtime.node.presence import Presence
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.stages import StageWorker
+from seamline.runtime.segments.compile_cache import Keeper
+from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.outbox import Outbox, Outgoing
 from seamline.runtime.shared.requests import Requests

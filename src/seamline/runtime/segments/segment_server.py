@@ -1,6 +1,6 @@
 """One segment in a process or container of its own: loads it the ordinary way, then runs what arrives on its socket.
 
-    python -m seamline.runtime.node.segment_server SOCKET STORE MODEL_ID START STOP THREADS
+    python -m seamline.runtime.segments.segment_server SOCKET STORE MODEL_ID START STOP THREADS
 
 It connects to the Unix socket SOCKET, where the node listens (`containers.py`), says that it is ready or why not, and
 ends when the node hangs up. One run at a time; a message is its size and then what `fabric.wire` lays out.
@@ -30,7 +30,7 @@ _SIZE = struct.Struct("<Q")
 def serve(path: str, store: Path, model_id: str, segment: Segment, n_threads: int) -> None:
     """Load `segment`, then answer runs until the other side hangs up."""
     from seamline.model import ModelStore
-    from seamline.runtime.node.private_weights import OrdinaryEngine
+    from seamline.runtime.segments.private_weights import OrdinaryEngine
 
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)

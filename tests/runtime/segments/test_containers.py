@@ -14,8 +14,8 @@ import pytest
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import OrtEngine
-from seamline.runtime.node.containers import ContainerEngine, container_kind
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.segments.containers import ContainerEngine, container_kind
+from seamline.runtime.segments.private_weights import OrdinaryEngine
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.model import OrtEngine
-from seamline.runtime.node import compile_cache as keeper
-from seamline.runtime.node.compile_cache import QUICK_S, Keeper
-from seamline.runtime.node.prepared import PreparedSegments
+from seamline.runtime.segments import compile_cache as keeper
+from seamline.runtime.segments.compile_cache import QUICK_S, Keeper
+from seamline.runtime.segments.prepared import PreparedSegments
 
 LONG_S = 2 * QUICK_S
 

@@ -27,7 +27,7 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import ModelStore
-from seamline.runtime.node.segment_server import receive_tensors, send_tensors
+from seamline.runtime.segments.segment_server import receive_tensors, send_tensors
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class ContainerEngine:
             return Path(self._folder.name) / f"{self._n_started}"
 
     def _command(self, arguments: Sequence[str], sockets: Path) -> list[str]:
-        server = ["-m", "seamline.runtime.node.segment_server", *arguments]
+        server = ["-m", "seamline.runtime.segments.segment_server", *arguments]
         if self.kind == "process":
             return [sys.executable, *server]
         store = str(self.store.root)

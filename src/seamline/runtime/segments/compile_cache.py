@@ -1,6 +1,6 @@
 """Sees to it that segments of this node are kept in their optimised form, for the next time they are prepared.
 
-    python -m seamline.runtime.node.compile_cache STORE MODEL_ID START-STOP ...
+    python -m seamline.runtime.segments.compile_cache STORE MODEL_ID START-STOP ...
 
 Making such a form takes as long as preparing a segment and twice its memory, so a process of its own does it, once for
 each segment, processor and release of the runtime, with what time the others leave over: it runs as idle, and is the
