@@ -26,8 +26,9 @@ from seamline.core.vocabulary.profiles import Block, DeviceInfo, FrameInfo, Mode
 from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.node.node import Identity, Node
+from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import powered
+from seamline.runtime.node.status import Identity
 from seamline.runtime.segments.private_weights import OrdinaryEngine
 from seamline.runtime.shared.energy import EnergyAccount
 

@@ -12,7 +12,7 @@ from seamline.core.speed import reprofiling as recheck
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.node import presence as runtime_presence
+from seamline.runtime.node import heartbeat as runtime_heartbeat
 from seamline.runtime.origin import frames as runtime_stream
 from seamline.sim import alternating, meter, play, stream
 from seamline.sim.deciders import PolicyDecider, Scheduled
@@ -167,6 +167,6 @@ def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
 
 
 def test_heartbeat_and_deadlines_are_those_of_the_runtime():
-    assert (meter.TICK_S, meter.PING_INTERVAL_S) == (runtime_presence.TICK_S, runtime_presence.PING_INTERVAL_S)
+    assert (meter.TICK_S, meter.PING_INTERVAL_S) == (runtime_heartbeat.TICK_S, runtime_heartbeat.PING_INTERVAL_S)
     ours = stream.Route(generation=1, plan=SPLIT, expected_s=0.3).deadline_s
     assert ours == runtime_stream.deadline_s(runtime_stream.Route(generation=1, plan=SPLIT, expected_s=0.3))

@@ -20,8 +20,9 @@ from seamline.fabric.zenoh import LEASE_S, ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
-from seamline.runtime.node.node import Identity, Node
+from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
+from seamline.runtime.node.status import Identity
 from seamline.runtime.segments.compile_cache import Keeper
 from seamline.runtime.segments.containers import ContainerEngine
 from seamline.runtime.segments.private_weights import OrdinaryEngine

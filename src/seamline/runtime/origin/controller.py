@@ -96,7 +96,7 @@ class Controller:
         self._peers = Peers(
             others,
             self._beliefs,
-            profile=lambda name: node.profile(name, model.model_id, profile_budget_s),
+            profile=lambda name: node.client.profile(name, model.model_id, profile_budget_s),
             post=self._inbox.put,
         )
         self._rechecks = Rechecks(node, model.model_id, post=self._inbox.put, timed=self._beliefs.computed)
@@ -273,7 +273,7 @@ class Controller:
                 self._rescue(now)
                 if now - memory_s >= FLOOR_S:
                     memory_s = now
-                    self._beliefs.memory(self._node.name, self._node.presence.usable_memory_bytes())
+                    self._beliefs.memory(self._node.name, self._node.status.usable_memory_bytes())
                 if n_stimuli or now - decided_s >= FLOOR_S:
                     decided_s = now
                     self._decide()

@@ -2,7 +2,7 @@
 
 A node counts once its profile is known. One that refuses frames is not used for a while (longer each time), then taken
 as new: it has to prepare again. That covers a node that has lost its segments as well as one that cannot run them.
-Heartbeats and statuses are `presence.py`'s, what they say of links and load goes to `stream_view.py`.
+Heartbeats are `heartbeat.py`'s, statuses `membership.py`'s, what they say of links and load goes to `stream_view.py`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Rechecks:
             expected_s = compute_s(name, known.segment, problem)
             self._known[name] = rc.asked(known, expected_s, view.now_s)
             self._waiting[name] = expected_s
-            answer = self._node.time_segment(name, self._model_id, known.segment)
+            answer = self._node.client.time_segment(name, self._model_id, known.segment)
             answer.add_done_callback(partial(self._answered, name, known.segment))
 
     def _answered(self, name: NodeId, segment: Segment, done: Future[float]) -> None:

@@ -143,7 +143,7 @@ class Switcher:
             self._postponed = (plan, reason)
             return
         number = self._state.newest + 1
-        sent_bytes = self._node.switching_bytes.total()
+        sent_bytes = self._node.uplink.switching_bytes.total()
         self._requests[number] = _Request(plan, reason, now_s(), sent_bytes)
         self._feed(sw.SwitchRequested(sw.Generation(number, plan)))
 
@@ -234,7 +234,7 @@ class Switcher:
         self._deadlines[generation.number] = now_s() + PREPARE_DEADLINE_S
         self._made[generation.number] = _Made()
         for node in generation.plan.nodes:
-            answer = self._node.prepare(
+            answer = self._node.client.prepare(
                 node, self._frames.stream, generation.number, self._model_id, generation.plan, self._strategy.form
             )
             answer.add_done_callback(partial(self._prepared, generation.number, node))
@@ -284,7 +284,7 @@ class Switcher:
                 switch_s=switch_s,
                 pause_s=pause_s,
                 load_s=made.load_s,
-                sent_bytes=self._node.switching_bytes.total() - sent_before_bytes,
+                sent_bytes=self._node.uplink.switching_bytes.total() - sent_before_bytes,
                 is_restored=request is None,
             )
         )
@@ -313,7 +313,7 @@ class Switcher:
         self._drained_at_s.pop(generation.number, None)
         self._made.pop(generation.number, None)
         for node in generation.plan.nodes:
-            self._node.release(node, self._frames.stream, generation.number)
+            self._node.client.release(node, self._frames.stream, generation.number)
 
     def _refuse(self, generation: sw.Generation, reason: str, node: NodeId | None) -> None:
         self._requests.pop(generation.number, None)
