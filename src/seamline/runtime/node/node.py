@@ -31,7 +31,7 @@ from seamline.runtime.node.service import Service
 from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.node.status import Identity, OwnStatus
 from seamline.runtime.node.uplink import Uplink
-from seamline.runtime.segments.compile_cache import Keeper
+from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.requests import Requests
@@ -54,14 +54,14 @@ class Node:
         profiler: Profiler,
         engines: Mapping[Form, Engine] | None = None,
         energy: EnergyAccount | None = None,
-        keeper: Keeper | None = None,
+        compile_cache: BackgroundCompileCache | None = None,
     ) -> None:
         name = identity.name
         self.identity = identity
         self.fabric = fabric
         self.store = store
         self.energy = energy or EnergyAccount()
-        self._keeper = keeper
+        self._compile_cache = compile_cache
         self._closed = False
         # the meter tells of links and is asked for them, so it is the one part whose listener comes later
         self.links = LinkMeter(name, lambda estimate: self.membership.on_link(estimate))
@@ -69,7 +69,8 @@ class Node:
         self.requests = Requests(self.uplink.send)
         self.dispatcher = Dispatcher()
         self.listeners = Listeners()
-        self.segments = PreparedSegments(engine, engines=engines, made=keeper.made if keeper is not None else None)
+        on_prepared = None if compile_cache is None else compile_cache.on_prepared
+        self.segments = PreparedSegments(engine, engines=engines, on_prepared=on_prepared)
         self.stages = StageWorker(name, self.energy)
         self.exchange = ModelExchange(store, self.requests, self.uplink.send)
         self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners)
@@ -137,8 +138,8 @@ class Node:
         self.dispatcher.leave()
         self.heartbeat.close()
         self.requests.close()
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._compile_cache is not None:
+            self._compile_cache.close()
         self.service.close()
         self.stages.close()
         self.segments.close()

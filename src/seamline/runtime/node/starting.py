@@ -1,4 +1,4 @@
-"""How a node is started: its options are checked, and a fabric, an engine, a store and a node become one running thing.
+"""The start of a node: its options are checked, and a fabric, an engine, a store and a node become one running thing.
 
 The folders wired together here do not know each other. Streams on a running node are `cluster.py`'s.
 """
@@ -23,9 +23,9 @@ from seamline.model import ModelStore, OrtEngine
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.status import Identity
-from seamline.runtime.segments.compile_cache import Keeper
+from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.containers import ContainerEngine
-from seamline.runtime.segments.private_weights import OrdinaryEngine
+from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.clock import MONOTONIC
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.testbed.slowdown import Slowdown, SlowEngine
@@ -87,10 +87,10 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
-    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, profiler)}
+    engines = {Form.OWN: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
     engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
-    node = Node(identity, fabric, store, engine, profiler, engines, energy, Keeper(shared))
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, BackgroundCompileCache(shared))
     try:
         node.start()
     except BaseException:

@@ -1,4 +1,4 @@
-"""One segment in a process or container of its own: loads it the ordinary way, then runs what arrives on its socket.
+"""The server of one segment in a process or container of its own: runs what arrives on its socket.
 
     python -m seamline.runtime.segments.segment_server SOCKET STORE MODEL_ID START STOP THREADS
 
@@ -30,12 +30,12 @@ _SIZE = struct.Struct("<Q")
 def serve(path: str, store: Path, model_id: str, segment: Segment, n_threads: int) -> None:
     """Load `segment`, then answer runs until the other side hangs up."""
     from seamline.model import ModelStore
-    from seamline.runtime.segments.private_weights import OrdinaryEngine
+    from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         try:
-            ready = OrdinaryEngine(ModelStore(store), n_threads).prepare(model_id, segment)
+            ready = PrivateWeightsEngine(ModelStore(store), n_threads).prepare(model_id, segment)
         except SeamlineError as error:
             send_failure(connection, str(error))
             return
