@@ -12,7 +12,7 @@ from seamline.fabric import messages as msg
 
 
 class Listener(Protocol):
-    """What a stream wants to hear from its node. Called on the node's threads: enqueue and return."""
+    """A stream that hears of peers, links and frames; called on the node's threads: enqueue and return."""
 
     def on_peer(self, node: NodeId, alive: bool) -> None: ...
 

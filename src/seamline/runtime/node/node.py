@@ -118,7 +118,7 @@ class Node:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """Where others can connect to this node; empty on a fabric without addresses."""
+        """Endpoints that others can connect to; empty on a fabric without addresses."""
         return tuple(getattr(self.fabric, "endpoints", ()))
 
     def start(self) -> None:

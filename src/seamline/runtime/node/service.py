@@ -30,7 +30,7 @@ from seamline.runtime.shared.worker import Worker
 log = logging.getLogger(__name__)
 
 ORPHAN_S = 10.0
-"""How long the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
+"""Seconds that the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
 
 
 class Service:
@@ -74,11 +74,11 @@ class Service:
         return done
 
     def profile(self, model_id: str, budget_s: float) -> Future[Profile]:
-        """What the model costs here."""
+        """Profile the model here; settles with the profile, or the error."""
         return self._measurer.submit(self._profile, model_id, budget_s, self._node)
 
     def time_segment(self, model_id: str, segment: Segment) -> Future[float]:
-        """What `segment` takes here now, in seconds."""
+        """Time `segment` here now; settles with its seconds, or the error."""
         return self._measurer.submit(self._time, model_id, segment)
 
     # -- for others ----------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Service:
 
 
 def _words(error: Exception, what: str) -> str:
-    """What to answer: whoever asked waits for that, whatever an engine throws."""
+    """Return the error in words: whoever asked waits for an answer, whatever an engine throws."""
     if isinstance(error, SeamlineError):
         return str(error)
     log.error("%s failed", what, exc_info=error)

@@ -36,7 +36,7 @@ _ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How a node runs. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
+    """Options of a node. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where

@@ -24,7 +24,7 @@ OBSERVER = Tier("observer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a node is. memory_bytes: what it may use. n_threads: what its engine uses. incarnation: unique per start."""
+    """Identity of a node. memory_bytes: what it may use. n_threads: of its engine. incarnation: unique per start."""
 
     name: NodeId
     tier: Tier

@@ -63,7 +63,7 @@ def send_failure(connection: socket.socket, reason: str) -> None:
 
 
 def receive_tensors(connection: socket.socket) -> dict[str, Array]:
-    """What `send_tensors` sent. Raises `ModelError` with the reason of `send_failure`, `EOFError` at the end.
+    """Receive what `send_tensors` sent. Raises `ModelError` with the reason of `send_failure`, `EOFError` at the end.
 
     Raises `FabricError` when the bytes are no such message; a size is checked before memory is taken for it.
     """
