@@ -57,6 +57,6 @@ def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, l
 
 
 def test_every_message_has_one_handler(bench):
-    handlers = bench.start("edge")._handlers
+    handlers = bench.start("edge").handlers
     assert not handlers.at_once.keys() & handlers.in_turn.keys()
     assert handlers.at_once.keys() | handlers.in_turn.keys() == set(get_args(msg.Message))

@@ -102,7 +102,7 @@ class Node:
             announce=self.heartbeat.announce_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
         )
-        self._handlers = message_handlers(
+        self.handlers = message_handlers(
             frames=self.frames,
             uplink=self.uplink,
             membership=self.membership,
@@ -123,7 +123,7 @@ class Node:
 
     def start(self) -> None:
         """Join the fabric. Raises `FabricError` when the name or the port is taken."""
-        self.dispatcher.start(self._handlers)
+        self.dispatcher.start(self.handlers)
         self.fabric.start(
             self.dispatcher.on_message,
             lambda peer, alive: self.dispatcher.put(partial(self.membership.on_peer, peer, alive)),
