@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
+from seamline.core.link import beat
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import unpack
-from seamline.runtime.node import heartbeat as heartbeat_module
 from seamline.runtime.node.heartbeat import Heartbeat
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.uplink import Uplink
@@ -34,9 +34,10 @@ class RecordingFabric:
 
 
 def test_a_status_is_announced_when_it_is_due_or_when_something_is_news(wait_until, monkeypatch):
-    monkeypatch.setattr(heartbeat_module, "STATUS_INTERVAL_S", 3600.0)
+    monkeypatch.setattr(beat, "STATUS_INTERVAL_S", 3600.0)
     fabric, tidied = RecordingFabric(), []
     uplink = Uplink(fabric, LinkMeter(EDGE, lambda estimate: None), EnergyAccount())
+    uplink.links.peer(FOG, True)
     heartbeat = Heartbeat(fabric, uplink, lambda: STATUS, tidied.append)
     heartbeat.start()
     wait_until(lambda: fabric.sent.count(msg.Ping) >= 3)
