@@ -35,11 +35,7 @@ IMPURE = {
     "asyncio", "threading", "multiprocessing", "socket", "subprocess", "time", "datetime", "logging", "random",
     "os", "io", "pathlib", "pickle", "marshal",
 }  # fmt: skip
-KNOWN_MUTABLE = {
-    "core/adaptation/correlated_links.py", "core/adaptation/view.py", "core/cost/feasibility.py",
-    "core/cost/formulas.py", "core/cost/profiled.py", "core/planning/additive.py", "core/planning/constraint_masks.py",
-    "core/planning/problem_arrays.py", "core/vocabulary/changed.py", "core/vocabulary/plans.py",
-}  # fmt: skip
+KNOWN_MUTABLE = {"core/vocabulary/changed.py"}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:

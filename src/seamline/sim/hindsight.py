@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
-from seamline.core.planning.planner import PlanKind, Planned
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import PlanKind, Planned, Planner
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -37,10 +36,11 @@ def candidates(scene: Scene) -> tuple[Plan, ...]:
     """Plans that are the best, or the best of their kind, at some moment or on average; local first where allowed."""
     network = Network.of(scene)
     found: dict[Plan, None] = {}
+    planner = Planner()
     for links, factors in _moments(scene, network):
         problem = replace(problem_of_scene(scene, links), compute_ratio=factors)
         try:
-            planned = best_plan(problem)
+            planned = planner.plan(problem)
         except Infeasible:
             continue
         for plan in _worth_trying(planned):

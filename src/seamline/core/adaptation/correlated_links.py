@@ -26,8 +26,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from operator import is_
 
 from seamline.core.adaptation.oscillation import Swing
 from seamline.core.adaptation.view import View
@@ -57,13 +55,8 @@ LATER_S = 0.2
 
 
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
-    """`problem`, the one of `view`, with its links corrected; the same links while nothing has changed that they rest
-    on."""
-    global _newest
-    rests_on = problem.origin, problem.links, view.links, view.sampled_beside, view.swings
-    turning, newest = swinging_nodes(view), _newest  # looked at once: another stream's controller may replace it
-    if all(map(is_, rests_on, newest.rests_on)) and (turning, hop_cost_s) == (newest.turning, newest.hop_cost_s):
-        return changed(problem, links=newest.links)
+    """`problem`, the one of `view`, with its links corrected."""
+    turning = swinging_nodes(view)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
@@ -74,39 +67,8 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
             if (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
                 known = changed(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
-        links[link] = _further(known, further_s) if further_s > 0.0 else known
-    _newest = _Corrected(rests_on, turning, hop_cost_s, links)
+        links[link] = changed(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
     return changed(problem, links=links)
-
-
-@dataclass(frozen=True, slots=True)
-class _Corrected:
-    """Links as they were corrected, and what that rests on."""
-
-    rests_on: tuple[object, ...]
-    turning: Set[NodeId]
-    hop_cost_s: float
-    links: Mapping[Link, LinkEstimate]
-
-
-_newest = _Corrected((None,), frozenset(), 0.0, {})
-
-
-def _further(known: LinkEstimate, further_s: float) -> LinkEstimate:
-    """`known` with a round trip longer by `further_s`; the same object for the same estimate, which many decisions
-    rest on."""
-    before = _known_further.get(id(known))
-    if before is not None and before[0] is known and before[1] == further_s:
-        return before[2]
-    if len(_known_further) >= _MAX_REMEMBERED:
-        _known_further.clear()
-    further = changed(known, rtt_s=known.rtt_s + further_s)
-    _known_further[id(known)] = (known, further_s, further)  # holding the estimate keeps its id from others
-    return further
-
-
-_MAX_REMEMBERED = 128
-_known_further: dict[int, tuple[LinkEstimate, float, LinkEstimate]] = {}
 
 
 def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:

@@ -29,7 +29,7 @@ from seamline.core.adaptation.oscillation import Swing, observe_swing
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
-from seamline.core.vocabulary.changed import changed, maker
+from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -157,18 +157,11 @@ def apply(view: View, event: Event) -> View:
 
 
 def problem_of(view: View) -> Problem | None:
-    """The planning problem over the nodes that are there now; None while the origin has no profile.
-
-    The same object for the same view, as a decision asks more than once.
-    """
-    global _newest_problem
-    known_view, known = _newest_problem
-    if known_view is view:
-        return known
+    """The planning problem over the nodes that are there now; None while the origin has no profile."""
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    problem = _make_problem(
+    return Problem(
         origin=view.origin,
         cuts=here.cuts,
         profiles=_usable(view, here),
@@ -181,42 +174,19 @@ def problem_of(view: View) -> Problem | None:
         constraints=view.constraints,
         energy_scope=view.energy_scope,
     )
-    _newest_problem = view, problem
-    return problem
-
-
-_make_problem = maker(Problem)
-
-
-_newest_problem: tuple[View | None, Problem | None] = (None, None)
 
 
 def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
-    """Profiles of the nodes that are there, and of the model of the origin's; the same object while none has changed,
-    as many a problem is made of one."""
-    key = id(view.profiles), id(view.nodes)
-    known = _known_usable.get(key)
-    if known is not None and known[0] is view.profiles and known[1] is view.nodes and known[2] == view.origin:
-        return known[3]
-    if len(_known_usable) >= _MOST_REMEMBERED:
-        _known_usable.clear()
+    """Profiles of the nodes that are there, and of the model of the origin's."""
     last_cut = here.cuts[-1].index
-    usable = {
+    return {
         node: profile
         for node, profile in view.profiles.items()
         if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
     }
-    _known_usable[key] = (view.profiles, view.nodes, view.origin, usable)  # holding both keeps their ids from others
-    return usable
 
 
 _MOST_REMEMBERED = 16
-
-
-_Profiles = Mapping[NodeId, Profile]
-
-
-_known_usable: dict[tuple[int, int], tuple[_Profiles, Mapping[NodeId, Tier], NodeId, _Profiles]] = {}
 
 
 _Value = TypeVar("_Value")

@@ -9,20 +9,17 @@ which is `feasibility.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import is_
 from typing import NamedTuple
 
-from seamline.core.cost.payload import expected_bytes, sent_bytes, uncompressed_bytes
+from seamline.core.cost.payload import sent_bytes, uncompressed_bytes
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost, profiled_s
-from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
-from seamline.core.vocabulary.profiles import Cut, Profile
+from seamline.core.vocabulary.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,68 +133,28 @@ def energy_of(costs: Breakdown, problem: Problem) -> float | None:
 
 
 def sums(plan: Plan, problem: Problem) -> Sums:
-    """What the terms of `breakdown` come to, in half the time: it looks at no term twice and keeps none. Raises alike.
-
-    Decisions and simulations ask for little else, some hundred thousand times.
-    """
-    taken_s, slowest_s, parts, busy_s, crossings = _seconds(plan, problem)
-    return Sums(taken_s, slowest_s, _energy_j(taken_s, parts, busy_s, crossings, problem))
+    """All three criteria of one plan; raises as `breakdown` does."""
+    costs = breakdown(plan, problem)
+    return Sums(costs.latency_s, costs.bottleneck_s, energy_of(costs, problem))
 
 
 def times(plan: Plan, problem: Problem) -> tuple[float, float]:
     """`latency_s` and the bottleneck's seconds of `sums`, without its joules."""
-    taken_s, slowest_s, *_ = _seconds(plan, problem)
-    return taken_s, slowest_s
-
-
-def _seconds(plan: Plan, problem: Problem) -> tuple[float, float, _Parts, Sequence[float], Sequence[_Crossing]]:
-    """Seconds in all and of the slowest part; then the parts, how long each stage is busy, and what crosses links."""
-    _check(plan, problem)
-    parts, ratio_of, queue_of = _parts_of(plan, problem), problem.compute_ratio.get, problem.queue_s.get
-    busy_s = [part.decode_s + part.profiled_s * ratio_of(part.node, 1.0) + part.encode_s for part in parts.stages]
-    on_nodes_s = [
-        (0.0 if part.segment.is_empty else queue_of(part.node, 0.0)) + busy
-        for part, busy in zip(parts.stages, busy_s, strict=True)
-    ]
-    if len(parts.stages) == 1:
-        return math.fsum(on_nodes_s), max(busy_s[0], 0.0), parts, busy_s, ()
-    crossings = [_crossing(part, problem) for part in parts.links]
-    last = parts.stages[-1].node
-    crossings.append((last, problem.origin, problem.cuts[-1].payload_bytes, answer_link(last, problem)))
-    on_links_s, serialise = [], []
-    for _, _, payload, link in crossings:
-        carried_s = math.inf if link is None else serialise_s(payload, link)
-        serialise.append(carried_s)
-        on_links_s.append(carried_s if link is None else link.rtt_s / 2 + link.overhead_s + carried_s)
-    taken_s = math.fsum(on_nodes_s) + math.fsum(on_links_s)
-    return taken_s, max(*busy_s, *serialise, 0.0), parts, busy_s, crossings
-
-
-def _energy_j(
-    taken_s: float, parts: _Parts, busy_s: Sequence[float], crossings: Sequence[_Crossing], problem: Problem
-) -> float | None:
-    """`energy_of` without a breakdown."""
-    waiting_w = waiting_power_w(problem)
-    if waiting_w is None:
-        return None
-    if math.isinf(taken_s):
-        return math.inf
-    total_j = waiting_w * taken_s
-    for part, busy in zip(parts.stages, busy_s, strict=True):
-        above_idle_w = active_power_w(part.node, problem)
-        if above_idle_w is None:
-            return None
-        total_j += above_idle_w * busy
-    return total_j + sum([payload * radio_j_per_byte(here, there, problem) for here, there, payload, _ in crossings])
+    costs = breakdown(plan, problem)
+    return costs.latency_s, costs.bottleneck_s
 
 
 def breakdown(plan: Plan, problem: Problem) -> Breakdown:
     """Every term of `plan` by itself. Raises `PlanError` for a node without profile or a stage outside the model."""
     _check(plan, problem)
-    parts = _parts_of(plan, problem)
-    stages = tuple([_stage_cost(part, problem) for part in parts.stages])
-    links = tuple([_boundary_cost(part, problem) for part in parts.links])
-    return Breakdown(stages=stages, links=links, answer=_answer_cost(plan, problem))
+    stages, links = [], []
+    before: Stage | None = None
+    for stage in plan.stages:
+        stages.append(_stage_cost(before, stage, problem))
+        if before is not None and before.codec is not None:
+            links.append(_boundary_cost(before, before.codec, stage, problem))
+        before = stage
+    return Breakdown(stages=tuple(stages), links=tuple(links), answer=_answer_cost(plan, problem))
 
 
 def _check(plan: Plan, problem: Problem) -> None:
@@ -269,121 +226,36 @@ def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate
     return problem.links.get((source.node, target.node))
 
 
-_MAX_REMEMBERED = 128
-
-
-@dataclass(frozen=True, slots=True)
-class _StagePart:
-    """Of a stage's cost, what depends neither on links nor on loads. profiled_s: of computing, 0.0 when empty."""
-
-    node: NodeId
-    segment: Segment
-    decode_s: float
-    profiled_s: float
-    encode_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _LinkPart:
-    """The same of what goes on to the next stage. expected_bytes: sent where nothing has been measured."""
-
-    source: NodeId
-    target: NodeId
-    codec: Codec
-    cut: Cut
-    expected_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What stays of a plan's cost while beliefs move; for these cuts, and these profiles of its stages."""
-
-    plan: Plan
-    nodes: tuple[NodeId, ...]
-    cuts: tuple[Cut, ...]
-    profiles: tuple[Profile, ...]
-    stages: tuple[_StagePart, ...]
-    links: tuple[_LinkPart, ...]
-
-    def is_for(self, problem: Problem) -> bool:
-        current = map(problem.profiles.get, self.nodes)
-        return self.cuts is problem.cuts and all(map(is_, current, self.profiles))
-
-
-_known_parts: dict[int, _Parts] = {}
-
-
-def _parts_of(plan: Plan, problem: Problem) -> _Parts:
-    """The parts of `plan`, remembered per plan object: the same few plans are judged again and again."""
-    known = _known_parts.get(id(plan))
-    if known is not None and known.plan is plan and known.is_for(problem):
-        return known
-    if len(_known_parts) >= _MAX_REMEMBERED:
-        _known_parts.clear()
-    parts = _known_parts[id(plan)] = _make_parts(plan, problem)  # holding the plan keeps its id from being used again
-    return parts
-
-
-def _make_parts(plan: Plan, problem: Problem) -> _Parts:
-    profiles = tuple(_profile(stage.node, problem) for stage in plan.stages)
-    stages, links = [], []
-    before: Stage | None = None
-    for stage, profile in zip(plan.stages, profiles, strict=True):
-        stages.append(_stage_part(before, stage, profile, problem))
-        if before is not None and before.codec is not None:
-            cut = problem.cuts[before.segment.stop]
-            n_bytes = expected_bytes(cut, before.codec, problem)
-            links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
-        before = stage
-    return _Parts(plan, plan.nodes, problem.cuts, profiles, tuple(stages), tuple(links))
-
-
-def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: Problem) -> _StagePart:
-    decode_s = encode_s = 0.0
+def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCost:
+    node, segment = stage.node, stage.segment
+    profile, decode_s, encode_s = _profile(node, problem), 0.0, 0.0
     if before is not None and before.codec is not None:
-        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
-        cost = codec_cost(profile, before.codec, stage.segment.start)
+        cost = codec_cost(profile, before.codec, segment.start)
+        read_bytes = uncompressed_bytes(problem.cuts[segment.start], problem.frame)
         decode_s = 0.0 if cost is None else cost.decode_s_per_byte * read_bytes
     if stage.codec is not None:
-        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
-        cost = codec_cost(profile, stage.codec, stage.segment.stop)
+        cost = codec_cost(profile, stage.codec, segment.stop)
+        read_bytes = uncompressed_bytes(problem.cuts[segment.stop], problem.frame)
         encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
-    return _StagePart(stage.node, stage.segment, decode_s, profiled_s(profile, stage.segment), encode_s)
-
-
-_make_stage_cost, _make_link_cost = maker(StageCost), maker(LinkCost)
-
-
-def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:
-    node = part.node
-    return _make_stage_cost(
+    return StageCost(
         node=node,
-        segment=part.segment,
-        queue_s=0.0 if part.segment.is_empty else problem.queue_s.get(node, 0.0),
-        decode_s=part.decode_s,
-        compute_s=part.profiled_s * problem.compute_ratio.get(node, 1.0),
-        encode_s=part.encode_s,
+        segment=segment,
+        queue_s=0.0 if segment.is_empty else problem.queue_s.get(node, 0.0),
+        decode_s=decode_s,
+        compute_s=profiled_s(profile, segment) * problem.compute_ratio.get(node, 1.0),
+        encode_s=encode_s,
     )
 
 
-def _boundary_cost(part: _LinkPart, problem: Problem) -> LinkCost:
-    source, target, payload, link = _crossing(part, problem)
-    return _link_cost(source, target, part.codec, payload, link)
-
-
-_Crossing = tuple[NodeId, NodeId, int, LinkEstimate | None]
-"""Source, target, payload_bytes and the link, None when it is not known."""
-
-
-def _crossing(part: _LinkPart, problem: Problem) -> _Crossing:
-    payload = sent_bytes(part.cut, part.codec, problem) if problem.sent_ratio else part.expected_bytes
-    return part.source, part.target, payload, problem.links.get((part.source, part.target))
+def _boundary_cost(source: Stage, codec: Codec, target: Stage, problem: Problem) -> LinkCost:
+    payload = sent_bytes(problem.cuts[source.segment.stop], codec, problem)
+    return _link_cost(source.node, target.node, codec, payload, forward_link(source, target, problem))
 
 
 def _link_cost(
     source: NodeId, target: NodeId, codec: Codec | None, payload: int, link: LinkEstimate | None
 ) -> LinkCost:
-    return _make_link_cost(
+    return LinkCost(
         source=source,
         target=target,
         codec=codec,

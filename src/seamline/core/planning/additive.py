@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from seamline.core.planning.problem_arrays import N_KINDS, OFFLOAD, SPLIT, Floats, Found, Tables
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import N_KINDS, OFFLOAD, SPLIT, Found, Tables
 from seamline.core.vocabulary.nodes import NodeId
 
 _TIE_RATIO = 1e-12
@@ -110,11 +111,8 @@ class Charges:
         if known is not None:
             return known
         link = self.tables.links[source, target]
-        codec_cost = _codec_cost(
-            self.tables.nodes[source].encode_s,
-            self.tables.nodes[target].decode_s,
-            (self.busy_weight(source), self.busy_weight(target)),
-        )
+        encoding = self.busy_weight(source) * self.tables.nodes[source].encode_s
+        codec_cost = encoding + self.busy_weight(target) * self.tables.nodes[target].decode_s
         if not self.rates.per_j and self.waiting_weight() > 0.0:  # endless stays endless without further care
             seconds = link.half_rtt_s + link.serialise_s
             return self._known_crossing(source, target, codec_cost + self.waiting_weight() * seconds)
@@ -182,20 +180,3 @@ class Charges:
             cuts.append(int(self.tables.index[stop]))
             codecs.append(self.tables.codecs[row])
         return Found(best.cost, best.order, tuple(reversed(cuts)), tuple(reversed(codecs)))
-
-
-def _codec_cost(encode_s: Floats, decode_s: Floats, weights: tuple[float, float]) -> Floats:
-    """float64[Q, C]: what both ends of a link charge for codecs, remembered per arrays, which are those of profiles."""
-    key = id(encode_s), id(decode_s), weights
-    known = _known_codec_costs.get(key)
-    if known is not None and known[0] is encode_s and known[1] is decode_s:
-        return known[2]
-    if len(_known_codec_costs) >= _MAX_REMEMBERED:
-        _known_codec_costs.clear()
-    cost: Floats = weights[0] * encode_s + weights[1] * decode_s
-    _known_codec_costs[key] = encode_s, decode_s, cost  # holding both keeps their ids from being used again
-    return cost
-
-
-_MAX_REMEMBERED = 64
-_known_codec_costs: dict[tuple[int, int, tuple[float, float]], tuple[Floats, Floats, Floats]] = {}

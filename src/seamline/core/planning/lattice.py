@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.planning.additive import Charges, Rates
-from seamline.core.planning.problem_arrays import Floats, Tables
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import Tables
 from seamline.core.vocabulary.nodes import NodeId
 
 Places = npt.NDArray[np.intp]

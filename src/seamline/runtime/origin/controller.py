@@ -29,7 +29,7 @@ from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import times, waiting_power_w
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.switching import STRATEGIES, NamedStrategy
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
@@ -87,6 +87,7 @@ class Controller:
         self._recorder = recorder
         view = View(origin=node.name, objective=objective, constraints=constraints, energy_scope=energy_scope)
         self._beliefs = Beliefs(view)
+        self._planner = Planner()
         self._charge(energy_scope)
         self._inbox: queue.SimpleQueue[Stimulus | None] = queue.SimpleQueue()
         self._switcher = Switcher(
@@ -301,7 +302,7 @@ class Controller:
 
     def _decide(self) -> None:
         self._beliefs.apply(ev.Tick(now_s()))
-        decision = decide(self.view, self._by_hand.policy)
+        decision = decide(self.view, self._by_hand.policy, self._planner)
         match decision:
             case Switch(plan, reason):
                 log.info("switch to %s: %s", plan, reason)
@@ -321,7 +322,7 @@ class Controller:
         if isinstance(problem.objective, Within) and waiting_power_w(problem) is not None:
             problem = replace(problem, objective=Objective.LATENCY)
         try:
-            best_plan(problem)
+            self._planner.plan(problem)
         except Infeasible as error:
             self._failure = error
             self._serving.set()

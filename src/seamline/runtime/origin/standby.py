@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.plans import Plan
@@ -27,6 +27,7 @@ class SpareGuess:
     """Remembers link speeds and plans; `best` guesses the next plan. before: the plan before the current one."""
 
     def __init__(self) -> None:
+        self._planner = Planner()
         self._seen: dict[_Level, tuple[Mapping[Link, LinkEstimate], float]] = {}
         self._observed_s: float | None = None
         self.before: Plan | None = None
@@ -55,7 +56,7 @@ class SpareGuess:
             if level == here:
                 continue
             try:
-                wanted = best_plan(replace(problem, links=links)).plan
+                wanted = self._planner.plan(replace(problem, links=links)).plan
             except Infeasible:
                 continue
             if wanted is not None and wanted != self._current:
