@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
+from dataclasses import replace
 
 from seamline.core.adaptation.oscillation import Swing
 from seamline.core.adaptation.view import View
 from seamline.core.cost.problem import Problem
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -65,19 +65,19 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
             if (alike := _newest_alike(link, known, view)) is not None:
                 known = _gone_with(known, view.sampled_beside[link], alike)
             if (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
-                known = changed(known, goodput_bps=goodput_bps)
+                known = replace(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
-        links[link] = changed(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
-    return changed(problem, links=links)
+        links[link] = replace(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
+    return replace(problem, links=links)
 
 
 def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:
     """`known` as it is on average. What messages take beyond their bytes is in the average of messages already."""
     if known.average_bps <= 0.0:  # another node's report: the average of what was believed stands for it
         std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
-        return changed(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
+        return replace(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
     std_ratio = max(known.average_std_ratio, AVERAGE_STD_RATIO)
-    return changed(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
+    return replace(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
 
 
 def swinging_nodes(view: View) -> Set[NodeId]:
@@ -123,7 +123,7 @@ def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEst
     if ratio == 1.0 or known.goodput_bps < min(was_bps, goodput_bps):
         return known
     std_ratio = math.hypot(known.goodput_std_ratio, alike.goodput_std_ratio, FOLLOWED_STD_RATIO)
-    return changed(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
+    return replace(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from seamline.core.adaptation.events import (
@@ -29,7 +29,6 @@ from seamline.core.adaptation.oscillation import Swing, observe_swing
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -117,37 +116,37 @@ def apply(view: View, event: Event) -> View:
         return _link_measured(view, event.estimate, max(view.now_s, event.at_s))
     if isinstance(event, ComputeMeasured):
         ratios = {**view.compute_ratio, event.node: event.ratio}
-        return changed(view, now_s=max(view.now_s, event.at_s), compute_ratio=ratios)
+        return replace(view, now_s=max(view.now_s, event.at_s), compute_ratio=ratios)
     if event.at_s > view.now_s:
-        view = changed(view, now_s=event.at_s)
+        view = replace(view, now_s=event.at_s)
     match event:
         case NodeJoined(node, tier, incarnation):
             return _joined(view, node, tier, incarnation)
         case NodeLeft(node):
             memory = _without(view.free_memory_bytes, node)
-            left = changed(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
-            return changed(left, queue_s=_without(view.queue_s, node))
+            left = replace(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
+            return replace(left, queue_s=_without(view.queue_s, node))
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
-            return changed(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
+            return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
         case SentMeasured(cut, codec, ratio):
-            return changed(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
+            return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
-            return changed(view, queue_s={**view.queue_s, node: queue_s})
+            return replace(view, queue_s={**view.queue_s, node: queue_s})
         case MemoryMeasured(node, n_bytes):
-            return changed(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
+            return replace(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
         case ObjectiveSet(objective, constraints):
-            return changed(view, objective=objective, constraints=constraints)
+            return replace(view, objective=objective, constraints=constraints)
         case EnergyScopeSet(scope):
-            return changed(view, energy_scope=scope)
+            return replace(view, energy_scope=scope)
         case SwitchStarted(plan):
-            return changed(view, pending=plan, pending_basis=_basis(view))
+            return replace(view, pending=plan, pending_basis=_basis(view))
         case PlanServing(plan, generation):
             return _serving(view, plan, generation)
         case SwitchFailed(plan, reason, node, at_s):
             refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
-            view = changed(view, refused=refused)
-            return changed(view, pending=None, pending_basis=None) if plan == view.pending else view
+            view = replace(view, refused=refused)
+            return replace(view, pending=None, pending_basis=None) if plan == view.pending else view
         case LatencyMeasured():
             return _measured(view, event)
         case Tick():
@@ -194,11 +193,11 @@ _Value = TypeVar("_Value")
 
 def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
     """A new process begins without segments, load or a record of refusals; profile and links stay: same machine."""
-    joined = changed(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
+    joined = replace(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
     if view.incarnations.get(node, incarnation) == incarnation:
         return joined
     in_use = view.current is not None and node in view.current.nodes
-    return changed(
+    return replace(
         joined,
         restarted=view.restarted | {node} if in_use else view.restarted,
         compute_ratio=_without(view.compute_ratio, node),
@@ -217,7 +216,7 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
     if before is None or link.measured_at_s > before.measured_at_s:
         beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
         sampled_beside = {**sampled_beside, pair: beside}
-    return changed(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+    return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
 
 
 def _may_share(one: Link, other: Link) -> bool:
@@ -227,7 +226,7 @@ def _may_share(one: Link, other: Link) -> bool:
 
 def _serving(view: View, plan: Plan, generation: int) -> View:
     was_planned = plan == view.pending
-    return changed(
+    return replace(
         view,
         current=plan,
         generation=generation,
@@ -253,7 +252,7 @@ def _measured(view: View, event: LatencyMeasured) -> View:
         return view
     known = Watched(event.latency_s, event.latency_s / predicted_s, event.n_frames, event.at_s)
     others = [(plan, watched) for plan, watched in view.watched.items() if plan != view.current]
-    return changed(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
+    return replace(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
 
 
 def _basis(view: View) -> Basis:
