@@ -17,9 +17,9 @@ from operator import attrgetter
 from seamline.core.adaptation.correlated_links import cautious
 from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, PolicySettings, decide, has_surprise
 from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.formulas import fixed_s
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.planner import Planner, cost_allowed, evaluate
-from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
 
@@ -97,7 +97,7 @@ def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
             return None
         if was.goodput_bps > 0.0:
             ratio = min(ratio, was.goodput_bps / known.goodput_bps)
-        earlier_s = _fixed_s(was) - _fixed_s(known)
+        earlier_s = fixed_s(was) - fixed_s(known)
         if earlier_s > 0.0 and now.objective is not Objective.LATENCY:
             return None
         less_s += max(0.0, earlier_s)
@@ -127,7 +127,3 @@ def _seen(view: View, policy: Policy) -> Problem | None:
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
 """What must be the same question: all but speeds."""
-
-
-def _fixed_s(link: LinkEstimate) -> float:
-    return link.rtt_s / 2 + link.overhead_s

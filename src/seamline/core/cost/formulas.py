@@ -1,16 +1,20 @@
 """What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
 
-Here lives the arithmetic of one given plan. What goes over a cut is `payload.py`, what a profile says of a segment
-`profiled.py`. Searching the best plan is `planner.py`, which evaluates the same formulas for all cuts at once;
-measuring what goes in is `estimator.py` and the profiler. Any plan can be evaluated, also one that may not be used,
-which is `feasibility.py`.
+Here lives the arithmetic of one given plan, and what its sums are made of: seconds per byte, watts, joules per byte.
+What goes over a cut is `payload.py`, what a profile says of a segment `profiled.py`. The planner's arrays take the same
+terms from here (`problem_arrays.py`) and price them in `prices.py`; measuring what goes in is `estimator.py` and the
+profiler. Any plan can be evaluated, also one that may not be used, which is `feasibility.py`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from seamline.core.cost.payload import sent_bytes, uncompressed_bytes
 from seamline.core.cost.problem import Problem
@@ -20,6 +24,9 @@ from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
 from seamline.core.vocabulary.profiles import Profile
+
+Floats = npt.NDArray[np.float64]
+Amount = TypeVar("Amount", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,21 +122,34 @@ def energy_j(plan: Plan, problem: Problem) -> float | None:
 
 def energy_of(costs: Breakdown, problem: Problem) -> float | None:
     """`energy_j` of a plan whose times are known already."""
+    taken_s = costs.latency_s
+    if math.isinf(taken_s):
+        return None if waiting_power_w(problem) is None else math.inf
+    busy = [(stage.node, stage.busy_s) for stage in costs.stages]
+    sent = [(link.source, link.target, link.payload_bytes) for link in costs.all_links]
+    return joules(taken_s, busy, sent, problem)
+
+
+def joules(
+    in_flight_s: Amount,
+    busy: Iterable[tuple[NodeId, Amount]],
+    sent: Iterable[tuple[NodeId, NodeId, float]],
+    problem: Problem,
+) -> Amount | None:
+    """The sum of `energy_j`, of one frame or of many: floats, or an array of frames.
+
+    in_flight_s: seconds from frame to answer. busy: (node, seconds). sent: (source, target, bytes).
+    """
     waiting_w = waiting_power_w(problem)
     if waiting_w is None:
         return None
-    taken_s = costs.latency_s
-    if math.isinf(taken_s):
-        return math.inf
-    total_j = waiting_w * taken_s
-    for stage in costs.stages:
-        above_idle_w = active_power_w(stage.node, problem)
+    total_j = waiting_w * in_flight_s
+    for node, busy_s in busy:
+        above_idle_w = active_power_w(node, problem)
         if above_idle_w is None:
             return None
-        total_j += above_idle_w * stage.busy_s
-    return total_j + sum(
-        link.payload_bytes * radio_j_per_byte(link.source, link.target, problem) for link in costs.all_links
-    )
+        total_j = total_j + above_idle_w * busy_s
+    return total_j + sum(n_bytes * radio_j_per_byte(source, target, problem) for source, target, n_bytes in sent)
 
 
 def sums(plan: Plan, problem: Problem) -> Sums:
@@ -174,11 +194,20 @@ def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
     A link that is down costs `math.inf`, so a planner avoids it without a special case.
     Source: T_t of NEUKONFIG eq. 1; the round-trip term is ours.
     """
-    return link.rtt_s / 2 + link.overhead_s + serialise_s(payload_bytes, link)
+    return fixed_s(link) + serialise_s(payload_bytes, link)
 
 
-def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
-    """Seconds during which `payload_bytes` occupy `link`; `math.inf` when it is down."""
+def fixed_s(link: LinkEstimate) -> float:
+    """Seconds of `transfer_s` that do not depend on the size of a message."""
+    return link.rtt_s / 2 + link.overhead_s
+
+
+@overload
+def serialise_s(payload_bytes: float, link: LinkEstimate) -> float: ...
+@overload
+def serialise_s(payload_bytes: Floats, link: LinkEstimate) -> Floats: ...
+def serialise_s(payload_bytes: float | Floats, link: LinkEstimate) -> float | Floats:
+    """Seconds during which `payload_bytes`, a number or an array, occupy `link`; `math.inf` when it is down."""
     return 8.0 * payload_bytes / link.goodput_bps if link.goodput_bps > 0.0 else math.inf
 
 

@@ -106,8 +106,8 @@ class Closing:
         limits = self.problem.constraints
         return (source, target) if limits.pins or limits.forbidden_codecs else target in limits.trusted
 
-    def closed_off(self, source: NodeId, target: NodeId, bits: Floats) -> Floats:
-        """`bits`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
+    def closed_off(self, source: NodeId, target: NodeId, sent_bytes: Floats) -> Floats:
+        """`sent_bytes`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
         limits = self.problem.constraints
         closed = np.zeros(len(self.index), dtype=bool)
         if limits.n_private_cuts > 0 and target not in limits.trusted:
@@ -123,7 +123,7 @@ class Closing:
             if (source, codec) in limits.forbidden_codecs or (target, codec) in limits.forbidden_codecs
         ]
         if not rows and not closed.any():
-            return bits
-        bits = np.where(closed, math.inf, bits)
-        bits[rows] = math.inf
-        return bits
+            return sent_bytes
+        sent_bytes = np.where(closed, math.inf, sent_bytes)
+        sent_bytes[rows] = math.inf
+        return sent_bytes

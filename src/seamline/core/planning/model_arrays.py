@@ -61,7 +61,7 @@ class ProfiledNode:
 
 @dataclass(frozen=True, slots=True)
 class Boundaries:
-    """Bits at every boundary, by the constraints of `closing` and the origin's profile.
+    """Bytes at every boundary, by the constraints of `closing` and the origin's profile.
 
     closed_off: the same per kind of link, as each is first asked for.
     """
@@ -69,22 +69,22 @@ class Boundaries:
     closing: Closing
     origin: Profile
     sizes: Sizes
-    all_bits: Floats
+    all_bytes: Floats
     closed_off: dict[Hashable, Floats] = field(default_factory=dict)
 
     def is_for(self, problem: Problem, sizes: Sizes) -> bool:
-        """Whether nothing that the bits rest on is another object than it was."""
+        """Whether nothing that they rest on is another object than it was."""
         before = self.closing.problem
         is_as_measured = problem.sent_ratio is before.sent_ratio or not (problem.sent_ratio or before.sent_ratio)
         is_as_limited = problem.constraints is before.constraints and problem.origin == before.origin
         return is_as_limited and is_as_measured and self.sizes is sizes and self.origin is _origin_of(problem)
 
-    def bits(self, source: NodeId, target: NodeId) -> Floats:
+    def sent_bytes(self, source: NodeId, target: NodeId) -> Floats:
         """float64[Q, C]: what crosses from `source` to `target`, inf where nothing may."""
         alike = self.closing.alike(source, target)
         known = self.closed_off.get(alike)
         if known is None:
-            known = self.closed_off[alike] = self.closing.closed_off(source, target, self.all_bits)
+            known = self.closed_off[alike] = self.closing.closed_off(source, target, self.all_bytes)
         return known
 
 
@@ -124,10 +124,10 @@ class ModelArrays:
         """What may cross where; `codecs` are those of the constraints."""
         sizes, known = self.sizes(problem), self._boundaries
         if known is None or not known.is_for(problem, sizes):
-            bits = 8.0 * _sent_bytes(sizes, problem)[_rows(codecs)]
-            bits[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
+            sent_bytes = _sent_bytes(sizes, problem)[_rows(codecs)]
+            sent_bytes[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
             closing = Closing(problem, sizes.index, sizes.carries_input, codecs)
-            known = self._boundaries = Boundaries(closing, _origin_of(problem), sizes, bits)
+            known = self._boundaries = Boundaries(closing, _origin_of(problem), sizes, sent_bytes)
         return known
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.cost.formulas import active_power_w, answer_link, radio_j_per_byte, waiting_power_w
+from seamline.core.cost.formulas import (
+    active_power_w,
+    answer_link,
+    fixed_s,
+    radio_j_per_byte,
+    serialise_s,
+    waiting_power_w,
+)
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.constraint_masks import Window, window_of
 from seamline.core.planning.model_arrays import Floats, ModelArrays
@@ -136,12 +143,12 @@ def tables_of(problem: Problem, model: ModelArrays | None = None) -> Tables:
         if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
             links[source, target] = LinkTables(
-                link.rtt_s / 2 + link.overhead_s, crossing.bits(source, target) / link.goodput_bps, radio_w
+                fixed_s(link), serialise_s(crossing.sent_bytes(source, target), link), radio_w
             )
     for node in nodes:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0 and may_use(node, problem.origin):
-            answers[node] = (back.rtt_s / 2 + back.overhead_s, 8.0 * problem.cuts[-1].payload_bytes / back.goodput_bps)
+            answers[node] = fixed_s(back), serialise_s(problem.cuts[-1].payload_bytes, back)
             answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
     required = frozenset(node for _, node in problem.constraints.pins) - {problem.origin}
     return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
