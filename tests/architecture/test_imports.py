@@ -34,11 +34,6 @@ IMPURE = {
     "asyncio", "threading", "multiprocessing", "socket", "subprocess", "time", "datetime", "logging", "random",
     "os", "io", "pathlib", "pickle", "marshal",
 }  # fmt: skip
-KNOWN_MUTABLE = {
-    "core/adaptation/correlated_links.py", "core/adaptation/view.py", "core/cost/feasibility.py",
-    "core/cost/formulas.py", "core/cost/profiled.py", "core/planning/additive.py", "core/planning/constraint_masks.py",
-    "core/planning/problem_arrays.py", "core/vocabulary/changed.py", "core/vocabulary/plans.py",
-}  # fmt: skip
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
@@ -172,7 +167,7 @@ def test_the_core_keeps_nothing_between_calls():
         for path in sorted((SOURCE / "core").rglob("*.py"))
         if (found := mutable_globals(path))
     }
-    assert {file: found for file, found in wrong.items() if file not in KNOWN_MUTABLE} == {}
+    assert wrong == {}
 
 
 @pytest.mark.parametrize(
