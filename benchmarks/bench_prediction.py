@@ -19,7 +19,6 @@ from typing import Any
 
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.shared.models import load_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.cost.formulas import LinkCost, breakdown
 from seamline.core.cost.payload import offered_codecs
@@ -28,6 +27,7 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
 from seamline.core.vocabulary.ports import Array
 from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model.locate import load_model
 from seamline.runtime.lab.measuring import HeldStream, MeasuredPlan, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.shared.sources import fit, open_source

@@ -17,14 +17,14 @@ from typing import Any
 
 from reporting import Report, parser, progress
 
-from seamline.cli.shared.models import resolve_model
-from seamline.cli.shared.offline import profiles_of
 from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
 from seamline.core.adaptation.policy import policy_named
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
+from seamline.model.locate import resolve_model
+from seamline.runtime.lab.offline import profiles_of
 from seamline.runtime.lab.scenario import Scene as RealScene
 from seamline.runtime.lab.scenario import Stage
 from seamline.sim import Run, Scene, play

@@ -22,8 +22,8 @@ from typing import Any
 from experiments.adaptive_2026.bed import CODECS, FPS, MODEL, measured, scene, starts, stored_model, story, testbed
 from experiments.adaptive_2026.figures import BASELINES, spread
 from experiments.adaptive_2026.simulated import N_PRIVATE_CUTS, POLICIES
-from seamline.cli.shared.models import resolve_model
 from seamline.core.vocabulary.objectives import Objective
+from seamline.model.locate import resolve_model
 from seamline.runtime.lab.measuring import fresh_cache
 from seamline.runtime.lab.scenario import Scene, Stage
 from seamline.sim import Run, compare

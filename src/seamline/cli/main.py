@@ -46,9 +46,12 @@ EXIT_INTERRUPTED = 130
 
 
 class CommandModule(Protocol):
-    """What a command group offers. JSON_KEYS: command -> key path (``cuts[].index``) -> meaning, for docs/cli.md."""
+    """What a command group offers. JSON_KEYS: command -> key path (``cuts[].index``) -> meaning, for docs/cli.md.
 
-    JSON_KEYS: Mapping[str, Mapping[str, str]]
+    Where a summary documents its own keys, a function gives them: the summary's module is not loaded for other work.
+    """
+
+    JSON_KEYS: Mapping[str, Mapping[str, str] | Callable[[], Mapping[str, str]]]
     register: Callable[[typer.Typer], None]
 
 

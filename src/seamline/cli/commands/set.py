@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.commands.node import ClusterOption
 from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.errors import UsageError

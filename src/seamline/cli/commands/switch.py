@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.commands.node import ClusterOption
-from seamline.cli.commands.plan import plan_named
 from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.planning_options import plan_named
 from seamline.core.switching import STRATEGIES, strategy_named
+from seamline.core.vocabulary.quantities import milliseconds
 
 TIMEOUT_S = 90.0
 
@@ -64,7 +64,7 @@ def switch(
     closed_s = record["pause_s"] + record["switch_s"]
     data_console().print(
         f"{record['from_plan']}  ->  {record['to_plan']} by {record['strategy']}: serving after "
-        f"{1e3 * record['prepare_s']:.1f} ms, nothing accepted for {1e3 * closed_s:.3f} ms",
+        f"{milliseconds(record['prepare_s'])}, nothing accepted for {milliseconds(closed_s, 3)}",
         soft_wrap=True,
         markup=False,
     )

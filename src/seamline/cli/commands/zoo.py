@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from seamline.cli.shared.options import JsonFlag, SeedOption
+from seamline.core.vocabulary.quantities import bytes_text
 
 JSON_KEYS = {
     "zoo list": {
@@ -35,10 +36,10 @@ def register(app: typer.Typer) -> None:
 
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models of the zoo."""
-    from seamline.cli.shared.models import zoo_path
     from seamline.cli.shared.output import data_console, print_json
     from seamline.cli.shared.tables import zoo_table
     from seamline.model import zoo
+    from seamline.model.locate import zoo_path
 
     rows = [(name, zoo.describe(name), zoo_path(name).is_file()) for name in zoo.names()]
     if as_json:
@@ -58,8 +59,8 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Build a model of the zoo as an ONNX file."""
-    from seamline.cli.shared.models import build_zoo_model, require_zoo_name
     from seamline.cli.shared.output import data_console, print_json, progress_console, require_writable
+    from seamline.model.locate import build_zoo_model, require_zoo_name
 
     require_zoo_name(name)
     path = output if output is not None else Path(f"{name}.onnx")
@@ -70,4 +71,4 @@ def build(
     if as_json:
         print_json({"name": name, "path": str(path), "bytes": n_bytes, "seed": seed})
     else:
-        data_console().print(f"{path}  {n_bytes / 1e6:.1f} MB", markup=False)
+        data_console().print(f"{path}  {bytes_text(n_bytes)}", markup=False)

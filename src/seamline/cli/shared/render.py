@@ -1,6 +1,6 @@
 """A running stream and its end as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
 
-A running stream is shown from its snapshot (`runtime.api.snapshot`). `live.py` redraws it while frames flow,
+A running stream is shown from its snapshot (`runtime.api.snapshot`). `watching.py` redraws it while frames flow,
 `tables.py` draws models and testbeds, `quantities.py` knows units.
 """
 
@@ -20,6 +20,7 @@ from seamline.core.vocabulary.quantities import bytes_text, energy_text, rate_te
 if TYPE_CHECKING:
     from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
     from seamline.runtime.origin.record import NodeEnergy, Part
+    from seamline.runtime.origin.summary import SwitchFigures
 
 N_SWITCHES_SHOWN = 4
 BAR_WIDTH = 40
@@ -142,7 +143,7 @@ def baselines_table(rows: Sequence[BaselineView]) -> Table:
     return table
 
 
-def switches_table(switches: Sequence[SwitchSnapshot]) -> Table:
+def switches_table(switches: Sequence[SwitchFigures]) -> Table:
     """Every switch with its reason and what it cost."""
     table = new_table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
     for switch in switches:
