@@ -6,14 +6,23 @@ Finding and loading is `seamline.model.locate`'s; here are the words of the flag
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.model import FrameRecipe
     from seamline.model.store.models import ModelStore, StoredModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which model a summary is of."""
+
+    name: Annotated[str, "its name"]
+    id: Annotated[str, "content id"]
 
 
 def load_model(
