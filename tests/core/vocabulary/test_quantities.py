@@ -6,6 +6,7 @@ import pytest
 
 from seamline.core.vocabulary.quantities import (
     duration_change,
+    gigabytes_of,
     megabits_per_second,
     milliseconds,
     rate_change,
@@ -16,6 +17,7 @@ from seamline.core.vocabulary.quantities import (
 def test_a_change_names_its_unit_once():
     assert rate_change(19.64e6, 5.1e6) == "from 19.6 to 5.1 Mbit/s"
     assert duration_change(0.012, 0.1404) == "from 12 to 140 ms"
+    assert gigabytes_of(2.5e9, 8e9) == "2.5 of 8.0 GB"
 
 
 def test_figures_side_by_side_keep_their_unit_and_decimals():

@@ -24,6 +24,7 @@ import typer
 from seamline import __version__
 from seamline.cli.shared.options import JsonFlag
 from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.quantities import gigabytes, gigabytes_of
 
 MIN_CACHE_BYTES = 2_000_000_000
 """Free space that the zoo's largest models need: file, store copy and optimised weights of VGG-19."""
@@ -106,7 +107,7 @@ def _machine() -> Check:
     memory = psutil.virtual_memory()
     fact = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
+        f"{gigabytes_of(memory.available, memory.total)} memory free"
     )
     if sys.maxsize < 2**32:
         hint = "use a 64-bit system; on a Raspberry Pi, the 64-bit Raspberry Pi OS"
@@ -164,7 +165,7 @@ def _cache() -> Check:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Check(name="cache", status="broken", fact=f"{folder} cannot be written", hint=hint)
     free_bytes = shutil.disk_usage(existing).free
-    fact = f"{folder}, {free_bytes / 1e9:.1f} GB free"
+    fact = f"{folder}, {gigabytes(free_bytes)} free"
     if free_bytes < MIN_CACHE_BYTES:
         return Check(name="cache", status="absent", fact=f"{fact}: too little for the largest models", hint=hint)
     return Check(name="cache", status="ok", fact=fact)

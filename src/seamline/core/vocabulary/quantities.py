@@ -44,6 +44,16 @@ def bytes_text(n_bytes: float | None) -> str:
     return ABSENT if n_bytes is None else _scaled(n_bytes, ("B", "kB", "MB", "GB"))
 
 
+def gigabytes(n_bytes: float) -> str:
+    """``12.34e9`` as ``12.3 GB``, also where it is small."""
+    return f"{n_bytes / 1e9:.1f} GB"
+
+
+def gigabytes_of(n_bytes: float, n_all_bytes: float) -> str:
+    """``2.5e9`` and ``8e9`` as ``2.5 of 8.0 GB``."""
+    return f"{n_bytes / 1e9:.1f} of {gigabytes(n_all_bytes)}"
+
+
 def rate_text(rate_bps: float | None) -> str:
     """``19.6e6`` as ``19.6 Mbit/s``; a link that is down is called so."""
     if rate_bps is None:
