@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,13 @@ from seamline.cli.shared.options import EnergyScopeOption, JsonFlag, SeedOption
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.planning_options import PowersOption, SlowdownsOption
 from seamline.cli.shared.tables import add_row, new_table
+from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.objectives import Objective
-from seamline.core.vocabulary.quantities import seconds_text
+from seamline.core.vocabulary.quantities import ABSENT, seconds_text
 
 if TYPE_CHECKING:
+    from seamline.cli.shared.simulate_summary import PolicyFigures, SimulateSummary
     from seamline.config import Trace
     from seamline.core.vocabulary.nodes import NodeId
     from seamline.sim import Comparison, Scene
@@ -31,44 +33,14 @@ WORDS = frozenset({"policy", "plan longest in use"})
 LEFT_OUT_WHEN_NARROW = frozenset({"p50", "p99", "answer age", "answered", "late", "dropped", "plan longest in use"})
 """Columns without which a terminal of 60 still has room for the rest."""
 
-JSON_KEYS = {
-    "simulate": {
-        "model": "name of the model in the profiles",
-        "objective": "what plans are judged by",
-        "energy_scope": "whose joules count",
-        "seconds": "how long frames came, in virtual time",
-        "fps": "frames per second of the source",
-        "private": "as given with --private",
-        "seed": "of noise and losses",
-        "n_frames": "frames the source brought to each policy",
-        "policies.*.latency_s.mean": "from acceptance to answer, seconds, of answered frames; null without any",
-        "policies.*.latency_s.p50": "its median",
-        "policies.*.latency_s.p95": "its 95th percentile",
-        "policies.*.latency_s.p99": "its 99th percentile",
-        "policies.*.wait_s.mean": "from a frame, also a dropped one, to the first answer at least as new, seconds",
-        "policies.*.wait_s.p50": "its median",
-        "policies.*.wait_s.p95": "its 95th percentile",
-        "policies.*.wait_s.p99": "its 99th percentile",
-        "policies.*.energy_j_per_frame": "joules per answered frame, modelled; null without power figures",
-        "energy_source": "`modelled`: nothing is metered here",
-        "policies.*.throughput_fps": "answers per second",
-        "policies.*.frames_answered": "frames accepted and answered",
-        "policies.*.frames_late": "of these, how many missed their deadline and were run again",
-        "policies.*.frames_dropped": "frames a newer one replaced before there was room",
-        "policies.*.switches": "how often the plan changed",
-        "policies.*.plan": "the plan longest in use",
-        "offload_allowed": "whether the constraints allow `offload`, which is measured in any case",
-        "regret_ratio": "by how much adaptive was worse than the oracle in the objective, 0.03 for 3 %",
-        "gain_ratio": "the share of the oracle's gain over static_at_start that adaptive has; null without a gain",
-        "switches[].at_s": "when adaptive switched",
-        "switches[].from_plan": "the plan before",
-        "switches[].to_plan": "the plan after",
-        "switches[].reason": "why, in words and numbers",
-        "trace.times_s": "with --generate: when each rate begins",
-        "trace.rates_bps": "with --generate: bits per second, 0 for an outage",
-        "trace.length_s": "with --generate: how long the trace is",
-    }
-}
+
+def _keys() -> Mapping[str, str]:
+    from seamline.cli.shared.simulate_summary import GenerateSummary, SimulateSummary
+
+    return key_docs(SimulateSummary) | key_docs(GenerateSummary)
+
+
+JSON_KEYS = {"simulate": _keys}
 
 
 def register(app: typer.Typer) -> None:
@@ -127,6 +99,7 @@ def simulate(
 ) -> None:
     """Play policies side by side over recorded profiles and link traces, hundreds of times faster than real time."""
     from seamline.cli.shared.simulate_request import SimulateRequest, scene_of
+    from seamline.cli.shared.simulate_summary import simulate_summary
     from seamline.sim import POLICIES, generated
 
     if generate is not None:
@@ -152,11 +125,11 @@ def simulate(
             seed=seed,
         )
     )
-    data = _report(scene, _compared(scene, _policies(policy, POLICIES)))
+    summary = simulate_summary(scene, _compared(scene, _policies(policy, POLICIES)))
     if json:
-        print_json(data)
+        print_json(to_json(summary))
     else:
-        _print_report(data)
+        _print_report(summary)
 
 
 def _compared(scene: Scene, policies: Sequence[str]) -> Comparison:
@@ -182,7 +155,6 @@ def _powerless(scene: Scene) -> Sequence[NodeId]:
 
 
 def _objective(text: str) -> Objective:
-
     try:
         return Objective(text)
     except ValueError:
@@ -190,86 +162,58 @@ def _objective(text: str) -> Objective:
 
 
 def _policies(wanted: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
-
     for name in wanted or ():
         if name not in known:
             raise UsageError(f"`{name}` is not a policy of the simulator", hint=f"one of {', '.join(known)}")
     return wanted or known
 
 
-def _report(scene: Scene, comparison: Comparison) -> dict[str, Any]:
-    from seamline.sim import summary
-
-    adaptive = comparison.runs.get("adaptive")
-    return {
-        "model": scene.profiles[scene.origin].model.name,
-        "objective": str(scene.objective),
-        "energy_scope": str(scene.energy_scope),
-        "energy_source": "modelled",
-        "seconds": scene.duration_s,
-        "fps": scene.fps,
-        "private": scene.constraints.n_private_cuts,
-        "seed": scene.seed,
-        "n_frames": scene.n_frames,
-        "policies": {name: summary(run) for name, run in comparison.runs.items()},
-        "offload_allowed": comparison.is_offload_allowed,
-        "regret_ratio": comparison.regret_ratio,
-        "gain_ratio": comparison.gain_ratio,
-        "switches": [
-            {
-                "at_s": switch.at_s,
-                "from_plan": str(switch.from_plan),
-                "to_plan": str(switch.to_plan),
-                "reason": switch.reason,
-            }
-            for switch in (adaptive.switches if adaptive is not None else ())
-        ],
-    }
-
-
-def _print_report(data: Mapping[str, Any]) -> None:
-
+def _print_report(summary: SimulateSummary) -> None:
     out = data_console()
     left_out = LEFT_OUT_WHEN_NARROW if out.width < WIDE_ENOUGH else frozenset()
-    rows = [_row(name, figures, data) for name, figures in data["policies"].items()]
+    rows = [
+        _row(figures, f"{name} (not allowed)" if name == "offload" and not summary.offload_allowed else name)
+        for name, figures in summary.policies.items()
+    ]
     columns = [column for column in rows[0] if column not in left_out]
     table = new_table(
         *columns,
-        title=f"{data['model']}, {data['n_frames']} frames in {data['seconds']:g} s, modelled; by {data['objective']}",
+        title=f"{summary.model}, {summary.n_frames} frames in {summary.seconds:g} s, modelled; by {summary.objective}",
         right=[column for column in columns if column not in WORDS],
     )
     for row in rows:
         add_row(table, *(row[column] for column in columns))
     out.print(table)
-    if data["regret_ratio"] is not None:
-        gain = data["gain_ratio"]
+    if summary.regret_ratio is not None:
+        gain = summary.gain_ratio
         gained = "" if gain is None else f"; it has {100 * gain:.0f} % of the oracle's gain over static_at_start"
-        out.print(f"adaptive is {100 * data['regret_ratio']:.1f} % behind the oracle{gained}")
+        out.print(f"adaptive is {100 * summary.regret_ratio:.1f} % behind the oracle{gained}")
 
 
-def _row(name: str, figures: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
+def _row(figures: PolicyFigures, name: str) -> dict[str, str]:
     """One policy's cells by column."""
-
-    latency, joules = figures["latency_s"], figures["energy_j_per_frame"]
-    is_forbidden = name == "offload" and not data["offload_allowed"]
+    latency, joules = figures.latency_s, figures.energy_j_per_frame
     return {
-        "policy": f"{name} (not allowed)" if is_forbidden else name,
-        **{key: seconds_text(latency[key]) for key in ("mean", "p50", "p95", "p99")},
-        "answer age": seconds_text(figures["wait_s"]["mean"]),
-        "J/frame": "-" if joules is None else f"{joules:.3g}",
-        "answered": str(figures["frames_answered"]),
-        "late": str(figures["frames_late"]),
-        "dropped": str(figures["frames_dropped"]),
-        "switches": str(figures["switches"]),
-        "plan longest in use": figures["plan"],
+        "policy": name,
+        "mean": seconds_text(latency.mean),
+        "p50": seconds_text(latency.quantiles.p50),
+        "p95": seconds_text(latency.quantiles.p95),
+        "p99": seconds_text(latency.quantiles.p99),
+        "answer age": seconds_text(figures.wait_s.mean),
+        "J/frame": ABSENT if joules is None else f"{joules:.3g}",
+        "answered": str(figures.frames_answered),
+        "late": str(figures.frames_late),
+        "dropped": str(figures.frames_dropped),
+        "switches": str(figures.switches),
+        "plan longest in use": figures.plan,
     }
 
 
 def _print_trace(trace: Trace, as_json: bool) -> None:
+    from seamline.cli.shared.simulate_summary import generate_summary
     from seamline.sim import csv_lines
 
-    if not as_json:
+    if as_json:
+        print_json(to_json(generate_summary(trace)))
+    else:
         typer.echo("\n".join(csv_lines(trace)))
-        return
-    lists = {"times_s": list(trace.times_s), "rates_bps": list(trace.rates_bps), "length_s": trace.length_s}
-    print_json({"trace": lists})

@@ -113,7 +113,6 @@ def _loads(testbed: Path | None, seconds: float) -> Mapping[NodeId, tuple[tuple[
 
 
 def _ends(text: str, form: str) -> tuple[NodeId, NodeId, str]:
-
     ends, separator, value = text.partition("=")
     one, colon, other = ends.partition(":")
     if not (separator and colon and value):
@@ -125,7 +124,6 @@ def _ends(text: str, form: str) -> tuple[NodeId, NodeId, str]:
 
 def _rate_and_delay(values: str, text: str) -> tuple[float, float]:
     """``20mbps,2ms``, or ``20,2`` for the same. A link is up: what is down at times is a trace."""
-
     rate, _, delay = (part.strip() for part in values.partition(","))
     rate_bps = parse_rate(f"{rate}mbps" if _is_number(rate) else rate)
     delay_s = parse_duration(f"{delay}ms" if _is_number(delay) else delay) if delay else 0.0
