@@ -1,4 +1,4 @@
-"""`seamline demo`: the main job on this machine, beside its baselines, all in the same scene."""
+"""`seamline demo`: the main job on this machine, beside its baselines, all in the same scenario."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seamline.cli.shared.demo_summary import DemoSummary
     from seamline.cli.shared.render import BaselineView
     from seamline.cli.shared.watching import LiveView
-    from seamline.runtime.lab.scenario import Scene, Stage
+    from seamline.runtime.lab.scenario import Scenario, TestbedRun
     from seamline.runtime.origin.summary import RunSummary
 
 DEFAULT_SECONDS = 14.0
@@ -49,7 +49,7 @@ class _Baseline:
 
 ADAPTIVE = _Baseline("adaptive", "adaptive", "adaptive")
 BASELINES = (
-    _Baseline("static_at_start", "static", "best at the start, held"),
+    _Baseline("static_at_start", "static", "static split (best at start)"),
     _Baseline("local", "local", "all local"),
     _Baseline("offload", "offload", "all offloaded", 0),
 )
@@ -114,7 +114,7 @@ def demo(
 class DemoRequest:
     """The scene that every one of `policies` is put through. model: as it was named."""
 
-    scene: Scene
+    scenario: Scenario
     model: str
     n_private_cuts: int
     policies: tuple[_Baseline, ...]
@@ -136,7 +136,7 @@ def _request(
     """What the flags say, then the testbed's file, then the defaults; what is missing or broken is said here."""
     from seamline.config import load_testbed
     from seamline.model.locate import resolve_model
-    from seamline.runtime.lab.scenario import Scene
+    from seamline.runtime.lab.scenario import Scenario
     from seamline.runtime.shared.sources import open_source
     from seamline.testbed import demo_testbed_path
     from seamline.testbed.changes import Kill
@@ -145,7 +145,7 @@ def _request(
     name = model or bed.model or _default_model()
     video = Path(source) if source is not None else _shipped_video()
     _ = open_source(str(video)).fps  # a missing or broken video is said before anything starts
-    scene = Scene(
+    scenario = Scenario(
         testbed=bed,
         model=str(resolve_model(name, TERMINAL)),
         source=video,
@@ -156,33 +156,33 @@ def _request(
         kills=tuple(Kill.parse(text) for text in kill),
     )
     n_private_cuts = private if private is not None else bed.private if bed.private is not None else 1
-    return DemoRequest(scene=scene, model=name, n_private_cuts=n_private_cuts, policies=policies)
+    return DemoRequest(scenario=scenario, model=name, n_private_cuts=n_private_cuts, policies=policies)
 
 
 def _runs(request: DemoRequest, *, is_quiet: bool) -> Mapping[str, RunSummary]:
     """Every policy's summary by its key, each run in turn, shown while it goes on."""
     from seamline.cli.shared.watching import LiveView
-    from seamline.runtime.lab.scenario import Stage
+    from seamline.runtime.lab.scenario import TestbedRun
     from seamline.testbed.changes import schedule
 
-    schedule(request.scene.testbed, request.scene.seconds, request.scene.kills)  # refuses what cannot be done
+    schedule(request.scenario.testbed, request.scenario.seconds, request.scenario.kills)  # refuses what cannot be done
     runs: dict[str, RunSummary] = {}
     with TERMINAL.working("starting the nodes"):
-        stage = Stage(request.scene).__enter__()
+        run = TestbedRun(request.scenario).__enter__()
     try:
         for number, baseline in enumerate(request.policies):
             place = f"({number + 1} of {len(request.policies)})"
-            title = f"{request.model}, tensors sent as {request.scene.codecs} or better, {baseline.title} {place}"
+            title = f"{request.model}, tensors sent as {request.scenario.codecs} or better, {baseline.title} {place}"
             view = None if is_quiet else LiveView(progress_console())
             own = baseline.n_private_cuts
             n_private_cuts = request.n_private_cuts if own is None else own
-            runs[baseline.key] = _play(stage, baseline.policy, n_private_cuts, title, view)
+            runs[baseline.key] = _play(run, baseline.policy, n_private_cuts, title, view)
     finally:
-        stage.__exit__(None, None, None)
+        run.__exit__(None, None, None)
     return runs
 
 
-def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> RunSummary:
+def _play(run: TestbedRun, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> RunSummary:
     """One policy, shown while it runs; its summary."""
     import msgspec
 
@@ -191,7 +191,7 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
     from seamline.runtime.origin.summary import RunSummary
 
     summary: Mapping[str, Any] = {}
-    events = stage.play(policy, n_private_cuts=n_private_cuts)
+    events = run.events(policy, n_private_cuts=n_private_cuts)
     if view is None:
         for event in events:
             if event.kind == "summary":
@@ -208,7 +208,7 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
                     LiveState(
                         title=title,
                         stream=snapshot_of(data),
-                        duration_s=stage.scene.seconds,
+                        duration_s=run.scenario.seconds,
                         label=label,
                         score_ratio=score,
                         notice=event.notice,
@@ -223,16 +223,16 @@ def _summary(request: DemoRequest, runs: Mapping[str, RunSummary]) -> DemoSummar
     from seamline.cli.shared.demo_summary import DemoSummary, SceneChange, baseline_figures
     from seamline.testbed.changes import schedule
 
-    scene = request.scene
-    changes = schedule(scene.testbed, scene.seconds, scene.kills)
+    scenario = request.scenario
+    changes = schedule(scenario.testbed, scenario.seconds, scenario.kills)
     return DemoSummary(
         adaptive=runs[ADAPTIVE.key],
-        testbed=scene.testbed.name,
+        testbed=scenario.testbed.name,
         model=request.model,
-        seconds=scene.seconds,
-        fps=scene.fps,
+        seconds=scenario.seconds,
+        fps=scenario.fps,
         private=request.n_private_cuts,
-        codecs=scene.codecs,
+        codecs=scenario.codecs,
         baselines={
             key: baseline_figures(run, is_allowed=_is_allowed(key, request.n_private_cuts))
             for key, run in runs.items()
@@ -253,7 +253,7 @@ def _print_report(demo: DemoSummary, runs: Mapping[str, RunSummary]) -> None:
     out.print(
         f"adaptive: {counts.accepted} frames accepted, {counts.answered} answered, {counts.lost} lost, "
         f"{counts.duplicated} doubled, {counts.out_of_order} out of order, "
-        f"{counts.completed_elsewhere} completed elsewhere"
+        f"{counts.completed_elsewhere} failed over"
     )
     last = demo.adaptive.plan_timeline[-1].plan
     if "[0:0]" in last:

@@ -111,12 +111,12 @@ def _on_testbed(
     with ExitStack() as opened:
         with progress.working(f"profiling {model.name} on {' and '.join(how.ends)}"):
             bench = opened.enter_context(PlanBench(testbed, cache=cache))
-            held = opened.enter_context(bench.hold(model, profile_budget_s=profile_budget_s))
-        problem = replace(held.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
+            pinned = opened.enter_context(bench.pin(model, profile_budget_s=profile_budget_s))
+        problem = replace(pinned.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
         swept = sweep(problem, how.ends[1], how.codec)
         cuts = chosen_cuts(len(swept), how.n_cuts, best_of(swept).cut)
         return problem, {
-            cut: _times(held.measure(swept[cut].plan, n_frames=how.n_frames, budget_s=BUDGET_S))
+            cut: _times(pinned.measure(swept[cut].plan, n_frames=how.n_frames, budget_s=BUDGET_S))
             for cut in progress.track(cuts, len(cuts), f"measuring {text}")
         }
 
