@@ -1,4 +1,4 @@
-"""The door of the command line: puts the commands together, turns errors into words and exit codes.
+"""Entry point of the command line: puts the commands together, turns errors into words and exit codes.
 
 Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted. Data goes to stdout, everything else to stderr.
 A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `MODULES`.

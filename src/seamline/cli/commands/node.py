@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, visiting
+from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import (
     ClusterOption,
     ConnectOption,
@@ -139,7 +139,7 @@ def nodes(
     """List the nodes of a cluster and how they fare, as seen from here."""
     from seamline.runtime.node.node import VISITOR
 
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         statuses = here.nodes(wait_s=wait)
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows = tuple(

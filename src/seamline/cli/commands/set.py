@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
+from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
 from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.core.cost.problem import EnergyScope
@@ -54,7 +54,7 @@ def set_(
 ) -> None:
     """Change a running stream: `objective=energy` when the machine goes on battery, `objective=latency` back again."""
     (key, value), origin = _setting(setting), origin_of(stream)
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         here.wait_nodes([origin])
         ask = here.node.set_objective if key == "objective" else here.node.set_energy_scope
         before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""`seamline switch`: move the cut of a running stream by hand, by the strategy of your choice."""
+"""`seamline switch`: manual override of a running stream's plan, by the strategy of your choice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
+from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
 from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.cli.shared.planning_options import plan_named
@@ -63,7 +63,7 @@ def switch(
     if plan != "auto":
         plan_named(plan)
     origin = origin_of(stream)
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         here.wait_nodes([origin])
         answer = wait_answer(origin, here.node.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
     record = msgspec.json.decode(answer, type=SwitchSummary)

@@ -46,7 +46,7 @@ class DemoSummary:
             {
                 "local": "everything on the edge, in the same conditions",
                 "offload": "the frame sent as JPEG or raw, in the same conditions",
-                "static_at_start": "the plan that was best at the start, held, in the same conditions",
+                "static_at_start": "static split (best at start), in the same conditions",
             }
         ),
     ]

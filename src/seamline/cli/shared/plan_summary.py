@@ -128,9 +128,9 @@ class PlanSummary:
     origin: Annotated[NodeId, "where frames enter"]
     objective: Annotated[str, "what counts"]
     energy_scope: Annotated[str, "whose joules count"]
-    plan: Annotated[StructuredPlan, "the best plan, or the one given by hand"]
-    refusal: Annotated[str | None, "why a plan given by hand may not be used, null when it may"]
-    best: Annotated[BestPlan | None, "the best plan when one was given by hand, else null"]
+    plan: Annotated[StructuredPlan, "the best plan, or the one given with --plan"]
+    refusal: Annotated[str | None, "why a plan given with --plan may not be used, null when it may"]
+    best: Annotated[BestPlan | None, "the best plan when another was given with --plan, else null"]
     cost: Annotated[float, "what the objective makes of it: seconds, seconds per frame, joules, or the weighted sum"]
     costs: Costs = field(metadata=INLINED)
     energy_source: Annotated[str | None, "`modelled`: no meter ran; null without power figures"]

@@ -24,7 +24,7 @@ def plan_report(summary: PlanSummary) -> RenderableType:
     if summary.best is not None:
         lines.append(Text(f"best: {summary.best.text}   {_costs_text(summary.best.costs)}"))
     for each in summary.front or ():
-        lines.append(Text(f"unbeaten: {each.plan}   {_costs_text(each.costs)}"))
+        lines.append(Text(f"non-dominated: {each.plan}   {_costs_text(each.costs)}"))
     lines += [Text(), _parts_table(summary.parts), Text(), _rivals_table(summary), Text(), Text(summary.why)]
     return Group(*lines)
 
