@@ -232,8 +232,8 @@ def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
 
 
 def test_a_zoo_model_is_built_once_and_then_found(seamline, own_cache, monkeypatch):
-    from seamline.cli.shared.models import resolve_model
     from seamline.model import zoo
+    from seamline.model.locate import resolve_model
 
     built = []
 

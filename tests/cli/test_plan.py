@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.offline import parse_duration, parse_link, parse_rate, parse_size
 from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.quantities import parse_duration, parse_rate, parse_size
+from seamline.runtime.lab.offline import parse_link
 
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "fog": [0.02, 0.04, 0.04, 0.1], "cloud": [0.004, 0.008, 0.008, 0.02]}
 ELEMENTS = (150_528, 200_000, 50_000, 10_000, 1_000)
