@@ -58,10 +58,11 @@ def _tell(report: Report, swept: SweepSummary) -> None:
         "",
     )
     for link in swept.links:
+        assert link.median_error_ratio is not None, "some cuts were measured"
         report.say(
             f"## {link.text}",
             "",
-            f"Believed: {link.goodput_bps / 1e6:.2f} Mbit/s, round trip {1e3 * link.rtt_s:.1f} ms. "
+            f"Estimated: {link.goodput_bps / 1e6:.2f} Mbit/s, round trip {1e3 * link.rtt_s:.1f} ms. "
             f"Predicted best: cut {link.best_cut}; measured best: cut {link.measured_best_cut}. "
             f"Predicted and measured differ by **{100 * link.median_error_ratio:.1f} %** (median over the cuts "
             "below).",

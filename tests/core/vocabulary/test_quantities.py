@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.quantities import (
     duration_change,
     gigabytes_of,
     megabits_per_second,
     milliseconds,
+    parse_duration,
+    parse_rate,
+    parse_size,
     rate_change,
     seconds_text,
 )
@@ -32,3 +36,9 @@ def test_figures_side_by_side_keep_their_unit_and_decimals():
 )
 def test_a_duration_alone_is_as_exact_as_it_matters(duration_s, text):
     assert seconds_text(duration_s) == text
+
+
+def test_quantities_carry_their_unit():
+    assert (parse_rate("512kbps"), parse_duration("1.5s"), parse_size("512MiB")) == (512e3, 1.5, 512 << 20)
+    with pytest.raises(UsageError, match="units"):
+        parse_rate("20")
