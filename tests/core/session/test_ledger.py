@@ -141,14 +141,18 @@ def test_a_second_answer_to_a_frame_is_counted_and_dropped(frames):
     assert frames.ledger.counts.late_answers == 1
 
 
-@pytest.mark.parametrize(("attempt", "generation"), [(0, 7), (1, 1), (-1, 1)])
-def test_an_answer_of_an_attempt_that_never_was_is_dropped_with_a_reason(frames, attempt, generation):
+@pytest.mark.parametrize(
+    ("frame", "attempt", "generation"), [(0, 0, 7), (0, 1, 1), (0, -1, 1), (1, 0, 1), (99, 0, 1), (-1, 0, 1)]
+)
+def test_an_answer_of_an_attempt_that_never_was_is_dropped_with_a_reason(frames, frame, attempt, generation):
     frames.route(1, SPLIT)
     frames.offer()
-    (said,) = frames.answer(0, attempt, generation)
+    (said,) = frames.answer(frame, attempt, generation)
     assert isinstance(said, cmd.Say)
-    assert f"no attempt {attempt} in generation {generation}" in said.words
+    assert f"frame {frame} has no attempt {attempt} in generation {generation}" in said.words
     assert frames.ledger.n_in_flight(1) == 1
+    assert frames.ledger.counts.late_answers == 0
+    assert len(frames.ledger._stories) == 1
 
 
 # -- admission ---------------------------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ def test_no_frame_is_sent_after_one_that_is_stuck_until_another_plan_serves(fram
 def test_the_pace_of_a_live_source_is_known_from_its_frames_and_a_pause_is_none(frames):
     frames.offer(is_live=False)
     assert frames.ledger.period_s == 0.0
-    for gap_s in (0.1,) * 20 + (30.0,) + (0.1,) * 5:
+    for gap_s in (0.1,) * 20 + (30.0,) + (0.1,) * 5 + (-7.0,) + (0.1,) * 5:
         frames.offer()
         frames.now_s += gap_s
     assert frames.ledger.period_s == pytest.approx(0.1)
@@ -308,6 +312,37 @@ def test_a_node_that_is_seen_again_strands_no_frame(frames):
     frames.tell(ev.PeerChanged(FOG, False))
     frames.tell(ev.PeerChanged(FOG, True))
     assert frames.ledger.overdue(frames.now_s) == []
+
+
+def test_a_frame_waits_while_a_node_of_the_route_is_gone_and_follows_the_next_route(frames):
+    frames.route(1, SPLIT)
+    frames.tell(ev.PeerChanged(FOG, False))
+    assert frames.offer() == []
+    assert not frames.ledger.has_room(frames.now_s)
+    assert frames.ledger.due_s == -math.inf
+    frames.route(2, OTHER)
+    assert frames.begun == [(0, 0, 2)]
+
+
+def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frames):
+    frames.route(1, SPLIT, depth=3)
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.offer()
+    (run,) = frames.tell(ev.Rescue())
+    assert (run.frame, run.attempt, run.route.plan) == (0, 0, LOCAL)
+    assert frames.ledger.due_s == math.inf
+    assert frames.offer() == []  # one at a time there
+    frames.answer(0, generation=LOCAL_GENERATION)
+    assert frames.begun == [(0, 0, 0), (1, 0, 0)]
+
+
+def test_a_frame_that_waits_follows_the_route_again_when_its_node_is_back(frames):
+    frames.route(1, SPLIT)
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.offer()
+    (run,) = frames.tell(ev.PeerChanged(FOG, True))
+    assert run.route.plan == SPLIT
+    assert frames.ledger.due_s == frames.now_s + 4.0
 
 
 def test_a_frame_past_its_deadline_runs_again_and_gets_more_time(frames):
