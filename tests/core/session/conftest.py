@@ -13,6 +13,7 @@ from seamline.core.adaptation.policy import Adaptive, Policy
 from seamline.core.link.report import LinkReport
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
+from seamline.core.session.ledger import MAX_ATTEMPTS
 from seamline.core.session.session import Session
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, Generation
@@ -35,6 +36,9 @@ from seamline.core.vocabulary.profiles import (
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 N_CUTS = 5
 PREPARE_S = 0.05
+MOST_TICKS = 12
+"""In one moment, of virtual time that stands still."""
+
 FAST_BPS, SLOW_BPS = 200e6, 0.2e6
 
 
@@ -102,12 +106,74 @@ def link_to(target: NodeId, bps: float = FAST_BPS, *, at_s: float = 0.0) -> ev.L
     )
 
 
+class Audit:
+    """Reads the commands of a session and fails when one breaks a promise to frames, nodes, or whoever asked.
+
+    held: generations that were prepared and not released. asked: requests without an answer.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[int, Generation] = {}
+        self.asked: set[int] = set()
+        self.delivered: list[int] = []
+        self._attempts: dict[int, int] = {}
+        self._finished: set[int] = set()
+        self._numbers: set[int] = set()
+        self._gone: set[NodeId] = set()
+        self._has_stopped = False
+
+    def event(self, event: ev.Event) -> None:
+        """`event` is about to be told."""
+        if isinstance(event, ev.PeerChanged):
+            (self._gone.discard if event.is_alive else self._gone.add)(event.node)
+        elif (request := getattr(event, "request", None)) is not None:
+            self.asked.add(request)
+        elif isinstance(event, ev.StopAsked):
+            self._has_stopped = True
+
+    def command(self, command: cmd.Command) -> None:
+        """`command` came of it."""
+        match command:
+            case cmd.RunFrame(frame, attempt, route):
+                assert frame not in self._finished, "a frame runs again that has its answer"
+                assert attempt == self._attempts.get(frame, -1) + 1, "attempts are counted"
+                assert attempt or frame == len(self._attempts), "frames are counted"
+                assert route.plan.is_local or self._gone.isdisjoint(route.plan.nodes), "a frame goes to a lost node"
+                self._attempts[frame] = attempt
+            case ev.FrameFinished(frame=frame, error=error):
+                assert frame in self._attempts, "an answer to a frame that was not accepted"
+                assert frame not in self._finished, "two answers to a frame"
+                assert error is None or self._attempts[frame] == MAX_ATTEMPTS - 1, "given up too soon"
+                self._finished.add(frame)
+            case cmd.Deliver(frame):
+                assert frame == len(self.delivered), "out of order"
+                assert frame in self._finished
+                self.delivered.append(frame)
+            case cmd.Prepare(generation):
+                assert generation.number not in self._numbers, "a number was given twice"
+                self._numbers.add(generation.number)
+                self.held[generation.number] = generation
+            case cmd.Release(generation):
+                assert self.held.pop(generation.number) == generation
+            case cmd.Settle(request) | cmd.Reject(request):
+                self.asked.remove(request)
+        if self._has_stopped:
+            assert isinstance(command, AFTER_STOP), "a stream that has ended commands"
+
+    @property
+    def in_flight(self) -> set[int]:
+        return self._attempts.keys() - self._finished
+
+
+AFTER_STOP = (cmd.Release, cmd.Settle, cmd.Reject, cmd.Say, cmd.RunFrame, cmd.Deliver, ev.FrameFinished)
+
+
 class Driver:
     """Runs a session in virtual time and keeps what it commanded.
 
     dead: nodes that answer nothing. refusals: so many of the next preparations fail, by node. slowdown: of computing,
     by node. latency_s: of every frame; what its route expects when None. is_taking: answers are taken at once.
-    held: generations that were prepared and not released.
+    audit: fails when a promise is broken.
     """
 
     def __init__(self, session: Session) -> None:
@@ -119,9 +185,8 @@ class Driver:
         self.slowdown: dict[NodeId, float] = {}
         self.latency_s: float | None = None
         self.is_taking = True
-        self.delivered: list[int] = []
-        self.held: dict[int, Generation] = {}
-        self.heard: list[tuple[float, ev.Event]] = []
+        self.audit = Audit()
+        self.incarnations: dict[NodeId, str] = {}
         self._agenda: list[tuple[float, int, ev.Event | cmd.RunFrame]] = []
         self._order = itertools.count()
 
@@ -129,12 +194,14 @@ class Driver:
 
     def tell(self, event: ev.Event) -> list[cmd.Command]:
         """What the session commands about `event` now; carried out in a while."""
-        self.heard.append((self.now_s, event))
+        self.audit.event(event)
         found = self.session.handle(event, self.now_s)
         self.session.validate()
         self.commands += found
         for command in found:
+            self.audit.command(command)
             self._obey(command)
+        assert len(self.audit.in_flight) == self.session.ledger.n_in_flight(), "a frame is lost"
         return found
 
     def later(self, after_s: float, event: ev.Event | cmd.RunFrame) -> None:
@@ -142,7 +209,7 @@ class Driver:
 
     def run(self, seconds: float) -> None:
         """Let time pass: what is on its way arrives, and a tick comes whenever one is due."""
-        end_s = self.now_s + seconds
+        end_s, ticked_s, n_ticks = self.now_s + seconds, -1.0, 0
         while True:
             next_s = self._agenda[0][0] if self._agenda else end_s + 1.0
             due_s = max(self.now_s, self.session.due_s)
@@ -153,6 +220,9 @@ class Driver:
             if next_s <= due_s:
                 self._arrives(heapq.heappop(self._agenda)[2])
             else:
+                n_ticks = n_ticks + 1 if self.now_s == ticked_s else 0
+                assert n_ticks < MOST_TICKS, "a tick leaves its own reason behind"
+                ticked_s = self.now_s
                 self.tell(ev.Tick())
 
     def frames(self, n_frames: int, every_s: float = 0.1) -> None:
@@ -169,17 +239,21 @@ class Driver:
     def plan(self) -> Plan:
         return self.session.ledger.route.plan
 
+    @property
+    def held(self) -> dict[int, Generation]:
+        return self.audit.held
+
+    @property
+    def delivered(self) -> list[int]:
+        return self.audit.delivered
+
     # -- to obey -------------------------------------------------------------------------------------------------------
 
     def _obey(self, command: cmd.Command) -> None:
         match command:
             case cmd.Prepare(generation):
-                assert generation.number not in self.held, "a number was given twice"
-                self.held[generation.number] = generation
                 for node in generation.plan.nodes:
                     self._prepare(generation, node)
-            case cmd.Release(generation):
-                del self.held[generation.number]
             case cmd.RunFrame(_, _, route):
                 if self.dead.isdisjoint(route.plan.nodes):
                     self.later(route.expected_s if self.latency_s is None else self.latency_s, command)
@@ -191,8 +265,7 @@ class Driver:
                     profiled_s = self.session.pilot._view.profiled_s(node, segment)
                     seconds = None if profiled_s is None else profiled_s * self.slowdown.get(node, 1.0)
                     self.later(0.1, ev.SegmentTimed(node, segment, seconds))
-            case cmd.Deliver(frame):
-                self.delivered.append(frame)
+            case cmd.Deliver():
                 if self.is_taking:
                     self.later(0.0, ev.AnswerTaken())
 
@@ -230,7 +303,11 @@ class Driver:
     def link(self, target: NodeId, bps: float) -> None:
         """Both directions between the origin and `target` carry `bps` from now on."""
         self.tell(link_to(target, bps, at_s=self.now_s))
-        self.tell(status_of(target, bps=bps))
+        self.status(target, bps=bps)
+
+    def status(self, node: NodeId, **fields: object) -> None:
+        """`node` says how it fares, as the process that it is."""
+        self.tell(status_of(node, incarnation=self.incarnations.get(node, "a"), **fields))
 
     def kill(self, node: NodeId) -> None:
         self.dead.add(node)
@@ -239,7 +316,11 @@ class Driver:
     def revive(self, node: NodeId, incarnation: str = "b") -> None:
         self.dead.discard(node)
         self.tell(ev.PeerChanged(node, True))
-        self.tell(status_of(node, incarnation=incarnation))
+        self.restart(node, incarnation)
+
+    def restart(self, node: NodeId, incarnation: str = "b") -> None:
+        self.incarnations[node] = incarnation
+        self.status(node)
 
 
 def spec_of(
@@ -261,10 +342,12 @@ def spec_of(
     )
 
 
-def start(spec: SessionSpec | None = None, *, bps: float = FAST_BPS, is_begun: bool = True, **fields) -> Driver:
+def start(
+    spec: SessionSpec | None = None, *, bps: float = FAST_BPS, is_begun: bool = True, kind=Driver, **fields
+) -> Driver:
     """A session whose three nodes are there and profiled; the first plan serves unless `is_begun` is False."""
     spec = spec_of(**fields) if spec is None else spec
-    driver = Driver(Session(spec))
+    driver = kind(Session(spec))
     for node in (EDGE, *spec.others):
         driver.tell(ev.ProfileKnown(node, profile_of(node)))
     for node in spec.others:
@@ -304,3 +387,8 @@ def link() -> Callable[..., ev.LinkEstimated]:
 @pytest.fixture(scope="session")
 def report() -> type[Report]:
     return Report
+
+
+@pytest.fixture(scope="session")
+def driver_kind() -> type[Driver]:
+    return Driver

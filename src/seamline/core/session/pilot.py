@@ -28,7 +28,7 @@ Frames in trouble run again at once, or as soon as the route serves that is bein
     ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
     EnergyScopeAsked   other joules count; rejected where it names a stranger
     StandbyAsked       a plan is prepared beside the one that serves, where the strategy does so
-    StopAsked          everything is released
+    StopAsked          everything is released; after it requests are rejected, and nothing else is news
 
 No exception leaves `handle`: an event that cannot be is answered by a `Say` with the reason, a request by a `Reject`.
 """
@@ -134,7 +134,9 @@ class Pilot:
 
     @property
     def rescue_from_s(self) -> float:
-        """Frames in trouble are not run again before; -inf when they may be at once."""
+        """Frames in trouble are not run again before; -inf when they may be at once, inf when the stream has ended."""
+        if self._has_stopped:
+            return math.inf
         return self._lost_at_s + RESCUE_WAIT_S if self._switcher.is_preparing else -math.inf
 
     def validate(self) -> None:
@@ -148,9 +150,9 @@ class Pilot:
     def handle(self, event: ev.PilotEvent, now_s: float) -> list[cmd.PilotOutput]:
         """What is to be done about `event`, in order."""
         request = event.request if isinstance(event, _REQUESTS) else None
+        if self._has_stopped:
+            return [] if request is None else [cmd.Reject(request, SwitchError("the stream has ended"))]
         try:
-            if self._has_stopped and request is not None:
-                raise SwitchError("the stream has ended")
             self._handle(event, now_s)
         except SeamlineError as error:
             if request is not None:
@@ -260,8 +262,6 @@ class Pilot:
     # -- what is due ---------------------------------------------------------------------------------------------------
 
     def _tick(self, now_s: float) -> None:
-        if self._has_stopped:
-            return
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
         try:
@@ -391,8 +391,6 @@ class Pilot:
         )
 
     def _stop(self, now_s: float) -> None:
-        if self._has_stopped:
-            return
         self._has_stopped = True
         self._switcher.stop(now_s)
         self._override.end()
