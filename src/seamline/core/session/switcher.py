@@ -103,7 +103,7 @@ class Switcher:
     @property
     def is_preparing(self) -> bool:
         """Whether a plan that was asked for is on its way into service."""
-        return sw.is_switching(self._state)
+        return sw.is_switching(self._state) or self._postponed is not None
 
     @property
     def strategy(self) -> sw.NamedStrategy:
