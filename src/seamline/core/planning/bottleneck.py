@@ -10,6 +10,9 @@ keep within L, which are few where L is low, and places the optimum in (L, V(L)]
 The interval is halved a few times. Then the first order within its upper end, by number of stages and names, is traced:
 its plan's cost is the new upper end, and a pass just below it shows that nothing is better, or the search goes on.
 Exact up to 1e-9 relative, which is what plans are compared with.
+
+`label_setting.py` would find the same; measured on 500 cuts it takes 2 to 3 times as long, though it starts from the
+plan found here, and it does not know what else is light in a pipeline (`_Search.lighten`).
 """
 
 from __future__ import annotations

@@ -20,8 +20,19 @@ import numpy as np
 from seamline.core.planning.cost_to_go import Rest
 from seamline.core.planning.lattice import Charged, Lattice, Places, earlier_twins
 from seamline.core.planning.model_arrays import Floats
-from seamline.core.planning.partial_plans import Hop, Labels, Longer, boundary, first_label, hop_of, joined, unbeaten
-from seamline.core.planning.problem_arrays import OFFLOAD, Found
+from seamline.core.planning.partial_plans import (
+    Hop,
+    Labels,
+    boundary,
+    extended,
+    hop_of,
+    joined,
+    pairs_within,
+    start,
+    unbeaten,
+    whole,
+)
+from seamline.core.planning.problem_arrays import Found
 from seamline.core.vocabulary.objectives import Weights
 
 TIE_RATIO = 1e-9
@@ -81,7 +92,7 @@ class Walk:
         n_most_pairs: of labels and boundaries that are looked at for one link and set of visited nodes, None for all.
         """
         self.is_complete = True
-        states = {(1 << self.lattice.origin, self.lattice.origin): self._start()}
+        states = {(1 << self.lattice.origin, self.lattice.origin): start(self.lattice, self.costs, self.kind)}
         while states:
             handed: dict[tuple[int, int], list[Labels]] = {}
             for (visited, node), labels in states.items():
@@ -96,10 +107,6 @@ class Walk:
         return self.is_complete
 
     # -- one hop -------------------------------------------------------------------------------------------------------
-
-    def _start(self) -> Labels:
-        busy_s = 0.0 if self.kind == OFFLOAD else float(self.lattice.preprocess_s[self.lattice.origin])
-        return first_label(busy_s, float(self.costs.busy[self.lattice.origin]) * busy_s)
 
     def _hop(self, source: int, target: int) -> Hop:
         known = self.hops.get((source, target))
@@ -141,14 +148,9 @@ class Walk:
         behind: Floats = rest.after(visited & ~(1 << hop.target))[hop.source, labels.at]
         return labels.cost + bounds.price * labels.seconds + behind
 
-    def _before_s(self, labels: Labels, source: int) -> Floats:
-        """float64[L]: what `source` need not compute of a segment that begins at cut 0."""
-        before_s: Floats = self.lattice.before_s[source, labels.at]
-        return np.zeros(len(labels)) if source == self.lattice.origin else before_s
-
     def _tests(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> list[_Test]:
         """The bounds that a label and a boundary must pass together; the last one tells best what is promising."""
-        before_s = self._before_s(labels, hop.source)
+        before_s = self.lattice.before_s[hop.source, labels.at]
         cost, seconds = labels.cost - self.costs.busy[hop.source] * before_s, labels.seconds - before_s
         slowest = self.weights.bottleneck_s * np.maximum(hop.serialise_s, bounds.low_s)
         behind = bounds.cost.after(visited)[hop.target, hop.cut]
@@ -164,15 +166,10 @@ class Walk:
 
     def _behind(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> Labels:
         """The labels behind the boundaries of `hop` that pass all tests, and that no other beats."""
-        reach = self.lattice.reach[hop.source]
-        passed = np.ones((len(labels), len(hop.cut)), dtype=np.bool_)
+        passed = pairs_within(labels, hop, self.lattice)
         for test in self._tests(labels, hop, visited, bounds):
             passed &= test.of_labels[:, np.newaxis] + test.of_seams < test.most
-        if hop.source != self.lattice.origin:
-            passed &= labels.at[:, np.newaxis] < hop.cut
-        if (reach < self.lattice.n_cuts - 1).any():
-            passed &= hop.cut <= reach[labels.at][:, np.newaxis]
-        longer = self._added(labels, hop, *np.nonzero(passed))
+        longer = extended(labels, hop, passed, self.lattice, self.costs)
         weight = self.weights.bottleneck_s
         if not weight:
             return longer.only(unbeaten(hop.cut[longer.place], longer.cost, longer.seconds)).labels(labels, hop)
@@ -183,14 +180,6 @@ class Walk:
         )
         slowest_s = np.maximum(longer.slowest_s, bounds.low_s)
         return longer.only(unbeaten(longer.place, longer.cost, slowest_s)).labels(labels, hop)
-
-    def _added(self, labels: Labels, hop: Hop, which: Places, place: Places) -> Longer:
-        """What the labels `which` and the boundaries at `place` come to."""
-        before_s = self._before_s(labels, hop.source)
-        cost, seconds = labels.cost - self.costs.busy[hop.source] * before_s, labels.seconds - before_s
-        stage_s = (labels.busy_s - before_s)[which] + hop.leaving_s[place]
-        slowest_s = np.maximum(np.maximum(stage_s, labels.slowest_s[which]), hop.serialise_s[place])
-        return Longer(which, place, cost[which] + hop.cost[place], seconds[which] + hop.seconds[place], slowest_s)
 
     def _joined(self, parts: list[Labels], bounds: Bounds) -> Labels:
         """All `parts`, without those that another at the same boundary beats."""
@@ -209,14 +198,10 @@ class Walk:
         lattice = self.lattice
         if math.isinf(lattice.answer_s[node]) or not all(visited >> each & 1 for each in lattice.required):
             return
-        computed_s = lattice.until_s[node, -1] - lattice.before_s[node, labels.at]
-        costs = labels.cost + self.costs.busy[node] * computed_s + self.costs.queue[node] + self.costs.back[node]
-        seconds = labels.seconds + computed_s + self.seconds.queue[node] + self.seconds.back[node]
-        slowest_s = np.maximum(labels.slowest_s, np.maximum(labels.busy_s + computed_s, lattice.answer_s[node]))
-        costs = costs + self.weights.bottleneck_s * slowest_s
-        fits = (lattice.reach[node, labels.at] == lattice.n_cuts - 1) & (seconds <= self.limit_s)
-        best = int(np.argmin(np.where(fits, costs, math.inf)))
-        if fits[best] and costs[best] < self.to_beat:
+        costs, seconds, slowest_s = whole(labels, node, lattice, self.costs, self.seconds)
+        costs = np.where(seconds <= self.limit_s, costs + self.weights.bottleneck_s * slowest_s, math.inf)
+        best = int(np.argmin(costs))
+        if costs[best] < self.to_beat:
             self.least = float(costs[best])
             self.best = Found(
                 self.least,

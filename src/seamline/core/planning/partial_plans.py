@@ -6,6 +6,7 @@ going on with is `label_setting.py`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +97,6 @@ class Longer:
         )
 
 
-def first_label(busy_s: float, cost: float) -> Labels:
-    """The one beginning, at the origin, which has been busy for `busy_s` with preprocessing."""
-    place, none = np.zeros(1, dtype=np.intp), np.zeros((1, 0), dtype=np.intp)
-    return Labels(place, place, np.array([cost]), np.array([busy_s]), np.zeros(1), np.array([busy_s]), none, none, none)
-
-
 def joined(parts: list[Labels]) -> Labels:
     if len(parts) == 1:
         return parts[0]
@@ -127,6 +122,52 @@ def hop_of(lattice: Lattice, costs: Charged, seconds: Charged, source: int, targ
         lattice.serialise_s[source, target, row, cut],
         lattice.enter_s[target, row, cut],
     )
+
+
+def pairs_within(labels: Labels, hop: Hop, lattice: Lattice) -> npt.NDArray[np.bool_]:
+    """bool[L, J]: whether the source may run what lies between a label and a boundary, by order and by memory."""
+    reach = lattice.reach[hop.source]
+    within: npt.NDArray[np.bool_]
+    if hop.source == lattice.origin:
+        within = np.ones((len(labels), len(hop.cut)), dtype=np.bool_)
+    else:
+        within = labels.at[:, np.newaxis] < hop.cut
+    if (reach < lattice.n_cuts - 1).any():
+        within &= hop.cut <= reach[labels.at][:, np.newaxis]
+    return within
+
+
+def extended(labels: Labels, hop: Hop, pairs: npt.NDArray[np.bool_], lattice: Lattice, costs: Charged) -> Longer:
+    """What `pairs` of labels and boundaries, bool[L, J], come to."""
+    which, place = np.nonzero(pairs)
+    before_s = lattice.before_s[hop.source, labels.at]
+    cost, seconds = labels.cost - costs.busy[hop.source] * before_s, labels.seconds - before_s
+    stage_s = (labels.busy_s - before_s)[which] + hop.leaving_s[place]
+    slowest_s = np.maximum(np.maximum(stage_s, labels.slowest_s[which]), hop.serialise_s[place])
+    return Longer(which, place, cost[which] + hop.cost[place], seconds[which] + hop.seconds[place], slowest_s)
+
+
+def whole(
+    labels: Labels, node: int, lattice: Lattice, costs: Charged, seconds: Charged
+) -> tuple[Floats, Floats, Floats]:
+    """Cost, seconds and slowest part, float64[L] each, of `labels` run on `node` to the end.
+
+    Cost and seconds are inf where it may not.
+    """
+    computed_s = lattice.until_s[node, -1] - lattice.before_s[node, labels.at]
+    cost = labels.cost + costs.busy[node] * computed_s + costs.queue[node] + costs.back[node]
+    taken_s = labels.seconds + computed_s + seconds.queue[node] + seconds.back[node]
+    slowest_s = np.maximum(labels.slowest_s, np.maximum(labels.busy_s + computed_s, lattice.answer_s[node]))
+    may_end = lattice.reach[node, labels.at] == lattice.n_cuts - 1
+    return np.where(may_end, cost, math.inf), np.where(may_end, taken_s, math.inf), slowest_s
+
+
+def start(lattice: Lattice, costs: Charged, kind: int) -> Labels:
+    """The one beginning, at the origin, which preprocesses unless it runs nothing."""
+    busy_s = 0.0 if kind == OFFLOAD else float(lattice.preprocess_s[lattice.origin])
+    cost, place = float(costs.busy[lattice.origin]) * busy_s, np.zeros(1, dtype=np.intp)
+    none = np.zeros((1, 0), dtype=np.intp)
+    return Labels(place, place, np.array([cost]), np.array([busy_s]), np.zeros(1), np.array([busy_s]), none, none, none)
 
 
 def boundary(cut: Places, row: Places) -> Places:
