@@ -1,4 +1,4 @@
-"""Pareto front: all plans that no other plan beats in every respect. Exact; for people who ask once.
+"""Pareto front: all plans that no other plan dominates. Exact; for people who ask once.
 
 The controller asks `planner.plan`, also for deadlines and weighted sums.
 
@@ -19,11 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.cost.rates import Rates
-from seamline.core.planning.lattice import Places, charged, lattice_of
 from seamline.core.planning.model_arrays import Floats
-from seamline.core.planning.partial_plans import Labels, extended, hop_of, joined, pairs_within, start, whole
+from seamline.core.planning.partial_plans import (
+    PartialPlans,
+    completed,
+    extended,
+    first_partial_plan,
+    joined,
+    pairs_within,
+    transition_between,
+)
 from seamline.core.planning.planner import Alternative, Problem, evaluate
-from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, tables_of
+from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, arrays_of
+from seamline.core.planning.stacked_arrays import Places, priced_costs, stacked_arrays
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
@@ -33,7 +41,7 @@ _N_DIGITS = 12
 
 
 def front(problem: Problem) -> tuple[Alternative, ...]:
-    """The allowed plans that no other beats, by latency; judged by latency, throughput and, where known, energy.
+    """The non-dominated allowed plans, by latency; judged by latency, throughput and, where known, energy.
 
     Of plans that cost the same in every respect, one is kept. Takes a hundred times as long as `planner.plan`.
     Raises `Infeasible` when no plan is allowed.
@@ -45,104 +53,106 @@ def front(problem: Problem) -> tuple[Alternative, ...]:
     allowed.sort(key=lambda each: (_criteria(each), len(each.plan.stages) if each.plan else 0, str(each.plan)))
     kept: list[Alternative] = []
     for each in allowed:
-        if not any(_beats(_criteria(other), _criteria(each)) for other in kept):
+        if not any(_dominates(_criteria(other), _criteria(each)) for other in kept):
             kept.append(each)
     return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wholes:
+class _Completed:
     """Complete plans that end on one node. costs: float64[L, 3], seconds, slowest part, joules (inf where unknown)."""
 
-    labels: Labels
+    labels: PartialPlans
     costs: Floats
 
 
 def _candidates(problem: Problem) -> list[Plan]:
-    """The local plan, and every other that no plan found here beats."""
+    """The local plan, and every other that no plan found here dominates."""
     found, local = _Front(problem), Plan.local(problem.origin, len(problem.cuts))
-    wholes = list(found.wholes()) if found.arrays.codecs else []
-    if not wholes:
+    completed_plans = list(found.completed_plans()) if found.arrays.codecs else []
+    if not completed_plans:
         return [local]
-    costs = np.concatenate([each.costs for each in wholes])
-    of_group = np.repeat(np.arange(len(wholes)), [len(each.labels) for each in wholes])
-    place = np.concatenate([np.arange(len(each.labels)) for each in wholes])
-    n_stages = np.array([each.labels.nodes.shape[1] for each in wholes])[of_group]
-    best = _unbeaten(costs, n_stages)
-    return [local, *(found.plan(wholes[of_group[each]].labels, place[each]) for each in best)]
+    costs = np.concatenate([each.costs for each in completed_plans])
+    of_group = np.repeat(np.arange(len(completed_plans)), [len(each.labels) for each in completed_plans])
+    place = np.concatenate([np.arange(len(each.labels)) for each in completed_plans])
+    n_stages = np.array([each.labels.nodes.shape[1] for each in completed_plans])[of_group]
+    best = _non_dominated(costs, n_stages)
+    return [local, *(found.plan(completed_plans[of_group[each]].labels, place[each]) for each in best)]
 
 
 class _Front:
-    """Label-setting search without a goal: of the partial plans at one place, those that no other beats."""
+    """Label-setting search without a goal: of the partial plans at one place, the non-dominated."""
 
     def __init__(self, problem: Problem) -> None:
-        arrays = tables_of(replace(problem, objective=Objective.LATENCY))
+        arrays = arrays_of(replace(problem, objective=Objective.LATENCY))
         known = {
             node: replace(each, active_w=0.0) if math.isnan(each.active_w) else each
             for node, each in arrays.nodes.items()
         }
         self.problem, self.arrays = problem, replace(arrays, nodes=known)
-        self.lattice = lattice_of(self.arrays)
-        self.joules, self.seconds = charged(self.lattice, Rates(0.0, 1.0)), charged(self.lattice, Rates())
+        self.stacked = stacked_arrays(self.arrays)
+        self.joules, self.seconds = priced_costs(self.stacked, Rates(0.0, 1.0)), priced_costs(self.stacked, Rates())
         is_known = [arrays.idle_w is not None and not math.isnan(each.active_w) for each in arrays.nodes.values()]
         self.unknown = frozenset(place for place, known in enumerate(is_known) if not known)
 
-    def wholes(self) -> Iterator[_Wholes]:
+    def completed_plans(self) -> Iterator[_Completed]:
         """Complete plans over more than one node, by who was visited and where they end."""
         kinds = (OFFLOAD, SPLIT) if self.problem.constraints.allow_offload else (SPLIT,)
         for kind in kinds:
-            origin = self.lattice.origin
-            states = {(1 << origin, origin): start(self.lattice, self.joules, kind)}
+            origin = self.stacked.origin
+            states = {(1 << origin, origin): first_partial_plan(self.stacked, self.joules, kind)}
             while states:
-                handed: dict[tuple[int, int], list[Labels]] = {}
+                handed: dict[tuple[int, int], list[PartialPlans]] = {}
                 for (visited, node), labels in states.items():
-                    for target in range(self.lattice.n_nodes):
+                    for target in range(self.stacked.n_nodes):
                         if not visited >> target & 1:
                             longer = self.handed_over(labels, node, target, kind)
                             handed.setdefault((visited | 1 << target, target), []).append(longer)
-                states = {key: _undominated(joined(parts)) for key, parts in handed.items()}
+                states = {key: _non_dominated_at_cuts(joined(parts)) for key, parts in handed.items()}
                 states = {key: labels for key, labels in states.items() if len(labels)}
                 for (visited, node), labels in states.items():
-                    if all(visited >> each & 1 for each in self.lattice.required):
+                    if all(visited >> each & 1 for each in self.stacked.required):
                         yield self.finished(labels, visited, node)
 
-    def handed_over(self, labels: Labels, source: int, target: int, kind: int) -> Labels:
+    def handed_over(self, labels: PartialPlans, source: int, target: int, kind: int) -> PartialPlans:
         """Every label, run on `source` up to every later candidate and sent on to `target` with every codec."""
-        hop = hop_of(self.lattice, self.joules, self.seconds, source, target, kind)
-        pairs = pairs_within(labels, hop, self.lattice)
-        return _undominated(extended(labels, hop, pairs, self.lattice, self.joules).labels(labels, hop))
+        transition = transition_between(self.stacked, self.joules, self.seconds, source, target, kind)
+        pairs = pairs_within(labels, transition, self.stacked)
+        return _non_dominated_at_cuts(
+            extended(labels, transition, pairs, self.stacked, self.joules).labels(labels, transition)
+        )
 
-    def finished(self, labels: Labels, visited: int, node: int) -> _Wholes:
-        """Every label, run on `node` to the end and answered, where memory allows; those that no other beats."""
-        joules, seconds, slowest_s = whole(labels, node, self.lattice, self.joules, self.seconds)
+    def finished(self, labels: PartialPlans, visited: int, node: int) -> _Completed:
+        """Every label, run on `node` to the end and answered, where memory allows; the non-dominated."""
+        joules, seconds, slowest_s = completed(labels, node, self.stacked, self.joules, self.seconds)
         if any(visited >> each & 1 for each in self.unknown):
             joules = np.full(len(joules), math.inf)
         costs = np.column_stack([seconds, slowest_s, joules])
         possible = np.flatnonzero(np.isfinite(seconds))
-        best = possible[_unbeaten(costs[possible], np.zeros(len(possible)))]
-        return _Wholes(labels.only(best), costs[best])
+        best = possible[_non_dominated(costs[possible], np.zeros(len(possible)))]
+        return _Completed(labels.only(best), costs[best])
 
-    def plan(self, labels: Labels, place: int) -> Plan:
+    def plan(self, labels: PartialPlans, place: int) -> Plan:
         """The complete plan at `place` of `labels`."""
-        others = (self.lattice.nodes[node] for node in labels.nodes[place])
+        others = (self.stacked.nodes[node] for node in labels.nodes[place])
         cuts = tuple(int(self.arrays.index[cut]) for cut in labels.cuts[place])
         codecs = tuple(self.arrays.codecs[row] for row in labels.rows[place])
         return Found(math.inf, (self.problem.origin, *others), cuts, codecs).plan(self.problem.last_cut)
 
 
-def _undominated(labels: Labels) -> Labels:
-    """Those that none at the same cut beats."""
+def _non_dominated_at_cuts(labels: PartialPlans) -> PartialPlans:
+    """Those that none at the same cut dominates."""
     costs, kept = np.column_stack([labels.seconds, labels.slowest_s, labels.cost, labels.busy_s]), []
     for at in np.unique(labels.at):
         group = np.flatnonzero(labels.at == at)
-        kept.append(group[_unbeaten(costs[group], np.zeros(len(group)))])
+        kept.append(group[_non_dominated(costs[group], np.zeros(len(group)))])
     return labels.only(np.concatenate(kept)) if kept else labels
 
 
-def _unbeaten(costs: Floats, n_stages: npt.NDArray[np.generic]) -> Places:
-    """Rows of `costs`, float64[N, K], that no other beats; of equal ones the first with the fewest stages.
+def _non_dominated(costs: Floats, n_stages: npt.NDArray[np.generic]) -> Places:
+    """Rows of `costs`, float64[N, K], that no other dominates; of equal ones the first with the fewest stages.
 
-    Taken by rising sum, no row can be beaten by a later one, and the first ones beat the most.
+    Taken by rising sum, no row can be dominated by a later one, and the first ones dominate the most.
     """
     costs = _rounded(costs)
     finite = np.where(np.isfinite(costs), costs, 0.0)
@@ -173,6 +183,6 @@ def _bottleneck_s(found: Alternative) -> float:
     return math.inf if found.throughput_fps == 0.0 else 1.0 / found.throughput_fps
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """No worse in any respect; then `other`, which comes later, is not needed."""
     return all(mine <= theirs for mine, theirs in zip(one, other, strict=True))

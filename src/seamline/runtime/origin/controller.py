@@ -26,7 +26,7 @@ from seamline.core.adaptation import events as ev
 from seamline.core.adaptation.pipeline_depth import n_under_way
 from seamline.core.adaptation.policy import Keep, Policy, Switch, decide
 from seamline.core.adaptation.view import View
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import times, waiting_power_w
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.planning.planner import Planner
@@ -332,7 +332,7 @@ class Controller:
     def _route_of(self, generation: int, plan: Plan) -> Route:
         """How many frames may be under way on `plan`, and how long one takes, as believed now."""
         problem = self._beliefs.problem
-        if problem is None or refusal(plan, problem) is not None:
+        if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         period_s, goal = self._frames.period_s, self.view.objective
@@ -373,7 +373,7 @@ class Controller:
         self, plan: Plan, strategy: NamedStrategy | None, reason: str, answer: Future[SwitchRecord]
     ) -> None:
         problem = self._beliefs.problem
-        if problem is not None and (why_not := refusal(plan, problem)) is not None:
+        if problem is not None and (why_not := why_infeasible(plan, problem)) is not None:
             raise SwitchError(f"`{plan}` will not serve: {why_not}")
         self._by_hand.hold(plan, answer)
         if strategy is not None:
@@ -392,7 +392,7 @@ class Controller:
         self._guessed_s = now
         # while a plan is held speeds decide nothing, and the plan before is the likeliest
         guess = self._spare_guess.before if self._by_hand.is_held else self._spare_guess.best(problem)
-        if guess is not None and refusal(guess, problem) is None and guess != self._switcher.spare:
+        if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.spare:
             self._switcher.stand_by(guess)
 
     # -- frames in trouble ---------------------------------------------------------------------------------------------
