@@ -85,9 +85,7 @@ class BoundaryArrays:
 def stage_ends(arrays: ProblemArrays) -> dict[NodeId, StageEnds]:
     ends = {}
     for node, node_arrays in arrays.nodes.items():
-        entering_s = node_arrays.decode_s - node_arrays.before_s
-        entering_s[:, 0] += node_arrays.preprocess_s
-        ends[node] = StageEnds(entering_s, node_arrays.encode_s + node_arrays.until_s)
+        ends[node] = StageEnds(node_arrays.enter_s - node_arrays.before_s, node_arrays.encode_s + node_arrays.until_s)
     return ends
 
 
@@ -96,7 +94,7 @@ def boundary_arrays(
 ) -> BoundaryArrays:
     """The boundaries that can be crossed from `source` to `target`, and that no other at the same cut dominates."""
     node_arrays, serialise_s = arrays.nodes[target], arrays.links[source, target].serialise_s
-    is_kept = np.isfinite(serialise_s) & ~_dominated(arrays.nodes[source].encode_s, serialise_s, node_arrays.decode_s)
+    is_kept = np.isfinite(serialise_s) & ~_dominated(arrays.nodes[source].encode_s, serialise_s, node_arrays.enter_s)
     cut, row = np.nonzero(is_kept.T)
     flat = row * is_kept.shape[1] + cut
     serialise_s, entering_s = serialise_s.ravel()[flat], ends[target].entering_s.ravel()[flat]
@@ -120,11 +118,11 @@ def _whole_s(target: NodeId, cut: Places, serialise_s: Floats, entering_s: Float
     return whole_s
 
 
-def _dominated(encode_s: Floats, serialise_s: Floats, decode_s: Floats) -> npt.NDArray[np.bool_]:
+def _dominated(encode_s: Floats, serialise_s: Floats, enter_s: Floats) -> npt.NDArray[np.bool_]:
     """bool[Q, C]: another codec at the same cut is no worse in all three; of equal ones the first is left."""
     no_better = serialise_s[:, np.newaxis] >= serialise_s
     no_better &= encode_s[:, np.newaxis] >= encode_s
-    no_better &= decode_s[:, np.newaxis] >= decode_s
+    no_better &= enter_s[:, np.newaxis] >= enter_s
     is_first = _IS_FIRST[: len(serialise_s), : len(serialise_s)]
     dominated: npt.NDArray[np.bool_] = np.any(no_better & (is_first | ~no_better.swapaxes(0, 1)), axis=1)
     return dominated

@@ -16,6 +16,7 @@ from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.rates import Rates
 from seamline.core.planning.additive import search_additive
+from seamline.core.planning.model_arrays import ModelArrays
 from seamline.core.planning.problem_arrays import OFFLOAD, arrays_of
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible
@@ -25,18 +26,22 @@ from seamline.core.vocabulary.plans import Codec, Plan
 _MORE_NODES = "bring another node within reach"
 
 
-def infeasible(problem: Problem) -> Infeasible:
-    """Why no plan at all is allowed: the one constraint without which the quickest plan would be, and that plan."""
-    quickest, goal = _quickest(problem), problem.objective
+def infeasible(problem: Problem, model: ModelArrays | None = None) -> Infeasible:
+    """Why no plan at all is allowed: the one constraint without which the quickest plan would be, and that plan.
+
+    model: what a planner keeps from problem to problem.
+    """
+    model = ModelArrays() if model is None else model
+    quickest, goal = _quickest(problem, model), problem.objective
     if quickest is None:
-        return _by_constraints(problem)
+        return _by_constraints(problem, model)
     seconds = latency_s(quickest, problem)
     if isinstance(goal, Within) and not goal.is_met(seconds):
         return Infeasible(
             f"no plan answers within {goal.slo_s * 1e3:g} ms, the quickest takes {seconds * 1e3:.0f}: `{quickest}`",
             hint="allow more time, codecs or nodes",
         )
-    is_origin = arrays_of(problem).idle_w is None
+    is_origin = arrays_of(problem, model).idle_w is None
     who = f"`{problem.origin}` has" if is_origin else "the nodes that could take part have"
     of = f"`{problem.origin}` draws" if is_origin else "nodes draw"
     return Infeasible(
@@ -48,15 +53,16 @@ def why_no_plan(kind: int, problem: Problem) -> str:
     """The one constraint that, lifted, would allow a plan of `kind`, OFFLOAD or SPLIT; in words."""
     if len(problem.profiles) < 2:
         return "no other node with a profile is there"
-    if counts_energy(problem.objective) and arrays_of(problem).idle_w is None:
+    model = ModelArrays()
+    if counts_energy(problem.objective) and arrays_of(problem, model).idle_w is None:
         return f"`{problem.origin}` has no power figures"
 
     def search(relaxed: Problem) -> Plan | None:
-        found = search_additive(arrays_of(relaxed))[kind]
+        found = search_additive(arrays_of(relaxed, model))[kind]
         return None if found is None else found.plan(problem.last_cut)
 
     if search(problem) is not None:  # then it is the deadline
-        found = search_additive(arrays_of(problem), Rates())[kind]
+        found = search_additive(arrays_of(problem, model), Rates())[kind]
         return f"the quickest takes {0.0 if found is None else found.cost * 1e3:.0f} ms"
     constraints = _constraints_on(problem)
     for constraint in constraints:
@@ -64,7 +70,7 @@ def why_no_plan(kind: int, problem: Problem) -> str:
             return constraint.words(nearest, problem)
     if (nearest := search(_without(constraints, problem))) is not None:
         return _words(_fewest_binding(constraints, problem, search), nearest, problem)
-    by_latency = arrays_of(replace(problem, objective=Objective.LATENCY))
+    by_latency = arrays_of(replace(problem, objective=Objective.LATENCY), model)
     if counts_energy(problem.objective) and search_additive(by_latency)[kind] is not None:
         return "the nodes that could take part have no power figures"
     return "no link there and back is up" if kind == OFFLOAD or len(problem.cuts) > 2 else "there is no cut"
@@ -79,21 +85,23 @@ class _Constraint:
     hint: str
 
 
-def _by_constraints(problem: Problem) -> Infeasible:
+def _by_constraints(problem: Problem, model: ModelArrays) -> Infeasible:
     """`Infeasible` by constraints: the single one that costs most, or the fewest that must go together."""
     constraints = [*_constraints_on(problem), *_local_constraint(problem)]
     alone = [
-        ([constraint], plan) for constraint in constraints if (plan := _quickest(constraint.lift(problem))) is not None
+        ([constraint], plan)
+        for constraint in constraints
+        if (plan := _quickest(constraint.lift(problem), model)) is not None
     ]
     if alone:
         binding, nearest = min(alone, key=lambda each: latency_s(each[1], problem))
     else:
-        binding = _fewest_binding(constraints, problem, _quickest)
-        everywhere = _quickest(_without(binding, problem))
+        binding = _fewest_binding(constraints, problem, lambda relaxed: _quickest(relaxed, model))
+        everywhere = _quickest(_without(binding, problem), model)
         assert everywhere is not None, "where nothing is limited, the origin runs everything"
         nearest = everywhere
     words, hint = _words(binding, nearest, problem), "; ".join(constraint.hint for constraint in binding)
-    if nearest.is_local and (no_helper := _no_helper(problem)) is not None:
+    if nearest.is_local and (no_helper := _no_helper(problem, model)) is not None:
         words, hint = f"{words}, and {no_helper}", f"{hint}; {_MORE_NODES}"
     seconds = latency_s(nearest, problem)
     those = "that" if len(binding) == 1 else "those"
@@ -106,10 +114,10 @@ def _words(binding: list[_Constraint], nearest: Plan, problem: Problem) -> str:
     return ", and ".join(constraint.words(nearest, problem) for constraint in binding)
 
 
-def _quickest(problem: Problem) -> Plan | None:
+def _quickest(problem: Problem, model: ModelArrays) -> Plan | None:
     """The allowed plan of the least latency, whatever the goal; None when there is none."""
     by_latency = replace(problem, objective=Objective.LATENCY)
-    found = [each.plan(problem.last_cut) for each in search_additive(arrays_of(by_latency)) if each is not None]
+    found = [each.plan(problem.last_cut) for each in search_additive(arrays_of(by_latency, model)) if each is not None]
     local = Plan.local(problem.origin, len(problem.cuts))
     if why_infeasible(local, problem) is None:
         found.insert(0, local)
@@ -180,14 +188,14 @@ def _memory_shortage(nearest: Plan, problem: Problem) -> str:
     return why_infeasible(nearest, replace(problem, constraints=alone)) or "memory is limited"
 
 
-def _no_helper(problem: Problem) -> str | None:
+def _no_helper(problem: Problem, model: ModelArrays) -> str | None:
     """Why no other node can help, whatever is allowed, in words; None when one can."""
     if len(problem.profiles) < 2:
         return "no other node with a profile is there"
     free = replace(
         _without_memory_limits(problem), constraints=Constraints(codecs=tuple(Codec)), objective=Objective.LATENCY
     )
-    return "no link there and back is up" if search_additive(arrays_of(free)) == (None, None) else None
+    return "no link there and back is up" if search_additive(arrays_of(free, model)) == (None, None) else None
 
 
 def _forbidden(given: Constraints) -> str:

@@ -104,7 +104,7 @@ class Planner:
 
     def plan(self, problem: Problem) -> Planned:
         """`plan` of this file."""
-        return _plan(problem, _search(problem, self._model))
+        return _plan(problem, _search(problem, self._model), self._model)
 
 
 def plan(problem: Problem) -> Planned:
@@ -112,7 +112,7 @@ def plan(problem: Problem) -> Planned:
     return Planner().plan(problem)
 
 
-def _plan(problem: Problem, found: tuple[Found | None, Found | None]) -> Planned:
+def _plan(problem: Problem, found: tuple[Found | None, Found | None], model: ModelArrays) -> Planned:
     best = (
         _local_alternative(problem),
         _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
@@ -123,7 +123,7 @@ def _plan(problem: Problem, found: tuple[Found | None, Found | None]) -> Planned
         if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
             chosen = other
     if chosen.plan is None:
-        raise infeasible(problem)
+        raise infeasible(problem, model)
     return Planned(
         plan=chosen.plan,
         cost=chosen.cost,

@@ -69,9 +69,8 @@ class Prices:
         return self.waiting * sum(answer) + self.rates.per_j * radio_j
 
     def _crossing(self, source: NodeId, target: NodeId) -> Floats:
-        link, there = self.arrays.links[source, target], self.arrays.nodes[target]
-        cost = self.busy[source] * self.arrays.nodes[source].encode_s + self.busy[target] * there.decode_s
-        cost[:, 0] += self.busy[target] * there.preprocess_s
+        link, nodes = self.arrays.links[source, target], self.arrays.nodes
+        cost = self.busy[source] * nodes[source].encode_s + self.busy[target] * nodes[target].enter_s
         if not self.rates.per_j and self.waiting > 0.0:  # endless stays endless without further care
             return cost + self.waiting * (link.half_rtt_s + link.serialise_s)
         closed = np.isinf(link.serialise_s)

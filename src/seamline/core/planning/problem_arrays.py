@@ -49,8 +49,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NodeArrays:
-    """One node's times, measured ratio included. encode_s, decode_s: float64[Q, C].
+    """One node's times, measured ratio included.
 
+    encode_s, enter_s: float64[Q, C]; entering is decoding and, at cut 0, preprocessing.
     until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `Profile.until_s`.
     active_w: watts above idle while busy; `math.nan` when unknown.
     """
@@ -60,7 +61,7 @@ class NodeArrays:
     preprocess_s: float
     queue_s: float
     encode_s: Floats
-    decode_s: Floats
+    enter_s: Floats
     active_w: float
     window: EntryWindow | None = None
 
@@ -159,13 +160,16 @@ def _node_arrays(node: NodeId, codecs: tuple[Codec, ...], model: ModelArrays, pr
     profiled = model.profiled(node, codecs, problem)
     ratio = problem.compute_ratio.get(node, 1.0)
     active_w = active_power_w(node, problem)
+    preprocess_s = 0.0 if profile.frame is None else ratio * profile.frame.preprocess_s
+    enter_s = profiled.decode_s.copy()
+    enter_s[:, 0] += preprocess_s
     return NodeArrays(
         until_s=ratio * profiled.until_s,
         before_s=ratio * profiled.before_s,
-        preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
+        preprocess_s=preprocess_s,
         queue_s=problem.queue_s.get(node, 0.0),
         encode_s=profiled.encode_s,
-        decode_s=profiled.decode_s,
+        enter_s=enter_s,
         active_w=math.nan if active_w is None else active_w,
         window=entry_window(node, len(profiled.until_s), lambda: model.memory_bytes(problem), problem),
     )

@@ -74,9 +74,7 @@ def stacked_arrays(arrays: ProblemArrays) -> StackedArrays:
     """`arrays` in one block. The origin must be among its nodes."""
     nodes = tuple(arrays.nodes)
     each = [arrays.nodes[node] for node in nodes]
-    encode_s, enter_s = np.array([node.encode_s for node in each]), np.array([node.decode_s for node in each])
-    preprocess_s = np.array([node.preprocess_s for node in each])
-    enter_s[:, :, 0] += preprocess_s[:, np.newaxis]
+    encode_s, enter_s = np.array([node.encode_s for node in each]), np.array([node.enter_s for node in each])
     serialise_s = np.full((len(nodes), *encode_s.shape), math.inf)
     for (source, target), link in arrays.links.items():
         if target != arrays.origin:
@@ -93,7 +91,7 @@ def stacked_arrays(arrays: ProblemArrays) -> StackedArrays:
         enter_s=enter_s,
         serialise_s=serialise_s,
         reach=_reach(arrays),
-        preprocess_s=preprocess_s,
+        preprocess_s=np.array([node.preprocess_s for node in each]),
         queue_s=np.array([node.queue_s for node in each]),
         answer_s=np.array([arrays.answers[node][1] if node in arrays.answers else math.inf for node in nodes]),
         required=frozenset(nodes.index(node) for node in arrays.required),
