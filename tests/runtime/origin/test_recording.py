@@ -110,3 +110,15 @@ def test_a_file_that_is_no_recording_is_refused_by_name_and_line(text, path):
 def test_a_file_that_is_not_there_is_said_to_be_so(path):
     with pytest.raises(ConfigError, match="there is no file"):
         list(read_recording(path))
+
+
+def test_a_stream_of_real_nodes_replays_to_the_same_decisions(two_nodes, run_frames, wait_until, tmp_path):
+    stream = two_nodes.stream(record=tmp_path / "stream.jsonl")
+    run_frames(stream)
+    first = stream.plan
+    two_nodes.link("edge", "fog", 0.2e6)
+    wait_until(lambda: stream.plan != first)
+    stream.close()
+    steps = list(replay(read_recording(tmp_path / "stream.jsonl")))
+    assert {step.is_same for step in steps} == {True}
+    assert len({str(step.recorded.plan) for step in steps if isinstance(step.recorded, cmd.Decided)}) > 1
