@@ -18,7 +18,7 @@ from seamline.core.adaptation import events as ev
 from seamline.core.adaptation.pipeline_depth import pipeline_depth, wants_pace
 from seamline.core.adaptation.policy import Decision, Switch
 from seamline.core.adaptation.view import View, apply, problem_of
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import compute_s, times
 from seamline.core.cost.problem import Problem
 from seamline.core.link.news import has_moved
@@ -263,7 +263,7 @@ class Controller:
         if self._decider.is_told:
             at_s = self._schedule.now_s
             problem = replace(problem, links={pair: self._network.truth(pair, at_s) for pair in self._network.paths})
-        if refusal(plan, problem) is not None:
+        if why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         period_s = 1.0 / self._scene.fps

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from seamline.core.adaptation.decision_cache import Settled, settled, stands
-from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch, decide
+from seamline.core.adaptation.decision_cache import DecisionCache
+from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch
 from seamline.core.adaptation.view import View, problem_of
-from seamline.core.cost.feasibility import refusal
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.cost.feasibility import why_infeasible
+from seamline.core.planning.planner import Planner
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
@@ -52,14 +52,17 @@ class Decider(Protocol):
 
 @dataclass(slots=True)
 class PolicyDecider:
-    """A policy of the core. A decision that stands is not taken again, but returned once more, the same object.
+    """A policy of the core, behind the core's cache of decisions.
 
     A policy that holds one plan asks estimates for no more than windows and deadlines. It is told instead, which takes
     a third of the time to play and flatters it a little.
     """
 
     policy: Policy
-    _settled: Settled | None = None
+    _cache: DecisionCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = DecisionCache(self.policy)
 
     @property
     def is_probing(self) -> bool:
@@ -82,11 +85,7 @@ class PolicyDecider:
         return ()
 
     def decide(self, view: View, *, is_floor: bool) -> Decision:
-        if self._settled is not None and stands(self._settled, view, self.policy):
-            return self._settled.decision
-        decision = decide(view, self.policy)
-        self._settled = settled(view, self.policy, decision) if isinstance(decision, Keep) else None
-        return decision
+        return self._cache.decide(view)
 
 
 @dataclass(slots=True)
@@ -102,6 +101,7 @@ class LastValue:
     is_told: bool = False
     is_patient: bool = False
     moments_s: Sequence[float] = ()
+    _planner: Planner = field(default_factory=Planner)
 
     def decide(self, view: View, *, is_floor: bool) -> Decision:
         problem = problem_of(view)
@@ -112,7 +112,7 @@ class LastValue:
             return Keep("only every second")
         sampled = {link: as_last_sampled(known, self.sample_bps(link)) for link, known in problem.links.items()}
         try:
-            best = best_plan(replace(problem, links=sampled)).plan
+            best = self._planner.plan(replace(problem, links=sampled)).plan
         except Infeasible as error:
             return Keep(str(error))
         return Keep("as before") if best == view.current else Switch(best, "the last sample says so")
@@ -141,7 +141,7 @@ class Scheduled:
         wanted = self.plans[max(0, bisect.bisect_right(self.plans, moment_s, key=_time_of) - 1)][1]
         if wanted == view.current:
             return Keep("as planned")
-        if view.current is not None and (reason := refusal(wanted, problem)) is not None:
+        if view.current is not None and (reason := why_infeasible(wanted, problem)) is not None:
             return Keep(reason)
         return Switch(wanted, "as planned")
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seamline.core.link import estimator as est
 from seamline.core.link import news, probing
 from seamline.core.link.lower_envelope import RTT_NOISE_S
 from seamline.core.link.probing import Probing
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim.network import Network
@@ -201,7 +200,7 @@ class Meter:
         if math.isinf(link.next_ping_s):  # sent before the peer was lost
             return
         if link.probing.is_new:
-            link.probing = changed(link.probing, n_pongs=link.probing.n_pongs + 1)
+            link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
         if self._is_learning or link.state.is_down:
             link.state = est.observe_rtt(link.state, rtt_s, self._schedule.now_s)
             self._report(link)
@@ -253,4 +252,4 @@ class Heartbeat:
 
 def as_last_sampled(estimate: LinkEstimate, sample_bps: float) -> LinkEstimate:
     """`estimate` with the goodput of the last transfer alone, as the simplest controllers use it."""
-    return changed(estimate, goodput_bps=sample_bps, goodput_std_ratio=0.0)
+    return replace(estimate, goodput_bps=sample_bps, goodput_std_ratio=0.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from seamline.core.adaptation.events import LinkMeasured
 from seamline.core.adaptation.view import apply
-from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
+from seamline.core.cost.formulas import joules
 from seamline.core.planning.planner import evaluate
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -188,16 +188,9 @@ def _energy_j_per_frame(scene: Scene, stream: Stream, answered: list[Frame]) -> 
 
     None when a node that counts and was busy has no power figures.
     """
-    problem = stream.journeys.problem
-    waiting_w = waiting_power_w(problem)
-    if waiting_w is None or not answered:
+    if not answered:
         return None
-    total_j = waiting_w * sum(frame.latency_s for frame in answered)
-    for node, busy_s in stream.busy_s.items():
-        above_idle_w = active_power_w(node, problem) if busy_s else 0.0
-        if above_idle_w is None:
-            return None
-        total_j += above_idle_w * busy_s
-    for (source, target), n_bytes in stream.sent_bytes.items():
-        total_j += radio_j_per_byte(source, target, problem) * n_bytes
-    return total_j / len(answered)
+    busy = [(node, busy_s) for node, busy_s in stream.busy_s.items() if busy_s]
+    sent = [(source, target, n_bytes) for (source, target), n_bytes in stream.sent_bytes.items()]
+    total_j = joules(sum(frame.latency_s for frame in answered), busy, sent, stream.journeys.problem)
+    return None if total_j is None else total_j / len(answered)

@@ -1,30 +1,49 @@
-"""Whether a decision to keep a plan stands, without deciding again.
+"""Decision cache: proves by a lower bound that `decide` would return the same `Keep`, without deciding again.
 
-A decision looks at every plan. But no plan has become cheaper than before by more than the parts that plans are made
-of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs f L at least. While
-the current plan, whose cost is quickly found, is behind that by less than any switch is made for, `decide` says the
-same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must be as it was. Used
-where decisions are many: a simulation asks some hundred thousand times.
+`DecisionCache` owns what is kept between decisions: the last one, and the planner's arrays.
+
+Theory of operation. A decision looks at every plan. But no plan has become cheaper than before by more than the parts
+that plans are made of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs
+f L at least. While the current plan, whose cost is quickly found, is behind that by less than any switch is made for,
+`decide` says the same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must
+be as it was. Used where decisions are many: a simulation asks some hundred thousand times.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
 from seamline.core.adaptation.correlated_links import cautious
-from seamline.core.adaptation.policy import Adaptive, Keep, Policy, PolicySettings, has_surprise
+from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, PolicySettings, decide, has_surprise
 from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.formulas import fixed_s
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import cost_allowed, evaluate
-from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.planning.planner import Planner, cost_allowed, evaluate
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
 
 
+@dataclass(slots=True)
+class DecisionCache:
+    """Decisions of one stream under `policy`; one that still holds is not taken again but returned, the same object."""
+
+    policy: Policy
+    _planner: Planner = field(default_factory=Planner)
+    _newest: CachedDecision | None = None
+
+    def decide(self, view: View) -> Decision:
+        """`policy.decide`, for views of one stream in order."""
+        if self._newest is not None and still_holds(self._newest, view, self.policy):
+            return self._newest.decision
+        decision = decide(view, self.policy, self._planner)
+        self._newest = cacheable(view, self.policy, decision) if isinstance(decision, Keep) else None
+        return decision
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """A decision to keep `current`, the beliefs it rests on, and what the cheapest plan cost by them."""
+class CachedDecision:
+    """A decision to keep `current`, the estimates it rests on, and what the cheapest plan cost by them."""
 
     decision: Keep
     current: Plan
@@ -32,35 +51,35 @@ class Settled:
     least_cost: float
 
 
-def settled(view: View, policy: Policy, decision: Keep) -> Settled | None:
+def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | None:
     """`decision`, just taken, for later; None when it may be another one in a moment."""
-    problem = _seen(view, policy)
+    problem = _judged_problem(view, policy)
     if problem is None or view.current is None or decision.gain_ratio is None or not _is_quiet(view, policy):
         return None
     if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
         return None
     least_cost = (1.0 - decision.gain_ratio) * evaluate(view.current, problem).cost
-    return Settled(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
+    return CachedDecision(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
 
 
-def stands(known: Settled, view: View, policy: Policy) -> bool:
+def still_holds(known: CachedDecision, view: View, policy: Policy) -> bool:
     """Whether `decide` would say of `view` what it said in `known`."""
     if view.current != known.current or not _is_quiet(view, policy):
         return False
-    problem, before = _seen(view, policy), known.problem
+    problem, before = _judged_problem(view, policy), known.problem
     if problem is None or _rest_of(before) != _rest_of(problem):
         return False
-    quicker = _quicker(before, problem)
-    cost = None if quicker is None else cost_allowed(known.current, problem)
-    if quicker is None or cost is None:
+    speed_up = _speed_up_bound(before, problem)
+    cost = None if speed_up is None else cost_allowed(known.current, problem)
+    if speed_up is None or cost is None:
         return False
-    ratio, less_s = quicker
+    ratio, less_s = speed_up
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
     return cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * cost
 
 
-def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
-    """By what factor any part of a plan may take less time, 1.0 at most, and how many seconds less besides.
+def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None:
+    """Bound on the gain of any plan: the factor by which its parts may be quicker, and how many seconds besides.
 
     None when a link has come, gone, or gone up or down; or when seconds besides are no part of what plans are judged
     by.
@@ -78,7 +97,7 @@ def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
             return None
         if was.goodput_bps > 0.0:
             ratio = min(ratio, was.goodput_bps / known.goodput_bps)
-        earlier_s = _fixed_s(was) - _fixed_s(known)
+        earlier_s = fixed_s(was) - fixed_s(known)
         if earlier_s > 0.0 and now.objective is not Objective.LATENCY:
             return None
         less_s += max(0.0, earlier_s)
@@ -98,7 +117,7 @@ def _settings(policy: Policy) -> PolicySettings:
     return policy.settings if isinstance(policy, Adaptive) else _USUAL
 
 
-def _seen(view: View, policy: Policy) -> Problem | None:
+def _judged_problem(view: View, policy: Policy) -> Problem | None:
     """The problem as `policy` judges it."""
     problem = problem_of(view)
     if problem is None or not isinstance(policy, Adaptive):
@@ -108,7 +127,3 @@ def _seen(view: View, policy: Policy) -> Problem | None:
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
 """What must be the same question: all but speeds."""
-
-
-def _fixed_s(link: LinkEstimate) -> float:
-    return link.rtt_s / 2 + link.overhead_s

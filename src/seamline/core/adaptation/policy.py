@@ -9,9 +9,9 @@ A plan that has become impossible (a node gone or restarted, a link down, forbid
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
 
-With a deadline (`goals.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans take
-beyond their prediction. A plan that comes has to keep a share of it (`min_gain_ratio`) in hand, the one that serves may
-use all. While no plan is in time the quickest is wanted.
+With a deadline (`objectives.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans
+take beyond their prediction. A plan that comes has to leave a share of it (`min_gain_ratio`) as headroom, the one that
+serves may use all. While no plan is in time the quickest is wanted.
 
 Policies that hold one plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
 `reasons.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
@@ -29,10 +29,10 @@ from seamline.core.adaptation.correlated_links import cautious, swinging_nodes
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.view import View, problem_of
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
 from seamline.core.cost.uncertainty import gain_std
-from seamline.core.planning.planner import Alternative, Planned, Problem, evaluate, evaluate_allowed, plan
+from seamline.core.planning.planner import Alternative, Planned, Planner, Problem, evaluate, evaluate_allowed
 from seamline.core.vocabulary.errors import Infeasible, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Goal, Objective, Within
@@ -89,14 +89,16 @@ def policy_named(name: str) -> Policy:
     raise UsageError(f"`{name}` is not a policy", hint=f"one of {', '.join(named)}, or a plan")
 
 
-def decide(view: View, policy: Policy | None = None) -> Decision:
-    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
-    if policy is None:
-        policy = Adaptive()
+def decide(view: View, policy: Policy | None = None, planner: Planner | None = None) -> Decision:
+    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured.
+
+    planner: the one of whoever decides more than once.
+    """
+    policy, planner = policy or Adaptive(), planner or Planner()
     problem = problem_of(view)
     if problem is None:
         return Keep(f"`{view.origin}` has no profile yet")
-    if view.pending is not None and refusal(view.pending, problem) is None:
+    if view.pending is not None and why_infeasible(view.pending, problem) is None:
         return Keep(f"{view.pending} is being prepared")
     try:
         if isinstance(policy, Adaptive):
@@ -104,12 +106,12 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
             if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
-            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
-        return hold(view, problem, policy)
+            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings, planner)
+        return hold(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
-            late = _too_late(view.objective, problem, error)
-            decision = decide(_judged_by(view, Objective.LATENCY), policy)
+            late = _deadline_missed(view.objective, problem, error)
+            decision = decide(_judged_by(view, Objective.LATENCY), policy, planner)
             return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
 
@@ -136,16 +138,16 @@ def _real_ratio(goal: Within, problem: Problem) -> float:
     return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
 
 
-def _too_late(goal: Within, problem: Problem, error: Infeasible) -> str:
+def _deadline_missed(goal: Within, problem: Problem, error: Infeasible) -> str:
     """Why nothing is in time, in the seconds that frames take."""
     if (ratio := _real_ratio(goal, problem)) == 1.0:
         return str(error).partition("; hint: ")[0]
     return f"no plan answers within {goal.slo_s * 1e3:g} ms: frames take {ratio:.1f}x what was predicted"
 
 
-def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
+def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Planner) -> Decision:
     surprises = _surprises(view, settings)
-    best = _best_candidate(view, problem, settings, surprises)
+    best = _best_candidate(view, problem, settings, surprises, planner)
     if best is None or best.plan is None:
         return Keep("every plan that fits could not be prepared a moment ago")
     if isinstance(view.objective, Within) and math.isinf(best.cost):
@@ -194,7 +196,7 @@ def _leave(
     concerned: Sequence[Breakdown],
     settings: PolicySettings,
 ) -> Decision:
-    """The current plan is too late or cannot be judged, `best` is not; a lateness may wait for the cooldown."""
+    """The current plan misses the deadline or cannot be judged, `best` can; a miss may wait for the cooldown."""
     assert best.plan is not None
     goal = view.objective
     if not isinstance(goal, Within) or current.energy_j is None:
@@ -207,16 +209,18 @@ def _leave(
     return Switch(best.plan, "; ".join([*what_moved(view, concerned)[:2], f"{words}, {best.plan} does not"]))
 
 
-def _planned(problem: Problem, settings: PolicySettings) -> Planned:
-    """The best plan; with a deadline, one that keeps some of it in hand if there is one."""
+def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Planned:
+    """The best plan; with a deadline, one that leaves headroom if there is one."""
     goal = problem.objective
     if isinstance(goal, Within):
         with suppress(Infeasible):
-            return plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
-    return plan(problem)
+            return planner.plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
+    return planner.plan(problem)
 
 
-def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surprises: Surprises) -> Alternative | None:
+def _best_candidate(
+    view: View, problem: Problem, settings: PolicySettings, surprises: Surprises, planner: Planner
+) -> Alternative | None:
     """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
@@ -225,7 +229,7 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surp
         trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
         reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    found = _planned(reduced, settings).alternatives
+    found = _planned(reduced, settings, planner).alternatives
     planned = [one for one in found if one.plan is not None and not (refused_plans and one.plan in refused_plans)]
     candidates = planned
     if not planned or (surprises and any(one.plan in surprises for one in planned)):
@@ -291,7 +295,7 @@ def _recent_ratios(view: View, settings: PolicySettings) -> list[tuple[Plan, flo
 def _impossible(view: View, problem: Problem) -> str | None:
     """Why the current plan cannot go on, in words."""
     assert view.current is not None
-    if (why := refusal(view.current, problem)) is not None:
+    if (why := why_infeasible(view.current, problem)) is not None:
         return why
     if view.restarted:
         return f"{', '.join(f'`{node}`' for node in sorted(view.restarted))} has restarted"

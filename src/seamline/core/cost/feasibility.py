@@ -1,35 +1,52 @@
-"""Whether one given plan may be used now, and why not: what is limited, what it needs in memory, which links are down.
+"""Feasibility of one given plan: constraints, memory, links that are down; and in words why it may not be used.
 
-`constraint_masks.py` says the same of all plans at once, for the searches of the planner; `infeasibility.py` says why
-there is none.
+`constraint_masks.py` has the same for all plans at once, for the searches of the planner; `infeasibility.py` says why
+there is no plan.
 """
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Sequence
 
 from seamline.core.cost.formulas import answer_link, forward_link
 from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
-from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
-from seamline.core.vocabulary.profiles import Cut, Profile
+from seamline.core.vocabulary.profiles import Cut
 
 MEMORY_HEADROOM_RATIO = 0.1
 """Of a segment's weights and tensors: what engines keep beside them. Modelled."""
 
 
-def refusal(plan: Plan, problem: Problem) -> str | None:
+def why_infeasible(plan: Plan, problem: Problem) -> str | None:
     """Why `plan` cannot be used now, in words; None when it can."""
-    if _is_as_allowed_as_before(plan, problem):
-        return None
-    why_not = _refusal(plan, problem)
-    if why_not is None:
-        if len(_allowed) >= _MAX_REMEMBERED:
-            _allowed.clear()
-        _allowed[id(plan)] = (plan, problem.constraints, problem.cuts, problem.profiles[plan.origin])
-    return why_not
+    if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
+        return f"it is not a plan for this model on `{problem.origin}`"
+    for stage in plan.stages:
+        if stage.node not in problem.profiles:
+            return f"`{stage.node}` is not there"
+        if (reason := _stage_infeasibility(stage, problem)) is not None:
+            return reason
+    for place, node in problem.constraints.pins:
+        if not any(stage.node == node and stage.segment.start < place <= stage.segment.stop for stage in plan.stages):
+            return f"the layers before cut {place} are pinned to `{node}`"
+    if plan.is_local:
+        return None if problem.constraints.allow_local else "running everything on the origin is not allowed"
+    if plan.is_offload and not problem.constraints.allow_offload:
+        return "offloading everything is not allowed"
+    for here, there in zip(plan.stages, plan.stages[1:], strict=False):
+        if (reason := _boundary_infeasibility(here, there, problem)) is not None:
+            return reason
+    last = plan.stages[-1].node
+    back = answer_link(last, problem)
+    if back is None or back.goodput_bps <= 0.0:
+        return f"the way back {last}->{problem.origin} is down"
+    if not problem.constraints.may_use(last, problem.origin):
+        return f"the way back {last}->{problem.origin} is forbidden"
+    return None
 
 
 def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
@@ -45,62 +62,7 @@ def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
     return math.ceil((1.0 + MEMORY_HEADROOM_RATIO) * (weights + 2 * largest))
 
 
-_MAX_REMEMBERED = 128
-_allowed: dict[int, tuple[Plan, Constraints, tuple[Cut, ...], Profile]] = {}
-"""Plans that were not refused, and what they were judged by; holding a plan keeps its id from being used again."""
-
-
-def _is_as_allowed_as_before(plan: Plan, problem: Problem) -> bool:
-    """Whether only what moves from moment to moment could refuse a plan that was allowed, and does not.
-
-    That is: nodes and links that come and go. Where memory is limited, nothing is presumed.
-    """
-    known = _allowed.get(id(plan))
-    if known is None or known[0] is not plan or known[1] is not problem.constraints or known[2] is not problem.cuts:
-        return False
-    nodes, profiles, links = plan.nodes, problem.profiles, problem.links
-    if problem.free_memory_bytes or problem.constraints.memory_bytes or problem.origin != nodes[0]:
-        return False
-    if profiles.get(nodes[0]) is not known[3]:
-        return False
-    if len(nodes) == 1:
-        return True
-    for pair in pairwise(nodes):
-        link = links.get(pair)
-        if link is None or link.goodput_bps <= 0.0:
-            return False
-    back = answer_link(nodes[-1], problem)
-    return back is not None and back.goodput_bps > 0.0 and profiles.keys() >= set(nodes)
-
-
-def _refusal(plan: Plan, problem: Problem) -> str | None:
-    if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
-        return f"it is not a plan for this model on `{problem.origin}`"
-    for stage in plan.stages:
-        if stage.node not in problem.profiles:
-            return f"`{stage.node}` is not there"
-        if (reason := _stage_refusal(stage, problem)) is not None:
-            return reason
-    for place, node in problem.constraints.pins:
-        if not any(stage.node == node and stage.segment.start < place <= stage.segment.stop for stage in plan.stages):
-            return f"the layers before cut {place} are pinned to `{node}`"
-    if plan.is_local:
-        return None if problem.constraints.allow_local else "running everything on the origin is not allowed"
-    if plan.is_offload and not problem.constraints.allow_offload:
-        return "offloading everything is not allowed"
-    for here, there in zip(plan.stages, plan.stages[1:], strict=False):
-        if (reason := _boundary_refusal(here, there, problem)) is not None:
-            return reason
-    last = plan.stages[-1].node
-    back = answer_link(last, problem)
-    if back is None or back.goodput_bps <= 0.0:
-        return f"the way back {last}->{problem.origin} is down"
-    if not problem.constraints.may_use(last, problem.origin):
-        return f"the way back {last}->{problem.origin} is forbidden"
-    return None
-
-
-def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
+def _stage_infeasibility(stage: Stage, problem: Problem) -> str | None:
     if stage.segment.is_empty:
         return None
     if stage.node in problem.constraints.forbidden_nodes:
@@ -113,7 +75,7 @@ def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
     return None
 
 
-def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None:
+def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str | None:
     cut = problem.cuts[here.segment.stop]
     limits = problem.constraints
     if not limits.may_leave(cut, there.node):
@@ -131,3 +93,20 @@ def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None
     if link is None or link.goodput_bps <= 0.0:
         return f"{here.node}->{there.node} is down"
     return None
+
+
+def check_fits(plan: Plan, nodes: Sequence[NodeId], *, last_cut: int, model: str) -> None:
+    """Raises `PlanError` when `plan` is none for the model named `model` over `nodes`, the origin first."""
+    origin = nodes[0]
+    if plan.origin != origin:
+        raise PlanError(
+            f"`{plan}` starts on `{plan.origin}`, but frames enter at `{origin}`", hint=f"begin with {origin}"
+        )
+    if missing := set(plan.nodes) - set(nodes):
+        raise PlanError(
+            f"`{plan}` uses `{min(missing)}`, which may not take part", hint=f"the nodes are {', '.join(nodes)}"
+        )
+    if plan.stages[-1].segment.stop != last_cut:
+        raise PlanError(
+            f"`{plan}` does not end at cut {last_cut}, the last of `{model}`", hint="`seamline inspect` lists the cuts"
+        )

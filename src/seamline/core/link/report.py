@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
-from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -39,12 +39,9 @@ class LinkReport:
     turning_for_s: float = 0.0
 
 
-_make_report, _make_estimate = maker(LinkReport), maker(LinkEstimate)
-
-
 def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
     """`estimate` as its node tells it at `now_s` of its clock."""
-    return _make_report(
+    return LinkReport(
         target=estimate.target,
         rtt_s=estimate.rtt_s,
         goodput_bps=estimate.goodput_bps,
@@ -58,9 +55,50 @@ def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
     )
 
 
+class Reported(Protocol):
+    """A report as it comes from the wire: the fields of `LinkReport`."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def rtt_s(self) -> float: ...
+    @property
+    def goodput_bps(self) -> float: ...
+    @property
+    def goodput_std_ratio(self) -> float: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def age_s(self) -> float: ...
+    @property
+    def overhead_s(self) -> float: ...
+    @property
+    def average_bps(self) -> float: ...
+    @property
+    def average_std_ratio(self) -> float: ...
+    @property
+    def turning_for_s(self) -> float: ...
+
+
+def report_from(heard: Reported) -> LinkReport:
+    """What the wire carried, as a value of the core."""
+    return LinkReport(
+        target=heard.target,
+        rtt_s=heard.rtt_s,
+        goodput_bps=heard.goodput_bps,
+        goodput_std_ratio=heard.goodput_std_ratio,
+        n_samples=heard.n_samples,
+        age_s=heard.age_s,
+        overhead_s=heard.overhead_s,
+        average_bps=heard.average_bps,
+        average_std_ratio=heard.average_std_ratio,
+        turning_for_s=heard.turning_for_s,
+    )
+
+
 def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimate:
     """What `source` said, heard at `now_s` of our clock; the time it was on its way is not known, and not in it."""
-    return _make_estimate(
+    return LinkEstimate(
         source=source,
         target=NodeId(report.target),
         rtt_s=report.rtt_s,

@@ -45,9 +45,9 @@ from seamline.core.adaptation.decision import Decision, Switch
 from seamline.core.adaptation.pipeline_depth import wants_pace
 from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import times, waiting_power_w
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
@@ -77,11 +77,12 @@ Decide = Callable[[View, Policy], Decision]
 
 
 class Pilot:
-    """Owner of a stream's decisions. decide: asked for every one of them."""
+    """Owner of a stream's decisions. decides: asked for every one of them, the policy itself by default."""
 
-    def __init__(self, spec: SessionSpec, decide: Decide = decide) -> None:
+    def __init__(self, spec: SessionSpec, decides: Decide | None = None) -> None:
         self._origin, self._local = spec.origin, spec.local
-        self._policy_decides = decide
+        self._planner = Planner()
+        self._decides = decides or (lambda view, policy: decide(view, policy, self._planner))
         self._out: list[cmd.PilotOutput] = []
         view = View(
             origin=spec.origin,
@@ -276,7 +277,7 @@ class Pilot:
     def _decide(self, now_s: float) -> None:
         self._decided_s, self._view.has_moved = now_s, False
         self._view.pass_time(now_s)
-        decision = self._policy_decides(self.view, self._override.policy)
+        decision = self._decides(self.view, self._override.policy)
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
             self._override.overruled(decision.plan, decision.reason)
@@ -300,7 +301,7 @@ class Pilot:
         if isinstance(problem.objective, Within) and waiting_power_w(problem) is not None:
             problem = replace(problem, objective=Objective.LATENCY)
         try:
-            best_plan(problem)
+            self._planner.plan(problem)
         except Infeasible as error:
             self._has_failed = True
             self._out.append(cmd.StartFailed(error))
@@ -308,7 +309,7 @@ class Pilot:
     def _route_of(self, generation: int, plan: Plan) -> Route:
         """What the ledger needs to know of `plan`, as estimated now."""
         problem = self._view.problem
-        if problem is None or refusal(plan, problem) is not None:
+        if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         return Route(
@@ -336,8 +337,8 @@ class Pilot:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
-        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem)
-        if guess is not None and refusal(guess, problem) is None and guess != self._switcher.standby:
+        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem, self._planner)
+        if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 
     # -- by hand -------------------------------------------------------------------------------------------------------
@@ -348,7 +349,7 @@ class Pilot:
         match event:
             case ev.SwitchAsked(request, plan, strategy, reason):
                 problem = self._view.problem
-                if problem is not None and (why_not := refusal(plan, problem)) is not None:
+                if problem is not None and (why_not := why_infeasible(plan, problem)) is not None:
                     raise SwitchError(f"`{plan}` will not serve: {why_not}")
                 named = None if strategy is None else strategy_named(strategy)
                 self._override.pin(plan, request)
