@@ -34,10 +34,10 @@ from experiments.neukonfig_2021.switches import (
     switch_in_turn,
     switches_of,
 )
-from seamline.cli.shared.models import resolve_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Plan
+from seamline.model.locate import resolve_model
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
 
@@ -148,7 +148,7 @@ def _start_cloud(
 
 
 def _container_kind(cell: Cell) -> str | None:
-    from seamline.runtime.node.containers import container_kind
+    from seamline.runtime.segments.containers import container_kind
 
     return container_kind() if cell.strategy.endswith("container") else None
 

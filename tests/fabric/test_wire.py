@@ -6,6 +6,7 @@ import math
 import struct
 import tracemalloc
 import zlib
+from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec.structs import replace
 
+from seamline.core.link import report
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric import wire
@@ -200,12 +203,18 @@ def of_a_stage(compute_s: float) -> ResultData:
     return ResultData("s", 1, 0, 2, (), (StageReport("fog", 0.0, 0.0, compute_s, 0.0, 10),))
 
 
+GOOD_LINK = LinkReport("edge", 0.01, 1e6, 0.1, 3, 0.0)
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_or_endless_is_refused_wherever_a_peer_says_one(number: float) -> None:
     said: list[Message] = [
         status(number),
         status(link=LinkReport("edge", 0.01, number, 0.1, 3, 0.0)),
         status(link=LinkReport("edge", number, 1e6, 0.1, 3, 0.0)),
+        status(link=replace(GOOD_LINK, average_bps=number)),
+        status(link=replace(GOOD_LINK, average_std_ratio=number)),
+        status(link=replace(GOOD_LINK, turning_for_s=number)),
         status(energy=EnergyReport("modelled", "node", number)),
         of_a_stage(number),
         Prepared(1, "s", 2, number),
@@ -256,3 +265,12 @@ def test_random_bytes_are_never_a_message(noise: bytes) -> None:
     for message in (noise, GOOD[:8] + noise, GOOD[:PREFIX_BYTES] + noise):
         with pytest.raises(WireError):
             unpack(message)
+
+
+def test_a_report_of_a_link_has_the_fields_that_the_core_tells_and_an_older_node_may_leave_the_newest_out() -> None:
+    told = [one.name for one in fields(report.LinkReport)]
+    assert list(LinkReport.__struct_fields__) == told
+    oldest = {name: getattr(GOOD_LINK, name) for name in told[:6]}
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(oldest), type=LinkReport) == GOOD_LINK
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode({**oldest, "turning_for_s": -1.0}), type=LinkReport)

@@ -12,9 +12,7 @@ from seamline.core.speed import reprofiling as recheck
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.node import presence as runtime_presence
-from seamline.runtime.origin import frames as runtime_stream
-from seamline.sim import alternating, meter, play, stream
+from seamline.sim import alternating, meter, play
 from seamline.sim.deciders import PolicyDecider, Scheduled
 from seamline.sim.journey import HEADER_BYTES, problem_of_scene
 
@@ -164,9 +162,3 @@ def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
     costly = replace(scene, prepare_busy_s=0.3)
     quick, slow = (play(one, PolicyDecider(Adaptive())) for one in (scene, costly))
     assert quick.latency_s.mean() < slow.latency_s.mean()
-
-
-def test_heartbeat_and_deadlines_are_those_of_the_runtime():
-    assert (meter.TICK_S, meter.PING_INTERVAL_S) == (runtime_presence.TICK_S, runtime_presence.PING_INTERVAL_S)
-    ours = stream.Route(generation=1, plan=SPLIT, expected_s=0.3).deadline_s
-    assert ours == runtime_stream.deadline_s(runtime_stream.Route(generation=1, plan=SPLIT, expected_s=0.3))

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.ports import Clock, Lane, OnMessage, OnPeer
+from seamline.core.vocabulary.ports import LEASE_S, Clock, Lane, OnMessage, OnPeer
 from seamline.fabric.virtual_link import SAME_TIME_S, VirtualLink
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
-LEASE_S = 0.4
 BUFFER_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class VirtualNetwork:
         return n_delivered
 
     def next_due_s(self) -> float:
-        """When something happens next, by the network's clock; `math.inf` when nothing is on its way."""
+        """Time of the next event, by the network's clock; `math.inf` when nothing is on its way."""
         with self._changed:
             self._flow()
             ends_s = (link.next_end_s() for pair, link in self._links.items() if frozenset(pair) not in self._silent)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from seamline.core.adaptation import events as ev
-from seamline.core.adaptation.pipeline_depth import n_under_way
+from seamline.core.adaptation.pipeline_depth import pipeline_depth, wants_pace
 from seamline.core.adaptation.policy import Decision, Switch
 from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.feasibility import why_infeasible
@@ -38,7 +38,6 @@ GATHER_S = 0.005
 """Events this close together lead to one decision."""
 
 FLOOR_S = 1.0
-MAX_WINDOW = 8
 N_WATCHED_FRAMES = 8
 RESCUE_WAIT_S = 0.25
 COMPUTE_MOVED_RATIO = 0.01
@@ -268,7 +267,8 @@ class Controller:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         period_s = 1.0 / self._scene.fps
-        n_window = n_under_way(latency_s, bottleneck_s, period_s=period_s, goal=self.view.objective, most=MAX_WINDOW)
+        is_paced = wants_pace(self.view.objective)
+        n_window = pipeline_depth(latency_s, bottleneck_s, period_s=period_s, wants_pace=is_paced)
         expected_s = math.inf if self._decider.is_patient else latency_s
         return Route(generation=generation, plan=plan, n_window=n_window, expected_s=expected_s)
 

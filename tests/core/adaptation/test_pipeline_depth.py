@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from seamline.core.adaptation.pipeline_depth import n_under_way
+from seamline.core.adaptation.pipeline_depth import pipeline_depth, wants_pace
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights
 
 
 def under_way(n_filling: float, *, period_s: float = 0.0, goal: Goal = Objective.LATENCY) -> int:
-    return n_under_way(0.1 * n_filling, 0.1, period_s=period_s, goal=goal, most=8)
+    return pipeline_depth(0.1 * n_filling, 0.1, period_s=period_s, wants_pace=wants_pace(goal))
 
 
 def age_of_the_newest_answer(n: int, n_filling: float) -> float:
@@ -36,5 +36,5 @@ def test_a_goal_that_counts_the_pace_fills_the_pipeline_to_the_brim(goal: Goal):
 def test_there_is_always_one_and_never_more_than_the_most():
     assert under_way(0.2, period_s=1.0) == 1
     assert under_way(50.0) == 8
-    assert n_under_way(0.1, 0.0, period_s=1.0, goal=Objective.LATENCY, most=8) == 8
-    assert n_under_way(math.inf, 0.1, period_s=0.0, goal=Objective.LATENCY, most=8) == 8
+    assert pipeline_depth(0.1, 0.0, period_s=1.0, wants_pace=False) == 8
+    assert pipeline_depth(math.inf, 0.1, period_s=0.0, wants_pace=False) == 8

@@ -10,13 +10,16 @@ import pytest
 
 from seamline.config.power import parse_power
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.session.ledger import FrameCounts
+from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import EnergyMeter
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime.origin.record import Recorder
-from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.shared import energy
 from seamline.runtime.shared.energy import EnergyAccount, joint_source
 
@@ -157,7 +160,7 @@ def test_a_summary_has_joules_per_frame_and_what_every_node_drew_since_frames_fl
     recorder.drew("edge", EnergyReport(source="modelled:a", scope="whole device", energy_j=21.0))
     recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=700.0))
     recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=2.0))
-    found = recorder.summary(FrameCounts(accepted=4, answered=4))["energy"]
+    found = to_json(run_summary(recorder.history(), FrameCounts(accepted=4, answered=4)))["energy"]
     assert found["j_per_frame"] == pytest.approx(2.0)
     assert found["source"] == "modelled:laptop"
     assert found["nodes"]["edge"] == {
@@ -174,13 +177,13 @@ def test_a_node_that_returns_with_another_meter_keeps_what_it_drew_before():
         recorder.drew("fog", EnergyReport(source=source, scope="whole device", energy_j=joules))
     (drew,) = recorder.drawn()
     assert (drew.node, drew.energy_j, drew.source) == ("fog", 4.0 + 8.0, "mixed (modelled:a, measured:rapl)")
-    assert recorder.summary(FrameCounts())["energy"]["total_source"] == "mixed (modelled:a, measured:rapl)"
+    assert run_summary(recorder.history(), FrameCounts()).energy.total_source == "mixed (modelled:a, measured:rapl)"
 
 
 def test_without_power_figures_energy_is_absent_and_not_zero():
     recorder = Recorder(0.0)
     recorder.answered(_result(0, None))
-    found = recorder.summary(FrameCounts(accepted=1, answered=1))["energy"]
+    found = to_json(run_summary(recorder.history(), FrameCounts(accepted=1, answered=1)))["energy"]
     assert (found["j_per_frame"], found["total_j"], found["nodes"]) == (None, None, {})
 
 
@@ -213,7 +216,7 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_u
     bench.link("edge", "fog", 400e6)
     stream = bench.stream()
     assert not stream.plan.is_local, "the fog is ten times as fast"
-    assert fog.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
+    assert fog.client.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
     assert stream.snapshot().objective == "energy"
 
@@ -242,7 +245,7 @@ def test_another_node_can_give_a_running_stream_a_deadline_or_a_sum(bench, wait_
     assert not stream.plan.is_local, "the fog is ten times as fast"
 
     def ask(text: str) -> str:
-        return fog.set_objective(NodeId("edge"), stream.name, text).result(timeout=5)
+        return fog.client.set_objective(NodeId("edge"), stream.name, text).result(timeout=5)
 
     assert ask("slo=5") == "latency"
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much, and there is time
@@ -262,14 +265,14 @@ def test_another_node_can_change_whose_joules_count(bench, wait_until):
     stream = bench.stream()
     stream.set_objective("energy")
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
-    assert fog.set_energy_scope(NodeId("edge"), stream.name, "origin").result(timeout=5) == "all"
+    assert fog.client.set_energy_scope(NodeId("edge"), stream.name, "origin").result(timeout=5) == "all"
     wait_until(lambda: not stream.plan.is_local)
     assert stream.snapshot().energy_scope == "origin"
     assert stream.snapshot().objective == "energy"
     list(stream.run([np.zeros((32, 32, 3), np.uint8)] * 3, fps=10))
     assert stream.summary()["energy"]["counted"] == "origin"
     with pytest.raises(UsageError, match="`nobody` says nobody's energy"):
-        fog.set_energy_scope(NodeId("edge"), stream.name, "nobody").result(timeout=5)
+        fog.client.set_energy_scope(NodeId("edge"), stream.name, "nobody").result(timeout=5)
 
 
 def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
@@ -283,9 +286,9 @@ def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
         ("edge-none", "latency", "no stream `edge-none` starts here; hint: .* lists them, here: edge-"),
     ):
         with pytest.raises(UsageError, match=reason) as refusal:
-            fog.set_objective(NodeId("edge"), name, objective).result(timeout=5)
+            fog.client.set_objective(NodeId("edge"), name, objective).result(timeout=5)
         assert refusal.value.hint
     with pytest.raises(UsageError, match="`fgo` is none of the nodes whose energy counts; hint: one of edge, fog"):
-        fog.set_energy_scope(NodeId("edge"), stream.name, "fgo=0.5").result(timeout=5)
+        fog.client.set_energy_scope(NodeId("edge"), stream.name, "fgo=0.5").result(timeout=5)
     assert stream.snapshot().objective == "latency"
     assert stream.snapshot().energy_scope == "all"

@@ -1,8 +1,8 @@
-"""How many frames of a stream may be under way at once, so that its plan's pipeline is filled and none waits in it.
+"""Pipeline depth: the number of frames in flight at which the bottleneck never idles and no frame queues.
 
 A frame takes `latency_s`, and the slowest stage or link of the plan is free again every `bottleneck_s`: x = latency_s /
 bottleneck_s frames fill the pipeline. Where the source brings frames more slowly than that, they never meet, and one
-more or less under way is no matter. Where it brings more, n > x frames queue for the bottleneck: each takes
+more or less in flight is no matter. Where it brings more, n > x frames queue for the bottleneck: each takes
 n bottleneck_s, and one is answered every bottleneck_s. With n < x none waits, and one is answered every latency_s / n.
 The newest answer is as old as a frame takes and half of the time between two, on average, so n + 1 frames are better
 than n where x (1 + 1 / 2n) > n + 3/2.
@@ -14,16 +14,25 @@ import math
 
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights
 
+MAX_IN_FLIGHT = 8
 
-def n_under_way(latency_s: float, bottleneck_s: float, *, period_s: float, goal: Goal, most: int) -> int:
-    """1 to `most` frames. period_s: between two frames of the source, 0.0 when it waits for room. goal: one that wants
-    answers at a high pace has the pipeline filled, at the price of waiting in it."""
+
+def wants_pace(goal: Goal) -> bool:
+    """Whether `goal` asks for answers at a high pace, at the price of frames that wait in a full pipeline."""
+    return goal.bottleneck_s > 0.0 if isinstance(goal, Weights) else goal is Objective.THROUGHPUT
+
+
+def pipeline_depth(latency_s: float, bottleneck_s: float, *, period_s: float, wants_pace: bool) -> int:
+    """Frames that may be in flight at once, 1 to `MAX_IN_FLIGHT`.
+
+    period_s: between two frames of the source, 0.0 when it waits for room. wants_pace: fill the pipeline whatever the
+    source brings.
+    """
     n_filling = latency_s / bottleneck_s if bottleneck_s > 0.0 else math.inf
-    if n_filling >= most:
-        return most
-    is_pace_wanted = goal.bottleneck_s > 0.0 if isinstance(goal, Weights) else goal is Objective.THROUGHPUT
-    if is_pace_wanted:
-        return min(most, int(n_filling) + 1)
+    if n_filling >= MAX_IN_FLIGHT:
+        return MAX_IN_FLIGHT
+    if wants_pace:
+        return min(MAX_IN_FLIGHT, int(n_filling) + 1)
     if period_s >= bottleneck_s:
         return max(1, round(n_filling))
     n = max(1, int(n_filling))

@@ -1,1 +1,1 @@
-"""How a link carries: estimator, change points, forecast, probing."""
+"""How a link carries: estimator, change points, forecast, probing; the link meter and the beat of a node."""

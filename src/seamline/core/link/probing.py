@@ -9,8 +9,7 @@ that grows by 0.4 % of the link's time, so that all take 1 % of it in the long r
 faster may be probed on debt; so it is known within a second or two. What a larger probe costs is what it took in the
 end, less than was feared when the link has become faster.
 
-`runtime.node.links` drives this with real clocks and messages, `sim.meter` in virtual time. What a transfer teaches is
-`estimator.py`.
+`meter.py` decides by this for all links of a node. What a transfer teaches is `estimator.py`.
 """
 
 from __future__ import annotations

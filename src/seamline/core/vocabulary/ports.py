@@ -16,6 +16,9 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import TensorSpec
 
+LEASE_S = 0.4
+"""A fabric misses a peer that has been silent for this long, unless it is told otherwise."""
+
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 

@@ -30,7 +30,7 @@ END, URGENT, NORMAL = -1, 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What a stage starts from: tensors as they are, or encoded ones with the description that decodes them."""
+    """Input of a stage: tensors as they are, or encoded ones with the sidecar that decodes them."""
 
     tensors: Mapping[str, Array] | None = None
     encoding: bytes = b""
@@ -84,7 +84,7 @@ class StageWorker:
 
     @property
     def queue_s(self) -> float:
-        """How long a job put now would wait, judged by the jobs before it."""
+        """Seconds that a job put now would wait, judged by the jobs before it."""
         return self._jobs.qsize() * self._mean_job_s
 
     def put(
@@ -155,7 +155,7 @@ class StageWorker:
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:
-    """What the stage gives to the network: its boundary, or the answer when the frame came from elsewhere."""
+    """Bytes that the stage gives to the network: its boundary, or the answer of a frame that came from elsewhere."""
     if encoded is not None:
         return encoded.n_bytes
     return 0 if job.arrival.tensors is not None else _bytes(outputs.values())

@@ -1,0 +1,307 @@
+"""Link meter of one node: measures its outgoing links from the messages that cross them, as a machine without I/O.
+
+Theory of operation. A message that will be acknowledged is *in flight* from `sending` to its `receipt`; what one took
+is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
+by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
+such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
+unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; if it fell, those not
+measured for `SIBLING_AGE_S` are expected to have fallen alike.
+
+Every method that changes an estimate returns what is news (`news.py`), to be reported in that order: links that share
+the bottleneck come before the link that jumped, because who hears of the jump alone would flee to one of them.
+
+| event | effect | returns |
+|---|---|---|
+| `peer` joined | a new link, or a known one measured anew | news of a known one |
+| `peer` lost | the link is down; what was in flight is forgotten, its estimator kept | news |
+| `forget` | the link is no more: neither pinged, probed nor reported | |
+| `measure_anew` | every link as if new | |
+| `sending` | in flight; a frame puts the next probe off | |
+| `receipt` | a transfer sample; a jump reaches the links that share the bottleneck | news |
+| `ping_sent` | the next ping is due later | the number of the ping |
+| `pong` | a round-trip sample; probes follow the first ones | news |
+| `tick` | the oldest message in flight of each link may be overdue, which caps its goodput | news |
+| `next_probe` | paid for, and awaited from now on | the probe to send |
+
+Events that do not fit (a receipt for what is not in flight, a pong from before a loss, a peer never heard of) are
+ignored: the network doubles and delays them. One owner, no lock and no clock: `now_s` is any clock of the caller that
+begins at 0 or later and hardly ever goes back. `runtime.node.links` drives this with threads; a driver in virtual time
+sleeps until `next_due_s`. When all of this is asked is `beat.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from seamline.core.link import estimator as est
+from seamline.core.link import probing
+from seamline.core.link.news import change_ratio, has_jumped, is_news
+from seamline.core.link.probing import Probing
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+
+TICK_S = 0.05
+"""Between two looks at what is overdue, and between two pings of a new link."""
+
+PING_INTERVAL_S = 0.25
+
+_MOST_PINGS = 32
+"""Unanswered pings that are remembered: 8 s of them."""
+
+
+class Probe(NamedTuple):
+    """A message of `n_bytes` that carries nothing, to be sent as number `seq`."""
+
+    target: NodeId
+    seq: int
+    n_bytes: int
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """One direction. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s. probes: unacknowledged.
+
+    ping_due_s: `math.inf` while the peer is lost.
+    """
+
+    state: est.LinkState
+    ping_due_s: float
+    probing: Probing = field(default_factory=Probing)
+    in_flight: dict[int, tuple[int, float]] = field(default_factory=dict)
+    pings: dict[int, float] = field(default_factory=dict)
+    probes: set[int] = field(default_factory=set)
+    last_reported: LinkEstimate | None = None
+
+    @property
+    def oldest_sent_s(self) -> float:
+        """When the oldest message in flight left; there must be one."""
+        return next(iter(self.in_flight.values()))[1]
+
+    @property
+    def is_probed_when_idle(self) -> bool:
+        """Whether probes are due at all: not before the first pings are back, and not while the link is down."""
+        return not (self.probing.is_new or self.state.is_down)
+
+    def begin_anew(self, ping_due_s: float) -> None:
+        """Forget what is on its way, and measure the link from the beginning."""
+        self.in_flight.clear()
+        self.pings.clear()
+        self.probes.clear()
+        self.probing = probing.anew(self.probing)
+        self.ping_due_s = ping_due_s
+
+
+class LinkMeter:
+    """Link meter of `node`: owns the estimators of its outgoing links and numbers its messages.
+
+    ping_interval_s: between two pings of a link that is no longer new. is_probing: whether idle links are measured.
+    """
+
+    def __init__(self, node: NodeId, *, ping_interval_s: float = PING_INTERVAL_S, is_probing: bool = True) -> None:
+        self._node = node
+        self._ping_interval_s, self._is_probing = ping_interval_s, is_probing
+        self._last_seq = 0
+        self._links: dict[NodeId, _Outgoing] = {}
+        self._due_s, self._is_due_known = math.inf, True
+
+    # -- peers ---------------------------------------------------------------------------------------------------------
+
+    def peer(self, target: NodeId, alive: bool, now_s: float) -> tuple[LinkEstimate, ...]:
+        """A peer joined or was lost. What is known of its link is kept, with doubt, for its return."""
+        self._is_due_known = False
+        link = self._links.get(target)
+        if link is None:
+            if alive:
+                self._links[target] = _Outgoing(est.LinkState(source=self._node, target=target), ping_due_s=now_s)
+            return ()
+        link.begin_anew(now_s if alive else math.inf)
+        if not alive:
+            link.state = est.observe_down(link.state)
+        return self._news(link, now_s)
+
+    def peer_measured(self, state: est.LinkState, now_s: float) -> tuple[LinkEstimate, ...]:
+        """A peer joined whose link is known already, as if its first pings and probes had just given `state`."""
+        self._is_due_known = False
+        known = Probing(
+            n_pongs=probing.N_FIRST_PONGS,
+            n_probes=probing.N_FIRST_PROBES,
+            due_s=now_s + probing.PROBE_INTERVAL_S,
+            credit_at_s=now_s,
+        )
+        link = self._links[state.target] = _Outgoing(state, ping_due_s=now_s, probing=known)
+        return self._news(link, now_s)
+
+    def forget(self, target: NodeId) -> None:
+        """Nothing will be sent to `target`: its link is neither measured nor reported."""
+        self._is_due_known = False
+        self._links.pop(target, None)
+
+    def measure_anew(self, now_s: float) -> None:
+        """Forget what is known of all links and measure them now: the machine was too busy to measure well."""
+        self._is_due_known = False
+        for link in self._links.values():
+            is_down, is_lost = link.state.is_down, math.isinf(link.ping_due_s)
+            link.state = est.LinkState(source=self._node, target=link.state.target, is_down=is_down)
+            link.last_reported = None
+            link.begin_anew(math.inf if is_lost else now_s)
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def next_seq(self) -> int:
+        """A number for a message that will be acknowledged."""
+        self._last_seq += 1
+        return self._last_seq
+
+    def sending(self, target: NodeId, seq: int, n_bytes: int, now_s: float) -> None:
+        """Message `seq`, a frame or a probe, leaves now."""
+        link = self._links.get(target)
+        if link is None:
+            return
+        link.in_flight[seq] = (n_bytes, now_s)
+        self._due_s = min(self._due_s, now_s + est.SILENCE_GRACE_S)
+        if self._is_probing and seq not in link.probes:
+            link.probing = probing.carried(link.probing, now_s)
+
+    def receipt(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
+        """Message `seq` has arrived whole at `source`."""
+        link = self._links.get(source)
+        sent = link.in_flight.pop(seq, None) if link is not None else None
+        if link is None or sent is None:
+            return ()
+        self._is_due_known = False
+        before = link.state
+        sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
+        link.state = est.observe_transfer(before, sample)
+        ratio = change_ratio(before, link.state)
+        sharing = self._share_jump(link, ratio, now_s) if has_jumped(ratio) else ()
+        if seq in link.probes:
+            link.probes.discard(seq)
+            link.probing = probing.probed(link.probing, before, link.state, sample)
+        return (*sharing, *self._news(link, now_s))
+
+    # -- the beat ------------------------------------------------------------------------------------------------------
+
+    def due_pings(self, now_s: float) -> list[NodeId]:
+        """Peers to ping now: new ones at every tick, others every `ping_interval_s`."""
+        return [target for target, link in self._links.items() if link.ping_due_s <= now_s]
+
+    def ping_sent(self, target: NodeId, now_s: float) -> int:
+        """A ping leaves now; returns its number. Pings to a peer that is lost or not measured teach nothing."""
+        seq, link = self.next_seq(), self._links.get(target)
+        if link is None or math.isinf(link.ping_due_s):
+            return seq
+        self._is_due_known = False
+        link.ping_due_s = now_s + (TICK_S if link.probing.is_new else self._ping_interval_s)
+        link.pings[seq] = now_s
+        if len(link.pings) > _MOST_PINGS:
+            del link.pings[next(iter(link.pings))]
+        return seq
+
+    def pong(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
+        """The answer to ping `seq`."""
+        link = self._links.get(source)
+        sent_s = link.pings.pop(seq, None) if link is not None else None
+        if link is None or sent_s is None:
+            return ()
+        if link.probing.is_new or link.state.is_down:
+            self._is_due_known = False
+        link.state = est.observe_rtt(link.state, now_s - sent_s, now_s)
+        if link.probing.is_new:
+            link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
+        return self._news(link, now_s)
+
+    def tick(self, now_s: float) -> tuple[LinkEstimate, ...]:
+        """Look at what is overdue; call it every `TICK_S` from `next_due_s` on."""
+        self._is_due_known = False
+        found: tuple[LinkEstimate, ...] = ()
+        for link in self._links.values():
+            if not link.in_flight:
+                continue
+            n_bytes, sent_s = next(iter(link.in_flight.values()))
+            if now_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
+                continue
+            before = link.state
+            link.state = est.observe_silence(before, n_bytes, sent_s, now_s)
+            if link.state is not before:
+                found = (*found, *self._news(link, now_s))
+        return found
+
+    def next_probe(self, now_s: float) -> Probe | None:
+        """The idle link to probe now, if any; hand the probe to `sending` when it leaves."""
+        if not self._is_probing or now_s < self._busy_until_s():
+            return None
+        self._is_due_known = False
+        for target, link in self._links.items():
+            if link.in_flight:
+                continue
+            link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
+            if n_bytes > 0:
+                seq = self.next_seq()
+                link.probes.add(seq)
+                return Probe(target, seq, n_bytes)
+        return None
+
+    def next_due_s(self) -> float:
+        """Before this, pings, `tick` and `next_probe` find nothing to do, should no other event come; `math.inf`
+        without peers. A time that has passed means: at the next tick."""
+        if not self._is_due_known:
+            busy_until_s = self._busy_until_s()
+            self._due_s = min([self._link_due_s(link, busy_until_s) for link in self._links.values()], default=math.inf)
+            self._is_due_known = True
+        return self._due_s
+
+    # -- what is known -------------------------------------------------------------------------------------------------
+
+    def is_measured(self, target: NodeId) -> bool:
+        """Whether the first probes of a link are through."""
+        link = self._links.get(target)
+        return link is not None and link.probing.is_measured and not link.probes
+
+    def n_in_flight(self, target: NodeId) -> int:
+        """Messages that have left for `target` and are not acknowledged."""
+        link = self._links.get(target)
+        return 0 if link is None else len(link.in_flight)
+
+    def estimates(self, now_s: float) -> tuple[LinkEstimate, ...]:
+        """Estimates at `now_s` of every link measured so far."""
+        found = [est.estimate(link.state, now_s) for link in self._links.values()]
+        return tuple([one for one in found if one is not None])
+
+    # -- rules ---------------------------------------------------------------------------------------------------------
+
+    def _share_jump(self, jumped: _Outgoing, ratio: float, now_s: float) -> tuple[LinkEstimate, ...]:
+        """Links may share the bottleneck that has changed: probe the idle ones, and expect the worse meanwhile."""
+        found: tuple[LinkEstimate, ...] = ()
+        for link in self._links.values():
+            if link is jumped or link.in_flight:
+                continue
+            link.probing = probing.doubted(link.probing, now_s)
+            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SIBLING_AGE_S:
+                link.state = est.observe_sibling(link.state, ratio)
+                found = (*found, *self._news(link, now_s))
+        return found
+
+    def _busy_until_s(self) -> float:
+        """Until when nothing is probed, because messages are in flight; -inf when none is."""
+        sent_s = [link.oldest_sent_s for link in self._links.values() if link.in_flight]
+        return min(sent_s) + probing.BUSY_LIMIT_S if sent_s else -math.inf
+
+    def _link_due_s(self, link: _Outgoing, busy_until_s: float) -> float:
+        """When a ping, a probe, or a message that may be overdue is next to be looked after, at the earliest."""
+        if link.in_flight:
+            return min(link.ping_due_s, link.oldest_sent_s + est.SILENCE_GRACE_S)
+        if self._is_probing and link.is_probed_when_idle:
+            return min(link.ping_due_s, max(link.probing.due_s, busy_until_s))
+        return link.ping_due_s
+
+    def _news(self, link: _Outgoing, now_s: float) -> tuple[LinkEstimate, ...]:
+        """The estimate of `link` if it is news, which counts as reported then."""
+        if not is_news(link.last_reported, link.state):
+            return ()
+        current = est.estimate(link.state, now_s)
+        if current is None:
+            return ()
+        link.last_reported = current
+        return (current,)

@@ -1,0 +1,426 @@
+"""Ledger: a frame's life at its origin, from the offer to the delivered answer.
+
+Theory of operation. An offered frame is accepted when there is room, else it waits as the newest and replaces an older
+one. An accepted frame is kept until its first answer is here; later answers (of a retry, or of a node given up too
+soon) are counted and dropped. A frame whose node is gone, that was refused, or that is past its deadline runs again, on
+the current route when that avoids the trouble and on the origin otherwise. While one does on the origin, no frame is
+accepted: it would wait behind that one, be late itself, run again too, and so on for as long as frames come. Answers
+are delivered in the order of acceptance.
+
+    event             what becomes of frames                                    commands
+    ----------------  --------------------------------------------------------  ------------------------------------
+    FrameOffered      accepted, or waits for room and drops the one that did    RunFrame
+    SourceEnded       the one that waits is dropped                             -
+    AnswerArrived     finished; or known already, and dropped                   FrameFinished, Deliver, RunFrame
+    StageFailed       the latest attempt runs again; an earlier one is no news  RunFrame, or as a last answer
+    AttemptDropped    its rerun on the origin is over                           RunFrame
+    AnswerTaken       room for one more that nobody has taken                   RunFrame
+    PeerChanged       no retry goes to a node that is gone                      -
+    SetRoute          those accepted from now on follow it                      Routed, RunFrame
+    AdjustRoute       deadlines and depth of the route in use are fresh         RunFrame
+    SetLocalExpected  deadlines of reruns on the origin are fresh               -
+    PauseFrames       none is accepted                                          Drained, when none is in flight
+    ResumeFrames      accepted again                                            RunFrame
+    DrainWanted       -                                                         Drained, when none is in flight
+    Rescue            those overdue or stranded run again                       RunFrame, or as a last answer
+
+`RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
+Which plan is routed, and when to rescue, is the pilot's business; how many frames fit is `pipeline_depth.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field, fields, replace
+from typing import assert_never
+
+from seamline.core.adaptation.pipeline_depth import pipeline_depth
+from seamline.core.session import commands as cmd
+from seamline.core.session import events as ev
+from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
+
+MAX_ATTEMPTS = 4
+MAX_UNDELIVERED = 256
+"""Answers that the user has not taken yet; beyond that no frame is accepted."""
+
+MIN_DEADLINE_S = 0.5
+DEADLINE_FACTOR = 4.0
+RETRY_DEADLINE_FACTOR = 4.0
+"""A frame that runs again is given more time, as it waits behind what made it late."""
+
+STUCK_RATIO = 0.5
+PACE_GAIN = 0.2
+LONGEST_GAP_S = 5.0
+"""A source that was silent for longer has paused, which says nothing of its pace."""
+
+N_STORIES = 256
+"""Of so many finished frames the story is kept."""
+
+Output = cmd.LedgerCommand | ev.Drained | ev.Routed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameCounts:
+    """What became of the frames so far. duplicated, out_of_order: always 0, counted all the same."""
+
+    accepted: int = 0
+    answered: int = 0
+    dropped_before_acceptance: int = 0
+    retried: int = 0
+    late_answers: int = 0
+    duplicated: int = 0
+    out_of_order: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Accepted and not answered; counts only once the stream has ended."""
+        return self.accepted - self.answered
+
+    def since(self, before: FrameCounts) -> FrameCounts:
+        """What became of frames after `before` was counted."""
+        return FrameCounts(
+            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
+        )
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A frame in flight. route: what it last set out on. routes: of each attempt."""
+
+    number: int
+    tensors: object
+    accepted_s: float
+    deadline_s: float
+    route: Route
+    attempt: int = 0
+    routes: dict[int, Route] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a frame's story."""
+
+    at_s: float
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.at_s:12.6f}  {self.words}"
+
+
+class Ledger:
+    """Owner of the frames of one stream. Changed by `handle` alone; every other method only looks.
+
+    local: everything on the origin. has_deadlines: whether frames are ever overdue. keeps_stories: for `story`.
+    """
+
+    def __init__(self, local: Plan, *, has_deadlines: bool = True, keeps_stories: bool = True) -> None:
+        self._local = Route(generation=LOCAL_GENERATION, plan=local)
+        self._has_deadlines, self._keeps_stories = has_deadlines, keeps_stories
+        self._in_flight: dict[int, _Frame] = {}
+        self._by_generation: dict[int, int] = {}
+        self._finished: set[int] = set()
+        self._waiting: object | None = None
+        self._is_paused = False
+        self._reruns: dict[int, int] = {}  # frame -> which of its attempts runs again on the origin
+        self._unavailable: frozenset[NodeId] = frozenset()
+        self._next_out = 0
+        self._n_undelivered = 0
+        self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = 0
+        self._offered_s = -math.inf
+        self._stories: dict[int, list[Step]] = {}
+        self._told: deque[int] = deque()
+        self.route = self._local
+        self.period_s = 0.0
+        self.last_accepted_s = 0.0
+
+    def handle(self, event: ev.FrameEvent, now_s: float) -> list[Output]:
+        """What is to be done about `event`, in order."""
+        out: list[Output] = []
+        match event:
+            case ev.FrameOffered(tensors, is_live):
+                self._offered(tensors, is_live, now_s)
+                self._accept_waiting(out, now_s)
+            case ev.AnswerArrived():
+                self._answered(event, out, now_s)
+            case ev.AnswerTaken():
+                self._n_undelivered = max(0, self._n_undelivered - 1)
+                self._accept_waiting(out, now_s)
+            case ev.StageFailed(frame, attempt, _, node, reason):
+                self._note(frame, now_s, f"attempt {attempt} failed on {node}: {reason}")
+                self._run_again(frame, attempt, reason, out, now_s)
+            case ev.AttemptDropped(frame, attempt):
+                self._note(frame, now_s, f"attempt {attempt} was not wanted any more")
+                self._rerun_over(frame, attempt)
+                self._accept_waiting(out, now_s)
+            case ev.AdjustRoute(route):
+                if route.generation == self.route.generation:
+                    self.route = route
+                    self._accept_waiting(out, now_s)
+            case ev.SetRoute(route, asked_s):
+                self.route, self._is_paused = route, False
+                out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
+                self._accept_waiting(out, now_s)
+            case ev.Rescue():
+                for frame in self.overdue(now_s):
+                    self._run_again(frame, None, "its node is gone, or it took too long", out, now_s)
+            case ev.PeerChanged(node, is_alive):
+                self._unavailable = self._unavailable - {node} if is_alive else self._unavailable | {node}
+            case ev.PauseFrames(generation):
+                self._is_paused = True
+                self._say_if_drained(generation, out)
+            case ev.ResumeFrames():
+                self._is_paused = False
+                self._accept_waiting(out, now_s)
+            case ev.DrainWanted(generation):
+                self._say_if_drained(generation, out)
+            case ev.SetLocalExpected(expected_s):
+                self._local = replace(self._local, expected_s=expected_s)
+            case ev.SourceEnded():
+                self._n_dropped += self._waiting is not None
+                self._waiting = None
+            case _:
+                assert_never(event)
+        return out
+
+    # -- to look at ----------------------------------------------------------------------------------------------------
+
+    @property
+    def local(self) -> Route:
+        """Everything on the origin: the route that is always there."""
+        return self._local
+
+    @property
+    def counts(self) -> FrameCounts:
+        return FrameCounts(
+            accepted=self._n_accepted,
+            answered=self._n_answered,
+            dropped_before_acceptance=self._n_dropped,
+            retried=self._n_retried,
+            late_answers=self._n_late,
+        )
+
+    @property
+    def due_s(self) -> float:
+        """When a frame is overdue next; -inf when one is stranded, inf when none can be."""
+        due_s = math.inf
+        for frame in self._in_flight.values():
+            if not frame.route.plan.is_local:
+                is_stranded = self._unavailable and not self._unavailable.isdisjoint(frame.route.plan.nodes)
+                due_s = min(due_s, -math.inf if is_stranded else frame.deadline_s)
+        return due_s
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every accepted frame has its answer."""
+        return not self._in_flight
+
+    def n_in_flight(self, generation: int | None = None) -> int:
+        """Frames on their way, of one generation or of all."""
+        return len(self._in_flight) if generation is None else self._by_generation.get(generation, 0)
+
+    def has_room(self, now_s: float) -> bool:
+        """Whether a frame that is offered now is accepted at once."""
+        if self._is_paused or self._reruns or self._n_undelivered >= MAX_UNDELIVERED:
+            return False
+        n_in_flight = len(self._in_flight)
+        return not n_in_flight or (n_in_flight < self.depth and not self._is_stuck(now_s))
+
+    @property
+    def depth(self) -> int:
+        """Frames that may be in flight on the current route."""
+        route = self.route
+        if route.bottleneck_s is None:
+            return 1
+        return pipeline_depth(route.expected_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
+
+    def is_wanted(self, frame: int) -> bool:
+        """Whether an attempt whose turn has come on the origin should be run: not when its frame has its answer."""
+        return frame in self._in_flight
+
+    def overdue(self, now_s: float) -> list[int]:
+        """Frames in flight whose plan needs a node that is gone, or that are past their deadline.
+
+        One that runs on the origin alone is never overdue: there is no better place to take it.
+        """
+        return [
+            frame.number
+            for frame in self._in_flight.values()
+            if not frame.route.plan.is_local
+            and (now_s >= frame.deadline_s or not self._unavailable.isdisjoint(frame.route.plan.nodes))
+        ]
+
+    def story(self, frame: int) -> tuple[Step, ...]:
+        """The life of one frame, oldest first; empty where it is not kept any more."""
+        return tuple(self._stories.get(frame, ()))
+
+    def validate(self) -> None:
+        """Raises `AssertionError` when an invariant does not hold; for tests."""
+        n_in_flight = len(self._in_flight)
+        assert self._n_accepted == self._n_answered + n_in_flight, "an accepted frame is answered or in flight"
+        assert sum(self._by_generation.values()) == n_in_flight, "every frame in flight has one generation"
+        assert all(count > 0 for count in self._by_generation.values())
+        assert self._next_out + len(self._finished) == self._n_answered, "a finished frame is delivered or waits"
+        assert self._next_out not in self._finished, "the next frame waits for nothing"
+        assert all(number > self._next_out for number in self._finished)
+        assert self._finished.isdisjoint(self._in_flight), "a finished frame is in flight"
+        for frame in self._in_flight.values():
+            assert frame.routes[frame.attempt] is frame.route
+            assert frame.attempt < MAX_ATTEMPTS
+        for number, attempt in self._reruns.items():
+            frame_in_flight = self._in_flight.get(number)
+            assert frame_in_flight is None or attempt <= frame_in_flight.attempt
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def _offered(self, tensors: object, is_live: bool, now_s: float) -> None:
+        if is_live:
+            gap_s, self._offered_s = now_s - self._offered_s, now_s
+            if gap_s < LONGEST_GAP_S:
+                self.period_s += PACE_GAIN * (gap_s - self.period_s) if self.period_s else gap_s
+        self._n_dropped += self._waiting is not None
+        self._waiting = tensors
+
+    def _accept_waiting(self, out: list[Output], now_s: float) -> None:
+        if self._waiting is None or not self.has_room(now_s):
+            return
+        tensors, self._waiting = self._waiting, None
+        number, route = self._n_accepted, self.route
+        self._n_accepted += 1
+        self.last_accepted_s = now_s
+        frame = _Frame(number, tensors, now_s, now_s + self._deadline_s(route), route)
+        self._in_flight[number] = frame
+        self._begin(frame, route, out, now_s)
+
+    def _begin(self, frame: _Frame, route: Route, out: list[Output], now_s: float) -> None:
+        frame.route = frame.routes[frame.attempt] = route
+        self._by_generation[route.generation] = self._by_generation.get(route.generation, 0) + 1
+        if self._keeps_stories:
+            self._note(frame.number, now_s, f"attempt {frame.attempt} begins by {route.generation}:`{route.plan}`")
+        out.append(cmd.RunFrame(frame.number, frame.attempt, route, frame.tensors, frame.attempt > 0))
+
+    def _is_stuck(self, now_s: float) -> bool:
+        """Whether the oldest frame of the route has used up half its time: another would only wait behind it.
+
+        So a link that falls or dies swallows one frame, and the next takes the plan that comes.
+        """
+        route = self.route
+        if route.plan.is_local:
+            return False
+        for frame in self._in_flight.values():
+            if frame.route.generation == route.generation:
+                return now_s - frame.accepted_s > STUCK_RATIO * self._deadline_s(route)
+        return False
+
+    def _deadline_s(self, route: Route) -> float:
+        """How long a frame may take on `route` before it runs again."""
+        return max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s) if self._has_deadlines else math.inf
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def _answered(self, event: ev.AnswerArrived, out: list[Output], now_s: float) -> None:
+        self._rerun_over(event.frame, event.attempt)
+        frame = self._in_flight.get(event.frame)
+        route = None if frame is None else frame.routes.get(event.attempt)
+        if frame is None:
+            self._n_late += 1
+            self._note(event.frame, now_s, f"attempt {event.attempt} answered late")
+        elif route is None or route.generation != event.generation:
+            words = f"frame {event.frame} has no attempt {event.attempt} in generation {event.generation}"
+            out.append(cmd.Say(cmd.Level.WARNING, f"an answer was dropped: {words}"))
+        else:
+            self._finish(frame, route, event.answer, event.reports, None, out, now_s)
+        self._accept_waiting(out, now_s)
+
+    def _finish(
+        self,
+        frame: _Frame,
+        route: Route,
+        answer: object,
+        reports: ev.Reports,
+        error: str | None,
+        out: list[Output],
+        now_s: float,
+    ) -> None:
+        del self._in_flight[frame.number]
+        self._n_answered += 1
+        self._finished.add(frame.number)
+        self._note(frame.number, now_s, f"answered by {route.generation}" if error is None else f"failed: {error}")
+        out.append(
+            ev.FrameFinished(
+                frame=frame.number,
+                plan=route.plan,
+                generation=route.generation,
+                accepted_s=frame.accepted_s,
+                latency_s=now_s - frame.accepted_s,
+                n_attempts=frame.attempt + 1,
+                answer=answer,
+                reports=reports,
+                error=error,
+            )
+        )
+        while self._next_out in self._finished:
+            self._finished.remove(self._next_out)
+            out.append(cmd.Deliver(self._next_out))
+            self._next_out += 1
+            self._n_undelivered += 1
+        self._left(frame.route.generation, out)
+
+    def _left(self, generation: int, out: list[Output]) -> None:
+        """One frame in flight fewer of `generation`."""
+        self._by_generation[generation] -= 1
+        if self._by_generation[generation] == 0:
+            del self._by_generation[generation]
+            if generation != self.route.generation or self._is_paused:
+                self._say_if_drained(generation, out)
+
+    def _say_if_drained(self, generation: int, out: list[Output]) -> None:
+        if generation != LOCAL_GENERATION and generation not in self._by_generation:
+            out.append(ev.Drained(generation))
+
+    # -- again ---------------------------------------------------------------------------------------------------------
+
+    def _run_again(self, number: int, attempt: int | None, reason: str, out: list[Output], now_s: float) -> None:
+        """Run a frame again: on the current route if no node of it is gone and it is another one, else locally.
+
+        attempt: only if this was its latest try; a refusal of an earlier one is old news.
+        """
+        frame = self._in_flight.get(number)
+        if frame is None or attempt not in (None, frame.attempt):
+            if attempt is not None:
+                self._rerun_over(number, attempt)
+                self._accept_waiting(out, now_s)
+            return
+        self._rerun_over(number, frame.attempt)
+        if frame.attempt + 1 >= MAX_ATTEMPTS:
+            self._finish(frame, frame.route, None, (), f"gave up after {MAX_ATTEMPTS} tries: {reason}", out, now_s)
+            self._accept_waiting(out, now_s)
+            return
+        old, route = frame.route, self.route
+        if frame.attempt or route.generation == old.generation or not self._unavailable.isdisjoint(route.plan.nodes):
+            route = self._local
+        frame.attempt += 1
+        if route.plan.is_local:
+            self._reruns[number] = frame.attempt
+        frame.deadline_s = now_s + RETRY_DEADLINE_FACTOR * self._deadline_s(route)
+        self._n_retried += 1
+        self._begin(frame, route, out, now_s)
+        self._left(old.generation, out)
+
+    def _rerun_over(self, number: int, attempt: int) -> None:
+        """An attempt is over: when it ran again on the origin, frames may be accepted once more."""
+        if self._reruns and self._reruns.get(number) == attempt:
+            del self._reruns[number]
+
+    def _note(self, number: int, now_s: float, words: str) -> None:
+        if not self._keeps_stories:
+            return
+        known = self._stories.get(number)
+        if known is None:
+            known = self._stories[number] = []
+            self._told.append(number)
+            while len(self._told) > N_STORIES:
+                self._stories.pop(self._told.popleft(), None)
+        known.append(Step(now_s, words))

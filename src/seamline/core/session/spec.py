@@ -1,0 +1,32 @@
+"""Specification of a session: what a stream is opened with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seamline.core.adaptation.policy import Policy
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.switching.named import STRATEGIES, NamedStrategy
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.objectives import Goal
+from seamline.core.vocabulary.plans import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSpec:
+    """What a stream is opened with. others: nodes that may take part. local: everything on the origin.
+
+    has_deadlines: whether frames past their deadline run again; an oracle that knows when answers come gives none up.
+    """
+
+    origin: NodeId
+    others: tuple[NodeId, ...]
+    local: Plan
+    objective: Goal
+    constraints: Constraints
+    policy: Policy
+    energy_scope: EnergyScope = EnergyScope.ALL
+    strategy: NamedStrategy = STRATEGIES["live"]
+    has_deadlines: bool = True
+    keeps_stories: bool = True

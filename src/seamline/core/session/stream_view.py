@@ -1,0 +1,174 @@
+"""Stream view estimator: keeps a session's `View`, and the averages that answered frames move.
+
+Everything that is reported or measured comes in here and becomes an event of `core.adaptation.events`; what follows
+from them is decided in `pilot.py`. Formulas are those of `core.speed`, `core.link` and `core.cost`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from dataclasses import replace
+
+from seamline.core.adaptation import events as ev
+from seamline.core.adaptation.view import View, apply, problem_of
+from seamline.core.cost.formulas import compute_s
+from seamline.core.cost.payload import payload_bytes
+from seamline.core.cost.problem import Problem
+from seamline.core.link.news import has_moved
+from seamline.core.link.report import estimate_of
+from seamline.core.session.events import FrameFinished, StatusReceived
+from seamline.core.speed import estimator as speed
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec, Plan, Segment
+
+N_WATCHED_FRAMES = 8
+SENT_MEMORY, SENT_MOVED_RATIO = 0.9, 0.03
+MEMORY_SHRUNK_RATIO, MEMORY_GROWN_RATIO = 0.98, 1.1
+"""A node's memory counts anew when it has changed so much: soon when less is left, later when more is."""
+
+COMPUTE_MOVED_RATIO = 0.01
+QUEUE_MOVED_S = 1e-3
+"""Smaller moves of a compute ratio or a queue are seen by the next regular decision, soon enough."""
+
+
+class StreamView:
+    """Owner of the view, which changes through `apply` alone.
+
+    has_moved: something has changed since it was last set to False that is worth a decision at once.
+    """
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.has_moved = False
+        self._problem: tuple[View | None, Problem | None] = (None, None)
+        self._compute: dict[NodeId, speed.ComputeState] = {}
+        self._decided_ratio: dict[NodeId, float] = {}
+        self._sent_ratio: dict[tuple[int, Codec], float] = {}
+        self._latencies_s: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
+        self._n_measured = 0
+        self._profiled: dict[tuple[NodeId, Segment], float] = {}
+
+    def apply(self, event: ev.Event) -> None:
+        """Take an event that is worth a decision."""
+        self.view = apply(self.view, event)
+        self.has_moved = True
+
+    def pass_time(self, now_s: float) -> None:
+        self.view = apply(self.view, ev.Tick(now_s))
+
+    @property
+    def problem(self) -> Problem | None:
+        """The planning problem now; None while the origin has no profile."""
+        known_for, problem = self._problem
+        if known_for is not self.view:
+            problem = problem_of(self.view)
+            self._problem = (self.view, problem)
+        return problem
+
+    # -- what nodes report ---------------------------------------------------------------------------------------------
+
+    def profile_known(self, event: ev.ProfileKnown) -> None:
+        self._profiled.clear()
+        self.apply(event)
+
+    def status_received(self, status: StatusReceived, now_s: float) -> None:
+        """Another node has said how its links, its queue and its memory are."""
+        for report in status.links:
+            self.link_estimated(estimate_of(status.node, report, now_s), now_s)
+        moved_s = abs(status.queue_s - self.view.queue_s.get(status.node, 0.0))
+        self._take(ev.LoadMeasured(status.node, status.queue_s, now_s), moved_s > QUEUE_MOVED_S)
+        if status.usable_memory_bytes:
+            self.memory_measured(status.node, status.usable_memory_bytes, now_s)
+
+    def link_estimated(self, estimate: LinkEstimate, now_s: float) -> None:
+        """News of a link. One that only says that nothing has moved is no matter of haste."""
+        known = self.view.links.get((estimate.source, estimate.target))
+        self._take(ev.LinkMeasured(estimate, now_s), known is None or has_moved(known, estimate))
+
+    def memory_measured(self, node: NodeId, n_bytes: int, now_s: float) -> None:
+        """So much may be used on `node`; small changes are no news."""
+        known = self.view.free_memory_bytes.get(node)
+        if known is None or not MEMORY_SHRUNK_RATIO * known <= n_bytes <= MEMORY_GROWN_RATIO * known:
+            self.apply(ev.MemoryMeasured(node, n_bytes, now_s))
+
+    def link_lost(self, source: NodeId, target: NodeId, now_s: float) -> None:
+        """A frame could not cross: the link is down until it is measured again."""
+        known = self.view.links.get((source, target))
+        if known is not None:
+            self.apply(ev.LinkMeasured(replace(known, goodput_bps=0.0), now_s))
+
+    def restarted(self, node: NodeId) -> None:
+        """Another process runs on `node`: what frames said of its speed is void."""
+        self._compute.pop(node, None)
+
+    # -- what frames teach ---------------------------------------------------------------------------------------------
+
+    def segment_computed(self, node: NodeId, segment: Segment, measured_s: float, now_s: float) -> bool:
+        """`segment` took `measured_s` on `node`; whether that could be compared with its profile."""
+        profiled_s = self.profiled_s(node, segment)
+        if profiled_s is None:
+            return False
+        state = self._compute.get(node, speed.ComputeState())
+        state = self._compute[node] = speed.observe_compute(state, measured_s, profiled_s, now_s)
+        ratio, known = speed.compute_ratio(state), self.view.compute_ratio.get(node, 1.0)
+        if ratio != known:
+            decided = self._decided_ratio.setdefault(node, known)
+            is_far = abs(ratio - decided) > COMPUTE_MOVED_RATIO * decided
+            self._take(ev.ComputeMeasured(node, ratio, now_s), is_far)
+            if is_far:
+                self._decided_ratio[node] = ratio
+        return True
+
+    def profiled_s(self, node: NodeId, segment: Segment) -> float | None:
+        """Seconds that `segment` takes on `node` by its profile; None for an empty one and without a profile."""
+        if segment.is_empty:
+            return None
+        key = (node, segment)
+        known = self._profiled.get(key)
+        if known is None:
+            problem = self.problem
+            if problem is None or node not in problem.profiles:
+                return None
+            known = self._profiled[key] = compute_s(node, segment, replace(problem, compute_ratio={}))
+        return known
+
+    def payload_sent(self, finished: FrameFinished, now_s: float) -> None:
+        """What a codec sent at a cut, averaged over some frames, beside what its formula says."""
+        problem = self.problem
+        if problem is None:
+            return
+        stages = {stage.node: stage for stage in finished.plan.stages}
+        for report in finished.reports:
+            stage = stages.get(NodeId(report.node))
+            if stage is None or stage.codec is None or report.sent_bytes <= 0:
+                continue
+            cut = problem.cuts[stage.segment.stop]
+            by_formula = payload_bytes(cut, stage.codec, problem.frame)
+            if by_formula <= 0:
+                continue
+            key, ratio = (cut.index, stage.codec), report.sent_bytes / by_formula
+            self._sent_ratio[key] = mean = ratio + SENT_MEMORY * (self._sent_ratio.get(key, ratio) - ratio)
+            known = self.view.sent_ratio.get(key)
+            if known is None or abs(mean - known) > SENT_MOVED_RATIO * known:
+                self.apply(ev.SentMeasured(cut.index, stage.codec, mean, now_s))
+
+    def latency_measured(self, finished: FrameFinished, now_s: float) -> None:
+        """How long a frame took by the plan in use, at its first try, its wait at the origin apart; counts in medians
+        of some."""
+        waited_s = finished.reports[0].queue_s if finished.reports else 0.0
+        self._latencies_s.append(finished.latency_s - waited_s)
+        self._n_measured += 1
+        if len(self._latencies_s) == N_WATCHED_FRAMES and self._n_measured % (N_WATCHED_FRAMES // 2) == 0:
+            median_s = statistics.median(self._latencies_s)
+            self.apply(ev.LatencyMeasured(finished.generation, median_s, N_WATCHED_FRAMES, now_s))
+
+    def plan_serving(self, plan: Plan, generation: int, now_s: float) -> None:
+        """Another plan is in use: the latencies so far were not its."""
+        self._latencies_s.clear()
+        self.apply(ev.PlanServing(plan, generation, now_s))
+
+    def _take(self, event: ev.Event, is_worth_deciding: bool) -> None:
+        self.view = apply(self.view, event)
+        self.has_moved = self.has_moved or is_worth_deciding

@@ -1,0 +1,379 @@
+"""The link meter and the beat of a node: events in, news, pings and probes out, driven in virtual time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+
+from seamline.core.link import estimator as est
+from seamline.core.link import meter as meter_module
+from seamline.core.link.beat import STATUS_INTERVAL_S, Beat
+from seamline.core.link.meter import PING_INTERVAL_S, TICK_S, LinkMeter
+from seamline.core.link.probing import BUSY_LIMIT_S, N_FIRST_PONGS, N_FIRST_PROBES
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+RTT_S = 0.02
+
+
+class VirtualLinks:
+    """A driver: links from `EDGE`, first in, first out, at `rate_bps`, where 0.0 carries nothing.
+
+    skips_ticks: none is asked for before `next_due_s`. news, pings, probes, statuses: what came of it, each with its
+    time. n_ticks: how often the meter was asked.
+    """
+
+    def __init__(self, rate_bps: dict[NodeId, float], *, skips_ticks: bool = True) -> None:
+        self.rate_bps, self.skips_ticks = rate_bps, skips_ticks
+        self.now_s = 0.0
+        self.meter = LinkMeter(EDGE)
+        self.beat = Beat(self.meter)
+        self.news: list[tuple[float, LinkEstimate]] = []
+        self.pings: list[tuple[float, NodeId]] = []
+        self.probes: list[tuple[float, NodeId, int]] = []
+        self.statuses: list[float] = []
+        self.n_ticks = 0
+        self._free_s = dict.fromkeys(rate_bps, 0.0)
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        for target in rate_bps:
+            self.peer(target, True)
+        self._at(TICK_S, self._tick)
+
+    def run(self, until_s: float) -> None:
+        while self._due and self._due[0][0] <= until_s:
+            self.now_s, _, act = heapq.heappop(self._due)
+            act()
+        self.now_s = until_s
+
+    def frame(self, target: NodeId, n_bytes: int) -> None:
+        self._send(target, self.meter.next_seq(), n_bytes)
+
+    def heard(self, news: tuple[LinkEstimate, ...]) -> None:
+        if news:
+            self.beat.announce_soon()
+        self.news += [(self.now_s, estimate) for estimate in news]
+
+    def peer(self, target: NodeId, alive: bool) -> None:
+        self._free_s[target] = 0.0
+        self.heard(self.meter.peer(target, alive, self.now_s))
+
+    def bps(self, target: NodeId) -> float:
+        return next(one for one in self.meter.estimates(self.now_s) if one.target == target).goodput_bps
+
+    def _at(self, at_s: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (at_s, next(self._order), act))
+
+    def _send(self, target: NodeId, seq: int, n_bytes: int) -> None:
+        self.meter.sending(target, seq, n_bytes, self.now_s)
+        rate_bps = self.rate_bps[target]
+        took_s = 8 * n_bytes / rate_bps if rate_bps > 0.0 else math.inf
+        self._free_s[target] = max(self.now_s, self._free_s[target]) + took_s
+        if math.isfinite(took_s):
+            receipt_s = self._free_s[target] + RTT_S
+            self._at(receipt_s, lambda: self.heard(self.meter.receipt(target, seq, self.now_s)))
+
+    def _tick(self) -> None:
+        self._at(self.now_s + TICK_S, self._tick)
+        if self.skips_ticks and self.now_s < self.beat.next_due_s():
+            return
+        self.n_ticks += 1
+        due = self.beat.tick(self.now_s)
+        self.news += [(self.now_s, estimate) for estimate in due.news]
+        for target in due.pings:
+            self._ping(target)
+        if due.probe is not None:
+            self.probes.append((self.now_s, due.probe.target, due.probe.n_bytes))
+            self._send(*due.probe)
+        if due.is_status_due:
+            self.statuses.append(self.now_s)
+
+    def _ping(self, target: NodeId) -> None:
+        self.pings.append((self.now_s, target))
+        seq = self.meter.ping_sent(target, self.now_s)
+        if self.rate_bps[target] > 0.0:
+            self._at(self.now_s + RTT_S, lambda: self.heard(self.meter.pong(target, seq, self.now_s)))
+
+
+def measured(*targets: NodeId, rate_bps: float = 20e6) -> VirtualLinks:
+    """Links that have been measured and idle for a while."""
+    links = VirtualLinks(dict.fromkeys(targets, rate_bps))
+    links.run(5.0)
+    assert all(links.meter.is_measured(target) for target in targets)
+    links.pings.clear()
+    links.probes.clear()
+    links.news.clear()
+    return links
+
+
+def test_a_new_link_is_pinged_at_every_tick_and_probed_after_the_first_pongs():
+    links = VirtualLinks({FOG: 20e6})
+    links.run(0.27)
+    assert [round(at_s, 6) for at_s, _ in links.pings] == [0.05, 0.1, 0.15, 0.2, 0.25]
+    assert not links.probes
+    links.run(5.0)
+    assert links.probes[0][0] == pytest.approx(0.3)
+    assert links.meter.is_measured(FOG)
+    later_s = [at_s for at_s, _ in links.pings if at_s > 0.5]
+    gaps_s = [after_s - before_s for before_s, after_s in itertools.pairwise(later_s)]
+    assert gaps_s == pytest.approx([PING_INTERVAL_S] * len(gaps_s), abs=1.01 * TICK_S)  # at the first tick after it
+
+
+@pytest.mark.parametrize("rate_bps", [2e6, 20e6, 100e6])
+def test_the_first_receipt_is_news_and_the_first_probes_tell_the_rate_within_a_tenth(rate_bps):
+    links = VirtualLinks({FOG: rate_bps})
+    links.run(3.0)
+    first_s, first = links.news[0]
+    assert first.target == FOG
+    assert first_s == pytest.approx(links.probes[0][0] + RTT_S + 8 * links.probes[0][2] / rate_bps)
+    assert links.bps(FOG) == pytest.approx(rate_bps, rel=0.1)
+
+
+def test_what_is_as_last_reported_is_no_news():
+    links = measured(FOG)
+    for _ in range(4):
+        links.frame(FOG, 60_000)
+        links.run(links.now_s + 0.2)
+    assert len(links.news) <= 1  # renewed once, since the last was a second old
+
+
+def test_nothing_is_probed_while_messages_are_in_flight_on_any_link():
+    links = measured(FOG, CLOUD)
+    until_s = links.now_s + 10.0
+    while links.now_s < until_s:
+        links.frame(FOG, 500_000)  # 200 ms of the link, without a pause
+        links.run(links.now_s + 0.2)
+    assert links.probes == []
+
+
+def test_a_message_stuck_for_long_keeps_other_links_from_being_probed_no_more():
+    links = measured(FOG, CLOUD)
+    links.rate_bps[FOG] = 0.0
+    links.frame(FOG, 60_000)
+    stuck_s = links.now_s
+    links.run(stuck_s + 6.0)
+    assert {target for _, target, _ in links.probes} == {CLOUD}
+    assert links.probes[0][0] == pytest.approx(stuck_s + BUSY_LIMIT_S, abs=TICK_S)
+
+
+def test_an_overdue_message_caps_the_goodput_before_its_receipt():
+    links = measured(FOG)
+    links.rate_bps[FOG] = 0.0
+    links.frame(FOG, 60_000)
+    sent_s = links.now_s
+    links.run(sent_s + 2.0)
+    first_s, first = links.news[0]
+    assert sent_s + est.SILENCE_GRACE_S < first_s < sent_s + 0.5
+    assert first.goodput_bps < 8 * 60_000 / (first_s - sent_s)
+    assert links.bps(FOG) < 8 * 60_000 / 1.9
+
+
+def fallen(sends_to_cloud: bool) -> tuple[VirtualLinks, float]:
+    """Links whose bottleneck has fallen to a tenth, and when `FOG` has proven it; a frame to `CLOUD` shortly before."""
+    links = measured(FOG, CLOUD)
+    links.run(5.2)  # the last probe of `CLOUD` is some time ago, the next to come
+    links.rate_bps[FOG] = 2e6
+    links.frame(FOG, 30_000)
+    links.run(5.4)
+    links.frame(FOG, 30_000)
+    links.run(5.52)
+    if sends_to_cloud:
+        links.frame(CLOUD, 30_000)  # 32 ms on its way
+    links.news.clear()
+    links.probes.clear()
+    proven_s = 5.4 + RTT_S + 8 * 30_000 / 2e6
+    links.run(proven_s + 1e-6)
+    return links, proven_s
+
+
+def test_links_that_share_a_bottleneck_fall_together_and_are_reported_before_the_one_that_jumped():
+    links, proven_s = fallen(sends_to_cloud=False)
+    (_, cloud), (_, fog) = links.news
+    assert (cloud.target, fog.target) == (CLOUD, FOG)
+    assert cloud.goodput_bps == pytest.approx(fog.goodput_bps, rel=0.1)
+    assert cloud.goodput_std_ratio > 10.0 * fog.goodput_std_ratio  # nothing has crossed it yet
+    links.run(proven_s + 1.0)
+    assert links.probes[0][0] < proven_s + TICK_S
+    assert links.probes[0][1] == CLOUD
+    assert links.bps(CLOUD) == pytest.approx(20e6, rel=0.1)
+
+
+def test_a_link_that_carries_messages_itself_is_not_expected_to_have_fallen():
+    links, _ = fallen(sends_to_cloud=True)
+    assert [one.target for _, one in links.news] == [FOG]
+
+
+def test_a_lost_link_is_news_and_what_was_on_its_way_is_forgotten():
+    links = measured(FOG)
+    meter, now_s = links.meter, links.now_s
+    frame, ping = meter.next_seq(), meter.ping_sent(FOG, now_s)
+    meter.sending(FOG, frame, 60_000, now_s)
+    (lost,) = meter.peer(FOG, False, now_s)
+    assert lost.goodput_bps == 0.0
+    assert meter.n_in_flight(FOG) == 0
+    assert meter.receipt(FOG, frame, now_s + 0.1) == meter.pong(FOG, ping, now_s + 0.1) == ()
+    assert meter.due_pings(now_s + 60.0) == []
+    assert meter.next_probe(now_s + 60.0) is None
+    assert meter.next_due_s() == math.inf
+
+
+def test_a_link_that_returns_is_back_with_its_first_pong_and_measured_again():
+    links = measured(FOG)
+    before_bps = links.bps(FOG)
+    links.peer(FOG, False)
+    links.run(links.now_s + 3.0)
+    links.peer(FOG, True)
+    assert not links.meter.is_measured(FOG)
+    links.news.clear()
+    links.run(links.now_s + 0.15)
+    assert links.news[0][1].goodput_bps == pytest.approx(before_bps)
+    links.run(links.now_s + 3.0)
+    assert links.meter.is_measured(FOG)
+
+
+def test_a_forgotten_link_is_neither_pinged_nor_probed_nor_reported():
+    links = measured(FOG, CLOUD)
+    seq = links.meter.next_seq()
+    links.meter.sending(FOG, seq, 60_000, links.now_s)
+    links.meter.forget(FOG)
+    assert links.meter.receipt(FOG, seq, links.now_s + 0.1) == ()
+    links.run(links.now_s + 5.0)
+    assert {target for _, target in links.pings} == {target for _, target, _ in links.probes} == {CLOUD}
+    assert [one.target for one in links.meter.estimates(links.now_s)] == [CLOUD]
+
+
+def test_links_measured_anew_know_nothing_and_are_measured_as_if_new():
+    links = measured(FOG)
+    links.meter.measure_anew(links.now_s)
+    assert links.meter.estimates(links.now_s) == ()
+    assert not links.meter.is_measured(FOG)
+    links.rate_bps[FOG] = 5e6
+    links.run(links.now_s + 3.0)
+    assert len(links.probes) >= N_FIRST_PROBES
+    assert links.bps(FOG) == pytest.approx(5e6, rel=0.1)
+
+
+def test_a_receipt_or_pong_that_comes_twice_counts_once():
+    links = measured(FOG)
+    meter, now_s = links.meter, links.now_s
+    frame, ping = meter.next_seq(), meter.ping_sent(FOG, now_s)
+    meter.sending(FOG, frame, 60_000, now_s)
+    meter.receipt(FOG, frame, now_s + 0.05)
+    meter.pong(FOG, ping, now_s + 0.02)
+    known = meter.estimates(now_s + 1.0)
+    assert meter.receipt(FOG, frame, now_s + 0.9) == meter.pong(FOG, ping, now_s + 0.9) == ()
+    assert meter.receipt(CLOUD, frame, now_s + 0.9) == ()
+    assert meter.estimates(now_s + 1.0) == known
+
+
+def test_a_peer_whose_link_is_known_already_is_neither_new_nor_probed_at_once():
+    state = next(iter(measured(FOG).meter.estimates(5.0)))
+    known = est.observe_rtt(est.LinkState(source=EDGE, target=FOG), RTT_S, 0.1)
+    known = est.observe_transfer(known, est.TransferSample(300_000, 1.0, 1.0 + RTT_S + 8 * 300_000 / 20e6))
+    meter = LinkMeter(EDGE)
+    (news,) = meter.peer_measured(known, 2.0)
+    assert news.goodput_bps == pytest.approx(state.goodput_bps, rel=0.1)
+    assert meter.is_measured(FOG)
+    assert meter.next_probe(2.5) is None
+    assert meter.next_probe(3.0) is not None
+
+
+def test_a_meter_that_does_not_probe_waits_for_pings_alone():
+    meter = LinkMeter(EDGE, ping_interval_s=2.0, is_probing=False)
+    pinged(meter)
+    meter.ping_sent(FOG, 1.0)
+    assert meter.next_probe(10.0) is None
+    assert meter.next_due_s() == 3.0
+
+
+def pinged(meter: LinkMeter) -> None:
+    """The first pings of `FOG`, from 0.0 s on."""
+    meter.peer(FOG, True, 0.0)
+    for number in range(N_FIRST_PONGS):
+        at_s = TICK_S * number
+        assert meter.due_pings(at_s) == [FOG]
+        meter.pong(FOG, meter.ping_sent(FOG, at_s), at_s + RTT_S)
+
+
+def test_a_message_that_leaves_is_looked_after_as_soon_as_it_may_be_overdue():
+    meter = LinkMeter(EDGE, ping_interval_s=60.0, is_probing=False)
+    pinged(meter)
+    meter.ping_sent(FOG, 1.0)
+    assert meter.next_due_s() == 61.0
+    meter.sending(FOG, meter.next_seq(), 60_000, 2.0)
+    assert meter.next_due_s() == 2.0 + est.SILENCE_GRACE_S
+
+
+def test_a_probe_that_was_on_its_way_when_the_peer_was_lost_is_not_awaited():
+    links = VirtualLinks({FOG: 20e6})
+    while not links.probes:
+        links.run(links.now_s + 0.01)
+    links.peer(FOG, False)
+    links.run(links.now_s + 1.0)
+    links.peer(FOG, True)
+    links.run(links.now_s + 3.0)
+    assert links.meter.is_measured(FOG)
+
+
+def test_an_answer_to_a_ping_of_long_ago_teaches_nothing():
+    meter = LinkMeter(EDGE)
+    meter.peer(FOG, True, 0.0)
+    first, *_ = [meter.ping_sent(FOG, 0.25 * number) for number in range(33)]
+    meter.pong(FOG, first, 9.0)
+    frame = meter.next_seq()
+    meter.sending(FOG, frame, 60_000, 9.0)
+    (news,) = meter.receipt(FOG, frame, 9.5)
+    assert news.rtt_s == 0.0
+
+
+def test_a_node_without_peers_has_nothing_due():
+    meter = LinkMeter(EDGE)
+    assert (meter.next_due_s(), meter.due_pings(1.0), meter.next_probe(1.0), meter.tick(1.0)) == (
+        math.inf,
+        [],
+        None,
+        (),
+    )
+
+
+def test_a_driver_that_skips_ticks_before_the_next_is_due_finds_the_same():
+    def played(skips_ticks: bool) -> VirtualLinks:
+        links = VirtualLinks({FOG: 20e6, CLOUD: 8e6}, skips_ticks=skips_ticks)
+        for until_s, rate_bps in [(4.0, 20e6), (8.0, 3e6), (12.0, 0.0), (20.0, 30e6)]:
+            links.rate_bps[FOG] = rate_bps
+            links.frame(FOG, 60_000)
+            links.run(until_s)
+        links.peer(FOG, False)
+        links.run(25.0)
+        links.peer(FOG, True)
+        links.run(60.0)
+        return links
+
+    skipped, asked = played(True), played(False)
+    assert skipped.news == asked.news
+    assert (skipped.pings, skipped.probes, skipped.statuses) == (asked.pings, asked.probes, asked.statuses)
+    assert skipped.n_ticks < 0.6 * asked.n_ticks  # all of those 8 s in which a message is overdue, few of the others
+
+
+def test_a_status_is_due_twice_a_second_and_at_the_first_tick_after_news():
+    beat = Beat(LinkMeter(EDGE))
+    assert beat.tick(0.0).is_status_due
+    assert not beat.tick(0.3).is_status_due
+    assert beat.next_due_s() == STATUS_INTERVAL_S
+    beat.announce_soon()
+    assert beat.next_due_s() <= 0.35
+    assert beat.tick(0.35).is_status_due
+    assert not beat.tick(0.4).is_status_due
+    assert beat.tick(0.35 + STATUS_INTERVAL_S).is_status_due
+
+
+def test_the_table_of_events_names_the_methods_that_take_one():
+    asks = {"next_seq", "next_due_s", "due_pings", "is_measured", "n_in_flight", "estimates", "peer_measured"}
+    methods = {name for name, one in vars(LinkMeter).items() if callable(one) and not name.startswith("_")}
+    named = {line.split("`")[1] for line in (meter_module.__doc__ or "").splitlines() if line.startswith("| `")}
+    assert named == methods - asks
