@@ -110,3 +110,18 @@ def test_a_file_that_is_no_recording_is_refused_by_name_and_line(text, path):
 def test_a_file_that_is_not_there_is_said_to_be_so(path):
     with pytest.raises(ConfigError, match="there is no file"):
         list(read_recording(path))
+
+
+def test_a_stream_of_real_nodes_replays_to_the_same_decisions(bench, photos, wait_until, tmp_path):
+    bench.start("edge")
+    bench.start("fog")
+    bench.link("edge", "fog", 200e6)
+    stream = bench.stream(record=tmp_path / "stream.jsonl")
+    first = stream.plan
+    assert len(list(stream.run(photos))) == len(photos)
+    bench.link("edge", "fog", 0.2e6)
+    wait_until(lambda: stream.plan != first)
+    stream.close()
+    steps = list(replay(read_recording(tmp_path / "stream.jsonl")))
+    assert {step.is_same for step in steps} == {True}
+    assert sum(isinstance(step.recorded, cmd.SwitchDone) for step in steps) >= 2
