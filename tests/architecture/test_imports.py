@@ -28,7 +28,6 @@ ROOMS = {
 MOST_FILES = 17
 LARGER = {
     "cli/commands": "one file a command",
-    "sim": "its own protocol of the origin goes when `core.session` drives it",
 }
 KNOWN_CIRCLES = [{"runtime.node." + name for name in ("dispatch", "frame_path", "node", "presence", "service")}]
 IMPURE = {
