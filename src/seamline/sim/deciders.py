@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from seamline.core.adaptation.decision_cache import Settled, settled, stands
@@ -90,7 +90,7 @@ class LastValue:
     """
 
     sample_bps: Callable[[Link], float] = lambda link: 0.0
-    policy: Policy = Adaptive()
+    policy: Policy = field(default_factory=Adaptive)
     is_probing: bool = True
     knows_true_links: bool = False
     has_deadlines: bool = True

@@ -17,6 +17,7 @@ from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waitin
 from seamline.core.session.events import FrameFinished
 from seamline.core.session.session import Session
 from seamline.core.session.spec import SessionSpec
+from seamline.core.switching.named import STRATEGIES, NamedStrategy
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
@@ -78,7 +79,9 @@ def first_plan(scene: Scene, decider: Decider, journeys: Journeys) -> Plan:
     return _begun(scene, decider, journeys).session.ledger.route.plan
 
 
-def session_of(scene: Scene, decider: Decider, *, keeps_stories: bool = False) -> Session:
+def session_of(
+    scene: Scene, decider: Decider, *, strategy: NamedStrategy = STRATEGIES["live"], keeps_stories: bool = False
+) -> Session:
     """A session at the scene's origin over all of its nodes."""
     spec = SessionSpec(
         origin=scene.origin,
@@ -88,6 +91,7 @@ def session_of(scene: Scene, decider: Decider, *, keeps_stories: bool = False) -
         constraints=scene.constraints,
         policy=decider.policy,
         energy_scope=scene.energy_scope,
+        strategy=strategy,
         has_deadlines=decider.has_deadlines,
         keeps_stories=keeps_stories,
     )
