@@ -184,7 +184,7 @@ def get_spare(cell: Cell, bench: Bench) -> None:
     bench.stream.stand_by(bench.plans[1])
     until_s = now_s() + SWITCH_TIMEOUT_S
     keeps_spare = strategy_named(cell.strategy).keeps_spare
-    while keeps_spare and bench.stream.controller.spare is None and now_s() < until_s:
+    while keeps_spare and bench.stream.controller.standby is None and now_s() < until_s:
         time.sleep(0.05)
 
 
@@ -192,7 +192,7 @@ def _one_switch(cell: Cell, bench: Bench, answers: Answers, place: int, dropped_
     stream, target = bench.stream, bench.plans[place]
     began_s = now_s()
     n_dropped = stream.frames.counts().dropped_before_acceptance
-    is_wrong = strategy_named(cell.strategy).keeps_spare and stream.controller.spare != target
+    is_wrong = strategy_named(cell.strategy).keeps_spare and stream.controller.standby != target
     if cell.is_shaped:
         bench.network.set_link("edge", "cloud", rate_mbps=RATES_MBPS[place])
     record = stream.switch(target).result(timeout=SWITCH_TIMEOUT_S)

@@ -170,12 +170,12 @@ def test_a_node_that_dies_during_a_switch_costs_no_frame(strategy, two_nodes, pl
 def test_a_second_pipeline_stands_by_and_is_used_without_loading(two_nodes, plans, run_frames, wait_until):
     stream = two_nodes.stream(policy=str(plans[0]), strategy="standby")
     run_frames(stream)
-    assert stream.controller.spare is None
+    assert stream.controller.standby is None
     stream.stand_by(plans[1])
-    wait_until(lambda: stream.controller.spare == plans[1])
+    wait_until(lambda: stream.controller.standby == plans[1])
     record = stream.switch(plans[1]).result(timeout=30)
     assert record.load_s == 0.0 or record.load_s > record.prepare_s
-    assert stream.controller.spare == plans[0]
+    assert stream.controller.standby == plans[0]
 
 
 def test_pause_resume_never_holds_two_pipelines(two_nodes, plans, run_frames):
@@ -199,7 +199,7 @@ def test_everything_is_released_when_the_stream_ends(two_nodes, plans, run_frame
     stream = two_nodes.stream(policy=str(plans[0]), strategy="standby")
     run_frames(stream).end()
     stream.stand_by(plans[1])
-    wait_until(lambda: stream.controller.spare == plans[1])
+    wait_until(lambda: stream.controller.standby == plans[1])
     stream.close()
     wait_until(lambda: all(node.segments.n_generations == 0 for node in two_nodes.nodes.values()))
 
@@ -234,7 +234,7 @@ def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(
     asked = stream.switch(plans[1])
     assert two_nodes.engines["fog"].is_waiting.wait(10)
     (link,) = [link for link in stream.controller.links if (link.source, link.target) == ("edge", "fog")]
-    stream.controller.link(replace(link, goodput_bps=0.0))
+    stream.on_link(replace(link, goodput_bps=0.0))
     with pytest.raises(SwitchError, match="down"):
         asked.result(timeout=30)
     two_nodes.engines["fog"].go_on.set()
@@ -261,11 +261,11 @@ def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nod
     two_nodes.link("edge", "fog", 0.2e6)
     wait_until(lambda: stream.plan != fast)
     slow = stream.plan
-    wait_until(lambda: stream.controller.spare is not None)
-    assert stream.controller.spare != slow
+    wait_until(lambda: stream.controller.standby is not None)
+    assert stream.controller.standby != slow
     two_nodes.link("edge", "fog", 200e6)
     wait_until(lambda: stream.plan != slow)
-    wait_until(lambda: stream.controller.spare == slow)
+    wait_until(lambda: stream.controller.standby == slow)
 
 
 def test_who_asks_before_the_first_plan_serves_gets_the_plan_and_an_answer(two_nodes, plans):
@@ -287,7 +287,7 @@ def test_who_asks_what_goes_wrong_in_an_unforeseen_way_is_told(two_nodes, plans,
     def throw(*arguments: object) -> None:
         raise ZeroDivisionError("of its own")
 
-    monkeypatch.setattr(stream.controller._switcher, "request", throw)
+    monkeypatch.setattr(stream.controller._pilot._switcher, "request", throw)
     with pytest.raises(SwitchError, match="ZeroDivisionError: of its own"):
         stream.switch(plans[1]).result(timeout=20)
     assert stream.plan == plans[0]

@@ -10,13 +10,14 @@ import pytest
 
 from seamline.config.power import parse_power
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.session.ledger import FrameCounts
 from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import EnergyMeter
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime.origin.record import Recorder
-from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.origin.results import Result
 from seamline.runtime.shared import energy
 from seamline.runtime.shared.energy import EnergyAccount, joint_source
 

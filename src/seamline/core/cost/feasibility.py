@@ -7,12 +7,15 @@ there is none.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 from seamline.core.cost.formulas import answer_link, forward_link
 from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
 from seamline.core.vocabulary.profiles import Cut, Profile
 
@@ -131,3 +134,20 @@ def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None
     if link is None or link.goodput_bps <= 0.0:
         return f"{here.node}->{there.node} is down"
     return None
+
+
+def check_fits(plan: Plan, nodes: Sequence[NodeId], *, last_cut: int, model: str) -> None:
+    """Raises `PlanError` when `plan` is none for the model named `model` over `nodes`, the origin first."""
+    origin = nodes[0]
+    if plan.origin != origin:
+        raise PlanError(
+            f"`{plan}` starts on `{plan.origin}`, but frames enter at `{origin}`", hint=f"begin with {origin}"
+        )
+    if missing := set(plan.nodes) - set(nodes):
+        raise PlanError(
+            f"`{plan}` uses `{min(missing)}`, which may not take part", hint=f"the nodes are {', '.join(nodes)}"
+        )
+    if plan.stages[-1].segment.stop != last_cut:
+        raise PlanError(
+            f"`{plan}` does not end at cut {last_cut}, the last of `{model}`", hint="`seamline inspect` lists the cuts"
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.links import LinkEstimate
@@ -55,6 +56,47 @@ def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
         average_bps=estimate.average_bps,
         average_std_ratio=estimate.average_std_ratio,
         turning_for_s=max(0.0, estimate.turning_until_s - now_s),
+    )
+
+
+class Reported(Protocol):
+    """A report as it comes from the wire: the fields of `LinkReport`."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def rtt_s(self) -> float: ...
+    @property
+    def goodput_bps(self) -> float: ...
+    @property
+    def goodput_std_ratio(self) -> float: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def age_s(self) -> float: ...
+    @property
+    def overhead_s(self) -> float: ...
+    @property
+    def average_bps(self) -> float: ...
+    @property
+    def average_std_ratio(self) -> float: ...
+    @property
+    def turning_for_s(self) -> float: ...
+
+
+def report_from(heard: Reported) -> LinkReport:
+    """What the wire carried, as a value of the core."""
+    return LinkReport(
+        target=heard.target,
+        rtt_s=heard.rtt_s,
+        goodput_bps=heard.goodput_bps,
+        goodput_std_ratio=heard.goodput_std_ratio,
+        n_samples=heard.n_samples,
+        age_s=heard.age_s,
+        overhead_s=heard.overhead_s,
+        average_bps=heard.average_bps,
+        average_std_ratio=heard.average_std_ratio,
+        turning_for_s=heard.turning_for_s,
     )
 
 

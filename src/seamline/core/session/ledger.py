@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
 
 from seamline.core.adaptation.pipeline_depth import pipeline_depth
@@ -78,6 +78,12 @@ class FrameCounts:
     def lost(self) -> int:
         """Accepted and not answered; counts only once the stream has ended."""
         return self.accepted - self.answered
+
+    def since(self, before: FrameCounts) -> FrameCounts:
+        """What became of frames after `before` was counted."""
+        return FrameCounts(
+            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
+        )
 
 
 @dataclass(slots=True)

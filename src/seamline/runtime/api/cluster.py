@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from seamline.core.adaptation.policy import Fixed, Policy, policy_named
+from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.constraints import Constraints, limited
@@ -29,7 +30,6 @@ from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.node import VISITOR, Node
 from seamline.runtime.node.starting import NodeOptions, open_node
-from seamline.runtime.origin.manual_override import check_fits
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.slowdown import Slowdown
 
@@ -255,7 +255,7 @@ def _wrong_use() -> Iterator[None]:
 def _check_held(plan: Plan, nodes: Sequence[NodeId], model: StoredModel, constraints: Constraints) -> None:
     """Raise `UsageError` when a plan to hold can never be used here: another plan would silently stand in for it."""
     with _wrong_use():
-        check_fits(plan, nodes, model)
+        check_fits(plan, nodes, last_cut=len(model.cuts) - 1, model=model.name)
     for here, there in pairwise(plan.stages):
         cut = model.cuts[here.segment.stop]
         if not constraints.may_leave(cut, there.node):

@@ -1,15 +1,14 @@
 """A stream: frames in, answers out in order, and a controller that moves the cut meanwhile.
 
 This is the face of the runtime for a user: `run` takes frames from a source or an iterable and yields results. The
-frames' bookkeeping is `frames.py`, what a frame may be `input_adapter.py`, decisions are `controller.py`, what
-happened is `record.py`, what there is to see `snapshot.py`.
+rules are those of `core.session`; `frames.py` and `controller.py` drive it. What a frame may be is `input_adapter.py`,
+what happened is `record.py`, what there is to see `snapshot.py`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import queue
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,13 @@ from functools import partial
 from typing import Any
 
 from seamline.core.adaptation.policy import Policy
+from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.session import events as ev
+from seamline.core.session.events import LOCAL_GENERATION
+from seamline.core.session.ledger import FrameCounts, Ledger
+from seamline.core.session.pilot import Pilot
+from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
@@ -33,11 +38,10 @@ from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feeder import Feeder
-from seamline.runtime.origin.frames import LOCAL_GENERATION, StreamFrames
+from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import as_source, input_tensors
-from seamline.runtime.origin.manual_override import check_fits
 from seamline.runtime.origin.record import Recorder, SwitchRecord
-from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.sources import FrameSource
@@ -45,6 +49,7 @@ from seamline.runtime.shared.sources import FrameSource
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 60.0
+TAKE_TIMEOUT_S = 0.05
 
 
 class Stream:
@@ -70,23 +75,35 @@ class Stream:
         self._profile_budget_s = profile_budget_s
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
-        self.frames = StreamFrames(
-            node, self.name, model.model_id, self._local, drained=self._drained, gave_up=self.recorder.answered
-        )
-        self._counted_before = FrameCounts()
-        self.controller = Controller(
-            node,
-            self.frames,
-            self.recorder,
-            model,
+        spec = SessionSpec(
+            origin=node.name,
             others=others,
+            local=self._local,
             objective=objective,
             constraints=constraints,
             energy_scope=energy_scope,
             policy=policy,
-            profile_budget_s=profile_budget_s,
             strategy=strategy,
         )
+        self.controller = Controller(
+            node,
+            Pilot(spec),
+            self.recorder,
+            others=others,
+            stream=self.name,
+            model_id=model.model_id,
+            profile_budget_s=profile_budget_s,
+        )
+        self.frames = self.controller.frames = StreamFrames(
+            node,
+            self.name,
+            model.model_id,
+            Ledger(self._local),
+            to_pilot=self.controller.post,
+            answered=self.recorder.answered,
+        )
+        self.controller.charge(energy_scope)
+        self._counted_before = FrameCounts()
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -185,9 +202,8 @@ class Stream:
         n_due = first
         give_up_s: float | None = None
         while True:
-            try:
-                result = self.frames.results.get(timeout=0.05)
-            except queue.Empty:
+            result = self.frames.take(TAKE_TIMEOUT_S)
+            if result is None:
                 n_accepted = self.frames.counts().accepted
                 if ended.is_set() and n_due >= n_accepted:
                     return
@@ -197,7 +213,6 @@ class Stream:
                         log.error("%d accepted frames were not answered", n_accepted - n_due)
                         return
                 continue
-            self.frames.taken()
             if result.frame >= first:
                 n_due += 1
                 yield result
@@ -214,17 +229,22 @@ class Stream:
         another request came in between.
         Raises `UsageError` for an unknown strategy, `PlanError` for a plan that does not fit the model or the nodes.
         """
-        how = strategy_named(strategy) if strategy is not None else None
+        if strategy is not None:
+            strategy_named(strategy)
         if plan == "auto":
-            return self.controller.release_plan(how)
+            return self.controller.unpin(strategy)
         wanted = Plan.parse(plan) if isinstance(plan, str) else plan
-        check_fits(wanted, (self._node.name, *self._others), self.model)
-        return self.controller.switch(wanted, how, reason)
+        self._check_fits(wanted)
+        return self.controller.switch(wanted, strategy, reason)
 
     def stand_by(self, plan: Plan) -> None:
         """Guess that `plan` is the next one, for the strategies that keep a second pipeline ready."""
-        check_fits(plan, (self._node.name, *self._others), self.model)
+        self._check_fits(plan)
         self.controller.stand_by(plan)
+
+    def _check_fits(self, plan: Plan) -> None:
+        nodes = (self._node.name, *self._others)
+        check_fits(plan, nodes, last_cut=len(self.model.cuts) - 1, model=self.model.name)
 
     def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
         """Another node asks for a switch by hand; it gets the switch's record, or why there is none."""
@@ -280,8 +300,9 @@ class Stream:
     # -- what the node tells (on its threads) --------------------------------------------------------------------------
 
     def on_peer(self, node: NodeId, alive: bool) -> None:
-        self.frames.peer(node, alive)
-        self.controller.peer(node, alive)
+        event = ev.PeerChanged(node, alive)
+        self.frames.handle(event)
+        self.controller.post(event)
 
     def on_status(self, node: NodeId, status: msg.Status) -> None:
         if status.energy is not None and node in self._others:
@@ -289,21 +310,23 @@ class Stream:
         self.controller.status(node, status)
 
     def on_link(self, estimate: LinkEstimate) -> None:
-        self.controller.link(estimate)
+        self.controller.post(ev.LinkEstimated(estimate))
 
     def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
-        answer = self.frames.answer(result, outputs)
-        if answer is not None:
-            self.recorder.answered(answer)
-            self.controller.answered(answer)
+        self.frames.answer(result, outputs)
 
     def on_frame_failed(self, failure: msg.FrameFailed) -> None:
         log.info("frame %d failed on %s: %s", failure.frame, failure.node, failure.error)
-        self.controller.refused(failure)
-        self.frames.retry(failure.frame, attempt=failure.attempt, reason=failure.error)
-
-    def _drained(self, generation: int) -> None:
-        self.controller.drained(generation)
+        event = ev.StageFailed(
+            failure.frame,
+            failure.attempt,
+            failure.generation,
+            NodeId(failure.node),
+            failure.error,
+            None if failure.lost is None else NodeId(failure.lost),
+        )
+        self.controller.post(event)
+        self.frames.handle(event)
 
     # -- to look at --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from itertools import islice
 
+from seamline.core.session.events import SourceEnded
 from seamline.core.vocabulary.ports import FrameArray, Tensors
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.shared.clock import now_s
@@ -64,7 +65,7 @@ class Feeder:
             self._feed_all()
         except BaseException as exc:  # a caller's own source may raise anything, and the caller is to see it
             error = exc
-        self._frames.drop_pending()
+        self._frames.handle(SourceEnded())
         self._ended(error)
 
     def _feed_all(self) -> None:

@@ -16,9 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.session.ledger import FrameCounts
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
-from seamline.runtime.origin.results import FrameCounts, Result
+from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.energy import joint_source
 
 RECENT_S = 2.0

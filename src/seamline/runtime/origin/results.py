@@ -1,8 +1,8 @@
-"""What a stream says of its frames: the answer to each, and how many became what. How they get there: `frames.py`."""
+"""Results of a stream: the answer to each frame. How frames get there is `core.session.ledger`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
@@ -37,27 +37,3 @@ class Result:
         """What no stage accounts for: the links, and waiting in buffers."""
         spent_s = sum(r.queue_s + r.decode_s + r.compute_s + r.encode_s for r in self.reports)
         return max(0.0, self.latency_s - spent_s)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameCounts:
-    """What became of the frames so far."""
-
-    accepted: int = 0
-    answered: int = 0
-    dropped_before_acceptance: int = 0
-    retried: int = 0
-    late_answers: int = 0
-    duplicated: int = 0
-    out_of_order: int = 0
-
-    @property
-    def lost(self) -> int:
-        """Accepted and not answered; counts only once the stream has ended."""
-        return self.accepted - self.answered
-
-    def since(self, before: FrameCounts) -> FrameCounts:
-        """What became of frames after `before` was counted."""
-        return FrameCounts(
-            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
-        )
