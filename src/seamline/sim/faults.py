@@ -142,7 +142,7 @@ def random_faults(rng: random.Random, origin: NodeId, others: Sequence[NodeId], 
                     if one != node
                 ]
             case Kind.LATE:
-                faults.append(Fault(kind=kind, node=node, start_s=0.0, stop_s=stop_s))
+                faults.append(Fault(kind=kind, node=node, start_s=0.0, stop_s=stop_s, notice_s=0.0))
             case Kind.DEATH | Kind.LEAVE:
                 is_seen = kind is Kind.LEAVE or rng.random() < 0.5
                 notice_s = SEEN_AT_ONCE_S if is_seen else LEASE_S

@@ -15,6 +15,7 @@ from seamline.core import switching as sw
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.releases import Releases
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 
@@ -79,6 +80,7 @@ class Switcher:
         self,
         local: Plan,
         out: list[cmd.PilotOutput],
+        releases: Releases,
         *,
         route_of: Callable[[int, Plan], Route],
         outcome: Callable[[Outcome, float], None],
@@ -86,6 +88,7 @@ class Switcher:
     ) -> None:
         self._local = local
         self._out = out
+        self._releases = releases
         self._route_of = route_of
         self._outcome = outcome
         self._strategy = strategy
@@ -225,7 +228,7 @@ class Switcher:
                     self._route(generation, generation.number if request is None else request, now_s)
                 case sw.Release(generation):
                     self._forget(generation.number)
-                    self._out.append(cmd.Release(generation))
+                    self._releases.say(generation, now_s)
                 case sw.Refuse(generation, reason, node):
                     self._requests.pop(generation.number, None)
                     words = f"plan {generation.plan} is refused: {reason}"
