@@ -54,7 +54,7 @@ class Decider(Protocol):
 
 @dataclass(slots=True)
 class PolicyDecider:
-    """A policy of the core. A decision that stands is not taken again, but returned once more, the same object.
+    """A policy of the core, or what the session asks for by hand. A decision that stands is not taken again, but returned once more, the same object.
 
     A policy that pins one plan asks estimates for no more than windows and deadlines. It is told true links instead,
     which takes a third of the time to play and flatters it a little.
@@ -64,6 +64,7 @@ class PolicyDecider:
     moments_s: Sequence[float] = ()
     has_deadlines: bool = True
     _settled: Settled | None = None
+    _settled_by: Policy | None = None
 
     @property
     def is_probing(self) -> bool:
@@ -74,9 +75,10 @@ class PolicyDecider:
         return not isinstance(self.policy, Adaptive)
 
     def __call__(self, view: View, policy: Policy) -> Decision:
-        if self._settled is not None and stands(self._settled, view, policy):
+        if self._settled is not None and policy is self._settled_by and stands(self._settled, view, policy):
             return self._settled.decision
         decision = decide(view, policy)
+        self._settled_by = policy
         self._settled = settled(view, policy, decision) if isinstance(decision, Keep) else None
         return decision
 

@@ -60,11 +60,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """All faults of one run; the network's others are throughout."""
+    """All faults of one run, over by `until_s`. reordered_ratio, doubled_ratio: of control messages."""
 
     faults: tuple[Fault, ...] = ()
     reordered_ratio: float = 0.0
     doubled_ratio: float = 0.0
+    until_s: float = 0.0
 
     @property
     def weather(self) -> Weather:
@@ -77,7 +78,10 @@ class FaultPlan:
                 for way in ways:
                     partitions[way] = tuple(sorted((*partitions.get(way, ()), (fault.start_s, fault.stop_s))))
         return Weather(
-            partitions=partitions, reordered_ratio=self.reordered_ratio, doubled_ratio=self.doubled_ratio
+            partitions=partitions,
+            reordered_ratio=self.reordered_ratio,
+            doubled_ratio=self.doubled_ratio,
+            messy_until_s=self.until_s,
         )
 
     @property
@@ -158,4 +162,5 @@ def random_faults(rng: random.Random, origin: NodeId, others: Sequence[NodeId], 
         faults=tuple(sorted(faults, key=lambda fault: fault.start_s)),
         reordered_ratio=rng.uniform(0.0, 0.1) if is_messy else 0.0,
         doubled_ratio=rng.uniform(0.0, 0.1) if is_messy else 0.0,
+        until_s=until_s,
     )

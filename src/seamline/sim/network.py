@@ -10,6 +10,7 @@ lost, and what is under way as a connection breaks is `mesh.py`'s.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -65,13 +66,14 @@ class Weather:
     """Faults of the network. partitions: per direction, when nothing gets through (what was sent waits).
 
     reordered_ratio: of control messages, held up by as much as `reordered_s`, so that later ones pass them.
-    doubled_ratio: of control messages, that come twice.
+    doubled_ratio: of control messages, that come twice. Both until `messy_until_s`.
     """
 
     partitions: Mapping[Link, tuple[Span, ...]] = field(default_factory=dict)
     reordered_ratio: float = 0.0
     reordered_s: float = 0.05
     doubled_ratio: float = 0.0
+    messy_until_s: float = math.inf
 
     def clear_s(self, pair: Link, at_s: float) -> float:
         """When a message can get through that could at `at_s` but for partitions."""
@@ -154,6 +156,8 @@ class Network:
         if (weather := self.weather) is None:
             return (self.send_control(pair, now_s, n_bytes),)
         arrived_s = weather.clear_s(pair, self.send_control(pair, weather.clear_s(pair, now_s), n_bytes))
+        if now_s >= weather.messy_until_s:
+            return (arrived_s,)
         rng = self.rng
         if rng.random() < weather.reordered_ratio:  # behind what is sent later, which is not held up by it
             arrived_s = weather.clear_s(pair, arrived_s + rng.random() * weather.reordered_s)
