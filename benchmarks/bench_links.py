@@ -23,10 +23,7 @@ import seamline
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.fabric import messages as msg
-from seamline.fabric.wire import pack
 from seamline.runtime.node.node import Node
-from seamline.runtime.shared.outbox import Outgoing
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
 
@@ -74,9 +71,7 @@ class Pair:
     def transfer(self, n_bytes: int) -> None:
         """Send as a frame is sent, and wait for its receipt."""
         seq = self.node.links.next_seq()
-        message = pack(msg.Probe(seq=seq), (np.zeros(n_bytes, np.uint8),))
-        leaving = Outgoing(message=message, before_send=lambda: self.node.links.sending(FOG, seq, len(message)))
-        self.node.outbox.put(FOG, leaving)
+        self.node.uplink.probe(FOG, seq, n_bytes)
         while self.receipts.get(timeout=60.0) != seq:
             pass
 

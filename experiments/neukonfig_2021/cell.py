@@ -148,7 +148,7 @@ def _start_cloud(
 
 
 def _container_kind(cell: Cell) -> str | None:
-    from seamline.runtime.node.containers import container_kind
+    from seamline.runtime.segments.containers import container_kind
 
     return container_kind() if cell.strategy.endswith("container") else None
 

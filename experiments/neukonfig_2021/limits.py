@@ -1,8 +1,8 @@
 """Less processor and memory for the edge: control groups of its own as root (version 1), else a slowdown.
 
 A slowdown stretches what an engine computes and leaves loading alone, so the report says which of the two it was. The
-groups have one name in every hierarchy, so that the containers of the edge join them (`runtime.node.containers`). What
-a cell that was killed leaves behind is found by its process id.
+groups have one name in every hierarchy, so that the containers of the edge join them
+(`runtime.segments.containers`). What a cell that was killed leaves behind is found by its process id.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.runtime.node.containers import SOCKETS_PREFIX
+from seamline.runtime.segments.containers import SOCKETS_PREFIX
 
 INTERVAL_S = 0.05
 
@@ -86,7 +86,7 @@ def _serving(marks: list[str]) -> list[tuple[int, int]]:
             words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue  # it has ended
-        is_server = len(words) > 2 and words[1:3] == ["-m", "seamline.runtime.node.segment_server"]
+        is_server = len(words) > 2 and words[1:3] == ["-m", "seamline.runtime.segments.segment_server"]
         if is_server:
             found += [(place, int(path.parent.name)) for place, mark in enumerate(marks) if mark in words[3]]
     return found

@@ -19,10 +19,10 @@ from experiments.neukonfig_2021.conditions import CUTS
 from seamline.cli.shared.models import resolve_model
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
-from seamline.runtime.node.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.segments.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
+from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 
-LIBRARIES = "import seamline.runtime.node.segment_server, seamline.runtime.node.private_weights"
+LIBRARIES = "import seamline.runtime.segments.segment_server, seamline.runtime.segments.private_weights"
 
 
 def starting(model: str, n: int) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def starting(model: str, n: int) -> dict[str, Any]:
     stored = store.add(resolve_model(model))
     part = Segment(CUTS[model][0], stored.cuts[-1].index)
     kind = container_kind()
-    ordinary, containers = OrdinaryEngine(store, 1), ContainerEngine(store, 1)
+    ordinary, containers = PrivateWeightsEngine(store, 1), ContainerEngine(store, 1)
     found: dict[str, Any] = {
         "model": model,
         "container": kind,

@@ -26,9 +26,9 @@ from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
 from experiments.neukonfig_2021.switches import SWITCH_TIMEOUT_S, WARM_S, Answers, Bench, filmed
-from seamline.runtime.node.compile_cache import DELAY_S
-from seamline.runtime.node.prepared import IDLE_S
 from seamline.runtime.origin.record import SwitchRecord
+from seamline.runtime.segments.compile_cache import DELAY_S
+from seamline.runtime.segments.prepared import IDLE_S
 from seamline.runtime.shared.clock import now_s
 
 N_PER_STRETCH = 10

@@ -289,7 +289,7 @@ def test_a_container_is_held_to_the_limits_of_its_node(tmp_path):
         "import os, subprocess\n"
         "from pathlib import Path\n"
         "from experiments.neukonfig_2021.limits import limited\n"
-        "from seamline.runtime.node.containers import container_command, container_kind\n"
+        "from seamline.runtime.segments.containers import container_command, container_kind\n"
         "kind = container_kind()\n"
         "with limited() as limits:\n"
         "    limits.set(0.9, 1 << 30)\n"

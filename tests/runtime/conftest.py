@@ -26,9 +26,10 @@ from seamline.core.vocabulary.profiles import Block, DeviceInfo, FrameInfo, Mode
 from seamline.fabric.memory import VirtualNetwork
 from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.node.node import Identity, Node
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import powered
+from seamline.runtime.node.status import Identity
+from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.energy import EnergyAccount
 
 EXTENT = 32
@@ -183,7 +184,7 @@ class Bench:
             n_threads=1,
             memory_bytes=memory_bytes,
         )
-        own = PacedEngine(OrdinaryEngine(store, 1), self.model, WHOLE_S[name], like=engine)
+        own = PacedEngine(PrivateWeightsEngine(store, 1), self.model, WHOLE_S[name], like=engine)
         power = self.powers.get(name)
         node = Node(
             identity, self.network.fabric(name), store, engine, profiler or GivenProfiler(name, power),

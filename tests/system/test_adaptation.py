@@ -29,11 +29,11 @@ def visit(system, port):
 
         def visit():
             here = stack.enter_context(
-                connect(f"tcp/127.0.0.1:{port}", name="visitor-test", tier="visitor", cluster=system.cluster)
+                connect(f"tcp/127.0.0.1:{port}", name="observer-test", tier="observer", cluster=system.cluster)
             )
             here.wait_nodes(["edge"])
             (stream,) = here.nodes(wait_s=0.0)["edge"].streams
-            return stream, here.node
+            return stream, here.node.client
 
         yield visit
 

@@ -115,7 +115,7 @@ class VirtualNetwork:
         return n_delivered
 
     def next_due_s(self) -> float:
-        """When something happens next, by the network's clock; `math.inf` when nothing is on its way."""
+        """Time of the next event, by the network's clock; `math.inf` when nothing is on its way."""
         with self._changed:
             self._flow()
             ends_s = (link.next_end_s() for pair, link in self._links.items() if frozenset(pair) not in self._silent)

@@ -1,4 +1,4 @@
-"""Everything nodes say to each other, as one closed union of typed headers.
+"""The messages between nodes, as one closed union of typed headers.
 
 A message is a header (here) and any number of raw tensors behind it (`wire.py` lays both out). Headers are small and
 bounded; tensors never pass through the header codec. Frames carry their whole plan, so that a node needs no state about
@@ -40,7 +40,7 @@ class LinkReport(msgspec.Struct, frozen=True):
 
 
 class StageReport(msgspec.Struct, frozen=True):
-    """What one stage spent on one frame, seconds by its own clock; sent_bytes: payload that left it.
+    """Costs of one stage for one frame, seconds by its own clock; sent_bytes: payload that left it.
 
     energy_j: above idle where idle power is known, None without a meter; energy_source: as `EnergyMeter.source`.
     """
@@ -64,7 +64,7 @@ class EnergyReport(msgspec.Struct, frozen=True):
 
 
 class Status(Header, frozen=True, tag="status"):
-    """Who a node is and how it fares; sent to every peer twice a second and on every change.
+    """Identity and state of a node; sent to every peer twice a second and on every change.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
     """
@@ -165,7 +165,7 @@ class SwitchPlan(Header, frozen=True, tag="switch_plan"):
 
 
 class PlanSwitched(Header, frozen=True, tag="plan_switched"):
-    """What came of a `SwitchPlan`: the switch's record as JSON, or an error."""
+    """Outcome of a `SwitchPlan`: the switch's record as JSON, or an error."""
 
     request_id: int
     record: bytes | None = None
@@ -186,7 +186,7 @@ class SetObjective(Header, frozen=True, tag="set_objective"):
 
 
 class ObjectiveChanged(Header, frozen=True, tag="objective_changed"):
-    """What came of a `SetObjective`: the objective (or scope) before, or an error."""
+    """Outcome of a `SetObjective`: the objective (or scope) before, or an error."""
 
     request_id: int
     before: str | None = None

@@ -1,4 +1,4 @@
-"""Who is alive, told by tokens that name a node and one run of it (its incarnation).
+"""Roster of living nodes, from tokens that name a node and one run of it (its incarnation).
 
 A node is alive while at least one incarnation is. A second incarnation means a restart whose predecessor is not yet
 known to be dead, or two nodes with one name: either way what was agreed with the first one no longer holds, so the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.errors import PeerLost, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 
 
@@ -50,6 +50,13 @@ class Roster:
             if self._closed or node == self._own or not self._incarnations.get(node):
                 return None
             return self._epochs[node]
+
+    def require_alive(self, node: NodeId) -> int:
+        """Return the `epoch` of a node that is alive. Raises `PeerLost` when it is not."""
+        epoch = self.epoch(node)
+        if epoch is None:
+            raise PeerLost(f"`{node}` is not alive")
+        return epoch
 
     def alive(self) -> frozenset[NodeId]:
         """Live nodes, without this one."""

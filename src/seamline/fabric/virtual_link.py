@@ -21,7 +21,7 @@ SAME_TIME_S = 1e-9
 
 @dataclass(slots=True)
 class VirtualLink(Generic[T]):
-    """What waits for the link or is crossing it, head first, as of `at_s`: (bits left, message) per lane."""
+    """Queue of a link with what is crossing it, head first, as of `at_s`: (bits left, message) per lane."""
 
     at_s: float
     rate_bps: float = math.inf
@@ -39,7 +39,7 @@ class VirtualLink(Generic[T]):
         return sum(bits for bits, _ in self.lanes[Lane.DATA])
 
     def next_end_s(self) -> float:
-        """When the message at the head has left, at the present rate; `math.inf` when nothing waits."""
+        """Time at which the message at the head has left, at the present rate; `math.inf` when nothing waits."""
         lane = self._head()
         return math.inf if lane is None else self.at_s + self.lanes[lane][0][0] / self.rate_bps
 

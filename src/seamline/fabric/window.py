@@ -1,4 +1,4 @@
-"""How much bulk may be on its way to one target: a window of bytes, reopened by the target's credits.
+"""The flow-control window of one target: bulk bytes that may be in flight, reopened by the target's credits.
 
 Zenoh blocks a put when its queue to a neighbour is full, and while it does, *nothing else* in the session moves: other
 peers' messages, liveliness, even the lease that would end the wait (measured: one put to a stopped process froze all
@@ -74,7 +74,7 @@ class Window:
             self._changed.notify_all()
 
     def reset(self) -> None:
-        """What was on its way is lost."""
+        """Forget what was in flight: it is lost."""
         with self._changed:
             self._in_flight.clear()
             self._in_flight_bytes = 0

@@ -136,7 +136,7 @@ def _check_prefix(view: memoryview) -> tuple[int, int]:
 
 
 class _Record:
-    """Where one tensor of a message stands, checked for itself; `_layout` checks it against the others."""
+    """Place of one tensor in a message, checked for itself; `_layout` checks it against the others."""
 
     __slots__ = ("dtype", "n_bytes", "offset", "shape")
 

@@ -1,4 +1,4 @@
-"""The fabric over Zenoh: control and data between named nodes, and who is alive.
+"""The fabric over Zenoh: a session, liveliness tokens, control messages, and the way of bulk between named nodes.
 
 Every Zenoh default that loses, delays or misroutes our traffic is set in `zenoh_settings.py`, with its reason.
 How it works, in order:
@@ -8,9 +8,8 @@ How it works, in order:
   configured, so a shaped or cut link is the link that is used. Nobody is discovered by himself.
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Two incarnations of one name at once are a duplicate.
-- ``.../control/<source>`` carries whole messages, at the highest priority. ``.../data/<source>`` carries chunks
-  (`chunks.py`), one message at a time per target and no more than a window of bytes ahead (`window.py`), which
-  ``.../credit/<source>`` reopens.
+- ``.../control/<source>`` carries whole messages, at the highest priority. ``.../data/<source>`` carries the chunks of
+  the bulk lane (`bulk.py`), ``.../credit/<source>`` its credits.
 - Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
 
 Authentication and encryption are not here yet; listen beyond loopback only on networks you trust.
@@ -30,10 +29,9 @@ import zenoh
 from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
-from seamline.fabric.chunks import Assembler, cut, position_of
+from seamline.fabric.bulk import BulkReceiver, BulkSender
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
-from seamline.fabric.window import Window, pack_credit, unpack_credit
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
@@ -45,9 +43,6 @@ _CLOSE_TIMEOUT_S = 2.0
 _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25
 """How long a new link may take to tell which tokens are behind it: routers recompute their routes after 0.1 s."""
-
-_CHUNKS_PER_CREDIT = 3
-"""At most, of the six in a window: the sender must not run out of room while it waits for a credit."""
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +89,13 @@ class ZenohFabric:
         )
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._inbox = Inbox()
-        self._assembler = Assembler(max_message_bytes=max_message_bytes)
+        self._sender = BulkSender(
+            self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
+        )
+        self._receiver = BulkReceiver(max_message_bytes, credit=self._credit, has_more=lambda: self._inbox.has_bulk)
         self._session: Any = None
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
-        self._outboxes: dict[NodeId, _Outbox] = {}
-        self._outboxes_lock = threading.Lock()
-        self._uncredited: dict[NodeId, int] = {}
 
     @property
     def node(self) -> NodeId:
@@ -139,13 +134,10 @@ class ZenohFabric:
         if n_bytes > limit:
             raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {limit}")
         if lane is Lane.CONTROL:
-            self._require_alive(target)
+            self._roster.require_alive(target)
             self._put(target, lane, bytes(message))
-            return
-        with self._outboxes_lock:
-            outbox = self._outboxes.setdefault(target, _Outbox())
-        with outbox.lock:
-            self._send_chunks(target, outbox, message)
+        else:
+            self._sender.send(target, message)
 
     def peers(self) -> frozenset[NodeId]:
         return self._roster.alive()
@@ -170,8 +162,7 @@ class ZenohFabric:
             declared, self._declared = self._declared, []
             _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
         self._roster.close()
-        for outbox in tuple(self._outboxes.values()):
-            outbox.window.wake()
+        self._sender.wake_all()
         self._inbox.close()
         if self._delivery is not None and self._delivery is not threading.current_thread():
             self._delivery.join()
@@ -213,50 +204,13 @@ class ZenohFabric:
                 return
             time.sleep(0.02)
 
-    def _require_alive(self, target: NodeId) -> int:
-        epoch = self._roster.epoch(target)
-        if epoch is None:
-            raise PeerLost(f"`{target}` is not alive")
-        return epoch
-
-    def _send_chunks(self, target: NodeId, outbox: _Outbox, message: bytes | bytearray | memoryview) -> None:
-        epoch = self._require_alive(target)
-        if epoch != outbox.epoch:
-            outbox.epoch = epoch
-            outbox.window.reset()
-        number, outbox.next_number = outbox.next_number, outbox.next_number + 1
-        for chunk in cut(message, self._incarnation, number):
-            if not outbox.window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
-                outbox.window.reset()
-                raise PeerLost(f"`{target}` was lost while a message was sent to it")
-            outbox.window.sent(position_of(chunk)[1], len(chunk))
-            self._put(target, Lane.DATA, chunk)
-
-    def _take_chunk(self, source: NodeId, chunk: bytes, on_message: OnMessage) -> None:
-        """Join `chunk` to its message and hand over a whole one, then credit the sender.
-
-        While more chunks wait, one credit serves for several: on a fast link they would cost more than the chunks. On a
-        slow one nothing waits, and each chunk is credited as it comes.
-        """
-        message = None
-        try:
-            message = self._assembler.add(source, chunk)
-            if message is not None:
-                on_message(source, message)
-        finally:
-            n_taken = self._uncredited.get(source, 0) + 1
-            is_credited = message is not None or n_taken >= _CHUNKS_PER_CREDIT or not self._inbox.has_bulk
-            self._uncredited[source] = 0 if is_credited else n_taken
-            if is_credited:
-                self._credit(source, chunk)
-
-    def _credit(self, source: NodeId, chunk: bytes) -> None:
-        """Tell `source` that everything up to this chunk is taken, whatever becomes of it.
+    def _credit(self, source: NodeId, credit: bytes) -> None:
+        """Tell `source` that chunks of it are taken.
 
         Also one whose token has not come yet: its chunks can overtake that, and it would wait for room in vain.
         """
         try:
-            self._put(source, "credit", pack_credit(*position_of(chunk)))
+            self._put(source, "credit", credit)
         except FabricError as exc:
             log.info("no credit for `%s`: %s", source, exc)
 
@@ -284,20 +238,16 @@ class ZenohFabric:
 
     def _on_credit(self, sample: zenoh.Sample) -> None:
         try:
-            incarnation, position = unpack_credit(sample.payload.to_bytes())
+            self._sender.on_credit(_source_of(sample), sample.payload.to_bytes())
         except WireError as exc:
             log.warning("refused what a peer sent: %s", exc)
-            return
-        if incarnation == self._incarnation and (outbox := self._outboxes.get(_source_of(sample))) is not None:
-            outbox.window.credit(position)
 
     def _on_token(self, sample: zenoh.Sample) -> None:
         name, incarnation = str(sample.key_expr).split("/")[2::2]
         alive = sample.kind == zenoh.SampleKind.PUT
         for node, is_alive in self._roster.token(name, incarnation, alive):
             self._inbox.put(PeerChange(node, is_alive))
-            if (outbox := self._outboxes.get(node)) is not None:
-                outbox.window.wake()
+            self._sender.wake(node)
         if name in self._roster.duplicates():
             log.warning("two live nodes use the name `%s`; messages to it reach both", name)
 
@@ -308,28 +258,16 @@ class ZenohFabric:
                 match item:
                     case PeerChange(node, alive):
                         if not alive:
-                            self._assembler.forget(node)
+                            self._receiver.forget(node)
                         on_peer(node, alive)
                     case Arrival(source, Lane.CONTROL, payload):
                         on_message(source, memoryview(payload))
                     case Arrival(source, _, payload):
-                        self._take_chunk(source, payload, on_message)
+                        self._receiver.on_chunk(source, payload, on_message)
             except WireError as exc:
                 log.warning("refused what a peer sent: %s", exc)
             except Exception:  # a callback's fault must not silence the node for good
                 log.exception("a callback failed on %r", type(item).__name__)
-
-
-class _Outbox:
-    """The bulk lane to one target: who holds `lock` is sending."""
-
-    __slots__ = ("epoch", "lock", "next_number", "window")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.window = Window()
-        self.epoch = -1
-        self.next_number = 0
 
 
 def _source_of(sample: Any) -> NodeId:

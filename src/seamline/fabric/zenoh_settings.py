@@ -100,6 +100,6 @@ def with_port(endpoint: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """What the system said, out of Zenoh's chain of errors with the places in its source where they passed."""
+    """Return the system's words, out of Zenoh's chain of errors with the places in its source where they passed."""
     said = re.search(r"([A-Z][\w ]+) \(os error \d+\)", str(error))
     return said[1].lower() if said is not None else re.sub(r" at /\S+\.rs:\d+\.?", "", str(error))

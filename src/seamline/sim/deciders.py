@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from seamline.core.adaptation.decision_cache import Settled, settled, stands
-from seamline.core.adaptation.policy import Adaptive, Decision, Fixed, Keep, Policy, Switch, decide
+from seamline.core.adaptation.decision_cache import DecisionCache
+from seamline.core.adaptation.policy import Adaptive, Decision, Fixed, Keep, Policy, Switch
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import refusal
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.session.pilot import FLOOR_S
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
@@ -54,7 +53,8 @@ class Decider(Protocol):
 
 @dataclass(slots=True)
 class PolicyDecider:
-    """A policy of the core, or what the session asks for by hand. A decision that stands is not taken again, but returned once more, the same object.
+    """A policy of the core, or the one that the session follows instead for a while, behind the core's cache of
+    decisions.
 
     A policy that pins one plan asks estimates for no more than windows and deadlines. It is told true links instead,
     which takes a third of the time to play and flatters it a little.
@@ -63,8 +63,10 @@ class PolicyDecider:
     policy: Policy
     moments_s: Sequence[float] = ()
     has_deadlines: bool = True
-    _settled: Settled | None = None
-    _settled_by: Policy | None = None
+    _cache: DecisionCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cache = DecisionCache(self.policy)
 
     @property
     def is_probing(self) -> bool:
@@ -75,12 +77,9 @@ class PolicyDecider:
         return not isinstance(self.policy, Adaptive)
 
     def __call__(self, view: View, policy: Policy) -> Decision:
-        if self._settled is not None and policy is self._settled_by and stands(self._settled, view, policy):
-            return self._settled.decision
-        decision = decide(view, policy)
-        self._settled_by = policy
-        self._settled = settled(view, policy, decision) if isinstance(decision, Keep) else None
-        return decision
+        if policy is not self._cache.policy:  # a plan was pinned by hand, or is no longer
+            self._cache = DecisionCache(policy)
+        return self._cache.decide(view)
 
 
 @dataclass(slots=True)
@@ -98,6 +97,7 @@ class LastValue:
     has_deadlines: bool = True
     moments_s: Sequence[float] = ()
     _decided_s: float = -math.inf
+    _planner: Planner = field(default_factory=Planner)
 
     def __call__(self, view: View, policy: Policy) -> Decision:
         problem = problem_of(view)
@@ -109,11 +109,11 @@ class LastValue:
             return Keep("only every second")
         self._decided_s = view.now_s
         sampled = {
-            link: changed(known, goodput_bps=self.sample_bps(link), goodput_std_ratio=0.0)
+            link: replace(known, goodput_bps=self.sample_bps(link), goodput_std_ratio=0.0)
             for link, known in problem.links.items()
         }
         try:
-            best = best_plan(replace(problem, links=sampled)).plan
+            best = self._planner.plan(replace(problem, links=sampled)).plan
         except Infeasible as error:
             return Keep(str(error))
         return Keep("as before") if best == view.current else Switch(best, "the last sample says so")

@@ -1,13 +1,13 @@
 """Random faults by seed: what befalls nodes and connections in one run, and when the last of it is over.
 
-    partition          two nodes hear nothing of each other; one-way: one of them does not
-    death              a process ends and begins anew, holding nothing; missed after a lease, or at once
-    leave              a process ends for longer, and says so; late: it is not there at first
-    hang               a node computes nothing for a while, the origin too
-    freeze             a node neither computes nor says anything
-    out of memory      a node cannot prepare segments
-    slowdown           a node computes more slowly
-    reordered, doubled control messages, throughout
+partition          two nodes hear nothing of each other; one-way: one of them does not
+death              a process ends and begins anew, holding nothing; missed after a lease, or at once
+leave              a process ends for longer, and says so; late: it is not there at first
+hang               a node computes nothing for a while, the origin too
+freeze             a node neither computes nor says anything
+out of memory      a node cannot prepare segments
+slowdown           a node computes more slowly
+reordered, doubled control messages, throughout
 """
 
 from __future__ import annotations
@@ -106,9 +106,7 @@ class FaultPlan:
         """Plan what happens to the nodes of a run that is about to begin."""
         for fault in self.faults:
             node = driver.nodes[fault.node]
-            if fault.kind is Kind.HANG:
-                driver.schedule.at(fault.start_s, node.hang, fault.stop_s - fault.start_s)
-            elif fault.kind is Kind.FREEZE and fault.other == driver.scene.origin:
+            if fault.kind is Kind.HANG or (fault.kind is Kind.FREEZE and fault.other == driver.scene.origin):
                 driver.schedule.at(fault.start_s, node.hang, fault.stop_s - fault.start_s)
             elif fault.kind is Kind.OUT_OF_MEMORY:
                 driver.schedule.at(fault.start_s, _set_out_of_memory, node, True)

@@ -13,9 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
-from seamline.core.planning.planner import PlanKind, Planned
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.cost.formulas import joules
+from seamline.core.planning.planner import PlanKind, Planned, Planner
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -37,10 +36,11 @@ def candidates(scene: Scene) -> tuple[Plan, ...]:
     """Plans that are the best, or the best of their kind, at some moment or on average; local first where allowed."""
     network = Network.of(scene)
     found: dict[Plan, None] = {}
+    planner = Planner()
     for links, factors in _moments(scene, network):
         problem = replace(problem_of_scene(scene, links), compute_ratio=factors)
         try:
-            planned = best_plan(problem)
+            planned = planner.plan(problem)
         except Infeasible:
             continue
         for plan in _worth_trying(planned):
@@ -54,14 +54,15 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
     started_s = np.arange(scene.n_frames) / scene.fps
     now_s = started_s.copy()
     slowest_s = np.zeros(scene.n_frames)
-    joules = np.zeros(scene.n_frames)
+    busy: list[tuple[NodeId, Floats]] = []
+    sent: list[tuple[NodeId, NodeId, float]] = []
     for leg in journeys.of(plan):
         busy_s = (leg.codec_s + leg.compute_s) * _factors(scene, leg.node, now_s)
         now_s = now_s + busy_s
         slowest_s = np.maximum(slowest_s, busy_s)
-        joules += busy_s * _watts(leg.node, journeys)
+        busy.append((leg.node, busy_s))
         if leg.to != leg.node:
-            joules += leg.payload_bytes * radio_j_per_byte(leg.node, leg.to, journeys.problem)
+            sent.append((leg.node, leg.to, leg.payload_bytes))
             arrived_s, occupied_s = _cross(network, (leg.node, leg.to), leg.sent_bytes, now_s)
             now_s, slowest_s = arrived_s, np.maximum(slowest_s, occupied_s)
     match scene.objective:
@@ -70,7 +71,8 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
         case Objective.THROUGHPUT:
             return slowest_s
         case Objective.ENERGY:
-            return joules + (waiting_power_w(journeys.problem) or 0.0) * (now_s - started_s)
+            spent_j = joules(now_s - started_s, busy, sent, journeys.problem)
+            return np.full(scene.n_frames, math.inf) if spent_j is None else spent_j
 
 
 def best_sequence(costs: Floats, switch_cost: float) -> list[int]:
@@ -134,16 +136,12 @@ def _worth_trying(planned: Planned) -> Iterable[Plan]:
             yield plan
 
 
-def _factors(scene: Scene, node: NodeId, at_s: Floats) -> Floats | float:
+def _factors(scene: Scene, node: NodeId, at_s: Floats) -> Floats:
     steps = scene.slowdowns.get(node, ())
     if not steps:
-        return 1.0
+        return np.ones_like(at_s)
     index = np.searchsorted([since_s for since_s, _ in steps], at_s, side="right")
     return np.array([1.0, *(factor for _, factor in steps)])[index]
-
-
-def _watts(node: NodeId, journeys: Journeys) -> float:
-    return active_power_w(node, journeys.problem) or 0.0
 
 
 def _cross(network: Network, pair: Link, n_bytes: int, now_s: Floats) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
-from seamline.core.cost.formulas import active_power_w, radio_j_per_byte, waiting_power_w
+from seamline.core.cost.formulas import joules
 from seamline.core.session.events import FrameFinished
 from seamline.core.session.session import Session
 from seamline.core.session.spec import SessionSpec
@@ -158,19 +158,12 @@ def _energy_j_per_frame(driver: Driver, journeys: Journeys, answered: Sequence[F
 
     None when a node that counts and was busy has no power figures.
     """
-    problem = journeys.problem
-    waiting_w = waiting_power_w(problem)
-    if waiting_w is None or not answered:
+    if not answered:
         return None
-    total_j = waiting_w * sum(one.latency_s for one in answered)
-    for node in driver.nodes.values():
-        above_idle_w = active_power_w(node.name, problem) if node.busy_s else 0.0
-        if above_idle_w is None:
-            return None
-        total_j += above_idle_w * node.busy_s
-    for (source, target), n_bytes in driver.tally.sent_bytes.items():
-        total_j += radio_j_per_byte(source, target, problem) * n_bytes
-    return total_j / len(answered)
+    busy = [(node.name, node.busy_s) for node in driver.nodes.values() if node.busy_s]
+    sent = [(source, target, n_bytes) for (source, target), n_bytes in driver.tally.sent_bytes.items()]
+    total_j = joules(sum(one.latency_s for one in answered), busy, sent, journeys.problem)
+    return None if total_j is None else total_j / len(answered)
 
 
 # -- runs as data ------------------------------------------------------------------------------------------------------

@@ -127,9 +127,9 @@ def test_the_links_of_a_node_with_a_turning_link_are_taken_at_the_average_of_the
     assert believed(apply(turning, Tick(5.0)))[CLOUD].goodput_bps == 20e6
 
 
-def test_links_are_corrected_once_while_nothing_changes_that_they_rest_on(view: View):
+def test_corrections_rest_on_the_view_and_the_cost_of_a_hop_alone(view: View):
     corrected, later = cautious(problem_of(view), view, 0.003).links, apply(view, Tick(2.0))
-    assert cautious(problem_of(later), later, 0.003).links is corrected
+    assert cautious(problem_of(later), later, 0.003).links == corrected
     assert cautious(problem_of(view), view, 0.001).links[FOG, CLOUD] != corrected[FOG, CLOUD]
     assert cautious(problem_of(view), view, 0.003).links == corrected
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.adaptation.decision_cache import settled, stands
+from seamline.core.adaptation.decision_cache import DecisionCache, settled, stands
 from seamline.core.adaptation.events import (
     ComputeMeasured,
     EnergyScopeSet,
@@ -80,6 +80,20 @@ def test_while_a_decision_stands_deciding_anew_says_the_same(view: View, policy:
             view = apply(view, PlanServing(decision.plan, 2 + at, 30.0 + at))
     assert n_standing > (0 if policy == EAGER else 10)  # of 100
     assert n_switches > 0 or policy == Static()
+
+
+def test_the_cache_decides_what_deciding_every_time_does(view: View):
+    rng, cache, n_same, before = random.Random(7), DecisionCache(Adaptive()), 0, None
+    for at in range(60):
+        view = walked(view, rng, 30.0 + at)
+        decision, anew = cache.decide(view), decide(view, Adaptive())
+        assert type(decision) is type(anew)
+        n_same += decision is before
+        before = decision
+        if isinstance(anew, Switch):
+            assert decision == anew
+            view = apply(view, PlanServing(anew.plan, 2 + at, 30.0 + at))
+    assert n_same > 5
 
 
 def test_a_node_that_leaves_or_a_link_that_is_down_unsettles(view: View):

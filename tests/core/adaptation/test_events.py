@@ -59,7 +59,7 @@ def test_what_happened_makes_the_planning_problem(known: View, three_tiers: Prob
 
 def test_a_view_asks_one_question_however_often_it_is_asked(known: View, make_link):
     later = apply(known, Tick(9.0))
-    assert problem_of(known) is problem_of(known)
+    assert problem_of(known) == problem_of(known)
     assert problem_of(later) == problem_of(known)
     measured = apply(later, LinkMeasured(make_link("edge", "fog", 3e6), 9.0))
     assert problem_of(measured) != problem_of(later)

@@ -1,4 +1,4 @@
-"""What is remembered of a plan's cost never outlives what it was made of."""
+"""Costs of a plan follow the problem of the moment, and so does what a `Planner` keeps between problems."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from seamline.core.cost.formulas import breakdown, energy_of, sums, times
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import brute_force, plan
+from seamline.core.planning.planner import Planner, brute_force
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
@@ -51,9 +51,10 @@ def test_the_sums_are_what_the_terms_come_to(three_tiers: Problem, text: str, is
     assert times(held, problem) == (terms.latency_s, terms.bottleneck_s)
 
 
-def test_the_best_plan_is_that_of_the_profiles_limits_and_sizes_of_the_moment(three_tiers: Problem):
+def test_a_planner_plans_by_the_profiles_limits_and_sizes_of_the_moment(three_tiers: Problem):
     costly = CodecCost(codec=Codec.U8, encode_s_per_byte=1e-6, decode_s_per_byte=1e-6)
     slow = replace(three_tiers.profiles[CLOUD], codecs=(costly,))
+    planner = Planner()
     moments = [
         three_tiers,
         replace(three_tiers, constraints=Constraints(n_private_cuts=1)),
@@ -61,6 +62,8 @@ def test_the_best_plan_is_that_of_the_profiles_limits_and_sizes_of_the_moment(th
         replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: slow}, constraints=Constraints(n_private_cuts=1)),
         replace(three_tiers, constraints=Constraints(forbidden_codecs=((CLOUD, Codec.JPEG),))),
         replace(three_tiers, objective=Objective.THROUGHPUT),
+        replace(three_tiers, free_memory_bytes={CLOUD: 1_000_000}),
+        replace(three_tiers, cuts=tuple(replace(cut, payload_bytes=2 * cut.payload_bytes) for cut in three_tiers.cuts)),
     ]
     for moment in [*moments, *reversed(moments)]:
-        assert plan(moment).cost == pytest.approx(brute_force(moment).cost, rel=1e-9)  # sums in another order
+        assert planner.plan(moment).cost == pytest.approx(brute_force(moment).cost, rel=1e-9)  # sums in another order

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from seamline.core.cost.rates import Rates
 from seamline.core.planning import cost_to_go as rest
-from seamline.core.planning.additive import Rates, search_additive
+from seamline.core.planning.additive import search_additive
 from seamline.core.planning.cost_to_go import least_of, rest_of
 from seamline.core.planning.lattice import charged, lattice_of
 from seamline.core.planning.planner import PlanKind, all_plans, evaluate

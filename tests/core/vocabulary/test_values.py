@@ -48,8 +48,7 @@ def test_a_plan_has_at_least_one_stage():
         Plan(())
 
 
-def test_the_local_plan_is_the_same_object_every_time():
-    assert Plan.local(EDGE, 5) is Plan.local(EDGE, 5)
+def test_the_local_plan_runs_every_layer_on_the_origin():
     assert Plan.local(EDGE, 5) == Plan((Stage(EDGE, Segment(0, 4)),))
 
 

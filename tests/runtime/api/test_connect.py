@@ -11,8 +11,8 @@ import seamline
 from seamline.core.adaptation.policy import Local
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import OrtEngine, Preprocess
-from seamline.runtime.node import compile_cache as keeper
 from seamline.runtime.node.starting import NodeOptions, open_node
+from seamline.runtime.segments import compile_cache
 
 
 def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_file, photos):
@@ -34,7 +34,7 @@ def test_a_stream_asked_for_at_once_uses_the_named_neighbour(tmp_path, model_fil
 
 
 def test_what_a_node_serves_is_kept_for_the_next_time(tmp_path, model_file, photos, monkeypatch, wait_until):
-    monkeypatch.setattr(keeper, "QUICK_S", 0.0)  # the tiny model would not be worth it
+    monkeypatch.setattr(compile_cache, "QUICK_S", 0.0)  # the tiny model would not be worth it
     with seamline.connect(name="edge", cluster=f"test-{secrets.token_hex(3)}", n_threads=1, cache=tmp_path) as cluster:
         preprocess = Preprocess(height=32, width=32, mean=(127.0,) * 3, std=(64.0,) * 3)
         model = cluster.node.store.add(model_file, preprocess=preprocess)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
 import pytest
 
@@ -46,10 +47,16 @@ def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, l
 
     def asked_at_the_last_moment() -> None:
         leave()
-        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(QUESTION)))
-        edge.dispatcher.arrived(NodeId("fog"), memoryview(pack(msg.Ping(seq=1))))
+        edge.dispatcher.on_message(NodeId("fog"), memoryview(pack(QUESTION)))
+        edge.dispatcher.on_message(NodeId("fog"), memoryview(pack(msg.Ping(seq=1))))
 
     monkeypatch.setattr(edge.fabric, "close", asked_at_the_last_moment)
     edge.close()
     assert said(log, logging.WARNING) == said(log, logging.ERROR) == []
     assert said(log, logging.DEBUG).count("the fabric of `edge` is not open") == 2
+
+
+def test_every_message_has_one_handler(bench):
+    handlers = bench.start("edge").handlers
+    assert not handlers.at_once.keys() & handlers.in_turn.keys()
+    assert handlers.at_once.keys() | handlers.in_turn.keys() == set(get_args(msg.Message))

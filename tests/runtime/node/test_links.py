@@ -37,14 +37,14 @@ class Rehearsal:
             tick_s = self.now_s + TICK_S
             self._receive(tick_s)
             self.now_s = tick_s
-            for target in self.meter.due_pings():
+            due = self.meter.beat()
+            for target in due.pings:
                 seq = self.meter.pinging(target)
                 self.now_s += RTT_S
                 self.meter.pong(target, seq)
-            self.meter.tick(self.now_s)
-            for _, seq, n_bytes in self.meter.due_probes(self.now_s):
-                self.probes.append(n_bytes)
-                self.send(seq, n_bytes)
+            if due.probe is not None:
+                self.probes.append(due.probe.n_bytes)
+                self.send(due.probe.seq, due.probe.n_bytes)
 
     def send(self, seq: int, n_bytes: int) -> None:
         self.meter.sending(FOG, seq, n_bytes)

@@ -39,7 +39,7 @@ def test_a_node_that_fills_up_while_frames_flow_is_left_and_the_reason_names_it(
     assert "cloud" in stream.plan.nodes
     answers = stream.run(iter(photos * 50))
     next(answers)
-    cloud.presence.usable_memory_bytes = lambda: 1000
+    cloud.status.usable_memory_bytes = lambda: 1000
     for result in answers:
         assert result.error is None
         if result.plan.is_local:
@@ -47,7 +47,7 @@ def test_a_node_that_fills_up_while_frames_flow_is_left_and_the_reason_names_it(
     assert stream.recorder.switches[-1].reason.split(";")[0].endswith("on `cloud`, which reports 0.0")
     stream.stop()
     assert list(answers) is not None
-    cloud.presence.usable_memory_bytes = lambda: 10**9
+    cloud.status.usable_memory_bytes = lambda: 10**9
     wait_until(lambda: "cloud" in stream.plan.nodes)
 
 

@@ -126,9 +126,9 @@ def test_one_message_that_cannot_leave_holds_up_none_behind_it():
 def test_a_peer_that_is_gone_keeps_no_thread(wait_until):
     outbox = Outbox(Wire())  # type: ignore[arg-type] # a stand-in
     for number in range(3):
-        outbox.put(NodeId(f"visitor-{number}"), Outgoing(message=bytearray(b"good")))
+        outbox.put(NodeId(f"guest-{number}"), Outgoing(message=bytearray(b"good")))
     for number in range(3):
-        outbox.forget(NodeId(f"visitor-{number}"))
+        outbox.forget(NodeId(f"guest-{number}"))
     outbox.forget(FOG)  # never written to
-    wait_until(lambda: not any(thread.name.startswith("send-visitor") for thread in threading.enumerate()))
+    wait_until(lambda: not any(thread.name.startswith("send-guest") for thread in threading.enumerate()))
     outbox.close()

@@ -59,8 +59,8 @@ def test_a_segment_that_is_not_there_is_no_answer_and_no_harm(bench):
     fog = bench.start("fog")
     bench.link("edge", "fog", 400e6)
     model, whole = bench.model.model_id, bench.model.whole
-    assert fog.time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
-    assert bench.nodes["edge"].time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
+    assert fog.client.time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
+    assert bench.nodes["edge"].client.time_segment(NodeId("edge"), model, whole).result(timeout=10) >= 0.04
     for model_id, segment in (("0" * 64, whole), (model, Segment(0, 999))):
         with pytest.raises(ModelError, match="`edge` cannot run it"):
-            fog.time_segment(NodeId("edge"), model_id, segment).result(timeout=10)
+            fog.client.time_segment(NodeId("edge"), model_id, segment).result(timeout=10)

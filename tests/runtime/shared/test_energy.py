@@ -214,7 +214,7 @@ def test_another_node_can_change_the_objective_of_a_running_stream(bench, wait_u
     bench.link("edge", "fog", 400e6)
     stream = bench.stream()
     assert not stream.plan.is_local, "the fog is ten times as fast"
-    assert fog.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
+    assert fog.client.set_objective(NodeId("edge"), stream.name, "energy").result(timeout=5) == "latency"
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
     assert stream.snapshot().objective == "energy"
 
@@ -243,7 +243,7 @@ def test_another_node_can_give_a_running_stream_a_deadline_or_a_sum(bench, wait_
     assert not stream.plan.is_local, "the fog is ten times as fast"
 
     def ask(text: str) -> str:
-        return fog.set_objective(NodeId("edge"), stream.name, text).result(timeout=5)
+        return fog.client.set_objective(NodeId("edge"), stream.name, text).result(timeout=5)
 
     assert ask("slo=5") == "latency"
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much, and there is time
@@ -263,14 +263,14 @@ def test_another_node_can_change_whose_joules_count(bench, wait_until):
     stream = bench.stream()
     stream.set_objective("energy")
     wait_until(lambda: stream.plan.is_local)  # the fog draws a hundred times as much
-    assert fog.set_energy_scope(NodeId("edge"), stream.name, "origin").result(timeout=5) == "all"
+    assert fog.client.set_energy_scope(NodeId("edge"), stream.name, "origin").result(timeout=5) == "all"
     wait_until(lambda: not stream.plan.is_local)
     assert stream.snapshot().energy_scope == "origin"
     assert stream.snapshot().objective == "energy"
     list(stream.run([np.zeros((32, 32, 3), np.uint8)] * 3, fps=10))
     assert stream.summary()["energy"]["counted"] == "origin"
     with pytest.raises(UsageError, match="`nobody` says nobody's energy"):
-        fog.set_energy_scope(NodeId("edge"), stream.name, "nobody").result(timeout=5)
+        fog.client.set_energy_scope(NodeId("edge"), stream.name, "nobody").result(timeout=5)
 
 
 def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
@@ -284,9 +284,9 @@ def test_an_objective_that_cannot_be_judged_is_refused_with_its_reason(bench):
         ("edge-none", "latency", "no stream `edge-none` starts here; hint: .* lists them, here: edge-"),
     ):
         with pytest.raises(UsageError, match=reason) as refusal:
-            fog.set_objective(NodeId("edge"), name, objective).result(timeout=5)
+            fog.client.set_objective(NodeId("edge"), name, objective).result(timeout=5)
         assert refusal.value.hint
     with pytest.raises(UsageError, match="`fgo` is none of the nodes whose energy counts; hint: one of edge, fog"):
-        fog.set_energy_scope(NodeId("edge"), stream.name, "fgo=0.5").result(timeout=5)
+        fog.client.set_energy_scope(NodeId("edge"), stream.name, "fgo=0.5").result(timeout=5)
     assert stream.snapshot().objective == "latency"
     assert stream.snapshot().energy_scope == "all"

@@ -174,14 +174,14 @@ def nodes(
 
     from seamline.cli.shared.render import nodes_table
     from seamline.core.vocabulary.quantities import energy_text
-    from seamline.runtime.node.node import VISITOR
+    from seamline.runtime.node.status import OBSERVER
 
     with visiting(connect, cluster) as here:
         statuses = here.nodes(wait_s=wait)
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows: list[dict[str, Any]] = []
     for peer, status in sorted(statuses.items()):
-        if status.tier == VISITOR:
+        if status.tier == OBSERVER:
             continue
         link = links.get(peer)
         rows.append(

@@ -50,7 +50,7 @@ def set_(
     (key, value), origin = _setting(setting), origin_of(stream)
     with visiting(connect, cluster) as here:
         here.wait_nodes([origin])
-        ask = here.node.set_objective if key == "objective" else here.node.set_energy_scope
+        ask = here.node.client.set_objective if key == "objective" else here.node.client.set_energy_scope
         before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
     if json:
         known = {"objective": None, "energy_scope": None, key: value}

@@ -57,7 +57,9 @@ def switch(
     origin = origin_of(stream)
     with visiting(connect, cluster) as here:
         here.wait_nodes([origin])
-        record = jsonlib.loads(wait_answer(origin, here.node.switch_plan(origin, stream, plan, strategy), TIMEOUT_S))
+        record = jsonlib.loads(
+            wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
+        )
     if json:
         print_json(record)
         return

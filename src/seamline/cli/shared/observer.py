@@ -1,4 +1,4 @@
-"""What commands share that look into a running cluster: they join it as a visitor, ask one node, and leave."""
+"""What commands share that look into a running cluster: they join it as an observer, ask one node, and leave."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def visiting(connect: Sequence[str] | None, cluster: str) -> Iterator[Cluster]:
     import secrets
 
     import seamline
-    from seamline.runtime.node.node import VISITOR
+    from seamline.runtime.node.status import OBSERVER
 
-    name = f"{VISITOR}-{secrets.token_hex(4)}"
+    name = f"{OBSERVER}-{secrets.token_hex(4)}"
     with seamline.connect(
-        *(connect or [USUAL_ENDPOINT]), name=name, tier=VISITOR, cluster=cluster, n_threads=1
+        *(connect or [USUAL_ENDPOINT]), name=name, tier=OBSERVER, cluster=cluster, n_threads=1
     ) as here:
         yield here
 

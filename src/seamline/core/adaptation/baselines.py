@@ -11,7 +11,7 @@ from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import PlanKind, plan
+from seamline.core.planning.planner import PlanKind, Planner
 from seamline.core.vocabulary.plans import Plan
 
 REFUSED_RETRY_S = 5.0
@@ -43,18 +43,18 @@ class Fixed:
 Holding = Local | Offload | Static | Fixed
 
 
-def hold(view: View, problem: Problem, policy: Holding) -> Decision:
+def hold(view: View, problem: Problem, policy: Holding, planner: Planner) -> Decision:
     """Hold the policy's plan; while it is impossible the origin works alone, or whatever is allowed.
 
     Raises `Infeasible` when nothing is.
     """
-    wanted, why_not = _wanted(view, problem, policy)
+    wanted, why_not = _wanted(view, problem, policy, planner)
     if wanted is not None:
         why_not = refusal(wanted, problem) or _lately_refused(view, wanted)
     target = wanted
     if wanted is None or why_not is not None:
         local = Plan.local(view.origin, len(problem.cuts))
-        target = local if refusal(local, problem) is None else plan(problem).plan
+        target = local if refusal(local, problem) is None else planner.plan(problem).plan
     assert target is not None
     if target == view.current and not view.restarted:
         return Keep(f"{target} is held", 0.0) if why_not is None else Keep(f"{target} stands in: {why_not}")
@@ -65,7 +65,7 @@ def hold(view: View, problem: Problem, policy: Holding) -> Decision:
     return Switch(target, f"{target} is possible again")
 
 
-def _wanted(view: View, problem: Problem, policy: Holding) -> tuple[Plan | None, str | None]:
+def _wanted(view: View, problem: Problem, policy: Holding, planner: Planner) -> tuple[Plan | None, str | None]:
     """The plan a policy holds, or why there is none."""
     match policy:
         case Local():
@@ -73,12 +73,12 @@ def _wanted(view: View, problem: Problem, policy: Holding) -> tuple[Plan | None,
         case Fixed(given):
             return given, None
         case Static():
-            return view.first or plan(problem).plan, None
+            return view.first or planner.plan(problem).plan, None
         case Offload():
             for chosen in (view.first, view.current):  # where another plan stood in first, chosen after that
                 if chosen is not None and chosen.is_offload:
                     return chosen, None
-            offload = plan(problem).best(PlanKind.OFFLOAD)
+            offload = planner.plan(problem).best(PlanKind.OFFLOAD)
             return offload.plan, offload.refusal
 
 

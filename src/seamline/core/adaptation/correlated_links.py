@@ -26,13 +26,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from operator import is_
+from dataclasses import replace
 
 from seamline.core.adaptation.oscillation import Swing
 from seamline.core.adaptation.view import View
 from seamline.core.cost.problem import Problem
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -57,13 +55,8 @@ LATER_S = 0.2
 
 
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
-    """`problem`, the one of `view`, with its links corrected; the same links while nothing has changed that they rest
-    on."""
-    global _newest
-    rests_on = problem.origin, problem.links, view.links, view.sampled_beside, view.swings
-    turning, newest = swinging_nodes(view), _newest  # looked at once: another stream's controller may replace it
-    if all(map(is_, rests_on, newest.rests_on)) and (turning, hop_cost_s) == (newest.turning, newest.hop_cost_s):
-        return changed(problem, links=newest.links)
+    """`problem`, the one of `view`, with its links corrected."""
+    turning = swinging_nodes(view)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
@@ -72,50 +65,19 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
             if (alike := _newest_alike(link, known, view)) is not None:
                 known = _gone_with(known, view.sampled_beside[link], alike)
             if (goodput_bps := _fallen_alike_bps(link, known, view)) < known.goodput_bps:
-                known = changed(known, goodput_bps=goodput_bps)
+                known = replace(known, goodput_bps=goodput_bps)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
-        links[link] = _further(known, further_s) if further_s > 0.0 else known
-    _newest = _Corrected(rests_on, turning, hop_cost_s, links)
-    return changed(problem, links=links)
-
-
-@dataclass(frozen=True, slots=True)
-class _Corrected:
-    """Links as they were corrected, and what that rests on."""
-
-    rests_on: tuple[object, ...]
-    turning: Set[NodeId]
-    hop_cost_s: float
-    links: Mapping[Link, LinkEstimate]
-
-
-_newest = _Corrected((None,), frozenset(), 0.0, {})
-
-
-def _further(known: LinkEstimate, further_s: float) -> LinkEstimate:
-    """`known` with a round trip longer by `further_s`; the same object for the same estimate, which many decisions
-    rest on."""
-    before = _known_further.get(id(known))
-    if before is not None and before[0] is known and before[1] == further_s:
-        return before[2]
-    if len(_known_further) >= _MAX_REMEMBERED:
-        _known_further.clear()
-    further = changed(known, rtt_s=known.rtt_s + further_s)
-    _known_further[id(known)] = (known, further_s, further)  # holding the estimate keeps its id from others
-    return further
-
-
-_MAX_REMEMBERED = 128
-_known_further: dict[int, tuple[LinkEstimate, float, LinkEstimate]] = {}
+        links[link] = replace(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
+    return replace(problem, links=links)
 
 
 def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:
     """`known` as it is on average. What messages take beyond their bytes is in the average of messages already."""
     if known.average_bps <= 0.0:  # another node's report: the average of what was believed stands for it
         std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
-        return changed(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
+        return replace(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
     std_ratio = max(known.average_std_ratio, AVERAGE_STD_RATIO)
-    return changed(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
+    return replace(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
 
 
 def swinging_nodes(view: View) -> Set[NodeId]:
@@ -161,7 +123,7 @@ def _gone_with(known: LinkEstimate, beside: Mapping[Link, float], alike: LinkEst
     if ratio == 1.0 or known.goodput_bps < min(was_bps, goodput_bps):
         return known
     std_ratio = math.hypot(known.goodput_std_ratio, alike.goodput_std_ratio, FOLLOWED_STD_RATIO)
-    return changed(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
+    return replace(known, goodput_bps=goodput_bps, goodput_std_ratio=std_ratio)
 
 
 def _fallen_alike_bps(link: Link, known: LinkEstimate, view: View) -> float:

@@ -1,25 +1,44 @@
-"""Whether a decision to keep a plan stands, without deciding again.
+"""Decision cache: proves by a lower bound that `decide` would return the same `Keep`, without deciding again.
 
-A decision looks at every plan. But no plan has become cheaper than before by more than the parts that plans are made
-of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs f L at least. While
-the current plan, whose cost is quickly found, is behind that by less than any switch is made for, `decide` says the
-same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must be as it was. Used
-where decisions are many: a simulation asks some hundred thousand times.
+`DecisionCache` owns what is kept between decisions: the last one, and the planner's arrays.
+
+Theory of operation. A decision looks at every plan. But no plan has become cheaper than before by more than the parts
+that plans are made of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs
+f L at least. While the current plan, whose cost is quickly found, is behind that by less than any switch is made for,
+`decide` says the same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must
+be as it was. Used where decisions are many: a simulation asks some hundred thousand times.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
 from seamline.core.adaptation.correlated_links import cautious
-from seamline.core.adaptation.policy import Adaptive, Keep, Policy, PolicySettings, has_surprise
+from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, PolicySettings, decide, has_surprise
 from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.formulas import fixed_s
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import cost_allowed, evaluate
-from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.planning.planner import Planner, cost_allowed, evaluate
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
+
+
+@dataclass(slots=True)
+class DecisionCache:
+    """Decisions of one stream under `policy`; one that stands is not taken again but returned, the same object."""
+
+    policy: Policy
+    _planner: Planner = field(default_factory=Planner)
+    _settled: Settled | None = None
+
+    def decide(self, view: View) -> Decision:
+        """`policy.decide`, for views of one stream in order."""
+        if self._settled is not None and stands(self._settled, view, self.policy):
+            return self._settled.decision
+        decision = decide(view, self.policy, self._planner)
+        self._settled = settled(view, self.policy, decision) if isinstance(decision, Keep) else None
+        return decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +97,7 @@ def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
             return None
         if was.goodput_bps > 0.0:
             ratio = min(ratio, was.goodput_bps / known.goodput_bps)
-        earlier_s = _fixed_s(was) - _fixed_s(known)
+        earlier_s = fixed_s(was) - fixed_s(known)
         if earlier_s > 0.0 and now.objective is not Objective.LATENCY:
             return None
         less_s += max(0.0, earlier_s)
@@ -108,7 +127,3 @@ def _seen(view: View, policy: Policy) -> Problem | None:
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
 """What must be the same question: all but speeds."""
-
-
-def _fixed_s(link: LinkEstimate) -> float:
-    return link.rtt_s / 2 + link.overhead_s

@@ -32,7 +32,7 @@ from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
 from seamline.core.cost.uncertainty import gain_std
-from seamline.core.planning.planner import Alternative, Planned, Problem, evaluate, evaluate_allowed, plan
+from seamline.core.planning.planner import Alternative, Planned, Planner, Problem, evaluate, evaluate_allowed
 from seamline.core.vocabulary.errors import Infeasible, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Goal, Objective, Within
@@ -89,10 +89,12 @@ def policy_named(name: str) -> Policy:
     raise UsageError(f"`{name}` is not a policy", hint=f"one of {', '.join(named)}, or a plan")
 
 
-def decide(view: View, policy: Policy | None = None) -> Decision:
-    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured."""
-    if policy is None:
-        policy = Adaptive()
+def decide(view: View, policy: Policy | None = None, planner: Planner | None = None) -> Decision:
+    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured.
+
+    planner: the one of whoever decides more than once.
+    """
+    policy, planner = policy or Adaptive(), planner or Planner()
     problem = problem_of(view)
     if problem is None:
         return Keep(f"`{view.origin}` has no profile yet")
@@ -104,12 +106,12 @@ def decide(view: View, policy: Policy | None = None) -> Decision:
             if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
-            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings)
-        return hold(view, problem, policy)
+            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings, planner)
+        return hold(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
             late = _too_late(view.objective, problem, error)
-            decision = decide(_judged_by(view, Objective.LATENCY), policy)
+            decision = decide(_judged_by(view, Objective.LATENCY), policy, planner)
             return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
 
@@ -143,9 +145,9 @@ def _too_late(goal: Within, problem: Problem, error: Infeasible) -> str:
     return f"no plan answers within {goal.slo_s * 1e3:g} ms: frames take {ratio:.1f}x what was predicted"
 
 
-def _adapt(view: View, problem: Problem, settings: PolicySettings) -> Decision:
+def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Planner) -> Decision:
     surprises = _surprises(view, settings)
-    best = _best_candidate(view, problem, settings, surprises)
+    best = _best_candidate(view, problem, settings, surprises, planner)
     if best is None or best.plan is None:
         return Keep("every plan that fits could not be prepared a moment ago")
     if isinstance(view.objective, Within) and math.isinf(best.cost):
@@ -207,16 +209,18 @@ def _leave(
     return Switch(best.plan, "; ".join([*what_moved(view, concerned)[:2], f"{words}, {best.plan} does not"]))
 
 
-def _planned(problem: Problem, settings: PolicySettings) -> Planned:
+def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Planned:
     """The best plan; with a deadline, one that keeps some of it in hand if there is one."""
     goal = problem.objective
     if isinstance(goal, Within):
         with suppress(Infeasible):
-            return plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
-    return plan(problem)
+            return planner.plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
+    return planner.plan(problem)
 
 
-def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surprises: Surprises) -> Alternative | None:
+def _best_candidate(
+    view: View, problem: Problem, settings: PolicySettings, surprises: Surprises, planner: Planner
+) -> Alternative | None:
     """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
@@ -225,7 +229,7 @@ def _best_candidate(view: View, problem: Problem, settings: PolicySettings, surp
         trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
         reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    found = _planned(reduced, settings).alternatives
+    found = _planned(reduced, settings, planner).alternatives
     planned = [one for one in found if one.plan is not None and not (refused_plans and one.plan in refused_plans)]
     candidates = planned
     if not planned or (surprises and any(one.plan in surprises for one in planned)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from seamline.core.adaptation.events import (
@@ -29,7 +29,6 @@ from seamline.core.adaptation.oscillation import Swing, observe_swing
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
-from seamline.core.vocabulary.changed import changed, maker
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -117,37 +116,37 @@ def apply(view: View, event: Event) -> View:
         return _link_measured(view, event.estimate, max(view.now_s, event.at_s))
     if isinstance(event, ComputeMeasured):
         ratios = {**view.compute_ratio, event.node: event.ratio}
-        return changed(view, now_s=max(view.now_s, event.at_s), compute_ratio=ratios)
+        return replace(view, now_s=max(view.now_s, event.at_s), compute_ratio=ratios)
     if event.at_s > view.now_s:
-        view = changed(view, now_s=event.at_s)
+        view = replace(view, now_s=event.at_s)
     match event:
         case NodeJoined(node, tier, incarnation):
             return _joined(view, node, tier, incarnation)
         case NodeLeft(node):
             memory = _without(view.free_memory_bytes, node)
-            left = changed(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
-            return changed(left, queue_s=_without(view.queue_s, node))
+            left = replace(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
+            return replace(left, queue_s=_without(view.queue_s, node))
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
-            return changed(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
+            return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
         case SentMeasured(cut, codec, ratio):
-            return changed(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
+            return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
-            return changed(view, queue_s={**view.queue_s, node: queue_s})
+            return replace(view, queue_s={**view.queue_s, node: queue_s})
         case MemoryMeasured(node, n_bytes):
-            return changed(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
+            return replace(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
         case ObjectiveSet(objective, constraints):
-            return changed(view, objective=objective, constraints=constraints)
+            return replace(view, objective=objective, constraints=constraints)
         case EnergyScopeSet(scope):
-            return changed(view, energy_scope=scope)
+            return replace(view, energy_scope=scope)
         case SwitchStarted(plan):
-            return changed(view, pending=plan, pending_basis=_basis(view))
+            return replace(view, pending=plan, pending_basis=_basis(view))
         case PlanServing(plan, generation):
             return _serving(view, plan, generation)
         case SwitchFailed(plan, reason, node, at_s):
             refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
-            view = changed(view, refused=refused)
-            return changed(view, pending=None, pending_basis=None) if plan == view.pending else view
+            view = replace(view, refused=refused)
+            return replace(view, pending=None, pending_basis=None) if plan == view.pending else view
         case LatencyMeasured():
             return _measured(view, event)
         case Tick():
@@ -157,18 +156,11 @@ def apply(view: View, event: Event) -> View:
 
 
 def problem_of(view: View) -> Problem | None:
-    """The planning problem over the nodes that are there now; None while the origin has no profile.
-
-    The same object for the same view, as a decision asks more than once.
-    """
-    global _newest_problem
-    known_view, known = _newest_problem
-    if known_view is view:
-        return known
+    """The planning problem over the nodes that are there now; None while the origin has no profile."""
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    problem = _make_problem(
+    return Problem(
         origin=view.origin,
         cuts=here.cuts,
         profiles=_usable(view, here),
@@ -181,42 +173,19 @@ def problem_of(view: View) -> Problem | None:
         constraints=view.constraints,
         energy_scope=view.energy_scope,
     )
-    _newest_problem = view, problem
-    return problem
-
-
-_make_problem = maker(Problem)
-
-
-_newest_problem: tuple[View | None, Problem | None] = (None, None)
 
 
 def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
-    """Profiles of the nodes that are there, and of the model of the origin's; the same object while none has changed,
-    as many a problem is made of one."""
-    key = id(view.profiles), id(view.nodes)
-    known = _known_usable.get(key)
-    if known is not None and known[0] is view.profiles and known[1] is view.nodes and known[2] == view.origin:
-        return known[3]
-    if len(_known_usable) >= _MOST_REMEMBERED:
-        _known_usable.clear()
+    """Profiles of the nodes that are there, and of the model of the origin's."""
     last_cut = here.cuts[-1].index
-    usable = {
+    return {
         node: profile
         for node, profile in view.profiles.items()
         if (node in view.nodes or node == view.origin) and profile.cuts[-1].index == last_cut
     }
-    _known_usable[key] = (view.profiles, view.nodes, view.origin, usable)  # holding both keeps their ids from others
-    return usable
 
 
 _MOST_REMEMBERED = 16
-
-
-_Profiles = Mapping[NodeId, Profile]
-
-
-_known_usable: dict[tuple[int, int], tuple[_Profiles, Mapping[NodeId, Tier], NodeId, _Profiles]] = {}
 
 
 _Value = TypeVar("_Value")
@@ -224,11 +193,11 @@ _Value = TypeVar("_Value")
 
 def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
     """A new process begins without segments, load or a record of refusals; profile and links stay: same machine."""
-    joined = changed(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
+    joined = replace(view, nodes={**view.nodes, node: tier}, incarnations={**view.incarnations, node: incarnation})
     if view.incarnations.get(node, incarnation) == incarnation:
         return joined
     in_use = view.current is not None and node in view.current.nodes
-    return changed(
+    return replace(
         joined,
         restarted=view.restarted | {node} if in_use else view.restarted,
         compute_ratio=_without(view.compute_ratio, node),
@@ -247,7 +216,7 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
     if before is None or link.measured_at_s > before.measured_at_s:
         beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
         sampled_beside = {**sampled_beside, pair: beside}
-    return changed(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+    return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
 
 
 def _may_share(one: Link, other: Link) -> bool:
@@ -257,7 +226,7 @@ def _may_share(one: Link, other: Link) -> bool:
 
 def _serving(view: View, plan: Plan, generation: int) -> View:
     was_planned = plan == view.pending
-    return changed(
+    return replace(
         view,
         current=plan,
         generation=generation,
@@ -283,7 +252,7 @@ def _measured(view: View, event: LatencyMeasured) -> View:
         return view
     known = Watched(event.latency_s, event.latency_s / predicted_s, event.n_frames, event.at_s)
     others = [(plan, watched) for plan, watched in view.watched.items() if plan != view.current]
-    return changed(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
+    return replace(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
 
 
 def _basis(view: View) -> Basis:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seamline.core.cost.formulas import Breakdown, breakdown
-from seamline.core.planning.planner import Alternative, Planned, Problem, evaluate, plan
+from seamline.core.planning.planner import Alternative, Planned, Planner, Problem, evaluate
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
@@ -29,7 +29,8 @@ def rivals(problem: Problem, planned: Planned) -> tuple[Rival, ...]:
     """The best plan of every kind, then the best one that skips each node but the origin."""
     kinds = [Rival(name=str(alternative.kind), found=alternative) for alternative in planned.alternatives]
     others = sorted(problem.profiles.keys() - {problem.origin}) if len(problem.profiles) > 2 else []
-    return (*kinds, *(Rival(name=f"without {node}", found=_without(node, problem)) for node in others))
+    planner = Planner()
+    return (*kinds, *(Rival(name=f"without {node}", found=_without(node, problem, planner)) for node in others))
 
 
 def why(chosen: Plan, problem: Problem, others: tuple[Rival, ...]) -> str:
@@ -50,11 +51,11 @@ def why(chosen: Plan, problem: Problem, others: tuple[Rival, ...]) -> str:
     return "; ".join(clauses)
 
 
-def _without(node: NodeId, problem: Problem) -> Alternative:
+def _without(node: NodeId, problem: Problem, planner: Planner) -> Alternative:
     profiles = {name: profile for name, profile in problem.profiles.items() if name != node}
     rest = replace(problem, profiles=profiles)
     try:
-        found = plan(rest)
+        found = planner.plan(rest)
     except Infeasible as exc:
         local = evaluate(Plan.local(problem.origin, len(problem.cuts)), problem)
         return Alternative(kind=local.kind, plan=None, objection=str(exc))

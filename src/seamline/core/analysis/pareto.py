@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from seamline.core.planning.model_arrays import Floats
 from seamline.core.planning.planner import Alternative, Problem, evaluate
-from seamline.core.planning.problem_arrays import Floats, Tables, tables_of
+from seamline.core.planning.problem_arrays import Tables, tables_of
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 from seamline.core.cost.formulas import answer_link, forward_link
 from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
-from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
-from seamline.core.vocabulary.profiles import Cut, Profile
+from seamline.core.vocabulary.profiles import Cut
 
 MEMORY_HEADROOM_RATIO = 0.1
 """Of a segment's weights and tensors: what engines keep beside them. Modelled."""
@@ -25,58 +23,6 @@ MEMORY_HEADROOM_RATIO = 0.1
 
 def refusal(plan: Plan, problem: Problem) -> str | None:
     """Why `plan` cannot be used now, in words; None when it can."""
-    if _is_as_allowed_as_before(plan, problem):
-        return None
-    why_not = _refusal(plan, problem)
-    if why_not is None:
-        if len(_allowed) >= _MAX_REMEMBERED:
-            _allowed.clear()
-        _allowed[id(plan)] = (plan, problem.constraints, problem.cuts, problem.profiles[plan.origin])
-    return why_not
-
-
-def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
-    """What a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
-
-    Modelled. Tensors that live only between two cuts are not seen, which the headroom is for; a node's process itself
-    is not in it. 0 when the segment is empty.
-    """
-    if segment.is_empty:
-        return 0
-    weights = cuts[segment.stop].weights_before_bytes - cuts[segment.start].weights_before_bytes
-    largest = max(cut.payload_bytes for cut in cuts[segment.start : segment.stop + 1])
-    return math.ceil((1.0 + MEMORY_HEADROOM_RATIO) * (weights + 2 * largest))
-
-
-_MAX_REMEMBERED = 128
-_allowed: dict[int, tuple[Plan, Constraints, tuple[Cut, ...], Profile]] = {}
-"""Plans that were not refused, and what they were judged by; holding a plan keeps its id from being used again."""
-
-
-def _is_as_allowed_as_before(plan: Plan, problem: Problem) -> bool:
-    """Whether only what moves from moment to moment could refuse a plan that was allowed, and does not.
-
-    That is: nodes and links that come and go. Where memory is limited, nothing is presumed.
-    """
-    known = _allowed.get(id(plan))
-    if known is None or known[0] is not plan or known[1] is not problem.constraints or known[2] is not problem.cuts:
-        return False
-    nodes, profiles, links = plan.nodes, problem.profiles, problem.links
-    if problem.free_memory_bytes or problem.constraints.memory_bytes or problem.origin != nodes[0]:
-        return False
-    if profiles.get(nodes[0]) is not known[3]:
-        return False
-    if len(nodes) == 1:
-        return True
-    for pair in pairwise(nodes):
-        link = links.get(pair)
-        if link is None or link.goodput_bps <= 0.0:
-            return False
-    back = answer_link(nodes[-1], problem)
-    return back is not None and back.goodput_bps > 0.0 and profiles.keys() >= set(nodes)
-
-
-def _refusal(plan: Plan, problem: Problem) -> str | None:
     if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
         return f"it is not a plan for this model on `{problem.origin}`"
     for stage in plan.stages:
@@ -101,6 +47,19 @@ def _refusal(plan: Plan, problem: Problem) -> str | None:
     if not problem.constraints.may_use(last, problem.origin):
         return f"the way back {last}->{problem.origin} is forbidden"
     return None
+
+
+def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
+    """What a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
+
+    Modelled. Tensors that live only between two cuts are not seen, which the headroom is for; a node's process itself
+    is not in it. 0 when the segment is empty.
+    """
+    if segment.is_empty:
+        return 0
+    weights = cuts[segment.stop].weights_before_bytes - cuts[segment.start].weights_before_bytes
+    largest = max(cut.payload_bytes for cut in cuts[segment.start : segment.stop + 1])
+    return math.ceil((1.0 + MEMORY_HEADROOM_RATIO) * (weights + 2 * largest))
 
 
 def _stage_refusal(stage: Stage, problem: Problem) -> str | None:

@@ -1,28 +1,32 @@
 """What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
 
-Here lives the arithmetic of one given plan. What goes over a cut is `payload.py`, what a profile says of a segment
-`profiled.py`. Searching the best plan is `planner.py`, which evaluates the same formulas for all cuts at once;
-measuring what goes in is `estimator.py` and the profiler. Any plan can be evaluated, also one that may not be used,
-which is `feasibility.py`.
+Here lives the arithmetic of one given plan, and what its sums are made of: seconds per byte, watts, joules per byte.
+What goes over a cut is `payload.py`, what a profile says of a segment `profiled.py`. The planner's arrays take the same
+terms from here (`problem_arrays.py`) and price them in `prices.py`; measuring what goes in is `estimator.py` and the
+profiler. Any plan can be evaluated, also one that may not be used, which is `feasibility.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import is_
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, overload
 
-from seamline.core.cost.payload import expected_bytes, sent_bytes, uncompressed_bytes
+import numpy as np
+import numpy.typing as npt
+
+from seamline.core.cost.payload import sent_bytes, uncompressed_bytes
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost, profiled_s
-from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
-from seamline.core.vocabulary.profiles import Cut, Profile
+from seamline.core.vocabulary.profiles import Profile
+
+Floats = npt.NDArray[np.float64]
+Amount = TypeVar("Amount", float, npt.NDArray[np.float64])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,86 +122,59 @@ def energy_j(plan: Plan, problem: Problem) -> float | None:
 
 def energy_of(costs: Breakdown, problem: Problem) -> float | None:
     """`energy_j` of a plan whose times are known already."""
+    taken_s = costs.latency_s
+    if math.isinf(taken_s):
+        return None if waiting_power_w(problem) is None else math.inf
+    busy = [(stage.node, stage.busy_s) for stage in costs.stages]
+    sent = [(link.source, link.target, link.payload_bytes) for link in costs.all_links]
+    return joules(taken_s, busy, sent, problem)
+
+
+def joules(
+    in_flight_s: Amount,
+    busy: Iterable[tuple[NodeId, Amount]],
+    sent: Iterable[tuple[NodeId, NodeId, float]],
+    problem: Problem,
+) -> Amount | None:
+    """The sum of `energy_j`, of one frame or of many: floats, or an array of frames.
+
+    in_flight_s: seconds from frame to answer. busy: (node, seconds). sent: (source, target, bytes).
+    """
     waiting_w = waiting_power_w(problem)
     if waiting_w is None:
         return None
-    taken_s = costs.latency_s
-    if math.isinf(taken_s):
-        return math.inf
-    total_j = waiting_w * taken_s
-    for stage in costs.stages:
-        above_idle_w = active_power_w(stage.node, problem)
+    total_j = waiting_w * in_flight_s
+    for node, busy_s in busy:
+        above_idle_w = active_power_w(node, problem)
         if above_idle_w is None:
             return None
-        total_j += above_idle_w * stage.busy_s
-    return total_j + sum(
-        link.payload_bytes * radio_j_per_byte(link.source, link.target, problem) for link in costs.all_links
-    )
+        total_j = total_j + above_idle_w * busy_s
+    return total_j + sum(n_bytes * radio_j_per_byte(source, target, problem) for source, target, n_bytes in sent)
 
 
 def sums(plan: Plan, problem: Problem) -> Sums:
-    """What the terms of `breakdown` come to, in half the time: it looks at no term twice and keeps none. Raises alike.
-
-    Decisions and simulations ask for little else, some hundred thousand times.
-    """
-    taken_s, slowest_s, parts, busy_s, crossings = _seconds(plan, problem)
-    return Sums(taken_s, slowest_s, _energy_j(taken_s, parts, busy_s, crossings, problem))
+    """All three criteria of one plan; raises as `breakdown` does."""
+    costs = breakdown(plan, problem)
+    return Sums(costs.latency_s, costs.bottleneck_s, energy_of(costs, problem))
 
 
 def times(plan: Plan, problem: Problem) -> tuple[float, float]:
     """`latency_s` and the bottleneck's seconds of `sums`, without its joules."""
-    taken_s, slowest_s, *_ = _seconds(plan, problem)
-    return taken_s, slowest_s
-
-
-def _seconds(plan: Plan, problem: Problem) -> tuple[float, float, _Parts, Sequence[float], Sequence[_Crossing]]:
-    """Seconds in all and of the slowest part; then the parts, how long each stage is busy, and what crosses links."""
-    _check(plan, problem)
-    parts, ratio_of, queue_of = _parts_of(plan, problem), problem.compute_ratio.get, problem.queue_s.get
-    busy_s = [part.decode_s + part.profiled_s * ratio_of(part.node, 1.0) + part.encode_s for part in parts.stages]
-    on_nodes_s = [
-        (0.0 if part.segment.is_empty else queue_of(part.node, 0.0)) + busy
-        for part, busy in zip(parts.stages, busy_s, strict=True)
-    ]
-    if len(parts.stages) == 1:
-        return math.fsum(on_nodes_s), max(busy_s[0], 0.0), parts, busy_s, ()
-    crossings = [_crossing(part, problem) for part in parts.links]
-    last = parts.stages[-1].node
-    crossings.append((last, problem.origin, problem.cuts[-1].payload_bytes, answer_link(last, problem)))
-    on_links_s, serialise = [], []
-    for _, _, payload, link in crossings:
-        carried_s = math.inf if link is None else serialise_s(payload, link)
-        serialise.append(carried_s)
-        on_links_s.append(carried_s if link is None else link.rtt_s / 2 + link.overhead_s + carried_s)
-    taken_s = math.fsum(on_nodes_s) + math.fsum(on_links_s)
-    return taken_s, max(*busy_s, *serialise, 0.0), parts, busy_s, crossings
-
-
-def _energy_j(
-    taken_s: float, parts: _Parts, busy_s: Sequence[float], crossings: Sequence[_Crossing], problem: Problem
-) -> float | None:
-    """`energy_of` without a breakdown."""
-    waiting_w = waiting_power_w(problem)
-    if waiting_w is None:
-        return None
-    if math.isinf(taken_s):
-        return math.inf
-    total_j = waiting_w * taken_s
-    for part, busy in zip(parts.stages, busy_s, strict=True):
-        above_idle_w = active_power_w(part.node, problem)
-        if above_idle_w is None:
-            return None
-        total_j += above_idle_w * busy
-    return total_j + sum([payload * radio_j_per_byte(here, there, problem) for here, there, payload, _ in crossings])
+    costs = breakdown(plan, problem)
+    return costs.latency_s, costs.bottleneck_s
 
 
 def breakdown(plan: Plan, problem: Problem) -> Breakdown:
     """Every term of `plan` by itself. Raises `PlanError` for a node without profile or a stage outside the model."""
     _check(plan, problem)
-    parts = _parts_of(plan, problem)
-    stages = tuple([_stage_cost(part, problem) for part in parts.stages])
-    links = tuple([_boundary_cost(part, problem) for part in parts.links])
-    return Breakdown(stages=stages, links=links, answer=_answer_cost(plan, problem))
+    stages, links = [], []
+    before: Stage | None = None
+    for stage in plan.stages:
+        stages.append(_stage_cost(before, stage, problem))
+        if before is not None and before.codec is not None:
+            links.append(_boundary_cost(before, before.codec, stage, problem))
+        before = stage
+    return Breakdown(stages=tuple(stages), links=tuple(links), answer=_answer_cost(plan, problem))
 
 
 def _check(plan: Plan, problem: Problem) -> None:
@@ -217,11 +194,20 @@ def transfer_s(payload_bytes: int, link: LinkEstimate) -> float:
     A link that is down costs `math.inf`, so a planner avoids it without a special case.
     Source: T_t of NEUKONFIG eq. 1; the round-trip term is ours.
     """
-    return link.rtt_s / 2 + link.overhead_s + serialise_s(payload_bytes, link)
+    return fixed_s(link) + serialise_s(payload_bytes, link)
 
 
-def serialise_s(payload_bytes: int, link: LinkEstimate) -> float:
-    """Seconds during which `payload_bytes` occupy `link`; `math.inf` when it is down."""
+def fixed_s(link: LinkEstimate) -> float:
+    """Seconds of `transfer_s` that do not depend on the size of a message."""
+    return link.rtt_s / 2 + link.overhead_s
+
+
+@overload
+def serialise_s(payload_bytes: float, link: LinkEstimate) -> float: ...
+@overload
+def serialise_s(payload_bytes: Floats, link: LinkEstimate) -> Floats: ...
+def serialise_s(payload_bytes: float | Floats, link: LinkEstimate) -> float | Floats:
+    """Seconds during which `payload_bytes`, a number or an array, occupy `link`; `math.inf` when it is down."""
     return 8.0 * payload_bytes / link.goodput_bps if link.goodput_bps > 0.0 else math.inf
 
 
@@ -269,121 +255,36 @@ def forward_link(source: Stage, target: Stage, problem: Problem) -> LinkEstimate
     return problem.links.get((source.node, target.node))
 
 
-_MAX_REMEMBERED = 128
-
-
-@dataclass(frozen=True, slots=True)
-class _StagePart:
-    """Of a stage's cost, what depends neither on links nor on loads. profiled_s: of computing, 0.0 when empty."""
-
-    node: NodeId
-    segment: Segment
-    decode_s: float
-    profiled_s: float
-    encode_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _LinkPart:
-    """The same of what goes on to the next stage. expected_bytes: sent where nothing has been measured."""
-
-    source: NodeId
-    target: NodeId
-    codec: Codec
-    cut: Cut
-    expected_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What stays of a plan's cost while beliefs move; for these cuts, and these profiles of its stages."""
-
-    plan: Plan
-    nodes: tuple[NodeId, ...]
-    cuts: tuple[Cut, ...]
-    profiles: tuple[Profile, ...]
-    stages: tuple[_StagePart, ...]
-    links: tuple[_LinkPart, ...]
-
-    def is_for(self, problem: Problem) -> bool:
-        current = map(problem.profiles.get, self.nodes)
-        return self.cuts is problem.cuts and all(map(is_, current, self.profiles))
-
-
-_known_parts: dict[int, _Parts] = {}
-
-
-def _parts_of(plan: Plan, problem: Problem) -> _Parts:
-    """The parts of `plan`, remembered per plan object: the same few plans are judged again and again."""
-    known = _known_parts.get(id(plan))
-    if known is not None and known.plan is plan and known.is_for(problem):
-        return known
-    if len(_known_parts) >= _MAX_REMEMBERED:
-        _known_parts.clear()
-    parts = _known_parts[id(plan)] = _make_parts(plan, problem)  # holding the plan keeps its id from being used again
-    return parts
-
-
-def _make_parts(plan: Plan, problem: Problem) -> _Parts:
-    profiles = tuple(_profile(stage.node, problem) for stage in plan.stages)
-    stages, links = [], []
-    before: Stage | None = None
-    for stage, profile in zip(plan.stages, profiles, strict=True):
-        stages.append(_stage_part(before, stage, profile, problem))
-        if before is not None and before.codec is not None:
-            cut = problem.cuts[before.segment.stop]
-            n_bytes = expected_bytes(cut, before.codec, problem)
-            links.append(_LinkPart(before.node, stage.node, before.codec, cut, n_bytes))
-        before = stage
-    return _Parts(plan, plan.nodes, problem.cuts, profiles, tuple(stages), tuple(links))
-
-
-def _stage_part(before: Stage | None, stage: Stage, profile: Profile, problem: Problem) -> _StagePart:
-    decode_s = encode_s = 0.0
+def _stage_cost(before: Stage | None, stage: Stage, problem: Problem) -> StageCost:
+    node, segment = stage.node, stage.segment
+    profile, decode_s, encode_s = _profile(node, problem), 0.0, 0.0
     if before is not None and before.codec is not None:
-        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.start], problem.frame)
-        cost = codec_cost(profile, before.codec, stage.segment.start)
+        cost = codec_cost(profile, before.codec, segment.start)
+        read_bytes = uncompressed_bytes(problem.cuts[segment.start], problem.frame)
         decode_s = 0.0 if cost is None else cost.decode_s_per_byte * read_bytes
     if stage.codec is not None:
-        read_bytes = uncompressed_bytes(problem.cuts[stage.segment.stop], problem.frame)
-        cost = codec_cost(profile, stage.codec, stage.segment.stop)
+        cost = codec_cost(profile, stage.codec, segment.stop)
+        read_bytes = uncompressed_bytes(problem.cuts[segment.stop], problem.frame)
         encode_s = 0.0 if cost is None else cost.encode_s_per_byte * read_bytes
-    return _StagePart(stage.node, stage.segment, decode_s, profiled_s(profile, stage.segment), encode_s)
-
-
-_make_stage_cost, _make_link_cost = maker(StageCost), maker(LinkCost)
-
-
-def _stage_cost(part: _StagePart, problem: Problem) -> StageCost:
-    node = part.node
-    return _make_stage_cost(
+    return StageCost(
         node=node,
-        segment=part.segment,
-        queue_s=0.0 if part.segment.is_empty else problem.queue_s.get(node, 0.0),
-        decode_s=part.decode_s,
-        compute_s=part.profiled_s * problem.compute_ratio.get(node, 1.0),
-        encode_s=part.encode_s,
+        segment=segment,
+        queue_s=0.0 if segment.is_empty else problem.queue_s.get(node, 0.0),
+        decode_s=decode_s,
+        compute_s=profiled_s(profile, segment) * problem.compute_ratio.get(node, 1.0),
+        encode_s=encode_s,
     )
 
 
-def _boundary_cost(part: _LinkPart, problem: Problem) -> LinkCost:
-    source, target, payload, link = _crossing(part, problem)
-    return _link_cost(source, target, part.codec, payload, link)
-
-
-_Crossing = tuple[NodeId, NodeId, int, LinkEstimate | None]
-"""Source, target, payload_bytes and the link, None when it is not known."""
-
-
-def _crossing(part: _LinkPart, problem: Problem) -> _Crossing:
-    payload = sent_bytes(part.cut, part.codec, problem) if problem.sent_ratio else part.expected_bytes
-    return part.source, part.target, payload, problem.links.get((part.source, part.target))
+def _boundary_cost(source: Stage, codec: Codec, target: Stage, problem: Problem) -> LinkCost:
+    payload = sent_bytes(problem.cuts[source.segment.stop], codec, problem)
+    return _link_cost(source.node, target.node, codec, payload, forward_link(source, target, problem))
 
 
 def _link_cost(
     source: NodeId, target: NodeId, codec: Codec | None, payload: int, link: LinkEstimate | None
 ) -> LinkCost:
-    return _make_link_cost(
+    return LinkCost(
         source=source,
         target=target,
         codec=codec,

@@ -50,17 +50,15 @@ def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
 
 
 def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
-    """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there."""
+    """Bytes that are expected to cross `cut` under `codec`: the formula's, corrected by what was measured there.
+
+    Where no frame has shown the ratio, the origin's profile says it.
+    """
     ratio = problem.sent_ratio.get((cut.index, codec))
     if ratio is None:
-        return expected_bytes(cut, codec, problem)
+        known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
+        ratio = 1.0 if known is None else known.sent_ratio
     return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
-
-
-def expected_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
-    """`sent_bytes` as the origin's profile has it, whatever was measured."""
-    known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
-    return math.ceil(payload_bytes(cut, codec, problem.frame) * (1.0 if known is None else known.sent_ratio))
 
 
 def _float_bytes(n_elements: int, codec: Codec) -> int:

@@ -9,9 +9,10 @@ import math
 
 from seamline.core.cost.formulas import Breakdown, active_power_w, waiting_power_w
 from seamline.core.cost.problem import Problem
+from seamline.core.cost.rates import rates_of
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.objectives import Goal, Objective, Weights, counts_energy
+from seamline.core.vocabulary.objectives import Objective
 
 
 def gain_std(before: Breakdown, after: Breakdown, problem: Problem, compute_std_ratio: float) -> float:
@@ -25,11 +26,11 @@ def gain_std(before: Breakdown, after: Breakdown, problem: Problem, compute_std_
         on_links[link] = on_links.get(link, 0.0) - seconds
     for node, seconds in _seconds_by_node(after).items():
         on_nodes[node] = on_nodes.get(node, 0.0) - seconds
-    per_s, per_j = _rates(problem.objective)
-    waiting = per_s + per_j * (waiting_power_w(problem) or 0.0)  # what a second costs in which nothing computes
+    rates, waiting_w = rates_of(problem.objective), waiting_power_w(problem)
+    waiting = rates.waiting(waiting_w)
     variance = 0.0
     for node, seconds in on_nodes.items():
-        busy = waiting + per_j * (active_power_w(node, problem) or 0.0)
+        busy = rates.busy(waiting_w, active_power_w(node, problem))
         variance += (busy * seconds * compute_std_ratio) ** 2
     for link, seconds in on_links.items():
         known = problem.links.get(link)
@@ -37,13 +38,6 @@ def gain_std(before: Breakdown, after: Breakdown, problem: Problem, compute_std_
     if problem.objective is Objective.THROUGHPUT:
         return min(math.sqrt(variance), _bottleneck_std_s(before, problem) + _bottleneck_std_s(after, problem))
     return math.sqrt(variance)
-
-
-def _rates(goal: Goal) -> tuple[float, float]:
-    """What a second and a joule cost by `goal`; of a weighted sum, a second of the slowest part is one of latency."""
-    if isinstance(goal, Weights):
-        return goal.latency_s + goal.bottleneck_s, goal.energy_j
-    return (0.0, 1.0) if counts_energy(goal) else (1.0, 0.0)
 
 
 def _bottleneck_std_s(costs: Breakdown, problem: Problem) -> float:

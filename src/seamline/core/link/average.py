@@ -19,8 +19,6 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from seamline.core.vocabulary.changed import maker
-
 MEMORY_S = 30.0
 """What happened this long ago counts by 1/e."""
 
@@ -103,9 +101,6 @@ class Average:
         return self.turned_at_s + max(LEAST_STOPPED_S, STOPPED_FACTOR * TURN_MEMORY_S / self.n_turns)
 
 
-_make_average = maker(Average)
-
-
 def observe_average(
     average: Average | None, payload_bytes: int, service_s: float, sent_s: float, newest: Believed | None = None
 ) -> Average:
@@ -136,7 +131,7 @@ def observe_average(
     if is_telling and average is not None and believed:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
         belief_error += weight_s * abs(service_s / bits - believed[0].constant_s / bits - believed[0].slowness)
-    return _make_average(
+    return Average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,
         service_s=kept * before.service_s + weight_s * service_s,

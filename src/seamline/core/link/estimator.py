@@ -14,14 +14,13 @@ about a node's speed `belief.py`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seamline.core.link import goodput as gp
 from seamline.core.link.average import Average, Believed, observe_average
 from seamline.core.link.goodput import BURST_BYTES
 from seamline.core.link.last_value import Recent, observe_recent, set_anew
 from seamline.core.link.lower_envelope import RTT_NOISE_S, Crossing, Goodput, shifted
-from seamline.core.vocabulary.changed import changed, maker
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -113,8 +112,8 @@ def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
         # the first pings were all held up; or by so much that what came of it is worth nothing
         is_little = less_s < _MISJUDGED_RTT_S
         goodput = shifted(state.goodput, less_s) if is_little else gp.doubted(state.goodput, 1.0, _MISJUDGED_VARIANCE)
-        state = changed(state, goodput=goodput)
-    return changed(state, round_trips=(*recent, (now_s, rtt_s)))
+        state = replace(state, goodput=goodput)
+    return replace(state, round_trips=(*recent, (now_s, rtt_s)))
 
 
 def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
@@ -134,7 +133,7 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
     still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
     proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, RTT_NOISE_S)
-    return _make_state(  # written out, as nearly all changes, with every message
+    return LinkState(  # written out: with every message, and `replace` is slower
         source=state.source,
         target=state.target,
         round_trips=state.round_trips,
@@ -161,9 +160,6 @@ def _newest(state: LinkState, crossing: Crossing, known: Goodput, late_s: float)
     return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
 
 
-_make_state, _make_crossing, _make_estimate = maker(LinkState), maker(Crossing), maker(LinkEstimate)
-
-
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
     """The average with `sample` in it, and how well what was believed would have foretold it; late_s: the overhead by
     the line before it."""
@@ -178,7 +174,7 @@ def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
     """What `sample` tells of the link itself."""
     arrived_s, through_s = sample.receipt_s - state.rtt_s, state.last_receipt_s - state.rtt_s
-    return _make_crossing(
+    return Crossing(
         n_bits=8.0 * sample.payload_bytes,
         whole_s=arrived_s - max(sample.sent_s, min(through_s, state.free_s)),
         least_s=arrived_s - max(sample.sent_s, through_s),
@@ -200,7 +196,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     expected_s = 8.0 * payload_bytes / state.uncapped_bps
     if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
         return state
-    return changed(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
+    return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 
 
 def observe_sibling(state: LinkState, ratio: float) -> LinkState:
@@ -211,12 +207,12 @@ def observe_sibling(state: LinkState, ratio: float) -> LinkState:
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    return changed(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
+    return replace(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
 
 
 def observe_down(state: LinkState) -> LinkState:
     """The peer is gone or the link reported dead: goodput 0.0 until the next sign of life."""
-    return changed(state, is_down=True)
+    return replace(state, is_down=True)
 
 
 def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
@@ -226,7 +222,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
     line = state.goodput
     is_capped = state.ceiling_bps < state.uncapped_bps
     std_ratio = line.std_ratio(now_s)
-    return _make_estimate(
+    return LinkEstimate(
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
@@ -268,4 +264,4 @@ def _returned(state: LinkState) -> LinkState:
     goodput = state.goodput
     if goodput is not None:
         goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
-    return changed(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)
+    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)

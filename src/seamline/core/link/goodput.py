@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from seamline.core.link.lower_envelope import (
     DRIFT_PER_S,
@@ -29,7 +30,6 @@ from seamline.core.link.lower_envelope import (
     fitted_with,
     kept,
 )
-from seamline.core.vocabulary.changed import changed
 
 BURST_BYTES = 8192
 """What a token bucket lets through at once after a pause. Fast samples after a pause know no better than this."""
@@ -75,7 +75,7 @@ def first_goodput(crossing: Crossing) -> Goodput:
         slowness=carried_s / crossing.n_bits,
         floor_s=0.0,
         variance=noise_ratio**2 + FIRST_SCATTER**2,
-        window=(changed(crossing, more_noise_ratio=crossing.burst_bits / crossing.n_bits),),
+        window=(replace(crossing, more_noise_ratio=crossing.burst_bits / crossing.n_bits),),
         n_samples=1,
         at_s=crossing.at_s,
         changed_at_s=crossing.at_s,
@@ -88,7 +88,7 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
     took_s, expected_s = crossing.whole_s - goodput.floor_s, goodput.slowness * crossing.n_bits
     faster = math.log(expected_s / max(took_s, RTT_NOISE_S))
     if faster > 0.0:  # as far as it is faster, that may be a burst
-        crossing = changed(crossing, more_noise_ratio=min(faster, crossing.burst_bits / crossing.n_bits))
+        crossing = replace(crossing, more_noise_ratio=min(faster, crossing.burst_bits / crossing.n_bits))
     if variance <= HARDLY_KNOWN:
         if _fast_sigmas(goodput, crossing, variance) >= _SUSPICIOUS_SIGMAS:
             return _suspect_fast(_dismissed(goodput) if goodput.is_suspect_slow else goodput, crossing)
@@ -98,7 +98,7 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
             return goodput  # too short a message to decide
     goodput = _dismissed(goodput)
     known = fitted_with(goodput, crossing, _STALL_MEMORY)
-    return known if (sunk := _sunk(known)) is None else _start_anew(known, sunk, former=changed(known, former=None))
+    return known if (sunk := _sunk(known)) is None else _start_anew(known, sunk, former=replace(known, former=None))
 
 
 def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
@@ -115,7 +115,7 @@ def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
         more_noise_ratio=math.sqrt(variance),
         is_supposed=True,
     )
-    return changed(
+    return replace(
         goodput, slowness=slowness, variance=variance, window=(supposed,), suspects=(), n_samples=0, former=None
     )
 
@@ -147,14 +147,14 @@ def _suspect_fast(goodput: Goodput, newest: Crossing) -> Goodput:
     former = goodput.former
     if former is not None and newest.at_s - goodput.changed_at_s < _RETURN_S and _fits_former(former, newest):
         n_late = float(goodput.n_samples)
-        back = changed(former, suspects=(), n_judged=former.n_judged + n_late, n_stalled=former.n_stalled + n_late)
+        back = replace(former, suspects=(), n_judged=former.n_judged + n_late, n_stalled=former.n_stalled + n_late)
         window = kept((*back.window, newest), back)
         return fitted(
-            changed(back, window=window, n_samples=back.n_samples + 1, at_s=newest.at_s, changed_at_s=newest.at_s)
+            replace(back, window=window, n_samples=back.n_samples + 1, at_s=newest.at_s, changed_at_s=newest.at_s)
         )
     run = (*(() if goodput.is_suspect_slow else goodput.suspects), newest)
     if len(run) < 2:
-        return changed(goodput, suspects=run, is_suspect_slow=False)
+        return replace(goodput, suspects=run, is_suspect_slow=False)
     proven = [c for c in run if _agree(goodput, c, newest) or c.whole_s * newest.n_bits < newest.whole_s * c.n_bits]
     return _start_anew(goodput, proven, former=None)
 
@@ -179,12 +179,12 @@ def _suspect_slow(goodput: Goodput, newest: Crossing, rtt_s: float) -> Goodput:
         agreeing = alike if n_needed == 2 else list(run)  # so many in a row are no chance, whatever rates they show
         sigmas = sum(_slow_sigmas(goodput, c, goodput.variance) for c in agreeing)
     if len(agreeing) < n_needed or sigmas < _PROVEN_SIGMAS:
-        return changed(goodput, suspects=run, is_suspect_slow=True)
+        return replace(goodput, suspects=run, is_suspect_slow=True)
     of_now = [c for c in agreeing if _agree(goodput, c, newest)]
     newest_few = of_now if len(of_now) > 1 else agreeing
-    slow = [changed(c, whole_s=c.least_s) for c in newest_few[-2 if n_needed == 2 else -3 :]]
-    slow[0] = changed(slow[0], more_noise_ratio=_STRADDLED_RATIO)  # may have been half across when the link fell
-    return _start_anew(goodput, slow, former=changed(goodput, suspects=(), former=None))
+    slow = [replace(c, whole_s=c.least_s) for c in newest_few[-2 if n_needed == 2 else -3 :]]
+    slow[0] = replace(slow[0], more_noise_ratio=_STRADDLED_RATIO)  # may have been half across when the link fell
+    return _start_anew(goodput, slow, former=replace(goodput, suspects=(), former=None))
 
 
 def _agree(goodput: Goodput, one: Crossing, other: Crossing) -> bool:
@@ -241,9 +241,9 @@ def _dismissed(goodput: Goodput) -> Goodput:
     if not goodput.suspects:
         return goodput
     if not goodput.is_suspect_slow:
-        return changed(goodput, suspects=())
+        return replace(goodput, suspects=())
     n_late = float(len(goodput.suspects))
-    return changed(
+    return replace(
         goodput,
         suspects=(),
         window=kept((*goodput.window, *goodput.suspects), goodput),
@@ -272,14 +272,14 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
             chance = min(_MOST_SUNK_CHANCE, chance * (N_NEWEST / len(before)) ** 3)
         n_as_slow = sum(one >= edge for one in before)
         if math.comb(k + n_as_slow, k) < chance * math.comb(len(before) + k, k):
-            return [changed(c, whole_s=c.least_s) for c in telling[-k:]]
+            return [replace(c, whole_s=c.least_s) for c in telling[-k:]]
     return None
 
 
 def _start_anew(goodput: Goodput, run: Sequence[Crossing], former: Goodput | None) -> Goodput:
     """The link has changed: only `run` tells about it. How long messages take beyond their bytes has not changed."""
     return fitted(
-        changed(
+        replace(
             goodput,
             window=tuple(run),
             suspects=(),

@@ -14,10 +14,9 @@ bucket, a busy processor) the newest foretells the next one badly, and the line 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seamline.core.link.lower_envelope import RTT_NOISE_S
-from seamline.core.vocabulary.changed import changed
 
 GAIN = 0.7
 """Weight of the newest message."""
@@ -99,4 +98,4 @@ def observe_recent(
 
 def set_anew(recent: Recent, slowness: float, at_s: float) -> Recent:
     """The line has started anew with `slowness`, seconds per bit: so do the newest messages."""
-    return changed(recent, level=math.log(slowness), at_s=at_s)
+    return replace(recent, level=math.log(slowness), at_s=at_s)

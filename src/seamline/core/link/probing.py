@@ -14,11 +14,10 @@ end, less than was feared when the link has become faster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seamline.core.link import estimator as est
 from seamline.core.link.lower_envelope import RTT_NOISE_S
-from seamline.core.vocabulary.changed import changed
 
 PROBE_INTERVAL_S = 1.0
 
@@ -98,12 +97,12 @@ def anew(probing: Probing) -> Probing:
 def carried(probing: Probing, now_s: float) -> Probing:
     """The link carries a frame: no probe for a while."""
     due_s = now_s + PROBE_INTERVAL_S
-    return probing if due_s <= probing.due_s else changed(probing, due_s=due_s)
+    return probing if due_s <= probing.due_s else replace(probing, due_s=due_s)
 
 
 def doubted(probing: Probing, now_s: float) -> Probing:
     """A sibling has jumped: measure this link too, with more than a small probe."""
-    return changed(probing, due_s=now_s, n_confirming=1)
+    return replace(probing, due_s=now_s, n_confirming=1)
 
 
 def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Probing, int]:
@@ -111,22 +110,22 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     if now_s < probing.due_s or probing.is_new or state.is_down:
         return probing, 0
     credit_s = min(MOST_CREDIT_S, probing.credit_s + LONG_SHARE_RATIO * (now_s - probing.credit_at_s))
-    probing = changed(probing, credit_s=credit_s, credit_at_s=now_s)
+    probing = replace(probing, credit_s=credit_s, credit_at_s=now_s)
     goodput_bps = _goodput_bps(state)
     if not probing.is_measured or goodput_bps <= 0.0:
         due_s = now_s if probing.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
         n_bytes = first_probe_bytes(probing.n_probes, goodput_bps)
-        return changed(probing, due_s=due_s, n_probes=probing.n_probes + 1), n_bytes
+        return replace(probing, due_s=due_s, n_probes=probing.n_probes + 1), n_bytes
     n_bytes = _affordable_bytes(probing, state) if probing.n_confirming > 0 else 0
     if n_bytes > 0:
         paid_s = 8 * n_bytes / goodput_bps
-        probing = changed(probing, due_s=probing.regular_s, credit_s=credit_s - paid_s)
-        return changed(probing, n_probes=probing.n_probes + 1), n_bytes
+        probing = replace(probing, due_s=probing.regular_s, credit_s=credit_s - paid_s)
+        return replace(probing, n_probes=probing.n_probes + 1), n_bytes
     if now_s < probing.regular_s:  # nothing to confirm, or nothing to pay it with: the usual probe at its usual time
-        return changed(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
+        return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
     n_bytes = _regular_bytes(state)
     regular_s = now_s + max(PROBE_INTERVAL_S, 8 * n_bytes / goodput_bps / REGULAR_SHARE_RATIO)
-    return changed(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
+    return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
 
 
 def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample: est.TransferSample) -> Probing:
@@ -137,11 +136,11 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     feared_s = 8.0 * sample.payload_bytes / before.goodput.value
     ratio = feared_s / service_s
     credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)
-    probing = changed(probing, credit_s=credit_s, seems_faster=ratio >= CONFIRMED_RATIO)
+    probing = replace(probing, credit_s=credit_s, seems_faster=ratio >= CONFIRMED_RATIO)
     fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.suspects
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
-        return changed(probing, n_confirming=0)
-    return changed(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
+        return replace(probing, n_confirming=0)
+    return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
 
 
 def long_probe_bytes(goodput_bps: float) -> int:

@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -40,12 +39,9 @@ class LinkReport:
     turning_for_s: float = 0.0
 
 
-_make_report, _make_estimate = maker(LinkReport), maker(LinkEstimate)
-
-
 def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
     """`estimate` as its node tells it at `now_s` of its clock."""
-    return _make_report(
+    return LinkReport(
         target=estimate.target,
         rtt_s=estimate.rtt_s,
         goodput_bps=estimate.goodput_bps,
@@ -102,7 +98,7 @@ def report_from(heard: Reported) -> LinkReport:
 
 def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimate:
     """What `source` said, heard at `now_s` of our clock; the time it was on its way is not known, and not in it."""
-    return _make_estimate(
+    return LinkEstimate(
         source=source,
         target=NodeId(report.target),
         rtt_s=report.rtt_s,

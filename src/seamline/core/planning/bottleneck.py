@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.planning.boundary_arrays import Ends, Seams, ends_of, seams_of
-from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Floats, Found, Tables
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, Tables
 from seamline.core.vocabulary.nodes import NodeId
 
 _RESOLUTION_RATIO = 1e-9

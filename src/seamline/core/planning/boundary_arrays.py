@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.planning.problem_arrays import Floats, NodeTables, Tables
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import NodeTables, Tables
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 

@@ -8,7 +8,7 @@ sliding window.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,20 +57,39 @@ def least_between(values: Floats, first: Places, stop: Places) -> Floats:
     return least
 
 
-def window_of(node: NodeId, index: npt.NDArray[np.int64], problem: Problem) -> Window | None:
-    """Which segments `node` may run between the candidates `index`; None when any."""
+def window_of(node: NodeId, n_places: int, needs: Callable[[], Floats], problem: Problem) -> Window | None:
+    """Which segments `node` may run between candidates; None when any.
+
+    needs: gives `memory_between`, asked for where a limit may bind.
+    """
     limit = problem.memory_limit_bytes(node)
     is_forbidden = node in problem.constraints.forbidden_nodes
     if limit is None and not is_forbidden:
         return None
-    places = np.arange(len(index))
+    places = np.arange(n_places)
     if limit is None or is_forbidden:
         return Window(places)
-    needs = _needs(problem.cuts, index)
-    if needs[0, -1] <= limit:  # the whole model needs most, and nearly every node holds it
+    needed = needs()
+    if needed[0, -1] <= limit:  # the whole model needs most, and nearly every node holds it
         return None
-    fits = needs <= limit
+    fits = needed <= limit
     return Window(np.where(fits.any(axis=0), fits.argmax(axis=0), places))
+
+
+def memory_between(index: npt.NDArray[np.int64], cuts: tuple[Cut, ...]) -> Floats:
+    """float64[C, C]: `feasibility.memory_bytes` of segments from candidate row to candidate column, inf where none is.
+
+    index: int[C], the candidates among `cuts`.
+    """
+    payload = np.array([cut.payload_bytes for cut in cuts], dtype=np.float64)
+    weights = np.array([cuts[at].weights_before_bytes for at in index], dtype=np.float64)
+    needs = np.full((len(index), len(index)), math.inf)
+    for row in range(len(index) - 1):
+        largest = np.maximum.accumulate(payload[index[row] :])[index[row + 1 :] - index[row]]
+        needs[row, row + 1 :] = np.ceil(
+            (1.0 + MEMORY_HEADROOM_RATIO) * (weights[row + 1 :] - weights[row] + 2 * largest)
+        )
+    return needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +106,8 @@ class Closing:
         limits = self.problem.constraints
         return (source, target) if limits.pins or limits.forbidden_codecs else target in limits.trusted
 
-    def closed_off(self, source: NodeId, target: NodeId, bits: Floats) -> Floats:
-        """`bits`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
+    def closed_off(self, source: NodeId, target: NodeId, sent_bytes: Floats) -> Floats:
+        """`sent_bytes`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
         limits = self.problem.constraints
         closed = np.zeros(len(self.index), dtype=bool)
         if limits.n_private_cuts > 0 and target not in limits.trusted:
@@ -104,30 +123,7 @@ class Closing:
             if (source, codec) in limits.forbidden_codecs or (target, codec) in limits.forbidden_codecs
         ]
         if not rows and not closed.any():
-            return bits
-        bits = np.where(closed, math.inf, bits)
-        bits[rows] = math.inf
-        return bits
-
-
-def _needs(cuts: tuple[Cut, ...], index: npt.NDArray[np.int64]) -> Floats:
-    """float64[C, C]: `refusal.memory_bytes` of segments from candidate row to candidate column, inf where none is."""
-    known = _remembered.get(id(cuts))
-    if known is not None and known[0] is cuts:
-        return known[1]
-    if len(_remembered) >= _MAX_REMEMBERED:
-        _remembered.clear()
-    payload = np.array([cut.payload_bytes for cut in cuts], dtype=np.float64)
-    weights = np.array([cuts[at].weights_before_bytes for at in index], dtype=np.float64)
-    needs = np.full((len(index), len(index)), math.inf)
-    for row in range(len(index) - 1):
-        largest = np.maximum.accumulate(payload[index[row] :])[index[row + 1 :] - index[row]]
-        needs[row, row + 1 :] = np.ceil(
-            (1.0 + MEMORY_HEADROOM_RATIO) * (weights[row + 1 :] - weights[row] + 2 * largest)
-        )
-    _remembered[id(cuts)] = (cuts, needs)  # holding the cuts keeps their id from being used again
-    return needs
-
-
-_MAX_REMEMBERED = 8
-_remembered: dict[int, tuple[tuple[Cut, ...], Floats]] = {}
+            return sent_bytes
+        sent_bytes = np.where(closed, math.inf, sent_bytes)
+        sent_bytes[rows] = math.inf
+        return sent_bytes

@@ -19,7 +19,8 @@ import numpy as np
 
 from seamline.core.planning.constraint_masks import least_between
 from seamline.core.planning.lattice import Charged, Lattice, Places
-from seamline.core.planning.problem_arrays import OFFLOAD, Floats
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import OFFLOAD
 
 _MOST_EXACT = 6
 """Sets double with every node: at 8, bounds that forget made whole searches three times as quick."""

@@ -14,7 +14,8 @@ from typing import Any
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.additive import Rates, search_additive
+from seamline.core.cost.rates import Rates
+from seamline.core.planning.additive import search_additive
 from seamline.core.planning.problem_arrays import OFFLOAD, tables_of
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible

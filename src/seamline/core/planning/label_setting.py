@@ -19,8 +19,9 @@ import numpy as np
 
 from seamline.core.planning.cost_to_go import Rest
 from seamline.core.planning.lattice import Charged, Lattice, Places, earlier_twins
+from seamline.core.planning.model_arrays import Floats
 from seamline.core.planning.partial_plans import Hop, Labels, Longer, boundary, first_label, hop_of, joined, unbeaten
-from seamline.core.planning.problem_arrays import OFFLOAD, Floats, Found
+from seamline.core.planning.problem_arrays import OFFLOAD, Found
 from seamline.core.vocabulary.objectives import Weights
 
 TIE_RATIO = 1e-9

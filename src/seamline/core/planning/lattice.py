@@ -1,7 +1,7 @@
 """A problem as one block of arrays over nodes, candidate cuts and codecs: what the search for mixed goals reads.
 
 `problem_arrays.py` has the same by node and by link; here all of them stand in one array, so that bounds for every
-node are one operation. Charges per second and per joule are `additive.py`'s. Nothing is decided here.
+node are one operation. What they cost per second and per joule is `prices.py`'s. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from seamline.core.planning.additive import Charges, Rates
-from seamline.core.planning.problem_arrays import Floats, Tables
+from seamline.core.cost.rates import Rates
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.prices import Prices
+from seamline.core.planning.problem_arrays import Tables
 from seamline.core.vocabulary.nodes import NodeId
 
 Places = npt.NDArray[np.intp]
@@ -99,19 +101,16 @@ def lattice_of(tables: Tables) -> Lattice:
 
 
 def charged(lattice: Lattice, rates: Rates) -> Charged:
-    charges = Charges(lattice.tables, rates)
-    busy = np.array([charges.busy_weight(node) for node in lattice.nodes])
+    prices = Prices(lattice.tables, rates)
     crossing = np.full(lattice.serialise_s.shape, math.inf)
     for source, target in lattice.tables.links:
-        crossing[lattice.nodes.index(source), lattice.nodes.index(target)] = charges.crossing(source, target)
-    crossing[:, :, :, 0] += (busy * lattice.preprocess_s)[:, np.newaxis]
+        crossing[lattice.nodes.index(source), lattice.nodes.index(target)] = prices.crossing(source, target)
     crossing[np.isinf(lattice.serialise_s)] = math.inf
-    back = [charges.way_back(node) for node in lattice.nodes]
     return Charged(
         crossing,
-        busy,
-        charges.waiting_weight() * lattice.queue_s,
-        np.array([math.inf if cost is None else cost for cost in back]),
+        np.array([prices.busy[node] for node in lattice.nodes]),
+        np.array([prices.queue(node) for node in lattice.nodes]),
+        np.array([prices.way_back(node) for node in lattice.nodes]),
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.planning.lattice import Charged, Lattice, Places
-from seamline.core.planning.problem_arrays import OFFLOAD, Floats
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import OFFLOAD
 
 _MOST_CODECS = 64
 """To tell boundaries apart by one number."""

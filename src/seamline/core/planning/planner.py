@@ -29,13 +29,13 @@ from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.planning.additive import search_additive
 from seamline.core.planning.bottleneck import search_bottleneck
 from seamline.core.planning.infeasibility import infeasible, why_none
+from seamline.core.planning.model_arrays import ModelArrays
 from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, tables_of
 from seamline.core.planning.weighted import search_mixed
-from seamline.core.vocabulary.changed import maker
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights, Within, counts_energy
 from seamline.core.vocabulary.plans import Plan
 
-__all__ = ["EnergyScope", "Planned", "PlanKind", "Problem", "Alternative", "plan", "evaluate", "brute_force"]
+__all__ = ["EnergyScope", "Planned", "Planner", "PlanKind", "Problem", "Alternative", "plan", "evaluate", "brute_force"]
 
 TIE_RATIO = 1e-9
 """Costs nearer than this are the same: sums in another order differ by less, and nobody can measure it."""
@@ -93,9 +93,26 @@ class Planned:
         return next(alternative for alternative in self.alternatives if alternative.kind is kind)
 
 
+@dataclass(slots=True)
+class Planner:
+    """Planner for one stream: what profiles, cuts and constraints imply is worked out once, not with every problem.
+
+    Whoever plans again and again owns one; it may be asked about any problem, but by one thread at a time.
+    """
+
+    _model: ModelArrays = field(default_factory=ModelArrays)
+
+    def plan(self, problem: Problem) -> Planned:
+        """`plan` of this file."""
+        return _plan(problem, _search(problem, self._model))
+
+
 def plan(problem: Problem) -> Planned:
     """The best allowed plan, exactly. Raises `Infeasible` naming the constraint, or the deadline, that leaves none."""
-    found = _search(problem)
+    return Planner().plan(problem)
+
+
+def _plan(problem: Problem, found: tuple[Found | None, Found | None]) -> Planned:
     best = (
         _local_alternative(problem),
         _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
@@ -153,7 +170,7 @@ def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alterna
     taken_s, bottleneck_s, joules = known
     cost = _cost(goal, known)
     kind = PlanKind.LOCAL if candidate.is_local else PlanKind.OFFLOAD if candidate.is_offload else PlanKind.SPLIT
-    judged = _make_alternative(
+    judged = Alternative(
         kind=kind,
         plan=candidate,
         cost=cost,
@@ -163,9 +180,6 @@ def _judged(candidate: Plan, problem: Problem, objection: str | None) -> Alterna
         objection=objection,
     )
     return judged if isinstance(goal, Objective) else replace(judged, cost=goal.cost(judged))
-
-
-_make_alternative = maker(Alternative)
 
 
 def brute_force(problem: Problem) -> Alternative:
@@ -200,8 +214,8 @@ def all_plans(problem: Problem) -> Iterator[Plan]:
                     yield Found(math.inf, (problem.origin, *order), boundaries, codecs).plan(problem.last_cut)
 
 
-def _search(problem: Problem) -> tuple[Found | None, Found | None]:
-    tables, goal = tables_of(problem), problem.objective
+def _search(problem: Problem, model: ModelArrays) -> tuple[Found | None, Found | None]:
+    tables, goal = tables_of(problem, model), problem.objective
     if isinstance(goal, Within | Weights):
         return search_mixed(tables, goal)
     return search_bottleneck(tables) if goal is Objective.THROUGHPUT else search_additive(tables)

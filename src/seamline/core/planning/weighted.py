@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from seamline.core.cost.formulas import breakdown, energy_of
-from seamline.core.planning.additive import Rates, search_additive
+from seamline.core.cost.rates import Rates
+from seamline.core.planning.additive import search_additive
 from seamline.core.planning.bottleneck import search_bottleneck
 from seamline.core.planning.cost_to_go import Rest, least_of, rest_of
 from seamline.core.planning.label_setting import Bounds, Walk

@@ -15,7 +15,7 @@ are delivered in the order of acceptance.
     StageFailed       the latest attempt runs again; an earlier one is no news  RunFrame, or as a last answer
     AttemptDropped    its rerun on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
-    PeerChanged       no retry goes to a node that is gone                      -
+    PeerChanged       none goes to a node that is gone, not even a new one      -
     SetRoute          those accepted from now on follow it                      Routed, RunFrame
     AdjustRoute       deadlines and depth of the route in use are fresh         RunFrame
     SetLocalExpected  deadlines of reruns on the origin are fresh               -
@@ -230,8 +230,8 @@ class Ledger:
 
     @property
     def depth(self) -> int:
-        """Frames that may be in flight on the current route."""
-        route = self.route
+        """Frames that may be in flight on the route that the next one takes."""
+        route = self._next_route
         if route.bottleneck_s is None:
             return 1
         return pipeline_depth(route.expected_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
@@ -275,6 +275,12 @@ class Ledger:
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
+    @property
+    def _next_route(self) -> Route:
+        """What the next frame takes: the origin alone while a node of the current route is gone."""
+        route = self.route
+        return route if not self._unavailable or self._unavailable.isdisjoint(route.plan.nodes) else self._local
+
     def _offered(self, tensors: object, is_live: bool, now_s: float) -> None:
         if is_live:
             gap_s, self._offered_s = now_s - self._offered_s, now_s
@@ -287,7 +293,7 @@ class Ledger:
         if self._waiting is None or not self.has_room(now_s):
             return
         tensors, self._waiting = self._waiting, None
-        number, route = self._n_accepted, self.route
+        number, route = self._n_accepted, self._next_route
         self._n_accepted += 1
         self.last_accepted_s = now_s
         frame = _Frame(number, tensors, now_s, now_s + self._deadline_s(route), route)
@@ -306,7 +312,7 @@ class Ledger:
 
         So a link that falls or dies swallows one frame, and the next takes the plan that comes.
         """
-        route = self.route
+        route = self._next_route
         if route.plan.is_local:
             return False
         for frame in self._in_flight.values():

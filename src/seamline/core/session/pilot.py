@@ -39,7 +39,7 @@ from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import refusal
 from seamline.core.cost.formulas import times, waiting_power_w
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
@@ -70,11 +70,12 @@ Decide = Callable[[View, Policy], Decision]
 
 
 class Pilot:
-    """Owner of a stream's decisions. decide: asked for every one of them."""
+    """Owner of a stream's decisions. decides: asked for every one of them, the policy itself by default."""
 
-    def __init__(self, spec: SessionSpec, decide: Decide = decide) -> None:
+    def __init__(self, spec: SessionSpec, decides: Decide | None = None) -> None:
         self._origin, self._local = spec.origin, spec.local
-        self._policy_decides = decide
+        self._planner = Planner()
+        self._decides = decides or (lambda view, policy: decide(view, policy, self._planner))
         self._out: list[cmd.PilotOutput] = []
         view = View(
             origin=spec.origin,
@@ -89,7 +90,12 @@ class Pilot:
         self._standby = StandbyGuess()
         self._releases = Releases(self._out)
         self._switcher = Switcher(
-            spec.local, self._out, self._releases, route_of=self._route_of, outcome=self._switch_ended, strategy=spec.strategy
+            spec.local,
+            self._out,
+            self._releases,
+            route_of=self._route_of,
+            outcome=self._switch_ended,
+            strategy=spec.strategy,
         )
         self._has_begun = self._is_serving = self._has_failed = self._has_stopped = False
         self._decided_s = self._guessed_s = self._lost_at_s = -math.inf
@@ -270,7 +276,7 @@ class Pilot:
     def _decide(self, now_s: float) -> None:
         self._decided_s, self._view.has_moved = now_s, False
         self._view.pass_time(now_s)
-        decision = self._policy_decides(self.view, self._override.policy)
+        decision = self._decides(self.view, self._override.policy)
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
             self._override.overruled(decision.plan, decision.reason)
@@ -294,7 +300,7 @@ class Pilot:
         if isinstance(problem.objective, Within) and waiting_power_w(problem) is not None:
             problem = replace(problem, objective=Objective.LATENCY)
         try:
-            best_plan(problem)
+            self._planner.plan(problem)
         except Infeasible as error:
             self._has_failed = True
             self._out.append(cmd.StartFailed(error))
@@ -330,7 +336,7 @@ class Pilot:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
-        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem)
+        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem, self._planner)
         if guess is not None and refusal(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 

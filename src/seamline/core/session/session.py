@@ -19,11 +19,11 @@ _INTERNAL = frozenset((ev.Drained, ev.Routed))
 
 
 class Session:
-    """Owner of one stream's state. decide: asked for every decision, the policy itself by default."""
+    """Owner of one stream's state. decides: asked for every decision, the policy itself by default."""
 
-    def __init__(self, spec: SessionSpec, decide: Decide | None = None) -> None:
+    def __init__(self, spec: SessionSpec, decides: Decide | None = None) -> None:
         self.ledger = Ledger(spec.local, has_deadlines=spec.has_deadlines, keeps_stories=spec.keeps_stories)
-        self.pilot = Pilot(spec) if decide is None else Pilot(spec, decide)
+        self.pilot = Pilot(spec, decides)
 
     @property
     def due_s(self) -> float:

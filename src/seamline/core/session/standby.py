@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.planning.planner import Planner
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.plans import Plan
@@ -27,6 +27,7 @@ class StandbyGuess:
     """Remembers link speeds and plans; `best` guesses the next plan. before: the plan before the current one."""
 
     def __init__(self) -> None:
+        self._planner = Planner()
         self._seen: dict[_Level, tuple[Mapping[Link, LinkEstimate], float]] = {}
         self._observed_s: float | None = None
         self.before: Plan | None = None
@@ -47,7 +48,7 @@ class StandbyGuess:
         while len(self._seen) > MAX_LEVELS:
             del self._seen[min(self._seen, key=lambda one: self._seen[one][1])]
 
-    def best(self, problem: Problem) -> Plan | None:
+    def best(self, problem: Problem, planner: Planner) -> Plan | None:
         """The plan that was best for the longest time at other speeds than now; None when all call for the current."""
         here = _level(problem.links)
         weights: dict[Plan, float] = {}
@@ -55,7 +56,7 @@ class StandbyGuess:
             if level == here:
                 continue
             try:
-                wanted = best_plan(replace(problem, links=links)).plan
+                wanted = self._planner.plan(replace(problem, links=links)).plan
             except Infeasible:
                 continue
             if wanted is not None and wanted != self._current:

@@ -13,9 +13,8 @@ time in the long run. A node that frames go to is never asked, nor one that is a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from seamline.core.vocabulary.changed import changed
 from seamline.core.vocabulary.plans import Segment
 
 SLOW_RATIO = 1.15
@@ -62,12 +61,12 @@ def asked(known: Recheck, expected_s: float, now_s: float) -> Recheck:
     is_follow_up = known.n_confirming > 0
     interval_s = known.interval_s if is_follow_up else min(MOST_INTERVAL_S, 2.0 * known.interval_s)
     wait_s = max(interval_s, N_RUNS * expected_s / SHARE_RATIO)
-    return changed(known, due_s=now_s + wait_s, interval_s=interval_s, asked_s=now_s)
+    return replace(known, due_s=now_s + wait_s, interval_s=interval_s, asked_s=now_s)
 
 
 def answered(known: Recheck, ratio: float, now_s: float) -> Recheck:
     """It took `ratio` of what was believed."""
     fits = 1.0 / SLOW_RATIO < ratio < SLOW_RATIO
     if fits or known.n_confirming >= N_CONFIRMING:
-        return changed(known, n_confirming=0)
-    return changed(known, n_confirming=known.n_confirming + 1, due_s=now_s)
+        return replace(known, n_confirming=0)
+    return replace(known, n_confirming=known.n_confirming + 1, due_s=now_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -143,7 +142,6 @@ class Plan:
         return Plan(tuple(stages))
 
     @staticmethod
-    @lru_cache(maxsize=64)
     def local(origin: NodeId, n_cuts: int) -> Plan:
-        """Everything on `origin`, for a model with `n_cuts` legal cuts; the same object every time."""
+        """Everything on `origin`, for a model with `n_cuts` legal cuts."""
         return Plan((Stage(origin, Segment(0, n_cuts - 1)),))

@@ -5,7 +5,7 @@ Times are seconds, sizes bytes, rates bits per second, energy joules."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
@@ -147,6 +147,9 @@ class Profile:
     missing costs nothing. A segment takes its blocks' time and half the overhead of each inner cut it ends at.
     codecs: what they cost here; one with a cut counts there, before one without.
     frame: None when the model does not take camera frames (then offloading the frame is not offered).
+    until_s, before_s: derived prefix sums, seconds from cut 0 to every cut; a segment takes
+    ``until_s[stop] - before_s[start]``. At an inner cut the first has half its overhead added, the second taken off.
+    Inside a block the time is shared out by MACs.
     """
 
     model: ModelInfo
@@ -157,6 +160,8 @@ class Profile:
     frame: FrameInfo | None = None
     codecs: tuple[CodecCost, ...] = ()
     boundaries: tuple[Boundary, ...] = ()
+    until_s: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    before_s: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         at = 0
@@ -176,3 +181,24 @@ class Profile:
         for cost in self.codecs:
             if not (cost.cut is None or 0 <= cost.cut <= at) or cost.sent_ratio <= 0.0:
                 raise PlanError(f"profile of `{self.device.name}` has a cost of {cost.codec} that cannot be")
+        prefix_s, half_s = _prefix_sums_s(self.cuts, self.blocks), [0.0] * (at + 1)
+        for boundary in self.boundaries:
+            half_s[boundary.cut] = boundary.overhead_s / 2.0
+        pairs = list(zip(prefix_s, half_s, strict=True))
+        object.__setattr__(self, "until_s", tuple(seconds + half for seconds, half in pairs))
+        object.__setattr__(self, "before_s", tuple(seconds - half for seconds, half in pairs))
+
+
+def _prefix_sums_s(cuts: tuple[Cut, ...], blocks: tuple[Block, ...]) -> list[float]:
+    """Seconds of `blocks` from cut 0 to every cut."""
+    macs, prefix_s = {cut.index: cut.macs_before for cut in cuts}, [0.0]
+    for block in blocks:
+        start_s, start_macs = prefix_s[-1], macs.get(block.from_cut, 0)
+        span_macs = macs.get(block.to_cut, 0) - start_macs
+        for cut in range(block.from_cut + 1, block.to_cut):
+            by_count = (cut - block.from_cut) / (block.to_cut - block.from_cut)
+            known = span_macs > 0 and cut in macs
+            share = (macs[cut] - start_macs) / span_macs if known else by_count
+            prefix_s.append(start_s + share * block.compute_s.median)
+        prefix_s.append(start_s + block.compute_s.median)
+    return prefix_s

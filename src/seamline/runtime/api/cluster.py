@@ -28,8 +28,9 @@ from seamline.fabric import messages as msg
 from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.node.node import VISITOR, Node
+from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
+from seamline.runtime.node.status import OBSERVER
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.slowdown import Slowdown
 
@@ -94,15 +95,15 @@ class Cluster:
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
         """Who is there, by what they last said of themselves; waits `wait_s` for them to do so."""
         time.sleep(wait_s)
-        return self.node.presence.statuses()
+        return self.node.membership.statuses()
 
     def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
         """Wait until all of `names` are there. Raises `UsageError` naming those that are not."""
         wanted = {node_id(name) for name in names} - {self.node.name}
         until_s = now_s() + timeout_s
-        while missing := wanted - self.node.presence.statuses().keys():
+        while missing := wanted - self.node.membership.statuses().keys():
             if now_s() >= until_s:
-                seen = ", ".join(sorted(self.node.presence.statuses())) or "none"
+                seen = ", ".join(sorted(self.node.membership.statuses())) or "none"
                 raise UsageError(
                     f"no node `{min(missing)}` answered within {timeout_s:g} s",
                     hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
@@ -112,11 +113,11 @@ class Cluster:
     def _neighbours(self) -> list[NodeId]:
         """Everybody who is there, after a moment for those who were named and those behind them to say so."""
         until_s = now_s() + NEIGHBOUR_TIMEOUT_S
-        while len(self.node.presence.statuses()) < self._n_expected and now_s() < until_s:
+        while len(self.node.membership.statuses()) < self._n_expected and now_s() < until_s:
             time.sleep(0.02)
         if self._n_expected:
             time.sleep(NEIGHBOUR_GRACE_S)
-        return sorted(name for name, status in self.node.presence.statuses().items() if status.tier != VISITOR)
+        return sorted(name for name, status in self.node.membership.statuses().items() if status.tier != OBSERVER)
 
     def add_model(
         self,

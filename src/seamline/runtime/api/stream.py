@@ -115,9 +115,11 @@ class Stream:
 
         Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
         """
-        self._node.prepare(self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local).result()
+        self._node.client.prepare(
+            self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local
+        ).result()
         self.controller.know(profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s))
-        self._node.listen(self.name, self)
+        self._node.membership.listen(self.name, self)
         wait_links(self._node, self._others)
         self.controller.start()
 
@@ -129,9 +131,9 @@ class Stream:
         if self._feeder is not None:
             self._feeder.stop()
         self.controller.close()
-        self._node.unlisten(self.name)
+        self._node.membership.unlisten(self.name)
         for name in (self._node.name, *self._others):
-            self._node.release(name, self.name, -1)
+            self._node.client.release(name, self.name, -1)
 
     def __enter__(self) -> Stream:
         return self
@@ -253,15 +255,15 @@ class Stream:
             error = done.exception()
             if error is None:
                 record = json.dumps(done.result().to_dict(self.recorder.started_s)).encode()
-                self._node.reply(source, msg.PlanSwitched(ask.request_id, record=record))
+                self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, record=record))
             else:
-                self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+                self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=str(error)))
 
         try:
             reason = f"asked for by `{source}`"
             self.switch(ask.plan, strategy=ask.strategy or None, reason=reason).add_done_callback(answer)
         except SeamlineError as error:
-            self._node.reply(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+            self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=str(error)))
 
     def set_objective(self, objective: Goal | str) -> Future[Goal]:
         """Judge plans by `objective`, or what `core.vocabulary.objectives.goal_named` reads, from now on; settles with
@@ -287,7 +289,7 @@ class Stream:
             error = done.exception()
             before = None if error is not None else str(done.result())
             words = None if error is None else str(error)
-            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
+            self._node.uplink.send_best_effort(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
 
         try:
             if ask.energy_scope:
@@ -295,7 +297,7 @@ class Stream:
             else:
                 self.set_objective(ask.objective).add_done_callback(answer)
         except SeamlineError as error:
-            self._node.reply(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
+            self._node.uplink.send_best_effort(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
 
     # -- what the node tells (on its threads) --------------------------------------------------------------------------
 

@@ -148,7 +148,7 @@ class PlanBench:
         names = [self._origin.name, *(node.name for node in self._others)]
         self._cluster.wait_nodes(names, NODES_TIMEOUT_S)
         for name in names:
-            profiled = self._cluster.node.profile(NodeId(name), model.model_id, profile_budget_s)
+            profiled = self._cluster.node.client.profile(NodeId(name), model.model_id, profile_budget_s)
             try:
                 profiled.result(timeout=PROFILE_TIMEOUT_S)
             except FutureTimeout:

@@ -1,4 +1,4 @@
-"""What each codec costs, and how much it sends, at each candidate cut of one model on this node.
+"""Codec costs and compression ratios at each candidate cut of one model, measured on this node.
 
 What lossless saves depends on the values, and what a codec takes on how they lie in memory, so a model is run once, cut
 by cut, and what crosses is encoded and decoded. Its frame is synthetic; real frames correct the sizes (see
@@ -71,7 +71,7 @@ def _cost(values: Mapping[str, Array], cut: Cut, name: Codec, clock: Clock) -> C
 
 
 def _quickest(run: Callable[[], _Done], clock: Clock) -> tuple[float, _Done]:
-    """Of `N_RUNS`: other threads of the node only ever make it longer."""
+    """Return the shortest time of `N_RUNS`: other threads of the node only ever make it longer."""
     shortest_s = float("inf")
     for _ in range(N_RUNS):
         begin_s = clock.now_s()

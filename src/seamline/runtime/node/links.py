@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from seamline.core.link import meter
+from seamline.core.link.beat import Beat, Due
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.runtime.shared.clock import now_s
@@ -22,6 +23,7 @@ class LinkMeter:
 
     def __init__(self, node: NodeId, report: Callable[[LinkEstimate], None]) -> None:
         self._meter = meter.LinkMeter(node)
+        self._beat = Beat(self._meter)
         self._report = report
         self._lock = threading.Lock()
 
@@ -65,12 +67,6 @@ class LinkMeter:
             news = self._meter.receipt(source, seq, now)
         self._report_all(news)
 
-    def due_pings(self) -> list[NodeId]:
-        """Peers to ping now."""
-        now = now_s()
-        with self._lock:
-            return self._meter.due_pings(now)
-
     def pinging(self, target: NodeId) -> int:
         """The number of a ping that leaves now."""
         with self._lock:
@@ -83,17 +79,18 @@ class LinkMeter:
             news = self._meter.pong(source, seq, now)
         self._report_all(news)
 
-    def tick(self, now: float) -> None:
-        """Look at what is overdue; call it every `core.link.meter.TICK_S`."""
+    def announce_soon(self) -> None:
+        """The next status does not wait for its time."""
         with self._lock:
-            news = self._meter.tick(now)
-        self._report_all(news)
+            self._beat.announce_soon()
 
-    def due_probes(self, now: float) -> list[meter.Probe]:
-        """The idle link to probe now, if any: (target, number, bytes)."""
+    def beat(self) -> Due:
+        """What a node has to send now; call it every `core.link.meter.TICK_S`. News is told here, and still in it."""
+        now = now_s()
         with self._lock:
-            probe = self._meter.next_probe(now)
-        return [] if probe is None else [probe]
+            due = self._beat.tick(now)
+        self._report_all(due.news)
+        return due
 
     def estimates(self) -> tuple[LinkEstimate, ...]:
         """Estimates of now of every link measured so far."""

@@ -1,4 +1,4 @@
-"""How a node comes by a model it lacks: from the node that asked it to prepare one, by content id.
+"""Model exchange between nodes: a node fetches a model it lacks, by content id, from the node that asks it to prepare.
 
 Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, verified against the
 manifest, whose own hash is the model's id, and kept in the store. Nothing here looks inside a model.
@@ -28,7 +28,7 @@ PIECE_BYTES = 256 * 1024
 N_IN_FLIGHT = 4
 ANSWER_TIMEOUT_S = 30.0
 
-Send = Callable[[NodeId, FetchModel | ModelPart, tuple[Array, ...]], None]
+Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
 
 class ModelExchange:
@@ -40,7 +40,7 @@ class ModelExchange:
         self._send = send
         self._lock = threading.Lock()
 
-    def serve(self, source: NodeId, ask: FetchModel) -> None:
+    def on_fetch(self, source: NodeId, ask: FetchModel) -> None:
         """Answer one `FetchModel` of `source`, with an error when we do not have it either."""
         answer = ModelPart(request_id=ask.request_id, model_id=ask.model_id, part=ask.part, offset=ask.offset)
         try:
@@ -95,13 +95,12 @@ class ModelExchange:
                 progress(offset + len(data), stop)
 
     def _ask(self, source: NodeId, model_id: str, part: str, offset: int, length: int) -> Future[bytes]:
-        request_id, answer = self._requests.open(source)
-        ask = FetchModel(request_id=request_id, model_id=model_id, part=part, offset=offset, length=length)
-        try:
-            self._send(source, ask, ())
-        except SeamlineError as error:
-            self._requests.fail(request_id, error)
-        return answer
+        return self._requests.ask(
+            source,
+            lambda request_id: FetchModel(
+                request_id=request_id, model_id=model_id, part=part, offset=offset, length=length
+            ),
+        )
 
     def _piece(self, answer: Future[bytes]) -> bytes:
         try:
@@ -109,7 +108,7 @@ class ModelExchange:
         except FutureTimeout:
             raise PeerLost(f"a piece of a model did not arrive within {ANSWER_TIMEOUT_S:.0f} s") from None
 
-    def received(self, source: NodeId, part: ModelPart, tensors: list[Array]) -> None:
+    def on_part(self, source: NodeId, part: ModelPart, tensors: list[Array]) -> None:
         """Hand an arriving `ModelPart` to whoever asked for it."""
         if part.error is not None:
             self._requests.settle(

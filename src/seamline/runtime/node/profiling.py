@@ -74,7 +74,7 @@ class Profiler:
         self._at_full_speed: dict[str, Profile] = {}
 
     def profile(self, model: StoredModel, budget_s: float) -> Profile:
-        """What `model` costs here; from the cache when it was measured before. Raises `ModelError`: it does not run.
+        """Return the profile of `model`, from the cache when it was measured before. Raises `ModelError` when it fails.
 
         Of several nodes on this computer that need it at once, one measures and the others wait for that.
         """
@@ -85,14 +85,14 @@ class Profiler:
         return self._as_slowed(model.model_id)
 
     def usual_s(self, model_id: str, segment: Segment) -> float | None:
-        """What `segment` takes at full speed by the profile of its model; None when that was not measured yet."""
+        """Return the profiled seconds of `segment` at full speed; None when its model was not measured yet."""
         profile = self._known(model_id)
         return None if profile is None else profiled_s(profile, segment)
 
     def measure(
         self, model: StoredModel, budget_s: float, on_progress: Callable[[int, int], None] | None = None
     ) -> Profile:
-        """What `model` costs here, measured now and kept. on_progress: as of `profile_model`. Raises `ModelError`."""
+        """Measure the profile of `model` now and keep it. on_progress: as of `profile_model`. Raises `ModelError`."""
         if not self._codecs:
             self._codecs = codec.measure_costs(THREAD_TIME)
         pre = model.preprocess
@@ -131,7 +131,7 @@ class Profiler:
         return slowed(self._at_full_speed[model_id], self._slowdown)
 
     def usual_budget_s(self, model: StoredModel) -> float:
-        """What it takes to measure `model` well: seconds for preparing, and some tens of whole inferences."""
+        """Return the seconds it takes to measure `model` well: preparing, and some tens of whole inferences."""
         whole = self._engine.prepare(model.model_id, Segment(0, model.cuts[-1].index))
         feed = {spec.name: random_tensor(spec, 0) for spec in whole.inputs}
         whole.run(feed)

@@ -1,43 +1,59 @@
-"""What a node does for streams, its own and others': fetches models, prepares segments, profiles, times a segment.
+"""The slow work of a node for streams, its own and others': fetching models, preparing, profiling, timing a segment.
 
-Slow work runs on two threads of its own, one that prepares and one that measures, so that a switch does not wait for a
-profile. Running frames is `frame_path.py`; asking other nodes for the same is `node.py`.
+It runs on two threads of its own, one that prepares and one that measures, so that a switch does not wait for a
+profile. Running frames is `frame_path.py`; asking other nodes for the same is `peer_client.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
 
 from seamline.core.speed.reprofiling import N_RUNS
 from seamline.core.switching import Form
 from seamline.core.vocabulary.errors import PlanError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
 from seamline.runtime.node.frame_path import parse_plan
+from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.profiling import Profiler, profile_to_bytes, time_segment
+from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
+from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.worker import Worker
-
-if TYPE_CHECKING:
-    from seamline.runtime.node.node import Node
 
 log = logging.getLogger(__name__)
 
 ORPHAN_S = 10.0
-"""How long the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
+"""Seconds that the segments of a stream outlive the loss of its origin: it may have been a moment's silence."""
 
 
 class Service:
-    """Owner of a node's slow work, and of the knowledge whose streams its segments serve."""
+    """Owner of a node's slow work, and of the knowledge whose streams its segments serve. reply: answers a node."""
 
-    def __init__(self, node: Node, profiler: Profiler) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        exchange: ModelExchange,
+        segments: PreparedSegments,
+        engine: Engine,
+        profiler: Profiler,
+        energy: EnergyAccount,
+        reply: Callable[[NodeId, msg.Message], None],
+    ) -> None:
         self._node = node
+        self._exchange = exchange
+        self._segments = segments
+        self._engine = engine
         self._profiler = profiler
+        self._energy = energy
+        self._reply = reply
         self._preparer = Worker("prepare")
         self._measurer = Worker("profile")
         self._lock = threading.Lock()
@@ -53,27 +69,27 @@ class Service:
 
     def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: Form) -> Future[float]:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
-        done = self._preparer.submit(self._prepare, stream, generation, model_id, plan, self._node.name, form)
+        done = self._preparer.submit(self._prepare, stream, generation, model_id, plan, self._node, form)
         self._preparer.submit(self._tidy_segments)
         return done
 
     def profile(self, model_id: str, budget_s: float) -> Future[Profile]:
-        """What the model costs here."""
-        return self._measurer.submit(self._profile, model_id, budget_s, self._node.name)
+        """Profile the model here; settles with the profile, or the error."""
+        return self._measurer.submit(self._profile, model_id, budget_s, self._node)
 
     def time_segment(self, model_id: str, segment: Segment) -> Future[float]:
-        """What `segment` takes here now, in seconds."""
+        """Time `segment` here now; settles with its seconds, or the error."""
         return self._measurer.submit(self._time, model_id, segment)
 
     # -- for others ----------------------------------------------------------------------------------------------------
 
-    def prepare_for(self, source: NodeId, ask: msg.Prepare) -> None:
+    def on_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
         self._preparer.submit(self._answer_prepare, source, ask)
 
-    def profile_for(self, source: NodeId, ask: msg.ProfileModel) -> None:
+    def on_profile(self, source: NodeId, ask: msg.ProfileModel) -> None:
         self._measurer.submit(self._answer_profile, source, ask)
 
-    def time_for(self, source: NodeId, ask: msg.TimeSegment) -> None:
+    def on_time_segment(self, source: NodeId, ask: msg.TimeSegment) -> None:
         self._measurer.submit(self._answer_time, source, ask)
 
     def release(self, stream: str, generation: int) -> None:
@@ -84,7 +100,7 @@ class Service:
         self._let_go(stream, generation)
         self._preparer.submit(self._let_go, stream, generation)
 
-    def peer(self, name: NodeId, alive: bool) -> None:
+    def on_peer(self, name: NodeId, alive: bool) -> None:
         """A node came or went; its streams' segments stay for a while."""
         with self._lock:
             if alive:
@@ -94,7 +110,7 @@ class Service:
 
     def tidy(self, now: float) -> None:
         """Release what streams of origins that are long gone had prepared here, and what nothing uses any more."""
-        self._node.segments.tidy(now)
+        self._segments.tidy(now)
         with self._lock:
             gone = {peer for peer, gone_s in self._gone_s.items() if now - gone_s > ORPHAN_S}
             for origin in gone:
@@ -108,25 +124,25 @@ class Service:
 
     def _prepare(self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId, form: Form) -> float:
         started_s = now_s()
-        self._node.exchange.obtain(model_id, source)
-        mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self._node.name)
+        self._exchange.obtain(model_id, source)
+        mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self._node)
         if not mine:
-            raise PlanError(f"`{plan}` has no stage for `{self._node.name}`")
-        self._node.segments.prepare(stream, generation, model_id, plan, mine, form)
+            raise PlanError(f"`{plan}` has no stage for `{self._node}`")
+        self._segments.prepare(stream, generation, model_id, plan, mine, form)
         return now_s() - started_s
 
     def _let_go(self, stream: str, generation: int) -> None:
-        self._node.segments.release(stream, generation)
+        self._segments.release(stream, generation)
         if generation == -1:
             with self._lock:
                 self._origins.pop(stream, None)
 
     def _tidy_segments(self) -> None:
         """Right after preparing, which needs more memory than what it makes; a few ms, and nobody waits."""
-        self._node.segments.tidy(now_s())
+        self._segments.tidy(now_s())
 
     def _profile(self, model_id: str, budget_s: float, source: NodeId) -> Profile:
-        return self._profiler.profile(self._node.exchange.obtain(model_id, source), budget_s)
+        return self._profiler.profile(self._exchange.obtain(model_id, source), budget_s)
 
     def _answer_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
         spent_s, error = 0.0, None
@@ -140,7 +156,7 @@ class Service:
         reply = msg.Prepared(
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )
-        self._node.reply(source, reply)
+        self._reply(source, reply)
         self._tidy_segments()
 
     def _answer_profile(self, source: NodeId, ask: msg.ProfileModel) -> None:
@@ -149,11 +165,11 @@ class Service:
             reply = msg.Profiled(request_id=ask.request_id, profile=profile_to_bytes(profile))
         except Exception as exc:
             reply = msg.Profiled(request_id=ask.request_id, error=_words(exc, "profiling"))
-        self._node.reply(source, reply)
+        self._reply(source, reply)
 
     def _time(self, model_id: str, segment: Segment) -> float:
-        took_s = time_segment(self._node.engine, model_id, segment)
-        self._node.energy.worked(N_RUNS * took_s)
+        took_s = time_segment(self._engine, model_id, segment)
+        self._energy.worked(N_RUNS * took_s)
         return took_s
 
     def _answer_time(self, source: NodeId, ask: msg.TimeSegment) -> None:
@@ -162,11 +178,11 @@ class Service:
             reply = msg.SegmentTimed(request_id=ask.request_id, compute_s=took_s)
         except Exception as exc:
             reply = msg.SegmentTimed(request_id=ask.request_id, error=_words(exc, "timing a segment"))
-        self._node.reply(source, reply)
+        self._reply(source, reply)
 
 
 def _words(error: Exception, what: str) -> str:
-    """What to answer: whoever asked waits for that, whatever an engine throws."""
+    """Return the error in words: whoever asked waits for an answer, whatever an engine throws."""
     if isinstance(error, SeamlineError):
         return str(error)
     log.error("%s failed", what, exc_info=error)

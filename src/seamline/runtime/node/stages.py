@@ -31,7 +31,7 @@ END, URGENT, NORMAL = -1, 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What a stage starts from: tensors as they are, or encoded ones with the description that decodes them."""
+    """Input of a stage: tensors as they are, or encoded ones with the sidecar that decodes them."""
 
     tensors: Mapping[str, Array] | None = None
     encoding: bytes = b""
@@ -156,7 +156,7 @@ class StageWorker:
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:
-    """What the stage gives to the network: its boundary, or the answer when the frame came from elsewhere."""
+    """Bytes that the stage gives to the network: its boundary, or the answer of a frame that came from elsewhere."""
     if encoded is not None:
         return encoded.n_bytes
     return 0 if job.arrival.tensors is not None else _bytes(outputs.values())

@@ -1,4 +1,4 @@
-"""How a node is started: its options are checked, and a fabric, an engine, a store and a node become one running thing.
+"""The start of a node: its options are checked, and a fabric, an engine, a store and a node become one running thing.
 
 The folders wired together here do not know each other. Streams on a running node are `cluster.py`'s.
 """
@@ -20,11 +20,12 @@ from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes, n_cores
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
-from seamline.runtime.node.compile_cache import Keeper
-from seamline.runtime.node.containers import ContainerEngine
-from seamline.runtime.node.node import Identity, Node
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
+from seamline.runtime.node.status import Identity
+from seamline.runtime.segments.compile_cache import BackgroundCompileCache
+from seamline.runtime.segments.containers import ContainerEngine
+from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.clock import MONOTONIC
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.testbed.slowdown import Slowdown, SlowEngine
@@ -35,7 +36,7 @@ _ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How a node runs. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
+    """Options of a node. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
@@ -86,10 +87,10 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
-    engines = {Form.OWN: _slowed(OrdinaryEngine(store, n_threads), options, profiler)}
+    engines = {Form.OWN: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
     engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
-    node = Node(identity, fabric, store, engine, profiler, engines, energy, Keeper(shared))
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, BackgroundCompileCache(shared))
     try:
         node.start()
     except BaseException:

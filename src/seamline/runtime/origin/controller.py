@@ -210,7 +210,7 @@ class Controller:
         now = now_s()
         if now - self._memory_s >= FLOOR_S:
             self._memory_s = now
-            self._handle(ev.MemoryMeasured(self._node.presence.usable_memory_bytes()))
+            self._handle(ev.MemoryMeasured(self._node.status.usable_memory_bytes()))
         if now >= self._due_s():
             self._handle(ev.Tick())
 
@@ -235,15 +235,15 @@ class Controller:
                 self._prepare(generation, form)
             case cmd.Release(generation):
                 for node in generation.plan.nodes:
-                    self._node.release(node, self._stream, generation.number)
+                    self._node.client.release(node, self._stream, generation.number)
             case cmd.AskProfile(node):
-                answer = self._node.profile(node, self._model_id, self._profile_budget_s)
+                answer = self._node.client.profile(node, self._model_id, self._profile_budget_s)
                 answer.add_done_callback(partial(self._profiled, node))
             case cmd.TimeSegment(node, segment):
-                timed = self._node.time_segment(node, self._model_id, segment)
+                timed = self._node.client.time_segment(node, self._model_id, segment)
                 timed.add_done_callback(partial(self._timed, node, segment))
             case cmd.SwitchBegun(generation=number):
-                self._sent_before_bytes[number] = self._node.switching_bytes.total()
+                self._sent_before_bytes[number] = self._node.uplink.switching_bytes.total()
             case cmd.SwitchDone():
                 self._switch_done(command)
             case cmd.RetreatDone(plan):
@@ -282,7 +282,7 @@ class Controller:
     def _switch_done(self, done: cmd.SwitchDone) -> None:
         sent_bytes = 0
         if done.generation is not None:
-            now_bytes = self._node.switching_bytes.total()
+            now_bytes = self._node.uplink.switching_bytes.total()
             sent_bytes = now_bytes - self._sent_before_bytes.get(done.generation, now_bytes)
             self._sent_before_bytes = {
                 number: n_bytes for number, n_bytes in self._sent_before_bytes.items() if number > done.generation
@@ -295,7 +295,9 @@ class Controller:
 
     def _prepare(self, generation: Generation, form: Form) -> None:
         for node in generation.plan.nodes:
-            answer = self._node.prepare(node, self._stream, generation.number, self._model_id, generation.plan, form)
+            answer = self._node.client.prepare(
+                node, self._stream, generation.number, self._model_id, generation.plan, form
+            )
             answer.add_done_callback(partial(self._prepared, generation.number, node))
 
     def _prepared(self, number: int, node: NodeId, answer: Future[float]) -> None:

@@ -29,7 +29,7 @@ def profile_nodes(node: Node, others: Sequence[NodeId], model_id: str, budget_s:
     Raises `ModelError` when the origin cannot run the model.
     """
     asked: dict[NodeId, Future[Profile]] = {
-        name: node.profile(name, model_id, budget_s) for name in (node.name, *others)
+        name: node.client.profile(name, model_id, budget_s) for name in (node.name, *others)
     }
     profiles: dict[NodeId, Profile] = {}
     for name, answer in asked.items():

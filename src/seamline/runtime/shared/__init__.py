@@ -1,1 +1,1 @@
-"""Parts of the runtime that nodes and origins both use: clock, sources, requests, outbox, energy."""
+"""Parts of the runtime that stand below nodes and origins: clock, energy, sources, and what nodes send and ask with."""

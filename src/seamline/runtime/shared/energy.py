@@ -1,4 +1,4 @@
-"""A node's energy account: its meter, what each stage of a frame drew, and the words for where a joule comes from.
+"""The energy account of a node: its meter, the joules of each stage of a frame, and the names of their sources.
 
 A stage is charged with what the meter counted while it ran, less the idle power where that is known, so that measured
 and modelled joules mean the same as `core.cost.formulas.energy_j`: busy above idle, radio, and the origin's idling
@@ -43,7 +43,7 @@ class FrameEnergy:
 
 
 class StageEnergy:
-    """What one stage draws; made by `EnergyAccount.stage`."""
+    """Joules of one stage; made by `EnergyAccount.stage`."""
 
     def __init__(self, account: EnergyAccount) -> None:
         self._account = account
@@ -89,7 +89,7 @@ class EnergyAccount:
         return "" if self._meter is None else self._meter.source
 
     def reading(self) -> EnergyReading | None:
-        """What the meter says now; None when there is none or it has failed (which is logged once)."""
+        """Read the meter; None when there is none or it has failed (which is logged once)."""
         if self._meter is None:
             return None
         try:
@@ -126,7 +126,7 @@ class EnergyAccount:
             self._busy_s += seconds
 
     def radio_j(self, *, n_sent: int = 0, n_received: int = 0) -> float:
-        """What the model adds for moved bytes; a meter of the board has them already."""
+        """Return the modelled joules of moved bytes; a meter of the board has them already."""
         if self.power is None or self._is_measured:
             return 0.0
         return self.power.tx_j_per_byte * n_sent + self.power.rx_j_per_byte * n_received
@@ -150,7 +150,7 @@ class EnergyAccount:
         origin: NodeId,
         scope: EnergyScope = EnergyScope.ALL,
     ) -> FrameEnergy | None:
-        """Of one answered frame, at its origin: its stages, the answer's way in, idling until it was here.
+        """Return the energy of one answered frame at its origin: its stages, the answer's way in, idling meanwhile.
 
         None when a stage that counts in `scope` has no energy, or this node's idle power is not known. Formula:
         `core.cost.formulas.energy_j`.
@@ -177,7 +177,7 @@ class EnergyAccount:
 
 
 def joint_source(sources: Sequence[str]) -> str | None:
-    """How joules of several sources are called: the one they share, else ``mixed (measured:..., modelled:...)``.
+    """Return the name of joules of several sources: the one they share, else ``mixed (measured:..., modelled:...)``.
 
     Of models alone it is ``modelled:a+b``. None when one of them has no source: then there is no sum.
     """

@@ -1,4 +1,4 @@
-"""One sending thread per peer, so that a congested link holds up nobody else.
+"""The outbox of a node: one sending thread per peer, so that a congested link holds up nobody else.
 
 Messages to one peer leave in the order in which they were put. `before_send` is called on the sending thread right
 before the bytes go, which is the instant a transfer begins for link measurement.

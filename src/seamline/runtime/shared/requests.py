@@ -1,4 +1,4 @@
-"""Questions to other nodes that are still unanswered: request id -> future.
+"""Questions to other nodes: each is sent with a request id, and its future is settled by the answer or by an error.
 
 A question to a node that dies is answered with `PeerLost` at once, so that nobody waits for a ghost.
 """
@@ -7,32 +7,43 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from seamline.core.vocabulary.errors import PeerLost
+from seamline.core.vocabulary.errors import PeerLost, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.fabric.messages import Message
 
 
 class Requests:
-    """Hands out request ids and settles the futures behind them; safe from any thread."""
+    """Sends questions and settles the futures behind them; safe from any thread. send: raises `SeamlineError`."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Callable[[NodeId, Message], None]) -> None:
+        self._send = send
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[NodeId, Future[Any]]] = {}
         self._closed = False
 
-    def open(self, target: NodeId) -> tuple[int, Future[Any]]:
-        """A fresh id and the future that its answer will settle; it is settled with `PeerLost` after `close`."""
-        future: Future[Any] = Future()
+    def ask(self, target: NodeId, question: Callable[[int], Message]) -> Future[Any]:
+        """Send the message that `question` makes of a fresh request id; the future is settled by `settle`.
+
+        It is settled with the error of sending when that fails, with `PeerLost` when `target` goes and after `close`.
+        """
+        answer: Future[Any] = Future()
         with self._lock:
-            request_id = next(self._ids)
-            if not self._closed:
-                self._waiting[request_id] = (target, future)
-                return request_id, future
-        _finish(future, PeerLost("this node is shutting down"))
-        return request_id, future
+            request_id, is_closed = next(self._ids), self._closed
+            if not is_closed:
+                self._waiting[request_id] = (target, answer)
+        if is_closed:
+            _finish(answer, _closing())
+            return answer
+        try:
+            self._send(target, question(request_id))
+        except SeamlineError as error:
+            self._fail(request_id, error)
+        return answer
 
     def settle(self, request_id: int, source: NodeId, answer: object) -> None:
         """Deliver `answer`; one that nobody waits for, or from another node than was asked, is ignored."""
@@ -43,26 +54,32 @@ class Requests:
             del self._waiting[request_id]
         _finish(waiting[1], answer)
 
-    def fail(self, request_id: int, error: Exception) -> None:
-        """Settle one question with `error` (it could not be sent, or took too long)."""
+    def on_peer(self, node: NodeId, alive: bool) -> None:
+        """A node came or went; whatever was asked of one that went is answered with `PeerLost`."""
+        if alive:
+            return
+        with self._lock:
+            ids = [request_id for request_id, (target, _) in self._waiting.items() if target == node]
+        for request_id in ids:
+            self._fail(request_id, PeerLost(f"node `{node}` went away before it answered"))
+
+    def close(self) -> None:
+        """Answer everything with `PeerLost`, now and from now on."""
+        with self._lock:
+            self._closed = True
+            ids = list(self._waiting)
+        for request_id in ids:
+            self._fail(request_id, _closing())
+
+    def _fail(self, request_id: int, error: Exception) -> None:
         with self._lock:
             waiting = self._waiting.pop(request_id, None)
         if waiting is not None:
             _finish(waiting[1], error)
 
-    def peer_lost(self, node: NodeId) -> None:
-        """Answer everything that was asked of `node` with `PeerLost`."""
-        with self._lock:
-            ids = [request_id for request_id, (target, _) in self._waiting.items() if target == node]
-        for request_id in ids:
-            self.fail(request_id, PeerLost(f"node `{node}` went away before it answered"))
 
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            ids = list(self._waiting)
-        for request_id in ids:
-            self.fail(request_id, PeerLost("this node is shutting down"))
+def _closing() -> PeerLost:
+    return PeerLost("this node is shutting down")
 
 
 def _finish(future: Future[Any], answer: object) -> None:

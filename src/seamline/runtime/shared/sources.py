@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a camera, a folder of images, or any iterable of arrays.
+"""Sources of frames: a video file, a camera, a folder of images, or any iterable of arrays.
 
 Frames leave here as uint8[H, W, 3] RGB at the size the network wants (centre crop, then area resize). OpenCV reads
 them; it is imported on first use, so that a node without a camera does not need it.

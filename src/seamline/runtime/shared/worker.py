@@ -1,4 +1,4 @@
-"""One background thread for slow work: calls queued up, a future for each, and an end that does not wait for them.
+"""A background worker for slow work: calls queued up, a future for each, and an end that does not wait for them.
 
 `concurrent.futures` joins its threads when the interpreter ends, so that Ctrl-C during a long profile would hang.
 """

@@ -1,4 +1,4 @@
-"""Which segments this node holds ready, for which generation of which stream.
+"""The prepared segments of a node, by generation of a stream and stage.
 
 Segments of the form `shared` are shared: two generations, or two streams, that need the same layers of the same model
 use one session. Such a segment lives as long as some generation holds it, and then `IDLE_S` more (at most `keep_idle`
@@ -38,8 +38,8 @@ class SegmentKey:
 class PreparedSegments:
     """Owner of the runnable segments of one node; safe from any thread.
 
-    engines: who makes segments of the forms that `engine` does not make; a segment that has `close` is closed.
-    made(model_id, segment, seconds): told of every segment of the form `shared` that was made.
+    engines: those for the forms that `engine` does not prepare; a segment that has `close` is closed.
+    on_prepared(model_id, segment, seconds): told of every segment of the form `shared` that was prepared.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class PreparedSegments:
         *,
         keep_idle: int = 2,
         engines: Mapping[Form, Engine] | None = None,
-        made: Callable[[str, Segment, float], None] | None = None,
+        on_prepared: Callable[[str, Segment, float], None] | None = None,
     ) -> None:
         self._engines: dict[Form, Engine] = {Form.SHARED: engine, Form.FRESH: engine, **(engines or {})}
         self._keep_idle = keep_idle
-        self._made = made
+        self._on_prepared = on_prepared
         self._lock = threading.Lock()
         self._segments: dict[SegmentKey, RunnableSegment] = {}
         self._held: dict[GenerationKey, dict[int, SegmentKey]] = {}
@@ -70,8 +70,8 @@ class PreparedSegments:
     ) -> None:
         """Make the given stages of `plan` runnable; a second call for the same generation changes nothing.
 
-        Raises `ModelError` when a segment cannot be made; then nothing is held for this generation. Raises `PlanError`
-        when segments of `form` are not made here.
+        Raises `ModelError` when a segment cannot be prepared; then nothing is held for this generation. Raises
+        `PlanError` when segments of `form` are not prepared here.
         """
         if form not in self._engines:
             raise PlanError(f"segments of the form `{form}` are not made on this node", hint="choose another strategy")
@@ -81,7 +81,7 @@ class PreparedSegments:
             for number in stage_numbers
             if not plan.stages[number].segment.is_empty
         }
-        with self._lock:  # held from the start, so that a release meanwhile does not drop what is being made
+        with self._lock:  # held from the start, so that a release meanwhile does not drop what is being prepared
             self._held[(stream, generation)] = wanted
             for key in wanted.values():
                 self._idle.pop(key, None)
@@ -92,22 +92,22 @@ class PreparedSegments:
             self.release(stream, generation)
             raise
         finally:
-            self._is_trim_due = True  # making a segment leaves as much behind as ending one
+            self._is_trim_due = True  # preparing a segment leaves as much behind as ending one
 
     def _ensure(self, key: SegmentKey) -> None:
         with self._lock:
             if key in self._segments:
                 return
         began_s = now_s()
-        made = self._engines[key.form].prepare(key.model_id, key.segment)
-        if self._made is not None and key.form is Form.SHARED:
-            self._made(key.model_id, key.segment, now_s() - began_s)
+        prepared = self._engines[key.form].prepare(key.model_id, key.segment)
+        if self._on_prepared is not None and key.form is Form.SHARED:
+            self._on_prepared(key.model_id, key.segment, now_s() - began_s)
         with self._lock:
             is_wanted = key.owner is None or key.owner in self._held
             if is_wanted:
-                self._segments.setdefault(key, made)
+                self._segments.setdefault(key, prepared)
         if not is_wanted:
-            _close([made])
+            _close([prepared])
 
     def find(self, stream: str, generation: int, stage: int) -> RunnableSegment:
         """The segment of one stage. Raises `PlanError` when this node was never asked to prepare it, or released it."""

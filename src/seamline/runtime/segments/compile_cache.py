@@ -1,12 +1,12 @@
-"""Sees to it that segments of this node are kept in their optimised form, for the next time they are prepared.
+"""The background compile cache of a node: optimised artefacts of its segments, for the next time they are prepared.
 
-    python -m seamline.runtime.node.compile_cache STORE MODEL_ID START-STOP ...
+    python -m seamline.runtime.segments.compile_cache STORE MODEL_ID START-STOP ...
 
-Making such a form takes as long as preparing a segment and twice its memory, so a process of its own does it, once for
-each segment, processor and release of the runtime, with what time the others leave over: it runs as idle, and is the
-first to go when memory is short; of a quota of processor time that was given to the node and all it starts, it takes
-what frames leave. What is kept, and where: `model.engine.optimised`. Nobody waits for it: until then, and where it
-fails (a store that is read-only, say), segments are made the longer way.
+Compiling an artefact takes as long as preparing a segment and twice its memory, so a process of its own does it, once
+for each segment, processor and release of the runtime, with what time the others leave over: it runs as idle, and is
+the first to go when memory is short; of a quota of processor time that was given to the node and all it starts, it
+takes what frames leave. What an artefact holds, and where it is stored: `model.engine.optimised`. Nobody waits for it:
+until then, and where it fails (a store that is read-only, say), segments are prepared the longer way.
 """
 
 from __future__ import annotations
@@ -32,37 +32,38 @@ QUICK_S = 0.005
 DELAY_S = 1.0
 """A switch asks for several segments, and is over by then."""
 
-_Wish = tuple[str, Segment]
+_Request = tuple[str, Segment]
+"""(model id, segment) to be compiled."""
 
 
-class Keeper:
-    """Starts the process, for one model at a time; `made` may be called from any thread."""
+class BackgroundCompileCache:
+    """Owner of the compiling process, one model at a time; `on_prepared` may be called from any thread."""
 
     def __init__(self, engine: OrtEngine, *, delay_s: float = DELAY_S) -> None:
         self._engine = engine
         self._delay_s = delay_s
-        self._wishes: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
-        self._tried: set[_Wish] = set()
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._requested: set[_Request] = set()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
 
-    def made(self, model_id: str, segment: Segment, took_s: float) -> None:
-        """`segment` was prepared, which took `took_s`; its optimised form is kept soon unless it is already."""
+    def on_prepared(self, model_id: str, segment: Segment, took_s: float) -> None:
+        """`segment` was prepared, which took `took_s`: compile it soon, unless it was quick or there is an artefact."""
         with self._lock:
-            if took_s < QUICK_S or (model_id, segment) in self._tried or self._closing.is_set():
+            if took_s < QUICK_S or (model_id, segment) in self._requested or self._closing.is_set():
                 return
-            self._tried.add((model_id, segment))
+            self._requested.add((model_id, segment))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="keep", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="compile", daemon=True)
                 self._thread.start()
-        self._wishes.put((model_id, segment))
+        self._requests.put((model_id, segment))
 
     def close(self) -> None:
-        """End; a form being made is given up."""
+        """End; an artefact being compiled is given up."""
         self._closing.set()
-        self._wishes.put(None)
+        self._requests.put(None)
         with self._lock:
             process, thread = self._process, self._thread
         if process is not None:
@@ -71,20 +72,20 @@ class Keeper:
             thread.join(timeout=3.0)
 
     def _work(self) -> None:
-        while (wish := self._wishes.get()) is not None and not self._closing.wait(self._delay_s):
-            wishes = [wish]
-            while not self._wishes.empty():
-                if (more := self._wishes.get()) is None:
+        while (request := self._requests.get()) is not None and not self._closing.wait(self._delay_s):
+            requests = [request]
+            while not self._requests.empty():
+                if (more := self._requests.get()) is None:
                     return
-                wishes.append(more)
-            for model_id in dict.fromkeys(model_id for model_id, _ in wishes):
-                self._keep(model_id, [segment for of, segment in wishes if of == model_id])
+                requests.append(more)
+            for model_id in dict.fromkeys(model_id for model_id, _ in requests):
+                self._compile(model_id, [segment for of, segment in requests if of == model_id])
 
-    def _keep(self, model_id: str, segments: list[Segment]) -> None:
+    def _compile(self, model_id: str, segments: list[Segment]) -> None:
         try:
             missing = [segment for segment in segments if not self._engine.is_kept(model_id, segment)]
         except SeamlineError as error:
-            log.debug("optimised segments are not kept: %s", error)
+            log.debug("segments are not compiled: %s", error)
             return
         if not missing:
             return
@@ -95,11 +96,11 @@ class Keeper:
                 return
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         if exit_code := self._process.wait():
-            log.debug("optimised segments were not kept: exit code %d", exit_code)
+            log.debug("segments were not compiled: exit code %d", exit_code)
 
 
-def keep(root: Path, model_id: str, segments: list[Segment]) -> None:
-    """Keep the optimised forms of `segments`, in this process. Raises `ModelError`."""
+def compile_segments(root: Path, model_id: str, segments: list[Segment]) -> None:
+    """Store the optimised artefacts of `segments`, in this process. Raises `ModelError`."""
     engine = OrtEngine(ModelStore(root), 1)
     for segment in segments:
         if not engine.is_kept(model_id, segment):
@@ -119,7 +120,7 @@ def _main(root: str, model_id: str, *spans: str) -> int:
     _yield_to_others()
     pairs = [span.split("-") for span in spans]
     try:
-        keep(Path(root), model_id, [Segment(int(start), int(stop)) for start, stop in pairs])
+        compile_segments(Path(root), model_id, [Segment(int(start), int(stop)) for start, stop in pairs])
     except SeamlineError as error:
         log.debug("%s", error)
         return 1

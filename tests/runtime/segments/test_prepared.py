@@ -7,7 +7,7 @@ import pytest
 from seamline.core.switching import Form
 from seamline.core.vocabulary.errors import ModelError, PlanError
 from seamline.core.vocabulary.plans import Plan, Segment
-from seamline.runtime.node.prepared import IDLE_S, PreparedSegments
+from seamline.runtime.segments.prepared import IDLE_S, PreparedSegments
 from seamline.runtime.shared.clock import now_s
 
 MODEL = "m" * 64

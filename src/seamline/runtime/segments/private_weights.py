@@ -1,8 +1,9 @@
-"""Segments as an ordinary program makes them: read the model file, cut it, load the part with weights of its own.
+"""The private-weights engine: reads the model file, cuts it, and loads the part with weights of its own.
 
-What `pause-resume`, `spawn` and `standby` are compared by: ONNX's own extractor, a session from the extracted bytes,
-the runtime's default options. Nothing is shared with other segments and nothing comes from `model.onnx.segments`, which
-does it in milliseconds; see the first two decisions of the architecture for what that saves.
+That is how a program without this project does it, and what `pause-resume`, `spawn` and `standby` are compared by:
+ONNX's own extractor, a session from the extracted bytes, the runtime's default options. Nothing is shared with other
+segments and nothing comes from `model.onnx.segments`, which does it in milliseconds; see the first two decisions of the
+architecture for what that saves.
 
 It is not made slower than need be: the graph is cut first and only the weights of the part are read. Reading all of
 them and cutting then took VGG-19's second half 8.3 s of processor instead of 3, and held the interpreter lock for 4 s
@@ -27,10 +28,8 @@ from seamline.model.onnx.session import translated
 from seamline.model.store.stored import GRAPH, StoredModel
 
 
-class OrdinaryEngine:
-    """Makes segments the ordinary way; implements `core.vocabulary.ports.Engine`. Every segment holds weights of its
-    own.
-    """
+class PrivateWeightsEngine:
+    """Engine of the baseline, where every segment holds weights of its own; a `core.vocabulary.ports.Engine`."""
 
     def __init__(self, store: ModelStore, n_threads: int) -> None:
         self.store = store
@@ -38,13 +37,13 @@ class OrdinaryEngine:
 
     @property
     def name(self) -> str:
-        return f"onnxruntime {ort.__version__}, ordinary sessions"
+        return f"onnxruntime {ort.__version__}, private weights"
 
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
         """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown model, no such cut.
 
         Reading and cutting hold the interpreter lock, so that this process answers nothing for a part of the time: that
-        is what an ordinary program does.
+        is what such a program does.
         """
         stored = self.store.get(model_id)
         part = stored.segment(segment)  # names and shapes of what crosses the cuts

@@ -1,6 +1,6 @@
-"""One segment in a process or container of its own: loads it the ordinary way, then runs what arrives on its socket.
+"""The server of one segment in a process or container of its own: runs what arrives on its socket.
 
-    python -m seamline.runtime.node.segment_server SOCKET STORE MODEL_ID START STOP THREADS
+    python -m seamline.runtime.segments.segment_server SOCKET STORE MODEL_ID START STOP THREADS
 
 It connects to the Unix socket SOCKET, where the node listens (`containers.py`), says that it is ready or why not, and
 ends when the node hangs up. One run at a time; a message is its size and then what `fabric.wire` lays out.
@@ -30,12 +30,12 @@ _SIZE = struct.Struct("<Q")
 def serve(path: str, store: Path, model_id: str, segment: Segment, n_threads: int) -> None:
     """Load `segment`, then answer runs until the other side hangs up."""
     from seamline.model import ModelStore
-    from seamline.runtime.node.private_weights import OrdinaryEngine
+    from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         try:
-            ready = OrdinaryEngine(ModelStore(store), n_threads).prepare(model_id, segment)
+            ready = PrivateWeightsEngine(ModelStore(store), n_threads).prepare(model_id, segment)
         except SeamlineError as error:
             send_failure(connection, str(error))
             return
@@ -63,7 +63,7 @@ def send_failure(connection: socket.socket, reason: str) -> None:
 
 
 def receive_tensors(connection: socket.socket) -> dict[str, Array]:
-    """What `send_tensors` sent. Raises `ModelError` with the reason of `send_failure`, `EOFError` at the end.
+    """Receive what `send_tensors` sent. Raises `ModelError` with the reason of `send_failure`, `EOFError` at the end.
 
     Raises `FabricError` when the bytes are no such message; a size is checked before memory is taken for it.
     """

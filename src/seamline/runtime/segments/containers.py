@@ -27,7 +27,7 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import ModelStore
-from seamline.runtime.node.segment_server import receive_tensors, send_tensors
+from seamline.runtime.segments.segment_server import receive_tensors, send_tensors
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class ContainerEngine:
 
     @cached_property
     def kind(self) -> str:
-        """What runs a segment here: ``podman image``, ``docker image``, ``podman rootfs`` or ``process``."""
+        """Kind of what runs a segment here: ``podman image``, ``docker image``, ``podman rootfs`` or ``process``."""
         return container_kind()
 
     def prepare(self, model_id: str, segment: Segment) -> ContainerSegment:
@@ -106,7 +106,7 @@ class ContainerEngine:
             return Path(self._folder.name) / f"{self._n_started}"
 
     def _command(self, arguments: Sequence[str], sockets: Path) -> list[str]:
-        server = ["-m", "seamline.runtime.node.segment_server", *arguments]
+        server = ["-m", "seamline.runtime.segments.segment_server", *arguments]
         if self.kind == "process":
             return [sys.executable, *server]
         store = str(self.store.root)
@@ -150,7 +150,7 @@ class ContainerSegment:
 
 
 def container_kind() -> str:
-    """What can run containers here, by trying: see `ContainerEngine.kind`."""
+    """Return the kind of container that works here, by trying: see `ContainerEngine.kind`."""
     for engine in ("podman", "docker"):
         if shutil.which(engine) and _works([engine, "image", "inspect", IMAGE]):
             return f"{engine} image"
@@ -163,7 +163,7 @@ def container_kind() -> str:
 
 
 def container_command(kind: str, folder: Path, *read_only: str) -> list[str]:
-    """What runs Python in a new container of that kind; its arguments follow.
+    """Return the command that runs Python in a new container of that kind; its arguments follow.
 
     folder: seen in it under the same name, and where its root lies if it needs one. read_only: other such folders.
     """
@@ -193,7 +193,7 @@ def _rootfs_options(folder: Path) -> list[str]:
 
 
 def _group_options(engine: str) -> list[str]:
-    """What puts a container below the control group of this process; nothing where there is no such group.
+    """Return the options that put a container below the control group of this process; none without such a group.
 
     For version 1 and root only: with version 2 a group that holds processes may hold no groups.
     """

@@ -1,4 +1,4 @@
-"""Segments made the ordinary way and in containers: the same answers, an honest ending."""
+"""Segments with private weights and in containers: the same answers, an honest ending."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import OrtEngine
-from seamline.runtime.node.containers import ContainerEngine, container_kind
-from seamline.runtime.node.private_weights import OrdinaryEngine
+from seamline.runtime.segments.containers import ContainerEngine, container_kind
+from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def in_process(bench) -> ContainerEngine:
     return engine
 
 
-def test_every_cut_gives_the_same_answer_the_ordinary_way(bench, frame):
-    model, ordinary = bench.model, OrdinaryEngine(bench.origin_store, 1)
+def test_every_cut_gives_the_same_answer_with_private_weights(bench, frame):
+    model, private = bench.model, PrivateWeightsEngine(bench.origin_store, 1)
     whole = OrtEngine(bench.origin_store, 1).prepare(model.model_id, model.whole).run(frame)
     last = len(model.cuts) - 1
     for cut in range(1, last):
-        head = ordinary.prepare(model.model_id, Segment(0, cut)).run(frame)
-        tail = ordinary.prepare(model.model_id, Segment(cut, last)).run(head)
+        head = private.prepare(model.model_id, Segment(0, cut)).run(frame)
+        tail = private.prepare(model.model_id, Segment(cut, last)).run(head)
         # sums in another order: layers are fused differently on both sides of a cut
         np.testing.assert_allclose(tail["scores"], whole["scores"], rtol=1e-3, atol=1e-4)
 
@@ -45,7 +45,7 @@ def test_every_cut_gives_the_same_answer_the_ordinary_way(bench, frame):
 def test_a_segment_in_a_process_of_its_own_answers_as_one_in_this_process(bench, in_process, frame):
     segment = Segment(0, 4)
     there = in_process.prepare(bench.model.model_id, segment)
-    here = OrdinaryEngine(bench.origin_store, 1).prepare(bench.model.model_id, segment)
+    here = PrivateWeightsEngine(bench.origin_store, 1).prepare(bench.model.model_id, segment)
     assert (there.inputs, there.outputs) == (here.inputs, here.outputs)
     for _ in range(3):
         for name, value in here.run(frame).items():
@@ -72,7 +72,7 @@ def test_a_real_container_answers_too(bench, frame):
         pytest.skip("podman is here and cannot start a container")
     engine = ContainerEngine(bench.origin_store, 1)
     there = engine.prepare(bench.model.model_id, Segment(0, 4))
-    here = OrdinaryEngine(bench.origin_store, 1).prepare(bench.model.model_id, Segment(0, 4))
+    here = PrivateWeightsEngine(bench.origin_store, 1).prepare(bench.model.model_id, Segment(0, 4))
     for name, value in here.run(frame).items():
         np.testing.assert_array_equal(there.run(frame)[name], value)
     there.close()

@@ -1,0 +1,83 @@
+"""Priced costs: what stages, crossings and answers cost at rates per second and per joule.
+
+Latency charges 1 per second everywhere. Energy charges a node's busy second with its power above idle, every second in
+flight with the origin's idle power, and what radios draw (`formulas.energy_j`); so both, and any sum of them, are one
+search with other prices. All searches of the planner take their prices from here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seamline.core.cost.rates import Rates
+from seamline.core.planning.model_arrays import Floats
+from seamline.core.planning.problem_arrays import Tables
+from seamline.core.vocabulary.nodes import NodeId
+
+
+@dataclass(slots=True)
+class Prices:
+    """Prices of one problem. waiting: of a second in flight. busy: by node, of a second of its work."""
+
+    tables: Tables
+    rates: Rates
+    waiting: float = field(init=False)
+    busy: dict[NodeId, float] = field(init=False)
+    _crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
+    _cheapest: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        idle_w = self.tables.idle_w
+        self.waiting = self.rates.waiting(idle_w)
+        self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in self.tables.nodes.items()}
+
+    def queue(self, node: NodeId) -> float:
+        """Cost of waiting on `node` before its stage."""
+        return self.waiting * self.tables.nodes[node].queue_s
+
+    def until(self, node: NodeId) -> Floats:
+        """float64[C]: cost of a stage on `node` up to each cut, its queue included, less what `before` takes off."""
+        return self.busy[node] * self.tables.nodes[node].until_s + self.queue(node)
+
+    def before(self, node: NodeId) -> Floats:
+        """float64[C]: what `node` need not compute of a stage that begins at each cut."""
+        return self.busy[node] * self.tables.nodes[node].before_s
+
+    def crossing(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[Q, C]: cost of encoding on `source`, sending, decoding on `target`, and preprocessing at cut 0."""
+        known = self._crossings.get((source, target))
+        if known is None:
+            known = self._crossings[source, target] = self._crossing(source, target)
+        return known
+
+    def cheapest_crossing(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[C]: `crossing` with the best codec at each cut."""
+        known = self._cheapest.get((source, target))
+        if known is None:
+            known = self._cheapest[source, target] = self.crossing(source, target).min(axis=0, initial=math.inf)
+        return known
+
+    def way_back(self, node: NodeId) -> float:
+        """Cost of the answer's way from `node` to the origin; inf where there is none."""
+        answer = self.tables.answers.get(node)
+        if answer is None:
+            return math.inf
+        radio_j = self.tables.answer_radio_j[node] if self.rates.per_j else 0.0
+        return self.waiting * sum(answer) + self.rates.per_j * radio_j
+
+    def _crossing(self, source: NodeId, target: NodeId) -> Floats:
+        link, there = self.tables.links[source, target], self.tables.nodes[target]
+        cost = self.busy[source] * self.tables.nodes[source].encode_s + self.busy[target] * there.decode_s
+        cost[:, 0] += self.busy[target] * there.preprocess_s
+        if not self.rates.per_j and self.waiting > 0.0:  # endless stays endless without further care
+            return cost + self.waiting * (link.half_rtt_s + link.serialise_s)
+        closed = np.isinf(link.serialise_s)
+        serialise_s = np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
+        cost += self.waiting * (link.half_rtt_s + serialise_s)
+        if self.rates.per_j:
+            cost += self.rates.per_j * link.radio_w * serialise_s
+        cost[closed] = math.inf
+        return cost

@@ -1,0 +1,116 @@
+"""The bulk lane of a fabric: messages cut into chunks, a window of bytes ahead per target, and credits that reopen it.
+
+One message at a time goes to each target. The receiver joins the chunks (`chunks.py`) and credits what it has taken;
+the sender waits for room in its window (`window.py`), and a target that is lost ends the wait at once. How chunks and
+credits travel is given by the fabric (`zenoh.py`); nothing here knows a network.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from seamline.core.vocabulary.errors import PeerLost
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import OnMessage
+from seamline.fabric.chunks import Assembler, cut, position_of
+from seamline.fabric.roster import Roster
+from seamline.fabric.window import Window, pack_credit, unpack_credit
+
+_CHUNKS_PER_CREDIT = 3
+"""At most, of the six in a window: the sender must not run out of room while it waits for a credit."""
+
+
+class BulkSender:
+    """Owner of the windows towards all targets; safe from any thread. put: sends one chunk to a node."""
+
+    def __init__(self, incarnation: int, roster: Roster, put: Callable[[NodeId, bytearray], None]) -> None:
+        self._incarnation = incarnation
+        self._roster = roster
+        self._put = put
+        self._lanes: dict[NodeId, _Lane] = {}
+        self._lanes_lock = threading.Lock()
+
+    def send(self, target: NodeId, message: bytes | bytearray | memoryview) -> None:
+        """Send one message in chunks, after those before it to the same target; waits while the window is full.
+
+        Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile.
+        """
+        with self._lanes_lock:
+            lane = self._lanes.setdefault(target, _Lane())
+        with lane.lock:
+            self._send_chunks(target, lane, message)
+
+    def on_credit(self, source: NodeId, payload: bytes) -> None:
+        """A target has taken chunks. Raises `WireError` for bytes that are no credit."""
+        incarnation, position = unpack_credit(payload)
+        if incarnation == self._incarnation and (lane := self._lanes.get(source)) is not None:
+            lane.window.credit(position)
+
+    def wake(self, target: NodeId) -> None:
+        """Let whoever waits for room towards `target` see whether it is still there."""
+        if (lane := self._lanes.get(target)) is not None:
+            lane.window.wake()
+
+    def wake_all(self) -> None:
+        for target in tuple(self._lanes):
+            self.wake(target)
+
+    def _send_chunks(self, target: NodeId, lane: _Lane, message: bytes | bytearray | memoryview) -> None:
+        epoch = self._roster.require_alive(target)
+        if epoch != lane.epoch:
+            lane.epoch = epoch
+            lane.window.reset()
+        number, lane.next_number = lane.next_number, lane.next_number + 1
+        for chunk in cut(message, self._incarnation, number):
+            if not lane.window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
+                lane.window.reset()
+                raise PeerLost(f"`{target}` was lost while a message was sent to it")
+            lane.window.sent(position_of(chunk)[1], len(chunk))
+            self._put(target, chunk)
+
+
+class BulkReceiver:
+    """Joins chunks to messages; for one thread. credit: sends a credit. has_more: whether another chunk waits."""
+
+    def __init__(
+        self, max_message_bytes: int, *, credit: Callable[[NodeId, bytes], None], has_more: Callable[[], bool]
+    ) -> None:
+        self._assembler = Assembler(max_message_bytes=max_message_bytes)
+        self._credit = credit
+        self._has_more = has_more
+        self._n_uncredited: dict[NodeId, int] = {}
+
+    def on_chunk(self, source: NodeId, chunk: bytes, on_message: OnMessage) -> None:
+        """Join `chunk` to its message and hand over a whole one, then credit the sender, whatever becomes of it.
+
+        While more chunks wait, one credit serves for several: on a fast link they would cost more than the chunks. On a
+        slow one nothing waits, and each chunk is credited as it comes. Raises `WireError` for bytes that are no chunk.
+        """
+        message = None
+        try:
+            message = self._assembler.add(source, chunk)
+            if message is not None:
+                on_message(source, message)
+        finally:
+            n_taken = self._n_uncredited.get(source, 0) + 1
+            is_credited = message is not None or n_taken >= _CHUNKS_PER_CREDIT or not self._has_more()
+            self._n_uncredited[source] = 0 if is_credited else n_taken
+            if is_credited:
+                self._credit(source, pack_credit(*position_of(chunk)))
+
+    def forget(self, source: NodeId) -> None:
+        """Drop what has arrived of a message of a node that is gone."""
+        self._assembler.forget(source)
+
+
+class _Lane:
+    """The lane to one target: who holds `lock` is sending."""
+
+    __slots__ = ("epoch", "lock", "next_number", "window")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.window = Window()
+        self.epoch = -1
+        self.next_number = 0

@@ -1,0 +1,97 @@
+"""The table from type of message to handler: what each message that reaches a node is for.
+
+Every type of `fabric.messages` stands in it once.
+"""
+
+from __future__ import annotations
+
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Array
+from seamline.fabric import messages as msg
+from seamline.runtime.node.dispatch import Handlers
+from seamline.runtime.node.frame_path import FramePath
+from seamline.runtime.node.listeners import Listeners
+from seamline.runtime.node.membership import Membership
+from seamline.runtime.node.models import ModelExchange
+from seamline.runtime.node.peer_client import PeerClient
+from seamline.runtime.node.service import Service
+from seamline.runtime.node.uplink import Uplink
+
+
+def message_handlers(
+    *,
+    frames: FramePath,
+    uplink: Uplink,
+    membership: Membership,
+    listeners: Listeners,
+    service: Service,
+    exchange: ModelExchange,
+    client: PeerClient,
+) -> Handlers:
+    """Return the handlers of all messages, out of the parts that do what these ask for."""
+    streams = _StreamRequests(listeners, uplink)
+
+    def on_frame(source: NodeId, frame: msg.FrameData, tensors: list[Array]) -> None:
+        try:
+            frames.on_frame(source, frame, tensors)
+        finally:  # after it, because the stage need not wait for the sending
+            uplink.acknowledge(source, frame.seq)
+
+    def on_answer(source: NodeId, reply: msg.Prepared, _: list[Array]) -> None:
+        client.on_answer(source, reply)
+
+    return Handlers(
+        at_once={
+            msg.FrameData: on_frame,
+            msg.ResultData: lambda source, result, tensors: frames.on_result(result, tensors),
+            msg.Receipt: lambda source, receipt, _: uplink.links.receipt(source, receipt.seq),
+            msg.Ping: lambda source, ping, _: uplink.send(source, msg.Pong(seq=ping.seq)),
+            msg.Pong: lambda source, pong, _: uplink.links.pong(source, pong.seq),
+            msg.Probe: lambda source, probe, _: uplink.acknowledge(source, probe.seq),
+        },
+        in_turn={
+            msg.Status: lambda source, status, _: membership.on_status(source, status),
+            msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(failure),
+            msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
+            msg.Release: lambda source, ask, _: service.release(ask.stream, ask.generation),
+            msg.ProfileModel: lambda source, ask, _: service.on_profile(source, ask),
+            msg.TimeSegment: lambda source, ask, _: service.on_time_segment(source, ask),
+            msg.SwitchPlan: lambda source, ask, _: streams.on_switch_plan(source, ask),
+            msg.SetObjective: lambda source, ask, _: streams.on_set_objective(source, ask),
+            msg.FetchModel: lambda source, ask, _: exchange.on_fetch(source, ask),
+            msg.ModelPart: exchange.on_part,
+            msg.Prepared: on_answer,
+            msg.PlanSwitched: on_answer,
+            msg.ObjectiveChanged: on_answer,
+            msg.Profiled: on_answer,
+            msg.SegmentTimed: on_answer,
+        },
+    )
+
+
+class _StreamRequests:
+    """Passes requests of other nodes on to the stream that they are about, or answers that there is none."""
+
+    def __init__(self, listeners: Listeners, uplink: Uplink) -> None:
+        self._listeners = listeners
+        self._uplink = uplink
+
+    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
+        listener = self._listeners.of(ask.stream)
+        if listener is not None:
+            listener.on_switch_plan(source, ask)
+        else:
+            self._uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=self._no_stream(ask.stream)))
+
+    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
+        listener = self._listeners.of(ask.stream)
+        if listener is not None:
+            listener.on_set_objective(source, ask)
+        else:
+            self._uplink.send_best_effort(
+                source, msg.ObjectiveChanged(ask.request_id, error=self._no_stream(ask.stream))
+            )
+
+    def _no_stream(self, name: str) -> str:
+        streams = ", ".join(self._listeners.streams()) or "none"
+        return f"no stream `{name[:80]}` starts here; hint: `seamline nodes` lists them, here: {streams}"

@@ -1,0 +1,113 @@
+"""The membership of a cluster as one node sees it: living peers, their last statuses, and news of both to streams.
+
+All news of peers come in on the dispatcher's thread, so that no stream hears of a node that went after its going.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Fabric, OnPeer
+from seamline.fabric import messages as msg
+from seamline.runtime.node.links import LinkMeter
+from seamline.runtime.node.listeners import Listener, Listeners
+from seamline.runtime.node.status import OBSERVER
+
+log = logging.getLogger(__name__)
+
+INTRODUCTION_TIMEOUT_S = 5.0
+
+
+class Membership:
+    """Owner of the statuses that peers announced; tells the node's parts and streams who comes and goes.
+
+    post: calls on the dispatcher's thread. announce: tells peers this node's status soon. parts: are told first.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        links: LinkMeter,
+        listeners: Listeners,
+        *,
+        post: Callable[[Callable[[], None]], None],
+        announce: Callable[[], None],
+        parts: Sequence[OnPeer],
+    ) -> None:
+        self._fabric = fabric
+        self._links = links
+        self._listeners = listeners
+        self._post = post
+        self._announce = announce
+        self._parts = parts
+        self._lock = threading.Lock()
+        self._statuses: dict[NodeId, msg.Status] = {}
+
+    def statuses(self) -> dict[NodeId, msg.Status]:
+        """Return what every living peer last said of itself.
+
+        A status may come before it is seen here that its sender lives, and after it is seen that it went: who is shown
+        can also be sent to.
+        """
+        alive = self._fabric.peers()
+        with self._lock:
+            return {peer: status for peer, status in self._statuses.items() if peer in alive}
+
+    def listen(self, stream: str, listener: Listener) -> None:
+        """Hear about peers, links and the frames of `stream`; who is here already has been told of on return."""
+        is_introduced = threading.Event()
+        self._post(partial(self._introduce, stream, listener, is_introduced))
+        is_introduced.wait(INTRODUCTION_TIMEOUT_S)
+
+    def unlisten(self, stream: str) -> None:
+        self._listeners.remove(stream)
+
+    def on_peer(self, peer: NodeId, alive: bool) -> None:
+        """A peer was seen to come or to go, on the dispatcher's thread; a new one is told at once who we are."""
+        log.info("%s %s", peer, "is here" if alive else "is gone")
+        for part in self._parts:
+            part(peer, alive)
+        if not alive:
+            with self._lock:
+                self._statuses.pop(peer, None)
+        self._announce()
+        status = self.statuses().get(peer)
+        for listener in self._listeners.all():
+            listener.on_peer(peer, alive)
+            if alive and status is not None:  # it came before its sender was seen to live
+                listener.on_status(peer, status)
+
+    def on_status(self, source: NodeId, status: msg.Status) -> None:
+        """A peer has said who it is and how it fares, on the dispatcher's thread.
+
+        Streams hear it while they can send there: not of a node that went meanwhile, and of one that was not seen yet
+        as soon as it is. Nothing is ever sent to an observer, so its link is not measured.
+        """
+        with self._lock:
+            self._statuses[source] = status
+        if status.tier == OBSERVER:
+            self._links.forget(source)
+        if source in self._fabric.peers():
+            for listener in self._listeners.all():
+                listener.on_status(source, status)
+
+    def on_link(self, estimate: LinkEstimate) -> None:
+        """An outgoing link's estimate has moved; on any thread."""
+        self._announce()
+        for listener in self._listeners.all():
+            listener.on_link(estimate)
+
+    def _introduce(self, stream: str, listener: Listener, is_introduced: threading.Event) -> None:
+        self._listeners.add(stream, listener)
+        for peer in self._fabric.peers():
+            listener.on_peer(peer, True)
+        for peer, status in self.statuses().items():
+            listener.on_status(peer, status)
+        for estimate in self._links.estimates():
+            listener.on_link(estimate)
+        is_introduced.set()

@@ -1,0 +1,128 @@
+"""The client side of a node's questions to its peers: prepare, release, profile, time a segment, change a stream.
+
+A question to this node itself goes straight to its `service`. What others ask of this node is `handlers.py`'s.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from seamline.core.switching import Form
+from seamline.core.vocabulary.errors import ModelError, PlanError, SeamlineError, SwitchError, UsageError
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.profiles import Profile
+from seamline.fabric import messages as msg
+from seamline.runtime.node.profiling import profile_from_bytes
+from seamline.runtime.node.service import Service
+from seamline.runtime.node.uplink import Uplink
+from seamline.runtime.shared.requests import Requests
+
+Answer = msg.Prepared | msg.PlanSwitched | msg.ObjectiveChanged | msg.Profiled | msg.SegmentTimed
+
+
+class PeerClient:
+    """Asks nodes for what streams need of them; every future is settled with the answer or its error."""
+
+    def __init__(self, node: NodeId, uplink: Uplink, requests: Requests, service: Service) -> None:
+        self._node = node
+        self._uplink = uplink
+        self._requests = requests
+        self._service = service
+
+    def prepare(
+        self,
+        target: NodeId,
+        stream: str,
+        generation: int,
+        model_id: str,
+        plan: Plan,
+        form: Form = Form.SHARED,
+    ) -> Future[float]:
+        """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
+        if target == self._node:
+            return self._service.prepare(stream, generation, model_id, plan, form)
+        return self._requests.ask(
+            target,
+            lambda request_id: msg.Prepare(
+                request_id=request_id,
+                stream=stream,
+                generation=generation,
+                model_id=model_id,
+                plan=str(plan),
+                source=self._node,
+                form=form,
+            ),
+        )
+
+    def release(self, target: NodeId, stream: str, generation: int) -> None:
+        """Tell `target` (possibly this node) that a generation is over; one that is gone needs no telling."""
+        if target == self._node:
+            self._service.release(stream, generation)
+        else:
+            self._uplink.send_best_effort(target, msg.Release(stream=stream, generation=generation))
+
+    def profile(self, target: NodeId, model_id: str, budget_s: float) -> Future[Profile]:
+        """Ask `target` (possibly this node) what the model costs there."""
+        if target == self._node:
+            return self._service.profile(model_id, budget_s)
+        return self._requests.ask(
+            target,
+            lambda request_id: msg.ProfileModel(
+                request_id=request_id, model_id=model_id, source=self._node, budget_s=budget_s
+            ),
+        )
+
+    def time_segment(self, target: NodeId, model_id: str, segment: Segment) -> Future[float]:
+        """Ask `target` (possibly this node) what `segment` takes there now, in seconds, without a frame."""
+        if target == self._node:
+            return self._service.time_segment(model_id, segment)
+        return self._requests.ask(
+            target, lambda request_id: msg.TimeSegment(request_id, model_id, segment.start, segment.stop)
+        )
+
+    def switch_plan(self, target: NodeId, stream: str, plan: str, strategy: str) -> Future[bytes]:
+        """Ask the origin of `stream` to move it to `plan`; settles with the switch's record as JSON, or its error."""
+        return self._requests.ask(target, lambda request_id: msg.SwitchPlan(request_id, stream, plan, strategy))
+
+    def set_objective(self, target: NodeId, stream: str, objective: str) -> Future[str]:
+        """Ask the origin of `stream` to judge its plans by `objective`; settles with the one before, or its error."""
+        return self._requests.ask(target, lambda request_id: msg.SetObjective(request_id, stream, objective))
+
+    def set_energy_scope(self, target: NodeId, stream: str, scope: str) -> Future[str]:
+        """Ask the origin of `stream` to count joules as `scope` says; settles with the scope before, or its error."""
+        return self._requests.ask(
+            target, lambda request_id: msg.SetObjective(request_id, stream, "", energy_scope=scope)
+        )
+
+    def on_answer(self, source: NodeId, reply: Answer) -> None:
+        """A node has answered: settle the question."""
+        answer: object
+        match reply:
+            case msg.Prepared(prepare_s=prepare_s, error=error):
+                answer = prepare_s if error is None else _error(PlanError, f"`{source}` cannot prepare", error)
+            case msg.PlanSwitched(record=record, error=error):
+                answer = record if record is not None else _error(SwitchError, f"`{source}` did not switch", error)
+            case msg.ObjectiveChanged(before=before, error=error):
+                answer = before if before is not None else _error(UsageError, f"`{source}` refuses", error)
+            case msg.Profiled():
+                answer = _profile_in(reply, source)
+            case msg.SegmentTimed(compute_s=took_s, error=error):
+                answer = took_s if took_s is not None else _error(ModelError, f"`{source}` cannot run it", error)
+        self._requests.settle(reply.request_id, source, answer)
+
+
+def _error(kind: type[SeamlineError], what: str, words: str | None) -> SeamlineError:
+    """Return another node's error as one of ours; its hint stays one."""
+    fact, _, hint = (words or "without a word").partition("; hint: ")
+    return kind(f"{what}: {fact}", hint=hint or None)
+
+
+def _profile_in(reply: msg.Profiled, source: NodeId) -> Profile | SeamlineError:
+    """Return the profile, or the error that is the answer."""
+    if reply.profile is None:
+        return _error(PlanError, f"`{source}` cannot profile", reply.error)
+    try:
+        return profile_from_bytes(reply.profile, source)
+    except SeamlineError as exc:
+        return exc

@@ -1,0 +1,98 @@
+"""The status of this node: its identity, its memory, its queue and its links, as announced to peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import psutil
+
+from seamline import __version__
+from seamline.core.link.report import report_of
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.ports import Engine
+from seamline.fabric import messages as msg
+from seamline.model import ModelStore
+from seamline.runtime.node.links import LinkMeter
+from seamline.runtime.node.stages import StageWorker
+from seamline.runtime.shared.clock import now_s
+from seamline.runtime.shared.energy import EnergyAccount
+
+OBSERVER = Tier("observer")
+"""The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Identity of a node. memory_bytes: what it may use. n_threads: of its engine. incarnation: unique per start."""
+
+    name: NodeId
+    tier: Tier
+    incarnation: str
+    n_threads: int
+    memory_bytes: int
+
+
+class OwnStatus:
+    """Composer of a node's status, out of the parts that know. streams: names of the streams that start here."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        engine: Engine,
+        store: ModelStore,
+        stages: StageWorker,
+        links: LinkMeter,
+        energy: EnergyAccount,
+        streams: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._identity = identity
+        self._engine = engine
+        self._store = store
+        self._stages = stages
+        self._links = links
+        self._energy = energy
+        self._streams = streams
+        self._own_at_start_bytes = _own_bytes()
+
+    def usable_memory_bytes(self) -> int:
+        """Return what segments may take here in all: what is available, and what those here have taken already.
+
+        Weights are mapped from their file, so the system counts them as available; what a segment holds beside them is
+        seen as this process's own memory grown since the start.
+        """
+        grown = max(0, _own_bytes() - self._own_at_start_bytes)
+        return int(min(self._identity.memory_bytes, psutil.virtual_memory().available + grown))
+
+    def compose(self) -> msg.Status:
+        """Return the status as of now."""
+        identity, now = self._identity, now_s()
+        return msg.Status(
+            tier=identity.tier,
+            incarnation=identity.incarnation,
+            version=__version__,
+            engine=self._engine.name,
+            threads=identity.n_threads,
+            n_cores=psutil.cpu_count() or 1,
+            memory_bytes=identity.memory_bytes,
+            free_memory_bytes=min(identity.memory_bytes, psutil.virtual_memory().available),
+            queue_s=self._stages.queue_s,
+            models=tuple(self._store.ids()),
+            streams=self._streams(),
+            energy=self._energy_report(),
+            usable_memory_bytes=self.usable_memory_bytes(),
+            links=tuple(msg.LinkReport(**asdict(report_of(estimate, now))) for estimate in self._links.estimates()),
+        )
+
+    def _energy_report(self) -> msg.EnergyReport | None:
+        reading = self._energy.reading()
+        if reading is None:
+            return None
+        return msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j)
+
+
+def _own_bytes() -> int:
+    """Return the memory of this process that no file backs."""
+    info = psutil.Process().memory_info()
+    return int(info.rss - getattr(info, "shared", 0))  # only Linux tells them apart
