@@ -359,9 +359,8 @@ class Driver:
         self._n_asked += 1
         request = self._n_asked
         self._asked[request] = node, failed
-        if node == self.scene.origin or (
-            not self._has_started and self.mesh.connections[node, self.scene.origin].is_open
-        ):
+        is_setup = not self._has_started and self.nodes[node].is_alive
+        if node == self.scene.origin or (is_setup and self.mesh.connections[node, self.scene.origin].is_open):
             what(request, node, *arguments)
         elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments):
             self._settle(request, failed)

@@ -77,11 +77,11 @@ class Trial:
 
     @staticmethod
     def of(seed: int, *, n_frames: int | None = None) -> Trial:
-        """n_frames: about so many frames; by the seed otherwise."""
+        """n_frames: about so many frames in a shorter time; by the seed otherwise."""
         rng = random.Random(f"storm {seed}")
         names = ["edge", *(f"node-{number}" for number in range(1, rng.randint(2, 4)))]
         nodes = [NodeId(name) for name in names]
-        faults_until_s = rng.uniform(3.0, 8.0)
+        faults_until_s = rng.uniform(3.0, 8.0) if n_frames is None else rng.uniform(1.5, 3.5)
         duration_s = faults_until_s + RECOVERY_S + N_QUIET_S
         fps = rng.choice((25.0, 50.0, 100.0)) if n_frames is None else max(5.0, n_frames / duration_s)
         faults = random_faults(rng, nodes[0], nodes[1:], faults_until_s)
