@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.shared.models import load_model
 from seamline.core.vocabulary.plans import Segment
 from seamline.meters.device import pss_bytes
 from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model.locate import load_model
 
 LIMIT_RATIO = 0.25
 """Issue 2: what a second VGG-19 pipeline may add."""

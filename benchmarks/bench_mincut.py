@@ -11,7 +11,6 @@ from typing import Any
 
 from reporting import Report, parser
 
-from seamline.cli.shared.models import load_model
 from seamline.core.analysis.mincut import LayerCosts, best_closed_set, best_prefix, costs_between
 from seamline.core.cost.problem import Problem
 from seamline.core.graph.model_graph import Layer, ModelGraph
@@ -20,6 +19,7 @@ from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Block, DeviceInfo, ModelInfo, Profile, Quantiles, TensorSpec
+from seamline.model.locate import load_model
 
 MODELS = ("mobilenetv2", "resnet50", "efficientnet-lite0")
 RATES_MBPS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)

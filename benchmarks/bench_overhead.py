@@ -26,9 +26,9 @@ import numpy as np
 from reporting import Report, Spread, parser, progress, spread
 
 import seamline
-from seamline.cli.shared.models import load_model
 from seamline.config import NodeSpec
 from seamline.model import StoredModel
+from seamline.model.locate import load_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.origin.results import Result
 from seamline.testbed.processes import NodeProcesses, node_command

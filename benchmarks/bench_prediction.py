@@ -19,7 +19,6 @@ from typing import Any
 
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.shared.models import load_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.cost.formulas import LinkCost, breakdown
 from seamline.core.cost.payload import offered_codecs
@@ -28,7 +27,8 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
 from seamline.core.vocabulary.ports import Array
 from seamline.model import ModelStore, OrtEngine, StoredModel
-from seamline.runtime.lab.measuring import HeldStream, MeasuredPlan, PlanBench, fresh_cache
+from seamline.model.locate import load_model
+from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.shared.sources import fit, open_source
 
@@ -87,8 +87,8 @@ def main() -> None:
                 for name, model in models.items():
                     case = Case(model=name, rate_mbps=rate_mbps, delay_ms=delay_ms, n_plans=_n_plans(name, rate_mbps))
                     progress(f"{name} over {rate_mbps:g} Mbit/s, {delay_ms:g} ms")
-                    with bench.hold(model, profile_budget_s=budgets_s[name], frame=_frame(model)) as held:
-                        rows += _measure(held, case, draw, chosen)
+                    with bench.pin(model, profile_budget_s=budgets_s[name], frame=_frame(model)) as pinned:
+                        rows += _measure(pinned, case, draw, chosen)
     report.data = {"plans": rows, "limit_ratio": LIMIT_RATIO}
     _tell(report, rows)
     report.finish()
@@ -112,10 +112,10 @@ def _frame(model: StoredModel) -> Array:
     return fit(frame, model.preprocess.height, model.preprocess.width)
 
 
-def _measure(held: HeldStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:
+def _measure(pinned: PinnedStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:
     n_plans = 2 if chosen.quick else case.n_plans
-    for plan in random_plans(held.problem(), n_plans, draw):
-        measured = held.measure(plan, n_frames=chosen.frames, n_warm_up=N_WARM_UP)
+    for plan in random_plans(pinned.problem(), n_plans, draw):
+        measured = pinned.measure(plan, n_frames=chosen.frames, n_warm_up=N_WARM_UP)
         row = _row(case, measured)
         links = row["parts"]["links.transfer_s"]
         transfer = f"transfer {1e3 * links['predicted_s']:.0f} for {1e3 * links['measured_s']:.0f} ms"

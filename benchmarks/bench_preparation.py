@@ -14,9 +14,9 @@ from typing import Any
 
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.shared.models import load_model
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model.locate import load_model
 
 LIMIT_S = 0.150
 """Issue 2: VGG-19, both sides, median over cuts."""

@@ -17,16 +17,15 @@ from typing import Any
 
 from reporting import Report, parser, progress
 
-from seamline.cli.shared.models import resolve_model
-from seamline.cli.shared.offline import profiles_of
 from seamline.config import ChangeSpec, LinkSpec, NodeSpec, Testbed
 from seamline.core.adaptation.policy import policy_named
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
-from seamline.runtime.lab.scenario import Scene as RealScene
-from seamline.runtime.lab.scenario import Stage
+from seamline.model.locate import resolve_model
+from seamline.runtime.lab.offline import profiles_of
+from seamline.runtime.lab.scenario import Scenario, TestbedRun
 from seamline.sim import Run, Scene, play
 from seamline.sim.deciders import PolicyDecider
 from seamline.sim.from_testbed import links_of
@@ -104,13 +103,13 @@ def testbed() -> Testbed:
 def _emulated(bed: Testbed, seconds: float, n_runs: int) -> dict[str, list[dict[str, Any]]]:
     """The summaries of each policy's runs, the policies in turn."""
     source = Path(str(files("seamline.data") / "bigbuckbunny.mp4"))
-    scene = RealScene(testbed=bed, model=str(resolve_model(MODEL)), source=source, seconds=seconds, fps=FPS)
+    scenario = Scenario(testbed=bed, model=str(resolve_model(MODEL)), source=source, seconds=seconds, fps=FPS)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in POLICIES}
-    with Stage(scene) as stage:
+    with TestbedRun(scenario) as run:
         for number in range(n_runs):
             for name in POLICIES:
                 progress(f"{name}, run {number + 1} of {n_runs}")
-                for event in stage.play(name, n_private_cuts=1):
+                for event in run.events(name, n_private_cuts=1):
                     if event.kind == "summary":
                         runs[name].append(dict(event.data))
     return runs

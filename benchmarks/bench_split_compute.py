@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from reporting import Report, parser, progress, spread
 
-from seamline.cli.shared.models import load_model
 from seamline.codec import measure_costs
 from seamline.core.planning.planner import Problem, plan
 from seamline.core.vocabulary.constraints import Constraints
@@ -31,6 +30,7 @@ from seamline.core.vocabulary.profiles import DeviceInfo, Profile
 from seamline.meters.device import cpu_name
 from seamline.meters.profiler import profile_model
 from seamline.model import OrtEngine, StoredModel
+from seamline.model.locate import load_model
 from seamline.runtime.shared.clock import MONOTONIC
 
 LIMIT_RATIO = 1.05

@@ -6,18 +6,16 @@ The curves of NEUKONFIG's Fig. 2 and 3 (20 and 5 Mbit/s, 20 ms one way), of node
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from reporting import Report, parser
 
-from seamline.cli.commands.sweep import measured_summary
-from seamline.cli.shared.models import load_model
-from seamline.cli.shared.offline import parse_link
-from seamline.cli.shared.sweep_figure import write_png
-from seamline.cli.shared.sweep_measure import Measuring
+from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
+from seamline.model.locate import load_model
+from seamline.runtime.lab.offline import parse_link
+from seamline.runtime.lab.sweep import Measuring, measured_summary
+from seamline.runtime.lab.sweep_figure import write_png
+from seamline.runtime.lab.sweep_summary import CutSummary, SweepSummary
 
 LINKS = ("edge:cloud=20mbps,20ms", "edge:cloud=5mbps,20ms")
 N_CUTS = {"vgg19": 10}
@@ -42,30 +40,31 @@ def main() -> None:
         n_frames=chosen.frames,
     )
     links = [(text, parse_link(text)) for text in (LINKS[:1] if chosen.quick else LINKS)]
-    summary = measured_summary(load_model(chosen.model)[1], links, how)
-    report.data = {**summary, "files": [], "slowdowns": dict(SLOWDOWNS)}
+    swept = measured_summary(load_model(chosen.model)[1], links, how)
+    report.data = {**to_json(swept), "slowdowns": dict(SLOWDOWNS)}
     if report.is_kept:
-        write_png(summary, report.path("png"))
+        write_png(swept, report.path("png"))
         report.data["files"] = [report.path("png").name]
         report.say(f"![latency of every cut, and what crosses there]({report.path('png').name})", "")
-    _tell(report, summary)
+    _tell(report, swept)
     report.finish()
 
 
-def _tell(report: Report, summary: Mapping[str, Any]) -> None:
+def _tell(report: Report, swept: SweepSummary) -> None:
     slow = ", ".join(f"{node} {ratio:g}x" for node, ratio in SLOWDOWNS.items())
     report.say(
-        f"Boundaries travel {summary['codec']}; nodes: {slow} as slow as a core of this machine, one thread each. "
+        f"Boundaries travel {swept.codec}; nodes: {slow} as slow as a core of this machine, one thread each. "
         "Predicted from profiles of both nodes and the link as five frames showed it.",
         "",
     )
-    for link in summary["links"]:
+    for link in swept.links:
+        assert link.median_error_ratio is not None, "some cuts were measured"
         report.say(
-            f"## {link['text']}",
+            f"## {link.text}",
             "",
-            f"Believed: {link['goodput_bps'] / 1e6:.2f} Mbit/s, round trip {1e3 * link['rtt_s']:.1f} ms. "
-            f"Predicted best: cut {link['best_cut']}; measured best: cut {link['measured_best_cut']}. "
-            f"Predicted and measured differ by **{100 * link['median_error_ratio']:.1f} %** (median over the cuts "
+            f"Estimated: {link.goodput_bps / 1e6:.2f} Mbit/s, round trip {1e3 * link.rtt_s:.1f} ms. "
+            f"Predicted best: cut {link.best_cut}; measured best: cut {link.measured_best_cut}. "
+            f"Predicted and measured differ by **{100 * link.median_error_ratio:.1f} %** (median over the cuts "
             "below).",
             "",
         )
@@ -82,16 +81,17 @@ def _tell(report: Report, summary: Mapping[str, Any]) -> None:
                 "n",
                 "error",
             ),
-            [_row(each) for each in link["cuts"] if each["measured_s"]],
+            [_row(each) for each in link.cuts if each.measured_s],
         )
 
 
-def _row(each: Mapping[str, Any]) -> tuple[str, ...]:
-    found = each["measured_s"]
-    parts = [f"{1e3 * each[key]:.1f}" for key in ("origin_s", "transfer_s", "target_s", "latency_s")]
-    measured = f"{1e3 * found['median']:.1f} ({1e3 * found['min']:.1f}-{1e3 * found['max']:.1f})"
-    error = f"{100 * (each['latency_s'] / found['median'] - 1):+.1f} %"
-    return str(each["cut"]), each["after"], f"{each['sent_bytes'] / 1e3:.1f}", *parts, measured, str(found["n"]), error
+def _row(each: CutSummary) -> tuple[str, ...]:
+    found = each.measured_s
+    assert found is not None
+    parts = [f"{1e3 * time_s:.1f}" for time_s in (each.origin_s, each.transfer_s, each.target_s, each.latency_s)]
+    measured = f"{1e3 * found.median:.1f} ({1e3 * found.min:.1f}-{1e3 * found.max:.1f})"
+    error = f"{100 * (each.latency_s / found.median - 1):+.1f} %"
+    return str(each.cut), each.after, f"{each.sent_bytes / 1e3:.1f}", *parts, measured, str(found.n), error
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from experiments.adaptive_2026.devices import CLOUD, EDGE, FOG, POWER, TIERS, sl
 from experiments.adaptive_2026.published import UPLINK_DELAY_S
 from experiments.adaptive_2026.scenario import PHASES, WIFI_DELAY_S, Phase
 from experiments.adaptive_2026.simulated import N_PRIVATE_CUTS
-from seamline.cli.shared.models import load_model
 from seamline.config import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
@@ -25,6 +24,7 @@ from seamline.core.vocabulary.plans import Codec, codecs_up_to
 from seamline.core.vocabulary.profiles import Profile
 from seamline.meters.profiler import slowed
 from seamline.model import OrtEngine, StoredModel
+from seamline.model.locate import load_model
 from seamline.runtime.node.profiling import Profiler, powered
 from seamline.sim import Scene
 from seamline.sim.from_testbed import links_of, loads_of

@@ -22,10 +22,10 @@ from typing import Any
 from experiments.adaptive_2026.bed import CODECS, FPS, MODEL, measured, scene, starts, stored_model, story, testbed
 from experiments.adaptive_2026.figures import BASELINES, spread
 from experiments.adaptive_2026.simulated import N_PRIVATE_CUTS, POLICIES
-from seamline.cli.shared.models import resolve_model
 from seamline.core.vocabulary.objectives import Objective
+from seamline.model.locate import resolve_model
 from seamline.runtime.lab.measuring import fresh_cache
-from seamline.runtime.lab.scenario import Scene, Stage
+from seamline.runtime.lab.scenario import Scenario, TestbedRun
 from seamline.sim import Run, compare
 from seamline.testbed.changes import schedule
 
@@ -99,7 +99,7 @@ def play(length: Length, told: Told, *, until_s: float) -> dict[str, Any]:
         for objective in length.objectives:
             simulated = compare(scene(bed, profiles, length.seconds, objective), POLICIES).runs
             asked = AS_ASKED | {"static_best": str(simulated["static_best"].plans[0][1])}
-            real = Scene(
+            real = Scenario(
                 testbed=bed,
                 model=str(resolve_model(MODEL)),
                 source=Path(str(files("seamline.data") / "bigbuckbunny.mp4")),
@@ -195,24 +195,24 @@ def _energy_j(run: Played) -> float:
     return run.energy_j
 
 
-def _rounds(real: Scene, asked: Mapping[str, str], n_runs: int, told: Told, until_s: float) -> list[Round]:
+def _rounds(real: Scenario, asked: Mapping[str, str], n_runs: int, told: Told, until_s: float) -> list[Round]:
     found: list[Round] = []
-    # the stages are left first: what plays on them then ends at once, also after an error or Ctrl-C
+    # the runs are left first: what goes on in them then ends at once, also after an error or Ctrl-C
     with ThreadPoolExecutor(len(asked)) as pool, ExitStack() as entered:
-        stages = {name: entered.enter_context(Stage(real)) for name in asked}
+        runs = {name: entered.enter_context(TestbedRun(real)) for name in asked}
         for number in range(n_runs):
             if number > 0 and time.monotonic() >= until_s:
                 break
             told(f"{MODEL}, {real.objective}, all policies, run {number + 1} of {n_runs} (emulated)")
-            played = {name: pool.submit(_played, stages[name], name, asked[name]) for name in asked}
+            played = {name: pool.submit(_played, runs[name], name, asked[name]) for name in asked}
             found.append({name: each.result() for name, each in played.items()})
     return found
 
 
-def _played(stage: Stage, name: str, asked: str) -> Played:
+def _played(run: TestbedRun, name: str, asked: str) -> Played:
     summary: Mapping[str, Any] = {}
     answers: list[Answer] = []
-    for event in stage.play(asked, n_private_cuts=0 if name == "offload" else N_PRIVATE_CUTS):
+    for event in run.events(asked, n_private_cuts=0 if name == "offload" else N_PRIVATE_CUTS):
         if event.kind == "summary":
             summary = event.data
         elif event.kind == "answer" and event.data["at_s"] >= WARM_UP_S:

@@ -58,7 +58,7 @@ def _policies(played: Mapping[str, Any]) -> str:
              str(each["frames_completed_elsewhere"]), str(each["frames_lost"]))
         )  # fmt: skip
     head = ("policy", "emulated ms", "simulated ms", "emulated J", "simulated J", "switches", "simulated", "frames",
-            "completed elsewhere", "lost")  # fmt: skip
+            "failed over", "lost")  # fmt: skip
     return table(head, rows)
 
 

@@ -34,10 +34,10 @@ from experiments.neukonfig_2021.switches import (
     switch_in_turn,
     switches_of,
 )
-from seamline.cli.shared.models import resolve_model
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Plan
+from seamline.model.locate import resolve_model
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
 

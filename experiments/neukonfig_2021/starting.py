@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.neukonfig_2021.conditions import CUTS
-from seamline.cli.shared.models import resolve_model
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
+from seamline.model.locate import resolve_model
 from seamline.runtime.segments.containers import SOCKETS_PREFIX, ContainerEngine, container_command, container_kind
 from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 

@@ -25,7 +25,6 @@ import numpy as np
 
 from experiments.neukonfig_2021.conditions import DELAY_MS, EDGE_MEMORY_MB, FAST_MBPS, SLOW_MBPS
 from experiments.neukonfig_2021.limits import can_limit, leave, limited
-from seamline.cli.shared.models import resolve_model
 from seamline.core.analysis.sweep import SweptCut, best_of
 from seamline.core.analysis.sweep import sweep as every_cut
 from seamline.core.cost.problem import Problem
@@ -34,6 +33,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
 from seamline.model import ModelStore, OrtEngine
+from seamline.model.locate import resolve_model
 from seamline.runtime.node.profiling import Profiler
 
 EDGE, CLOUD = NodeId("edge"), NodeId("cloud")

@@ -12,6 +12,7 @@ import pytest
 import seamline
 
 SOURCE = Path(seamline.__file__).parent
+REPOSITORY = Path(__file__).parents[2]
 FLOORS = {"core": 0, "config": 1, "runtime": 3, "cli": 4, "dashboard": 4} | dict.fromkeys(
     ("model", "codec", "fabric", "meters", "testbed", "sim"), 2
 )
@@ -146,6 +147,26 @@ def test_folders_and_rooms_import_only_downwards():
 
 def test_no_files_import_each_other_in_a_circle():
     assert circles(SOURCE) == []
+
+
+def test_commands_share_through_their_own_room_only():
+    wrong = [
+        f"{here}:{line} {there}"
+        for here, line, there in arrows(SOURCE)
+        if here.startswith("cli.commands.") and there.startswith("cli.commands")
+    ]
+    assert wrong == []
+
+
+def test_nothing_beside_the_package_takes_from_the_command_line():
+    wrong = [
+        f"{path.relative_to(REPOSITORY)}:{line} {module}"
+        for folder in ("experiments", "benchmarks", "examples")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for line, module in imports(path)
+        if module == "seamline.cli" or module.startswith("seamline.cli.")
+    ]
+    assert wrong == []
 
 
 def test_every_folder_and_room_has_its_place():

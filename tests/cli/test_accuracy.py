@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.lossiness import codecs_named
+from seamline.cli.shared.planning_options import codecs_named
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Codec
 from seamline.model.onnx.preprocess import Preprocess, write_preprocess

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from seamline.cli.commands import demo
+from seamline.cli.shared.demo_summary import DemoSummary
+from seamline.core.session.ledger import FrameCounts
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.origin.record import SwitchRecord
+from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.summary import run_summary
 from seamline.testbed import demo_testbed_path
 
 
@@ -56,14 +61,23 @@ def test_the_report_shows_every_switch_that_a_run_records(capfd):
     record = SwitchRecord(
         at_s=12.5, from_plan=before, to_plan=after, reason="the link rose", prepare_s=0.01, switch_s=0.0
     )
-    counts = dict.fromkeys(("accepted", "answered", "lost", "duplicated", "out_of_order", "completed_elsewhere"), 7)
-    summary = {
-        "frames": counts,
-        "latency_s": {"mean": 0.02, "p95": 0.03},
-        "switches": [{**record.to_dict(10.0), "gap_s": None}],
-        "plan_timeline": [{"at_s": 0.0, "plan": str(before)}, {"at_s": 2.5, "plan": str(after)}],
-    }
-    demo._print_report({**summary, "private": 1}, {"adaptive": summary})
+    history = Recorder(10.0).history()
+    ran = run_summary(
+        replace(history, switches=(record,), plans=((10.0, before), (12.5, after))),
+        FrameCounts(accepted=7, answered=7),
+    )
+    summary = DemoSummary(
+        adaptive=ran,
+        testbed="demo",
+        model="tiny",
+        seconds=5.0,
+        fps=2.0,
+        private=1,
+        codecs="f16",
+        baselines={},
+        scene_changes=(),
+    )
+    demo._print_report(summary, {"adaptive": ran})
     said = capfd.readouterr().out
     assert "2.5 s" in said
     assert "the link rose" in said

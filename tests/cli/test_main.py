@@ -186,9 +186,9 @@ def test_a_process_that_fails_keeps_stdout_empty():
 
 def test_ctrl_c_leaves_with_130_and_no_traceback():
     code = (
-        "import sys, time, seamline.cli.shared.models as models\n"
-        "def wait(text): print('waiting', flush=True); time.sleep(60)\n"
-        "models.resolve_model = wait\n"
+        "import sys, time, seamline.model.locate as locate\n"
+        "def wait(text, progress): print('waiting', flush=True); time.sleep(60)\n"
+        "locate.resolve_model = wait\n"
         "from seamline.cli.main import run\n"
         "sys.exit(run(['inspect', 'x']))\n"
     )

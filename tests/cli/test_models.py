@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -229,24 +227,6 @@ def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
     assert outcome.exit_code == 2
     assert "did you mean `resnet50`?" in outcome.stderr
     assert not path.exists()
-
-
-def test_a_zoo_model_is_built_once_and_then_found(seamline, own_cache, monkeypatch):
-    from seamline.cli.shared.models import resolve_model
-    from seamline.model import zoo
-
-    built = []
-
-    def build(name: str, path: Path, seed: int = 0) -> Path:
-        built.append(name)
-        path.write_bytes(b"model")
-        return path
-
-    monkeypatch.setattr(zoo, "build", build)
-    first, second = resolve_model("alexnet"), resolve_model("alexnet")
-    assert first == second
-    assert own_cache in first.parents
-    assert built == ["alexnet"]
 
 
 @pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=0,3", "image=-1"])

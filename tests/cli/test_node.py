@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from seamline.cli.shared.render import nodes_table
+from seamline.cli.shared.render import NodeRow, nodes_table
 
 
 @pytest.fixture
@@ -67,11 +67,12 @@ def test_a_wait_below_nothing_is_refused(seamline):
 
 @pytest.mark.parametrize(("width", "is_narrow"), [(60, True), (110, False)])
 def test_the_table_of_nodes_names_them_in_any_terminal(width, is_narrow):
-    row = {
-        "name": "fog-rack-2", "tier": "fog", "engine": "onnxruntime 1.31.1", "threads": 2, "n_cores": 2,
-        "memory_bytes": 25_300_000_000, "free_memory_bytes": 24_600_000_000, "queue_s": 0.0123, "models": ["x"],
-        "rtt_s": 0.0123, "goodput_bps": 350.5e6, "version": "0.1.0",
-    }  # fmt: skip
+    row = NodeRow(
+        name="fog-rack-2", tier="fog", engine="onnxruntime 1.31.1", threads=2, n_cores=2,
+        memory_bytes=25_300_000_000, free_memory_bytes=24_600_000_000, queue_s=0.0123, models=("x",),
+        rtt_s=0.0123, goodput_bps=350.5e6, version="0.1.0",
+        streams=(), energy=None,
+    )  # fmt: skip
     console = Console(width=width, file=io.StringIO())
     console.print(nodes_table([row], is_narrow=is_narrow))
     lines = console.file.getvalue().splitlines()

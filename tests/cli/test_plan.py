@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.offline import parse_duration, parse_link, parse_rate, parse_size
-from seamline.core.vocabulary.errors import UsageError
 
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "fog": [0.02, 0.04, 0.04, 0.1], "cloud": [0.004, 0.008, 0.008, 0.02]}
 ELEMENTS = (150_528, 200_000, 50_000, 10_000, 1_000)
@@ -220,19 +218,3 @@ def test_profiles_of_different_models_do_not_mix(seamline, nodes, tmp_path):
     outcome = seamline("plan", *nodes)
     assert outcome.exit_code == 2
     assert "profile the same model on every node" in outcome.stderr
-
-
-def test_a_colon_links_both_ways_and_an_arrow_one_way():
-    there, back = parse_link("edge:cloud=20mbps,20ms")
-    assert (there.source, there.target, there.goodput_bps, there.rtt_s) == ("edge", "cloud", 20e6, 0.04)
-    assert (back.source, back.target) == ("cloud", "edge")
-    (one,) = parse_link("edge>cloud=1gbps")
-    assert (one.source, one.target, one.goodput_bps, one.rtt_s) == ("edge", "cloud", 1e9, 0.0)
-    with pytest.raises(UsageError, match="to itself"):
-        parse_link("edge:edge=1mbps")
-
-
-def test_quantities_carry_their_unit():
-    assert (parse_rate("512kbps"), parse_duration("1.5s"), parse_size("512MiB")) == (512e3, 1.5, 512 << 20)
-    with pytest.raises(UsageError, match="units"):
-        parse_rate("20")

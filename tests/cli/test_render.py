@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from seamline.cli.shared.live import LiveView
 from seamline.cli.shared.output import key_paths, print_json
 from seamline.cli.shared.render import (
     BaselineView,
     LiveState,
+    NodeRow,
     baselines_table,
     latency_split,
     live_line,
@@ -21,6 +21,7 @@ from seamline.cli.shared.render import (
     switches_table,
 )
 from seamline.cli.shared.tables import cut_table
+from seamline.cli.shared.watching import LiveView
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
 from seamline.core.vocabulary.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
@@ -143,11 +144,12 @@ def test_switches_are_listed_with_reason_and_cost():
 
 
 def test_nodes_are_listed_with_what_they_have_free():
-    row = {
-        "name": "fog", "tier": "fog", "engine": "onnxruntime 1.31.1", "threads": 1, "n_cores": 2,
-        "memory_bytes": 8_000_000_000, "free_memory_bytes": 2_500_000_000, "queue_s": 0.012, "models": ["a", "b"],
-        "rtt_s": None, "goodput_bps": None, "version": "0.1.0",
-    }  # fmt: skip
+    row = NodeRow(
+        name="fog", tier="fog", engine="onnxruntime 1.31.1", threads=1, n_cores=2,
+        memory_bytes=8_000_000_000, free_memory_bytes=2_500_000_000, queue_s=0.012, models=("a", "b"),
+        rtt_s=None, goodput_bps=None, version="0.1.0",
+        streams=(), energy=None,
+    )  # fmt: skip
     text = text_of(nodes_table([row]))
     for fact in ("fog", "1 of 2", "2.5 GB of 8.0 GB", "12.0 ms"):
         assert fact in text

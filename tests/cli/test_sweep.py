@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.sweep_figure import draw, write_html
-from seamline.cli.shared.sweep_measure import chosen_cuts, median_error_ratio
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Codec
+from seamline.runtime.lab.offline import parse_link, profiles_of
+from seamline.runtime.lab.sweep import chosen_cuts
+from seamline.runtime.lab.sweep_figure import draw, write_html
+from seamline.runtime.lab.sweep_summary import MeasuredTimes, median_error_ratio, predicted_summary
 
+EDGE, CLOUD = NodeId("edge"), NodeId("cloud")
 ELEMENTS = (150_528, 200_000, 5_000, 10_000, 1_000)
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "cloud": [0.004, 0.008, 0.008, 0.02]}
 
@@ -116,15 +122,19 @@ def test_measured_cuts_are_spread_evenly_and_include_the_best(n_wanted, best, ch
     assert chosen_cuts(7, n_wanted, best) == chosen
 
 
-def test_measured_points_are_drawn_and_their_error_is_told(seamline, nodes, tmp_path):
-    data = seamline("sweep", *nodes, "--link", "edge:cloud=20mbps,20ms", "--json").json
-    cuts = data["links"][0]["cuts"]
-    assert median_error_ratio(cuts) is None
+def test_measured_points_are_drawn_and_their_error_is_told(nodes, tmp_path):
+    given = [("edge:cloud=20mbps,20ms", parse_link("edge:cloud=20mbps,20ms"))]
+    swept = predicted_summary(profiles_of(None, nodes[1::2], ()), (EDGE, CLOUD), given, Codec.RAW)
+    (link,) = swept.links
+    assert median_error_ratio(link.cuts) is None
+    cuts = list(link.cuts)
     for cut, factor in ((0, 0.5), (2, 1.0), (4, 2.0)):
-        median = cuts[cut]["latency_s"] * factor
-        cuts[cut]["measured_s"] = {"median": median, "min": 0.9 * median, "max": 1.2 * median, "n": 5}
+        median = cuts[cut].latency_s * factor
+        times = MeasuredTimes(median=median, min=0.9 * median, max=1.2 * median, n=5)
+        cuts[cut] = replace(cuts[cut], measured_s=times)
     assert median_error_ratio(cuts) == pytest.approx(0.5)  # of 1.0, 0.0 and 0.5
-    (latencies, _) = draw(data).axes
+    measured = replace(swept, links=(replace(link, cuts=tuple(cuts)),))
+    (latencies, _) = draw(measured).axes
     assert "measured" in [text.get_text() for text in latencies.get_legend().get_texts()]
-    write_html(data, tmp_path / "sweep.html")
+    write_html(measured, tmp_path / "sweep.html")
     assert (tmp_path / "sweep.html").read_text().count("(n 5)") == 3

@@ -1,4 +1,4 @@
-"""The door of the command line: puts the commands together, turns errors into words and exit codes.
+"""Entry point of the command line: puts the commands together, turns errors into words and exit codes.
 
 Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted. Data goes to stdout, everything else to stderr.
 A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `MODULES`.
@@ -46,9 +46,12 @@ EXIT_INTERRUPTED = 130
 
 
 class CommandModule(Protocol):
-    """What a command group offers. JSON_KEYS: command -> key path (``cuts[].index``) -> meaning, for docs/cli.md."""
+    """What a command group offers. JSON_KEYS: command -> key path (``cuts[].index``) -> meaning, for docs/cli.md.
 
-    JSON_KEYS: Mapping[str, Mapping[str, str]]
+    Where a summary documents its own keys, a function gives them: the summary's module is not loaded for other work.
+    """
+
+    JSON_KEYS: Mapping[str, Mapping[str, str] | Callable[[], Mapping[str, str]]]
     register: Callable[[typer.Typer], None]
 
 

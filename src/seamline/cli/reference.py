@@ -45,7 +45,8 @@ def reference() -> str:
 
 def json_keys() -> dict[str, Mapping[str, str]]:
     """Command (``zoo list``) -> JSON key path -> meaning, of all command groups."""
-    return {name: keys for module in MODULES for name, keys in module.JSON_KEYS.items()}
+    tables = {name: keys for module in MODULES for name, keys in module.JSON_KEYS.items()}
+    return {name: keys() if callable(keys) else keys for name, keys in tables.items()}
 
 
 def undocumented_keys(command: str, data: Mapping[str, Any]) -> set[str]:

@@ -37,6 +37,8 @@ POLL_S = 0.02
 PROFILING_S = 0.5
 """What a node takes to profile the model."""
 
+TAKEN = ev.AnswerTaken()
+
 Watch = Callable[[float, ev.Event, Sequence[cmd.Command]], None]
 
 
@@ -281,7 +283,7 @@ class Driver:
             self.mesh.control(node, self.scene.origin, self.hear, failure)
 
     def _delivered(self, command: cmd.Deliver) -> None:
-        self.hear(ev.AnswerTaken())
+        self.hear(TAKEN)
 
     def _finished(self, finished: ev.FrameFinished) -> None:
         self.tally.finished.append(finished)

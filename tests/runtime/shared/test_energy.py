@@ -11,6 +11,7 @@ import pytest
 from seamline.config.power import parse_power
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.ledger import FrameCounts
+from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
@@ -18,6 +19,7 @@ from seamline.core.vocabulary.ports import EnergyMeter
 from seamline.fabric.messages import EnergyReport, StageReport
 from seamline.runtime.origin.record import Recorder
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.shared import energy
 from seamline.runtime.shared.energy import EnergyAccount, joint_source
 
@@ -158,7 +160,7 @@ def test_a_summary_has_joules_per_frame_and_what_every_node_drew_since_frames_fl
     recorder.drew("edge", EnergyReport(source="modelled:a", scope="whole device", energy_j=21.0))
     recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=700.0))
     recorder.drew("fog", EnergyReport(source="measured:rapl", scope="processor packages", energy_j=2.0))
-    found = recorder.summary(FrameCounts(accepted=4, answered=4))["energy"]
+    found = to_json(run_summary(recorder.history(), FrameCounts(accepted=4, answered=4)))["energy"]
     assert found["j_per_frame"] == pytest.approx(2.0)
     assert found["source"] == "modelled:laptop"
     assert found["nodes"]["edge"] == {
@@ -175,13 +177,13 @@ def test_a_node_that_returns_with_another_meter_keeps_what_it_drew_before():
         recorder.drew("fog", EnergyReport(source=source, scope="whole device", energy_j=joules))
     (drew,) = recorder.drawn()
     assert (drew.node, drew.energy_j, drew.source) == ("fog", 4.0 + 8.0, "mixed (modelled:a, measured:rapl)")
-    assert recorder.summary(FrameCounts())["energy"]["total_source"] == "mixed (modelled:a, measured:rapl)"
+    assert run_summary(recorder.history(), FrameCounts()).energy.total_source == "mixed (modelled:a, measured:rapl)"
 
 
 def test_without_power_figures_energy_is_absent_and_not_zero():
     recorder = Recorder(0.0)
     recorder.answered(_result(0, None))
-    found = recorder.summary(FrameCounts(accepted=1, answered=1))["energy"]
+    found = to_json(run_summary(recorder.history(), FrameCounts(accepted=1, answered=1)))["energy"]
     assert (found["j_per_frame"], found["total_j"], found["nodes"]) == (None, None, {})
 
 

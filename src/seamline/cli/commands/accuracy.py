@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import JsonFlag, ModelArgument, ThreadsOption
+from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.quantities import ABSENT, bytes_text, ratio_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,25 +23,38 @@ if TYPE_CHECKING:
     from seamline.model.store.models import StoredModel
     from seamline.runtime.lab.accuracy import Tally
 
-JSON_KEYS = {
-    "accuracy": {
-        "model": "the model",
-        "model.name": "its name",
-        "model.id": "content id",
-        "codec": "what was measured",
-        "n_images": "images used",
-        "is_classifier": "whether the output is one vector of scores",
-        "elapsed_s": "how long it took",
-        "cuts[].cut": "number of the cut",
-        "cuts[].after": "last layer before it",
-        "cuts[].raw_bytes": "what crosses it, uncompressed",
-        "cuts[].sent_bytes": "mean bytes per image under the codec, null when it refused all",
-        "cuts[].top1_agreement_ratio": "images whose highest score is that of the unsplit model; null for other models",
-        "cuts[].mean_relative_error": "norm of the deviation over the norm of the unsplit model's output, mean",
-        "cuts[].max_relative_error": "the same of the worst image",
-        "cuts[].n_refused": "images whose values the codec could not send (NaN or infinity under u8)",
-    }
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutAccuracy:
+    """What a codec at one cut does to the answers."""
+
+    cut: Annotated[int, "number of the cut"]
+    after: Annotated[str, "last layer before it"]
+    raw_bytes: Annotated[int, "what crosses it, uncompressed"]
+    sent_bytes: Annotated[float | None, "mean bytes per image under the codec, null when it refused all"]
+    top1_agreement_ratio: Annotated[
+        float | None, "images whose highest score is that of the unsplit model; null for other models"
+    ]
+    mean_relative_error: Annotated[
+        float | None, "norm of the deviation over the norm of the unsplit model's output, mean"
+    ]
+    max_relative_error: Annotated[float | None, "the same of the worst image"]
+    n_refused: Annotated[int, "images whose values the codec could not send (NaN or infinity under u8)"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracySummary:
+    """What `seamline accuracy --json` prints."""
+
+    model: Annotated[ModelIdentity, "the model"]
+    codec: Annotated[Codec, "what was measured"]
+    n_images: Annotated[int, "images used"]
+    is_classifier: Annotated[bool, "whether the output is one vector of scores"]
+    elapsed_s: Annotated[float, "how long it took"]
+    cuts: tuple[CutAccuracy, ...]
+
+
+JSON_KEYS = {"accuracy": partial(key_docs, AccuracySummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -77,19 +94,18 @@ def accuracy(
     steps = compare(OrtEngine(store, threads), stored, frames, name, wanted)
     tallies = total(track(steps, step_count(stored, wanted, len(frames)), f"{stored.name} with {name}"))
     is_scores = is_classifier(stored.cuts[-1].tensors)
-    summary = {
-        "model": {"name": stored.name, "id": stored.model_id},
-        "codec": str(name),
-        "n_images": len(frames),
-        "is_classifier": is_scores,
-        "elapsed_s": time.monotonic() - started_s,
-        "cuts": [_cut_summary(stored, tallies[cut], is_scores) for cut in wanted],
-    }
+    summary = AccuracySummary(
+        model=ModelIdentity(name=stored.name, id=stored.model_id),
+        codec=name,
+        n_images=len(frames),
+        is_classifier=is_scores,
+        elapsed_s=time.monotonic() - started_s,
+        cuts=tuple(_cut_summary(stored, tallies[cut], is_scores) for cut in wanted),
+    )
     if json:
-        print_json(summary)
+        print_json(to_json(summary))
     else:
-        title = f"{stored.name} cut with {name}, {len(frames)} images"
-        data_console().print(_table(title, stored, [tallies[cut] for cut in wanted], is_scores))
+        data_console().print(_table(f"{stored.name} cut with {name}, {len(frames)} images", summary))
 
 
 def chosen_cuts(model: StoredModel, text: str, codec: Codec) -> tuple[int, ...]:
@@ -129,37 +145,36 @@ def _raw_bytes(model: StoredModel, cut: int) -> int:
     return model.preprocess.frame_spec.n_bytes if is_frame and model.preprocess else model.cuts[cut].payload_bytes
 
 
-def _cut_summary(model: StoredModel, tally: Tally, is_scores: bool) -> dict[str, object]:
+def _cut_summary(model: StoredModel, tally: Tally, is_scores: bool) -> CutAccuracy:
     n = tally.n_frames
-    return {
-        "cut": tally.cut,
-        "after": model.cuts[tally.cut].after,
-        "raw_bytes": _raw_bytes(model, tally.cut),
-        "sent_bytes": tally.sent_bytes / n if n else None,
-        "top1_agreement_ratio": tally.agreement_ratio if is_scores and n else None,
-        "mean_relative_error": tally.mean_error if n else None,
-        "max_relative_error": tally.largest_error if n else None,
-        "n_refused": tally.n_refused,
-    }
+    return CutAccuracy(
+        cut=tally.cut,
+        after=model.cuts[tally.cut].after,
+        raw_bytes=_raw_bytes(model, tally.cut),
+        sent_bytes=tally.sent_bytes / n if n else None,
+        top1_agreement_ratio=tally.agreement_ratio if is_scores and n else None,
+        mean_relative_error=tally.mean_error if n else None,
+        max_relative_error=tally.largest_error if n else None,
+        n_refused=tally.n_refused,
+    )
 
 
-def _table(title: str, model: StoredModel, tallies: Sequence[Tally], is_scores: bool) -> Table:
+def _table(title: str, summary: AccuracySummary) -> Table:
     from seamline.cli.shared.tables import add_row, new_table
-    from seamline.core.vocabulary.quantities import ABSENT, bytes_text, ratio_text
 
     heads = ("cut", "after", "raw", "sent", "top-1 kept", "mean error", "worst error", "refused")
     table = new_table(*heads, title=title, right=tuple(head for head in heads if head != "after"))
-    for tally in tallies:
-        n = tally.n_frames
+    for each in summary.cuts:
+        kept = each.top1_agreement_ratio
         add_row(
             table,
-            str(tally.cut),
-            model.cuts[tally.cut].after,
-            bytes_text(_raw_bytes(model, tally.cut)),
-            bytes_text(tally.sent_bytes / n if n else None),
-            f"{tally.agreement_ratio:.2%}" if is_scores and n else ABSENT,
-            ratio_text(tally.mean_error if n else None),
-            ratio_text(tally.largest_error if n else None),
-            str(tally.n_refused or ABSENT),
+            str(each.cut),
+            each.after,
+            bytes_text(each.raw_bytes),
+            bytes_text(each.sent_bytes),
+            ABSENT if kept is None else f"{kept:.2%}",
+            ratio_text(each.mean_relative_error),
+            ratio_text(each.max_relative_error),
+            str(each.n_refused or ABSENT),
         )
     return table

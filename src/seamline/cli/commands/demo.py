@@ -1,22 +1,25 @@
-"""`seamline demo`: the main job on this machine, beside its baselines, all in the same scene."""
+"""`seamline demo`: the main job on this machine, beside its baselines, all in the same scenario."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seamline.cli.commands.run import SUMMARY_KEYS
-from seamline.cli.shared.lossiness import DEFAULT_CODECS, CodecsOption, codecs_named
 from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
+from seamline.cli.shared.planning_options import DEFAULT_CODECS, CodecsOption, codecs_named
+from seamline.core.vocabulary.documented import key_docs, to_json
 
 if TYPE_CHECKING:
-    from seamline.cli.shared.live import LiveView
+    from seamline.cli.shared.demo_summary import DemoSummary
     from seamline.cli.shared.render import BaselineView
-    from seamline.runtime.lab.scenario import Scene, Stage
+    from seamline.cli.shared.watching import LiveView
+    from seamline.runtime.lab.scenario import Scenario, TestbedRun
+    from seamline.runtime.origin.summary import RunSummary
 
 DEFAULT_SECONDS = 14.0
 DEFAULT_FPS = 8.0
@@ -24,27 +27,14 @@ DEFAULT_MODEL = "efficientnet-lite0"
 WITHOUT_EXTRA = "mobilenetv2"
 """The demo's model where the package with EfficientNet's weights is not installed."""
 
-JSON_KEYS = {
-    "demo": {
-        **SUMMARY_KEYS,
-        "testbed": "name of the testbed",
-        "model": "the model",
-        "seconds": "length of each policy's run",
-        "fps": "frames per second of the source",
-        "private": "as given with --private",
-        "codecs": "as given with --codecs",
-        "baselines.local": "everything on the edge, in the same conditions",
-        "baselines.offload": "the frame sent as JPEG or raw, in the same conditions",
-        "baselines.static_at_start": "the plan that was best at the start, held, in the same conditions",
-        "baselines.*.mean": "mean latency, seconds",
-        "baselines.*.p95": "95th percentile of latency, seconds",
-        "baselines.*.allowed": "whether the constraints allow it; it is measured in any case",
-        "baselines.*.plan": "the plan it used, the last of several",
-        **{f"baselines.*.{key}": meaning for key, meaning in SUMMARY_KEYS.items() if key.startswith("frames.")},
-        "scene_changes[].at_s": "when something was done to the testbed, seconds since the stream began",
-        "scene_changes[].what": "what was done",
-    }
-}
+
+def _keys() -> Mapping[str, str]:
+    from seamline.cli.shared.demo_summary import DemoSummary
+
+    return key_docs(DemoSummary)
+
+
+JSON_KEYS = {"demo": _keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,7 @@ class _Baseline:
 
 ADAPTIVE = _Baseline("adaptive", "adaptive", "adaptive")
 BASELINES = (
-    _Baseline("static_at_start", "static", "best at the start, held"),
+    _Baseline("static_at_start", "static", "static split (best at start)"),
     _Baseline("local", "local", "all local"),
     _Baseline("offload", "offload", "all offloaded", 0),
 )
@@ -99,66 +89,114 @@ def demo(
     json: JsonFlag = False,
 ) -> None:
     """Cut a network over three nodes on this machine, with shaped links that change while a video runs through it."""
-    from seamline.cli.shared.live import LiveView
-    from seamline.cli.shared.models import resolve_model
-    from seamline.cli.shared.output import print_json, progress_console
+    codecs_named(codecs)  # a wrong one is said before anything starts
+    request = _request(
+        testbed=testbed,
+        model=model,
+        source=source,
+        seconds=seconds,
+        fps=fps,
+        private=private,
+        objective=objective,
+        codecs=codecs,
+        kill=kill or (),
+        policies=(ADAPTIVE, *(BASELINES if baselines else ())),
+    )
+    runs = _runs(request, is_quiet=json)
+    summary = _summary(request, runs)
+    if json:
+        print_json(to_json(summary))
+    else:
+        _print_report(summary, runs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoRequest:
+    """The scene that every one of `policies` is put through. model: as it was named."""
+
+    scenario: Scenario
+    model: str
+    n_private_cuts: int
+    policies: tuple[_Baseline, ...]
+
+
+def _request(
+    *,
+    testbed: Path | None,
+    model: str | None,
+    source: str | None,
+    seconds: float | None,
+    fps: float | None,
+    private: int | None,
+    objective: str,
+    codecs: str,
+    kill: Sequence[str],
+    policies: tuple[_Baseline, ...],
+) -> DemoRequest:
+    """What the flags say, then the testbed's file, then the defaults; what is missing or broken is said here."""
     from seamline.config import load_testbed
-    from seamline.runtime.lab.scenario import Scene, Stage
+    from seamline.model.locate import resolve_model
+    from seamline.runtime.lab.scenario import Scenario
     from seamline.runtime.shared.sources import open_source
     from seamline.testbed import demo_testbed_path
-    from seamline.testbed.changes import Kill, schedule
+    from seamline.testbed.changes import Kill
 
-    codecs_named(codecs)  # a wrong one is said before anything starts
     bed = load_testbed(testbed or demo_testbed_path())
     name = model or bed.model or _default_model()
     video = Path(source) if source is not None else _shipped_video()
     _ = open_source(str(video)).fps  # a missing or broken video is said before anything starts
-    scene = Scene(
+    scenario = Scenario(
         testbed=bed,
-        model=str(resolve_model(name)),
+        model=str(resolve_model(name, TERMINAL)),
         source=video,
         seconds=seconds or bed.seconds or DEFAULT_SECONDS,
         fps=fps or bed.fps or DEFAULT_FPS,
         objective=objective,
         codecs=codecs,
-        kills=tuple(Kill.parse(text) for text in kill or ()),
+        kills=tuple(Kill.parse(text) for text in kill),
     )
     n_private_cuts = private if private is not None else bed.private if bed.private is not None else 1
-    changes = schedule(bed, scene.seconds, scene.kills)
-    console = progress_console()
-    summaries: dict[str, Mapping[str, Any]] = {}
-    with console.status("starting the nodes"):
-        stage = Stage(scene).__enter__()
+    return DemoRequest(scenario=scenario, model=name, n_private_cuts=n_private_cuts, policies=policies)
+
+
+def _runs(request: DemoRequest, *, is_quiet: bool) -> Mapping[str, RunSummary]:
+    """Every policy's summary by its key, each run in turn, shown while it goes on."""
+    from seamline.cli.shared.watching import LiveView
+    from seamline.runtime.lab.scenario import TestbedRun
+    from seamline.testbed.changes import schedule
+
+    schedule(request.scenario.testbed, request.scenario.seconds, request.scenario.kills)  # refuses what cannot be done
+    runs: dict[str, RunSummary] = {}
+    with TERMINAL.working("starting the nodes"):
+        run = TestbedRun(request.scenario).__enter__()
     try:
-        for number, baseline in enumerate((ADAPTIVE, *(BASELINES if baselines else ()))):
-            place = f"({number + 1} of {1 + len(BASELINES) if baselines else 1})"
-            title = f"{name}, tensors sent as {codecs} or better, {baseline.title} {place}"
-            view = None if json else LiveView(console)
-            cuts = n_private_cuts if baseline.n_private_cuts is None else baseline.n_private_cuts
-            summaries[baseline.key] = _play(stage, baseline.policy, cuts, title, view)
+        for number, baseline in enumerate(request.policies):
+            place = f"({number + 1} of {len(request.policies)})"
+            title = f"{request.model}, tensors sent as {request.scenario.codecs} or better, {baseline.title} {place}"
+            view = None if is_quiet else LiveView(progress_console())
+            own = baseline.n_private_cuts
+            n_private_cuts = request.n_private_cuts if own is None else own
+            runs[baseline.key] = _play(run, baseline.policy, n_private_cuts, title, view)
     finally:
-        stage.__exit__(None, None, None)
-    data = _report(name, scene, n_private_cuts, summaries)
-    data["scene_changes"] = [{"at_s": change.at_s, "what": str(change)} for change in changes]
-    if json:
-        print_json(data)
-    else:
-        _print_report(data, summaries)
+        run.__exit__(None, None, None)
+    return runs
 
 
-def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> Mapping[str, Any]:
+def _play(run: TestbedRun, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> RunSummary:
     """One policy, shown while it runs; its summary."""
-    from seamline.cli.shared.output import progress_console
+    import msgspec
+
     from seamline.cli.shared.render import LiveState
     from seamline.cli.shared.watching import snapshot_of
+    from seamline.runtime.origin.summary import RunSummary
 
     summary: Mapping[str, Any] = {}
-    events = stage.play(policy, n_private_cuts=n_private_cuts)
+    events = run.events(policy, n_private_cuts=n_private_cuts)
     if view is None:
         for event in events:
             if event.kind == "summary":
                 summary = event.data
-        return summary
+        return msgspec.convert(summary, RunSummary)
     with progress_console().status(f"{title}: profiling the model and measuring the links"):
         next(events, None)  # the edge has started
     with view:
@@ -170,7 +208,7 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
                     LiveState(
                         title=title,
                         stream=snapshot_of(data),
-                        duration_s=stage.scene.seconds,
+                        duration_s=run.scenario.seconds,
                         label=label,
                         score_ratio=score,
                         notice=event.notice,
@@ -178,72 +216,71 @@ def _play(stage: Stage, policy: str, n_private_cuts: int, title: str, view: Live
                 )
             elif event.kind == "summary":
                 summary = event.data
-    return summary
+    return msgspec.convert(summary, RunSummary)
 
 
-def _report(
-    model: str, scene: Scene, n_private_cuts: int, summaries: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The demo's JSON object: the adaptive run's figures, and every baseline's."""
-    return {
-        "testbed": scene.testbed.name,
-        "model": model,
-        "seconds": scene.seconds,
-        "fps": scene.fps,
-        "private": n_private_cuts,
-        "codecs": scene.codecs,
-        **summaries["adaptive"],
-        "baselines": {
-            key: {
-                "mean": summary["latency_s"]["mean"],
-                "p95": summary["latency_s"]["p95"],
-                "allowed": key != "offload" or n_private_cuts == 0,
-                "plan": summary["plan_timeline"][-1]["plan"],
-                "frames": summary["frames"],
-            }
-            for key, summary in summaries.items()
-            if key != "adaptive"
+def _summary(request: DemoRequest, runs: Mapping[str, RunSummary]) -> DemoSummary:
+    from seamline.cli.shared.demo_summary import DemoSummary, SceneChange, baseline_figures
+    from seamline.testbed.changes import schedule
+
+    scenario = request.scenario
+    changes = schedule(scenario.testbed, scenario.seconds, scenario.kills)
+    return DemoSummary(
+        adaptive=runs[ADAPTIVE.key],
+        testbed=scenario.testbed.name,
+        model=request.model,
+        seconds=scenario.seconds,
+        fps=scenario.fps,
+        private=request.n_private_cuts,
+        codecs=scenario.codecs,
+        baselines={
+            key: baseline_figures(run, is_allowed=_is_allowed(key, request.n_private_cuts))
+            for key, run in runs.items()
+            if key != ADAPTIVE.key
         },
-    }
+        scene_changes=tuple(SceneChange(at_s=change.at_s, what=str(change)) for change in changes),
+    )
 
 
-def _print_report(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> None:
-    from seamline.cli.shared.output import data_console
+def _print_report(demo: DemoSummary, runs: Mapping[str, RunSummary]) -> None:
     from seamline.cli.shared.render import baselines_table, switches_table
-    from seamline.cli.shared.watching import switches_of
 
     out = data_console()
     out.print()
-    out.print(switches_table(switches_of(data)))
-    out.print(baselines_table(tuple(_rows(data, summaries))))
-    counts = data["frames"]
+    out.print(switches_table(demo.adaptive.switches))
+    out.print(baselines_table(tuple(_rows(demo.private, runs))))
+    counts = demo.adaptive.frames
     out.print(
-        f"adaptive: {counts['accepted']} frames accepted, {counts['answered']} answered, {counts['lost']} lost, "
-        f"{counts['duplicated']} doubled, {counts['out_of_order']} out of order, "
-        f"{counts['completed_elsewhere']} completed elsewhere"
+        f"adaptive: {counts.accepted} frames accepted, {counts.answered} answered, {counts.lost} lost, "
+        f"{counts.duplicated} doubled, {counts.out_of_order} out of order, "
+        f"{counts.completed_elsewhere} failed over"
     )
-    last = data["plan_timeline"][-1]["plan"]
+    last = demo.adaptive.plan_timeline[-1].plan
     if "[0:0]" in last:
         out.print(f"raw frames may leave the edge (--private 0), and offloading is best here: {last}", markup=False)
 
 
-def _rows(data: Mapping[str, Any], summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[BaselineView]:
+def _rows(n_private_cuts: int, runs: Mapping[str, RunSummary]) -> Iterator[BaselineView]:
     from seamline.cli.shared.render import BaselineView
 
     for baseline in (ADAPTIVE, *BASELINES):
-        summary = summaries.get(baseline.key)
-        if summary is None:
+        run = runs.get(baseline.key)
+        if run is None:
             continue
-        n_plans = len({entry["plan"] for entry in summary["plan_timeline"]})
-        plan = summary["plan_timeline"][-1]["plan"]
+        n_plans = len({entry.plan for entry in run.plan_timeline})
+        plan = run.plan_timeline[-1].plan
         yield BaselineView(
             name=baseline.title,
             plan=plan if n_plans == 1 else f"{n_plans} plans",
-            mean_s=summary["latency_s"]["mean"],
-            p95_s=summary["latency_s"]["p95"],
-            is_allowed=baseline.key != "offload" or data["private"] == 0,
-            n_frames=summary["frames"]["answered"],
+            mean_s=run.latency_s.mean,
+            p95_s=run.latency_s.p95,
+            is_allowed=_is_allowed(baseline.key, n_private_cuts),
+            n_frames=run.frames.answered,
         )
+
+
+def _is_allowed(key: str, n_private_cuts: int) -> bool:
+    return key != "offload" or n_private_cuts == 0
 
 
 def _default_model() -> str:

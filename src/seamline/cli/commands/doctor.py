@@ -15,24 +15,16 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
 from seamline import __version__
 from seamline.cli.shared.options import JsonFlag
-
-JSON_KEYS = {
-    "doctor": {
-        "healthy": "whether nothing that is needed is missing",
-        "checks": "what was looked at",
-        "checks[].name": "what",
-        "checks[].status": "`ok`, `absent` (not needed, something is not offered without it) or `broken` (needed)",
-        "checks[].fact": "what was found",
-        "checks[].hint": "what to do about it, null when nothing",
-    }
-}
+from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.quantities import gigabytes, gigabytes_of
 
 MIN_CACHE_BYTES = 2_000_000_000
 """Free space that the zoo's largest models need: file, store copy and optimised weights of VGG-19."""
@@ -40,12 +32,26 @@ MIN_CACHE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding. status: see `JSON_KEYS`. hint: None when there is nothing to do."""
+    """One finding."""
 
-    name: str
-    status: Literal["ok", "absent", "broken"]
-    fact: str
-    hint: str | None = None
+    name: Annotated[str, "what"]
+    status: Annotated[
+        Literal["ok", "absent", "broken"],
+        "`ok`, `absent` (not needed, something is not offered without it) or `broken` (needed)",
+    ]
+    fact: Annotated[str, "what was found"]
+    hint: Annotated[str | None, "what to do about it, null when nothing"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSummary:
+    """What `seamline doctor --json` prints."""
+
+    healthy: Annotated[bool, "whether nothing that is needed is missing"]
+    checks: Annotated[tuple[Check, ...], "what was looked at"]
+
+
+JSON_KEYS = {"doctor": partial(key_docs, DoctorSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +66,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     checks = list(examine())
     healthy = all(check.status != "broken" for check in checks)
     if as_json:
-        keys = ("name", "status", "fact", "hint")
-        print_json({"healthy": healthy, "checks": [{key: getattr(check, key) for key in keys} for check in checks]})
+        print_json(to_json(DoctorSummary(healthy=healthy, checks=tuple(checks))))
     else:
         console = data_console()
         for check in checks:
@@ -102,7 +107,7 @@ def _machine() -> Check:
     memory = psutil.virtual_memory()
     fact = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
+        f"{gigabytes_of(memory.available, memory.total)} memory free"
     )
     if sys.maxsize < 2**32:
         hint = "use a 64-bit system; on a Raspberry Pi, the 64-bit Raspberry Pi OS"
@@ -160,7 +165,7 @@ def _cache() -> Check:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         return Check(name="cache", status="broken", fact=f"{folder} cannot be written", hint=hint)
     free_bytes = shutil.disk_usage(existing).free
-    fact = f"{folder}, {free_bytes / 1e9:.1f} GB free"
+    fact = f"{folder}, {gigabytes(free_bytes)} free"
     if free_bytes < MIN_CACHE_BYTES:
         return Check(name="cache", status="absent", fact=f"{fact}: too little for the largest models", hint=hint)
     return Check(name="cache", status="ok", fact=fact)

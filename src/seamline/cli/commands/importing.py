@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.models import ModelIdentity, parse_shapes
 from seamline.cli.shared.options import JsonFlag, SeedOption, ShapeOption
+from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,18 +22,23 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest accepted deviation from the framework, relative to the largest output: both sum in orders of their own."""
 
-_KEYS = {
-    "path": "the ONNX file",
-    "n_files": "2 when the weights stand in a second file beside it",
-    "model": "the model",
-    "model.name": "its name",
-    "model.id": "content id",
-    "framework": "name and version of what it came from",
-    "n_cuts": "places where it can be cut",
-    "max_relative_error": "largest deviation from the framework's own output, relative to the largest output",
-    "tolerance": "largest accepted deviation",
-}
-JSON_KEYS = {"import torch": _KEYS, "import keras": _KEYS}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSummary:
+    """What `seamline import ... --json` prints."""
+
+    path: Annotated[str, "the ONNX file"]
+    n_files: Annotated[int, "2 when the weights stand in a second file beside it"]
+    model: Annotated[ModelIdentity, "the model"]
+    framework: Annotated[str, "name and version of what it came from"]
+    n_cuts: Annotated[int, "places where it can be cut"]
+    max_relative_error: Annotated[
+        float, "largest deviation from the framework's own output, relative to the largest output"
+    ]
+    tolerance: Annotated[float, "largest accepted deviation"]
+
+
+JSON_KEYS = {command: partial(key_docs, ImportSummary) for command in ("import torch", "import keras")}
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="ONNX file to write; named after the model.")
@@ -79,7 +88,6 @@ def import_keras(
     path = output or Path(f"{file.stem}.onnx")
 
     def work() -> Imported:
-        from seamline.cli.shared.models import parse_shapes
         from seamline.model import ModelStore
         from seamline.model.engine.frameworks import import_keras
 
@@ -115,17 +123,16 @@ def _import(work: Callable[[], Imported], what: str, as_json: bool) -> None:
     with progress_console().status(f"exporting {what}"):
         found = work()
     if as_json:
-        print_json(
-            {
-                "path": str(found.path),
-                "n_files": found.n_files,
-                "model": {"name": found.name, "id": found.model_id},
-                "framework": found.framework,
-                "n_cuts": found.n_cuts,
-                "max_relative_error": found.max_relative_error,
-                "tolerance": TOLERANCE,
-            }
+        summary = ImportSummary(
+            path=str(found.path),
+            n_files=found.n_files,
+            model=ModelIdentity(name=found.name, id=found.model_id),
+            framework=found.framework,
+            n_cuts=found.n_cuts,
+            max_relative_error=found.max_relative_error,
+            tolerance=TOLERANCE,
         )
+        print_json(to_json(summary))
     else:
         text = f"{found.path}: {found.n_cuts} cuts, {found.max_relative_error:.1e} from {found.framework}"
         data_console().print(text, markup=False)

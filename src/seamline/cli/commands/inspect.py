@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,34 +19,69 @@ from seamline.cli.shared.options import (
     StdOption,
     ValueOption,
 )
+from seamline.core.vocabulary.documented import key_docs, to_json
 
-JSON_KEYS = {
-    "inspect": {
-        "model": "the model",
-        "model.name": "its name",
-        "model.id": "content id: the same on every node that has the model",
-        "model.n_layers": "layers, weights not counted",
-        "model.macs": "multiply-accumulates of one inference",
-        "model.frame": "how a camera frame becomes the input, null when the model does not say",
-        "model.frame.height": "rows of the frame",
-        "model.frame.width": "columns of the frame",
-        "model.frame.layout": "nchw or nhwc",
-        "model.frame.mean": "subtracted, per channel R, G, B on the 0-255 scale",
-        "model.frame.std": "divided by after that",
-        "cuts": "every legal cut, in order; the first is the model input, the last its output",
-        "cuts[].index": "number of the cut, as plans name it",
-        "cuts[].after": "last layer before the cut",
-        "cuts[].tensors": "what crosses the cut",
-        "cuts[].tensors[].name": "name of the tensor",
-        "cuts[].tensors[].dtype": "NumPy name of its element type",
-        "cuts[].tensors[].shape": "its shape",
-        "cuts[].bytes": "size of all crossing tensors, uncompressed",
-        "cuts[].macs_before": "multiply-accumulates before the cut",
-        "cuts[].macs_after": "multiply-accumulates behind the cut",
-        "cuts[].is_candidate": "whether the planner considers the cut",
-        "cuts[].carries_input": "whether a model input itself crosses, so that raw pixels would leave",
-    }
-}
+if TYPE_CHECKING:
+    from seamline.core.vocabulary.profiles import Cut
+    from seamline.model.store.stored import StoredModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """How a camera frame becomes the input of a model."""
+
+    height: Annotated[int, "rows of the frame"]
+    width: Annotated[int, "columns of the frame"]
+    layout: Annotated[str, "nchw or nhwc"]
+    mean: Annotated[tuple[float, ...], "subtracted, per channel R, G, B on the 0-255 scale"]
+    std: Annotated[tuple[float, ...], "divided by after that"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The model that is looked at."""
+
+    name: Annotated[str, "its name"]
+    id: Annotated[str, "content id: the same on every node that has the model"]
+    n_layers: Annotated[int, "layers, weights not counted"]
+    macs: Annotated[int, "multiply-accumulates of one inference"]
+    frame: Annotated[Frame | None, "how a camera frame becomes the input, null when the model does not say"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensor:
+    """One tensor that crosses a cut."""
+
+    name: Annotated[str, "name of the tensor"]
+    dtype: Annotated[str, "NumPy name of its element type"]
+    shape: Annotated[tuple[int, ...], "its shape"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectedCut:
+    """One legal cut."""
+
+    index: Annotated[int, "number of the cut, as plans name it"]
+    after: Annotated[str, "last layer before the cut"]
+    tensors: Annotated[tuple[Tensor, ...], "what crosses the cut"]
+    bytes: Annotated[int, "size of all crossing tensors, uncompressed"]
+    macs_before: Annotated[int, "multiply-accumulates before the cut"]
+    macs_after: Annotated[int, "multiply-accumulates behind the cut"]
+    is_candidate: Annotated[bool, "whether the planner considers the cut"]
+    carries_input: Annotated[bool, "whether a model input itself crosses, so that raw pixels would leave"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectSummary:
+    """What `seamline inspect --json` prints."""
+
+    model: Annotated[Model, "the model"]
+    cuts: Annotated[
+        tuple[InspectedCut, ...], "every legal cut, in order; the first is the model input, the last its output"
+    ]
+
+
+JSON_KEYS = {"inspect": partial(key_docs, InspectSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -75,30 +112,30 @@ def inspect(
         console = data_console()
         console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
         return
-    print_json(
-        {
-            "model": {
-                "name": stored.name,
-                "id": stored.model_id,
-                "n_layers": len(stored.graph.layers),
-                "macs": macs,
-                "frame": asdict(stored.preprocess) if stored.preprocess is not None else None,
-            },
-            "cuts": [
-                {
-                    "index": cut.index,
-                    "after": cut.after,
-                    "tensors": [
-                        {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
-                        for tensor in cut.tensors
-                    ],
-                    "bytes": cut.payload_bytes,
-                    "macs_before": cut.macs_before,
-                    "macs_after": macs - cut.macs_before,
-                    "is_candidate": cut.is_candidate,
-                    "carries_input": cut.carries_input,
-                }
-                for cut in cuts
-            ],
-        }
+    print_json(to_json(_summary(stored, cuts)))
+
+
+def _summary(stored: StoredModel, cuts: Sequence[Cut]) -> InspectSummary:
+    macs, frame = stored.cuts[-1].macs_before, stored.preprocess
+    return InspectSummary(
+        model=Model(
+            name=stored.name,
+            id=stored.model_id,
+            n_layers=len(stored.graph.layers),
+            macs=macs,
+            frame=None if frame is None else Frame(**asdict(frame)),
+        ),
+        cuts=tuple(
+            InspectedCut(
+                index=cut.index,
+                after=cut.after,
+                tensors=tuple(Tensor(name=each.name, dtype=each.dtype, shape=each.shape) for each in cut.tensors),
+                bytes=cut.payload_bytes,
+                macs_before=cut.macs_before,
+                macs_after=macs - cut.macs_before,
+                is_candidate=cut.is_candidate,
+                carries_input=cut.carries_input,
+            )
+            for cut in cuts
+        ),
     )

@@ -3,96 +3,63 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, visiting
-from seamline.cli.shared.offline import parse_size
-from seamline.cli.shared.options import JsonFlag, ThreadsOption
+from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
+from seamline.cli.shared.options import (
+    ClusterOption,
+    ConnectOption,
+    InsecureFlag,
+    JsonFlag,
+    LeaseOption,
+    ListenOption,
+    LoadsFlag,
+    MeterOption,
+    NoRelayFlag,
+    PowerOption,
+    SlowdownOption,
+    ThreadsOption,
+)
 from seamline.cli.shared.output import data_console, print_json, progress_console
+from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
+from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import FabricError
+from seamline.core.vocabulary.quantities import energy_text, parse_size
+
+if TYPE_CHECKING:
+    from seamline.core.vocabulary.links import LinkEstimate
+    from seamline.fabric.messages import Status
 
 WIDE_ENOUGH = 110
 """Columns that a row of `seamline nodes` takes with all that is known."""
 
-JSON_KEYS = {
-    "node": {
-        "name": "the node's name",
-        "tier": "its tier label",
-        "listen[]": "where others can connect to it",
-        "event": "`ready`, printed once the node takes part; the command then runs until it is ended",
-    },
-    "nodes": {
-        "nodes[].name": "the node's name",
-        "nodes[].tier": "its tier label",
-        "nodes[].engine": "what computes there, with version",
-        "nodes[].threads": "threads it computes with",
-        "nodes[].n_cores": "processor cores of its machine",
-        "nodes[].memory_bytes": "memory it may use",
-        "nodes[].free_memory_bytes": "memory available to it now",
-        "nodes[].queue_s": "seconds a new frame would wait there before it is computed",
-        "nodes[].models": "content ids of the models it keeps",
-        "nodes[].rtt_s": "round trip from here, null when not measured yet",
-        "nodes[].goodput_bps": "measured goodput from here, bits per second, null when not measured yet",
-        "nodes[].streams": "names of the streams that start there, for `seamline switch`",
-        "nodes[].energy": "joules since it started, null without a meter or power figures",
-        "nodes[].energy.source": "`measured:METER` or `modelled:PROFILE`",
-        "nodes[].energy.scope": "what the joules are of",
-        "nodes[].energy.energy_j": "joules",
-        "nodes[].version": "its Seamline version",
-    },
-}
 
-ConnectOption = Annotated[
-    list[str] | None,
-    typer.Option("--connect", metavar="ENDPOINT", help="Where another node listens, tcp/HOST:7447; repeatable."),
-]
-ListenOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--listen", metavar="ENDPOINT", help="Where to listen, tcp/HOST:PORT; a free local port if not given."
-    ),
-]
-ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
-SlowdownOption = Annotated[
-    float,
-    typer.Option("--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."),
-]
-LoadsFlag = Annotated[
-    bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)
-]
-NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
-InsecureFlag = Annotated[
-    bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
-]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReady:
+    """What `seamline node --json` prints."""
+
+    name: Annotated[str, "the node's name"]
+    tier: Annotated[str, "its tier label"]
+    listen: tuple[Annotated[str, "where others can connect to it"], ...]
+    event: Annotated[str, "`ready`, printed once the node takes part; the command then runs until it is ended"] = (
+        "ready"
+    )
 
 
-PowerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--power",
-        metavar="POWER",
-        help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
-    ),
-]
-MeterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--meter",
-        metavar="METER",
-        help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
-    ),
-]
-LeaseOption = Annotated[
-    float,
-    typer.Option(
-        "--lease",
-        metavar="SECONDS",
-        help="Silence after which a peer is lost; raise it where machines are so busy that nodes lose each other.",
-    ),
-]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesSummary:
+    """What `seamline nodes --json` prints."""
+
+    nodes: tuple[NodeRow, ...]
+
+
+JSON_KEYS = {"node": partial(key_docs, NodeReady), "nodes": partial(key_docs, NodesSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -151,7 +118,7 @@ def node(
         try:
             endpoints = running.endpoints
             if json:
-                print_json({"event": "ready", "name": name, "tier": tier, "listen": list(endpoints)})
+                print_json(to_json(NodeReady(name=name, tier=tier, listen=tuple(endpoints))))
             else:
                 data_console().print(f"{name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
             if insecure:
@@ -170,52 +137,53 @@ def nodes(
     json: JsonFlag = False,
 ) -> None:
     """List the nodes of a cluster and how they fare, as seen from here."""
-    import msgspec
-
-    from seamline.cli.shared.render import nodes_table
-    from seamline.core.vocabulary.quantities import energy_text
     from seamline.runtime.node.status import OBSERVER
 
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         statuses = here.nodes(wait_s=wait)
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
-    rows: list[dict[str, Any]] = []
-    for peer, status in sorted(statuses.items()):
-        if status.tier == OBSERVER:
-            continue
-        link = links.get(peer)
-        rows.append(
-            {
-                "name": peer,
-                "tier": status.tier,
-                "engine": status.engine,
-                "threads": status.threads,
-                "n_cores": status.n_cores,
-                "memory_bytes": status.memory_bytes,
-                "free_memory_bytes": status.free_memory_bytes,
-                "queue_s": status.queue_s,
-                "models": list(status.models),
-                "streams": list(status.streams),
-                "rtt_s": link.rtt_s if link else None,
-                "goodput_bps": link.goodput_bps if link else None,
-                "energy": None if status.energy is None else msgspec.to_builtins(status.energy),
-                "version": status.version,
-            }
-        )
+    rows = tuple(
+        _row(peer, status, links.get(peer)) for peer, status in sorted(statuses.items()) if status.tier != OBSERVER
+    )
     if not rows:
         raise FabricError(
             f"no node of cluster `{cluster}` answered at {', '.join(connect or [USUAL_ENDPOINT])} within {wait:g} s",
             hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
         )
     if json:
-        print_json({"nodes": rows})
+        print_json(to_json(NodesSummary(nodes=rows)))
     else:
-        out = data_console()
-        out.print(nodes_table(rows, is_narrow=out.width < WIDE_ENOUGH))
-        for row in rows:
-            for stream in row["streams"]:
-                out.print(f"stream {stream}", markup=False)
-        for row in rows:
-            if (energy := row["energy"]) is not None:
-                drew = f"{energy_text(energy['energy_j'])} since it started ({energy['source']}, {energy['scope']})"
-                out.print(f"{row['name']} drew {drew}", markup=False, soft_wrap=True)
+        _print_nodes(rows)
+
+
+def _row(name: str, status: Status, link: LinkEstimate | None) -> NodeRow:
+    energy = status.energy
+    drew = None if energy is None else NodeDrew(source=energy.source, scope=energy.scope, energy_j=energy.energy_j)
+    return NodeRow(
+        name=name,
+        tier=status.tier,
+        engine=status.engine,
+        threads=status.threads,
+        n_cores=status.n_cores,
+        memory_bytes=status.memory_bytes,
+        free_memory_bytes=status.free_memory_bytes,
+        queue_s=status.queue_s,
+        models=tuple(status.models),
+        rtt_s=link.rtt_s if link else None,
+        goodput_bps=link.goodput_bps if link else None,
+        streams=tuple(status.streams),
+        energy=drew,
+        version=status.version,
+    )
+
+
+def _print_nodes(rows: Sequence[NodeRow]) -> None:
+    out = data_console()
+    out.print(nodes_table(rows, is_narrow=out.width < WIDE_ENOUGH))
+    for row in rows:
+        for stream in row.streams:
+            out.print(f"stream {stream}", markup=False)
+    for row in rows:
+        if (energy := row.energy) is not None:
+            drew = f"{energy_text(energy.energy_j)} since it started ({energy.source}, {energy.scope})"
+            out.print(f"{row.name} drew {drew}", markup=False, soft_wrap=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import (
     JsonFlag,
     LayoutOption,
@@ -20,54 +23,97 @@ from seamline.cli.shared.options import (
     ThreadsOption,
     ValueOption,
 )
+from seamline.core.vocabulary.documented import key_docs, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seamline.core.vocabulary.profiles import Profile
     from seamline.meters.profile_check import SegmentCheck
-    from seamline.model.store.models import StoredModel
 
 N_CHECKED = 20
 
-JSON_KEYS = {
-    "profile": {
-        "model": "the model",
-        "model.name": "its name",
-        "model.id": "content id",
-        "device": "what was measured",
-        "device.cpu": "processor",
-        "device.engine": "engine and version",
-        "device.threads": "threads of a run",
-        "device.slowdown": "what the engine's times were multiplied with",
-        "clock": "`cpu` (one thread: processor time) or `wall` (several)",
-        "budget_s": "seconds meant to be spent on measuring segments",
-        "elapsed_s": "seconds spent, codecs included",
-        "whole_s": "time of the whole model",
-        "whole_s.median": "its median",
-        "whole_s.p90": "its 90th percentile",
-        "blocks": "between neighbouring candidate cuts, in order; their medians add up to the whole's",
-        "blocks[].from_cut": "cut it begins at",
-        "blocks[].to_cut": "cut it ends at",
-        "blocks[].median_s": "median time",
-        "blocks[].p90_s": "90th percentile of the time",
-        "boundaries": "what cutting adds where it adds anything",
-        "boundaries[].cut": "number of the cut",
-        "boundaries[].overhead_s": "seconds it adds, half of them to either side",
-        "output": "the file written, null when none was asked for",
-        "check": "predicted against measured times of random segments, null without --check",
-        "check.n": "segments checked",
-        "check.median_error_ratio": "median of the errors' size, relative to the measured time",
-        "check.p90_error_ratio": "90th percentile of the same",
-        "check.drift_ratio": "how much slower the machine was than when profiled (median); divided out of the errors",
-        "check.segments": "each of them",
-        "check.segments[].start": "cut it begins at",
-        "check.segments[].stop": "cut it ends at",
-        "check.segments[].predicted_s": "what the profile says",
-        "check.segments[].measured_s": "what it took, drift divided out",
-        "check.segments[].error_ratio": "predicted over measured, minus 1",
-    }
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """The machine."""
+
+    cpu: Annotated[str, "processor"]
+    engine: Annotated[str, "engine and version"]
+    threads: Annotated[int, "threads of a run"]
+    slowdown: Annotated[float, "what the engine's times were multiplied with"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeTimes:
+    """Seconds of the whole model."""
+
+    median: Annotated[float, "its median"]
+    p90: Annotated[float, "its 90th percentile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTimes:
+    """Seconds between two neighbouring candidate cuts."""
+
+    from_cut: Annotated[int, "cut it begins at"]
+    to_cut: Annotated[int, "cut it ends at"]
+    median_s: Annotated[float, "median time"]
+    p90_s: Annotated[float, "90th percentile of the time"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundaryOverhead:
+    """What cutting adds in one place."""
+
+    cut: Annotated[int, "number of the cut"]
+    overhead_s: Annotated[float, "seconds it adds, half of them to either side"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSegment:
+    """A random segment, measured beside what the profile predicts."""
+
+    start: Annotated[int, "cut it begins at"]
+    stop: Annotated[int, "cut it ends at"]
+    predicted_s: Annotated[float, "what the profile says"]
+    measured_s: Annotated[float, "what it took, drift divided out"]
+    error_ratio: Annotated[float, "predicted over measured, minus 1"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSummary:
+    """How well the profile predicts."""
+
+    n: Annotated[int, "segments checked"]
+    median_error_ratio: Annotated[float, "median of the errors' size, relative to the measured time"]
+    p90_error_ratio: Annotated[float, "90th percentile of the same"]
+    drift_ratio: Annotated[
+        float, "how much slower the machine was than when profiled (median); divided out of the errors"
+    ]
+    segments: Annotated[tuple[CheckedSegment, ...], "each of them"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSummary:
+    """What `seamline profile --json` prints."""
+
+    model: Annotated[ModelIdentity, "the model"]
+    device: Annotated[Device, "what was measured"]
+    clock: Annotated[Literal["cpu", "wall"], "`cpu` (one thread: processor time) or `wall` (several)"]
+    budget_s: Annotated[float, "seconds meant to be spent on measuring segments"]
+    elapsed_s: Annotated[float, "seconds spent, codecs included"]
+    whole_s: Annotated[WholeTimes, "time of the whole model"]
+    blocks: Annotated[
+        tuple[BlockTimes, ...],
+        "between neighbouring candidate cuts, in order; their medians add up to the whole's",
+    ]
+    boundaries: Annotated[tuple[BoundaryOverhead, ...], "what cutting adds where it adds anything"]
+    output: Annotated[str | None, "the file written, null when none was asked for"]
+    check: Annotated[CheckSummary | None, "predicted against measured times of random segments, null without --check"]
+
+
+JSON_KEYS = {"profile": partial(key_docs, ProfileSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -126,54 +172,65 @@ def profile(
     found = profiler.check(stored, measured, N_CHECKED, seed) if check else iter(())
     checks = list(track(found, N_CHECKED if check else 0, f"checking {stored.name}"))
     if as_json:
-        summary = _summary(stored, measured, slowdown, checks)
-        spent = {"budget_s": budget_s, "elapsed_s": elapsed_s, "clock": "cpu" if n_threads == 1 else "wall"}
-        print_json({**summary, **spent, "output": None if output is None else str(output)})
+        summary = ProfileSummary(
+            model=ModelIdentity(name=stored.name, id=stored.model_id),
+            device=_device(measured, slowdown),
+            clock="cpu" if n_threads == 1 else "wall",
+            budget_s=budget_s,
+            elapsed_s=elapsed_s,
+            whole_s=WholeTimes(median=measured.whole_s.median, p90=measured.whole_s.p90),
+            blocks=_blocks(measured),
+            boundaries=tuple(
+                BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries
+            ),
+            output=None if output is None else str(output),
+            check=_check_summary(checks) if checks else None,
+        )
+        print_json(to_json(summary))
     else:
         data_console().print(profile_report(measured, checks, elapsed_s))
 
 
-def _summary(
-    stored: StoredModel, measured: Profile, slowdown: float, checks: Sequence[SegmentCheck]
-) -> dict[str, object]:
+def _device(measured: Profile, slowdown: float) -> Device:
     device = measured.device
-    return {
-        "model": {"name": stored.name, "id": stored.model_id},
-        "device": {"cpu": device.cpu, "engine": device.engine, "threads": device.threads, "slowdown": slowdown},
-        "whole_s": {"median": measured.whole_s.median, "p90": measured.whole_s.p90},
-        "blocks": [
-            {
-                "from_cut": block.from_cut,
-                "to_cut": block.to_cut,
-                "median_s": block.compute_s.median,
-                "p90_s": block.compute_s.p90,
-            }
-            for block in measured.blocks
-        ],
-        "boundaries": [{"cut": each.cut, "overhead_s": each.overhead_s} for each in measured.boundaries],
-        "check": _check_summary(checks) if checks else None,
-    }
+    return Device(cpu=device.cpu, engine=device.engine, threads=device.threads, slowdown=slowdown)
 
 
-def _check_summary(checks: Sequence[SegmentCheck]) -> dict[str, object]:
+def _blocks(measured: Profile) -> tuple[BlockTimes, ...]:
+    return tuple(
+        BlockTimes(
+            from_cut=block.from_cut,
+            to_cut=block.to_cut,
+            median_s=block.compute_s.median,
+            p90_s=block.compute_s.p90,
+        )
+        for block in measured.blocks
+    )
+
+
+def _boundaries(measured: Profile) -> tuple[BoundaryOverhead, ...]:
+    return tuple(BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries)
+
+
+def _check_summary(checks: Sequence[SegmentCheck]) -> CheckSummary:
     import statistics
 
     from seamline.meters.profile_check import error_quantiles
 
     median, p90 = error_quantiles(checks)
-    return {
-        "n": len(checks),
-        "median_error_ratio": median,
-        "p90_error_ratio": p90,
-        "drift_ratio": statistics.median(each.drift_ratio for each in checks),
-        "segments": [
-            {
-                "start": each.segment.start,
-                "stop": each.segment.stop,
-                "predicted_s": each.predicted_s,
-                "measured_s": each.measured_s,
-                "error_ratio": each.error_ratio,
-            }
+    return CheckSummary(
+        n=len(checks),
+        median_error_ratio=median,
+        p90_error_ratio=p90,
+        drift_ratio=statistics.median(each.drift_ratio for each in checks),
+        segments=tuple(
+            CheckedSegment(
+                start=each.segment.start,
+                stop=each.segment.stop,
+                predicted_s=each.predicted_s,
+                measured_s=each.measured_s,
+                error_ratio=each.error_ratio,
+            )
             for each in checks
-        ],
-    }
+        ),
+    )

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from seamline.cli.commands.node import ClusterOption
-from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
+from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.objectives import Objective, goal_named
 
 TIMEOUT_S = 10.0
 
-JSON_KEYS = {
-    "set": {
-        "stream": "name of the stream",
-        "objective": "what its plans are judged by from now on; null when something else was set",
-        "energy_scope": "whose joules count from now on; null when something else was set",
-        "before": "what it was before",
-    }
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSummary:
+    """What `seamline set --json` prints."""
+
+    stream: Annotated[str, "name of the stream"]
+    objective: Annotated[str | None, "what its plans are judged by from now on; null when something else was set"]
+    energy_scope: Annotated[str | None, "whose joules count from now on; null when something else was set"]
+    before: Annotated[str, "what it was before"]
+
+
+JSON_KEYS = {"set": partial(key_docs, SetSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,13 +54,13 @@ def set_(
 ) -> None:
     """Change a running stream: `objective=energy` when the machine goes on battery, `objective=latency` back again."""
     (key, value), origin = _setting(setting), origin_of(stream)
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         here.wait_nodes([origin])
         ask = here.node.client.set_objective if key == "objective" else here.node.client.set_energy_scope
         before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
     if json:
-        known = {"objective": None, "energy_scope": None, key: value}
-        print_json({"stream": stream, **known, "before": before})
+        objective, scope = (value, None) if key == "objective" else (None, value)
+        print_json(to_json(SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before)))
     else:
         words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
         data_console().print(f"{stream}: {words.format(value, before)}", markup=False, soft_wrap=True)

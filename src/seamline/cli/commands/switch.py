@@ -1,35 +1,41 @@
-"""`seamline switch`: move the cut of a running stream by hand, by the strategy of your choice."""
+"""`seamline switch`: manual override of a running stream's plan, by the strategy of your choice."""
 
 from __future__ import annotations
 
-import json as jsonlib
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from seamline.cli.commands.node import ClusterOption
-from seamline.cli.commands.plan import plan_named
-from seamline.cli.shared.observer import DoorOption, StreamOption, origin_of, visiting, wait_answer
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
+from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.planning_options import plan_named
 from seamline.core.switching import STRATEGIES, strategy_named
+from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.quantities import milliseconds
 
 TIMEOUT_S = 90.0
 
-JSON_KEYS = {
-    "switch": {
-        "at_s": "when it was asked for, seconds since the stream began",
-        "from_plan": "plan before",
-        "to_plan": "plan after",
-        "reason": "who asked",
-        "strategy": "how it was done",
-        "prepare_s": "from the request to the new plan serving",
-        "switch_s": "how long the swap itself kept frames from being accepted (t_switch)",
-        "pause_s": "how long nothing was accepted before that, by design of the strategy (t_update)",
-        "load_s": "what the slowest node spent on preparing (t_exec, t_initialisation)",
-        "sent_bytes": "bytes of messages to other nodes for the switch",
-    }
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchSummary:
+    """What `seamline switch --json` prints: the record that the origin made of the switch."""
+
+    at_s: Annotated[float, "when it was asked for, seconds since the stream began"]
+    from_plan: Annotated[str, "plan before"]
+    to_plan: Annotated[str, "plan after"]
+    reason: Annotated[str, "who asked"]
+    strategy: Annotated[str, "how it was done"]
+    prepare_s: Annotated[float, "from the request to the new plan serving"]
+    switch_s: Annotated[float, "how long the swap itself kept frames from being accepted (t_switch)"]
+    pause_s: Annotated[float, "how long nothing was accepted before that, by design of the strategy (t_update)"]
+    load_s: Annotated[float, "what the slowest node spent on preparing (t_exec, t_initialisation)"]
+    sent_bytes: Annotated[int, "bytes of messages to other nodes for the switch"]
+
+
+JSON_KEYS = {"switch": partial(key_docs, SwitchSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -50,23 +56,24 @@ def switch(
     json: JsonFlag = False,
 ) -> None:
     """Move the cut of a running stream to PLAN, and say what that took. `--plan auto` lets its policy decide again."""
+    import msgspec
+
     if strategy:
         strategy_named(strategy)
     if plan != "auto":
         plan_named(plan)
     origin = origin_of(stream)
-    with visiting(connect, cluster) as here:
+    with observing(connect, cluster) as here:
         here.wait_nodes([origin])
-        record = jsonlib.loads(
-            wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
-        )
+        answer = wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
+    record = msgspec.json.decode(answer, type=SwitchSummary)
     if json:
-        print_json(record)
+        print_json(to_json(record))
         return
-    closed_s = record["pause_s"] + record["switch_s"]
+    closed_s = record.pause_s + record.switch_s
     data_console().print(
-        f"{record['from_plan']}  ->  {record['to_plan']} by {record['strategy']}: serving after "
-        f"{1e3 * record['prepare_s']:.1f} ms, nothing accepted for {1e3 * closed_s:.3f} ms",
+        f"{record.from_plan}  ->  {record.to_plan} by {record.strategy}: serving after "
+        f"{milliseconds(record.prepare_s)}, nothing accepted for {milliseconds(closed_s, 3)}",
         soft_wrap=True,
         markup=False,
     )

@@ -2,44 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seamline.cli.shared.options import JsonFlag
+from seamline.core.vocabulary.documented import key_docs, to_json
 
-JSON_KEYS = {
-    "testbed check": {
-        "name": "name of the testbed",
-        "nodes": "its machines",
-        "nodes[].name": "name of the node",
-        "nodes[].tier": "its tier",
-        "nodes[].slowdown": "how many times longer computing takes than on this machine",
-        "nodes[].threads": "threads for computing, 0 for all cores",
-        "nodes[].power": "what it draws, as for `seamline node --power`; null when the file does not say",
-        "links": "its links, the same in both directions",
-        "links[].between": "the two nodes",
-        "links[].rate_bps": "bits per second, null when not shaped",
-        "links[].delay_s": "one-way delay",
-        "links[].jitter_s": "how far the delay varies to either side",
-        "links[].loss_ratio": "share of packets lost",
-        "links[].trace": "file of recorded rates, null when there is none",
-        "changes": "how links change during a run; null leaves a value as it is",
-        "changes[].between": "the two nodes of the link",
-        "changes[].at_s": "when, after the beginning of the run; null when `at_ratio` says it",
-        "changes[].at_ratio": "when, as a share of the run; null when `at_s` says it",
-        "changes[].rate_bps": "bits per second from then on",
-        "changes[].delay_s": "one-way delay from then on",
-        "changes[].loss_ratio": "share of packets lost from then on",
-        "changes[].silent": "whether the link carries nothing from then on",
-        "loads": "which machines become slower or quicker during a run",
-        "loads[].node": "name of the node",
-        "loads[].at_s": "when, after the beginning of the run; null when `at_ratio` says it",
-        "loads[].at_ratio": "when, as a share of the run; null when `at_s` says it",
-        "loads[].slowdown": "how many times longer computing takes from then on than on this machine",
-    }
-}
+if TYPE_CHECKING:
+    from seamline.config import Testbed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One machine of a testbed."""
+
+    name: Annotated[str, "name of the node"]
+    tier: Annotated[str, "its tier"]
+    slowdown: Annotated[float, "how many times longer computing takes than on this machine"]
+    threads: Annotated[int, "threads for computing, 0 for all cores"]
+    power: Annotated[str | None, "what it draws, as for `seamline node --power`; null when the file does not say"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFacts:
+    """One link of a testbed."""
+
+    between: Annotated[tuple[str, ...], "the two nodes"]
+    rate_bps: Annotated[float | None, "bits per second, null when not shaped"]
+    delay_s: Annotated[float, "one-way delay"]
+    jitter_s: Annotated[float, "how far the delay varies to either side"]
+    loss_ratio: Annotated[float, "share of packets lost"]
+    trace: Annotated[str | None, "file of recorded rates, null when there is none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeFacts:
+    """How a link changes during a run."""
+
+    between: Annotated[tuple[str, ...], "the two nodes of the link"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
+    rate_bps: Annotated[float | None, "bits per second from then on"]
+    delay_s: Annotated[float | None, "one-way delay from then on"]
+    loss_ratio: Annotated[float | None, "share of packets lost from then on"]
+    silent: Annotated[bool | None, "whether the link carries nothing from then on"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFacts:
+    """How a machine becomes slower or quicker during a run."""
+
+    node: Annotated[str, "name of the node"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
+    slowdown: Annotated[float, "how many times longer computing takes from then on than on this machine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestbedSummary:
+    """What `seamline testbed check --json` prints."""
+
+    name: Annotated[str, "name of the testbed"]
+    nodes: Annotated[tuple[NodeFacts, ...], "its machines"]
+    links: Annotated[tuple[LinkFacts, ...], "its links, the same in both directions"]
+    changes: Annotated[tuple[ChangeFacts, ...], "how links change during a run; null leaves a value as it is"]
+    loads: Annotated[tuple[LoadFacts, ...], "which machines become slower or quicker during a run"]
+
+
+JSON_KEYS = {"testbed check": partial(key_docs, TestbedSummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -65,48 +99,50 @@ def check(
     from seamline.config import load_testbed
 
     testbed = load_testbed(file)
-    if not as_json:
+    if as_json:
+        print_json(to_json(_summary(testbed)))
+    else:
         data_console().print(testbed_tables(testbed))
-        return
-    print_json(
-        {
-            "name": testbed.name,
-            "nodes": [
-                {
-                    "name": node.name,
-                    "tier": node.tier,
-                    "slowdown": node.slowdown,
-                    "threads": node.threads,
-                    "power": None if node.power_spec is None else node.power_spec.to_text(),
-                }
-                for node in testbed.nodes
-            ],
-            "links": [
-                {
-                    "between": list(link.between),
-                    "rate_bps": link.rate_bps or None,
-                    "delay_s": link.delay_s,
-                    "jitter_s": link.jitter_s,
-                    "loss_ratio": link.loss_ratio,
-                    "trace": None if link.trace is None else str(link.trace),
-                }
-                for link in testbed.links
-            ],
-            "changes": [
-                {
-                    "between": list(change.between),
-                    "at_s": change.at_s,
-                    "at_ratio": change.at_ratio,
-                    "rate_bps": change.rate_bps,
-                    "delay_s": change.delay_s,
-                    "loss_ratio": change.loss_ratio,
-                    "silent": change.silent,
-                }
-                for change in testbed.changes
-            ],
-            "loads": [
-                {"node": load.node, "at_s": load.at_s, "at_ratio": load.at_ratio, "slowdown": load.slowdown}
-                for load in testbed.loads
-            ],
-        }
+
+
+def _summary(testbed: Testbed) -> TestbedSummary:
+    return TestbedSummary(
+        name=testbed.name,
+        nodes=tuple(
+            NodeFacts(
+                name=node.name,
+                tier=node.tier,
+                slowdown=node.slowdown,
+                threads=node.threads,
+                power=None if node.power_spec is None else node.power_spec.to_text(),
+            )
+            for node in testbed.nodes
+        ),
+        links=tuple(
+            LinkFacts(
+                between=tuple(link.between),
+                rate_bps=link.rate_bps or None,
+                delay_s=link.delay_s,
+                jitter_s=link.jitter_s,
+                loss_ratio=link.loss_ratio,
+                trace=None if link.trace is None else str(link.trace),
+            )
+            for link in testbed.links
+        ),
+        changes=tuple(
+            ChangeFacts(
+                between=tuple(change.between),
+                at_s=change.at_s,
+                at_ratio=change.at_ratio,
+                rate_bps=change.rate_bps,
+                delay_s=change.delay_s,
+                loss_ratio=change.loss_ratio,
+                silent=change.silent,
+            )
+            for change in testbed.changes
+        ),
+        loads=tuple(
+            LoadFacts(node=load.node, at_s=load.at_s, at_ratio=load.at_ratio, slowdown=load.slowdown)
+            for load in testbed.loads
+        ),
     )

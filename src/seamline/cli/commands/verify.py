@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import (
     JsonFlag,
     LayoutOption,
@@ -19,6 +22,7 @@ from seamline.cli.shared.options import (
     ThreadsOption,
     ValueOption,
 )
+from seamline.core.vocabulary.documented import key_docs, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,35 +40,56 @@ MAX_UNCUT_DEVIATION = 0.02
 MANY_CONSTANTS_RATIO = 0.5
 """From this share of constant values on, a model is taken for one whose weights were taken out."""
 
-JSON_KEYS = {
-    "verify": {
-        "model": "the model",
-        "model.name": "its name",
-        "model.id": "content id",
-        "n_cuts": "cuts tried",
-        "n_verified": "cuts that ran and stayed within the tolerance",
-        "n_bit_equal": "cuts whose outputs equal the whole model's to the last bit",
-        "max_relative_error": "largest deviation of any output of any cut, relative to the largest output",
-        "worst_cut": "the cut where that happens, null when all are bit-equal",
-        "uncut_deviation": "how far the whole model deviates from itself: optimised or not, input one rounding apart; "
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedCut:
+    """What came of one cut."""
+
+    cut: Annotated[int, "number of the cut"]
+    prepare_s: Annotated[float | None, "seconds to make both segments runnable, null when they did not"]
+    max_relative_error: Annotated[float | None, "its deviation, null when it did not run"]
+    bit_equal: Annotated[bool, "whether all outputs are equal to the last bit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCut:
+    """A cut beyond the tolerance, or that did not run."""
+
+    cut: Annotated[int, "number of the cut"]
+    after: Annotated[str, "last layer before it"]
+    max_relative_error: Annotated[float | None, "its deviation, null when it did not run"]
+    error: Annotated[str | None, "what went wrong, null when only the deviation is too large"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifySummary:
+    """What `seamline verify --json` prints."""
+
+    model: Annotated[ModelIdentity, "the model"]
+    n_cuts: Annotated[int, "cuts tried"]
+    n_verified: Annotated[int, "cuts that ran and stayed within the tolerance"]
+    n_bit_equal: Annotated[int, "cuts whose outputs equal the whole model's to the last bit"]
+    max_relative_error: Annotated[
+        float | None, "largest deviation of any output of any cut, relative to the largest output"
+    ]
+    worst_cut: Annotated[int | None, "the cut where that happens, null when all are bit-equal"]
+    uncut_deviation: Annotated[
+        float | None,
+        "how far the whole model deviates from itself: optimised or not, input one rounding apart; "
         "measured only when a cut is beyond the tolerance, and accepted of a cut as well; else null",
-        "n_constant_weights": "matrices and filters whose values are all the same; equal outputs then prove nothing",
-        "reseeded": "whether those were replaced by random values for the check",
-        "tolerance": "largest accepted deviation",
-        "seed": "seed of the random input",
-        "elapsed_s": "how long it took",
-        "cuts": "every cut, in order",
-        "cuts[].cut": "number of the cut",
-        "cuts[].prepare_s": "seconds to make both segments runnable, null when they did not",
-        "cuts[].max_relative_error": "its deviation, null when it did not run",
-        "cuts[].bit_equal": "whether all outputs are equal to the last bit",
-        "failed": "cuts beyond the tolerance, or that did not run",
-        "failed[].cut": "number of the cut",
-        "failed[].after": "last layer before it",
-        "failed[].max_relative_error": "its deviation, null when it did not run",
-        "failed[].error": "what went wrong, null when only the deviation is too large",
-    }
-}
+    ]
+    n_constant_weights: Annotated[
+        int, "matrices and filters whose values are all the same; equal outputs then prove nothing"
+    ]
+    reseeded: Annotated[bool, "whether those were replaced by random values for the check"]
+    tolerance: Annotated[float, "largest accepted deviation"]
+    seed: Annotated[int, "seed of the random input"]
+    elapsed_s: Annotated[float, "how long it took"]
+    cuts: Annotated[tuple[VerifiedCut, ...], "every cut, in order"]
+    failed: Annotated[tuple[FailedCut, ...], "cuts beyond the tolerance, or that did not run"]
+
+
+JSON_KEYS = {"verify": partial(key_docs, VerifySummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -120,9 +145,25 @@ def verify(
     failed = [check for check in failed if is_failure(check, accepted)]
     elapsed_s = time.monotonic() - started_s
     if as_json:
-        summary = _summary(stored, checks, failed)
-        state = {"uncut_deviation": uncut, "n_constant_weights": len(constant.names), "reseeded": reseed}
-        print_json({**summary, **state, "tolerance": tolerance, "seed": seed, "elapsed_s": elapsed_s})
+        ran = [check for check in checks if check.error is None]
+        worst = max(ran, key=lambda check: check.max_relative_error, default=None)
+        summary = VerifySummary(
+            model=ModelIdentity(name=stored.name, id=stored.model_id),
+            n_cuts=len(checks),
+            n_verified=len(checks) - len(failed),
+            n_bit_equal=sum(check.bit_equal for check in ran),
+            max_relative_error=worst.max_relative_error if worst is not None else None,
+            worst_cut=worst.cut if worst is not None and worst.max_relative_error > 0.0 else None,
+            uncut_deviation=uncut,
+            n_constant_weights=len(constant.names),
+            reseeded=reseed,
+            tolerance=tolerance,
+            seed=seed,
+            elapsed_s=elapsed_s,
+            cuts=tuple(_verified(check) for check in checks),
+            failed=tuple(_failed(check, stored) for check in failed),
+        )
+        print_json(to_json(summary))
     else:
         after = {cut.index: cut.after for cut in stored.cuts}
         data_console().print(verify_report(stored.name, checks, failed, after, accepted, elapsed_s))
@@ -142,33 +183,19 @@ def is_failure(check: CutCheck, tolerance: float) -> bool:
     return check.error is not None or not check.max_relative_error <= tolerance
 
 
-def _summary(stored: StoredModel, checks: Sequence[CutCheck], failed: Sequence[CutCheck]) -> dict[str, object]:
-    ran = [check for check in checks if check.error is None]
-    worst = max(ran, key=lambda check: check.max_relative_error, default=None)
-    after = {cut.index: cut.after for cut in stored.cuts}
-    return {
-        "model": {"name": stored.name, "id": stored.model_id},
-        "n_cuts": len(checks),
-        "n_verified": len(checks) - len(failed),
-        "n_bit_equal": sum(check.bit_equal for check in ran),
-        "max_relative_error": worst.max_relative_error if worst is not None else None,
-        "worst_cut": worst.cut if worst is not None and worst.max_relative_error > 0.0 else None,
-        "cuts": [
-            {
-                "cut": check.cut,
-                "prepare_s": check.prepare_s if check.error is None else None,
-                "max_relative_error": check.max_relative_error if check.error is None else None,
-                "bit_equal": check.bit_equal,
-            }
-            for check in checks
-        ],
-        "failed": [
-            {
-                "cut": check.cut,
-                "after": after[check.cut],
-                "max_relative_error": check.max_relative_error if check.error is None else None,
-                "error": check.error,
-            }
-            for check in failed
-        ],
-    }
+def _verified(check: CutCheck) -> VerifiedCut:
+    return VerifiedCut(
+        cut=check.cut,
+        prepare_s=check.prepare_s if check.error is None else None,
+        max_relative_error=check.max_relative_error if check.error is None else None,
+        bit_equal=check.bit_equal,
+    )
+
+
+def _failed(check: CutCheck, stored: StoredModel) -> FailedCut:
+    return FailedCut(
+        cut=check.cut,
+        after=stored.cuts[check.cut].after,
+        max_relative_error=check.max_relative_error if check.error is None else None,
+        error=check.error,
+    )

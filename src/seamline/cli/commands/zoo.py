@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from seamline.cli.shared.options import JsonFlag, SeedOption
+from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.quantities import bytes_text
 
-JSON_KEYS = {
-    "zoo list": {
-        "models": "every model of the zoo",
-        "models[].name": "name, usable wherever MODEL is asked for",
-        "models[].description": "what it is and where its weights come from",
-        "models[].is_cached": "whether it has been built on this machine",
-    },
-    "zoo build": {
-        "name": "name of the model",
-        "path": "the ONNX file",
-        "bytes": "its size",
-        "seed": "seed of its weights, where they are random",
-    },
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooModel:
+    """One model of the zoo."""
+
+    name: Annotated[str, "name, usable wherever MODEL is asked for"]
+    description: Annotated[str, "what it is and where its weights come from"]
+    is_cached: Annotated[bool, "whether it has been built on this machine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooSummary:
+    """What `seamline zoo list --json` prints."""
+
+    models: Annotated[tuple[ZooModel, ...], "every model of the zoo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltModel:
+    """What `seamline zoo build --json` prints."""
+
+    name: Annotated[str, "name of the model"]
+    path: Annotated[str, "the ONNX file"]
+    bytes: Annotated[int, "its size"]
+    seed: Annotated[int, "seed of its weights, where they are random"]
+
+
+JSON_KEYS = {"zoo list": partial(key_docs, ZooSummary), "zoo build": partial(key_docs, BuiltModel)}
 
 
 def register(app: typer.Typer) -> None:
@@ -35,17 +53,18 @@ def register(app: typer.Typer) -> None:
 
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models of the zoo."""
-    from seamline.cli.shared.models import zoo_path
     from seamline.cli.shared.output import data_console, print_json
     from seamline.cli.shared.tables import zoo_table
     from seamline.model import zoo
+    from seamline.model.locate import zoo_path
 
-    rows = [(name, zoo.describe(name), zoo_path(name).is_file()) for name in zoo.names()]
+    models = tuple(
+        ZooModel(name=name, description=zoo.describe(name), is_cached=zoo_path(name).is_file()) for name in zoo.names()
+    )
     if as_json:
-        keys = ("name", "description", "is_cached")
-        print_json({"models": [dict(zip(keys, row, strict=True)) for row in rows]})
+        print_json(to_json(ZooSummary(models=models)))
     else:
-        data_console().print(zoo_table(rows))
+        data_console().print(zoo_table([(each.name, each.description, each.is_cached) for each in models]))
 
 
 def build(
@@ -58,8 +77,8 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Build a model of the zoo as an ONNX file."""
-    from seamline.cli.shared.models import build_zoo_model, require_zoo_name
     from seamline.cli.shared.output import data_console, print_json, progress_console, require_writable
+    from seamline.model.locate import build_zoo_model, require_zoo_name
 
     require_zoo_name(name)
     path = output if output is not None else Path(f"{name}.onnx")
@@ -68,6 +87,6 @@ def build(
         build_zoo_model(name, path, seed)
     n_bytes = path.stat().st_size
     if as_json:
-        print_json({"name": name, "path": str(path), "bytes": n_bytes, "seed": seed})
+        print_json(to_json(BuiltModel(name=name, path=str(path), bytes=n_bytes, seed=seed)))
     else:
-        data_console().print(f"{path}  {n_bytes / 1e6:.1f} MB", markup=False)
+        data_console().print(f"{path}  {bytes_text(n_bytes)}", markup=False)

@@ -1,46 +1,28 @@
-"""From what a user types as MODEL to a model in the store: a path, or a zoo name that is built on demand.
+"""What a user types about a MODEL: its name or path, its inputs, and how a frame becomes one of them.
 
-Building and reading models is `seamline.model`'s business; here is only the choice between the two.
+Finding and loading is `seamline.model.locate`'s; here are the words of the flags, and spinners while a model is built.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from seamline import __version__
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.model import FrameRecipe
     from seamline.model.store.models import ModelStore, StoredModel
 
-ZOO_SEED = 0
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which model a summary is of."""
 
-def resolve_model(text: str) -> Path:
-    """The ONNX file that `text` means: an existing path, else the zoo model of that name, built when it is not cached.
-
-    Raises `UsageError` naming the nearest zoo model when `text` is neither.
-    """
-    from seamline.cli.shared.output import progress_console
-    from seamline.model import zoo
-
-    path = Path(text).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise UsageError(f"`{text}` is a folder, not a model", hint="name an ONNX file in it")
-    if text not in zoo.names():
-        raise UsageError(f"there is no model `{text}`: no such file, and no zoo model of that name", hint=_advice(text))
-    cached = zoo_path(text)
-    if not cached.is_file():
-        console = progress_console()
-        with console.status(f"building {text} (once)"):
-            build_zoo_model(text, cached)
-    return cached
+    name: Annotated[str, "its name"]
+    id: Annotated[str, "content id"]
 
 
 def load_model(
@@ -51,56 +33,21 @@ def load_model(
     frame: FrameRecipe | None = None,
     reseed: int | None = None,
 ) -> tuple[ModelStore, StoredModel]:
-    """The default store and the model `text` in it.
+    """The default store and the model `text` in it, as `model.locate.load_model`, with a spinner while it is built.
 
     shapes: ``NAME=1,3,224,224`` for inputs with open axes. values: ``NAME=NUMBER`` for inputs that become constants.
-    frame: how a camera frame becomes the input. reseed: seed of random values for constant weights.
     """
-    from seamline.model.store.models import ModelStore
+    from seamline.cli.shared.output import TERMINAL
+    from seamline.model import locate
 
-    path = resolve_model(text)
-    store = ModelStore()
-    return store, store.add(
-        path, shapes=parse_shapes(shapes), values=parse_values(values), preprocess=frame, reseed=reseed
+    return locate.load_model(
+        text,
+        shapes=parse_shapes(shapes),
+        values=parse_values(values),
+        frame=frame,
+        reseed=reseed,
+        progress=TERMINAL,
     )
-
-
-def require_zoo_name(name: str) -> None:
-    """Raise `UsageError` naming the nearest one unless `name` is in the zoo."""
-    from seamline.model import zoo
-
-    if name not in zoo.names():
-        near = difflib.get_close_matches(name, zoo.names(), n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"one of {', '.join(zoo.names())}"
-        raise UsageError(f"there is no zoo model `{name}`", hint=hint)
-
-
-def build_zoo_model(name: str, path: Path, seed: int = ZOO_SEED) -> Path:
-    """Build zoo model `name` at `path`, which appears only when it is complete.
-
-    Raises `UsageError` when something that is not a file is there: it would be replaced.
-    """
-    import os
-
-    from seamline.model import zoo
-
-    if path.exists() and not path.is_file():
-        raise UsageError(f"`{path}` is there and is not a file", hint="name a file to write")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        zoo.build(name, unfinished, seed=seed)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
-
-
-def zoo_path(name: str) -> Path:
-    """Where zoo model `name` is cached; by Seamline's version, so that a newer recipe does not find an older file."""
-    from seamline.config import cache_dir
-
-    return cache_dir() / "zoo" / f"{name}-{__version__}-seed{ZOO_SEED}.onnx"
 
 
 def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -174,13 +121,3 @@ def complete_model(incomplete: str) -> list[str]:
 
     here = [str(path) for path in Path().glob(f"{incomplete}*.onnx")] if "/" not in incomplete else []
     return [name for name in (*zoo.names(), *here) if name.startswith(incomplete)]
-
-
-def _advice(text: str) -> str:
-    """Where to go from a name that means nothing: the nearest zoo name or file beside it, else the list."""
-    from seamline.model import zoo
-
-    folder = Path(text).expanduser().parent
-    files = [str(path) for path in folder.glob("*.onnx")] if folder.is_dir() else []
-    near = difflib.get_close_matches(text, [*zoo.names(), *files], n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else "`seamline zoo list` shows the zoo"

@@ -1,4 +1,4 @@
-"""What commands share that look into a running cluster: they join it as an observer, ask one node, and leave."""
+"""Observers of a running cluster: commands that join it, ask one node, and leave."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Answer = TypeVar("_Answer")
 
 
 @contextmanager
-def visiting(connect: Sequence[str] | None, cluster: str) -> Iterator[Cluster]:
+def observing(connect: Sequence[str] | None, cluster: str) -> Iterator[Cluster]:
     """Within it, the cluster behind `connect` as seen by a node of its own that takes no part in streams."""
     import secrets
 

@@ -62,3 +62,51 @@ MeanOption = Annotated[
 StdOption = Annotated[
     str | None, typer.Option("--std", metavar="R,G,B", help="What frames are divided by after that. A zero is refused.")
 ]
+
+# what a command that joins a cluster as a node says of itself
+ConnectOption = Annotated[
+    list[str] | None,
+    typer.Option("--connect", metavar="ENDPOINT", help="Where another node listens, tcp/HOST:7447; repeatable."),
+]
+ListenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--listen", metavar="ENDPOINT", help="Where to listen, tcp/HOST:PORT; a free local port if not given."
+    ),
+]
+ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
+SlowdownOption = Annotated[
+    float,
+    typer.Option("--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."),
+]
+LoadsFlag = Annotated[
+    bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)
+]
+NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
+InsecureFlag = Annotated[
+    bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
+]
+PowerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--power",
+        metavar="POWER",
+        help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
+    ),
+]
+MeterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--meter",
+        metavar="METER",
+        help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
+    ),
+]
+LeaseOption = Annotated[
+    float,
+    typer.Option(
+        "--lease",
+        metavar="SECONDS",
+        help="Silence after which a peer is lost; raise it where machines are so busy that nodes lose each other.",
+    ),
+]

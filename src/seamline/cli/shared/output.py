@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,6 +65,19 @@ def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=n_items, description=what)
+
+
+class Terminal:
+    """`seamline.model.progress.Progress` on stderr: a spinner while something goes on, a bar over items."""
+
+    def working(self, what: str) -> AbstractContextManager[object]:
+        return progress_console().status(what)
+
+    def track(self, items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
+        return track(items, n_items, what)
+
+
+TERMINAL = Terminal()
 
 
 @contextmanager

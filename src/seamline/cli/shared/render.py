@@ -1,14 +1,14 @@
 """A running stream and its end as tables and text: pure functions of frozen values, no terminal, no clock, no I/O.
 
-A running stream is shown from its snapshot (`runtime.api.snapshot`). `live.py` redraws it while frames flow,
+A running stream is shown from its snapshot (`runtime.api.snapshot`). `watching.py` redraws it while frames flow,
 `tables.py` draws models and testbeds, `quantities.py` knows units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -20,6 +20,7 @@ from seamline.core.vocabulary.quantities import bytes_text, energy_text, rate_te
 if TYPE_CHECKING:
     from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
     from seamline.runtime.origin.record import NodeEnergy, Part
+    from seamline.runtime.origin.summary import SwitchFigures
 
 N_SWITCHES_SHOWN = 4
 BAR_WIDTH = 40
@@ -41,6 +42,35 @@ class BaselineView:
     p95_s: float | None
     is_allowed: bool = True
     n_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDrew:
+    """What a node drew, and who says so."""
+
+    source: Annotated[str, "`measured:METER` or `modelled:PROFILE`"]
+    scope: Annotated[str, "what the joules are of"]
+    energy_j: Annotated[float, "joules"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """One node of a cluster, as `seamline nodes` shows it."""
+
+    name: Annotated[str, "the node's name"]
+    tier: Annotated[str, "its tier label"]
+    engine: Annotated[str, "what computes there, with version"]
+    threads: Annotated[int, "threads it computes with"]
+    n_cores: Annotated[int, "processor cores of its machine"]
+    memory_bytes: Annotated[int, "memory it may use"]
+    free_memory_bytes: Annotated[int, "memory available to it now"]
+    queue_s: Annotated[float, "seconds a new frame would wait there before it is computed"]
+    models: Annotated[tuple[str, ...], "content ids of the models it keeps"]
+    rtt_s: Annotated[float | None, "round trip from here, null when not measured yet"]
+    goodput_bps: Annotated[float | None, "measured goodput from here, bits per second, null when not measured yet"]
+    streams: Annotated[tuple[str, ...], "names of the streams that start there, for `seamline switch`"]
+    energy: Annotated[NodeDrew | None, "joules since it started, null without a meter or power figures"]
+    version: Annotated[str, "its Seamline version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +172,7 @@ def baselines_table(rows: Sequence[BaselineView]) -> Table:
     return table
 
 
-def switches_table(switches: Sequence[SwitchSnapshot]) -> Table:
+def switches_table(switches: Sequence[SwitchFigures]) -> Table:
     """Every switch with its reason and what it cost."""
     table = new_table("at", "plan", "reason", "prepare", "switch", "gap", right=("at", "prepare", "switch", "gap"))
     for switch in switches:
@@ -156,8 +186,8 @@ def switches_table(switches: Sequence[SwitchSnapshot]) -> Table:
     return table
 
 
-def nodes_table(rows: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -> Table:
-    """Who is in the cluster, from the rows of `seamline nodes --json`.
+def nodes_table(rows: Sequence[NodeRow], *, is_narrow: bool = False) -> Table:
+    """Who is in the cluster.
 
     is_narrow: leave out what fits no terminal of 60 columns: engine, memory and models.
     """
@@ -166,15 +196,15 @@ def nodes_table(rows: Sequence[Mapping[str, Any]], *, is_narrow: bool = False) -
     table = new_table(*names[:n_shown], right=names[2:n_shown])
     for row in rows:
         cells = (
-            row["name"],
-            row["tier"],
-            seconds_text(row["queue_s"]),
-            seconds_text(row["rtt_s"]),
-            rate_text(row["goodput_bps"]),
-            f"{row['threads']} of {row['n_cores']}",
-            f"{bytes_text(row['free_memory_bytes'])} of {bytes_text(row['memory_bytes'])}",
-            str(len(row["models"])),
-            row["engine"],
+            row.name,
+            row.tier,
+            seconds_text(row.queue_s),
+            seconds_text(row.rtt_s),
+            rate_text(row.goodput_bps),
+            f"{row.threads} of {row.n_cores}",
+            f"{bytes_text(row.free_memory_bytes)} of {bytes_text(row.memory_bytes)}",
+            str(len(row.models)),
+            row.engine,
         )
         add_row(table, *cells[:n_shown])
     return table

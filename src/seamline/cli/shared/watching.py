@@ -1,6 +1,6 @@
-"""Watches a running stream: fills the live view from its snapshots, or writes them as JSON lines for another process.
+"""Watches a running stream: the live view on a terminal or as plain lines, or JSON lines for another process.
 
-The thread here reads snapshots five times a second; the stream does not know that it is watched.
+The thread of `Watcher` reads snapshots five times a second; the stream does not know that it is watched.
 """
 
 from __future__ import annotations
@@ -14,17 +14,61 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from rich.console import Console
+from rich.live import Live
 
-from seamline.cli.shared.live import LiveView
 from seamline.cli.shared.output import print_json, progress_console
-from seamline.cli.shared.render import LiveState
+from seamline.cli.shared.render import LiveState, live_line, live_panel, switch_text
 from seamline.cli.shared.waiting import is_alive
 from seamline.core.vocabulary.ports import Array
-from seamline.runtime.api.snapshot import StreamSnapshot, SwitchSnapshot
+from seamline.runtime.api.snapshot import StreamSnapshot
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result
 
 INTERVAL_S = 0.2
+LINE_EVERY_S = 1.0
+"""Stream time between two plain lines; a switch is written at once."""
+
+
+class LiveView:
+    """Shows a running stream on `console`. Use as a context manager and call `update` as often as you like.
+
+    On a terminal the view is redrawn in place and stays when it is left. Elsewhere (pipe, log file) it writes a line
+    for each second of stream time and one for each switch. `update` may be called from any one thread.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+        self._next_line_s = 0.0
+        self._n_switches_written = 0
+
+    def update(self, state: LiveState) -> None:
+        """Show `state`; earlier ones are forgotten."""
+        if self._live is not None:
+            self._live.update(live_panel(state))
+            return
+        stream = state.stream
+        for switch in stream.switches[self._n_switches_written :]:
+            self._write(switch_text(switch))
+        self._n_switches_written = max(self._n_switches_written, len(stream.switches))
+        if stream.at_s >= self._next_line_s:
+            self._write(live_line(state))
+            self._next_line_s = stream.at_s + LINE_EVERY_S
+
+    def _write(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> LiveView:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
 
 
 class Watcher:
@@ -130,8 +174,3 @@ def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float |
 def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:
     """The snapshot in one JSON line of `seamline run --events`."""
     return msgspec.convert(event, StreamSnapshot)
-
-
-def switches_of(summary: Mapping[str, Any]) -> tuple[SwitchSnapshot, ...]:
-    """All switches of a stream that is over, from its summary."""
-    return tuple(msgspec.convert(switch, SwitchSnapshot) for switch in summary["switches"])

@@ -1,6 +1,6 @@
 """Decisions in words and numbers: which belief moved since the current plan was chosen, and how far.
 
-Milliseconds and Mbit/s appear here because people read the result; nothing computes with it.
+People read the result; nothing computes with it. How figures are worded is `core.vocabulary.quantities`' business.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from seamline.core.adaptation.view import Basis, View
 from seamline.core.cost.formulas import Breakdown, LinkCost, StageCost
 from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.quantities import duration_change, megabits_per_second, rate_change
 
 JUMP_RATIO = 1.3
 """A factor that makes waiting out a cooldown pointless, if it changes a plan's time by `JUMP_EFFECT_RATIO`."""
@@ -78,17 +79,17 @@ def _link_moves(cost: LinkCost, before: LinkEstimate | None, now: LinkEstimate |
     if now is None or now.goodput_bps <= 0.0:
         return []  # a link that is down makes a plan impossible, which is said elsewhere
     if before is None or before.goodput_bps <= 0.0:
-        return [Move(cost.transfer_s, math.inf, f"{name} is there now with {now.goodput_bps / 1e6:.1f} Mbit/s")]
+        return [Move(cost.transfer_s, math.inf, f"{name} is there now with {megabits_per_second(now.goodput_bps)}")]
     moves: list[Move] = []
     factor = now.goodput_bps / before.goodput_bps
     if abs(math.log(factor)) > math.log(_WORTH_SAYING_RATIO):
-        was, is_now = before.goodput_bps / 1e6, now.goodput_bps / 1e6
-        words = f"{name} {'fell' if factor < 1.0 else 'rose'} from {was:.1f} to {is_now:.1f} Mbit/s"
+        verb = "fell" if factor < 1.0 else "rose"
+        words = f"{name} {verb} {rate_change(before.goodput_bps, now.goodput_bps)}"
         moves.append(Move(cost.serialise_s * abs(1.0 - factor), abs(math.log(factor)), words))
     longer_s = now.rtt_s - before.rtt_s
     if abs(longer_s) > 0.25 * before.rtt_s:
-        was, is_now = before.rtt_s * 1e3, now.rtt_s * 1e3
-        words = f"the round trip {name} {'fell' if longer_s < 0.0 else 'rose'} from {was:.0f} to {is_now:.0f} ms"
+        verb = "fell" if longer_s < 0.0 else "rose"
+        words = f"the round trip {name} {verb} {duration_change(before.rtt_s, now.rtt_s)}"
         size = abs(math.log(max(now.rtt_s, 1e-3) / max(before.rtt_s, 1e-3)))
         moves.append(Move(abs(longer_s) / 2, size, words))
     return moves
@@ -109,6 +110,6 @@ def _node_moves(cost: StageCost, view: View, basis: Basis) -> list[Move]:
     before_s, now_s = basis.queue_s.get(node, 0.0), view.queue_s.get(node, 0.0)
     if before_s != now_s:
         verb = "fell" if now_s < before_s else "grew"
-        words = f"waiting on {node} {verb} from {before_s * 1e3:.0f} to {now_s * 1e3:.0f} ms"
+        words = f"waiting on {node} {verb} {duration_change(before_s, now_s)}"
         moves.append(Move(abs(now_s - before_s), abs(math.log((now_s + 0.01) / (before_s + 0.01))), words))
     return moves

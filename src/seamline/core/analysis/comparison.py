@@ -12,7 +12,7 @@ from seamline.core.planning.planner import Alternative, Planned, Planner, Proble
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
-from seamline.core.vocabulary.quantities import amount
+from seamline.core.vocabulary.quantities import amount, milliseconds
 
 MOST_PARTS_SAID = 2
 
@@ -67,4 +67,4 @@ def _largest_parts(costs: Breakdown) -> str:
     parts += [(stage.decode_s + stage.encode_s, f"codecs on {stage.node}") for stage in costs.stages]
     parts += [(link.transfer_s, f"{link.source}->{link.target}") for link in costs.all_links]
     largest = sorted(parts, reverse=True)[:MOST_PARTS_SAID]
-    return " and ".join(f"{words} ({seconds * 1e3:.1f} ms)" for seconds, words in largest if seconds > 0.0)
+    return " and ".join(f"{words} ({milliseconds(seconds)})" for seconds, words in largest if seconds > 0.0)

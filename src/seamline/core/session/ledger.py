@@ -4,8 +4,9 @@ Theory of operation. An offered frame is accepted when there is room, else it wa
 one. An accepted frame is kept until its first answer is here; later answers (of a retry, or of a node given up too
 soon) are counted and dropped. A frame whose node is gone, that was refused, or that is past its deadline runs again, on
 the current route when that avoids the trouble and on the origin otherwise. While one does on the origin, no frame is
-accepted: it would wait behind that one, be late itself, run again too, and so on for as long as frames come. Answers
-are delivered in the order of acceptance.
+accepted: it would wait behind that one, be late itself, run again too, and so on for as long as frames come. While a
+node of the route is gone, frames wait for another route until `Rescue`, and run on the origin from then on. Answers are
+delivered in the order of acceptance.
 
     event             what becomes of frames                                    commands
     ----------------  --------------------------------------------------------  ------------------------------------
@@ -15,14 +16,15 @@ are delivered in the order of acceptance.
     StageFailed       the latest attempt runs again; an earlier one is no news  RunFrame, or as a last answer
     AttemptDropped    its rerun on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
-    PeerChanged       none goes to a node that is gone, not even a new one      -
+    PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
     SetRoute          those accepted from now on follow it                      Routed, RunFrame
     AdjustRoute       deadlines and depth of the route in use are fresh         RunFrame
     SetLocalExpected  deadlines of reruns on the origin are fresh               -
     PauseFrames       none is accepted                                          Drained, when none is in flight
     ResumeFrames      accepted again                                            RunFrame
     DrainWanted       -                                                         Drained, when none is in flight
-    Rescue            those overdue or stranded run again                       RunFrame, or as a last answer
+    Rescue            those overdue or stranded run again, on the origin those  RunFrame, or as a last answer
+                      that waited for another route
 
 `RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
 Which plan is routed, and when to rescue, is the pilot's business; how many frames fit is `pipeline_depth.py`.
@@ -124,6 +126,7 @@ class Ledger:
         self._finished: set[int] = set()
         self._waiting: object | None = None
         self._is_paused = False
+        self._is_detouring = False
         self._reruns: dict[int, int] = {}  # frame -> which of its attempts runs again on the origin
         self._unavailable: frozenset[NodeId] = frozenset()
         self._next_out = 0
@@ -160,14 +163,18 @@ class Ledger:
                     self.route = route
                     self._accept_waiting(out, now_s)
             case ev.SetRoute(route, asked_s):
-                self.route, self._is_paused = route, False
+                self.route, self._is_paused, self._is_detouring = route, False, False
                 out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
                 self._accept_waiting(out, now_s)
             case ev.Rescue():
                 for frame in self.overdue(now_s):
                     self._run_again(frame, None, "its node is gone, or it took too long", out, now_s)
+                self._is_detouring = self._is_broken
+                self._accept_waiting(out, now_s)
             case ev.PeerChanged(node, is_alive):
                 self._unavailable = self._unavailable - {node} if is_alive else self._unavailable | {node}
+                self._is_detouring = self._is_detouring and self._is_broken
+                self._accept_waiting(out, now_s)
             case ev.PauseFrames(generation):
                 self._is_paused = True
                 self._say_if_drained(generation, out)
@@ -204,11 +211,11 @@ class Ledger:
 
     @property
     def due_s(self) -> float:
-        """When a frame is overdue next; -inf when one is stranded, inf when none can be."""
-        due_s = math.inf
+        """When `Rescue` has something to do: the next deadline, -inf when frames are stranded or wait for a route."""
+        due_s = -math.inf if self._is_broken and not self._is_detouring else math.inf
         for frame in self._in_flight.values():
             if not frame.route.plan.is_local:
-                is_stranded = self._unavailable and not self._unavailable.isdisjoint(frame.route.plan.nodes)
+                is_stranded = bool(self._unavailable) and self._is_stranded(frame.route)
                 due_s = min(due_s, -math.inf if is_stranded else frame.deadline_s)
         return due_s
 
@@ -225,13 +232,15 @@ class Ledger:
         """Whether a frame that is offered now is accepted at once."""
         if self._is_paused or self._reruns or self._n_undelivered >= MAX_UNDELIVERED:
             return False
+        if self._is_broken:
+            return self._is_detouring and not self._in_flight
         n_in_flight = len(self._in_flight)
         return not n_in_flight or (n_in_flight < self.depth and not self._is_stuck(now_s))
 
     @property
     def depth(self) -> int:
-        """Frames that may be in flight on the route that the next one takes."""
-        route = self._next_route
+        """Frames that may be in flight on the current route."""
+        route = self.route
         if route.bottleneck_s is None:
             return 1
         return pipeline_depth(route.expected_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
@@ -248,8 +257,7 @@ class Ledger:
         return [
             frame.number
             for frame in self._in_flight.values()
-            if not frame.route.plan.is_local
-            and (now_s >= frame.deadline_s or not self._unavailable.isdisjoint(frame.route.plan.nodes))
+            if not frame.route.plan.is_local and (now_s >= frame.deadline_s or self._is_stranded(frame.route))
         ]
 
     def story(self, frame: int) -> tuple[Step, ...]:
@@ -275,16 +283,10 @@ class Ledger:
 
     # -- in ------------------------------------------------------------------------------------------------------------
 
-    @property
-    def _next_route(self) -> Route:
-        """What the next frame takes: the origin alone while a node of the current route is gone."""
-        route = self.route
-        return route if not self._unavailable or self._unavailable.isdisjoint(route.plan.nodes) else self._local
-
     def _offered(self, tensors: object, is_live: bool, now_s: float) -> None:
         if is_live:
             gap_s, self._offered_s = now_s - self._offered_s, now_s
-            if gap_s < LONGEST_GAP_S:
+            if 0.0 <= gap_s < LONGEST_GAP_S:
                 self.period_s += PACE_GAIN * (gap_s - self.period_s) if self.period_s else gap_s
         self._n_dropped += self._waiting is not None
         self._waiting = tensors
@@ -293,7 +295,7 @@ class Ledger:
         if self._waiting is None or not self.has_room(now_s):
             return
         tensors, self._waiting = self._waiting, None
-        number, route = self._n_accepted, self._next_route
+        number, route = self._n_accepted, self._local if self._is_broken else self.route
         self._n_accepted += 1
         self.last_accepted_s = now_s
         frame = _Frame(number, tensors, now_s, now_s + self._deadline_s(route), route)
@@ -307,12 +309,20 @@ class Ledger:
             self._note(frame.number, now_s, f"attempt {frame.attempt} begins by {route.generation}:`{route.plan}`")
         out.append(cmd.RunFrame(frame.number, frame.attempt, route, frame.tensors, frame.attempt > 0))
 
+    @property
+    def _is_broken(self) -> bool:
+        """Whether a node of the route is gone."""
+        return bool(self._unavailable) and self._is_stranded(self.route)
+
+    def _is_stranded(self, route: Route) -> bool:
+        return not route.plan.is_local and not self._unavailable.isdisjoint(route.plan.nodes)
+
     def _is_stuck(self, now_s: float) -> bool:
         """Whether the oldest frame of the route has used up half its time: another would only wait behind it.
 
         So a link that falls or dies swallows one frame, and the next takes the plan that comes.
         """
-        route = self._next_route
+        route = self.route
         if route.plan.is_local:
             return False
         for frame in self._in_flight.values():
@@ -330,10 +340,10 @@ class Ledger:
         self._rerun_over(event.frame, event.attempt)
         frame = self._in_flight.get(event.frame)
         route = None if frame is None else frame.routes.get(event.attempt)
-        if frame is None:
+        if frame is None and 0 <= event.frame < self._n_accepted:
             self._n_late += 1
             self._note(event.frame, now_s, f"attempt {event.attempt} answered late")
-        elif route is None or route.generation != event.generation:
+        elif frame is None or route is None or route.generation != event.generation:
             words = f"frame {event.frame} has no attempt {event.attempt} in generation {event.generation}"
             out.append(cmd.Say(cmd.Level.WARNING, f"an answer was dropped: {words}"))
         else:
@@ -405,7 +415,7 @@ class Ledger:
             self._accept_waiting(out, now_s)
             return
         old, route = frame.route, self.route
-        if frame.attempt or route.generation == old.generation or not self._unavailable.isdisjoint(route.plan.nodes):
+        if frame.attempt or route.generation == old.generation or self._is_broken:
             route = self._local
         frame.attempt += 1
         if route.plan.is_local:
@@ -421,7 +431,7 @@ class Ledger:
             del self._reruns[number]
 
     def _note(self, number: int, now_s: float, words: str) -> None:
-        if not self._keeps_stories:
+        if not self._keeps_stories or not 0 <= number < self._n_accepted:
             return
         known = self._stories.get(number)
         if known is None:

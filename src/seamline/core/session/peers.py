@@ -108,7 +108,7 @@ class Peers:
 
     def profile_known(self, name: NodeId, profile: Profile, now_s: float) -> None:
         if (peer := self._peers.get(name)) is not None:
-            peer.is_profiling = False
+            peer.is_profiling, peer.profile_again_s = False, math.inf
         self._view.profile_known(ev.ProfileKnown(name, profile, now_s))
 
     def profile_failed(self, name: NodeId, reason: str, now_s: float) -> None:

@@ -6,21 +6,29 @@ handed over all that waits, so that what happens together leads to one decision.
 tables of `core.switching` (`switcher.py`): nodes prepare, the ledger swaps its route, what has drained is released.
 Frames in trouble run again at once, or as soon as the route serves that is being prepared.
 
-    event               what it does
-    ------------------  ----------------------------------------------------------------------------------------------
-    ProfileKnown        the node counts; ProfileFailed asks again later
-    StatusReceived      the node is there; its links, queue and memory are known
-    LinkEstimated       an own link is known; MemoryMeasured: own memory
-    PeerChanged         a lost node leaves, and what it was preparing fails; one that is back says so by a status
-    FrameFinished       compute ratios, sizes that codecs sent, the latency of the plan in use
-    StageFailed         a link is down, or the node's circuit breaker opens
-    SegmentTimed        the answer to re-profiling counts as a frame's time would
-    NodePrepared        one node fewer is missing; NodePrepareFailed: the plan is refused
-    Routed, Drained     the switch is complete; a generation may be released
-    Begin               the first plan is chosen from now on
-    Tick                grace times, deadlines, breakers; rescue; a decision; re-profiling; a standby
-    SwitchAsked, ...    a request by hand: settled, or rejected with a reason
-    StopAsked           everything is released
+    event              what it does
+    -----------------  -----------------------------------------------------------------------------------------------
+    ProfileKnown       the node counts
+    ProfileFailed      its profile is asked for again later
+    StatusReceived     the node is there; its links, queue and memory are known
+    LinkEstimated      an own link is known
+    MemoryMeasured     so is the own memory
+    PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
+    FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use
+    StageFailed        a link is down, or the node's circuit breaker opens
+    SegmentTimed       the answer to re-profiling counts as a frame's time would
+    NodePrepared       one node fewer is missing
+    NodePrepareFailed  the plan is refused
+    Routed             the switch is complete
+    Drained            a generation is released after a grace time
+    Begin              the first plan is chosen from now on
+    Tick               grace times, deadlines, breakers; a decision; re-profiling; rescue; a standby
+    SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
+    UnpinAsked         the policy decides again
+    ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
+    EnergyScopeAsked   other joules count; rejected where it names a stranger
+    StandbyAsked       a plan is prepared beside the one that serves, where the strategy does so
+    StopAsked          everything is released; after it requests are rejected, and nothing else is news
 
 No exception leaves `handle`: an event that cannot be is answered by a `Say` with the reason, a request by a `Reject`.
 """
@@ -134,7 +142,9 @@ class Pilot:
 
     @property
     def rescue_from_s(self) -> float:
-        """Frames in trouble are not run again before; -inf when they may be at once."""
+        """Frames in trouble are not run again before; -inf when they may be at once, inf when the stream has ended."""
+        if self._has_stopped:
+            return math.inf
         return self._lost_at_s + RESCUE_WAIT_S if self._switcher.is_preparing else -math.inf
 
     def validate(self) -> None:
@@ -148,9 +158,9 @@ class Pilot:
     def handle(self, event: ev.PilotEvent, now_s: float) -> list[cmd.PilotOutput]:
         """What is to be done about `event`, in order."""
         request = event.request if isinstance(event, _REQUESTS) else None
+        if self._has_stopped:
+            return [] if request is None else [cmd.Reject(request, SwitchError("the stream has ended"))]
         try:
-            if self._has_stopped and request is not None:
-                raise SwitchError("the stream has ended")
             self._handle(event, now_s)
         except SeamlineError as error:
             if request is not None:
@@ -262,15 +272,15 @@ class Pilot:
     # -- what is due ---------------------------------------------------------------------------------------------------
 
     def _tick(self, now_s: float) -> None:
-        if self._has_stopped:
-            return
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
-        if now_s >= self.rescue_from_s:
-            self._out.append(ev.Rescue())
-        if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + FLOOR_S):
-            self._decide(now_s)
-            self._reprofiling.ask()
+        try:
+            if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + FLOOR_S):
+                self._decide(now_s)
+                self._reprofiling.ask()
+        finally:  # after the decision: frames of a node that was just lost wait for the plan that comes
+            if now_s >= self.rescue_from_s:
+                self._out.append(ev.Rescue())
         self._guess(now_s)
 
     def _decide(self, now_s: float) -> None:
@@ -391,8 +401,6 @@ class Pilot:
         )
 
     def _stop(self, now_s: float) -> None:
-        if self._has_stopped:
-            return
         self._has_stopped = True
         self._switcher.stop(now_s)
         self._override.end()

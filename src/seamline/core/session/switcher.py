@@ -106,7 +106,7 @@ class Switcher:
     @property
     def is_preparing(self) -> bool:
         """Whether a plan that was asked for is on its way into service."""
-        return sw.is_switching(self._state)
+        return sw.is_switching(self._state) or self._postponed is not None
 
     @property
     def strategy(self) -> sw.NamedStrategy:
@@ -125,7 +125,9 @@ class Switcher:
     @property
     def due_s(self) -> float:
         """When a grace time or a deadline is over next; inf when there is none."""
-        return min((*self._deadlines.values(), *self._release_s.values()), default=math.inf)
+        if not self._deadlines and not self._release_s:  # as nearly always
+            return math.inf
+        return min(*self._deadlines.values(), *self._release_s.values(), math.inf)
 
     def request(self, plan: Plan, reason: str, now_s: float) -> None:
         """Move to `plan` when all of its nodes are ready; a plan still being prepared is given up for it."""

@@ -1,6 +1,6 @@
 """What can be seen of a stream at one moment, as plain data: for the live view and the lines of `run --events`.
 
-What happened in a whole stream is `record.py`'s.
+What happened in a whole stream is `runtime.origin.record`'s.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
 from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -42,6 +43,7 @@ from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import as_source, input_tensors
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.sources import FrameSource
@@ -345,7 +347,9 @@ class Stream:
     def summary(self) -> dict[str, Any]:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
-        return self.recorder.summary(self.frames.counts().since(self._counted_before))
+        counts = self.frames.counts().since(self._counted_before)
+        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts))
+        return found
 
     def _read_own_meter(self) -> None:
         if (reading := self._node.energy.reading()) is not None:

@@ -1,8 +1,8 @@
-"""Plans measured one by one: a testbed, one stream on it that is moved by hand, and frames that go one at a time.
+"""Plans measured one by one: a testbed, one stream that is pinned to each plan in turn, and frames one at a time.
 
-    with fresh_cache([model]) as cache, PlanBench(testbed, cache=cache) as bench, bench.hold(model) as held:
-        problem = held.problem()                   # what is believed before any frame has flowed
-        measured = held.measure(plan, n_frames=5)  # what frames took, beside what was believed before them
+    with fresh_cache([model]) as cache, PlanBench(testbed, cache=cache) as bench, bench.pin(model) as pinned:
+        problem = pinned.problem()                   # what is estimated before any frame has flowed
+        measured = pinned.measure(plan, n_frames=5)  # what frames took, beside what was estimated before them
 
 The origin's node runs in this process, all others in their own, over the testbed's shaped links. Nodes profile the
 model one after the other before the stream opens: on their own machines they would not slow each other either. Policies
@@ -51,7 +51,7 @@ PROFILE_TIMEOUT_S = 600.0
 SWITCH_TIMEOUT_S = 60.0
 LINKS_TIMEOUT_S = 10.0
 DOUBT_TIMEOUT_S = 3.0
-"""For the probe of a link that is believed to have changed because another one has."""
+"""For the probe of a link that is estimated to have changed because another one has."""
 
 N_LINK_TRANSFERS = 5
 """Over every link before the first plan is measured; after as many an estimate is meant to be within 10 %."""
@@ -61,12 +61,12 @@ PAUSE_S = 0.03
 
 N_SURELY = 3
 MAX_DISTURBED = 3
-"""Frames per plan that may be completed elsewhere; they are not counted."""
+"""Frames per plan that may fail over; they are not counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredPlan:
-    """What frames took under one plan. problem: what was believed before the first of them.
+    """What frames took under one plan. problem: as estimated before the first of them.
 
     results: at least one answer, in order, each by `plan` at its first try.
     """
@@ -77,7 +77,7 @@ class MeasuredPlan:
 
     @property
     def predicted(self) -> Breakdown:
-        """What was believed of the plan."""
+        """What was predicted of the plan."""
         return breakdown(self.plan, self.problem)
 
     @property
@@ -137,7 +137,7 @@ class PlanBench:
         self._open.__exit__(kind, error, trace)
 
     @contextmanager
-    def hold(self, model: StoredModel, *, profile_budget_s: float, frame: Array | None = None) -> Iterator[HeldStream]:
+    def pin(self, model: StoredModel, *, profile_budget_s: float, frame: Array | None = None) -> Iterator[PinnedStream]:
         """A stream of `model` over all nodes, some frames old: so many that every link there has carried five.
 
         profile_budget_s: what each node may spend on measuring the model. frame: what is sent, uint8[H, W, 3]; a
@@ -155,12 +155,12 @@ class PlanBench:
                 raise SeamlineError(f"`{name}` did not profile the model within {PROFILE_TIMEOUT_S:.0f} s") from None
         self._cluster.wait_nodes(names, NODES_TIMEOUT_S)  # profiling may have kept one from answering
         with self._cluster.stream(model, over=names, policy="local", profile_budget_s=profile_budget_s) as stream:
-            held = HeldStream(stream, _frame_of(model) if frame is None else frame)
+            pinned = PinnedStream(stream, _frame_of(model) if frame is None else frame)
             try:
-                held.learn_links(names[1:])
-                yield held
+                pinned.learn_links(names[1:])
+                yield pinned
             finally:
-                held.close()
+                pinned.close()
 
     def _start(self) -> None:
         network = self._open.enter_context(Network(self._testbed))
@@ -192,8 +192,8 @@ class PlanBench:
         )
 
 
-class HeldStream:
-    """A stream that goes where it is told; made by `PlanBench.hold`."""
+class PinnedStream:
+    """Stream that is pinned to one plan after the other; made by `PlanBench.pin`."""
 
     def __init__(self, stream: Stream, frame: Any) -> None:
         self._stream = stream
@@ -202,7 +202,7 @@ class HeldStream:
         self._results = self._answers()
 
     def problem(self) -> Problem:
-        """What the controller believes now: profiles, links, and what earlier frames have taught."""
+        """Profiles, links, and what earlier frames have taught, as the controller estimates them now."""
         problem = problem_of(self._stream.controller.view)
         assert problem is not None, "a stream that is open has profiles"
         return problem
@@ -220,7 +220,7 @@ class HeldStream:
 
         n_warm_up: frames that are not counted, before the others. budget_s: no more frames after that, but three.
         Raises `SwitchError` when a node refuses the plan, `PlanError` when it does not fit the model or the nodes, and
-        `SeamlineError` when frames fail or keep being completed elsewhere.
+        `SeamlineError` when frames fail or keep failing over.
         """
         self._wait_links(0, DOUBT_TIMEOUT_S)
         problem = self.problem()

@@ -1,4 +1,4 @@
-"""A testbed with streams on it: nodes as processes, links shaped, one edge process per policy, all in the same scene.
+"""Scenarios on a testbed: nodes as processes, links shaped, one edge process per policy, all in the same conditions.
 
 For every policy the edge process is started afresh (`seamline run --events`), the links begin as the testbed file says,
 and from the moment frames flow the file's changes (of links and of nodes' slowdowns) and the given kills happen. The
@@ -34,7 +34,7 @@ _ERROR = re.compile(r"^error: (?P<error>.*)(?:\nhint: (?P<hint>.*))?\s*\Z", re.M
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scenario:
     """What every policy is put through. model, source, codecs: as for `seamline run`.
 
     seconds: length of each policy's run. cache: where all nodes keep models and profiles, the usual place when None.
@@ -62,38 +62,40 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SceneEvent:
-    """One JSON line of the edge process: `kind` names it. notice: what last happened to the scene."""
+class ScenarioEvent:
+    """One JSON line of the edge process: `kind` names it. notice: what last happened to the scenario."""
 
     kind: str
     data: Mapping[str, Any]
     notice: str | None = None
 
 
-class Stage:
-    """The scene's machines and links, as long as it is open. Use it as a context manager, in the main thread."""
+class TestbedRun:
+    """The scenario's machines and links, as long as it is open. Use it as a context manager, in the main thread."""
 
-    def __init__(self, scene: Scene) -> None:
-        if not scene.others:
-            raise ConfigError(f"testbed `{scene.testbed.name}` has one node only", hint="add a second [[node]]")
-        goal_named(scene.objective)
-        for kill in scene.kills:
-            if kill.node == scene.origin.name:
+    __test__ = False  # pytest would otherwise take it for a test class by its name
+
+    def __init__(self, scenario: Scenario) -> None:
+        if not scenario.others:
+            raise ConfigError(f"testbed `{scenario.testbed.name}` has one node only", hint="add a second [[node]]")
+        goal_named(scenario.objective)
+        for kill in scenario.kills:
+            if kill.node == scenario.origin.name:
                 raise UsageError(f"frames enter at `{kill.node}`: without it there is no stream", hint="kill another")
-            if kill.at_s >= scene.seconds:
+            if kill.at_s >= scenario.seconds:
                 raise UsageError(
-                    f"{kill.node}@{kill.at_s:g} comes after the end of a run of {scene.seconds:g} s",
+                    f"{kill.node}@{kill.at_s:g} comes after the end of a run of {scenario.seconds:g} s",
                     hint="--seconds makes it longer",
                 )
-        self.scene = scene
+        self.scenario = scenario
         self._cluster = f"testbed-{time.monotonic_ns() & 0xFFFFFFFF:08x}"
         self._processes = NodeProcesses()
         self._network: Network | None = None
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> TestbedRun:
         self._processes.__enter__()
         try:
-            self._network = Network(self.scene.testbed)
+            self._network = Network(self.scenario.testbed)
             self._start_others()
         except BaseException:
             self.__exit__(None, None, None)
@@ -109,34 +111,34 @@ class Stage:
             if self._network is not None:
                 self._network.close()
 
-    def play(self, policy: str, *, n_private_cuts: int, seconds: float | None = None) -> Iterator[SceneEvent]:
-        """Run one policy through the scene; the last event is its ``summary``.
+    def events(self, policy: str, *, n_private_cuts: int, seconds: float | None = None) -> Iterator[ScenarioEvent]:
+        """What one policy's run through the scenario tells while it goes on; the last event is its ``summary``.
 
         Raises `SeamlineError` with the edge's own words when it fails.
         """
         assert self._network is not None, "use it as a context manager"
-        scene = self.scene
+        scenario = self.scenario
         notices: list[str] = []
-        duration_s = seconds or scene.seconds
+        duration_s = seconds or scenario.seconds
         self._start_others()
         self._network.reset()
         self._unload()
-        changes = schedule(scene.testbed, duration_s, scene.kills)
+        changes = schedule(scenario.testbed, duration_s, scenario.kills)
         runner = ChangeRunner(
             changes, self._network, self._processes, on_change=lambda change: notices.append(str(change))
         )
-        edge = self._processes.start(scene.origin.name, self._edge_command(policy, n_private_cuts, duration_s))
+        edge = self._processes.start(scenario.origin.name, self._edge_command(policy, n_private_cuts, duration_s))
         try:
-            for event in self._events(edge, duration_s):
+            for event in self._lines(edge, duration_s):
                 if event.kind == "started":
                     runner.start()
-                yield SceneEvent(kind=event.kind, data=event.data, notice=notices[-1] if notices else None)
+                yield ScenarioEvent(kind=event.kind, data=event.data, notice=notices[-1] if notices else None)
         finally:
             runner.stop()
             if edge.is_alive:
-                self._processes.stop(scene.origin.name)
+                self._processes.stop(scenario.origin.name)
 
-    def _events(self, edge: NodeProcess, duration_s: float) -> Iterator[SceneEvent]:
+    def _lines(self, edge: NodeProcess, duration_s: float) -> Iterator[ScenarioEvent]:
         """The JSON lines that the edge process writes, as they come, until its summary."""
         give_up_s = now_s() + START_TIMEOUT_S
         unread = b""
@@ -148,7 +150,7 @@ class Stage:
                 for line in complete:
                     data = json.loads(line)
                     kind = data.pop("event", "")
-                    yield SceneEvent(kind=kind, data=data)
+                    yield ScenarioEvent(kind=kind, data=data)
                     if kind == "started":
                         give_up_s = now_s() + duration_s + OVERRUN_S
                     if kind == "summary":
@@ -162,7 +164,7 @@ class Stage:
     def _start_others(self) -> None:
         """Start every node but the origin that does not run; each connects to those that come after it."""
         assert self._network is not None
-        others = self.scene.others
+        others = self.scenario.others
         started = [node for node in others if not self._processes.is_alive(node.name)]
         for node in started:
             later = others[others.index(node) + 1 :]
@@ -179,33 +181,34 @@ class Stage:
 
     def _unload(self) -> None:
         """Every node that stayed up is as slow again as the testbed file says."""
-        loaded = {load.node for load in self.scene.testbed.loads}
-        for node in self.scene.others:
+        loaded = {load.node for load in self.scenario.testbed.loads}
+        for node in self.scenario.others:
             if node.name in loaded:
                 self._processes.slow_down(node.name, node.slowdown)
 
     def _edge_command(self, policy: str, n_private_cuts: int, duration_s: float) -> tuple[str, ...]:
         assert self._network is not None
-        scene, origin = self.scene, self.scene.origin
+        scenario, origin = self.scenario, self.scenario.origin
         command = [
-            sys.executable, "-m", "seamline", "run", scene.model, "--source", str(scene.source), "--loop", "--events",
-            "--over", ",".join([origin.name, *(node.name for node in scene.others)]), "--tier", origin.tier,
-            "--policy", policy, "--objective", scene.objective, "--private", str(n_private_cuts),
-            "--codecs", scene.codecs,
-            "--fps", f"{scene.fps:g}", "--seconds", f"{duration_s:g}", "--slowdown", f"{origin.slowdown:g}",
+            sys.executable, "-m", "seamline", "run", scenario.model, "--source", str(scenario.source),
+            "--loop", "--events", "--tier", origin.tier,
+            "--over", ",".join([origin.name, *(node.name for node in scenario.others)]),
+            "--policy", policy, "--objective", scenario.objective, "--private", str(n_private_cuts),
+            "--codecs", scenario.codecs,
+            "--fps", f"{scenario.fps:g}", "--seconds", f"{duration_s:g}", "--slowdown", f"{origin.slowdown:g}",
             "--cluster", self._cluster, "--listen", self._network.listen(origin.name), "--no-relay",
         ]  # fmt: skip
         if origin.threads:
             command += ["--threads", str(origin.threads)]
-        for node in scene.others:
+        for node in scenario.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
         return (*command, *self._common_options(), *power_options(origin))
 
     def _common_options(self) -> tuple[str, ...]:
-        scene = self.scene
-        loads = (FOLLOW_LOADS,) if scene.testbed.loads else ()
-        cache = () if scene.cache is None else ("--cache", str(scene.cache))
-        lease = () if scene.lease_s is None else ("--lease", f"{scene.lease_s:g}")
+        scenario = self.scenario
+        loads = (FOLLOW_LOADS,) if scenario.testbed.loads else ()
+        cache = () if scenario.cache is None else ("--cache", str(scenario.cache))
+        lease = () if scenario.lease_s is None else ("--lease", f"{scenario.lease_s:g}")
         return (*loads, *cache, *lease)
 
 

@@ -1,22 +1,18 @@
-"""What happened in a stream, written down: answers, plans, switches, and the summary made from them.
+"""Recorder of a stream: answers, plans, switches and joules, as they come.
 
-A `Recorder` is fed by the stream and read by whoever renders; it decides nothing. `summary` is the JSON that `seamline
-run --json` and the demo print, with the keys documented in docs/cli.md.
+A `Recorder` is fed by the stream and read by whoever renders; it decides nothing. The figures that a stream ends with
+are made from its `History` in `summary.py`.
 """
 
 from __future__ import annotations
 
 import statistics
 import threading
-from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.session.ledger import FrameCounts
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
 from seamline.runtime.origin.results import Result
@@ -24,7 +20,6 @@ from seamline.runtime.shared.energy import joint_source
 
 RECENT_S = 2.0
 MIN_WINDOW_S = 0.5
-SETTLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +88,37 @@ class NodeEnergy:
     node: str
     energy_j: float
     source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDraw:
+    """The same with every source that is in it, the last one last, and what the joules are of."""
+
+    node: str
+    energy_j: float
+    sources: tuple[str, ...]
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All that happened in a stream until one moment; clock readings, of which `started_s` counts as 0.
+
+    answered_s and latency_s: of every answer, in the order of arrival. plans: from when which was in use. drawn: by
+    name of the node. frame_j: joules of the frames that have any, from frame_sources, counted by energy_scope.
+    """
+
+    started_s: float
+    answered_s: tuple[float, ...]
+    latency_s: tuple[float, ...]
+    n_failed: int
+    n_completed_elsewhere: int
+    plans: tuple[tuple[float, Plan], ...]
+    switches: tuple[SwitchRecord, ...]
+    drawn: tuple[NodeDraw, ...]
+    frame_j: tuple[float, ...]
+    frame_sources: frozenset[str]
+    energy_scope: EnergyScope
 
 
 @dataclass(slots=True)
@@ -229,99 +255,22 @@ class Recorder:
             energy_source=recent[-1].energy_source,
         )
 
-    def summary(self, counts: FrameCounts, *, since_s: float = 0.0) -> dict[str, Any]:
-        """The stream's figures as plain data; times are relative to the start of the stream.
-
-        since_s: leave out answers before this stream time (warm-up) from `latency_s`.
-        """
+    def history(self) -> History:
+        """All that has happened, at one moment."""
         with self._lock:
-            answered = list(self._answered_s)
-            latencies = [
-                latency
-                for at_s, latency in zip(self._answered_s, self._latency_s, strict=True)
-                if at_s - self.started_s >= since_s
-            ]
-            plans, switches = list(self._plans), list(self._switches)
-            energy = self._energy(len(answered))
-        answered.sort()
-        return {
-            "frames": {
-                "accepted": counts.accepted,
-                "answered": counts.answered,
-                "dropped_before_acceptance": counts.dropped_before_acceptance,
-                "lost": counts.lost,
-                "duplicated": counts.duplicated,
-                "out_of_order": counts.out_of_order,
-                "completed_elsewhere": self._n_completed_elsewhere,
-                "late_answers_ignored": counts.late_answers,
-                "failed": self._n_failed,
-            },
-            "latency_s": latency_figures(latencies),
-            "energy": energy,
-            "longest_gap_s": _longest_gap_s(answered),
-            "switches": [
-                {**switch.to_dict(self.started_s), "gap_s": self._gap_s(answered, switch)} for switch in switches
-            ],
-            "plan_timeline": [{"at_s": at_s - self.started_s, "plan": str(plan)} for at_s, plan in plans],
-        }
-
-    def _energy(self, n_answered: int) -> dict[str, Any]:
-        """Under the lock: joules per frame by the frames' stages, and all that nodes drew by their meters."""
-        n_frames = max(1, n_answered)
-        total_j = sum(drawn.energy_j for drawn in self._drawn.values())
-        return {
-            "j_per_frame": statistics.fmean(self._frame_j) if self._frame_j else None,
-            "n_frames": len(self._frame_j),
-            "counted": str(self._energy_scope),
-            "source": ", ".join(sorted(self._frame_sources)) or None,
-            "nodes": {
-                node: {
-                    "j": drawn.energy_j,
-                    "j_per_frame": drawn.energy_j / n_frames,
-                    "source": drawn.source,
-                    "scope": drawn.scope,
-                }
-                for node, drawn in sorted(self._drawn.items())
-            },
-            "total_j": total_j if self._drawn else None,
-            "total_j_per_frame": total_j / n_frames if self._drawn else None,
-            "total_source": joint_source([source for drawn in self._drawn.values() for source in drawn.sources]),
-        }
-
-    @staticmethod
-    def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
-        """Longest time between two answers from the decision until a second after the swap, less the usual interval.
-
-        None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
-        """
-        swapped_s = switch.at_s + switch.prepare_s
-        around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
-        before = _intervals(answered, switch.at_s - 2.0, switch.at_s)
-        if not around:
-            return None
-        return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
-
-
-def latency_figures(latencies: Sequence[float]) -> dict[str, float | int | None]:
-    """mean, p50 and p95 in seconds and how many; None where there was no answer."""
-    if not latencies:
-        return {"mean": None, "p50": None, "p95": None, "n": 0}
-    ordered = sorted(latencies)
-    return {
-        "mean": statistics.fmean(ordered),
-        "p50": statistics.median(ordered),
-        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
-        "n": len(ordered),
-    }
-
-
-def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
-    """Times between successive answers, of those intervals that overlap the given time."""
-    first = max(0, bisect_left(answered, from_s) - 1)
-    last = min(len(answered), bisect_right(answered, to_s) + 1)
-    inside = answered[first:last]
-    return [there - here for here, there in pairwise(inside)]
-
-
-def _longest_gap_s(answered: Sequence[float]) -> float | None:
-    return max((there - here for here, there in pairwise(answered)), default=None)
+            return History(
+                started_s=self.started_s,
+                answered_s=tuple(self._answered_s),
+                latency_s=tuple(self._latency_s),
+                n_failed=self._n_failed,
+                n_completed_elsewhere=self._n_completed_elsewhere,
+                plans=tuple(self._plans),
+                switches=tuple(self._switches),
+                drawn=tuple(
+                    NodeDraw(node=node, energy_j=drawn.energy_j, sources=tuple(drawn.sources), scope=drawn.scope)
+                    for node, drawn in sorted(self._drawn.items())
+                ),
+                frame_j=tuple(self._frame_j),
+                frame_sources=frozenset(self._frame_sources),
+                energy_scope=self._energy_scope,
+            )

@@ -1,4 +1,4 @@
-"""`seamline sweep --measure`: the same cuts on a testbed of two processes, frames timed beside what was predicted.
+"""Sweep measured: every cut on a testbed of two processes, frames timed beside what was predicted.
 
 Both nodes profile the model when they start, and the link is measured by a few frames before any counts: what is
 predicted is of the same machine and the same link as what is measured.
@@ -6,28 +6,28 @@ predicted is of the same machine and the same link as what is measured.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from seamline.config import LinkSpec, NodeSpec, Testbed
+from seamline.core.analysis.sweep import best_of, sweep
+from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import LinkEstimate
-from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Codec
-
-if TYPE_CHECKING:
-    from seamline.config import Testbed
-    from seamline.core.cost.problem import Problem
-    from seamline.model.store.models import StoredModel
-    from seamline.runtime.lab.measuring import MeasuredPlan
+from seamline.model.engine.ort import OrtEngine
+from seamline.model.progress import SILENT, Progress
+from seamline.model.store.models import ModelStore
+from seamline.model.store.stored import StoredModel
+from seamline.runtime.lab.measuring import MeasuredPlan, PlanBench, fresh_cache
+from seamline.runtime.lab.sweep_summary import GivenLink, MeasuredTimes, SweepSummary, sweep_summary
+from seamline.runtime.node.profiling import Profiler
 
 BUDGET_S = 6.0
 """Per cut; one that takes longer gets three frames."""
-
-GivenLink = tuple[str, tuple[LinkEstimate, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +45,30 @@ class Measuring:
     n_frames: int
 
 
-def measured_links(
-    model: StoredModel, links: Sequence[GivenLink], how: Measuring
-) -> Iterator[tuple[str, Problem, dict[int, dict[str, Any]]]]:
-    """For every link as given: its text, the problem as both nodes measured it, and by cut what frames took.
+def measured_summary(
+    model: StoredModel, links: Sequence[GivenLink], how: Measuring, progress: Progress = SILENT
+) -> SweepSummary:
+    """Every cut of `model` as both nodes and each link were measured, with what frames took at the cuts chosen.
 
     Raises `UsageError` for a link or slowdown that a testbed cannot have.
     """
-    from seamline.core.vocabulary.nodes import node_id
-    from seamline.model.engine.ort import OrtEngine
-    from seamline.model.store.models import ModelStore
-    from seamline.runtime.lab.measuring import fresh_cache
-    from seamline.runtime.node.profiling import Profiler
+    return sweep_summary(model.name, how.ends, how.codec, _measured_links(model, links, how, progress))
 
+
+def _measured_links(
+    model: StoredModel, links: Sequence[GivenLink], how: Measuring, progress: Progress
+) -> Iterator[tuple[str, Problem, Mapping[int, MeasuredTimes]]]:
+    """For every link as given: its text, the problem as both nodes measured it, and by cut what frames took."""
     testbeds = [(text, testbed_of(text, directions, how)) for text, directions in links]
     profiler = Profiler(OrtEngine(ModelStore(), how.n_threads), node_id("this"), how.n_threads)
     budget_s = profiler.usual_budget_s(model)
     with fresh_cache([model]) as cache:
         for text, testbed in testbeds:
-            yield text, *_on_testbed(model, testbed, cache, budget_s, text, how)
+            yield text, *_on_testbed(model, testbed, cache, budget_s, text, how, progress)
 
 
 def testbed_of(text: str, directions: Sequence[LinkEstimate], how: Measuring) -> Testbed:
     """Two nodes and the link between them. Raises `UsageError` when they cannot be imitated."""
-    from seamline.config import LinkSpec, NodeSpec, Testbed
-
     link = directions[0]
     if len(directions) != 2 or link.goodput_bps <= 0.0:
         raise UsageError(
@@ -99,38 +98,29 @@ def chosen_cuts(n_all: int, n_wanted: int | None, best: int) -> list[int]:
     return sorted({*(round(at * step) for at in range(n_wanted)), best})
 
 
-def median_error_ratio(cuts: Sequence[Mapping[str, Any]]) -> float | None:
-    """Median of the size of predicted over measured, minus 1, over the cuts that were measured; None without any."""
-    errors = [abs(each["latency_s"] / each["measured_s"]["median"] - 1.0) for each in cuts if each["measured_s"]]
-    return statistics.median(errors) if errors else None
-
-
 def _on_testbed(
-    model: StoredModel, testbed: Testbed, cache: Path, profile_budget_s: float, text: str, how: Measuring
-) -> tuple[Problem, dict[int, dict[str, Any]]]:
-    """What both nodes believe before frames flow, and by cut what these take. cache: keeps the profiles made."""
-    from seamline.cli.shared.output import progress_console, track
-    from seamline.core.analysis.sweep import best_of, sweep
-    from seamline.runtime.lab.measuring import PlanBench
-
+    model: StoredModel,
+    testbed: Testbed,
+    cache: Path,
+    profile_budget_s: float,
+    text: str,
+    how: Measuring,
+    progress: Progress,
+) -> tuple[Problem, Mapping[int, MeasuredTimes]]:
+    """What both nodes estimate before frames flow, and by cut what these take. cache: keeps the profiles made."""
     with ExitStack() as opened:
-        with progress_console().status(f"profiling {model.name} on {' and '.join(how.ends)}"):
+        with progress.working(f"profiling {model.name} on {' and '.join(how.ends)}"):
             bench = opened.enter_context(PlanBench(testbed, cache=cache))
-            held = opened.enter_context(bench.hold(model, profile_budget_s=profile_budget_s))
-        problem = replace(held.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
+            pinned = opened.enter_context(bench.pin(model, profile_budget_s=profile_budget_s))
+        problem = replace(pinned.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
         swept = sweep(problem, how.ends[1], how.codec)
         cuts = chosen_cuts(len(swept), how.n_cuts, best_of(swept).cut)
         return problem, {
-            cut: _figures(held.measure(swept[cut].plan, n_frames=how.n_frames, budget_s=BUDGET_S))
-            for cut in track(cuts, len(cuts), f"measuring {text}")
+            cut: _times(pinned.measure(swept[cut].plan, n_frames=how.n_frames, budget_s=BUDGET_S))
+            for cut in progress.track(cuts, len(cuts), f"measuring {text}")
         }
 
 
-def _figures(measured: MeasuredPlan) -> dict[str, Any]:
+def _times(measured: MeasuredPlan) -> MeasuredTimes:
     latencies_s = measured.latencies_s
-    return {
-        "median": measured.median_s,
-        "min": min(latencies_s),
-        "max": max(latencies_s),
-        "n": len(latencies_s),
-    }
+    return MeasuredTimes(median=measured.median_s, min=min(latencies_s), max=max(latencies_s), n=len(latencies_s))

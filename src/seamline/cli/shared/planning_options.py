@@ -1,7 +1,7 @@
-"""The flags that say what a plan is for and what it must respect, the same for `plan` and for `run`.
+"""Options of every command that plans: objective, constraints, codecs, and profiles and links where no node runs.
 
-Their words are read here and in `core.vocabulary.constraints` and `core.vocabulary.objectives`, which Python callers
-use as they are.
+Their words are read here, in `core.vocabulary.constraints` and `core.vocabulary.objectives`, which Python callers use
+as they are, and in `runtime.lab.offline`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.offline import by_node, parse_size
-from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.objectives import Goal, Objective, Within, goal_named, weights_named
+from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan, codecs_up_to
+from seamline.core.vocabulary.quantities import parse_size
 
 ObjectiveOption = Annotated[
     str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy; see also --slo and --weigh.")
@@ -46,6 +47,40 @@ TrustOption = Annotated[
     typer.Option("--trust", metavar="NODE", help="A node that may receive what --private keeps. Repeatable."),
 ]
 
+CodecsOption = Annotated[
+    str,
+    typer.Option(
+        "--codecs", metavar="MOST", help="Tensors lose at most what this codec takes: lossless, f16 or u8 (8 bits)."
+    ),
+]
+DEFAULT_CODECS = str(Codec.F16)
+ProfileOption = Annotated[
+    list[str] | None,
+    typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node: `seamline profile -o FILE`."),
+]
+SlowdownsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slowdown", metavar="NODE=X", help="A node X times as slow as this machine, profiled here. Needs MODEL."
+    ),
+]
+PowersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--power",
+        metavar="NODE=POWER",
+        help="What a node draws, as for `seamline node --power`: edge=raspberry-pi-4+wifi, or fog=idle=12,busy=34.",
+    ),
+]
+LinkOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--link",
+        metavar="A:B=RATE,DELAY",
+        help="Rate and one-way delay both ways, e.g. edge:cloud=20mbps,20ms; `edge>cloud` for one direction.",
+    ),
+]
+
 
 def goal_of(objective: str, slo_s: float | None, weigh: str | None) -> Goal:
     """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""
@@ -58,6 +93,8 @@ def goal_of(objective: str, slo_s: float | None, weigh: str | None) -> Goal:
 
 def sizes_by_node(texts: Sequence[str]) -> dict[str, int]:
     """``["edge=512MB"]`` as bytes by node. Raises `UsageError`."""
+    from seamline.runtime.lab.offline import by_node
+
     return {str(node): parse_size(text) for node, text in by_node(texts, "--memory").items()}
 
 
@@ -70,3 +107,23 @@ def pins_by_layer(texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"`--pin {text}` names no layer, or one twice", hint="write --pin LAYER=NODE")
         pins[layer] = node
     return pins
+
+
+def codecs_named(text: str) -> tuple[Codec, ...]:
+    """What `--codecs` allows. Raises `UsageError` naming the limits there are."""
+    if text not in LOSSINESS:
+        raise UsageError(f"`{text}` is not a limit for --codecs", hint=f"one of {', '.join(LOSSINESS)}")
+    return codecs_up_to(Codec(text))
+
+
+def plan_named(text: str) -> Plan:
+    """The plan that a user typed. Raises `UsageError` when it is none."""
+    try:
+        return Plan.parse(text)
+    except PlanError as error:
+        raise as_usage(error) from error
+
+
+def as_usage(error: PlanError) -> UsageError:
+    """A plan that a user typed and that cannot be one is wrong use, not a failure of the world."""
+    return UsageError(str(error).removesuffix(f"; hint: {error.hint}"), hint=error.hint)

@@ -1,58 +1,30 @@
-"""A planning problem from flags and files alone: no node runs, and the model file is not needed.
+"""Profiles and links of a planning problem from words and files alone: no node runs.
 
-`seamline plan` and `seamline sweep` share it. Profiles come from files, or this machine stands for a node that is a
-given number of times slower. What a plan then costs is `seamline.core`'s business.
+Profiles come from files, or this machine stands for a node that is a given number of times slower; only then is the
+model itself needed. What a plan costs over them is `seamline.core`'s business. Engines are imported where a model is
+profiled, so that reading the words of a flag loads none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.quantities import parse_duration, parse_rate
+from seamline.model.locate import load_model
+from seamline.model.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from seamline.core.vocabulary.profiles import Profile
     from seamline.model.store.models import StoredModel
 
-ProfileOption = Annotated[
-    list[str] | None,
-    typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node: `seamline profile -o FILE`."),
-]
-SlowdownOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--slowdown", metavar="NODE=X", help="A node X times as slow as this machine, profiled here. Needs MODEL."
-    ),
-]
-PowersOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--power",
-        metavar="NODE=POWER",
-        help="What a node draws, as for `seamline node --power`: edge=raspberry-pi-4+wifi, or fog=idle=12,busy=34.",
-    ),
-]
-LinkOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--link",
-        metavar="A:B=RATE,DELAY",
-        help="Rate and one-way delay both ways, e.g. edge:cloud=20mbps,20ms; `edge>cloud` for one direction.",
-    ),
-]
-
 _LINK = re.compile(r"(?P<source>[^:>=]+)(?P<kind>[:>])(?P<target>[^:>=]+)=(?P<rate>[^,]+)(?:,(?P<delay>.+))?")
-_QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>[a-z/]*)")
-_RATE_UNITS = {"bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9}
-_TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-_BYTE_UNITS = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
 
 
 def parse_link(text: str) -> tuple[LinkEstimate, ...]:
@@ -80,21 +52,6 @@ def parse_links(texts: Iterable[str]) -> dict[Link, LinkEstimate]:
     return {(link.source, link.target): link for text in texts for link in parse_link(text)}
 
 
-def parse_rate(text: str) -> float:
-    """``20mbps`` as bits per second. Raises `UsageError`."""
-    return _quantity(text, _RATE_UNITS, "rate", "20mbps")
-
-
-def parse_duration(text: str) -> float:
-    """``20ms`` as seconds. Raises `UsageError`."""
-    return _quantity(text, _TIME_UNITS, "time", "20ms")
-
-
-def parse_size(text: str) -> int:
-    """``512MB`` or ``512MiB`` as bytes. Raises `UsageError`."""
-    return int(_quantity(text, _BYTE_UNITS, "size", "512MB"))
-
-
 def by_node(texts: Iterable[str], what: str) -> dict[NodeId, str]:
     """``["edge=a.json"]`` by node. what: the flag, for the `UsageError` of one that does not read so or comes twice."""
     found: dict[NodeId, str] = {}
@@ -120,16 +77,15 @@ def profiles_of(
     slowdowns: Sequence[str],
     *,
     powers: Sequence[str] = (),
-    shapes: Sequence[str] = (),
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     threads: int | None = None,
+    progress: Progress = SILENT,
 ) -> dict[NodeId, Profile]:
     """A profile per node, those from `files` first, in the order given; each carries the node's name.
 
-    powers: figures that take the place of those in the profiles. Raises `UsageError` when there is no profile, a node
-    has two, or they are of different models.
+    threads: of the profile made here. powers: figures that take the place of those in the profiles. Raises `UsageError`
+    when there is no profile, a node has two, or they are of different models.
     """
-    from dataclasses import replace
-
     from seamline.meters.profile_file import read_profile
 
     profiles: dict[NodeId, Profile] = {}
@@ -142,7 +98,7 @@ def profiles_of(
     if slow:
         if model is None:
             raise UsageError("--slowdown profiles a model on this machine, and none is named", hint="name a MODEL")
-        profiles |= _profiles_here(model, slow, shapes, threads)
+        profiles |= _profiles_here(model, slow, shapes, threads, progress)
     if not profiles:
         raise UsageError("no node has a profile", hint="--profile edge=edge.json, or MODEL and --slowdown edge=8")
     _refuse_different_models(profiles, model, shapes)
@@ -151,8 +107,6 @@ def profiles_of(
 
 def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -> dict[NodeId, Profile]:
     """The profiles of the nodes in `powers`, with those figures."""
-    from dataclasses import replace
-
     from seamline.config.power import parse_power
     from seamline.runtime.node.profiling import powered
 
@@ -167,21 +121,21 @@ def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -
 
 
 def _profiles_here(
-    model: str, ratios: Mapping[NodeId, float], shapes: Sequence[str], threads: int | None
+    model: str,
+    ratios: Mapping[NodeId, float],
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    threads: int | None,
+    progress: Progress,
 ) -> dict[NodeId, Profile]:
     """Measured on this machine, or found in its cache; the others are that profile times the slowdown."""
-    from dataclasses import replace
-
-    from seamline.cli.shared.models import load_model
-    from seamline.cli.shared.output import progress_console
     from seamline.meters.profiler import slowed
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
 
-    store, stored = load_model(model, shapes=shapes)
+    store, stored = load_model(model, shapes=shapes, progress=progress)
     n_threads = threads or 1
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads)
-    with progress_console().status(f"profiling {stored.name}"):
+    with progress.working(f"profiling {stored.name}"):
         here = profiler.profile(stored, profiler.usual_budget_s(stored))
     return {
         node: replace(slowed(here, ratio), device=replace(here.device, name=node)) for node, ratio in ratios.items()
@@ -198,7 +152,9 @@ def _slowdown(node: NodeId, text: str) -> float:
     return ratio
 
 
-def _refuse_different_models(profiles: Mapping[NodeId, Profile], model: str | None, shapes: Sequence[str]) -> None:
+def _refuse_different_models(
+    profiles: Mapping[NodeId, Profile], model: str | None, shapes: Mapping[str, tuple[int, ...]] | None
+) -> None:
     first = next(iter(profiles.values()))
     for node, profile in profiles.items():
         known = None not in (first.model.sha256, profile.model.sha256)
@@ -213,9 +169,8 @@ def _refuse_different_models(profiles: Mapping[NodeId, Profile], model: str | No
         _refuse_another_file(first, model, shapes)
 
 
-def _refuse_another_file(profile: Profile, model: str, shapes: Sequence[str]) -> None:
+def _refuse_another_file(profile: Profile, model: str, shapes: Mapping[str, tuple[int, ...]] | None) -> None:
     """A profile says which model it is of; without that, its cuts have to fit those of the file."""
-    from seamline.cli.shared.models import load_model
 
     stored: StoredModel = load_model(model, shapes=shapes)[1]
     is_other = profile.model.sha256 not in (None, stored.model_id) or len(stored.cuts) != len(profile.cuts)
@@ -224,10 +179,3 @@ def _refuse_another_file(profile: Profile, model: str, shapes: Sequence[str]) ->
             f"the profile of `{profile.device.name}` is of another `{profile.model.name}` than {model}",
             hint="profile this file, or leave MODEL out: profiles carry the cuts",
         )
-
-
-def _quantity(text: str, units: Mapping[str, float], what: str, example: str) -> float:
-    match = _QUANTITY.fullmatch(text.strip().lower())
-    if match is None or match["unit"] not in units:
-        raise UsageError(f"`{text}` is not a {what}", hint=f"write e.g. {example}; units: {', '.join(units)}")
-    return float(match["number"]) * units[match["unit"]]

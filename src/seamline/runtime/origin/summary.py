@@ -1,0 +1,212 @@
+"""Summary of a stream: frames, latency, energy, switches and plans, made from its recorder's `History`.
+
+`to_json` of it is what `seamline run --json` prints and what `Stream.summary` returns; the texts on the fields are the
+meanings of the keys in docs/cli.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+from seamline.core.session.ledger import FrameCounts
+from seamline.runtime.origin.record import History, SwitchRecord
+from seamline.runtime.shared.energy import joint_source
+
+BEFORE_S = 2.0
+"""Stretch before a switch whose intervals between answers are the usual ones."""
+
+SETTLE_S = 1.0
+"""Stretch after a swap in which a gap between answers is still counted as the switch's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFigures:
+    """What became of the frames."""
+
+    accepted: Annotated[int, "frames that entered the pipeline"]
+    answered: Annotated[int, "frames with an answer; equal to accepted when nothing was lost"]
+    dropped_before_acceptance: Annotated[int, "camera frames replaced by a newer one before there was room"]
+    lost: Annotated[int, "accepted without an answer"]
+    duplicated: Annotated[int, "answers delivered twice"]
+    out_of_order: Annotated[int, "answers delivered after a later frame's"]
+    completed_elsewhere: Annotated[int, "frames run again because a node died, refused or took too long"]
+    late_answers_ignored: Annotated[int, "answers that came after the frame had been answered otherwise"]
+    failed: Annotated[int, "frames whose answer is an error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyFigures:
+    """Seconds from acceptance to answer; None where there was no answer."""
+
+    mean: Annotated[float | None, "mean seconds from acceptance to answer"]
+    p50: Annotated[float | None, "median"]
+    p95: Annotated[float | None, "95th percentile"]
+    n: Annotated[int, "answers behind these figures"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEnergyFigures:
+    """What one node drew by its meter or power figures."""
+
+    j: Annotated[float, "all that the node drew while frames flowed, idling included"]
+    j_per_frame: Annotated[float, "the same over the answered frames"]
+    source: Annotated[str, "`measured:METER` or `modelled:PROFILE`"]
+    scope: Annotated[str, "what the joules are of, e.g. `whole board` or `processor packages`"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyFigures:
+    """Joules of frames by the stages that ran them, and all that nodes drew by their meters."""
+
+    j_per_frame: Annotated[
+        float | None, "mean joules of a frame: stages above idle, radios, the origin's idling; null if unknown"
+    ]
+    n_frames: Annotated[int, "frames behind that: those since `counted` was set whose stages all have joules"]
+    counted: Annotated[
+        str, "whose joules these are: `all` nodes', the `origin`'s, or weighted; frames since that was set"
+    ]
+    source: Annotated[
+        str | None, "where these come from: `measured:METER`, `modelled:PROFILE`, joined by + over nodes, or mixed"
+    ]
+    nodes: Mapping[str, NodeEnergyFigures]
+    total_j: Annotated[float | None, "sum over the nodes, null when none has a meter or power figures"]
+    total_j_per_frame: Annotated[float | None, "the same over the answered frames"]
+    total_source: Annotated[str | None, "where the sum comes from"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchFigures:
+    """One switch, and the gap between answers that it made."""
+
+    at_s: Annotated[float, "when it was decided, seconds since the stream began"]
+    from_plan: Annotated[str, "plan before"]
+    to_plan: Annotated[str, "plan after"]
+    reason: Annotated[str, "why, in words and numbers"]
+    prepare_s: Annotated[float, "from the decision to the new plan serving; the old one serves meanwhile"]
+    switch_s: Annotated[float, "how long the swap itself kept frames from being accepted"]
+    strategy: Annotated[str, "how it was done, see `seamline switch`"]
+    pause_s: Annotated[float, "how long nothing was accepted before the swap, by design of the strategy"]
+    load_s: Annotated[float, "what the slowest node spent on preparing"]
+    sent_bytes: Annotated[int, "bytes of messages to other nodes for the switch"]
+    gap_s: Annotated[float | None, "longest time between two answers around it, less the usual interval"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInUse:
+    """A plan, and since when."""
+
+    at_s: Annotated[float, "when a plan came into use"]
+    plan: Annotated[str, "the plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A stream's figures; times since it began."""
+
+    frames: FrameFigures
+    latency_s: LatencyFigures
+    energy: EnergyFigures
+    longest_gap_s: Annotated[float | None, "longest time between two answers"]
+    switches: tuple[SwitchFigures, ...]
+    plan_timeline: tuple[PlanInUse, ...]
+
+
+def run_summary(history: History, counts: FrameCounts) -> RunSummary:
+    """What a stream with this `history` and these `counts` of frames ends with."""
+    answered, started_s = sorted(history.answered_s), history.started_s
+    return RunSummary(
+        frames=FrameFigures(
+            accepted=counts.accepted,
+            answered=counts.answered,
+            dropped_before_acceptance=counts.dropped_before_acceptance,
+            lost=counts.lost,
+            duplicated=counts.duplicated,
+            out_of_order=counts.out_of_order,
+            completed_elsewhere=history.n_completed_elsewhere,
+            late_answers_ignored=counts.late_answers,
+            failed=history.n_failed,
+        ),
+        latency_s=latency_figures(history.latency_s),
+        energy=_energy(history),
+        longest_gap_s=max((there - here for here, there in pairwise(answered)), default=None),
+        switches=tuple(_switch(switch, answered, started_s) for switch in history.switches),
+        plan_timeline=tuple(PlanInUse(at_s=at_s - started_s, plan=str(plan)) for at_s, plan in history.plans),
+    )
+
+
+def latency_figures(latencies_s: Sequence[float]) -> LatencyFigures:
+    """mean, p50 and p95 and how many; None where there was no answer."""
+    if not latencies_s:
+        return LatencyFigures(mean=None, p50=None, p95=None, n=0)
+    ordered = sorted(latencies_s)
+    return LatencyFigures(
+        mean=statistics.fmean(ordered),
+        p50=statistics.median(ordered),
+        p95=ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        n=len(ordered),
+    )
+
+
+def _energy(history: History) -> EnergyFigures:
+    n_frames = max(1, len(history.answered_s))
+    total_j = sum(drawn.energy_j for drawn in history.drawn)
+    return EnergyFigures(
+        j_per_frame=statistics.fmean(history.frame_j) if history.frame_j else None,
+        n_frames=len(history.frame_j),
+        counted=str(history.energy_scope),
+        source=", ".join(sorted(history.frame_sources)) or None,
+        nodes={
+            drawn.node: NodeEnergyFigures(
+                j=drawn.energy_j,
+                j_per_frame=drawn.energy_j / n_frames,
+                source=joint_source(drawn.sources) or "",
+                scope=drawn.scope,
+            )
+            for drawn in history.drawn
+        },
+        total_j=total_j if history.drawn else None,
+        total_j_per_frame=total_j / n_frames if history.drawn else None,
+        total_source=joint_source([source for drawn in history.drawn for source in drawn.sources]),
+    )
+
+
+def _switch(switch: SwitchRecord, answered: Sequence[float], started_s: float) -> SwitchFigures:
+    return SwitchFigures(
+        at_s=switch.at_s - started_s,
+        from_plan=str(switch.from_plan),
+        to_plan=str(switch.to_plan),
+        reason=switch.reason,
+        prepare_s=switch.prepare_s,
+        switch_s=switch.switch_s,
+        strategy=switch.strategy,
+        pause_s=switch.pause_s,
+        load_s=switch.load_s,
+        sent_bytes=switch.sent_bytes,
+        gap_s=_gap_s(answered, switch),
+    )
+
+
+def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
+    """Longest time between two answers from the decision until a second after the swap, less the usual interval.
+
+    None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
+    """
+    swapped_s = switch.at_s + switch.prepare_s
+    around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
+    before = _intervals(answered, switch.at_s - BEFORE_S, switch.at_s)
+    if not around:
+        return None
+    return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
+
+
+def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
+    """Times between successive answers, of those intervals that overlap the given time."""
+    first = max(0, bisect_left(answered, from_s) - 1)
+    last = min(len(answered), bisect_right(answered, to_s) + 1)
+    inside = answered[first:last]
+    return [there - here for here, there in pairwise(inside)]

@@ -1,0 +1,472 @@
+"""A stream's frames: accepted ones are answered once and in order, whatever the nodes do."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from seamline.core.session import commands as cmd
+from seamline.core.session import events as ev
+from seamline.core.session import ledger as ledger_module
+from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.ledger import (
+    MAX_ATTEMPTS,
+    MAX_UNDELIVERED,
+    MIN_DEADLINE_S,
+    N_STORIES,
+    RETRY_DEADLINE_FACTOR,
+    STUCK_RATIO,
+    Ledger,
+)
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
+
+FOG, CLOUD = NodeId("fog"), NodeId("cloud")
+LOCAL = Plan.parse("edge[0:4]")
+SPLIT = Plan.parse("edge[0:2]f16 > fog[2:4]")
+OTHER = Plan.parse("edge[0:1]u8 > cloud[1:4]")
+
+
+class Frames:
+    """A ledger with a clock that stands still until a test moves it; keeps every command."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger(LOCAL)
+        self.now_s = 100.0
+        self.out: list[object] = []
+
+    def tell(self, event: ev.FrameEvent) -> list[object]:
+        found = list(self.ledger.handle(event, self.now_s))
+        self.ledger.validate()
+        self.out += found
+        return found
+
+    def offer(self, tensors: object = "pixels", *, is_live: bool = True) -> list[object]:
+        return self.tell(ev.FrameOffered(tensors, is_live))
+
+    def answer(self, frame: int, attempt: int = 0, generation: int = 1) -> list[object]:
+        return self.tell(ev.AnswerArrived(frame, attempt, generation, f"answer {frame}", ()))
+
+    def fail(self, frame: int, attempt: int = 0, generation: int = 1, reason: str = "out of memory") -> list[object]:
+        return self.tell(ev.StageFailed(frame, attempt, generation, FOG, reason))
+
+    def route(self, generation: int, plan: Plan, *, depth: int = 1, expected_s: float = 1.0) -> list[object]:
+        """The route is swapped for one on which `depth` frames may be in flight."""
+        route = Route(
+            generation=generation,
+            plan=plan,
+            expected_s=expected_s,
+            bottleneck_s=expected_s / depth if depth > 1 else None,
+            wants_pace=depth > 1,
+        )
+        found = self.tell(ev.SetRoute(route, self.now_s))
+        assert self.ledger.depth >= depth
+        return found
+
+    def of(self, kind: type) -> list:
+        return [command for command in self.out if isinstance(command, kind)]
+
+    @property
+    def begun(self) -> list[tuple[int, int, int]]:
+        """(frame, attempt, generation) of every attempt so far."""
+        return [(run.frame, run.attempt, run.route.generation) for run in self.of(cmd.RunFrame)]
+
+    @property
+    def delivered(self) -> list[int]:
+        return [command.frame for command in self.of(cmd.Deliver)]
+
+    @property
+    def drained(self) -> list[int]:
+        return [command.generation for command in self.of(ev.Drained)]
+
+
+@pytest.fixture
+def frames() -> Frames:
+    return Frames()
+
+
+def table_rows(docstring: str) -> Iterator[str]:
+    """First column of the table in a docstring."""
+    lines = docstring.splitlines()
+    first, *rest = (at for at, line in enumerate(lines) if re.fullmatch(r" +-+( +-+)+", line))
+    assert not rest
+    width = lines[first].index("  -", lines[first].index("-")) + 1
+    for line in lines[first + 1 :]:
+        if not line.startswith("    "):
+            return
+        if name := line[:width].strip():
+            yield name
+
+
+def test_the_table_lists_exactly_the_events_of_a_frame():
+    rows = list(table_rows(ledger_module.__doc__ or ""))
+    assert sorted(rows) == sorted(kind.__name__ for kind in ev.FRAME_EVENTS)
+
+
+# -- order and number of answers ---------------------------------------------------------------------------------------
+
+
+def test_answers_are_delivered_in_order_of_acceptance(frames):
+    frames.route(1, SPLIT, depth=3)
+    for _ in range(3):
+        frames.offer()
+    frames.answer(2)
+    frames.answer(0)
+    assert frames.delivered == [0]
+    frames.answer(1)
+    assert frames.delivered == [0, 1, 2]
+    assert frames.ledger.counts.out_of_order == frames.ledger.counts.duplicated == 0
+    assert frames.ledger.is_empty
+
+
+def test_an_answer_says_how_long_the_frame_took_and_by_which_plan(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.now_s += 0.25
+    finished, deliver = frames.answer(0)
+    assert (finished.plan, finished.generation, finished.latency_s, finished.n_attempts) == (SPLIT, 1, 0.25, 1)
+    assert (finished.answer, finished.error) == ("answer 0", None)
+    assert deliver == cmd.Deliver(0)
+
+
+def test_a_second_answer_to_a_frame_is_counted_and_dropped(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.answer(0)
+    assert frames.answer(0) == []
+    assert frames.delivered == [0]
+    assert frames.ledger.counts.late_answers == 1
+
+
+@pytest.mark.parametrize(
+    ("frame", "attempt", "generation"), [(0, 0, 7), (0, 1, 1), (0, -1, 1), (1, 0, 1), (99, 0, 1), (-1, 0, 1)]
+)
+def test_an_answer_of_an_attempt_that_never_was_is_dropped_with_a_reason(frames, frame, attempt, generation):
+    frames.route(1, SPLIT)
+    frames.offer()
+    (said,) = frames.answer(frame, attempt, generation)
+    assert isinstance(said, cmd.Say)
+    assert f"frame {frame} has no attempt {attempt} in generation {generation}" in said.words
+    assert frames.ledger.n_in_flight(1) == 1
+    assert frames.ledger.counts.late_answers == 0
+    assert len(frames.ledger._stories) == 1
+
+
+# -- admission ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_frame_wins_while_there_is_no_room(frames):
+    frames.route(1, SPLIT)
+    for number in range(4):
+        frames.offer(number)
+    assert frames.begun == [(0, 0, 1)]
+    assert frames.ledger.counts.dropped_before_acceptance == 2
+    frames.answer(0)
+    assert frames.of(cmd.RunFrame)[-1].tensors == 3
+    assert frames.ledger.counts.accepted == 2
+
+
+def test_a_source_that_must_lose_nothing_is_told_whether_there_is_room(frames):
+    frames.route(1, SPLIT)
+    assert frames.ledger.has_room(frames.now_s)
+    frames.offer()
+    assert not frames.ledger.has_room(frames.now_s)
+    frames.answer(0)
+    assert frames.ledger.has_room(frames.now_s)
+
+
+def test_a_frame_that_waits_when_the_source_ends_is_dropped_and_counted(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.offer()
+    assert frames.tell(ev.SourceEnded()) == []
+    assert frames.ledger.counts.dropped_before_acceptance == 1
+    frames.answer(0)
+    assert frames.begun == [(0, 0, 1)]
+
+
+def test_no_frame_is_accepted_while_nobody_takes_the_answers_and_one_more_for_each_that_is_taken(frames):
+    for number in range(MAX_UNDELIVERED):
+        frames.offer()
+        frames.answer(number, generation=LOCAL_GENERATION)
+    assert frames.offer() == []
+    (run,) = frames.tell(ev.AnswerTaken())
+    assert run.frame == MAX_UNDELIVERED
+
+
+def test_no_frame_is_sent_after_one_that_is_stuck_until_another_plan_serves(frames):
+    frames.route(1, SPLIT, depth=2, expected_s=0.2)
+    frames.offer()
+    frames.now_s += STUCK_RATIO * 4.0 * 0.2 + 0.01
+    assert frames.offer() == []
+    frames.route(2, OTHER, depth=2, expected_s=0.2)
+    assert frames.begun == [(0, 0, 1), (1, 0, 2)]
+
+
+def test_the_pace_of_a_live_source_is_known_from_its_frames_and_a_pause_is_none(frames):
+    frames.offer(is_live=False)
+    assert frames.ledger.period_s == 0.0
+    for gap_s in (0.1,) * 20 + (30.0,) + (0.1,) * 5 + (-7.0,) + (0.1,) * 5:
+        frames.offer()
+        frames.now_s += gap_s
+    assert frames.ledger.period_s == pytest.approx(0.1)
+
+
+# -- routes ------------------------------------------------------------------------------------------------------------
+
+
+def test_frames_accepted_before_the_first_route_run_on_the_origin(frames):
+    (run,) = frames.offer()
+    assert (run.route.plan, run.route.generation, run.is_urgent) == (LOCAL, LOCAL_GENERATION, False)
+
+
+def test_a_swap_says_how_long_it_took_and_lets_the_waiting_frame_in(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.offer()
+    frames.tell(ev.PauseFrames(1))
+    frames.answer(0)
+    asked_s, frames.now_s = frames.now_s, frames.now_s + 0.002
+    routed, run = frames.tell(ev.SetRoute(Route(generation=2, plan=OTHER), asked_s))
+    assert routed.generation == 2
+    assert routed.switch_s == pytest.approx(0.002)
+    assert (run.frame, run.route.plan) == (1, OTHER)
+
+
+def test_frames_in_flight_finish_under_their_own_generation_and_the_last_one_drains_it(frames):
+    frames.route(1, SPLIT, depth=4)
+    frames.offer()
+    frames.offer()
+    frames.route(2, OTHER, depth=4)
+    frames.offer()
+    assert frames.begun == [(0, 0, 1), (1, 0, 1), (2, 0, 2)]
+    frames.answer(0)
+    assert frames.drained == []
+    frames.answer(1)
+    assert frames.drained == [1]
+
+
+def test_a_generation_without_frames_is_drained_as_soon_as_it_is_asked_for(frames):
+    frames.route(1, SPLIT)
+    frames.route(2, OTHER)
+    assert frames.tell(ev.DrainWanted(1)) == [ev.Drained(1)]
+    assert frames.tell(ev.DrainWanted(LOCAL_GENERATION)) == []  # it is never released
+
+
+def test_nothing_is_accepted_in_a_pause_and_the_last_answer_drains_the_generation(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    assert frames.tell(ev.PauseFrames(1)) == []
+    assert frames.offer() == []
+    assert frames.answer(0)[-1] == ev.Drained(1)
+    assert not frames.ledger.has_room(frames.now_s)
+    (run,) = frames.tell(ev.ResumeFrames())
+    assert (run.frame, run.route.generation) == (1, 1)
+
+
+def test_a_pause_with_nothing_in_flight_is_drained_at_once(frames):
+    frames.route(1, SPLIT)
+    assert frames.tell(ev.PauseFrames(1)) == [ev.Drained(1)]
+
+
+def test_fresh_expectations_count_for_the_plan_in_use_alone(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.offer()
+    deep = {"expected_s": 1.0, "bottleneck_s": 0.1, "wants_pace": True}
+    assert frames.tell(ev.AdjustRoute(Route(generation=2, plan=OTHER, **deep))) == []
+    (run,) = frames.tell(ev.AdjustRoute(Route(generation=1, plan=SPLIT, **deep)))
+    assert run.frame == 1
+
+
+# -- again -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_whose_node_died_is_run_again_on_the_origin(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    assert frames.tell(ev.PeerChanged(FOG, False)) == []
+    assert frames.ledger.overdue(frames.now_s) == [0]
+    assert frames.ledger.due_s == -math.inf
+    (run,) = frames.tell(ev.Rescue())
+    assert (run.route.plan, run.route.generation, run.attempt, run.is_urgent) == (LOCAL, LOCAL_GENERATION, 1, True)
+    assert frames.ledger.overdue(frames.now_s) == []
+
+
+def test_a_frame_whose_node_died_is_run_again_on_the_new_route_when_that_avoids_it(frames):
+    frames.route(1, SPLIT, depth=2)
+    frames.offer()
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.route(2, OTHER, depth=2)
+    (run, drained) = frames.tell(ev.Rescue())
+    assert (run.frame, run.route.plan) == (0, OTHER)
+    assert drained == ev.Drained(1)
+
+
+def test_a_node_that_is_seen_again_strands_no_frame(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.tell(ev.PeerChanged(FOG, True))
+    assert frames.ledger.overdue(frames.now_s) == []
+
+
+def test_a_frame_waits_while_a_node_of_the_route_is_gone_and_follows_the_next_route(frames):
+    frames.route(1, SPLIT)
+    frames.tell(ev.PeerChanged(FOG, False))
+    assert frames.offer() == []
+    assert not frames.ledger.has_room(frames.now_s)
+    assert frames.ledger.due_s == -math.inf
+    frames.route(2, OTHER)
+    assert frames.begun == [(0, 0, 2)]
+
+
+def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frames):
+    frames.route(1, SPLIT, depth=3)
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.offer()
+    (run,) = frames.tell(ev.Rescue())
+    assert (run.frame, run.attempt, run.route.plan) == (0, 0, LOCAL)
+    assert frames.ledger.due_s == math.inf
+    assert frames.offer() == []  # one at a time there
+    frames.answer(0, generation=LOCAL_GENERATION)
+    assert frames.begun == [(0, 0, 0), (1, 0, 0)]
+
+
+def test_a_frame_that_waits_follows_the_route_again_when_its_node_is_back(frames):
+    frames.route(1, SPLIT)
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.offer()
+    (run,) = frames.tell(ev.PeerChanged(FOG, True))
+    assert run.route.plan == SPLIT
+    assert frames.ledger.due_s == frames.now_s + 4.0
+
+
+def test_a_frame_past_its_deadline_runs_again_and_gets_more_time(frames):
+    frames.route(1, SPLIT, expected_s=0.05)
+    frames.offer()
+    assert frames.ledger.due_s == frames.now_s + MIN_DEADLINE_S
+    frames.now_s += MIN_DEADLINE_S
+    frames.route(2, OTHER, expected_s=0.05)
+    (run, *_) = frames.tell(ev.Rescue())
+    assert run.route.plan == OTHER
+    assert frames.ledger.due_s == frames.now_s + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S
+
+
+def test_a_frame_on_the_origin_alone_is_never_overdue(frames):
+    frames.offer()
+    frames.now_s += 1e6
+    assert frames.ledger.due_s == math.inf
+    assert frames.tell(ev.Rescue()) == []
+
+
+def test_without_deadlines_no_frame_is_overdue_and_a_stranded_one_still_is():
+    ledger = Ledger(LOCAL, has_deadlines=False)
+    ledger.handle(ev.SetRoute(Route(generation=1, plan=SPLIT), 0.0), 0.0)
+    ledger.handle(ev.FrameOffered("pixels"), 0.0)
+    assert ledger.overdue(1e9) == []
+    ledger.handle(ev.PeerChanged(FOG, False), 1.0)
+    assert ledger.overdue(1.0) == [0]
+
+
+def test_the_first_answer_wins_even_when_the_frame_was_run_again(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.tell(ev.PeerChanged(FOG, False))
+    frames.tell(ev.Rescue())
+    (finished, *_) = frames.answer(0)
+    assert (finished.plan, finished.n_attempts) == (SPLIT, 2)
+    assert frames.answer(0, attempt=1, generation=LOCAL_GENERATION) == []
+    assert frames.ledger.counts.answered == 1
+
+
+@pytest.mark.parametrize("ending", ["answered", "not wanted", "failed"])
+def test_no_frame_is_accepted_while_one_that_was_late_runs_again_on_the_origin(frames, ending):
+    frames.route(1, SPLIT, depth=2, expected_s=0.1)
+    frames.offer()
+    frames.now_s += 1.0
+    frames.tell(ev.Rescue())
+    frames.offer()
+    frames.answer(0)  # the first try was only late; the second one still has the processor
+    assert len(frames.begun) == 2
+    assert not frames.ledger.has_room(frames.now_s)
+    if ending == "answered":
+        frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
+    elif ending == "not wanted":
+        assert not frames.ledger.is_wanted(0)
+        frames.tell(ev.AttemptDropped(0, 1))
+    else:
+        frames.fail(0, attempt=1, generation=LOCAL_GENERATION)
+    assert [frame for frame, _, _ in frames.begun] == [0, 0, 1]
+    assert frames.ledger.has_room(frames.now_s)
+
+
+def test_a_retry_on_the_origin_that_fails_is_followed_by_the_next_and_holds_frames_back_still(frames):
+    frames.route(1, SPLIT, depth=2, expected_s=0.1)
+    frames.offer()
+    frames.now_s += 1.0
+    frames.tell(ev.Rescue())
+    frames.fail(0, attempt=1, generation=LOCAL_GENERATION)
+    assert frames.ledger.is_wanted(0)
+    frames.offer()
+    assert len(frames.begun) == 3
+    frames.answer(0, attempt=2, generation=LOCAL_GENERATION)
+    assert len(frames.begun) == 4
+
+
+def test_a_refusal_of_an_earlier_attempt_is_no_news(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    (again,) = frames.fail(0)
+    assert again.attempt == 1
+    assert frames.fail(0) == []
+
+
+def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    for attempt in range(MAX_ATTEMPTS):
+        frames.fail(0, attempt)
+    (finished,) = frames.of(ev.FrameFinished)
+    assert "out of memory" in finished.error
+    assert (finished.answer, finished.n_attempts) == (None, MAX_ATTEMPTS)
+    assert frames.delivered == [0]
+    assert frames.ledger.counts.lost == 0
+
+
+def test_how_long_the_origin_takes_is_the_deadline_of_its_reruns(frames):
+    frames.tell(ev.SetLocalExpected(3.0))
+    assert frames.ledger.local.expected_s == 3.0
+
+
+# -- stories -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_story_of_a_frame_tells_every_attempt_and_its_end(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.now_s += 1.0
+    frames.fail(0)
+    frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
+    frames.answer(0)
+    words = [step.words for step in frames.ledger.story(0)]
+    assert words == [
+        f"attempt 0 begins by 1:`{SPLIT}`",
+        "attempt 0 failed on fog: out of memory",
+        f"attempt 1 begins by 0:`{LOCAL}`",
+        "answered by 0",
+        "attempt 0 answered late",
+    ]
+    assert [step.at_s for step in frames.ledger.story(0)] == [100.0, 101.0, 101.0, 101.0, 101.0]
+
+
+def test_stories_of_old_frames_are_forgotten(frames):
+    for number in range(N_STORIES + 1):
+        frames.offer()
+        frames.answer(number, generation=LOCAL_GENERATION)
+        frames.tell(ev.AnswerTaken())
+    assert frames.ledger.story(0) == ()
+    assert frames.ledger.story(N_STORIES) != ()
