@@ -15,7 +15,7 @@ from reporting import Report, parser, progress
 
 from seamline.core.adaptation.policy import Decision, Keep, Switch
 from seamline.core.adaptation.view import View, problem_of
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.planning.planner import evaluate
 from seamline.core.planning.planner import plan as best_plan
 from seamline.sim import compare, generate
@@ -51,7 +51,7 @@ class Told:
         at_s = max(0.0, view.now_s - self.late_s)
         told = replace(problem, links={pair: self.network.truth(pair, at_s) for pair in self.network.paths})
         best = best_plan(told)
-        if view.current is None or refusal(view.current, told) is not None:
+        if view.current is None or why_infeasible(view.current, told) is not None:
             return Switch(best.plan, "the one before is impossible")
         cost = evaluate(view.current, told).cost
         return Switch(best.plan, "better") if cost - best.cost > self.min_gain_ratio * cost else Keep("good enough")

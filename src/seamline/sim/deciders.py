@@ -15,7 +15,7 @@ from typing import Protocol
 from seamline.core.adaptation.decision_cache import DecisionCache
 from seamline.core.adaptation.policy import Adaptive, Decision, Fixed, Keep, Policy, Switch
 from seamline.core.adaptation.view import View, problem_of
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.planning.planner import Planner
 from seamline.core.session.pilot import FLOOR_S
 from seamline.core.vocabulary.errors import Infeasible
@@ -145,7 +145,7 @@ class Scheduled:
         wanted = self.plans[max(0, bisect.bisect_right(self.plans, moment_s, key=_time_of) - 1)][1]
         if wanted == view.current:
             return Keep("as planned")
-        if view.current is not None and (reason := refusal(wanted, problem)) is not None:
+        if view.current is not None and (reason := why_infeasible(wanted, problem)) is not None:
             return Keep(reason)
         return Switch(wanted, "as planned")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.adaptation.decision_cache import DecisionCache, settled, stands
+from seamline.core.adaptation.decision_cache import DecisionCache, cacheable, still_holds
 from seamline.core.adaptation.events import (
     ComputeMeasured,
     EnergyScopeSet,
@@ -70,11 +70,11 @@ def test_while_a_decision_stands_deciding_anew_says_the_same(view: View, policy:
     for at in range(100):
         view = walked(view, rng, 30.0 + at)
         decision = decide(view, policy)
-        if known is not None and stands(known, view, policy):
+        if known is not None and still_holds(known, view, policy):
             n_standing += 1
             assert isinstance(decision, Keep), decision.reason
             continue
-        known = settled(view, policy, decision) if isinstance(decision, Keep) else None
+        known = cacheable(view, policy, decision) if isinstance(decision, Keep) else None
         if isinstance(decision, Switch):
             n_switches += 1
             view = apply(view, PlanServing(decision.plan, 2 + at, 30.0 + at))
@@ -99,19 +99,19 @@ def test_the_cache_decides_what_deciding_every_time_does(view: View):
 def test_a_node_that_leaves_or_a_link_that_is_down_unsettles(view: View):
     decision = decide(view)
     assert isinstance(decision, Keep)
-    known = settled(view, Adaptive(), decision)
+    known = cacheable(view, Adaptive(), decision)
     assert known is not None
-    assert stands(known, view, Adaptive())
-    assert not stands(known, apply(view, NodeLeft(view.current.nodes[-1], 40.0)), Adaptive())
+    assert still_holds(known, view, Adaptive())
+    assert not still_holds(known, apply(view, NodeLeft(view.current.nodes[-1], 40.0)), Adaptive())
     link = view.links[view.current.nodes[0], view.current.nodes[1]]
-    assert not stands(known, apply(view, LinkMeasured(replace(link, goodput_bps=0.0), 40.0)), Adaptive())
+    assert not still_holds(known, apply(view, LinkMeasured(replace(link, goodput_bps=0.0), 40.0)), Adaptive())
 
 
 def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View):
-    known = settled(view, Adaptive(), decide(view))
+    known = cacheable(view, Adaptive(), decide(view))
     unused = next(link for pair, link in view.links.items() if pair[0] == EDGE and pair[1] not in view.current.nodes)
     faster = replace(unused, goodput_bps=1.1 * unused.goodput_bps)
-    assert not stands(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
+    assert not still_holds(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
 
 
 @pytest.mark.parametrize(
@@ -131,21 +131,21 @@ def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View)
     ids=lambda event: type(event).__name__,
 )
 def test_whatever_else_a_decision_rests_on_unsettles(view: View, event: Event):
-    known = settled(view, Adaptive(), decide(view))
-    assert stands(known, apply(view, Tick(40.0)), Adaptive())
-    assert not stands(known, apply(view, event), Adaptive())
+    known = cacheable(view, Adaptive(), decide(view))
+    assert still_holds(known, apply(view, Tick(40.0)), Adaptive())
+    assert not still_holds(known, apply(view, event), Adaptive())
 
 
 def test_a_decision_that_only_waits_is_not_settled(view: View):
-    assert settled(view, Adaptive(), decide(view)) is not None
+    assert cacheable(view, Adaptive(), decide(view)) is not None
     refused = apply(view, SwitchFailed(Plan.parse("edge[0:4]"), "no", None, 1.1))
-    assert settled(refused, Adaptive(), decide(refused)) is None  # it may be tried again in 5 s
+    assert cacheable(refused, Adaptive(), decide(refused)) is None  # it may be tried again in 5 s
     worse = apply(apply(view, PlanServing(Plan.parse("edge[0:4]"), 2, 40.0)), Tick(40.1))
     waits = decide(worse)
     assert isinstance(waits, Keep)
     assert "the last switch was only" in waits.reason
-    known = settled(worse, Adaptive(), waits)
-    assert known is None or not stands(known, apply(worse, Tick(50.0)), Adaptive())
+    known = cacheable(worse, Adaptive(), waits)
+    assert known is None or not still_holds(known, apply(worse, Tick(50.0)), Adaptive())
     assert isinstance(decide(apply(worse, Tick(50.0))), Switch)
 
 
@@ -157,5 +157,5 @@ def test_a_plan_that_surprised_keeps_everything_open_until_that_is_forgotten(vie
     held = apply(view, Tick(20.0))
     decision = decide(held)
     assert isinstance(decision, Keep)
-    assert settled(held, Adaptive(), decision) is None
+    assert cacheable(held, Adaptive(), decision) is None
     assert isinstance(decide(apply(view, Tick(40.0))), Switch)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.cost.feasibility import memory_bytes, refusal
+from seamline.core.cost.feasibility import memory_bytes, why_infeasible
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
@@ -32,26 +32,26 @@ EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
     ],
 )
 def test_a_plan_that_may_not_be_used_says_why(three_tiers: Problem, text, constraints, reason):
-    assert reason in (refusal(Plan.parse(text), replace(three_tiers, constraints=constraints)) or "")
+    assert reason in (why_infeasible(Plan.parse(text), replace(three_tiers, constraints=constraints)) or "")
 
 
 def test_a_cut_that_carries_the_input_never_leaves_when_the_input_is_private(three_tiers: Problem):
     cuts = (*three_tiers.cuts[:3], replace(three_tiers.cuts[3], carries_input=True), three_tiers.cuts[4])
     private = replace(three_tiers, cuts=cuts, constraints=Constraints(n_private_cuts=1))
-    assert "cut 3 may not leave" in (refusal(Plan.parse("edge[0:2]u8 > fog[2:3]u8 > cloud[3:4]"), private) or "")
-    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), private) is None
+    assert "cut 3 may not leave" in (why_infeasible(Plan.parse("edge[0:2]u8 > fog[2:3]u8 > cloud[3:4]"), private) or "")
+    assert why_infeasible(Plan.parse("edge[0:2]u8 > fog[2:4]"), private) is None
 
 
 def test_a_link_that_is_down_is_named(three_tiers: Problem, make_link):
     down = replace(three_tiers, links={**three_tiers.links, (EDGE, FOG): make_link("edge", "fog", mbps=0)})
-    assert refusal(Plan.parse("edge[0:2]u8 > fog[2:4]"), down) == "edge->fog is down"
-    assert refusal(Plan.parse("edge[0:2]u8 > cloud[2:4]"), down) is None
+    assert why_infeasible(Plan.parse("edge[0:2]u8 > fog[2:4]"), down) == "edge->fog is down"
+    assert why_infeasible(Plan.parse("edge[0:2]u8 > cloud[2:4]"), down) is None
 
 
 def test_a_plan_that_was_allowed_is_refused_as_soon_as_anything_speaks_against_it(three_tiers: Problem):
     plan = Plan.parse("edge[0:1]f16 > cloud[1:4]")
-    assert refusal(plan, three_tiers) is None
-    assert refusal(plan, three_tiers) is None  # the second time from memory
+    assert why_infeasible(plan, three_tiers) is None
+    assert why_infeasible(plan, three_tiers) is None  # the second time from memory
     links = {pair: link for pair, link in three_tiers.links.items() if pair != (EDGE, CLOUD)}
     there = {node: profile for node, profile in three_tiers.profiles.items() if node != CLOUD}
     now = {
@@ -61,10 +61,10 @@ def test_a_plan_that_was_allowed_is_refused_as_soon_as_anything_speaks_against_i
         "[1:4] needs": replace(three_tiers, free_memory_bytes={CLOUD: 1000}),
     }
     for words, problem in now.items():
-        assert words in (refusal(plan, problem) or ""), words
+        assert words in (why_infeasible(plan, problem) or ""), words
     silent = {**three_tiers.links, (CLOUD, EDGE): replace(three_tiers.links[CLOUD, EDGE], goodput_bps=0.0)}
-    assert refusal(plan, replace(three_tiers, links=silent)) == "the way back cloud->edge is down"
-    assert refusal(plan, three_tiers) is None
+    assert why_infeasible(plan, replace(three_tiers, links=silent)) == "the way back cloud->edge is down"
+    assert why_infeasible(plan, three_tiers) is None
 
 
 def test_a_segment_needs_its_weights_and_twice_its_largest_boundary_and_a_tenth_besides(make_cuts):

@@ -6,9 +6,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from seamline.core.planning.boundary_arrays import ends_of, seams_of
+from seamline.core.planning.boundary_arrays import boundary_arrays, stage_ends
 from seamline.core.planning.planner import Alternative, Problem, all_plans, evaluate, plan
-from seamline.core.planning.problem_arrays import tables_of
+from seamline.core.planning.problem_arrays import arrays_of
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
@@ -73,18 +73,23 @@ def test_a_plan_of_two_stages_is_no_bound_where_three_are_pinned(five_nodes):
 
 
 def test_a_codec_that_another_beats_in_everything_is_left_out(three_tiers: Problem):
-    tables = tables_of(replace(three_tiers, constraints=Constraints(codecs=(Codec.RAW, Codec.F16, Codec.U8))))
-    seams = seams_of(NodeId("fog"), NodeId("cloud"), tables, ends_of(tables))
-    rows = seams.flat // len(tables.index)
-    assert list(seams.cut) == [0, 1, 2, 3]  # codecs cost nothing here, so the smallest is left; frames have raw alone
-    assert [tables.codecs[row] for row in rows] == [Codec.RAW, Codec.U8, Codec.U8, Codec.U8]
+    arrays = arrays_of(replace(three_tiers, constraints=Constraints(codecs=(Codec.RAW, Codec.F16, Codec.U8))))
+    boundaries = boundary_arrays(NodeId("fog"), NodeId("cloud"), arrays, stage_ends(arrays))
+    rows = boundaries.flat // len(arrays.index)
+    assert list(boundaries.cut) == [
+        0,
+        1,
+        2,
+        3,
+    ]  # codecs cost nothing here, so the smallest is left; frames have raw alone
+    assert [arrays.codecs[row] for row in rows] == [Codec.RAW, Codec.U8, Codec.U8, Codec.U8]
 
 
 def test_a_codec_stays_where_it_is_quicker_in_anything(three_tiers: Problem):
     slow = CodecCost(codec=Codec.U8, encode_s_per_byte=1e-8, decode_s_per_byte=0.0)
     fog = replace(three_tiers.profiles[NodeId("fog")], codecs=(slow,))
     problem = replace(three_tiers, profiles={**three_tiers.profiles, NodeId("fog"): fog})
-    tables = tables_of(replace(problem, constraints=Constraints(codecs=(Codec.RAW, Codec.F16, Codec.U8))))
-    seams = seams_of(NodeId("fog"), NodeId("cloud"), tables, ends_of(tables))
-    rows = seams.flat // len(tables.index)
-    assert {tables.codecs[row] for row in rows[seams.cut == 2]} == {Codec.F16, Codec.U8}
+    arrays = arrays_of(replace(problem, constraints=Constraints(codecs=(Codec.RAW, Codec.F16, Codec.U8))))
+    boundaries = boundary_arrays(NodeId("fog"), NodeId("cloud"), arrays, stage_ends(arrays))
+    rows = boundaries.flat // len(arrays.index)
+    assert {arrays.codecs[row] for row in rows[boundaries.cut == 2]} == {Codec.F16, Codec.U8}

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from seamline.core.analysis.pareto import front
-from seamline.core.planning import infeasibility as obstacles
-from seamline.core.planning import planner
+from seamline.core.planning import infeasibility, planner
 from seamline.core.planning.additive import search_additive
-from seamline.core.planning.constraint_masks import Window
+from seamline.core.planning.constraint_masks import EntryWindow
 from seamline.core.planning.planner import EnergyScope, PlanKind, Problem, all_plans, brute_force, evaluate, plan
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible
@@ -206,7 +205,7 @@ def test_the_front_runs_from_the_quickest_plan_to_the_most_frugal(three_tiers: P
 def test_the_least_in_a_window_is_the_least_in_a_window(n: int, random: Random):
     first = [random.randint(0, at) for at in range(n)]
     values = np.array([[random.random() for _ in range(n)] for _ in range(2)])
-    least = Window(np.array(first)).least(values)
+    least = EntryWindow(np.array(first)).least(values)
     for at in range(n):
         for row in range(2):
             assert least[row, at] == min(values[row, first[at] : at], default=math.inf)
@@ -276,7 +275,7 @@ def test_plan_equals_brute_force(problem: Problem):
 
 @pytest.fixture
 def full_size(three_tiers: Problem, make_cuts, make_profile, make_link) -> Problem:
-    """Ten cuts, four nodes, all codecs with costs: 18,000 plans in which three seams can pay."""
+    """Ten cuts, four nodes, all codecs with costs: 18,000 plans in which three boundaries can pay."""
     cuts = make_cuts(*(int(300_000 / (1 + at)) + 7_000 * (at * 5 % 3) for at in range(10)))
     codecs = tuple(
         CodecCost(codec=codec, encode_s_per_byte=rate, decode_s_per_byte=rate / 2)
@@ -339,7 +338,7 @@ def test_a_decision_does_not_search_for_the_words_of_a_refusal(three_tiers: Prob
         return search_additive(*args)
 
     monkeypatch.setattr(planner, "search_additive", counted)
-    monkeypatch.setattr(obstacles, "search_additive", counted)
+    monkeypatch.setattr(infeasibility, "search_additive", counted)
     offload = plan(replace(three_tiers, constraints=Constraints(n_private_cuts=1))).best(PlanKind.OFFLOAD)
     assert (offload.plan, n_searches) == (None, 1)
     assert offload.refusal == "the first 1 cuts may not leave `edge`"

@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from seamline.core.analysis.pareto import front
-from seamline.core.planning import cost_to_go as rest
-from seamline.core.planning import label_setting as walk
-from seamline.core.planning import weighted as mixed
+from seamline.core.planning import cost_to_go, label_setting, weighted
 from seamline.core.planning.planner import Problem, all_plans, brute_force, evaluate, plan
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.nodes import NodeId
@@ -57,12 +55,14 @@ SUMS = (
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_walk_that_cannot_look_at_all_pairs_goes_on_with_halves_until_it_has(random_problem, seed: int, monkeypatch):
+def test_a_search_that_cannot_look_at_all_pairs_goes_on_with_halves_until_it_has(
+    random_problem, seed: int, monkeypatch
+):
     """Problems that brute force can solve are too small for that, so few pairs are many here."""
-    monkeypatch.setattr(mixed, "_MOST_PAIRS", 1)
-    monkeypatch.setattr(walk, "_FEW_LABELS", 1)
-    monkeypatch.setattr(walk, "_FEW_BOUNDARIES", 1)
-    monkeypatch.setattr(walk, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(weighted, "_MOST_PAIRS", 1)
+    monkeypatch.setattr(label_setting, "_FEW_LABELS", 1)
+    monkeypatch.setattr(label_setting, "_FEW_BOUNDARIES", 1)
+    monkeypatch.setattr(label_setting, "_MOST_AT_ONCE", 2)
     problem = random_problem(seed)
     for goal in (*SUMS, Within(slo_s=between(problem, 0.3)), Within(slo_s=between(problem, 0.7))):
         assert_exact(replace(problem, objective=goal))
@@ -71,7 +71,7 @@ def test_a_walk_that_cannot_look_at_all_pairs_goes_on_with_halves_until_it_has(r
 @pytest.mark.parametrize("seed", range(12))
 def test_bounds_that_forget_who_was_visited_lose_no_plan(random_problem, seed: int, monkeypatch):
     """As for many nodes, which brute force cannot solve."""
-    monkeypatch.setattr(rest, "_MOST_EXACT", 1)
+    monkeypatch.setattr(cost_to_go, "_MOST_EXACT", 1)
     problem = random_problem(seed)
     for goal in (*SUMS, Within(slo_s=between(problem, 0.3)), Within(slo_s=between(problem, 0.7))):
         assert_exact(replace(problem, objective=goal))

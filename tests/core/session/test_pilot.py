@@ -102,7 +102,7 @@ def test_what_happens_together_leads_to_one_decision(session_of):
 def test_a_decision_that_stands_is_said_once(make_spec, session_of):
     driver = session_of()
     keep = Keep("nothing has moved")
-    driver.session.pilot._policy_decides = lambda view, policy: keep
+    driver.session.pilot._decides = lambda view, policy: keep
     n_before = len(driver.of(cmd.Decided))
     driver.run(5.0)
     (decided,) = driver.of(cmd.Decided)[n_before:]
@@ -450,7 +450,7 @@ def test_a_fault_of_ours_is_said_and_who_asked_is_told(make_spec, session_of):
     def fault(*_: object) -> None:
         raise ZeroDivisionError("of its own")
 
-    session = Session(make_spec(), decide=fault)
+    session = Session(make_spec(), decides=fault)
     session.handle(ev.Begin(), 0.0)
     said, *_ = session.handle(ev.Tick(), 0.0)
     assert (said.level, said.words) == (cmd.Level.ERROR, "Tick: this went wrong: ZeroDivisionError: of its own")
@@ -463,7 +463,7 @@ def test_a_fault_of_ours_leaves_no_frame_in_trouble(session_of):
 
     driver = session_of()
     driver.tell(ev.FrameOffered("pixels"))
-    driver.session.pilot._policy_decides = fault
+    driver.session.pilot._decides = fault
     driver.kill(CLOUD)
     driver.run(1.0)
     assert driver.delivered == [0]

@@ -243,14 +243,14 @@ def tape(make_spec, session_of, driver_kind) -> list[dict]:
 
 
 def test_where_the_code_of_today_keeps_the_plan_the_step_says_so(tape):
-    steps = list(replay(tape, decide=lambda view, policy: Keep("I would not")))
+    steps = list(replay(tape, decides=lambda view, policy: Keep("I would not")))
     different = [step for step in steps if not step.is_same]
     assert {reason_of(step.replayed) for step in different} <= {"I would not", ""}
     assert any(step.replayed is None for step in different)
 
 
 def test_where_the_code_of_today_chooses_another_plan_both_reasons_are_there(tape):
-    steps = list(replay(tape, decide=lambda view, policy: Switch(SPLIT, "I like it")))
+    steps = list(replay(tape, decides=lambda view, policy: Switch(SPLIT, "I like it")))
     (decided, *_) = [step for step in steps if isinstance(step.recorded, cmd.Decided)]
     assert not decided.is_same
     assert (plan_of(decided.replayed), reason_of(decided.replayed)) == (SPLIT, "I like it")

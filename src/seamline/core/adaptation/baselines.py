@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.view import View
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.planner import PlanKind, Planner
 from seamline.core.vocabulary.plans import Plan
@@ -50,11 +50,11 @@ def hold(view: View, problem: Problem, policy: Holding, planner: Planner) -> Dec
     """
     wanted, why_not = _wanted(view, problem, policy, planner)
     if wanted is not None:
-        why_not = refusal(wanted, problem) or _lately_refused(view, wanted)
+        why_not = why_infeasible(wanted, problem) or _lately_refused(view, wanted)
     target = wanted
     if wanted is None or why_not is not None:
         local = Plan.local(view.origin, len(problem.cuts))
-        target = local if refusal(local, problem) is None else planner.plan(problem).plan
+        target = local if why_infeasible(local, problem) is None else planner.plan(problem).plan
     assert target is not None
     if target == view.current and not view.restarted:
         return Keep(f"{target} is held", 0.0) if why_not is None else Keep(f"{target} stands in: {why_not}")

@@ -26,24 +26,24 @@ from seamline.core.vocabulary.plans import Plan
 
 @dataclass(slots=True)
 class DecisionCache:
-    """Decisions of one stream under `policy`; one that stands is not taken again but returned, the same object."""
+    """Decisions of one stream under `policy`; one that still holds is not taken again but returned, the same object."""
 
     policy: Policy
     _planner: Planner = field(default_factory=Planner)
-    _settled: Settled | None = None
+    _newest: CachedDecision | None = None
 
     def decide(self, view: View) -> Decision:
         """`policy.decide`, for views of one stream in order."""
-        if self._settled is not None and stands(self._settled, view, self.policy):
-            return self._settled.decision
+        if self._newest is not None and still_holds(self._newest, view, self.policy):
+            return self._newest.decision
         decision = decide(view, self.policy, self._planner)
-        self._settled = settled(view, self.policy, decision) if isinstance(decision, Keep) else None
+        self._newest = cacheable(view, self.policy, decision) if isinstance(decision, Keep) else None
         return decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """A decision to keep `current`, the beliefs it rests on, and what the cheapest plan cost by them."""
+class CachedDecision:
+    """A decision to keep `current`, the estimates it rests on, and what the cheapest plan cost by them."""
 
     decision: Keep
     current: Plan
@@ -51,35 +51,35 @@ class Settled:
     least_cost: float
 
 
-def settled(view: View, policy: Policy, decision: Keep) -> Settled | None:
+def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | None:
     """`decision`, just taken, for later; None when it may be another one in a moment."""
-    problem = _seen(view, policy)
+    problem = _judged_problem(view, policy)
     if problem is None or view.current is None or decision.gain_ratio is None or not _is_quiet(view, policy):
         return None
     if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
         return None
     least_cost = (1.0 - decision.gain_ratio) * evaluate(view.current, problem).cost
-    return Settled(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
+    return CachedDecision(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
 
 
-def stands(known: Settled, view: View, policy: Policy) -> bool:
+def still_holds(known: CachedDecision, view: View, policy: Policy) -> bool:
     """Whether `decide` would say of `view` what it said in `known`."""
     if view.current != known.current or not _is_quiet(view, policy):
         return False
-    problem, before = _seen(view, policy), known.problem
+    problem, before = _judged_problem(view, policy), known.problem
     if problem is None or _rest_of(before) != _rest_of(problem):
         return False
-    quicker = _quicker(before, problem)
-    cost = None if quicker is None else cost_allowed(known.current, problem)
-    if quicker is None or cost is None:
+    speed_up = _speed_up_bound(before, problem)
+    cost = None if speed_up is None else cost_allowed(known.current, problem)
+    if speed_up is None or cost is None:
         return False
-    ratio, less_s = quicker
+    ratio, less_s = speed_up
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
     return cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * cost
 
 
-def _quicker(before: Problem, now: Problem) -> tuple[float, float] | None:
-    """By what factor any part of a plan may take less time, 1.0 at most, and how many seconds less besides.
+def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None:
+    """Bound on the gain of any plan: the factor by which its parts may be quicker, and how many seconds besides.
 
     None when a link has come, gone, or gone up or down; or when seconds besides are no part of what plans are judged
     by.
@@ -117,7 +117,7 @@ def _settings(policy: Policy) -> PolicySettings:
     return policy.settings if isinstance(policy, Adaptive) else _USUAL
 
 
-def _seen(view: View, policy: Policy) -> Problem | None:
+def _judged_problem(view: View, policy: Policy) -> Problem | None:
     """The problem as `policy` judges it."""
     problem = problem_of(view)
     if problem is None or not isinstance(policy, Adaptive):

@@ -9,9 +9,9 @@ A plan that has become impossible (a node gone or restarted, a link down, forbid
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
 
-With a deadline (`goals.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans take
-beyond their prediction. A plan that comes has to keep a share of it (`min_gain_ratio`) in hand, the one that serves may
-use all. While no plan is in time the quickest is wanted.
+With a deadline (`objectives.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans
+take beyond their prediction. A plan that comes has to leave a share of it (`min_gain_ratio`) as headroom, the one that
+serves may use all. While no plan is in time the quickest is wanted.
 
 Policies that hold one plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
 `reasons.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
@@ -29,7 +29,7 @@ from seamline.core.adaptation.correlated_links import cautious, swinging_nodes
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.view import View, problem_of
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
 from seamline.core.cost.uncertainty import gain_std
 from seamline.core.planning.planner import Alternative, Planned, Planner, Problem, evaluate, evaluate_allowed
@@ -98,7 +98,7 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
     problem = problem_of(view)
     if problem is None:
         return Keep(f"`{view.origin}` has no profile yet")
-    if view.pending is not None and refusal(view.pending, problem) is None:
+    if view.pending is not None and why_infeasible(view.pending, problem) is None:
         return Keep(f"{view.pending} is being prepared")
     try:
         if isinstance(policy, Adaptive):
@@ -110,7 +110,7 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
         return hold(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
-            late = _too_late(view.objective, problem, error)
+            late = _deadline_missed(view.objective, problem, error)
             decision = decide(_judged_by(view, Objective.LATENCY), policy, planner)
             return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
@@ -138,7 +138,7 @@ def _real_ratio(goal: Within, problem: Problem) -> float:
     return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
 
 
-def _too_late(goal: Within, problem: Problem, error: Infeasible) -> str:
+def _deadline_missed(goal: Within, problem: Problem, error: Infeasible) -> str:
     """Why nothing is in time, in the seconds that frames take."""
     if (ratio := _real_ratio(goal, problem)) == 1.0:
         return str(error).partition("; hint: ")[0]
@@ -196,7 +196,7 @@ def _leave(
     concerned: Sequence[Breakdown],
     settings: PolicySettings,
 ) -> Decision:
-    """The current plan is too late or cannot be judged, `best` is not; a lateness may wait for the cooldown."""
+    """The current plan misses the deadline or cannot be judged, `best` can; a miss may wait for the cooldown."""
     assert best.plan is not None
     goal = view.objective
     if not isinstance(goal, Within) or current.energy_j is None:
@@ -210,7 +210,7 @@ def _leave(
 
 
 def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Planned:
-    """The best plan; with a deadline, one that keeps some of it in hand if there is one."""
+    """The best plan; with a deadline, one that leaves headroom if there is one."""
     goal = problem.objective
     if isinstance(goal, Within):
         with suppress(Infeasible):
@@ -295,7 +295,7 @@ def _recent_ratios(view: View, settings: PolicySettings) -> list[tuple[Plan, flo
 def _impossible(view: View, problem: Problem) -> str | None:
     """Why the current plan cannot go on, in words."""
     assert view.current is not None
-    if (why := refusal(view.current, problem)) is not None:
+    if (why := why_infeasible(view.current, problem)) is not None:
         return why
     if view.restarted:
         return f"{', '.join(f'`{node}`' for node in sorted(view.restarted))} has restarted"

@@ -26,7 +26,7 @@ from seamline.core.adaptation.events import (
     Tick,
 )
 from seamline.core.adaptation.oscillation import Swing, observe_swing
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.vocabulary.constraints import Constraints
@@ -245,7 +245,7 @@ def _measured(view: View, event: LatencyMeasured) -> View:
     problem = problem_of(view)
     if event.generation != view.generation or view.current is None or problem is None:
         return view
-    if refusal(view.current, problem) is not None:
+    if why_infeasible(view.current, problem) is not None:
         return view
     predicted_s = latency_s(view.current, problem)
     if not 0.0 < predicted_s < math.inf:

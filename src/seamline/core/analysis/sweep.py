@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import breakdown
 from seamline.core.cost.payload import offered_codecs, sent_bytes
 from seamline.core.cost.problem import Problem
@@ -67,7 +67,7 @@ def _swept(cut: Cut, target: NodeId, codec: Codec, problem: Problem) -> SweptCut
         origin_s=costs.stages[0].queue_s + costs.stages[0].busy_s,
         transfer_s=sum(link.transfer_s for link in costs.all_links),
         target_s=sum(stage.queue_s + stage.busy_s for stage in behind),
-        refusal=refusal(plan, problem),
+        refusal=why_infeasible(plan, problem),
     )
 
 

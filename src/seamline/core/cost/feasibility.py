@@ -1,7 +1,7 @@
-"""Whether one given plan may be used now, and why not: what is limited, what it needs in memory, which links are down.
+"""Feasibility of one given plan: constraints, memory, links that are down; and in words why it may not be used.
 
-`constraint_masks.py` says the same of all plans at once, for the searches of the planner; `infeasibility.py` says why
-there is none.
+`constraint_masks.py` has the same for all plans at once, for the searches of the planner; `infeasibility.py` says why
+there is no plan.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MEMORY_HEADROOM_RATIO = 0.1
 """Of a segment's weights and tensors: what engines keep beside them. Modelled."""
 
 
-def refusal(plan: Plan, problem: Problem) -> str | None:
+def why_infeasible(plan: Plan, problem: Problem) -> str | None:
     """Why `plan` cannot be used now, in words; None when it can."""
     if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
         return f"it is not a plan for this model on `{problem.origin}`"
     for stage in plan.stages:
         if stage.node not in problem.profiles:
             return f"`{stage.node}` is not there"
-        if (reason := _stage_refusal(stage, problem)) is not None:
+        if (reason := _stage_infeasibility(stage, problem)) is not None:
             return reason
     for place, node in problem.constraints.pins:
         if not any(stage.node == node and stage.segment.start < place <= stage.segment.stop for stage in plan.stages):
@@ -38,7 +38,7 @@ def refusal(plan: Plan, problem: Problem) -> str | None:
     if plan.is_offload and not problem.constraints.allow_offload:
         return "offloading everything is not allowed"
     for here, there in zip(plan.stages, plan.stages[1:], strict=False):
-        if (reason := _boundary_refusal(here, there, problem)) is not None:
+        if (reason := _boundary_infeasibility(here, there, problem)) is not None:
             return reason
     last = plan.stages[-1].node
     back = answer_link(last, problem)
@@ -62,7 +62,7 @@ def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
     return math.ceil((1.0 + MEMORY_HEADROOM_RATIO) * (weights + 2 * largest))
 
 
-def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
+def _stage_infeasibility(stage: Stage, problem: Problem) -> str | None:
     if stage.segment.is_empty:
         return None
     if stage.node in problem.constraints.forbidden_nodes:
@@ -75,7 +75,7 @@ def _stage_refusal(stage: Stage, problem: Problem) -> str | None:
     return None
 
 
-def _boundary_refusal(here: Stage, there: Stage, problem: Problem) -> str | None:
+def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str | None:
     cut = problem.cuts[here.segment.stop]
     limits = problem.constraints
     if not limits.may_leave(cut, there.node):

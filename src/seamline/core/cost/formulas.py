@@ -208,7 +208,7 @@ def serialise_s(payload_bytes: float, link: LinkEstimate) -> float: ...
 def serialise_s(payload_bytes: Floats, link: LinkEstimate) -> Floats: ...
 def serialise_s(payload_bytes: float | Floats, link: LinkEstimate) -> float | Floats:
     """Seconds during which `payload_bytes`, a number or an array, occupy `link`; `math.inf` when it is down."""
-    return 8.0 * payload_bytes / link.goodput_bps if link.goodput_bps > 0.0 else math.inf
+    return payload_bytes / (link.goodput_bps / 8.0) if link.goodput_bps > 0.0 else math.inf
 
 
 def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:

@@ -1,6 +1,6 @@
-"""The search for objectives that are sums: latency, energy, or both. See `planner.py` for the theory of operation.
+"""Additive objectives: dynamic programming for latency, energy, or a sum of both.
 
-One dynamic programme, with other prices (`prices.py`) for each.
+One programme with other prices (`prices.py`) for each; its theory of operation is in `planner.py`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from seamline.core.cost.rates import Rates
 from seamline.core.planning.model_arrays import Floats
 from seamline.core.planning.prices import Prices
-from seamline.core.planning.problem_arrays import N_KINDS, OFFLOAD, SPLIT, Found, Tables
+from seamline.core.planning.problem_arrays import N_KINDS, OFFLOAD, SPLIT, Found, ProblemArrays
 from seamline.core.vocabulary.nodes import NodeId
 
 _TIE_RATIO = 1e-12
 
 
-def search_additive(tables: Tables, rates: Rates | None = None) -> tuple[Found | None, Found | None]:
+def search_additive(arrays: ProblemArrays, rates: Rates | None = None) -> tuple[Found | None, Found | None]:
     """The cheapest offload plan and the cheapest split plan; None where no finite one exists.
 
     rates: energy alone where the goal counts it, latency alone otherwise, when not given.
     """
-    if tables.origin not in tables.nodes:
+    if arrays.origin not in arrays.nodes:
         return None, None
-    search = _Search(Prices(tables, rates or (Rates(0.0, 1.0) if tables.is_energy else Rates())))
-    search.extend((tables.origin,), search.origin_leaves())
+    search = _Search(Prices(arrays, rates or (Rates(0.0, 1.0) if arrays.is_energy else Rates())))
+    search.extend((arrays.origin,), search.origin_leaves())
     return search.found(OFFLOAD), search.found(SPLIT)
 
 
@@ -49,24 +49,24 @@ class _Search:
     best: tuple[_Best, _Best] = field(default_factory=lambda: (_Best(), _Best()))
 
     @property
-    def tables(self) -> Tables:
-        return self.prices.tables
+    def arrays(self) -> ProblemArrays:
+        return self.prices.arrays
 
     def origin_leaves(self) -> Floats:
         """float64[kind, C]: cost until the origin has computed up to each cut."""
-        tables, prices = self.tables, self.prices
-        origin = tables.nodes[tables.origin]
-        leave = np.full((N_KINDS, len(tables.index)), math.inf)
-        if tables.problem.constraints.allow_offload:
+        arrays, prices = self.arrays, self.prices
+        origin = arrays.nodes[arrays.origin]
+        leave = np.full((N_KINDS, len(arrays.index)), math.inf)
+        if arrays.problem.constraints.allow_offload:
             leave[OFFLOAD, 0] = 0.0
-        leave[SPLIT, 1:] = prices.until(tables.origin)[1:] + prices.busy[tables.origin] * origin.preprocess_s
+        leave[SPLIT, 1:] = prices.until(arrays.origin)[1:] + prices.busy[arrays.origin] * origin.preprocess_s
         if origin.window is not None:
             leave[SPLIT, origin.window.first > 0] = math.inf
         return leave
 
     def extend(self, order: tuple[NodeId, ...], leave: Floats) -> None:
         """Try every next node behind `order` and remember the cheapest ends."""
-        for node in self.tables.next_nodes(order):
+        for node in self.arrays.next_nodes(order):
             longer = (*order, node)
             after = self.behind(node, self.arrive(order[-1], node, leave))
             self.remember(longer, after[:, -1])
@@ -80,13 +80,13 @@ class _Search:
 
     def behind(self, node: NodeId, arrive: Floats) -> Floats:
         """float64[kind, C]: cost until `node`, entered at the best earlier cut, has computed up to each cut."""
-        after = self.tables.nodes[node].best_entry(arrive)
+        after = self.arrays.nodes[node].best_entry(arrive)
         after[:, 1:] += self.prices.until(node)[1:]
         return after
 
     def remember(self, order: tuple[NodeId, ...], ends: Floats) -> None:
         back = self.prices.way_back(order[-1])
-        if math.isinf(back) or not self.tables.required.issubset(order):
+        if math.isinf(back) or not self.arrays.required.issubset(order):
             return
         for kind in (OFFLOAD, SPLIT):
             cost, best = float(ends[kind]) + back, self.best[kind]
@@ -103,7 +103,7 @@ class _Search:
         return any(cheapest[kind] < self.best[kind].cost for kind in (OFFLOAD, SPLIT))
 
     def found(self, kind: int) -> Found | None:
-        """Walk the best order of `kind` again and read off its cuts and codecs, from the last boundary back."""
+        """Follow the best order of `kind` again and read off its cuts and codecs, from the last boundary back."""
         best = self.best[kind]
         if not best.order:
             return None
@@ -111,11 +111,11 @@ class _Search:
         for source, target in pairwise(best.order):
             arrivals.append(self.arrive(source, target, leave))
             leave = self.behind(target, arrivals[-1])
-        cuts, codecs, stop = [], [], len(self.tables.index) - 1
+        cuts, codecs, stop = [], [], len(self.arrays.index) - 1
         for at in range(len(arrivals) - 1, -1, -1):
-            first = self.tables.nodes[best.order[at + 1]].lowest_entry(stop)
+            first = self.arrays.nodes[best.order[at + 1]].lowest_entry(stop)
             stop = first + int(np.argmin(arrivals[at][kind, first:stop]))
             row = int(np.argmin(self.prices.crossing(best.order[at], best.order[at + 1])[:, stop]))
-            cuts.append(int(self.tables.index[stop]))
-            codecs.append(self.tables.codecs[row])
+            cuts.append(int(self.arrays.index[stop]))
+            codecs.append(self.arrays.codecs[row])
         return Found(best.cost, best.order, tuple(reversed(cuts)), tuple(reversed(codecs)))

@@ -1,4 +1,4 @@
-"""Constraints as arrays over candidate cuts: which boundaries are closed, and where a segment that ends may have begun.
+"""Constraint masks over candidate cuts: which boundaries are closed, and where a segment that ends may have begun.
 
 `feasibility.py` says the same of one plan in words; the searches of the planner read this. Memory is monotone (a longer
 segment needs more), so for every end there is a lowest beginning, and the best entry before an end is the minimum of a
@@ -25,7 +25,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class EntryWindow:
     """first: int[C], the lowest candidate at which a segment ending at each may begin; its own place when none may."""
 
     first: Places
@@ -57,7 +57,7 @@ def least_between(values: Floats, first: Places, stop: Places) -> Floats:
     return least
 
 
-def window_of(node: NodeId, n_places: int, needs: Callable[[], Floats], problem: Problem) -> Window | None:
+def entry_window(node: NodeId, n_places: int, needs: Callable[[], Floats], problem: Problem) -> EntryWindow | None:
     """Which segments `node` may run between candidates; None when any.
 
     needs: gives `memory_between`, asked for where a limit may bind.
@@ -68,12 +68,12 @@ def window_of(node: NodeId, n_places: int, needs: Callable[[], Floats], problem:
         return None
     places = np.arange(n_places)
     if limit is None or is_forbidden:
-        return Window(places)
+        return EntryWindow(places)
     needed = needs()
     if needed[0, -1] <= limit:  # the whole model needs most, and nearly every node holds it
         return None
     fits = needed <= limit
-    return Window(np.where(fits.any(axis=0), fits.argmax(axis=0), places))
+    return EntryWindow(np.where(fits.any(axis=0), fits.argmax(axis=0), places))
 
 
 def memory_between(index: npt.NDArray[np.int64], cuts: tuple[Cut, ...]) -> Floats:
@@ -93,20 +93,20 @@ def memory_between(index: npt.NDArray[np.int64], cuts: tuple[Cut, ...]) -> Float
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """What constraints close on links. index: int[C], carries_input: bool[C] of the candidates."""
+class BoundaryMask:
+    """Mask of the boundaries that constraints close on links. index: int[C], carries_input: bool[C], candidates."""
 
     problem: Problem
     index: npt.NDArray[np.int64]
     carries_input: npt.NDArray[np.bool_]
     codecs: tuple[Codec, ...]
 
-    def alike(self, source: NodeId, target: NodeId) -> Hashable:
+    def mask_key(self, source: NodeId, target: NodeId) -> Hashable:
         """Equal for links on which the same is closed."""
         limits = self.problem.constraints
         return (source, target) if limits.pins or limits.forbidden_codecs else target in limits.trusted
 
-    def closed_off(self, source: NodeId, target: NodeId, sent_bytes: Floats) -> Floats:
+    def masked(self, source: NodeId, target: NodeId, sent_bytes: Floats) -> Floats:
         """`sent_bytes`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
         limits = self.problem.constraints
         closed = np.zeros(len(self.index), dtype=bool)

@@ -1,8 +1,8 @@
-"""What follows the beginning of a plan costs at least so much: lower bounds for the search for mixed goals.
+"""Cost-to-go bounds: admissible lower bounds on the remaining cost of a partial plan.
 
 Theory of operation. From the end: running everything that is left on a node, or running up to the best later cut and
 handing over to the best node that was not visited. Up to `_MOST_EXACT` nodes this knows who was visited, as a set, and
-is what the best rest costs; beyond, nodes may be visited again, for as many hops as are left. With a limit on stages
+is exact; beyond, nodes may be visited again, for as many hops as are left. With a limit on stages
 and links, boundaries that take longer are closed, and a segment ends where its compute with the quickest codecs at both
 ends would take longer: a plan within the limit is never shut out, some that are not within it are let in.
 
@@ -18,9 +18,9 @@ from itertools import combinations
 import numpy as np
 
 from seamline.core.planning.constraint_masks import least_between
-from seamline.core.planning.lattice import Charged, Lattice, Places
 from seamline.core.planning.model_arrays import Floats
 from seamline.core.planning.problem_arrays import OFFLOAD
+from seamline.core.planning.stacked_arrays import Places, PricedCosts, StackedArrays
 
 _MOST_EXACT = 6
 """Sets double with every node: at 8, bounds that forget made whole searches three times as quick."""
@@ -29,28 +29,31 @@ _SLACK_RATIO = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """Lower bounds. behind: by set of visited nodes (a bit each) or, beyond `_MOST_EXACT` nodes, by how many they are:
-    float64[N, C], the least that can follow once a node has been entered at a candidate and has decoded."""
+class CostToGo:
+    """Lower bounds for partial plans.
 
-    lattice: Lattice
+    behind: by set of visited nodes (a bit each) or, beyond `_MOST_EXACT` nodes, by how many they are: float64[N, C],
+    the least that can follow once a node has been entered at a candidate and has decoded.
+    """
+
+    stacked: StackedArrays
     behind: dict[int, Floats]
 
     def after(self, visited: int) -> Floats:
         """float64[N, C] for the set `visited`, the origin among it."""
-        return self.behind[visited if self.lattice.n_nodes <= _MOST_EXACT else visited.bit_count()]
+        return self.behind[visited if self.stacked.n_nodes <= _MOST_EXACT else visited.bit_count()]
 
 
-def rest_of(lattice: Lattice, costs: Charged, limit_s: float = math.inf) -> Rest:
+def cost_to_go(stacked: StackedArrays, costs: PricedCosts, limit_s: float = math.inf) -> CostToGo:
     """Bounds on `costs` among plans whose stages and links take `limit_s` at most."""
-    step = _step(lattice, costs, limit_s)
-    others = [node for node in range(lattice.n_nodes) if node != lattice.origin]
-    start = 1 << lattice.origin
-    if lattice.n_nodes > _MOST_EXACT:
-        behind = {lattice.n_nodes: step.alone}
-        for n_visited in range(lattice.n_nodes - 1, 1, -1):
+    step = _step(stacked, costs, limit_s)
+    others = [node for node in range(stacked.n_nodes) if node != stacked.origin]
+    start = 1 << stacked.origin
+    if stacked.n_nodes > _MOST_EXACT:
+        behind = {stacked.n_nodes: step.alone}
+        for n_visited in range(stacked.n_nodes - 1, 1, -1):
             (behind[n_visited],) = step.before_all([(others, others, behind[n_visited + 1][others])])
-        return Rest(lattice, behind)
+        return CostToGo(stacked, behind)
     behind = {sum(1 << node for node in others) | start: step.alone}
     for n_visited in range(len(others) - 1, 0, -1):
         sets = {sum(1 << node for node in seen) | start: list(seen) for seen in combinations(others, n_visited)}
@@ -59,29 +62,33 @@ def rest_of(lattice: Lattice, costs: Charged, limit_s: float = math.inf) -> Rest
             targets = [node for node in others if node not in seen]
             hops.append((seen, targets, np.array([behind[visited | 1 << node][node] for node in targets])))
         behind.update(zip(sets, step.before_all(hops), strict=True))
-    return Rest(lattice, behind)
+    return CostToGo(stacked, behind)
 
 
-def least_of(lattice: Lattice, costs: Charged, rest: Rest, kind: int, limit_s: float = math.inf) -> float:
+def least_cost(
+    stacked: StackedArrays, costs: PricedCosts, to_go: CostToGo, kind: int, limit_s: float = math.inf
+) -> float:
     """What any plan of `kind`, OFFLOAD or SPLIT, costs at least; inf when there is none."""
-    origin, start = lattice.origin, 1 << lattice.origin
-    crossing = np.where(lattice.serialise_s[origin] <= limit_s, costs.crossing[origin], math.inf).min(axis=1)
-    onward = [crossing[node] + rest.after(start | 1 << node)[node] for node in range(lattice.n_nodes) if node != origin]
+    origin, start = stacked.origin, 1 << stacked.origin
+    crossing = np.where(stacked.serialise_s[origin] <= limit_s, costs.crossing[origin], math.inf).min(axis=1)
+    onward = [
+        crossing[node] + to_go.after(start | 1 << node)[node] for node in range(stacked.n_nodes) if node != origin
+    ]
     if not onward:
         return math.inf
     handed = np.min(onward, axis=0)
     if kind == OFFLOAD:
         return float(handed[0])
-    computed_s = lattice.preprocess_s[origin] + lattice.until_s[origin]
+    computed_s = stacked.preprocess_s[origin] + stacked.until_s[origin]
     whole = costs.queue[origin] + costs.busy[origin] * computed_s + handed
     whole[computed_s > limit_s * (1.0 + _SLACK_RATIO)] = math.inf
-    return float(whole[1 : lattice.reach[origin, 0] + 1].min(initial=math.inf))
+    return float(whole[1 : stacked.reach[origin, 0] + 1].min(initial=math.inf))
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One node, and the next. alone: float64[N, C], running all that is left. crossing: float64[N, N, C], with the
-    cheapest codec. until, before: float64[N, C], charged compute. reach: int[N, C]."""
+    cheapest codec. until, before: float64[N, C], priced compute. reach: int[N, C]."""
 
     alone: Floats
     crossing: Floats
@@ -103,22 +110,22 @@ class _Step:
         return found
 
 
-def _step(lattice: Lattice, costs: Charged, limit_s: float) -> _Step:
-    crossing, reach, busy = costs.crossing, lattice.reach, costs.busy[:, np.newaxis]
-    alone = busy * (lattice.until_s[:, -1:] - lattice.before_s) + (costs.queue + costs.back)[:, np.newaxis]
-    alone[reach < lattice.n_cuts - 1] = math.inf
+def _step(stacked: StackedArrays, costs: PricedCosts, limit_s: float) -> _Step:
+    crossing, reach, busy = costs.crossing, stacked.reach, costs.busy[:, np.newaxis]
+    alone = busy * (stacked.until_s[:, -1:] - stacked.before_s) + (costs.queue + costs.back)[:, np.newaxis]
+    alone[reach < stacked.n_cuts - 1] = math.inf
     if math.isfinite(limit_s):
-        is_open = lattice.serialise_s <= limit_s
+        is_open = stacked.serialise_s <= limit_s
         crossing = np.where(is_open, crossing, math.inf)
-        entering_s = np.where(is_open.any(axis=0), lattice.enter_s, math.inf).min(axis=1)
-        leaving_s = lattice.until_s + np.where(is_open.any(axis=1), lattice.encode_s, math.inf).min(axis=1)
-        latest_s = lattice.before_s - entering_s + limit_s * (1.0 + _SLACK_RATIO)
+        entering_s = np.where(is_open.any(axis=0), stacked.enter_s, math.inf).min(axis=1)
+        leaving_s = stacked.until_s + np.where(is_open.any(axis=1), stacked.encode_s, math.inf).min(axis=1)
+        latest_s = stacked.before_s - entering_s + limit_s * (1.0 + _SLACK_RATIO)
         soonest_s = np.minimum.accumulate(leaving_s[:, ::-1], axis=1)[:, ::-1]
         within = [np.searchsorted(*each, side="right") - 1 for each in zip(soonest_s, latest_s, strict=True)]
         reach = np.minimum(reach, within)
-        alone[(lattice.until_s[:, -1:] > latest_s) | (lattice.answer_s > limit_s)[:, np.newaxis]] = math.inf
-    until = busy * lattice.until_s
-    return _Step(alone, crossing.min(axis=2), until, busy * lattice.before_s - costs.queue[:, np.newaxis], reach)
+        alone[(stacked.until_s[:, -1:] > latest_s) | (stacked.answer_s > limit_s)[:, np.newaxis]] = math.inf
+    until = busy * stacked.until_s
+    return _Step(alone, crossing.min(axis=2), until, busy * stacked.before_s - costs.queue[:, np.newaxis], reach)
 
 
 def _window_least(values: Floats, reach: Places) -> Floats:

@@ -1,13 +1,14 @@
-"""The walk over beginnings of plans that finds the best plan of a mixed goal, given bounds; see `weighted.py` for
-those.
+"""Label-setting search with bounds: the best plan by a constrained (SLO) or weighted objective.
 
-Theory of operation. Labels that visited the same nodes and stand on the same one are kept together and handed over to
-every next node, one node more at a time. What a label and a boundary add to a bound are two separate numbers, so
-boundaries that even the best label cannot use go first, then pairs; only what is left is computed in full. Of labels at
-the same boundary, one that another beats in all that counts goes: cost, and seconds where there is a deadline, or the
-slowest stage or link so far where that counts. Of nodes that could change places the first is visited first.
+Theory of operation. A label is a partial plan. Labels that visited the same nodes and stand on the same one are kept
+together and handed over to every next node, one node more at a time. What a label and a boundary add to a bound are two
+separate numbers, so boundaries that even the best label cannot use go first, then pairs; only what is left is computed
+in full. Of labels at the same boundary only the non-dominated stay, by all that counts: cost, and seconds where there
+is a deadline, or the slowest stage or link so far where that counts. Symmetry breaking: of nodes that could change
+places the first is visited first.
 
-A walk that would look at too many pairs goes on with those that look best, and says that it did not see all.
+A search that would look at too many pairs goes on with those that look best, and says that it did not see all. Bounds
+are chosen in `weighted.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seamline.core.planning.cost_to_go import Rest
-from seamline.core.planning.lattice import Charged, Lattice, Places, earlier_twins
+from seamline.core.planning.cost_to_go import CostToGo
 from seamline.core.planning.model_arrays import Floats
-from seamline.core.planning.partial_plans import Hop, Labels, Longer, boundary, first_label, hop_of, joined, unbeaten
-from seamline.core.planning.problem_arrays import OFFLOAD, Found
+from seamline.core.planning.partial_plans import (
+    PartialPlans,
+    Transition,
+    boundary_number,
+    completed,
+    extended,
+    first_partial_plan,
+    joined,
+    non_dominated,
+    pairs_within,
+    transition_between,
+)
+from seamline.core.planning.problem_arrays import Found
+from seamline.core.planning.stacked_arrays import Places, PricedCosts, StackedArrays, interchangeable_before
 from seamline.core.vocabulary.objectives import Weights
 
 TIE_RATIO = 1e-9
@@ -29,47 +41,48 @@ TIE_RATIO = 1e-9
 
 _SLACK_RATIO = 1e-12
 _FEW_LABELS, _FEW_BOUNDARIES = 40, 160
-"""What a walk goes on with where it cannot look at all."""
+"""What a search goes on with where it cannot look at all."""
 _MOST_AT_ONCE = 2_000_000
 """Pairs whose bounds are held in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a walk may rely on. low_s, high_s: only plans whose slowest stage or link takes that long are looked for.
+    """Bounds of one search. low_s, high_s: only plans whose slowest stage or link takes that long are looked for.
 
-    cost: of what follows. With a deadline, late: cost + price * seconds of what follows, and soon: the seconds.
+    cost: to go. With a deadline, priced: cost + price * seconds to go, and seconds: to go.
     """
 
-    cost: Rest
+    cost: CostToGo
     low_s: float = 0.0
     high_s: float = math.inf
     price: float = 0.0
-    late: Rest | None = None
-    soon: Rest | None = None
+    priced: CostToGo | None = None
+    seconds: CostToGo | None = None
 
 
 @dataclass(slots=True)
-class Walk:
-    """Walks for one kind of plan, OFFLOAD or SPLIT. costs, seconds: what parts of a plan cost and take.
+class LabelSearch:
+    """Label-setting searches for one kind of plan, OFFLOAD or SPLIT.
 
-    limit_s: the deadline, or endless. best, least: the plan to beat, and its cost.
+    costs, seconds: of the parts of plans. limit_s: the deadline, or endless. best, least: the plan to beat, and its
+    cost. interchangeable: for each node, those before it that could change places with it, a bit each.
     """
 
-    lattice: Lattice
+    stacked: StackedArrays
     kind: int
     weights: Weights
     limit_s: float
-    costs: Charged
-    seconds: Charged
+    costs: PricedCosts
+    seconds: PricedCosts
     best: Found | None = None
     least: float = math.inf
-    hops: dict[tuple[int, int], Hop] = field(default_factory=dict)
-    twins: tuple[int, ...] = field(init=False)
+    transitions: dict[tuple[int, int], Transition] = field(default_factory=dict)
+    interchangeable: tuple[int, ...] = field(init=False)
     is_complete: bool = True
 
     def __post_init__(self) -> None:
-        self.twins = earlier_twins(self.lattice, self.costs, self.seconds)
+        self.interchangeable = interchangeable_before(self.stacked, self.costs, self.seconds)
 
     @property
     def to_beat(self) -> float:
@@ -81,157 +94,136 @@ class Walk:
         n_most_pairs: of labels and boundaries that are looked at for one link and set of visited nodes, None for all.
         """
         self.is_complete = True
-        states = {(1 << self.lattice.origin, self.lattice.origin): self._start()}
+        states = {
+            (1 << self.stacked.origin, self.stacked.origin): first_partial_plan(self.stacked, self.costs, self.kind)
+        }
         while states:
-            handed: dict[tuple[int, int], list[Labels]] = {}
+            handed: dict[tuple[int, int], list[PartialPlans]] = {}
             for (visited, node), labels in states.items():
-                for target in range(self.lattice.n_nodes):
-                    if not visited >> target & 1 and not self.twins[target] & ~visited:
+                for target in range(self.stacked.n_nodes):
+                    if not visited >> target & 1 and not self.interchangeable[target] & ~visited:
                         key = (visited | 1 << target, target)
-                        parts = self._hand_over(labels, self._hop(node, target), key[0], bounds, n_most_pairs)
+                        parts = self._hand_over(labels, self._transition(node, target), key[0], bounds, n_most_pairs)
                         handed.setdefault(key, []).extend(parts)
             states = {key: self._joined(parts, bounds) for key, parts in handed.items() if parts}
             for (visited, node), labels in states.items():
                 self._finish(labels, visited, node)
         return self.is_complete
 
-    # -- one hop -------------------------------------------------------------------------------------------------------
+    # -- one transition ------------------------------------------------------------------------------------------------
 
-    def _start(self) -> Labels:
-        busy_s = 0.0 if self.kind == OFFLOAD else float(self.lattice.preprocess_s[self.lattice.origin])
-        return first_label(busy_s, float(self.costs.busy[self.lattice.origin]) * busy_s)
-
-    def _hop(self, source: int, target: int) -> Hop:
-        known = self.hops.get((source, target))
+    def _transition(self, source: int, target: int) -> Transition:
+        known = self.transitions.get((source, target))
         if known is None:
-            known = hop_of(self.lattice, self.costs, self.seconds, source, target, self.kind)
-            self.hops[source, target] = known
+            known = transition_between(self.stacked, self.costs, self.seconds, source, target, self.kind)
+            self.transitions[source, target] = known
         return known
 
-    def _hand_over(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds, n_most: int | None) -> list[Labels]:
-        """Labels of the hop's source behind every boundary of it where the best plan may be.
+    def _hand_over(
+        self, labels: PartialPlans, transition: Transition, visited: int, bounds: Bounds, n_most: int | None
+    ) -> list[PartialPlans]:
+        """Labels of the transition's source behind every boundary of it where the best plan may be.
 
         visited: the nodes behind it, a bit each.
         """
         labels = labels.only(np.argsort(labels.at, kind="stable"))
-        is_first = hop.source == self.lattice.origin
-        n_before = np.searchsorted(labels.at, hop.cut, side="right" if is_first else "left")
-        tests = self._tests(labels, hop, visited, bounds)
-        promising = hop.serialise_s <= bounds.high_s
+        is_first = transition.source == self.stacked.origin
+        n_before = np.searchsorted(labels.at, transition.cut, side="right" if is_first else "left")
+        tests = self._tests(labels, transition, visited, bounds)
+        promising = transition.serialise_s <= bounds.high_s
         for test in tests:
-            bound = np.concatenate([[math.inf], test.lowest()])[n_before] + test.of_seams
+            bound = np.concatenate([[math.inf], test.lowest()])[n_before] + test.of_boundaries
             promising &= bound < test.most
         chosen = np.flatnonzero(promising)
         if n_most is not None and len(chosen) * len(labels) > n_most:
             self.is_complete = False
             chosen = _lowest(chosen, bound[chosen], _FEW_BOUNDARIES)
             labels = labels.only(
-                _lowest(np.arange(len(labels)), self._promise(labels, hop, visited, bounds), _FEW_LABELS)
+                _lowest(np.arange(len(labels)), self._promise(labels, transition, visited, bounds), _FEW_LABELS)
             )
-        hop = hop.only(chosen)
+        transition = transition.only(chosen)
         n_parts = 1 + len(chosen) * len(labels) // _MOST_AT_ONCE
         parts = (labels.only(part) for part in np.array_split(np.arange(len(labels)), n_parts))
-        return [longer for part in parts if len(longer := self._behind(part, hop, visited, bounds))]
+        return [longer for part in parts if len(longer := self._behind(part, transition, visited, bounds))]
 
-    def _promise(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> Floats:
+    def _promise(self, labels: PartialPlans, transition: Transition, visited: int, bounds: Bounds) -> Floats:
         """float64[L]: the cost of the whole plan at least, as the price of a second has it where there is one."""
-        if hop.source == self.lattice.origin:
+        if transition.source == self.stacked.origin:
             return labels.cost
-        rest = bounds.cost if bounds.late is None else bounds.late
-        behind: Floats = rest.after(visited & ~(1 << hop.target))[hop.source, labels.at]
+        to_go = bounds.cost if bounds.priced is None else bounds.priced
+        behind: Floats = to_go.after(visited & ~(1 << transition.target))[transition.source, labels.at]
         return labels.cost + bounds.price * labels.seconds + behind
 
-    def _before_s(self, labels: Labels, source: int) -> Floats:
-        """float64[L]: what `source` need not compute of a segment that begins at cut 0."""
-        before_s: Floats = self.lattice.before_s[source, labels.at]
-        return np.zeros(len(labels)) if source == self.lattice.origin else before_s
-
-    def _tests(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> list[_Test]:
+    def _tests(self, labels: PartialPlans, transition: Transition, visited: int, bounds: Bounds) -> list[_Test]:
         """The bounds that a label and a boundary must pass together; the last one tells best what is promising."""
-        before_s = self._before_s(labels, hop.source)
-        cost, seconds = labels.cost - self.costs.busy[hop.source] * before_s, labels.seconds - before_s
-        slowest = self.weights.bottleneck_s * np.maximum(hop.serialise_s, bounds.low_s)
-        behind = bounds.cost.after(visited)[hop.target, hop.cut]
-        tests = [_Test(cost, hop.cost + behind + slowest, self.to_beat)]
-        if bounds.soon is not None:
-            soon = bounds.soon.after(visited)[hop.target, hop.cut]
-            tests.append(_Test(seconds, hop.seconds + soon, self.limit_s * (1.0 + _SLACK_RATIO)))
-        if bounds.late is not None:
-            late = bounds.late.after(visited)[hop.target, hop.cut]
-            priced = hop.cost + bounds.price * hop.seconds + late
+        before_s = self.stacked.before_s[transition.source, labels.at]
+        cost, seconds = labels.cost - self.costs.busy[transition.source] * before_s, labels.seconds - before_s
+        slowest = self.weights.bottleneck_s * np.maximum(transition.serialise_s, bounds.low_s)
+        behind = bounds.cost.after(visited)[transition.target, transition.cut]
+        tests = [_Test(cost, transition.cost + behind + slowest, self.to_beat)]
+        if bounds.seconds is not None:
+            seconds_to_go = bounds.seconds.after(visited)[transition.target, transition.cut]
+            tests.append(_Test(seconds, transition.seconds + seconds_to_go, self.limit_s * (1.0 + _SLACK_RATIO)))
+        if bounds.priced is not None:
+            priced_to_go = bounds.priced.after(visited)[transition.target, transition.cut]
+            priced = transition.cost + bounds.price * transition.seconds + priced_to_go
             tests.append(_Test(cost + bounds.price * (seconds - self.limit_s), priced, self.to_beat))
         return tests
 
-    def _behind(self, labels: Labels, hop: Hop, visited: int, bounds: Bounds) -> Labels:
-        """The labels behind the boundaries of `hop` that pass all tests, and that no other beats."""
-        reach = self.lattice.reach[hop.source]
-        passed = np.ones((len(labels), len(hop.cut)), dtype=np.bool_)
-        for test in self._tests(labels, hop, visited, bounds):
-            passed &= test.of_labels[:, np.newaxis] + test.of_seams < test.most
-        if hop.source != self.lattice.origin:
-            passed &= labels.at[:, np.newaxis] < hop.cut
-        if (reach < self.lattice.n_cuts - 1).any():
-            passed &= hop.cut <= reach[labels.at][:, np.newaxis]
-        longer = self._added(labels, hop, *np.nonzero(passed))
+    def _behind(self, labels: PartialPlans, transition: Transition, visited: int, bounds: Bounds) -> PartialPlans:
+        """The labels behind the boundaries of `transition` that pass all tests, non-dominated."""
+        passed = pairs_within(labels, transition, self.stacked)
+        for test in self._tests(labels, transition, visited, bounds):
+            passed &= test.of_labels[:, np.newaxis] + test.of_boundaries < test.most
+        longer = extended(labels, transition, passed, self.stacked, self.costs)
         weight = self.weights.bottleneck_s
         if not weight:
-            return longer.only(unbeaten(hop.cut[longer.place], longer.cost, longer.seconds)).labels(labels, hop)
-        behind = bounds.cost.after(visited)[hop.target, hop.cut[longer.place]]
+            kept = non_dominated(transition.cut[longer.place], longer.cost, longer.seconds)
+            return longer.only(kept).labels(labels, transition)
+        behind = bounds.cost.after(visited)[transition.target, transition.cut[longer.place]]
         slowest_s = np.maximum(longer.slowest_s, bounds.low_s)
         longer = longer.only(
             (longer.slowest_s <= bounds.high_s) & (longer.cost + behind + weight * slowest_s < self.to_beat)
         )
         slowest_s = np.maximum(longer.slowest_s, bounds.low_s)
-        return longer.only(unbeaten(longer.place, longer.cost, slowest_s)).labels(labels, hop)
+        return longer.only(non_dominated(longer.place, longer.cost, slowest_s)).labels(labels, transition)
 
-    def _added(self, labels: Labels, hop: Hop, which: Places, place: Places) -> Longer:
-        """What the labels `which` and the boundaries at `place` come to."""
-        before_s = self._before_s(labels, hop.source)
-        cost, seconds = labels.cost - self.costs.busy[hop.source] * before_s, labels.seconds - before_s
-        stage_s = (labels.busy_s - before_s)[which] + hop.leaving_s[place]
-        slowest_s = np.maximum(np.maximum(stage_s, labels.slowest_s[which]), hop.serialise_s[place])
-        return Longer(which, place, cost[which] + hop.cost[place], seconds[which] + hop.seconds[place], slowest_s)
-
-    def _joined(self, parts: list[Labels], bounds: Bounds) -> Labels:
-        """All `parts`, without those that another at the same boundary beats."""
+    def _joined(self, parts: list[PartialPlans], bounds: Bounds) -> PartialPlans:
+        """All `parts`, of those at the same boundary the non-dominated."""
         labels = joined(parts)
         if len(parts) == 1:
             return labels
         if not self.weights.bottleneck_s:  # then it does not matter with which codec a node was entered
-            return labels.only(unbeaten(labels.at, labels.cost, labels.seconds))
+            return labels.only(non_dominated(labels.at, labels.cost, labels.seconds))
         slowest_s = np.maximum(labels.slowest_s, bounds.low_s)
-        return labels.only(unbeaten(boundary(labels.at, labels.row), labels.cost, slowest_s))
+        return labels.only(non_dominated(boundary_number(labels.at, labels.row), labels.cost, slowest_s))
 
     # -- whole plans ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, labels: Labels, visited: int, node: int) -> None:
+    def _finish(self, labels: PartialPlans, visited: int, node: int) -> None:
         """Run every label on `node` to the end, and remember the best if it beats the one so far."""
-        lattice = self.lattice
-        if math.isinf(lattice.answer_s[node]) or not all(visited >> each & 1 for each in lattice.required):
+        stacked = self.stacked
+        if math.isinf(stacked.answer_s[node]) or not all(visited >> each & 1 for each in stacked.required):
             return
-        computed_s = lattice.until_s[node, -1] - lattice.before_s[node, labels.at]
-        costs = labels.cost + self.costs.busy[node] * computed_s + self.costs.queue[node] + self.costs.back[node]
-        seconds = labels.seconds + computed_s + self.seconds.queue[node] + self.seconds.back[node]
-        slowest_s = np.maximum(labels.slowest_s, np.maximum(labels.busy_s + computed_s, lattice.answer_s[node]))
-        costs = costs + self.weights.bottleneck_s * slowest_s
-        fits = (lattice.reach[node, labels.at] == lattice.n_cuts - 1) & (seconds <= self.limit_s)
-        best = int(np.argmin(np.where(fits, costs, math.inf)))
-        if fits[best] and costs[best] < self.to_beat:
+        costs, seconds, slowest_s = completed(labels, node, stacked, self.costs, self.seconds)
+        costs = np.where(seconds <= self.limit_s, costs + self.weights.bottleneck_s * slowest_s, math.inf)
+        best = int(np.argmin(costs))
+        if costs[best] < self.to_beat:
             self.least = float(costs[best])
             self.best = Found(
                 self.least,
-                (lattice.tables.origin, *(lattice.nodes[each] for each in labels.nodes[best])),
-                tuple(int(lattice.tables.index[cut]) for cut in labels.cuts[best]),
-                tuple(lattice.tables.codecs[row] for row in labels.rows[best]),
+                (stacked.arrays.origin, *(stacked.nodes[each] for each in labels.nodes[best])),
+                tuple(int(stacked.arrays.index[cut]) for cut in labels.cuts[best]),
+                tuple(stacked.arrays.codecs[row] for row in labels.rows[best]),
             )
 
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """A bound that is a sum of two: passed where of_labels, float64[L], + of_seams, float64[J], is below `most`."""
+    """Bound that is a sum of two: of_labels, float64[L], + of_boundaries, float64[J], must be below `most`."""
 
     of_labels: Floats
-    of_seams: Floats
+    of_boundaries: Floats
     most: float
 
     def lowest(self) -> Floats:

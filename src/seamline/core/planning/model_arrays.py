@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seamline.core.cost.payload import offered_codecs, payload_bytes, uncompressed_bytes
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.constraint_masks import Closing, memory_between
+from seamline.core.planning.constraint_masks import BoundaryMask, memory_between
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Cut, FrameInfo, Profile
@@ -38,7 +38,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class CodecTables:
+class CodecArrays:
     """What one profile says of codecs: float64[n_codecs, C] each, in the order of `Codec`."""
 
     encode_s: Floats
@@ -48,7 +48,7 @@ class CodecTables:
 
 @dataclass(frozen=True, slots=True)
 class ProfiledNode:
-    """One profile at the candidates, for the codecs asked for: as `NodeTables` has it of a node as fast as profiled."""
+    """One profile at the candidates, for the codecs asked for: as `NodeArrays` has it of a node as fast as profiled."""
 
     profile: Profile
     codecs: tuple[Codec, ...]
@@ -60,17 +60,17 @@ class ProfiledNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Boundaries:
+class BoundaryBytes:
     """Bytes at every boundary, by the constraints of `closing` and the origin's profile.
 
-    closed_off: the same per kind of link, as each is first asked for.
+    masked: the same per kind of link, as each is first asked for.
     """
 
-    closing: Closing
+    closing: BoundaryMask
     origin: Profile
     sizes: Sizes
     all_bytes: Floats
-    closed_off: dict[Hashable, Floats] = field(default_factory=dict)
+    masked: dict[Hashable, Floats] = field(default_factory=dict)
 
     def is_for(self, problem: Problem, sizes: Sizes) -> bool:
         """Whether nothing that they rest on is another object than it was."""
@@ -81,10 +81,10 @@ class Boundaries:
 
     def sent_bytes(self, source: NodeId, target: NodeId) -> Floats:
         """float64[Q, C]: what crosses from `source` to `target`, inf where nothing may."""
-        alike = self.closing.alike(source, target)
-        known = self.closed_off.get(alike)
+        mask_key = self.closing.mask_key(source, target)
+        known = self.masked.get(mask_key)
         if known is None:
-            known = self.closed_off[alike] = self.closing.closed_off(source, target, self.all_bytes)
+            known = self.masked[mask_key] = self.closing.masked(source, target, self.all_bytes)
         return known
 
 
@@ -97,7 +97,7 @@ class ModelArrays:
     _sizes: Sizes | None = None
     _memory_bytes: Floats | None = None
     _profiled: dict[NodeId, ProfiledNode] = field(default_factory=dict)
-    _boundaries: Boundaries | None = None
+    _boundary_bytes: BoundaryBytes | None = None
 
     def sizes(self, problem: Problem) -> Sizes:
         """What the model of `problem` sends at each candidate."""
@@ -120,14 +120,14 @@ class ModelArrays:
             known = self._profiled[node] = _profiled_node(profile, codecs, sizes)
         return known
 
-    def boundaries(self, codecs: tuple[Codec, ...], problem: Problem) -> Boundaries:
+    def boundary_bytes(self, codecs: tuple[Codec, ...], problem: Problem) -> BoundaryBytes:
         """What may cross where; `codecs` are those of the constraints."""
-        sizes, known = self.sizes(problem), self._boundaries
+        sizes, known = self.sizes(problem), self._boundary_bytes
         if known is None or not known.is_for(problem, sizes):
             sent_bytes = _sent_bytes(sizes, problem)[_rows(codecs)]
             sent_bytes[:, sizes.index == problem.last_cut] = math.inf  # nothing is sent behind the last cut
-            closing = Closing(problem, sizes.index, sizes.carries_input, codecs)
-            known = self._boundaries = Boundaries(closing, _origin_of(problem), sizes, sent_bytes)
+            closing = BoundaryMask(problem, sizes.index, sizes.carries_input, codecs)
+            known = self._boundary_bytes = BoundaryBytes(closing, _origin_of(problem), sizes, sent_bytes)
         return known
 
 
@@ -136,7 +136,7 @@ def _origin_of(problem: Problem) -> Profile:
 
 
 def _profiled_node(profile: Profile, codecs: tuple[Codec, ...], sizes: Sizes) -> ProfiledNode:
-    rows, costs = _rows(codecs), _codec_tables(profile, sizes)
+    rows, costs = _rows(codecs), _codec_arrays(profile, sizes)
     until_s, before_s = np.array(profile.until_s)[sizes.index], np.array(profile.before_s)[sizes.index]
     return ProfiledNode(profile, codecs, sizes, until_s, before_s, costs.encode_s[rows], costs.decode_s[rows])
 
@@ -151,22 +151,22 @@ _CODECS = tuple(Codec)
 
 def _sent_bytes(sizes: Sizes, problem: Problem) -> Floats:
     """float64[n_codecs, C], as `payload.sent_bytes` has it for one cut."""
-    ratio = _codec_tables(_origin_of(problem), sizes).sent_ratio
+    ratio = _codec_arrays(_origin_of(problem), sizes).sent_ratio
     for (cut, codec), measured in problem.sent_ratio.items():
         ratio[_CODECS.index(codec), sizes.index == cut] = measured
     return np.ceil(sizes.sent_bytes * ratio)
 
 
-def _codec_tables(profile: Profile, sizes: Sizes) -> CodecTables:
+def _codec_arrays(profile: Profile, sizes: Sizes) -> CodecArrays:
     shape = (len(Codec), len(sizes.index))
-    tables = CodecTables(np.zeros(shape), np.zeros(shape), np.ones(shape))
+    arrays = CodecArrays(np.zeros(shape), np.zeros(shape), np.ones(shape))
     for cost in sorted(profile.codecs, key=lambda cost: cost.cut is not None):
         at = slice(None) if cost.cut is None else sizes.index == cost.cut
         row = _CODECS.index(cost.codec)
-        tables.encode_s[row, at] = cost.encode_s_per_byte * sizes.plain_bytes[at]
-        tables.decode_s[row, at] = cost.decode_s_per_byte * sizes.plain_bytes[at]
-        tables.sent_ratio[row, at] = cost.sent_ratio
-    return tables
+        arrays.encode_s[row, at] = cost.encode_s_per_byte * sizes.plain_bytes[at]
+        arrays.decode_s[row, at] = cost.decode_s_per_byte * sizes.plain_bytes[at]
+        arrays.sent_ratio[row, at] = cost.sent_ratio
+    return arrays
 
 
 def _sizes_of(cuts: tuple[Cut, ...], frame: FrameInfo | None) -> Sizes:

@@ -8,7 +8,7 @@ that orders share their prefixes. Per prefix a vector over cuts holds the best c
 
 Computing a..c takes until[c] - before[a] (prefix sums, with what cutting there adds), so the inner minimum is one
 cumulative minimum: O(cuts) per prefix instead of O(cuts^2). Latency and energy are both sums and differ only in the
-weights. Throughput is a maximum and lives in `bottleneck.py`, deadlines and weighted sums in `weighted.py`. Every
+prices. Throughput is a maximum and lives in `bottleneck.py`, deadlines and weighted sums in `weighted.py`. Every
 search keeps two rows, offload (the origin runs nothing) and split, for `alternatives`.
 
 Ties: fewest stages, then node names, then the lowest last cut. Costs of single plans are `formulas.py`'s business.
@@ -22,16 +22,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations, permutations, product
 
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Sums, latency_s, sums
 from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.planning.additive import search_additive
 from seamline.core.planning.bottleneck import search_bottleneck
-from seamline.core.planning.infeasibility import infeasible, why_none
+from seamline.core.planning.infeasibility import infeasible, why_no_plan
 from seamline.core.planning.model_arrays import ModelArrays
-from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, tables_of
-from seamline.core.planning.weighted import search_mixed
+from seamline.core.planning.problem_arrays import OFFLOAD, SPLIT, Found, arrays_of
+from seamline.core.planning.weighted import search_weighted
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights, Within, counts_energy
 from seamline.core.vocabulary.plans import Plan
 
@@ -75,7 +75,7 @@ class Alternative:
         """
         if self.lacking_in is None:
             return self.objection
-        return why_none(OFFLOAD if self.kind is PlanKind.OFFLOAD else SPLIT, self.lacking_in)
+        return why_no_plan(OFFLOAD if self.kind is PlanKind.OFFLOAD else SPLIT, self.lacking_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ class Planner:
 
     def plan(self, problem: Problem) -> Planned:
         """`plan` of this file."""
-        return _plan(problem, _search(problem, self._model))
+        return _plan(problem, _search(problem, self._model), self._model)
 
 
 def plan(problem: Problem) -> Planned:
@@ -112,7 +112,7 @@ def plan(problem: Problem) -> Planned:
     return Planner().plan(problem)
 
 
-def _plan(problem: Problem, found: tuple[Found | None, Found | None]) -> Planned:
+def _plan(problem: Problem, found: tuple[Found | None, Found | None], model: ModelArrays) -> Planned:
     best = (
         _local_alternative(problem),
         _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
@@ -123,7 +123,7 @@ def _plan(problem: Problem, found: tuple[Found | None, Found | None]) -> Planned
         if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
             chosen = other
     if chosen.plan is None:
-        raise infeasible(problem)
+        raise infeasible(problem, model)
     return Planned(
         plan=chosen.plan,
         cost=chosen.cost,
@@ -139,17 +139,17 @@ def evaluate(candidate: Plan, problem: Problem) -> Alternative:
 
     Raises `PlanError` when it is not a plan for this model and these nodes.
     """
-    return _judged(candidate, problem, refusal(candidate, problem))
+    return _judged(candidate, problem, why_infeasible(candidate, problem))
 
 
 def evaluate_allowed(candidate: Plan, problem: Problem) -> Alternative | None:
     """`evaluate` for a plan that may be used; None for one that may not, or is none for this model and these nodes."""
-    return _judged(candidate, problem, None) if refusal(candidate, problem) is None else None
+    return _judged(candidate, problem, None) if why_infeasible(candidate, problem) is None else None
 
 
 def cost_allowed(candidate: Plan, problem: Problem) -> float | None:
     """`cost` of `evaluate_allowed` alone, for an objective that is neither a deadline nor a weighted sum."""
-    if refusal(candidate, problem) is not None:
+    if why_infeasible(candidate, problem) is not None:
         return None
     if problem.objective is Objective.LATENCY:
         return latency_s(candidate, problem)
@@ -215,10 +215,10 @@ def all_plans(problem: Problem) -> Iterator[Plan]:
 
 
 def _search(problem: Problem, model: ModelArrays) -> tuple[Found | None, Found | None]:
-    tables, goal = tables_of(problem, model), problem.objective
+    arrays, goal = arrays_of(problem, model), problem.objective
     if isinstance(goal, Within | Weights):
-        return search_mixed(tables, goal)
-    return search_bottleneck(tables) if goal is Objective.THROUGHPUT else search_additive(tables)
+        return search_weighted(arrays, goal)
+    return search_bottleneck(arrays) if goal is Objective.THROUGHPUT else search_additive(arrays)
 
 
 def _local_alternative(problem: Problem) -> Alternative:

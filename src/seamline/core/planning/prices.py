@@ -14,7 +14,7 @@ import numpy as np
 
 from seamline.core.cost.rates import Rates
 from seamline.core.planning.model_arrays import Floats
-from seamline.core.planning.problem_arrays import Tables
+from seamline.core.planning.problem_arrays import ProblemArrays
 from seamline.core.vocabulary.nodes import NodeId
 
 
@@ -22,7 +22,7 @@ from seamline.core.vocabulary.nodes import NodeId
 class Prices:
     """Prices of one problem. waiting: of a second in flight. busy: by node, of a second of its work."""
 
-    tables: Tables
+    arrays: ProblemArrays
     rates: Rates
     waiting: float = field(init=False)
     busy: dict[NodeId, float] = field(init=False)
@@ -30,21 +30,21 @@ class Prices:
     _cheapest: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        idle_w = self.tables.idle_w
+        idle_w = self.arrays.idle_w
         self.waiting = self.rates.waiting(idle_w)
-        self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in self.tables.nodes.items()}
+        self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in self.arrays.nodes.items()}
 
     def queue(self, node: NodeId) -> float:
         """Cost of waiting on `node` before its stage."""
-        return self.waiting * self.tables.nodes[node].queue_s
+        return self.waiting * self.arrays.nodes[node].queue_s
 
     def until(self, node: NodeId) -> Floats:
         """float64[C]: cost of a stage on `node` up to each cut, its queue included, less what `before` takes off."""
-        return self.busy[node] * self.tables.nodes[node].until_s + self.queue(node)
+        return self.busy[node] * self.arrays.nodes[node].until_s + self.queue(node)
 
     def before(self, node: NodeId) -> Floats:
         """float64[C]: what `node` need not compute of a stage that begins at each cut."""
-        return self.busy[node] * self.tables.nodes[node].before_s
+        return self.busy[node] * self.arrays.nodes[node].before_s
 
     def crossing(self, source: NodeId, target: NodeId) -> Floats:
         """float64[Q, C]: cost of encoding on `source`, sending, decoding on `target`, and preprocessing at cut 0."""
@@ -62,16 +62,15 @@ class Prices:
 
     def way_back(self, node: NodeId) -> float:
         """Cost of the answer's way from `node` to the origin; inf where there is none."""
-        answer = self.tables.answers.get(node)
+        answer = self.arrays.answers.get(node)
         if answer is None:
             return math.inf
-        radio_j = self.tables.answer_radio_j[node] if self.rates.per_j else 0.0
+        radio_j = self.arrays.answer_radio_j[node] if self.rates.per_j else 0.0
         return self.waiting * sum(answer) + self.rates.per_j * radio_j
 
     def _crossing(self, source: NodeId, target: NodeId) -> Floats:
-        link, there = self.tables.links[source, target], self.tables.nodes[target]
-        cost = self.busy[source] * self.tables.nodes[source].encode_s + self.busy[target] * there.decode_s
-        cost[:, 0] += self.busy[target] * there.preprocess_s
+        link, nodes = self.arrays.links[source, target], self.arrays.nodes
+        cost = self.busy[source] * nodes[source].encode_s + self.busy[target] * nodes[target].enter_s
         if not self.rates.per_j and self.waiting > 0.0:  # endless stays endless without further care
             return cost + self.waiting * (link.half_rtt_s + link.serialise_s)
         closed = np.isinf(link.serialise_s)

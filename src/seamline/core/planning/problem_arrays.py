@@ -21,7 +21,7 @@ from seamline.core.cost.formulas import (
     waiting_power_w,
 )
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.constraint_masks import Window, window_of
+from seamline.core.planning.constraint_masks import EntryWindow, entry_window
 from seamline.core.planning.model_arrays import Floats, ModelArrays
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import counts_energy
@@ -48,9 +48,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeTables:
-    """One node's times, measured ratio included. encode_s, decode_s: float64[Q, C].
+class NodeArrays:
+    """One node's times, measured ratio included.
 
+    encode_s, enter_s: float64[Q, C]; entering is decoding and, at cut 0, preprocessing.
     until_s, before_s: float64[C], computing cut a to b takes ``until_s[b] - before_s[a]``; see `Profile.until_s`.
     active_w: watts above idle while busy; `math.nan` when unknown.
     """
@@ -60,9 +61,9 @@ class NodeTables:
     preprocess_s: float
     queue_s: float
     encode_s: Floats
-    decode_s: Floats
+    enter_s: Floats
     active_w: float
-    window: Window | None = None
+    window: EntryWindow | None = None
 
     def lowest_entry(self, stop: int) -> int:
         """The lowest candidate at which a segment that ends at candidate `stop` may begin, `stop` when none."""
@@ -79,7 +80,7 @@ class NodeTables:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkTables:
+class LinkArrays:
     """One direction: half a round trip, and float64[Q, C] seconds of serialisation, inf where a cut may not cross.
 
     radio_w: what the radios at both ends draw beyond idle while it is serialised.
@@ -91,7 +92,7 @@ class LinkTables:
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class ProblemArrays:
     """Everything of one problem. codecs: the Q allowed ones. index: int[C], model's cuts.
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
@@ -103,8 +104,8 @@ class Tables:
     problem: Problem
     codecs: tuple[Codec, ...]
     index: npt.NDArray[np.int64]
-    nodes: dict[NodeId, NodeTables]
-    links: dict[tuple[NodeId, NodeId], LinkTables]
+    nodes: dict[NodeId, NodeArrays]
+    links: dict[tuple[NodeId, NodeId], LinkArrays]
     answers: dict[NodeId, tuple[float, float]]
     answer_radio_j: dict[NodeId, float]
     idle_w: float | None
@@ -124,7 +125,7 @@ class Tables:
         return [node for node in self.nodes if node not in order and (here, node) in self.links]
 
 
-def tables_of(problem: Problem, model: ModelArrays | None = None) -> Tables:
+def arrays_of(problem: Problem, model: ModelArrays | None = None) -> ProblemArrays:
     """Arrays for `problem`. A node or link that cannot be used at all is left out.
 
     model: what is kept from problem to problem, by whoever asks more than once.
@@ -132,17 +133,17 @@ def tables_of(problem: Problem, model: ModelArrays | None = None) -> Tables:
     model = ModelArrays() if model is None else model
     sizes = model.sizes(problem)
     codecs = tuple(codec for codec in Codec if codec in problem.constraints.codecs)
-    nodes = {node: _node_tables(node, codecs, model, problem) for node in sorted(problem.profiles)}
+    nodes = {node: _node_arrays(node, codecs, model, problem) for node in sorted(problem.profiles)}
     idle_w = waiting_power_w(problem)
     if counts_energy(problem.objective):
-        nodes = {node: table for node, table in nodes.items() if not math.isnan(table.active_w)}
+        nodes = {node: known for node, known in nodes.items() if not math.isnan(known.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
-    may_use, crossing = problem.constraints.may_use, model.boundaries(codecs, problem)
+    may_use, crossing = problem.constraints.may_use, model.boundary_bytes(codecs, problem)
     links, answers, answer_radio_j = {}, {}, {}
     for (source, target), link in problem.links.items():
         if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
             radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
-            links[source, target] = LinkTables(
+            links[source, target] = LinkArrays(
                 fixed_s(link), serialise_s(crossing.sent_bytes(source, target), link), radio_w
             )
     for node in nodes:
@@ -151,21 +152,24 @@ def tables_of(problem: Problem, model: ModelArrays | None = None) -> Tables:
             answers[node] = fixed_s(back), serialise_s(problem.cuts[-1].payload_bytes, back)
             answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
     required = frozenset(node for _, node in problem.constraints.pins) - {problem.origin}
-    return Tables(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
+    return ProblemArrays(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
 
 
-def _node_tables(node: NodeId, codecs: tuple[Codec, ...], model: ModelArrays, problem: Problem) -> NodeTables:
+def _node_arrays(node: NodeId, codecs: tuple[Codec, ...], model: ModelArrays, problem: Problem) -> NodeArrays:
     profile = problem.profiles[node]
     profiled = model.profiled(node, codecs, problem)
     ratio = problem.compute_ratio.get(node, 1.0)
     active_w = active_power_w(node, problem)
-    return NodeTables(
+    preprocess_s = 0.0 if profile.frame is None else ratio * profile.frame.preprocess_s
+    enter_s = profiled.decode_s.copy()
+    enter_s[:, 0] += preprocess_s
+    return NodeArrays(
         until_s=ratio * profiled.until_s,
         before_s=ratio * profiled.before_s,
-        preprocess_s=0.0 if profile.frame is None else ratio * profile.frame.preprocess_s,
+        preprocess_s=preprocess_s,
         queue_s=problem.queue_s.get(node, 0.0),
         encode_s=profiled.encode_s,
-        decode_s=profiled.decode_s,
+        enter_s=enter_s,
         active_w=math.nan if active_w is None else active_w,
-        window=window_of(node, len(profiled.until_s), lambda: model.memory_bytes(problem), problem),
+        window=entry_window(node, len(profiled.until_s), lambda: model.memory_bytes(problem), problem),
     )

@@ -45,7 +45,7 @@ from seamline.core.adaptation.decision import Decision, Switch
 from seamline.core.adaptation.pipeline_depth import wants_pace
 from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
-from seamline.core.cost.feasibility import refusal
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import times, waiting_power_w
 from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
@@ -318,7 +318,7 @@ class Pilot:
     def _route_of(self, generation: int, plan: Plan) -> Route:
         """What the ledger needs to know of `plan`, as estimated now."""
         problem = self._view.problem
-        if problem is None or refusal(plan, problem) is not None:
+        if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
         latency_s, bottleneck_s = times(plan, problem)
         return Route(
@@ -347,7 +347,7 @@ class Pilot:
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
         guess = self._standby.before if self._override.is_pinned else self._standby.best(problem, self._planner)
-        if guess is not None and refusal(guess, problem) is None and guess != self._switcher.standby:
+        if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 
     # -- by hand -------------------------------------------------------------------------------------------------------
@@ -358,7 +358,7 @@ class Pilot:
         match event:
             case ev.SwitchAsked(request, plan, strategy, reason):
                 problem = self._view.problem
-                if problem is not None and (why_not := refusal(plan, problem)) is not None:
+                if problem is not None and (why_not := why_infeasible(plan, problem)) is not None:
                     raise SwitchError(f"`{plan}` will not serve: {why_not}")
                 named = None if strategy is None else strategy_named(strategy)
                 self._override.pin(plan, request)

@@ -114,7 +114,7 @@ class Plainly:
         if kind in self._hints:
             return
         known = get_type_hints(kind)
-        self._hints[kind] = hints = {field.name: known[field.name] for field in fields(kind)}
+        self._hints[kind] = hints = {field.name: known[field.name] for field in fields(kind) if field.init}
         for hint in hints.values():
             for part in _parts(hint):
                 if is_dataclass(part) and part is not Plan:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from seamline.core.adaptation.policy import Policy, decide
+from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
@@ -134,8 +134,8 @@ def lines_of(event: ev.PilotEvent, now_s: float, outputs: Iterable[cmd.PilotOutp
             yield {"at_s": at_s, "decision": PLAINLY.tagged(output)}
 
 
-def replay(lines: Iterable[object], decide: Decide = decide) -> Iterator[Step]:
-    """Every decision of a recording beside that of today's code. decide: as the pilot that was recorded had it.
+def replay(lines: Iterable[object], decides: Decide | None = None) -> Iterator[Step]:
+    """Every decision of a recording beside that of today's code. decides: as the pilot that was recorded had it.
 
     Raises `ConfigError` naming the line that cannot be.
     """
@@ -143,7 +143,7 @@ def replay(lines: Iterable[object], decide: Decide = decide) -> Iterator[Step]:
     with_number = next(numbered, None)
     if with_number is None:
         raise ConfigError("the recording is empty", hint="`run --record` writes one")
-    pilot = Pilot(_at_line(1, spec_of, with_number[1]), decide)
+    pilot = Pilot(_at_line(1, spec_of, with_number[1]), decides)
     for call in _calls(numbered):
         outputs = pilot.handle(call.event, call.at_s)
         decisions = [output for output in outputs if isinstance(output, Decision)]

@@ -53,7 +53,7 @@ class Within:
         return latency_s <= self.slo_s * (1.0 + SLO_TIE_RATIO)
 
     def cost(self, found: Judged) -> float:
-        """Joules; `math.inf` for a plan that answers too late, or whose joules are not known."""
+        """Joules; `math.inf` for a plan that misses the deadline, or whose joules are not known."""
         is_known = found.energy_j is not None and self.is_met(found.latency_s)
         return found.energy_j if is_known and found.energy_j is not None else math.inf
 
