@@ -182,6 +182,8 @@ class Driver:
         self._plan_tick(now_s)
 
     def _plan_tick(self, now_s: float) -> None:
+        if self._tick_s <= now_s + GATHER_S:  # none can be sooner
+            return
         at_s = max(self.session.due_s, now_s + GATHER_S)
         if at_s < self._tick_s:
             self._tick_s = at_s
