@@ -63,7 +63,7 @@ def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | No
 
 
 def still_holds(known: CachedDecision, view: View, policy: Policy) -> bool:
-    """Whether `decide` would say of `view` what it said in `known`."""
+    """True where `decide` would say of `view` what it said in `known`."""
     if view.current != known.current or not _is_quiet(view, policy):
         return False
     problem, before = _judged_problem(view, policy), known.problem
@@ -126,4 +126,4 @@ def _judged_problem(view: View, policy: Policy) -> Problem | None:
 
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
-"""What must be the same question: all but speeds."""
+"""Fields that must be as they were: all but speeds."""

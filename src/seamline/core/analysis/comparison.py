@@ -34,7 +34,7 @@ def rivals(problem: Problem, planned: Planned) -> tuple[Rival, ...]:
 
 
 def why(chosen: Plan, problem: Problem, others: tuple[Rival, ...]) -> str:
-    """Why `chosen` is what it is: its largest parts, and by how much each rival is worse or why it is not possible."""
+    """Words for why `chosen` is best: its largest parts, and how much worse each rival is or why it is not possible."""
     own = evaluate(chosen, problem)
     objective = problem.objective
     clauses = [

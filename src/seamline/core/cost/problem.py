@@ -38,7 +38,7 @@ class EnergyScope:
             raise UsageError(f"a joule of {self} counts what cannot be", hint="weights are 0 or more")
 
     def weight(self, node: NodeId, origin: NodeId) -> float:
-        """What a joule of `node` counts in plans that start on `origin`."""
+        """Weight of a joule of `node` in plans that start on `origin`."""
         for name, weight in self.weights:
             if name == node:
                 return weight
@@ -84,7 +84,7 @@ EnergyScope.ORIGIN = EnergyScope(others=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Everything a plan is judged by, at one moment.
+    """Planning problem: all that a plan is judged by, at one moment.
 
     cuts: all legal cuts of the model. profiles: by node; a node without one is not used. links: what is known of each
     direction; a missing one is down. compute_ratio: measured over profiled compute time of a node, 1.0 where unknown.
@@ -119,7 +119,7 @@ class Problem:
                 )
 
     def memory_limit_bytes(self, node: NodeId) -> int | None:
-        """What `node` may use: the least of what it has and what it is allowed; None when neither is known."""
+        """Memory that `node` may use: the least of what it has and what it is allowed; None when neither is known."""
         if not self.constraints.memory_bytes:
             return self.free_memory_bytes.get(node)
         known = (dict(self.constraints.memory_bytes).get(node), self.free_memory_bytes.get(node))

@@ -33,8 +33,8 @@ class ManualOverride:
         self.policy = Fixed(plan)
 
     def unpin(self) -> None:
-        """The policy decides again that was there before plans were given by hand."""
-        self.policy = self._at_start
+        """The policy decides again that was there before plans were given by hand, whatever is still asked for."""
+        self.policy = self._before = self._at_start
 
     def serves(self, plan: Plan, record: cmd.SwitchRecord) -> None:
         """`plan` is in service, asked for or not."""

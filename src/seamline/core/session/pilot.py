@@ -402,6 +402,7 @@ class Pilot:
 
     def _stop(self, now_s: float) -> None:
         self._has_stopped = True
+        self._out.append(ev.PauseFrames(LOCAL_GENERATION))  # none is begun on a plan that is released
         self._switcher.stop(now_s)
         self._override.end()
 
