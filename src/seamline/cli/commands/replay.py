@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from seamline.cli.shared.options import JsonFlag
+from seamline.core.vocabulary.documented import key_docs, to_json
 
 if TYPE_CHECKING:
     from seamline.core.session.record import Decision, Step
 
-JSON_KEYS = {
-    "replay": {
-        "file": "the recording",
-        "seconds": "from its first event to its last decision, by its own clock",
-        "n_decisions": "how many decisions are compared",
-        "n_different": "of these, how many come to another plan today",
-        "decisions[].at_s": "when, seconds since the first event",
-        "decisions[].about": "the event that was decided about",
-        "decisions[].is_same": "whether the code of today comes to the same plan; words may differ",
-        "decisions[].recorded.kind": "`keep`, `switch` (chosen), `begun` (being prepared), `done` (serving)",
-        "decisions[].recorded.plan": "the plan it is about; null when the one in use was kept",
-        "decisions[].recorded.reason": "why, in words and numbers",
-        "decisions[].today.kind": "the same of the code of today; `today` is null where it decides nothing",
-        "decisions[].today.plan": "its plan",
-        "decisions[].today.reason": "its reason",
-    }
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDecision:
+    """What the stream decided."""
+
+    kind: Annotated[str, "`keep`, `switch` (chosen), `begun` (being prepared), `done` (serving)"]
+    plan: Annotated[str | None, "the plan it is about; null when the one in use was kept"]
+    reason: Annotated[str, "why, in words and numbers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TodaysDecision:
+    """What the code of today decides at that moment."""
+
+    kind: Annotated[str, "the same of the code of today"]
+    plan: Annotated[str | None, "its plan"]
+    reason: Annotated[str, "its reason"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayedDecision:
+    """One decision, then and now."""
+
+    at_s: Annotated[float, "when, seconds since the first event"]
+    about: Annotated[str, "the event that was decided about"]
+    is_same: Annotated[bool, "whether the code of today comes to the same plan; words may differ"]
+    recorded: Annotated[RecordedDecision | None, "null where nothing was decided"]
+    today: Annotated[TodaysDecision | None, "null where the code of today decides nothing"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySummary:
+    """What `seamline replay --json` prints."""
+
+    file: Annotated[str, "the recording"]
+    seconds: Annotated[float, "from its first event to its last decision, by its own clock"]
+    n_decisions: Annotated[int, "how many decisions are compared"]
+    n_different: Annotated[int, "of these, how many come to another plan today"]
+    decisions: tuple[ReplayedDecision, ...]
+
+
+Kind = TypeVar("Kind", RecordedDecision, TodaysDecision)
+
+JSON_KEYS = {"replay": partial(key_docs, ReplaySummary)}
 
 
 def register(app: typer.Typer) -> None:
@@ -48,58 +77,44 @@ def replay(
     """
     from seamline.cli.shared.output import print_json
 
-    data = _report(file)
+    summary = _replayed(file)
     if json:
-        print_json(data)
+        print_json(to_json(summary))
     else:
-        _print_report(data)
+        _print(summary)
 
 
-def _report(file: Path) -> dict[str, Any]:
-    from seamline.core.session.record import replay as replayed
+def _replayed(file: Path) -> ReplaySummary:
+    from seamline.core.session.record import replay as replay_lines
     from seamline.core.vocabulary.errors import ConfigError
     from seamline.runtime.origin.recording import read_recording
 
-    first_s = _first_s(file)
-    decisions = []
     try:
-        decisions = [_decision(step, first_s) for step in replayed(read_recording(file))]
+        decisions = tuple(map(_decision, replay_lines(read_recording(file))))
     except ConfigError as error:
         text = str(error).partition("; hint: ")[0]
         words = text if str(file) in text else f"{file}: {text}"
         raise ConfigError(words, hint=error.hint or "`seamline run --record FILE` writes recordings") from error
-    return {
-        "file": str(file),
-        "seconds": decisions[-1]["at_s"] if decisions else 0.0,
-        "n_decisions": len(decisions),
-        "n_different": sum(not one["is_same"] for one in decisions),
-        "decisions": decisions,
-    }
+    return ReplaySummary(
+        file=str(file),
+        seconds=decisions[-1].at_s if decisions else 0.0,
+        n_decisions=len(decisions),
+        n_different=sum(not one.is_same for one in decisions),
+        decisions=decisions,
+    )
 
 
-def _first_s(file: Path) -> float:
-    """Reading of the recorded clock at the first event; checked when it is replayed."""
-    from itertools import islice
-
-    from seamline.runtime.origin.recording import read_recording
-
-    for line in islice(read_recording(file), 1, 2):
-        at_s = line.get("at_s") if isinstance(line, Mapping) else None
-        return float(at_s) if isinstance(at_s, int | float) else 0.0
-    return 0.0
+def _decision(step: Step) -> ReplayedDecision:
+    return ReplayedDecision(
+        at_s=step.elapsed_s,
+        about=type(step.event).__name__,
+        is_same=step.is_same,
+        recorded=_one(step.recorded, RecordedDecision),
+        today=_one(step.replayed, TodaysDecision),
+    )
 
 
-def _decision(step: Step, first_s: float) -> dict[str, Any]:
-    return {
-        "at_s": step.at_s - first_s,
-        "about": type(step.event).__name__,
-        "is_same": step.is_same,
-        "recorded": _one(step.recorded),
-        "today": _one(step.replayed),
-    }
-
-
-def _one(decision: Decision | None) -> dict[str, str | None] | None:
+def _one(decision: Decision | None, make: type[Kind]) -> Kind | None:
     from seamline.core.session import commands as cmd
     from seamline.core.session.record import plan_of, reason_of
 
@@ -108,41 +123,37 @@ def _one(decision: Decision | None) -> dict[str, str | None] | None:
     plan = plan_of(decision)
     kinds = {cmd.SwitchBegun: "begun", cmd.SwitchDone: "done"}
     kind = kinds.get(type(decision), "keep" if plan is None else "switch")
-    return {"kind": kind, "plan": None if plan is None else str(plan), "reason": reason_of(decision)}
+    return make(kind=kind, plan=None if plan is None else str(plan), reason=reason_of(decision))
 
 
-def _print_report(data: Mapping[str, Any]) -> None:
+def _print(summary: ReplaySummary) -> None:
     """One row a decision; one that only repeats the row before is left out."""
     from seamline.cli.shared.output import data_console
     from seamline.cli.shared.tables import add_row, new_table
 
     table = new_table("time", "plan", "reason", "today", right=("time",))
     before: tuple[str, ...] = ()
-    for one in data["decisions"]:
-        recorded, today = one["recorded"], one["today"]
-        is_repeated = one["is_same"] and recorded["kind"] == "begun"  # its choice stands in the row before
-        cells = (*_cells(recorded), "same" if one["is_same"] else ": ".join(_cells(today)))
-        if cells != before and not is_repeated:
-            add_row(table, f"{one['at_s']:.3f} s", *cells)
+    for one in summary.decisions:
+        cells = (*_cells(one.recorded), "same" if one.is_same else ": ".join(_cells(one.today)))
+        is_said = one.is_same and one.recorded is not None and one.recorded.kind == "begun"  # by the choice before it
+        if cells != before and not is_said:
+            add_row(table, f"{one.at_s:.3f} s", *cells)
         before = cells
     console = data_console()
     console.print(table)
-    console.print(_summary(data), markup=False, soft_wrap=True)
+    console.print(_last_line(summary), markup=False, soft_wrap=True)
 
 
-def _cells(decision: Mapping[str, str | None] | None) -> tuple[str, str]:
+def _cells(decision: RecordedDecision | TodaysDecision | None) -> tuple[str, str]:
     if decision is None:
         return "-", "nothing is decided"
-    words = {"keep": "kept", "done": f"{decision['plan']} serves", "begun": f"{decision['plan']} is prepared"}
-    return words.get(decision["kind"] or "", str(decision["plan"])), decision["reason"] or ""
+    words = {"keep": "kept", "done": f"{decision.plan} serves", "begun": f"{decision.plan} is prepared"}
+    return words.get(decision.kind, str(decision.plan)), decision.reason
 
 
-def _summary(data: Mapping[str, Any]) -> str:
-    n_decisions, n_different = data["n_decisions"], data["n_different"]
-    if not n_different:
-        return f"{n_decisions} decisions in {data['seconds']:.1f} s, all the same today"
-    first_s = next(one["at_s"] for one in data["decisions"] if not one["is_same"])
-    return (
-        f"{n_decisions} decisions in {data['seconds']:.1f} s, {n_different} of them otherwise today, "
-        f"the first at {first_s:.3f} s"
-    )
+def _last_line(summary: ReplaySummary) -> str:
+    words = f"{summary.n_decisions} decisions in {summary.seconds:.1f} s"
+    if not summary.n_different:
+        return f"{words}, all the same today"
+    first_s = next(one.at_s for one in summary.decisions if not one.is_same)
+    return f"{words}, {summary.n_different} of them otherwise today, the first at {first_s:.3f} s"

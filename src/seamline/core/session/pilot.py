@@ -346,7 +346,7 @@ class Pilot:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
-        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem, self._planner)
+        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem)
         if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 

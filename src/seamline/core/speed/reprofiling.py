@@ -7,7 +7,7 @@ one after twice the time, up to half a minute: what stays slow is hardly disturb
 belief is followed up at once, since it takes some in a row to believe a jump. Asking takes at most 10 % of the node's
 time in the long run. A node that frames go to is never asked, nor one that is as fast as its profile says.
 
-`runtime.origin.reprofiling` asks with real messages, `sim.driver` in virtual time.
+`core.session.reprofiling` asks, by whatever driver carries that out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Switching strategies as tables: (state, event) -> (state, commands), without clock, thread or socket.
 
 `live.py` is ours (and serves `spawn`), `pause_resume.py` and `standby.py` are those it is compared with; `named.py`
-lists what can be chosen, `vocabulary.py` holds the words they share. `runtime/origin/switcher.py` carries commands out.
+lists what can be chosen, `vocabulary.py` holds the words they share. `core/session/switcher.py` carries commands out.
 """
 
 from seamline.core.switching.between import enter, leave

@@ -1,7 +1,7 @@
 """The words of the switching tables: generations, states, events, commands.
 
-Every strategy is a function `(state, event) -> (state, commands)` over these, see the files beside this one. The shell
-(`runtime/origin/switcher.py`) turns what happens into events and carries the commands out.
+Every strategy is a function `(state, event) -> (state, commands)` over these, see the files beside this one.
+`core/session/switcher.py` turns what happens into events and carries the commands out.
 """
 
 from __future__ import annotations
