@@ -94,7 +94,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
 def from_json(document: Any, *, origin: str = "profile") -> Profile:
     """The profile in a decoded JSON object. origin: what errors call it, e.g. the file.
 
-    Raises `ConfigError` naming the key that is missing or wrong. It may come from a peer, so nothing is believed.
+    Raises `ConfigError` naming the key that is missing or wrong. It may come from a peer, so all is checked.
     """
     if not isinstance(document, Mapping):
         raise ConfigError(f"{origin}: not a JSON object")

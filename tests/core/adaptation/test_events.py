@@ -94,7 +94,7 @@ def test_measurements_enter_the_problem(known: View, make_link):
     assert (problem.objective, problem.constraints) == (Objective.ENERGY, private)
 
 
-def test_a_plan_serves_with_the_beliefs_it_was_chosen_by(known: View, make_link):
+def test_a_plan_serves_with_the_estimates_it_was_chosen_by(known: View, make_link):
     view = after(known, SwitchStarted(SPLIT, 2.0))
     assert (view.current, view.pending) == (None, SPLIT)
     moved = LinkMeasured(make_link("edge", "fog", mbps=5), 2.1)

@@ -133,7 +133,7 @@ def test_a_gain_below_five_percent_is_not_worth_a_switch(private: View):
     assert decide(later, Adaptive(strict)).plan == private.current
 
 
-def test_a_gain_that_uncertainty_could_feign_is_not_believed(private: View):
+def test_a_gain_that_uncertainty_could_feign_is_no_reason_to_switch(private: View):
     doubtful = [rated(private, (EDGE, there), 12.0, goodput_std_ratio=5.0) for there in (FOG, CLOUD)]
     view = serving(private, Plan.parse("edge[0:1]u8 > cloud[1:4]"), 10.0)
     view = after(view, *(LinkMeasured(link, 12.0) for link in doubtful))

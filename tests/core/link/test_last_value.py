@@ -12,8 +12,8 @@ import pytest
 from seamline.core.link.estimator import (
     LinkState,
     TransferSample,
-    believed_bps,
     estimate,
+    estimated_bps,
     measured_at_s,
     observe_down,
     observe_rtt,
@@ -65,7 +65,7 @@ def test_links_that_fade_are_known_better_than_by_their_lines():
         rates_bps = walk(seed, 240)
         for (state, _), next_bps in zip(over(rates_bps), rates_bps[1:], strict=False):
             assert state.goodput is not None
-            errors.append(abs(math.log(believed_bps(state) / next_bps)))
+            errors.append(abs(math.log(estimated_bps(state) / next_bps)))
             of_line.append(abs(math.log(state.goodput.value / next_bps)))
     assert sum(errors) < 0.8 * sum(of_line)
     assert sum(errors) / len(errors) < 0.22
@@ -91,14 +91,14 @@ def test_a_link_that_loses_packets_is_hardly_ever_followed():
     assert followed_ratio(FRAME_BYTES, lambda rng: 0.2 if rng.random() < 0.2 else 0.0) <= 0.03
 
 
-def test_what_is_followed_is_what_is_believed_and_told():
+def test_the_selected_last_value_is_estimated_and_reported():
     state = drifting()
     followed, told = state.followed, estimate(state, measured_at_s(state))
     assert followed is not None
     assert state.goodput is not None
     assert told is not None
     assert followed.bits_per_s != state.goodput.value
-    assert told.goodput_bps == believed_bps(state) == followed.bits_per_s
+    assert told.goodput_bps == estimated_bps(state) == followed.bits_per_s
     assert told.overhead_s == state.goodput.floor_s  # the rest of what messages took is in the rate
     assert told.measured_at_s == measured_at_s(state) >= followed.at_s
 
@@ -106,24 +106,24 @@ def test_what_is_followed_is_what_is_believed_and_told():
 def test_a_message_a_little_slower_moves_it_by_most_of_the_way():
     state = drifting()
     assert state.goodput is not None
-    rate_bps = believed_bps(state)
+    rate_bps = estimated_bps(state)
     after = sent(state, FRAME_BYTES, measured_at_s(state) + EVERY_S, rate_bps / 1.2, state.goodput.floor_s)
     assert after.recent is not None
     assert math.log(rate_bps / after.recent.bits_per_s) == pytest.approx(GAIN * math.log(1.2), rel=0.1)
 
 
-def test_a_jump_that_the_line_has_judged_is_believed_at_once():
+def test_a_jump_that_the_line_has_judged_is_taken_at_once():
     state = drifting()
-    slow_bps = believed_bps(state) / 8
+    slow_bps = estimated_bps(state) / 8
     for _ in range(2):
         state = sent(state, FRAME_BYTES, measured_at_s(state) + 2.0, slow_bps)
         state = sent(state, 4 * FRAME_BYTES, measured_at_s(state) + 4.0, slow_bps)
-    assert believed_bps(state) == pytest.approx(slow_bps, rel=0.1)
+    assert estimated_bps(state) == pytest.approx(slow_bps, rel=0.1)
 
 
-def test_after_some_seconds_of_messages_too_short_to_tell_the_line_is_believed():
+def test_after_some_seconds_of_messages_too_short_to_count_the_line_is_selected():
     state = drifting()
-    at_s, rate_bps = measured_at_s(state), believed_bps(state)
+    at_s, rate_bps = measured_at_s(state), estimated_bps(state)
     for number in range(1, 8):
         state = sent(state, 1_000, at_s + number, rate_bps)
         is_fresh = measured_at_s(state) - at_s <= STALE_S
@@ -138,14 +138,14 @@ def test_a_doubt_ends_it():
     ):
         assert doubted.followed is None
         assert doubted.recent is None
-    assert believed_bps(observe_sibling(state, 0.3)) < 0.5 * believed_bps(state)
+    assert estimated_bps(observe_sibling(state, 0.3)) < 0.5 * estimated_bps(state)
 
 
-def test_an_overdue_message_is_measured_by_what_is_believed():
+def test_an_overdue_message_is_measured_by_the_estimate():
     state = drifting()
     line_too_fast = replace(state, goodput=replace(state.goodput, slowness=state.goodput.slowness / 100))
     assert line_too_fast.followed is not None
-    carried_s = 8 * FRAME_BYTES / believed_bps(state)
+    carried_s = 8 * FRAME_BYTES / estimated_bps(state)
     began_s = measured_at_s(state) + EVERY_S
     for one in (state, line_too_fast):
         assert observe_silence(one, FRAME_BYTES, began_s, began_s + RTT_S + carried_s + 0.2) is one

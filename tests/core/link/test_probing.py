@@ -48,7 +48,7 @@ def test_a_probe_that_follows_up_a_slow_transfer_is_sized_for_the_link_as_it_see
     _, usual_bytes = next_probe(MEASURED, state, 20.0)
     fell = sent(state, 100_000, 2e6, 19.0)
     assert fell.goodput is not None
-    assert fell.goodput.suspects  # one slow transfer is not believed yet
+    assert fell.goodput.suspects  # one slow transfer is a candidate only
     _, n_bytes = next_probe(MEASURED, fell, 20.0)
     assert MIN_LONG_PROBE_BYTES <= n_bytes < usual_bytes / 4
     assert usual_bytes <= MAX_LONG_PROBE_BYTES

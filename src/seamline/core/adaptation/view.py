@@ -59,7 +59,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What was believed when a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
+    """Estimates by which a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
 
     nodes: frozenset[NodeId]
     links: Mapping[Link, LinkEstimate]
@@ -77,9 +77,9 @@ class View:
     nodes: who is there, with tier; incarnations: the last one seen of each, also of those gone.
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
-    watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
-    sampled_beside: goodputs of a link and of those that may share something with it, as they were believed when it was
-    last sampled.
+    watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
+    sampled_beside: estimated goodputs of a link and of those that may share a bottleneck with it, when it was last
+    sampled.
     swings: the recent past of each link.
     """
 
@@ -241,7 +241,7 @@ def _serving(view: View, plan: Plan, generation: int) -> View:
 
 
 def _measured(view: View, event: LatencyMeasured) -> View:
-    """Compare with what the current beliefs predict; frames of an earlier generation say nothing about this one."""
+    """Compare with what the current estimates predict; frames of an earlier generation say nothing about this one."""
     problem = problem_of(view)
     if event.generation != view.generation or view.current is None or problem is None:
         return view

@@ -42,17 +42,17 @@ N_TURNS = 3.0
 """So many within memory: the link turns about every `TURN_MEMORY_S / N_TURNS`, 5 s."""
 
 ACTING_S = 0.2
-"""From a belief to frames that follow it: a decision, and a plan to prepare. What counts is what was believed then."""
+"""From an estimate to frames that follow it: a decision, and a plan to prepare. The estimate of then is acted on."""
 
 STOPPED_FACTOR = 3.0
 LEAST_STOPPED_S = 2.0
 
 
-class Believed(NamedTuple):
-    """What a message took by the belief of `at_s`: constant_s and slowness, seconds per bit."""
+class LinearEstimate(NamedTuple):
+    """Estimate of `at_s` as a line: a message takes overhead_s, and slowness seconds per bit."""
 
     at_s: float
-    constant_s: float
+    overhead_s: float
     slowness: float
 
 
@@ -63,8 +63,8 @@ class Average:
     at_s: when the newest was sent. weight_s: of all. service_s, bits: what they took and what they carried.
     squares: of (seconds per bit). n: of messages. n_turns: decayed number of turns, the last at turned_at_s.
     extreme: logarithm of seconds per bit from which the next turn is measured; direction: towards it, 0 at first.
-    own_error, belief_error: by how many seconds per bit this average, and the belief acted on, were wrong.
-    believed: what was believed, oldest first, from what is acted on now.
+    own_error, estimate_error: forecast errors of this average and of the estimate acted on, seconds per bit.
+    estimates: of the link, oldest first; the first is the one acted on.
     """
 
     at_s: float
@@ -78,8 +78,8 @@ class Average:
     extreme: float | None = None
     direction: int = 0
     own_error: float = 0.0
-    belief_error: float = 0.0
-    believed: tuple[Believed, ...] = ()
+    estimate_error: float = 0.0
+    estimates: tuple[LinearEstimate, ...] = ()
 
     @property
     def goodput_bps(self) -> float:
@@ -96,17 +96,17 @@ class Average:
     @property
     def turning_until_s(self) -> float:
         """Until when the link counts as one that turns, should it not turn again; -inf when it does not."""
-        if self.n_turns < N_TURNS or self.belief_error <= self.own_error:
+        if self.n_turns < N_TURNS or self.estimate_error <= self.own_error:
             return -math.inf
         return self.turned_at_s + max(LEAST_STOPPED_S, STOPPED_FACTOR * TURN_MEMORY_S / self.n_turns)
 
 
 def observe_average(
-    average: Average | None, payload_bytes: int, service_s: float, sent_s: float, newest: Believed | None = None
+    average: Average | None, payload_bytes: int, service_s: float, sent_s: float, newest: LinearEstimate | None = None
 ) -> Average:
     """`average` after one more message of `payload_bytes` > 0 that occupied the link for `service_s` > 0.
 
-    newest: the belief before it; None when there was none.
+    newest: the estimate before it; None when there was none.
     """
     before = Average(at_s=sent_s - FIRST_S) if average is None else average
     bits, passed_s = 8.0 * payload_bytes, max(0.0, sent_s - before.at_s)
@@ -126,11 +126,12 @@ def observe_average(
             extreme, direction = level, towards
         elif extreme is None or change * direction > 0.0:
             extreme = level  # further the same way: a turn is measured from the farthest point
-    own_error, belief_error = before.own_error * kept_turns, before.belief_error * kept_turns
-    believed = before.believed if newest is None else _acted_on(before.believed, newest, sent_s)
-    if is_telling and average is not None and believed:
+    own_error, estimate_error = before.own_error * kept_turns, before.estimate_error * kept_turns
+    estimates = before.estimates if newest is None else _acted_on(before.estimates, newest, sent_s)
+    if is_telling and average is not None and estimates:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
-        belief_error += weight_s * abs(service_s / bits - believed[0].constant_s / bits - believed[0].slowness)
+        acted_on = estimates[0]
+        estimate_error += weight_s * abs(service_s / bits - acted_on.overhead_s / bits - acted_on.slowness)
     return Average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,
@@ -143,14 +144,14 @@ def observe_average(
         extreme=extreme,
         direction=direction,
         own_error=own_error,
-        belief_error=belief_error,
-        believed=believed,
+        estimate_error=estimate_error,
+        estimates=estimates,
     )
 
 
-def _acted_on(believed: tuple[Believed, ...], newest: Believed, at_s: float) -> tuple[Believed, ...]:
-    """`believed` with `newest`, without what has been replaced for long enough for plans to have followed."""
-    believed = (*believed, newest)
-    while len(believed) > 1 and believed[1].at_s <= at_s - ACTING_S:
-        believed = believed[1:]
-    return believed
+def _acted_on(estimates: tuple[LinearEstimate, ...], newest: LinearEstimate, at_s: float) -> tuple[LinearEstimate, ...]:
+    """`estimates` with `newest`, without those that were replaced more than `ACTING_S` ago."""
+    estimates = (*estimates, newest)
+    while len(estimates) > 1 and estimates[1].at_s <= at_s - ACTING_S:
+        estimates = estimates[1:]
+    return estimates

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, replace
 
 from seamline.core.link import goodput as gp
-from seamline.core.link.average import Average, Believed, observe_average
+from seamline.core.link.average import Average, LinearEstimate, observe_average
 from seamline.core.link.goodput import BURST_BYTES
 from seamline.core.link.last_value import Recent, observe_recent, set_anew
 from seamline.core.link.lower_envelope import RTT_NOISE_S, Crossing, Goodput, shifted
@@ -98,7 +98,7 @@ class LinkState:
 
     @property
     def uncapped_bps(self) -> float:
-        """What is believed as long as nothing is overdue; 0.0 before the first transfer."""
+        """Estimated goodput as long as nothing is overdue; 0.0 before the first transfer."""
         if (followed := self.followed) is not None:
             return followed.bits_per_s
         return 0.0 if self.goodput is None else self.goodput.value
@@ -161,14 +161,14 @@ def _newest(state: LinkState, crossing: Crossing, known: Goodput, late_s: float)
 
 
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
-    """The average with `sample` in it, and how well what was believed would have foretold it; late_s: the overhead by
-    the line before it."""
-    line, believed = state.goodput, None
+    """Average with `sample` in it, beside the forecast error of the estimate before it; late_s: the overhead by the
+    line before it."""
+    line, before = state.goodput, None
     if line is not None:
-        constant_s = late_s if state.followed is None else line.floor_s
-        believed = Believed(state.last_receipt_s, constant_s, 1.0 / state.uncapped_bps)
+        overhead_s = late_s if state.followed is None else line.floor_s
+        before = LinearEstimate(state.last_receipt_s, overhead_s, 1.0 / state.uncapped_bps)
     service_s = max(crossing.least_s, RTT_NOISE_S)
-    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed)
+    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, before)
 
 
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
@@ -227,7 +227,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         target=state.target,
         rtt_s=state.rtt_s,
         overhead_s=line.overhead_s if state.followed is None else line.floor_s,  # the rest is in its rate
-        goodput_bps=believed_bps(state),
+        goodput_bps=estimated_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=measured_at_s(state),
         n_samples=0 if is_capped else line.n_samples,
@@ -237,7 +237,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
     )
 
 
-def believed_bps(state: LinkState) -> float:
+def estimated_bps(state: LinkState) -> float:
     """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
     if state.goodput is None or state.is_down:
         return 0.0

@@ -15,9 +15,9 @@ RENEW_S = 1.0
 
 
 def change_ratio(before: est.LinkState, after: est.LinkState) -> float:
-    """By what factor one sample changed the belief; 1.0 when there was hardly one before, or the link was down.
+    """Factor by which one sample changed the goodput estimate; 1.0 when there was hardly one, or the link was down.
 
-    What an overdue transfer has proven is left out: the receipt that confirms it is the jump.
+    The cap of an overdue transfer is left out: the receipt that confirms it is the jump.
     """
     old, new = before.goodput, after.goodput
     if old is None or new is None or before.is_down or old.n_samples == 0:
@@ -49,4 +49,4 @@ def is_news(told: LinkEstimate | None, state: est.LinkState) -> bool:
         return False
     if told is None or est.measured_at_s(state) - told.measured_at_s > RENEW_S:
         return True
-    return _has_moved(told, est.believed_bps(state), state.rtt_s)
+    return _has_moved(told, est.estimated_bps(state), state.rtt_s)

@@ -13,7 +13,7 @@ Link = tuple[NodeId, NodeId]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEstimate:
-    """What we believe now about one direction of one link.
+    """Estimate of one direction of one link, as of its newest sample.
 
     rtt_s: minimum round trip of the window. goodput_bps: payload bits per second, 0.0 when the link is down.
     overhead_s: what a message takes beyond half a round trip and its bytes, whatever its size.
