@@ -93,14 +93,14 @@ def test_a_link_that_loses_packets_is_hardly_ever_followed():
 
 def test_the_selected_last_value_is_estimated_and_reported():
     state = drifting()
-    followed, told = state.followed, estimate(state, measured_at_s(state))
+    followed, reported = state.followed, estimate(state, measured_at_s(state))
     assert followed is not None
     assert state.goodput is not None
-    assert told is not None
+    assert reported is not None
     assert followed.bits_per_s != state.goodput.value
-    assert told.goodput_bps == estimated_bps(state) == followed.bits_per_s
-    assert told.overhead_s == state.goodput.floor_s  # the rest of what messages took is in the rate
-    assert told.measured_at_s == measured_at_s(state) >= followed.at_s
+    assert reported.goodput_bps == estimated_bps(state) == followed.bits_per_s
+    assert reported.overhead_s == state.goodput.floor_s  # the rest of what messages took is in the rate
+    assert reported.measured_at_s == measured_at_s(state) >= followed.at_s
 
 
 def test_a_message_a_little_slower_moves_it_by_most_of_the_way():

@@ -121,15 +121,15 @@ def test_a_link_that_is_down_is_not_probed_and_its_return_is_no_jump():
     assert not has_jumped(0.7)
 
 
-def test_news_is_what_was_never_told_what_has_moved_and_what_was_told_a_while_ago():
+def test_news_is_an_estimate_never_reported_one_that_has_moved_or_one_reported_a_while_ago():
     known = sent(PINGED, 100_000, 20e6, 1.0)
-    told = estimate(known, 1.1)
-    assert told is not None
+    reported = estimate(known, 1.1)
+    assert reported is not None
     assert is_news(None, known)
     assert not is_news(None, PINGED)
-    assert not is_news(told, sent(known, 100_000, 20e6, 1.5))
-    assert is_news(told, sent(known, 100_000, 20e6, 2.5))
-    assert is_news(told, observe_down(known))
-    assert not has_moved(told, replace(told, goodput_bps=1.04 * told.goodput_bps))
-    assert has_moved(told, replace(told, goodput_bps=1.06 * told.goodput_bps))
-    assert has_moved(told, replace(told, rtt_s=told.rtt_s + 2e-3))
+    assert not is_news(reported, sent(known, 100_000, 20e6, 1.5))
+    assert is_news(reported, sent(known, 100_000, 20e6, 2.5))
+    assert is_news(reported, observe_down(known))
+    assert not has_moved(reported, replace(reported, goodput_bps=1.04 * reported.goodput_bps))
+    assert has_moved(reported, replace(reported, goodput_bps=1.06 * reported.goodput_bps))
+    assert has_moved(reported, replace(reported, rtt_s=reported.rtt_s + 2e-3))

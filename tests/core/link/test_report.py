@@ -26,7 +26,7 @@ def test_all_of_an_estimate_gets_across_and_times_are_those_of_the_receivers_clo
 
 
 @pytest.mark.parametrize("until_s", [-math.inf, 99.5])
-def test_a_link_that_does_not_turn_any_more_is_told_as_one_that_does_not(until_s: float):
+def test_a_link_that_does_not_turn_any_more_is_reported_as_one_that_does_not(until_s: float):
     report = report_of(replace(KNOWN, turning_until_s=until_s), 100.0)
     assert report.turning_for_s == 0.0
     assert estimate_of(NodeId("fog"), report, 5000.0).turning_until_s == -math.inf

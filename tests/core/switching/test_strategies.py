@@ -257,7 +257,7 @@ class Shell:
         """All frames of one generation get their answer (those of a released one were completed on the origin)."""
         self.n_answered += self.in_flight.pop(number, 0)
 
-    def told(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         match event:
             case NodePrepared(number, node):
                 self.ready.setdefault(number, set()).add(node)
@@ -311,7 +311,7 @@ def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(ta
     shell = Shell()
     for _ in range(data.draw(st.integers(1, 25))):
         event = data.draw(any_event(state))
-        shell.told(event)
+        shell.handle(event)
         state, commands = table(state, event)
         validate(state)
         for command in commands:

@@ -1,9 +1,9 @@
-"""What a node tells others of its links, and what they make of it: no clock is shared, so times travel as ages.
+"""Link reports: the estimates that a node sends of its own links. No clock is shared, so times travel as ages.
 
     estimate of the sender -> `report_of` -> wire -> `estimate_of` -> estimate of the receiver
 
-Whoever tells (a real node, a simulated one) and whoever hears goes through here, so nothing is known of another node's
-link that a report does not carry. Bounds of what may come from outside are the wire's, `fabric.messages`.
+Every sender and receiver (real or simulated) goes through here, so nothing is known of another node's link that a
+report does not carry. Bounds on values from outside are the wire's, `fabric.messages`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
 STATUS_INTERVAL_S = 0.5
-"""A node tells of all its links so often, and as soon as one of them has moved."""
+"""A node reports all of its links so often, and as soon as one of them has moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReport:
-    """A node's estimate of its link to `target`, as `LinkEstimate`, at the moment it was told.
+    """Report of a node's estimate of its link to `target`, as `LinkEstimate`, at the moment it was sent.
 
     age_s: since the newest sample. turning_for_s: for how long the link still counts as one that turns; 0.0 when it
     does not.
@@ -40,7 +40,7 @@ class LinkReport:
 
 
 def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
-    """`estimate` as its node tells it at `now_s` of its clock."""
+    """Report of `estimate` at `now_s` of its node's clock."""
     return LinkReport(
         target=estimate.target,
         rtt_s=estimate.rtt_s,
@@ -56,7 +56,7 @@ def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
 
 
 class Reported(Protocol):
-    """A report as it comes from the wire: the fields of `LinkReport`."""
+    """Report as it comes from the wire: the fields of `LinkReport`."""
 
     @property
     def target(self) -> str: ...
@@ -81,7 +81,7 @@ class Reported(Protocol):
 
 
 def report_from(heard: Reported) -> LinkReport:
-    """What the wire carried, as a value of the core."""
+    """Report as a value of the core, from the one that the wire carried."""
     return LinkReport(
         target=heard.target,
         rtt_s=heard.rtt_s,
@@ -97,7 +97,7 @@ def report_from(heard: Reported) -> LinkReport:
 
 
 def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimate:
-    """What `source` said, heard at `now_s` of our clock; the time it was on its way is not known, and not in it."""
+    """Estimate from a report of `source` received at `now_s` of our clock; its time on the way is not accounted for."""
     return LinkEstimate(
         source=source,
         target=NodeId(report.target),

@@ -243,7 +243,7 @@ class MemoryMeasured:
 
 @dataclass(frozen=True, slots=True)
 class ProfileKnown:
-    """What the model costs on a node: told before the stream began, or the answer to `AskProfile`."""
+    """Profile of the model on a node: known before the stream began, or the answer to `AskProfile`."""
 
     node: NodeId
     profile: Profile
@@ -334,7 +334,7 @@ class StandbyAsked:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """The stream ends: release everything, and tell whoever still waits."""
+    """The stream ends: release everything, and reject the requests that still wait."""
 
 
 FrameEvent = (

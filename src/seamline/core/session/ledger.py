@@ -134,7 +134,7 @@ class Ledger:
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = 0
         self._offered_s = -math.inf
         self._stories: dict[int, list[Step]] = {}
-        self._told: deque[int] = deque()
+        self._story_order: deque[int] = deque()
         self.route = self._local
         self.period_s = 0.0
         self.last_accepted_s = 0.0
@@ -436,7 +436,7 @@ class Ledger:
         known = self._stories.get(number)
         if known is None:
             known = self._stories[number] = []
-            self._told.append(number)
-            while len(self._told) > N_STORIES:
-                self._stories.pop(self._told.popleft(), None)
+            self._story_order.append(number)
+            while len(self._story_order) > N_STORIES:
+                self._stories.pop(self._story_order.popleft(), None)
         known.append(Step(now_s, words))

@@ -24,7 +24,7 @@ class ManualOverride:
         return isinstance(self.policy, Fixed)
 
     def pin(self, plan: Plan, request: int) -> None:
-        """`plan` is asked for and pinned from now on; who still waits for another one is told so."""
+        """Pin `plan` from now on; a request that still waits for another plan is rejected."""
         if self._asked is not None:
             self._reject("another switch was asked for before this one was over")
         else:

@@ -26,7 +26,7 @@ class Reprofiling:
         self._known[node] = rp.computed(self._known.get(node), segment, now_s)
 
     def ask(self) -> None:
-        """Ask every node whose time it is; those that frames go to, or will in a moment, tell by themselves."""
+        """Ask every node whose time it is; nodes that frames go to, or will in a moment, are measured by these."""
         view, problem = self._view.view, self._view.problem
         if problem is None or not view.compute_ratio:
             return

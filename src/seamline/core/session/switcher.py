@@ -62,7 +62,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Swap:
-    """A route that the ledger was told to take, until it says that it has."""
+    """Route change sent to the ledger, until the ledger reports it done."""
 
     generation: sw.Generation
     request: int
@@ -72,7 +72,7 @@ class _Swap:
 class Switcher:
     """Owner of one session's switching state.
 
-    route_of: the route for a plan, as estimated now. outcome: told of every request that ended.
+    route_of: the route for a plan, as estimated now. outcome: called with every request that ended.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Switcher:
             self._release_s[generation] = now_s + DRAIN_GRACE_S
 
     def swapped(self, event: ev.Routed, now_s: float) -> None:
-        """The ledger follows the route it was told to take."""
+        """The ledger reports that it follows the route of `SetRoute`."""
         at = next((at for at, swap in enumerate(self._swaps) if swap.generation.number == event.generation), None)
         if at is not None:
             self._complete(self._swaps.pop(at), event.switch_s, now_s)

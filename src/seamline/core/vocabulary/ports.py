@@ -17,7 +17,7 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import TensorSpec
 
 LEASE_S = 0.4
-"""A fabric misses a peer that has been silent for this long, unless it is told otherwise."""
+"""A fabric misses a peer that has been silent for this long, unless it is configured otherwise."""
 
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
