@@ -153,7 +153,7 @@ class Release(Header, frozen=True, tag="release"):
 
 
 class SwitchPlan(Header, frozen=True, tag="switch_plan"):
-    """Move `stream`, which starts at the receiver, to `plan` and hold it; ``auto`` gives control back to its policy.
+    """Move `stream`, which starts at the receiver, to `plan` and pin it; ``auto`` gives control back to its policy.
 
     strategy: how, by its name; the one in use when empty.
     """

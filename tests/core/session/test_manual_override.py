@@ -1,4 +1,4 @@
-"""Plans given by hand: pinned until they fail or are given back, and whoever asked gets exactly one answer."""
+"""Manual override: a plan is pinned until it fails or is unpinned, and every request gets exactly one answer."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def test_of_two_who_ask_the_later_one_wins_and_a_failure_leads_back_behind_both(
 
 def test_a_decision_for_the_plan_that_was_asked_for_does_not_overrule_it(override, out):
     override.pin(EARLY, FIRST)
-    override.overruled(EARLY, "it is possible again")
+    override.superseded(EARLY, "it is possible again")
     assert out == []
-    override.overruled(LOCAL, "`fog` is not there")
+    override.superseded(LOCAL, "`fog` is not there")
     assert "`fog` is not there" in why_not(out[-1], FIRST)
     assert override.policy == Adaptive()
 

@@ -303,7 +303,7 @@ def test_frames_of_a_lost_node_run_on_the_origin_when_no_plan_comes_in_time(sess
     assert driver.delivered == [0]
 
 
-# -- by hand -----------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_plan_that_is_asked_for_is_settled_with_its_record_and_pinned(session_of):

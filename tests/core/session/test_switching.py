@@ -1,4 +1,4 @@
-"""Every strategy: the cut is moved by hand while frames flow, and none is lost, doubled or disordered."""
+"""Every strategy: the cut is moved on request while frames flow, and none is lost, doubled or disordered."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class ChargeEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """A request by hand is done. outcome: the switch, or what was in force before."""
+    """A user's request is done. outcome: the switch, or what was in force before."""
 
     request: int
     outcome: SwitchRecord | Goal | EnergyScope
@@ -152,7 +152,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A request by hand will not be done."""
+    """A user's request will not be done."""
 
     request: int
     error: SeamlineError

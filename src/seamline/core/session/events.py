@@ -292,7 +292,7 @@ class Tick:
     """Time has passed: act on what is due (`due_s`)."""
 
 
-# -- requests by hand: to the pilot; `Settle` or `Reject` with the same number ends one --------------------------------
+# -- requests of a user: to the pilot; `Settle` or `Reject` with the same number ends one ------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +307,7 @@ class SwitchAsked:
 
 @dataclass(frozen=True, slots=True)
 class UnpinAsked:
-    """Let the policy decide again that was there before plans were given by hand."""
+    """End the manual override: the policy decides again that was there before plans were pinned."""
 
     request: int
     strategy: str | None

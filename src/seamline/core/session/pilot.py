@@ -280,7 +280,7 @@ class Pilot:
         decision = self._decides(self.view, self._override.policy)
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
-            self._override.overruled(decision.plan, decision.reason)
+            self._override.superseded(decision.plan, decision.reason)
             self._switch(decision.plan, decision.reason, now_s)
         if decision is not self._last:  # an old one that stands: estimates have hardly moved, and so has the route
             self._last = decision
@@ -341,7 +341,7 @@ class Pilot:
         if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 
-    # -- by hand -------------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     def _asked(
         self, event: ev.SwitchAsked | ev.UnpinAsked | ev.ObjectiveAsked | ev.EnergyScopeAsked, now_s: float
