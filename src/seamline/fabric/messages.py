@@ -36,7 +36,7 @@ class LinkReport(msgspec.Struct, frozen=True):
     overhead_s: NotNegative = 0.0
     average_bps: NotNegative = 0.0
     average_std_ratio: NotNegative = 0.0
-    turning_for_s: NotNegative = 0.0
+    oscillating_for_s: NotNegative = 0.0
 
 
 class StageReport(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Siblings of a link that fell, links that turn, and stages beyond the second."""
+"""Siblings of a link that fell, links that oscillate, and stages beyond the second."""
 
 from dataclasses import replace
 
@@ -115,16 +115,16 @@ def test_only_links_between_other_nodes_carry_the_cost_of_a_further_hop(view: Vi
         assert further_s == pytest.approx(0.0 if EDGE in link else 0.006)
 
 
-def test_the_links_of_a_node_with_a_turning_link_are_taken_at_the_average_of_their_messages(view: View):
+def test_the_links_of_a_node_with_an_oscillating_link_are_taken_at_the_average_of_their_messages(view: View):
     for target, average_bps in ((FOG, 7e6), (CLOUD, 8e6)):
         averaged = replace(view.links[EDGE, target], average_bps=average_bps, average_std_ratio=0.2, overhead_s=0.004)
         view = apply(view, LinkMeasured(averaged, 3.0))
-    assert adjusted(view)[CLOUD].goodput_bps == 20e6  # nothing turns: the averages do not matter
-    turning = apply(view, LinkMeasured(replace(view.links[EDGE, CLOUD], turning_until_s=5.0), 3.0))
-    assert [adjusted(turning)[target].goodput_bps for target in (FOG, CLOUD)] == [7e6, 8e6]
-    assert adjusted(turning)[FOG].goodput_std_ratio == 0.2
-    assert adjusted(turning)[FOG].overhead_s == 0.0
-    assert adjusted(apply(turning, Tick(5.0)))[CLOUD].goodput_bps == 20e6
+    assert adjusted(view)[CLOUD].goodput_bps == 20e6  # nothing oscillates: the averages do not matter
+    oscillating = apply(view, LinkMeasured(replace(view.links[EDGE, CLOUD], oscillating_until_s=5.0), 3.0))
+    assert [adjusted(oscillating)[target].goodput_bps for target in (FOG, CLOUD)] == [7e6, 8e6]
+    assert adjusted(oscillating)[FOG].goodput_std_ratio == 0.2
+    assert adjusted(oscillating)[FOG].overhead_s == 0.0
+    assert adjusted(apply(oscillating, Tick(5.0)))[CLOUD].goodput_bps == 20e6
 
 
 def test_corrections_rest_on_the_view_and_the_cost_of_a_hop_alone(view: View):
@@ -134,8 +134,8 @@ def test_corrections_rest_on_the_view_and_the_cost_of_a_hop_alone(view: View):
     assert cautious(problem_of(view), view, 0.003).links == corrected
 
 
-def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_turns_no_more(view: View):
-    swinging = replace(view.links[EDGE, CLOUD], average_bps=8e6, turning_until_s=5.0)
-    turning = apply(view, LinkMeasured(swinging, 3.0))
-    assert adjusted(turning)[CLOUD].goodput_bps == 8e6
-    assert adjusted(apply(turning, Tick(5.5)))[CLOUD].goodput_bps == 20e6
+def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_oscillates_no_more(view: View):
+    last = replace(view.links[EDGE, CLOUD], average_bps=8e6, oscillating_until_s=5.0)
+    oscillating = apply(view, LinkMeasured(last, 3.0))
+    assert adjusted(oscillating)[CLOUD].goodput_bps == 8e6
+    assert adjusted(apply(oscillating, Tick(5.5)))[CLOUD].goodput_bps == 20e6

@@ -68,7 +68,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
     )
     links = st.builds(
         LinkReport, target=nodes, rtt_s=seconds, goodput_bps=rates, goodput_std_ratio=seconds, n_samples=numbers,
-        age_s=seconds, turning_for_s=seconds,
+        age_s=seconds, oscillating_for_s=seconds,
     )  # fmt: skip
     estimates = st.builds(
         LinkEstimate, source=nodes, target=nodes, rtt_s=seconds, goodput_bps=rates, measured_at_s=seconds

@@ -98,7 +98,7 @@ def test_every_event_comes_back_as_it_was(profile, status, link):
 
 def test_plans_are_written_as_text_and_endless_numbers_by_name(link):
     estimate = to_plain(link(FOG))["estimate"]
-    assert estimate["turning_until_s"] == "-inf"
+    assert estimate["oscillating_until_s"] == "-inf"
     assert to_plain(ev.StandbyAsked(SPLIT)) == {"kind": "StandbyAsked", "plan": str(SPLIT)}
     not_a_number = through_json(to_plain(ev.NodePrepared(1, FOG, math.nan)))
     assert math.isnan(from_plain(not_a_number).load_s)

@@ -28,7 +28,7 @@ import math
 from collections.abc import Mapping, Set
 from dataclasses import replace
 
-from seamline.core.adaptation.oscillation import Swing
+from seamline.core.adaptation.oscillation import Oscillation
 from seamline.core.adaptation.view import View
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.links import Link, LinkEstimate
@@ -39,7 +39,7 @@ FALLEN_RATIO = 0.7
 
 
 AVERAGE_STD_RATIO = 0.05
-"""How sure an average over a few swings is at best."""
+"""How sure an average over a few oscillations is at best."""
 
 ALIKE_STEP = 0.25
 """Logarithm of the factor that links believed alike may differ by."""
@@ -56,11 +56,11 @@ LATER_S = 0.2
 
 def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     """`problem`, the one of `view`, with its links corrected."""
-    turning = swinging_nodes(view)
+    oscillating = oscillating_nodes(view)
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
-        if link[0] in turning and link in view.swings and known.goodput_bps > 0.0:
-            known = _averaged(known, view.swings[link])
+        if link[0] in oscillating and link in view.oscillations and known.goodput_bps > 0.0:
+            known = _averaged(known, view.oscillations[link])
         else:
             if (alike := _newest_alike(link, known, view)) is not None:
                 known = _gone_with(known, view.sampled_beside[link], alike)
@@ -71,24 +71,24 @@ def cautious(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     return replace(problem, links=links)
 
 
-def _averaged(known: LinkEstimate, swing: Swing) -> LinkEstimate:
+def _averaged(known: LinkEstimate, oscillation: Oscillation) -> LinkEstimate:
     """`known` as it is on average. What messages take beyond their bytes is in the average of messages already."""
-    if known.average_bps <= 0.0:  # another node's report: the average of what was believed stands for it
+    if known.average_bps <= 0.0:  # another node's report: the average of its estimates has to do
         std_ratio = max(known.goodput_std_ratio, AVERAGE_STD_RATIO)
-        return replace(known, goodput_bps=swing.average_bps, goodput_std_ratio=std_ratio)
+        return replace(known, goodput_bps=oscillation.average_bps, goodput_std_ratio=std_ratio)
     std_ratio = max(known.average_std_ratio, AVERAGE_STD_RATIO)
     return replace(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
 
 
-def swinging_nodes(view: View) -> Set[NodeId]:
-    """Nodes one of whose outgoing links turns too often to be followed."""
-    by_messages = {link[0] for link, known in view.links.items() if view.now_s < known.turning_until_s}
-    by_beliefs = {
+def oscillating_nodes(view: View) -> Set[NodeId]:
+    """Nodes one of whose outgoing links oscillates too fast to be followed."""
+    by_messages = {link[0] for link, known in view.links.items() if view.now_s < known.oscillating_until_s}
+    by_estimates = {
         link[0]
-        for link, swing in view.swings.items()
-        if view.links[link].average_bps <= 0.0 and swing.is_swinging(view.now_s)
+        for link, oscillation in view.oscillations.items()
+        if view.links[link].average_bps <= 0.0 and oscillation.is_oscillating(view.now_s)
     }
-    return by_messages | by_beliefs
+    return by_messages | by_estimates
 
 
 def _newest_alike(link: Link, known: LinkEstimate, view: View) -> LinkEstimate | None:

@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Baseline, Fixed, Local, Offload, Static, decide_baseline
-from seamline.core.adaptation.correlated_links import cautious, swinging_nodes
+from seamline.core.adaptation.correlated_links import cautious, oscillating_nodes
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.view import View, problem_of
@@ -103,7 +103,7 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
     try:
         if isinstance(policy, Adaptive):
             settings = policy.settings
-            if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
+            if oscillating_nodes(view):  # beside an average, the frames of a moment are no evidence
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
             return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings, planner)

@@ -25,7 +25,7 @@ from seamline.core.adaptation.events import (
     SwitchStarted,
     Tick,
 )
-from seamline.core.adaptation.oscillation import Swing, observe_swing
+from seamline.core.adaptation.oscillation import Oscillation, observe_oscillation
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
@@ -80,7 +80,7 @@ class View:
     watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
     sampled_beside: estimated goodputs of a link and of those that may share a bottleneck with it, when it was last
     sampled.
-    swings: the recent past of each link.
+    oscillations: oscillation detection of each link.
     """
 
     origin: NodeId
@@ -107,7 +107,7 @@ class View:
     basis: Basis | None = None
     pending_basis: Basis | None = None
     sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
-    swings: Mapping[Link, Swing] = field(default_factory=dict)
+    oscillations: Mapping[Link, Oscillation] = field(default_factory=dict)
 
 
 def apply(view: View, event: Event) -> View:
@@ -210,13 +210,13 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
     """The estimate takes its place; one with a new sample remembers how the links beside it stood."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
-    swing = observe_swing(view.swings.get(pair), link.goodput_bps, now_s)
-    swings = view.swings if swing is None else {**view.swings, pair: swing}
+    found = observe_oscillation(view.oscillations.get(pair), link.goodput_bps, now_s)
+    oscillations = view.oscillations if found is None else {**view.oscillations, pair: found}
     sampled_beside = view.sampled_beside
     if before is None or link.measured_at_s > before.measured_at_s:
         beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
         sampled_beside = {**sampled_beside, pair: beside}
-    return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+    return replace(view, now_s=now_s, links=links, oscillations=oscillations, sampled_beside=sampled_beside)
 
 
 def _may_share(one: Link, other: Link) -> bool:

@@ -233,7 +233,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         n_samples=0 if is_capped else line.n_samples,
         average_bps=0.0 if state.average is None else state.average.goodput_bps,
         average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
-        turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
+        oscillating_until_s=-math.inf if state.average is None else state.average.oscillating_until_s,
     )
 
 

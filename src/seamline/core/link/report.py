@@ -23,7 +23,7 @@ STATUS_INTERVAL_S = 0.5
 class LinkReport:
     """Report of a node's estimate of its link to `target`, as `LinkEstimate`, at the moment it was sent.
 
-    age_s: since the newest sample. turning_for_s: for how long the link still counts as one that turns; 0.0 when it
+    age_s: since the newest sample. oscillating_for_s: for how long the link still counts as oscillating; 0.0 when it
     does not.
     """
 
@@ -36,7 +36,7 @@ class LinkReport:
     overhead_s: float = 0.0
     average_bps: float = 0.0
     average_std_ratio: float = 0.0
-    turning_for_s: float = 0.0
+    oscillating_for_s: float = 0.0
 
 
 def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
@@ -51,7 +51,7 @@ def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
         overhead_s=estimate.overhead_s,
         average_bps=estimate.average_bps,
         average_std_ratio=estimate.average_std_ratio,
-        turning_for_s=max(0.0, estimate.turning_until_s - now_s),
+        oscillating_for_s=max(0.0, estimate.oscillating_until_s - now_s),
     )
 
 
@@ -77,7 +77,7 @@ class Reported(Protocol):
     @property
     def average_std_ratio(self) -> float: ...
     @property
-    def turning_for_s(self) -> float: ...
+    def oscillating_for_s(self) -> float: ...
 
 
 def report_from(heard: Reported) -> LinkReport:
@@ -92,7 +92,7 @@ def report_from(heard: Reported) -> LinkReport:
         overhead_s=heard.overhead_s,
         average_bps=heard.average_bps,
         average_std_ratio=heard.average_std_ratio,
-        turning_for_s=heard.turning_for_s,
+        oscillating_for_s=heard.oscillating_for_s,
     )
 
 
@@ -109,5 +109,5 @@ def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimat
         overhead_s=report.overhead_s,
         average_bps=report.average_bps,
         average_std_ratio=report.average_std_ratio,
-        turning_until_s=now_s + report.turning_for_s if report.turning_for_s > 0.0 else -math.inf,
+        oscillating_until_s=now_s + report.oscillating_for_s if report.oscillating_for_s > 0.0 else -math.inf,
     )
