@@ -99,7 +99,7 @@ def test_the_selected_last_value_is_estimated_and_reported():
     assert reported is not None
     assert followed.bits_per_s != state.goodput.value
     assert reported.goodput_bps == estimated_bps(state) == followed.bits_per_s
-    assert reported.overhead_s == state.goodput.floor_s  # the rest of what messages took is in the rate
+    assert reported.overhead_s == state.goodput.fixed_overhead_s  # the rest of what messages took is in the rate
     assert reported.measured_at_s == measured_at_s(state) >= followed.at_s
 
 
@@ -107,7 +107,7 @@ def test_a_message_a_little_slower_moves_it_by_most_of_the_way():
     state = drifting()
     assert state.goodput is not None
     rate_bps = estimated_bps(state)
-    after = sent(state, FRAME_BYTES, measured_at_s(state) + EVERY_S, rate_bps / 1.2, state.goodput.floor_s)
+    after = sent(state, FRAME_BYTES, measured_at_s(state) + EVERY_S, rate_bps / 1.2, state.goodput.fixed_overhead_s)
     assert after.recent is not None
     assert math.log(rate_bps / after.recent.bits_per_s) == pytest.approx(GAIN * math.log(1.2), rel=0.1)
 
@@ -143,7 +143,7 @@ def test_a_doubt_ends_it():
 
 def test_an_overdue_message_is_measured_by_the_estimate():
     state = drifting()
-    line_too_fast = replace(state, goodput=replace(state.goodput, slowness=state.goodput.slowness / 100))
+    line_too_fast = replace(state, goodput=replace(state.goodput, seconds_per_bit=state.goodput.seconds_per_bit / 100))
     assert line_too_fast.followed is not None
     carried_s = 8 * FRAME_BYTES / estimated_bps(state)
     began_s = measured_at_s(state) + EVERY_S

@@ -13,7 +13,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session import pilot as pilot_module
-from seamline.core.session.pilot import FLOOR_S, RESCUE_WAIT_S
+from seamline.core.session.pilot import DECISION_INTERVAL_S, RESCUE_WAIT_S
 from seamline.core.session.session import Session
 from seamline.core.session.switcher import DRAIN_GRACE_S
 from seamline.core.vocabulary.constraints import Constraints
@@ -78,7 +78,7 @@ def test_a_tick_decides_at_once_when_something_has_moved_and_every_second_withou
     driver = session_of()
     driver.run(1.5)
     pilot = driver.session.pilot
-    assert pilot.due_s == pytest.approx(pilot._decided_s + FLOOR_S)
+    assert pilot.due_s == pytest.approx(pilot._decided_s + DECISION_INTERVAL_S)
     driver.handle(ev.LinkEstimated(driver.session.pilot.view.links[EDGE, FOG]))
     assert pilot.due_s > driver.now_s  # the same again is no news
     driver.link(CLOUD, SLOW_BPS)

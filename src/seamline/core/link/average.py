@@ -51,11 +51,11 @@ LEAST_STOPPED_S = 2.0
 
 
 class LinearEstimate(NamedTuple):
-    """Estimate of `at_s` as a line: a message takes overhead_s, and slowness seconds per bit."""
+    """Estimate of `at_s` as a line: a message takes `overhead_s + seconds_per_bit x bits`."""
 
     at_s: float
     overhead_s: float
-    slowness: float
+    seconds_per_bit: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ def observe_average(
     if is_counted and average is not None and estimates:
         own_error += weight_s * abs(service_s / bits - 1.0 / average.goodput_bps)
         acted_on = estimates[0]
-        estimate_error += weight_s * abs(service_s / bits - acted_on.overhead_s / bits - acted_on.slowness)
+        estimate_error += weight_s * abs(service_s / bits - acted_on.overhead_s / bits - acted_on.seconds_per_bit)
     return Average(
         at_s=max(sent_s, before.at_s),
         weight_s=kept * before.weight_s + weight_s,

@@ -72,8 +72,8 @@ def first_goodput(crossing: Crossing) -> Goodput:
     carried_s = max(crossing.whole_s, RTT_NOISE_S)
     noise_ratio = RTT_NOISE_S / carried_s + crossing.burst_bits / crossing.n_bits
     return Goodput(
-        slowness=carried_s / crossing.n_bits,
-        floor_s=0.0,
+        seconds_per_bit=carried_s / crossing.n_bits,
+        fixed_overhead_s=0.0,
         variance=noise_ratio**2 + FIRST_SCATTER**2,
         window=(replace(crossing, more_noise_ratio=crossing.burst_bits / crossing.n_bits),),
         n_samples=1,
@@ -85,7 +85,7 @@ def first_goodput(crossing: Crossing) -> Goodput:
 def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
     """`goodput` after one more sample."""
     variance = goodput.variance + DRIFT_PER_S * max(0.0, crossing.at_s - goodput.at_s)
-    took_s, expected_s = crossing.whole_s - goodput.floor_s, goodput.slowness * crossing.n_bits
+    took_s, expected_s = crossing.whole_s - goodput.fixed_overhead_s, goodput.seconds_per_bit * crossing.n_bits
     faster = math.log(expected_s / max(took_s, RTT_NOISE_S))
     if faster > 0.0:  # as far as it is faster, that may be a burst
         crossing = replace(crossing, more_noise_ratio=min(faster, crossing.burst_bits / crossing.n_bits))
@@ -103,9 +103,9 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
 
 def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
     """`goodput` times `ratio` and less sure, until a sample tells."""
-    slowness, variance = goodput.slowness / ratio, goodput.variance + more_variance
+    seconds_per_bit, variance = goodput.seconds_per_bit / ratio, goodput.variance + more_variance
     n_bits = max((c.n_bits for c in goodput.window), default=1.0)
-    took_s = goodput.floor_s + slowness * n_bits
+    took_s = goodput.fixed_overhead_s + seconds_per_bit * n_bits
     supposed = Crossing(
         n_bits=n_bits,
         whole_s=took_s,
@@ -116,21 +116,27 @@ def doubted(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
         is_supposed=True,
     )
     return replace(
-        goodput, slowness=slowness, variance=variance, window=(supposed,), suspects=(), n_samples=0, former=None
+        goodput,
+        seconds_per_bit=seconds_per_bit,
+        variance=variance,
+        window=(supposed,),
+        suspects=(),
+        n_samples=0,
+        former=None,
     )
 
 
 def _fast_sigmas(goodput: Goodput, crossing: Crossing, variance: float) -> float:
     """How far the least rate that `crossing` proves lies above the belief; 0.0 within a tenth."""
-    proven_s = max(crossing.whole_s - goodput.floor_s, 0.0) + RTT_NOISE_S
-    step = math.log(goodput.slowness * max(crossing.n_bits - crossing.burst_bits, 1.0) / proven_s)
+    proven_s = max(crossing.whole_s - goodput.fixed_overhead_s, 0.0) + RTT_NOISE_S
+    step = math.log(goodput.seconds_per_bit * max(crossing.n_bits - crossing.burst_bits, 1.0) / proven_s)
     return 0.0 if step < _LEAST_STEP else step / math.sqrt(variance + goodput.scatter**2)
 
 
 def _slow_sigmas(goodput: Goodput, crossing: Crossing, variance: float) -> float:
     """How far the rate of `crossing` lies below the belief, past what usually holds messages up; 0.0 within a tenth."""
-    carried_s = goodput.slowness * crossing.n_bits
-    step = math.log(max(crossing.least_s - goodput.floor_s, RTT_NOISE_S) / carried_s)
+    carried_s = goodput.seconds_per_bit * crossing.n_bits
+    step = math.log(max(crossing.least_s - goodput.fixed_overhead_s, RTT_NOISE_S) / carried_s)
     if step < _LEAST_STEP:
         return 0.0
     own = math.log1p((STALL_S + _usual_delay_s(goodput)) / carried_s)
@@ -139,7 +145,7 @@ def _slow_sigmas(goodput: Goodput, crossing: Crossing, variance: float) -> float
 
 def _usual_delay_s(goodput: Goodput) -> float:
     """What messages are late by at the median."""
-    late_s = sorted(c.whole_s - goodput.floor_s - goodput.slowness * c.n_bits for c in goodput.newest)
+    late_s = sorted(c.whole_s - goodput.fixed_overhead_s - goodput.seconds_per_bit * c.n_bits for c in goodput.newest)
     return min(max(late_s[len(late_s) // 2], 0.0), _MOST_HELD_UP_S) if late_s else 0.0
 
 
@@ -160,8 +166,8 @@ def _suspect_fast(goodput: Goodput, newest: Crossing) -> Goodput:
 
 
 def _fits_former(former: Goodput, newest: Crossing) -> bool:
-    carried_s = former.slowness * newest.n_bits
-    return abs(math.log(max(newest.whole_s - former.floor_s, RTT_NOISE_S) / carried_s)) < _RETURN_STEP
+    carried_s = former.seconds_per_bit * newest.n_bits
+    return abs(math.log(max(newest.whole_s - former.fixed_overhead_s, RTT_NOISE_S) / carried_s)) < _RETURN_STEP
 
 
 def _suspect_slow(goodput: Goodput, newest: Crossing, rtt_s: float) -> Goodput:
@@ -189,7 +195,7 @@ def _suspect_slow(goodput: Goodput, newest: Crossing, rtt_s: float) -> Goodput:
 
 def _agree(goodput: Goodput, one: Crossing, other: Crossing) -> bool:
     """Whether both can be of one rate; a sample that straddled the jump agrees with none."""
-    times_s = [max(c.least_s - goodput.floor_s, RTT_NOISE_S) for c in (one, other)]
+    times_s = [max(c.least_s - goodput.fixed_overhead_s, RTT_NOISE_S) for c in (one, other)]
     noise = sum((RTT_NOISE_S / time_s) ** 2 for time_s in times_s) + 2 * goodput.scatter**2
     return _apart(goodput, one, other) <= max(_AGREEING_SIGMAS * math.sqrt(noise), _AGREEING_STEP)
 
@@ -201,7 +207,7 @@ def _apart(goodput: Goodput, one: Crossing, other: Crossing) -> float:
 
 def _slowness(goodput: Goodput, crossing: Crossing) -> float:
     """Seconds per bit that it hints at by itself."""
-    return max(crossing.least_s - goodput.floor_s, RTT_NOISE_S) / crossing.n_bits
+    return max(crossing.least_s - goodput.fixed_overhead_s, RTT_NOISE_S) / crossing.n_bits
 
 
 def _may_be_chance(goodput: Goodput, crossing: Crossing, rtt_s: float) -> bool:
@@ -214,13 +220,13 @@ def _may_be_chance(goodput: Goodput, crossing: Crossing, rtt_s: float) -> bool:
 
 def _may_be_a_loss(goodput: Goodput, crossing: Crossing, rtt_s: float) -> bool:
     """The timeout begins with the packet lost, not with the last one."""
-    earlier_s = goodput.slowness * crossing.n_bits
+    earlier_s = goodput.seconds_per_bit * crossing.n_bits
     least_s = max(0.9 * RETRANSMISSION_S - earlier_s, RETRANSMISSION_S / 2)
     return least_s <= _late_s(goodput, crossing) <= RETRANSMISSION_S + rtt_s + _RETRANSMISSION_SLACK_S
 
 
 def _late_s(goodput: Goodput, crossing: Crossing) -> float:
-    return crossing.least_s - goodput.floor_s - goodput.slowness * crossing.n_bits
+    return crossing.least_s - goodput.fixed_overhead_s - goodput.seconds_per_bit * crossing.n_bits
 
 
 def _n_unlikely(goodput: Goodput) -> int:
@@ -232,7 +238,7 @@ def _n_unlikely(goodput: Goodput) -> int:
 def _contradicts(goodput: Goodput, crossing: Crossing) -> bool:
     """Whether it was rather of the link that is believed than of a slower one, the fastest that a suspect hints at."""
     hinted_s = crossing.n_bits * min(_slowness(goodput, c) for c in goodput.suspects)
-    expected_s, took_s = goodput.slowness * crossing.n_bits, crossing.least_s - goodput.floor_s
+    expected_s, took_s = goodput.seconds_per_bit * crossing.n_bits, crossing.least_s - goodput.fixed_overhead_s
     return hinted_s - expected_s > 2.0 * RTT_NOISE_S and took_s < (expected_s + hinted_s) / 2.0
 
 
@@ -258,14 +264,14 @@ def _sunk(goodput: Goodput) -> Sequence[Crossing] | None:
     Of n + k samples in any order, the last k are slower than all but m of the others with a probability of at most
     C(k + m, k) / C(n + k, k).
     """
-    newest = next((c for c in reversed(goodput.window) if c.n_bits * goodput.slowness >= _SUNK_LEAST_S), None)
-    if newest is None or _slowness(goodput, newest) < goodput.slowness * _SUNK_FACTOR:
+    newest = next((c for c in reversed(goodput.window) if c.n_bits * goodput.seconds_per_bit >= _SUNK_LEAST_S), None)
+    if newest is None or _slowness(goodput, newest) < goodput.seconds_per_bit * _SUNK_FACTOR:
         return None  # as nearly always: the newest alone shows that not all the newest are slower
-    telling = [c for c in goodput.window if c.n_bits * goodput.slowness >= _SUNK_LEAST_S]
-    slowness = [_slowness(goodput, c) for c in telling]
+    telling = [c for c in goodput.window if c.n_bits * goodput.seconds_per_bit >= _SUNK_LEAST_S]
+    seconds_per_bit = [_slowness(goodput, c) for c in telling]
     for k in _N_SUNK:
-        before, edge = slowness[:-k][-N_NEWEST:], min(slowness[-k:], default=0.0)
-        if not before or edge < goodput.slowness * _SUNK_FACTOR:
+        before, edge = seconds_per_bit[:-k][-N_NEWEST:], min(seconds_per_bit[-k:], default=0.0)
+        if not before or edge < goodput.seconds_per_bit * _SUNK_FACTOR:
             return None
         chance = _SUNK_CHANCE
         if goodput.n_judged >= N_NEWEST:  # known for long, so what few are left say that it has changed a moment ago

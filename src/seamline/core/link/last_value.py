@@ -50,13 +50,13 @@ STALE_S = 5.0
 class Recent:
     """level: logarithm of seconds per bit. at_s: of the newest message in it.
 
-    own_error, line_error: fading sums of by what logarithm each guess was wrong, over n messages.
+    own_error, envelope_error: fading sums of by what logarithm each guess was wrong, over n messages.
     """
 
     level: float
     at_s: float
     own_error: float = 0.0
-    line_error: float = 0.0
+    envelope_error: float = 0.0
     n: float = 0.0
 
     @property
@@ -67,18 +67,18 @@ class Recent:
         """Whether to go by it at `at_s`, when the newest message of any size came."""
         return (
             self.n >= LEAST_MESSAGES
-            and self.own_error < min(NEARER_RATIO * self.line_error, MOST_OWN_ERROR * self.n)
-            and self.line_error > LEAST_ERROR * self.n
+            and self.own_error < min(NEARER_RATIO * self.envelope_error, MOST_OWN_ERROR * self.n)
+            and self.envelope_error > LEAST_ERROR * self.n
             and at_s - self.at_s <= STALE_S
         )
 
 
 def observe_recent(
-    recent: Recent | None, n_bits: float, took_s: float, at_s: float, line_s: float, carried_s: float
+    recent: Recent | None, n_bits: float, took_s: float, at_s: float, envelope_s: float, carried_s: float
 ) -> Recent:
     """`recent` after a message of `n_bits` that took `took_s` beyond a round trip and the link's constant.
 
-    line_s: what the line before it foretold of the same; carried_s: and of its bytes alone.
+    envelope_s: what the line before it foretold of the same; carried_s: and of its bytes alone.
     """
     level = math.log(max(took_s, RTT_NOISE_S) / n_bits)
     if recent is None:
@@ -86,16 +86,16 @@ def observe_recent(
     if max(carried_s, n_bits * math.exp(recent.level)) < LEAST_CARRIED_S:
         return recent
     step = level - recent.level
-    line_error = abs(level - math.log(line_s / n_bits))
+    envelope_error = abs(level - math.log(envelope_s / n_bits))
     return Recent(
         level=recent.level + GAIN * step,
         at_s=at_s,
         own_error=MEMORY * recent.own_error + min(MOST_ERROR, abs(step)),
-        line_error=MEMORY * recent.line_error + min(MOST_ERROR, line_error),
+        envelope_error=MEMORY * recent.envelope_error + min(MOST_ERROR, envelope_error),
         n=MEMORY * recent.n + 1.0,
     )
 
 
-def set_anew(recent: Recent, slowness: float, at_s: float) -> Recent:
-    """The line has started anew with `slowness`, seconds per bit: so do the newest messages."""
-    return replace(recent, level=math.log(slowness), at_s=at_s)
+def set_anew(recent: Recent, seconds_per_bit: float, at_s: float) -> Recent:
+    """The line has started anew with `seconds_per_bit`, seconds per bit: so do the newest messages."""
+    return replace(recent, level=math.log(seconds_per_bit), at_s=at_s)

@@ -132,7 +132,7 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     """A probe was acknowledged: followed up at once when it did not fit the belief, until that is chance."""
     if before.goodput is None or after.goodput is None:
         return probing
-    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.floor_s, RTT_NOISE_S)
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.fixed_overhead_s, RTT_NOISE_S)
     feared_s = 8.0 * sample.payload_bytes / before.goodput.value
     ratio = feared_s / service_s
     credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)

@@ -64,8 +64,8 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
 from seamline.core.vocabulary.plans import Plan
 
-FLOOR_S = 1.0
-"""A decision is taken whenever something has moved, and after this time without."""
+DECISION_INTERVAL_S = 1.0
+"""Longest time between two decisions; one is taken whenever something has moved."""
 
 RESCUE_WAIT_S = 0.25
 """Frames of a lost node wait so long for the route that is being prepared."""
@@ -130,7 +130,7 @@ class Pilot:
             return math.inf
         due_s = min(self._switcher.due_s, self._peers.due_s)
         if self._has_begun:
-            due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + FLOOR_S)
+            due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + DECISION_INTERVAL_S)
         return due_s
 
     @property
@@ -266,7 +266,7 @@ class Pilot:
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
         try:
-            if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + FLOOR_S):
+            if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + DECISION_INTERVAL_S):
                 self._decide(now_s)
                 self._reprofiling.ask()
         finally:  # after the decision: frames of a node that was just lost wait for the plan that comes
@@ -333,7 +333,7 @@ class Pilot:
         if not self._switcher.strategy.keeps_spare or self._switcher.is_preparing or not self._is_serving:
             return
         self._standby.observe(self.view.links, now_s)
-        if now_s < self._guessed_s + FLOOR_S or (problem := self._view.problem) is None:
+        if now_s < self._guessed_s + DECISION_INTERVAL_S or (problem := self._view.problem) is None:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest

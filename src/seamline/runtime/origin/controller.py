@@ -22,7 +22,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import report_from
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.pilot import FLOOR_S, Pilot
+from seamline.core.session.pilot import DECISION_INTERVAL_S, Pilot
 from seamline.core.switching import Form, Generation
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.vocabulary.links import LinkEstimate
@@ -67,7 +67,7 @@ class Controller:
         self._failure: SeamlineError | None = None
         self._closed = False
         self._serving = threading.Event()
-        self._memory_s = -FLOOR_S
+        self._memory_s = -DECISION_INTERVAL_S
         self._thread = threading.Thread(target=self._run, name=f"control-{stream}", daemon=True)
         self.frames: StreamFrames | None = None
         self.last_reason = "starting"
@@ -208,7 +208,7 @@ class Controller:
 
     def _tick(self) -> None:
         now = now_s()
-        if now - self._memory_s >= FLOOR_S:
+        if now - self._memory_s >= DECISION_INTERVAL_S:
             self._memory_s = now
             self._handle(ev.MemoryMeasured(self._node.status.usable_memory_bytes()))
         if now >= self._due_s():
