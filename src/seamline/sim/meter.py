@@ -92,7 +92,7 @@ class Meter:
         link = self._links[target]
         link.under_way.clear()
         link.probes.clear()
-        link.probing = probing.anew(link.probing)
+        link.probing = probing.reset(link.probing)
         link.next_ping_s = 0.0 if is_alive else math.inf
         self.due_s = 0.0
         if not is_alive:

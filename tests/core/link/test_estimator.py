@@ -157,7 +157,9 @@ def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
     noise = random.Random(seed)
     state, receipt_s, was_outlier, known = PINGED, 0.0, False, list[float]()
     for at in range(1000):
-        was_outlier = noise.random() < 0.01 and not was_outlier  # two alike in a row are a change, for all one can know
+        was_outlier = (
+            noise.random() < 0.01 and not was_outlier
+        )  # two of a kind in a row are a change, for all one can know
         service_s = 0.1 * noise.lognormvariate(0.0, 0.1) * (4.0 if was_outlier else 1.0)
         sent_s = max(0.2 * at, receipt_s)
         receipt_s = sent_s + RTT_S + service_s + noise.uniform(0.0, 0.002)
@@ -176,12 +178,12 @@ def n_flaps(known: list[float]) -> int:
 
 def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides():
     state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
-    doubted = observe_sibling(state, 0.25)
-    assert mbps(doubted) == pytest.approx(5, rel=0.05)
-    known = estimate(doubted, 4.0)
+    dropped = observe_sibling(state, 0.25)
+    assert mbps(dropped) == pytest.approx(5, rel=0.05)
+    known = estimate(dropped, 4.0)
     assert known is not None
     assert known.goodput_std_ratio > 0.5
-    unharmed = observe_transfer(doubted, TransferSample(75_000, 20.0, 20.0 + RTT_S + 0.03))
+    unharmed = observe_transfer(dropped, TransferSample(75_000, 20.0, 20.0 + RTT_S + 0.03))
     assert mbps(unharmed) == pytest.approx(20, rel=0.05)
 
 

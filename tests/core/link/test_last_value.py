@@ -130,14 +130,14 @@ def test_after_some_seconds_of_messages_too_short_to_count_the_line_is_selected(
         assert (state.followed is not None) == is_fresh
 
 
-def test_a_doubt_ends_it():
+def test_an_inflated_variance_ends_it():
     state = drifting()
-    for doubted in (
+    for uncertain in (
         observe_sibling(state, 0.3),
         observe_rtt(observe_down(state), RTT_S, measured_at_s(state) + 1.0),
     ):
-        assert doubted.followed is None
-        assert doubted.recent is None
+        assert uncertain.followed is None
+        assert uncertain.recent is None
     assert estimated_bps(observe_sibling(state, 0.3)) < 0.5 * estimated_bps(state)
 
 

@@ -249,7 +249,7 @@ def test_a_forgotten_link_is_neither_pinged_nor_probed_nor_reported():
 
 def test_links_measured_anew_know_nothing_and_are_measured_as_if_new():
     links = measured(FOG)
-    links.meter.measure_anew(links.now_s)
+    links.meter.remeasure(links.now_s)
     assert links.meter.estimates(links.now_s) == ()
     assert not links.meter.is_measured(FOG)
     links.rate_bps[FOG] = 5e6

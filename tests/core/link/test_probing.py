@@ -24,11 +24,11 @@ from seamline.core.link.probing import (
     PROBE_INTERVAL_S,
     REGULAR_SHARE_RATIO,
     Probing,
-    anew,
     carried,
     doubted,
     next_probe,
     probed,
+    reset,
 )
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -48,7 +48,7 @@ def test_a_probe_that_follows_up_a_slow_transfer_is_sized_for_the_link_as_it_see
     _, usual_bytes = next_probe(MEASURED, state, 20.0)
     fell = sent(state, 100_000, 2e6, 19.0)
     assert fell.goodput is not None
-    assert fell.goodput.suspects  # one slow transfer is a candidate only
+    assert fell.goodput.candidates  # one slow transfer is a candidate only
     _, n_bytes = next_probe(MEASURED, fell, 20.0)
     assert MIN_LONG_PROBE_BYTES <= n_bytes < usual_bytes / 4
     assert usual_bytes <= MAX_LONG_PROBE_BYTES
@@ -109,7 +109,7 @@ def test_a_probe_that_does_not_fit_is_followed_up_until_that_is_chance():
 
 def test_a_link_measured_anew_begins_with_pings_and_what_was_spent_stays_spent():
     spent = replace(MEASURED, credit_s=0.01, credit_at_s=7.0)
-    assert anew(spent) == Probing(credit_s=0.01, credit_at_s=7.0)
+    assert reset(spent) == Probing(credit_s=0.01, credit_at_s=7.0)
 
 
 def test_a_link_that_is_down_is_not_probed_and_its_return_is_no_jump():

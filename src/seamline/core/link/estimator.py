@@ -112,7 +112,7 @@ def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
         # the first pings were all delayed, perhaps by so much that the estimate is worth nothing
         is_little = less_s < _MISJUDGED_RTT_S
-        goodput = shifted(state.goodput, less_s) if is_little else gp.doubted(state.goodput, 1.0, _MISJUDGED_VARIANCE)
+        goodput = shifted(state.goodput, less_s) if is_little else gp.inflated(state.goodput, 1.0, _MISJUDGED_VARIANCE)
         state = replace(state, goodput=goodput)
     return replace(state, round_trips=(*recent, (now_s, rtt_s)))
 
@@ -132,7 +132,7 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     free_s = sample.receipt_s - state.rtt_s
     if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was delay
         free_s = min(free_s, free_s - crossing.whole_s + known.seconds_per_bit * crossing.n_bits)
-    may_be_slower = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
+    may_be_slower = bool(known.candidates) and known.are_candidates_slow and state.ceiling_bps < math.inf
     bound_bps = crossing.n_bits / max(crossing.least_s - known.fixed_overhead_s, RTT_NOISE_S)
     return LinkState(  # written out: with every message, and `replace` is slower
         source=state.source,
@@ -208,7 +208,7 @@ def observe_sibling(state: LinkState, ratio: float) -> LinkState:
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    return replace(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
+    return replace(state, goodput=gp.inflated(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
 
 
 def observe_down(state: LinkState) -> LinkState:
@@ -266,5 +266,5 @@ def _returned(state: LinkState) -> LinkState:
         return state
     goodput = state.goodput
     if goodput is not None:
-        goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
+        goodput = gp.inflated(goodput, 1.0, _RETURNED_VARIANCE)
     return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)

@@ -63,7 +63,7 @@ class Goodput:
     """Estimator state of one direction: the lower envelope, and the samples it is fitted to.
 
     seconds_per_bit, fixed_overhead_s: of the envelope. variance: of seconds_per_bit, relative. window: samples of the
-    fit. suspects: newest samples beyond the envelope's scatter, all fast or all slow. n_samples: since changed_at_s.
+    fit. candidates: newest samples beyond the envelope's scatter, all fast or all slow. n_samples: since changed_at_s.
     at_s: of the newest sample in the window. scatter: usual relative deviation of a sample. n_judged, n_stalled: fading
     counts of samples and of those that were late by chance. former: the state before the last downward change point.
     """
@@ -73,8 +73,8 @@ class Goodput:
     variance: float
     scatter: float = FIRST_SCATTER
     window: tuple[Crossing, ...]
-    suspects: tuple[Crossing, ...] = ()
-    is_suspect_slow: bool = False
+    candidates: tuple[Crossing, ...] = ()
+    are_candidates_slow: bool = False
     n_samples: int
     at_s: float
     changed_at_s: float
@@ -89,9 +89,9 @@ class Goodput:
 
     @property
     def hinted_bps(self) -> float:
-        """The lowest rate among `value` and the suspects alone."""
+        """The lowest rate among `value` and the outlier candidates alone."""
         return min(
-            [self.value, *(c.n_bits / max(c.least_s - self.fixed_overhead_s, RTT_NOISE_S) for c in self.suspects)]
+            [self.value, *(c.n_bits / max(c.least_s - self.fixed_overhead_s, RTT_NOISE_S) for c in self.candidates)]
         )
 
     @property
@@ -135,8 +135,8 @@ def fitted_with(goodput: Goodput, crossing: Crossing, stall_memory: float) -> Go
         variance=variance,
         scatter=_scatter(each, seconds_per_bit),
         window=window,
-        suspects=goodput.suspects,
-        is_suspect_slow=goodput.is_suspect_slow,
+        candidates=goodput.candidates,
+        are_candidates_slow=goodput.are_candidates_slow,
         n_samples=goodput.n_samples + 1,
         at_s=crossing.at_s,
         changed_at_s=goodput.changed_at_s,

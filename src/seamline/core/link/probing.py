@@ -89,8 +89,8 @@ class Probing:
         return self.n_probes >= N_FIRST_PROBES
 
 
-def anew(probing: Probing) -> Probing:
-    """Measure the link from the beginning; what was spent stays spent."""
+def reset(probing: Probing) -> Probing:
+    """State of a link that is measured from the beginning; its credit stays."""
     return Probing(credit_s=probing.credit_s, credit_at_s=probing.credit_at_s)
 
 
@@ -137,7 +137,7 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     ratio = feared_s / service_s
     credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)
     probing = replace(probing, credit_s=credit_s, seems_faster=ratio >= CONFIRMED_RATIO)
-    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.suspects
+    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.candidates
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
         return replace(probing, n_confirming=0)
     return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
