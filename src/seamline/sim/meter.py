@@ -153,10 +153,10 @@ class Meter:
         for link in self._links.values():
             if link is jumped or link.under_way:
                 continue
-            link.probing = probing.doubted(link.probing, now_s)
+            link.probing = probing.bottleneck_changed(link.probing, now_s)
             self.due_s = 0.0
-            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SIBLING_AGE_S:
-                link.state = est.observe_sibling(link.state, ratio)
+            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SHARED_DROP_AGE_S:
+                link.state = est.observe_shared_drop(link.state, ratio)
                 self._report(link)
 
     def tick(self) -> None:

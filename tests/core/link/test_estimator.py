@@ -15,7 +15,7 @@ from seamline.core.link.estimator import (
     estimate,
     observe_down,
     observe_rtt,
-    observe_sibling,
+    observe_shared_drop,
     observe_silence,
     observe_transfer,
 )
@@ -178,7 +178,7 @@ def n_flaps(known: list[float]) -> int:
 
 def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides():
     state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
-    dropped = observe_sibling(state, 0.25)
+    dropped = observe_shared_drop(state, 0.25)
     assert mbps(dropped) == pytest.approx(5, rel=0.05)
     known = estimate(dropped, 4.0)
     assert known is not None
@@ -192,7 +192,7 @@ def test_a_fall_right_after_a_doubt_is_detected_after_two_messages(ratio: float,
     state = PINGED
     for state, _ in run(PINGED, transfers(steady(20.0), until_s=3.0)):  # noqa: B007 - the last state is used
         pass
-    state, sent_s = observe_sibling(state, ratio), 5.0
+    state, sent_s = observe_shared_drop(state, ratio), 5.0
     for rate_mbps in (20.0, 20.0, 20.0, fallen_mbps, fallen_mbps):
         receipt_s = sent_s + RTT_S + 8 * 100_000 / (rate_mbps * 1e6)
         state, sent_s = observe_transfer(state, TransferSample(100_000, sent_s, receipt_s)), sent_s + 0.6

@@ -174,7 +174,7 @@ def test_an_overdue_message_caps_the_goodput_before_its_receipt():
 
 
 def fallen(sends_to_cloud: bool) -> tuple[VirtualLinks, float]:
-    """Links whose bottleneck has fallen to a tenth, and when `FOG` has proven it; a frame to `CLOUD` shortly before."""
+    """Links whose bottleneck has fallen to a tenth, and when `FOG` confirmed it; a frame to `CLOUD` shortly before."""
     links = measured(FOG, CLOUD)
     links.run(5.2)  # the last probe of `CLOUD` is some time ago, the next to come
     links.rate_bps[FOG] = 2e6

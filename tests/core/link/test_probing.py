@@ -24,8 +24,8 @@ from seamline.core.link.probing import (
     PROBE_INTERVAL_S,
     REGULAR_SHARE_RATIO,
     Probing,
+    bottleneck_changed,
     carried,
-    doubted,
     next_probe,
     probed,
     reset,
@@ -94,7 +94,7 @@ def test_a_frame_puts_a_probe_off_and_a_sibling_that_jumped_brings_one_at_once()
     assert next_probe(busy, known, 2.0 + PROBE_INTERVAL_S / 2)[1] == 0
     assert next_probe(busy, known, 2.0 + PROBE_INTERVAL_S)[1] > 0
     assert carried(busy, 1.5) is busy
-    assert next_probe(doubted(busy, 2.1), known, 2.1)[1] >= MIN_LONG_PROBE_BYTES
+    assert next_probe(bottleneck_changed(busy, 2.1), known, 2.1)[1] >= MIN_LONG_PROBE_BYTES
 
 
 def test_a_probe_that_does_not_fit_is_followed_up_until_that_is_chance():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
-from seamline.core.adaptation.correlated_links import cautious
+from seamline.core.adaptation.correlated_links import risk_adjusted
 from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, PolicySettings, decide, has_surprise
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.formulas import fixed_s
@@ -122,7 +122,7 @@ def _judged_problem(view: View, policy: Policy) -> Problem | None:
     problem = problem_of(view)
     if problem is None or not isinstance(policy, Adaptive):
         return problem
-    return cautious(problem, view, policy.settings.hop_cost_s)
+    return risk_adjusted(problem, view, policy.settings.hop_cost_s)
 
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))

@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Baseline, Fixed, Local, Offload, Static, decide_baseline
-from seamline.core.adaptation.correlated_links import cautious, oscillating_nodes
+from seamline.core.adaptation.correlated_links import oscillating_nodes, risk_adjusted
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.view import View, problem_of
@@ -106,7 +106,7 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
             if oscillating_nodes(view):  # beside an average, the frames of a moment are no evidence
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
-            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings, planner)
+            return _adapt(view, risk_adjusted(problem, view, settings.hop_cost_s), settings, planner)
         return decide_baseline(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
@@ -221,7 +221,7 @@ def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Pl
 def _best_candidate(
     view: View, problem: Problem, settings: PolicySettings, surprises: Surprises, planner: Planner
 ) -> Alternative | None:
-    """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
+    """The cheapest plan that was not refused lately: the planner's, or one that was measured before."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
     reduced = problem

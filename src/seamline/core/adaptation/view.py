@@ -207,7 +207,7 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
 
 
 def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
-    """The estimate takes its place; one with a new sample remembers how the links beside it stood."""
+    """`view` with the estimate of `link`; with a new sample, goodputs of links that may share are remembered too."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
     found = observe_oscillation(view.oscillations.get(pair), link.goodput_bps, now_s)
@@ -220,7 +220,7 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
 
 
 def _may_share(one: Link, other: Link) -> bool:
-    """Whether two directions of links share a node's way out or way in, or `one` leaves where `other` arrives."""
+    """Whether two link directions may share a bottleneck: a node's uplink or downlink, or both at one node."""
     return one[0] in other or one[1] == other[1]
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from seamline.core.link import goodput as gp
 from seamline.core.link.average import Average, LinearEstimate, observe_average
 from seamline.core.link.goodput import BURST_BYTES
-from seamline.core.link.last_value import Recent, observe_recent, set_anew
+from seamline.core.link.last_value import LastValue, observe_last_value, reset_level
 from seamline.core.link.lower_envelope import RTT_NOISE_S, Crossing, Goodput, shifted
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -53,7 +53,7 @@ _ACROSS_RATIO = 0.5
 _RETURNED_VARIANCE = 0.5**2
 
 
-_SIBLING_VARIANCE = 0.6**2
+_SHARED_DROP_VARIANCE = 0.6**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class LinkState:
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
     free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: the lower envelope, None
     before the first transfer. ceiling_bps: upper bound by a transfer that is or was overdue. is_down: reported so.
-    average: of all transfers lately, for a link that oscillates. recent: last-value forecast, for a link that drifts.
+    average: of all transfers lately, for a link that oscillates. last_value: forecast for a link that drifts.
     """
 
     source: NodeId
@@ -84,7 +84,7 @@ class LinkState:
     ceiling_bps: float = math.inf
     is_down: bool = False
     average: Average | None = None
-    recent: Recent | None = None
+    last_value: LastValue | None = None
 
     @property
     def rtt_s(self) -> float:
@@ -92,29 +92,31 @@ class LinkState:
         return self.round_trips[0][1] if self.round_trips else 0.0
 
     @property
-    def followed(self) -> Recent | None:
+    def selected_last_value(self) -> LastValue | None:
         """The last-value forecast while it is the selected model; None while the envelope is."""
-        recent, envelope = self.recent, self.goodput
-        return recent if recent is not None and envelope is not None and recent.is_nearer(envelope.at_s) else None
+        last_value, envelope = self.last_value, self.goodput
+        if last_value is None or envelope is None or not last_value.is_selected(envelope.at_s):
+            return None
+        return last_value
 
     @property
     def uncapped_bps(self) -> float:
         """Estimated goodput as long as nothing is overdue; 0.0 before the first transfer."""
-        if (followed := self.followed) is not None:
-            return followed.bits_per_s
+        if (last_value := self.selected_last_value) is not None:
+            return last_value.bits_per_s
         return 0.0 if self.goodput is None else self.goodput.value
 
 
 def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     """`state` after a ping came back. One that waited behind bulk data is long; the window's minimum leaves it out."""
-    recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
+    kept = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
     state, less_s = _returned(state), state.rtt_s - rtt_s
     if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
         # the first pings were all delayed, perhaps by so much that the estimate is worth nothing
         is_little = less_s < _MISJUDGED_RTT_S
         goodput = shifted(state.goodput, less_s) if is_little else gp.inflated(state.goodput, 1.0, _MISJUDGED_VARIANCE)
         state = replace(state, goodput=goodput)
-    return replace(state, round_trips=(*recent, (now_s, rtt_s)))
+    return replace(state, round_trips=(*kept, (now_s, rtt_s)))
 
 
 def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
@@ -144,21 +146,21 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         ceiling_bps=bound_bps if may_be_slower else math.inf,
         is_down=state.is_down,
         average=_averaged(state, crossing, sample, late_s),
-        recent=_last_value(state, crossing, known, late_s),
+        last_value=_last_value(state, crossing, known, late_s),
     )
 
 
-def _last_value(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> Recent | None:
+def _last_value(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> LastValue | None:
     """Last-value forecast after `crossing`. known: the envelope after it; late_s: overhead by the one before."""
-    envelope, recent = state.goodput, state.recent
+    envelope, before = state.goodput, state.last_value
     if envelope is None:
         return None
-    if recent is not None and known.changed_at_s != envelope.changed_at_s:
-        return set_anew(recent, known.seconds_per_bit, crossing.at_s)
+    if before is not None and known.changed_at_s != envelope.changed_at_s:
+        return reset_level(before, known.seconds_per_bit, crossing.at_s)
     carried_s = crossing.n_bits * envelope.seconds_per_bit
     envelope_s = max(0.0, late_s - envelope.fixed_overhead_s) + max(carried_s, crossing.n_bits / state.ceiling_bps)
     took_s = crossing.least_s - known.fixed_overhead_s
-    return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, envelope_s, carried_s)
+    return observe_last_value(before, crossing.n_bits, took_s, crossing.at_s, envelope_s, carried_s)
 
 
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
@@ -166,7 +168,7 @@ def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late
     envelope before it."""
     envelope, before = state.goodput, None
     if envelope is not None:
-        overhead_s = late_s if state.followed is None else envelope.fixed_overhead_s
+        overhead_s = late_s if state.selected_last_value is None else envelope.fixed_overhead_s
         before = LinearEstimate(state.last_receipt_s, overhead_s, 1.0 / state.uncapped_bps)
     service_s = max(crossing.least_s, RTT_NOISE_S)
     return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, before)
@@ -200,7 +202,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 
 
-def observe_sibling(state: LinkState, ratio: float) -> LinkState:
+def observe_shared_drop(state: LinkState, ratio: float) -> LinkState:
     """`state` after another link of the same node has become `ratio` (below 1) times as fast.
 
     Both likely share the bottleneck that has changed, such as the uplink of a house. Until this link is measured again,
@@ -208,7 +210,7 @@ def observe_sibling(state: LinkState, ratio: float) -> LinkState:
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    return replace(state, goodput=gp.inflated(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
+    return replace(state, goodput=gp.inflated(state.goodput, ratio, _SHARED_DROP_VARIANCE), last_value=None)
 
 
 def observe_down(state: LinkState) -> LinkState:
@@ -228,7 +230,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
         target=state.target,
         rtt_s=state.rtt_s,
         overhead_s=envelope.overhead_s
-        if state.followed is None
+        if state.selected_last_value is None
         else envelope.fixed_overhead_s,  # the rest is in its rate
         goodput_bps=estimated_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
@@ -251,8 +253,8 @@ def measured_at_s(state: LinkState) -> float:
     """`measured_at_s` of the `estimate`; -inf before the first transfer."""
     if state.goodput is None:
         return -math.inf
-    followed = state.followed
-    return state.goodput.at_s if followed is None else max(state.goodput.at_s, followed.at_s)
+    last_value = state.selected_last_value
+    return state.goodput.at_s if last_value is None else max(state.goodput.at_s, last_value.at_s)
 
 
 def _began_s(state: LinkState, sent_s: float) -> float:
@@ -267,4 +269,4 @@ def _returned(state: LinkState) -> LinkState:
     goodput = state.goodput
     if goodput is not None:
         goodput = gp.inflated(goodput, 1.0, _RETURNED_VARIANCE)
-    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)
+    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, last_value=None)

@@ -279,8 +279,8 @@ def _drifted_down(goodput: Goodput) -> Sequence[Crossing] | None:
     newest = next((c for c in reversed(goodput.window) if c.n_bits * goodput.seconds_per_bit >= _DRIFT_LEAST_S), None)
     if newest is None or _seconds_per_bit(goodput, newest) < goodput.seconds_per_bit * _DRIFT_FACTOR:
         return None  # as nearly always: the newest alone shows that not all the newest are slower
-    telling = [c for c in goodput.window if c.n_bits * goodput.seconds_per_bit >= _DRIFT_LEAST_S]
-    seconds_per_bit = [_seconds_per_bit(goodput, c) for c in telling]
+    counted = [c for c in goodput.window if c.n_bits * goodput.seconds_per_bit >= _DRIFT_LEAST_S]
+    seconds_per_bit = [_seconds_per_bit(goodput, c) for c in counted]
     for k in _N_DRIFT:
         before, fastest = seconds_per_bit[:-k][-N_NEWEST:], min(seconds_per_bit[-k:], default=0.0)
         if not before or fastest < goodput.seconds_per_bit * _DRIFT_FACTOR:
@@ -290,7 +290,7 @@ def _drifted_down(goodput: Goodput) -> Sequence[Crossing] | None:
             chance = min(_MOST_DRIFT_CHANCE, chance * (N_NEWEST / len(before)) ** 3)
         n_as_slow = sum(one >= fastest for one in before)
         if math.comb(k + n_as_slow, k) < chance * math.comb(len(before) + k, k):
-            return [replace(c, whole_s=c.least_s) for c in telling[-k:]]
+            return [replace(c, whole_s=c.least_s) for c in counted[-k:]]
     return None
 
 

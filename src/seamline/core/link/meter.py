@@ -5,7 +5,7 @@ is a sample of `estimator.py`. A ping and its pong are a sample of the round tri
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
 unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; if it fell, those not
-measured for `SIBLING_AGE_S` are expected to have fallen alike.
+measured for `SHARED_DROP_AGE_S` are expected to have dropped by the same ratio.
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported in that order: links that share
 the bottleneck come before the link that jumped, because who hears of the jump alone would flee to one of them.
@@ -277,9 +277,9 @@ class LinkMeter:
         for link in self._links.values():
             if link is jumped or link.in_flight:
                 continue
-            link.probing = probing.doubted(link.probing, now_s)
-            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SIBLING_AGE_S:
-                link.state = est.observe_sibling(link.state, ratio)
+            link.probing = probing.bottleneck_changed(link.probing, now_s)
+            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SHARED_DROP_AGE_S:
+                link.state = est.observe_shared_drop(link.state, ratio)
                 found = (*found, *self._news(link, now_s))
         return found
 

@@ -26,7 +26,7 @@ def change_ratio(before: est.LinkState, after: est.LinkState) -> float:
 
 
 def has_jumped(ratio: float) -> bool:
-    """Whether a change by `ratio` is one that siblings may share."""
+    """Whether a change by `ratio` is large enough to suggest a shared bottleneck."""
     return not 1 / JUMP_RATIO < ratio < JUMP_RATIO
 
 
