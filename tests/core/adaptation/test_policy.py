@@ -298,7 +298,7 @@ def test_local_stays_local(private: View):
     assert isinstance(decide(serving(private, decision.plan), Local()), Keep)
 
 
-def test_offload_sends_the_frame_and_where_that_is_forbidden_the_origin_stands_in(three_tiers: Problem):
+def test_offload_sends_the_frame_and_where_that_is_forbidden_the_origin_is_the_fallback(three_tiers: Problem):
     allowed = joined(three_tiers)
     assert decide(allowed, Offload()).plan == plan(three_tiers).best(PlanKind.OFFLOAD).plan
     forbidden = decide(joined(replace(three_tiers, constraints=PRIVATE)), Offload())

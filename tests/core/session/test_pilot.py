@@ -99,7 +99,7 @@ def test_what_happens_together_leads_to_one_decision(session_of):
     assert decided.plan == LOCAL
 
 
-def test_a_decision_that_stands_is_said_once(make_spec, session_of):
+def test_a_cached_decision_is_said_once(make_spec, session_of):
     driver = session_of()
     keep = Keep("nothing has moved")
     driver.session.pilot._decides = lambda view, policy: keep

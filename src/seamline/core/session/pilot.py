@@ -282,7 +282,7 @@ class Pilot:
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
             self._override.superseded(decision.plan, decision.reason)
             self._switch(decision.plan, decision.reason, now_s)
-        if decision is not self._last:  # an old one that stands: estimates have hardly moved, and so has the route
+        if decision is not self._last:  # the same object comes from the cache: estimates have hardly moved
             self._last = decision
             self._refresh_route()
             plan = decision.plan if isinstance(decision, Switch) else None
