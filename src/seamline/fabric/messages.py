@@ -258,9 +258,9 @@ class ResultData(Header, frozen=True, tag="result"):
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):
-    """This node could not do its stage; the origin completes the frame elsewhere.
+    """A node could not do its stage; the origin retries the frame.
 
-    lost: the next node, when it is that one which could not be reached.
+    lost: the next node, when that one could not be reached.
     """
 
     stream: str

@@ -1,4 +1,4 @@
-"""Decisions that stand: whatever is not decided again would have been decided the same."""
+"""Decision cache: whatever is not decided again would have been decided the same."""
 
 import random
 from dataclasses import replace

@@ -291,7 +291,7 @@ def test_a_frame_whose_node_died_is_run_again_on_the_origin(frames):
     assert frames.handle(ev.PeerChanged(FOG, False)) == []
     assert frames.ledger.overdue(frames.now_s) == [0]
     assert frames.ledger.due_s == -math.inf
-    (run,) = frames.handle(ev.Rescue())
+    (run,) = frames.handle(ev.RetryOverdue())
     assert (run.route.plan, run.route.generation, run.attempt, run.is_urgent) == (LOCAL, LOCAL_GENERATION, 1, True)
     assert frames.ledger.overdue(frames.now_s) == []
 
@@ -301,7 +301,7 @@ def test_a_frame_whose_node_died_is_run_again_on_the_new_route_when_that_avoids_
     frames.offer()
     frames.handle(ev.PeerChanged(FOG, False))
     frames.route(2, OTHER, depth=2)
-    (run, drained) = frames.handle(ev.Rescue())
+    (run, drained) = frames.handle(ev.RetryOverdue())
     assert (run.frame, run.route.plan) == (0, OTHER)
     assert drained == ev.Drained(1)
 
@@ -328,7 +328,7 @@ def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frame
     frames.route(1, SPLIT, depth=3)
     frames.handle(ev.PeerChanged(FOG, False))
     frames.offer()
-    (run,) = frames.handle(ev.Rescue())
+    (run,) = frames.handle(ev.RetryOverdue())
     assert (run.frame, run.attempt, run.route.plan) == (0, 0, LOCAL)
     assert frames.ledger.due_s == math.inf
     assert frames.offer() == []  # one at a time there
@@ -351,7 +351,7 @@ def test_a_frame_past_its_deadline_runs_again_and_gets_more_time(frames):
     assert frames.ledger.due_s == frames.now_s + MIN_DEADLINE_S
     frames.now_s += MIN_DEADLINE_S
     frames.route(2, OTHER, expected_s=0.05)
-    (run, *_) = frames.handle(ev.Rescue())
+    (run, *_) = frames.handle(ev.RetryOverdue())
     assert run.route.plan == OTHER
     assert frames.ledger.due_s == frames.now_s + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S
 
@@ -360,10 +360,10 @@ def test_a_frame_on_the_origin_alone_is_never_overdue(frames):
     frames.offer()
     frames.now_s += 1e6
     assert frames.ledger.due_s == math.inf
-    assert frames.handle(ev.Rescue()) == []
+    assert frames.handle(ev.RetryOverdue()) == []
 
 
-def test_without_deadlines_no_frame_is_overdue_and_a_stranded_one_still_is():
+def test_without_deadlines_no_frame_is_overdue_and_one_of_a_lost_node_still_is():
     ledger = Ledger(LOCAL, has_deadlines=False)
     ledger.handle(ev.SetRoute(Route(generation=1, plan=SPLIT), 0.0), 0.0)
     ledger.handle(ev.FrameOffered("pixels"), 0.0)
@@ -376,7 +376,7 @@ def test_the_first_answer_wins_even_when_the_frame_was_run_again(frames):
     frames.route(1, SPLIT)
     frames.offer()
     frames.handle(ev.PeerChanged(FOG, False))
-    frames.handle(ev.Rescue())
+    frames.handle(ev.RetryOverdue())
     (finished, *_) = frames.answer(0)
     assert (finished.plan, finished.n_attempts) == (SPLIT, 2)
     assert frames.answer(0, attempt=1, generation=LOCAL_GENERATION) == []
@@ -388,7 +388,7 @@ def test_no_frame_is_accepted_while_one_that_was_late_runs_again_on_the_origin(f
     frames.route(1, SPLIT, depth=2, expected_s=0.1)
     frames.offer()
     frames.now_s += 1.0
-    frames.handle(ev.Rescue())
+    frames.handle(ev.RetryOverdue())
     frames.offer()
     frames.answer(0)  # the first try was only late; the second one still has the processor
     assert len(frames.begun) == 2
@@ -408,7 +408,7 @@ def test_a_retry_on_the_origin_that_fails_is_followed_by_the_next_and_holds_fram
     frames.route(1, SPLIT, depth=2, expected_s=0.1)
     frames.offer()
     frames.now_s += 1.0
-    frames.handle(ev.Rescue())
+    frames.handle(ev.RetryOverdue())
     frames.fail(0, attempt=1, generation=LOCAL_GENERATION)
     assert frames.ledger.is_wanted(0)
     frames.offer()
@@ -437,7 +437,7 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     assert frames.ledger.counts.lost == 0
 
 
-def test_how_long_the_origin_takes_is_the_deadline_of_its_reruns(frames):
+def test_how_long_the_origin_takes_is_the_deadline_of_its_retries(frames):
     frames.handle(ev.SetLocalExpected(3.0))
     assert frames.ledger.local.expected_s == 3.0
 

@@ -13,7 +13,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session import pilot as pilot_module
-from seamline.core.session.pilot import DECISION_INTERVAL_S, RESCUE_WAIT_S
+from seamline.core.session.pilot import DECISION_INTERVAL_S, RETRY_WAIT_S
 from seamline.core.session.session import Session
 from seamline.core.session.switcher import DRAIN_GRACE_S
 from seamline.core.vocabulary.constraints import Constraints
@@ -285,7 +285,7 @@ def test_frames_of_a_lost_node_wait_a_moment_for_the_plan_that_comes(session_of)
     driver.handle(ev.FrameOffered("pixels"))
     driver.kill(CLOUD)
     driver.handle(ev.Tick())
-    assert driver.session.pilot.rescue_from_s == driver.now_s + RESCUE_WAIT_S
+    assert driver.session.pilot.retry_from_s == driver.now_s + RETRY_WAIT_S
     assert len(driver.of(cmd.RunFrame)) == 1
     driver.run(0.2)
     assert [run.route.plan for run in driver.of(cmd.RunFrame)] == [TO_CLOUD, TO_FOG]
@@ -297,7 +297,7 @@ def test_frames_of_a_lost_node_run_on_the_origin_when_no_plan_comes_in_time(sess
     driver.handle(ev.FrameOffered("pixels"))
     driver.dead.add(FOG)  # it does not answer, and nobody knows yet
     driver.kill(CLOUD)
-    driver.run(RESCUE_WAIT_S + 0.01)
+    driver.run(RETRY_WAIT_S + 0.01)
     assert driver.of(cmd.RunFrame)[-1].route.plan == LOCAL
     driver.run(1.0)
     assert driver.delivered == [0]

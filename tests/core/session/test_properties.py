@@ -79,7 +79,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         offers,
         st.just(ev.SourceEnded()),
         st.just(ev.AnswerTaken()),
-        st.just(ev.Rescue()),
+        st.just(ev.RetryOverdue()),
         st.just(ev.ResumeFrames()),
         st.builds(ev.AnswerArrived, numbers, numbers, numbers, st.just("answer"), reports),
         st.builds(ev.StageFailed, numbers, numbers, numbers, nodes, words, st.none() | nodes),

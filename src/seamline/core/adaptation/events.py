@@ -134,7 +134,7 @@ class SwitchFailed:
 class LatencyMeasured:
     """What the newest `n_frames` frames of a generation took from acceptance to answer, queueing at the origin apart.
 
-    latency_s: their median. Frames completed elsewhere (after a failure) do not belong in here.
+    latency_s: their median. Frames that were retried after a failure do not belong in here.
     """
 
     generation: int

@@ -169,8 +169,8 @@ class DrainWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rescue:
-    """Run frames again that are past their deadline, or whose plan needs a node that is gone."""
+class RetryOverdue:
+    """Retry frames that are past their deadline, or whose plan needs a node that is lost."""
 
 
 # -- the ledger to the pilot -----------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ class StopAsked:
 
 FrameEvent = (
     FrameOffered | SourceEnded | AnswerArrived | StageFailed | AttemptDropped | AnswerTaken | PeerChanged
-    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | FrameFinished | StatusReceived | LinkEstimated | MemoryMeasured
@@ -347,7 +347,7 @@ PilotEvent = (
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
-    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 """What the pilot says to the ledger."""
 

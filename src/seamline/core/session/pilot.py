@@ -4,7 +4,7 @@ Theory of operation. Reports and measurements move the view (`stream_view.py`, `
 something has moved that is worth it, and every second without; drivers tick when `due_s` has come, after they have
 handed over all that waits, so that what happens together leads to one decision. A decision to switch goes through the
 tables of `core.switching` (`switcher.py`): nodes prepare, the ledger swaps its route, what has drained is released.
-Frames in trouble run again at once, or as soon as the route serves that is being prepared.
+Overdue frames are retried at once, or as soon as the route that is being prepared serves.
 
     event              what it does
     -----------------  -----------------------------------------------------------------------------------------------
@@ -22,7 +22,7 @@ Frames in trouble run again at once, or as soon as the route serves that is bein
     Routed             the switch is complete
     Drained            a generation is released after a grace time
     Begin              the first plan is chosen from now on
-    Tick               grace times, deadlines, breakers; a decision; re-profiling; rescue; a standby
+    Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
     ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
@@ -67,7 +67,7 @@ from seamline.core.vocabulary.plans import Plan
 DECISION_INTERVAL_S = 1.0
 """Longest time between two decisions; one is taken whenever something has moved."""
 
-RESCUE_WAIT_S = 0.25
+RETRY_WAIT_S = 0.25
 """Frames of a lost node wait so long for the route that is being prepared."""
 
 ROUTE_MOVED_RATIO = 0.1
@@ -134,11 +134,11 @@ class Pilot:
         return due_s
 
     @property
-    def rescue_from_s(self) -> float:
-        """Frames in trouble are not run again before; -inf when they may be at once, inf when the stream has ended."""
+    def retry_from_s(self) -> float:
+        """Overdue frames are not retried before; -inf when they may be at once, inf when the stream has ended."""
         if self._has_stopped:
             return math.inf
-        return self._lost_at_s + RESCUE_WAIT_S if self._switcher.is_preparing else -math.inf
+        return self._lost_at_s + RETRY_WAIT_S if self._switcher.is_preparing else -math.inf
 
     def validate(self) -> None:
         """Raises `AssertionError` when an invariant does not hold; for tests."""
@@ -247,7 +247,7 @@ class Pilot:
                 is_first, self._is_serving = not self._is_serving, True
                 self._standby.serving(plan)
                 self._view.plan_serving(plan, generation, now_s)
-                self._lost_at_s = -math.inf  # frames that waited for this route are rescued in the same round
+                self._lost_at_s = -math.inf  # frames that waited for this route are retried in the same round
                 self._out.append(cmd.SwitchDone(request, record, is_first))
                 if request is not None:
                     self._override.serves(plan, record)
@@ -270,8 +270,8 @@ class Pilot:
                 self._decide(now_s)
                 self._reprofiling.ask()
         finally:  # after the decision: frames of a node that was just lost wait for the plan that comes
-            if now_s >= self.rescue_from_s:
-                self._out.append(ev.Rescue())
+            if now_s >= self.retry_from_s:
+                self._out.append(ev.RetryOverdue())
         self._guess(now_s)
 
     def _decide(self, now_s: float) -> None:

@@ -22,8 +22,8 @@ its one `Release`.
 
 Old generations may still drain in Warming as in Draining, any number of them; both `Drained` and `Deadline` end one.
 Readiness comes node by node, so that the table itself guards "every node before Route"; a node whose stage is empty
-answers too. A node that dies under the *routed* generation changes nothing here: the stream completes its frames
-elsewhere, and the policy asks for another plan at once. Late words about a generation that is gone are ignored; words
+answers too. A node that dies under the *routed* generation changes nothing here: the stream retries its frames,
+and the policy asks for another plan at once. Late words about a generation that is gone are ignored; words
 about one that was never requested are an `InvalidTransition`.
 
 The shell runs the commands, and sends `Deadline(g)` when a Prepare or a drain takes too long, `Drained(g)` when the

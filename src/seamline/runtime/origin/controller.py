@@ -204,7 +204,7 @@ class Controller:
 
     def _due_s(self) -> float:
         assert self.frames is not None, "set frames before start"
-        return min(self._pilot.due_s, max(self.frames.due_s, self._pilot.rescue_from_s))
+        return min(self._pilot.due_s, max(self.frames.due_s, self._pilot.retry_from_s))
 
     def _tick(self) -> None:
         now = now_s()
@@ -228,7 +228,7 @@ class Controller:
                 self._to_ledger(ev.SetRoute(route, now_s()))  # timed from here: what the ledger's lock costs
             case (
                 ev.AdjustRoute() | ev.SetLocalExpected() | ev.PauseFrames() | ev.ResumeFrames() | ev.DrainWanted()
-                | ev.Rescue()
+                | ev.RetryOverdue()
             ):  # fmt: skip
                 self._to_ledger(command)
             case cmd.Prepare(generation, form):
