@@ -126,7 +126,7 @@ class ModelPart(Header, frozen=True, tag="model_part"):
 
 
 class Prepare(Header, frozen=True, tag="prepare"):
-    """Get ready to run your stages of `plan`; `source` has the model. form: how, see `core.switching.Form`."""
+    """Get ready to run your stages of `plan`; `source` has the model. form: a `core.switching.PreparationMode`."""
 
     request_id: int
     stream: str

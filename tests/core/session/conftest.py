@@ -109,11 +109,11 @@ def link_to(target: NodeId, bps: float = FAST_BPS, *, at_s: float = 0.0) -> ev.L
 class Audit:
     """Reads the commands of a session and fails when one breaks a promise to frames, nodes, or whoever asked.
 
-    held: generations that were prepared and not released. asked: requests without an answer.
+    loaded: generations that were prepared and not released. asked: requests without an answer.
     """
 
     def __init__(self) -> None:
-        self.held: dict[int, Generation] = {}
+        self.loaded: dict[int, Generation] = {}
         self.asked: set[int] = set()
         self.delivered: list[int] = []
         self._attempts: dict[int, int] = {}
@@ -152,9 +152,9 @@ class Audit:
             case cmd.Prepare(generation):
                 assert generation.number not in self._numbers, "a number was given twice"
                 self._numbers.add(generation.number)
-                self.held[generation.number] = generation
+                self.loaded[generation.number] = generation
             case cmd.Release(generation):
-                assert self.held.pop(generation.number) == generation
+                assert self.loaded.pop(generation.number) == generation
             case cmd.Settle(request) | cmd.Reject(request):
                 self.asked.remove(request)
         if self._has_stopped:
@@ -240,8 +240,8 @@ class Driver:
         return self.session.ledger.route.plan
 
     @property
-    def held(self) -> dict[int, Generation]:
-        return self.audit.held
+    def loaded(self) -> dict[int, Generation]:
+        return self.audit.loaded
 
     @property
     def delivered(self) -> list[int]:

@@ -246,7 +246,7 @@ def test_a_generation_is_released_a_while_after_its_last_answer(session_of):
     driver.link(CLOUD, SLOW_BPS)
     driver.run(0.1)
     assert driver.plan == TO_FOG
-    assert sorted(driver.held) == [1, 2]
+    assert sorted(driver.loaded) == [1, 2]
     assert driver.of(cmd.Release) == []
     driver.run(DRAIN_GRACE_S)
     assert [release.generation.number for release in driver.of(cmd.Release)] == [1]
@@ -409,7 +409,7 @@ def test_everything_is_released_when_the_stream_ends_and_who_waits_is_rejected(s
     driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
     found = driver.handle(ev.StopAsked())
     assert [one.generation.number for one in found if isinstance(one, cmd.Release)] == [1, 2]
-    assert driver.held == {}
+    assert driver.loaded == {}
     (rejected,) = driver.of(cmd.Reject)
     assert "the stream has ended" in str(rejected.error)
     assert driver.session.pilot.due_s == math.inf

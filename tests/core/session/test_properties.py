@@ -146,7 +146,7 @@ def test_no_event_in_any_state_raises_or_costs_a_frame(is_begun, data, strategy,
         driver.handle(event)
         is_stopped = is_stopped or isinstance(event, ev.StopAsked)
     driver.handle(ev.StopAsked())
-    assert driver.held == {}
+    assert driver.loaded == {}
     assert driver.audit.asked == set()
     counts = driver.session.ledger.counts
     assert counts.accepted == counts.answered + driver.session.ledger.n_in_flight()
@@ -294,9 +294,9 @@ def test_a_storm_costs_no_frame_and_after_it_the_best_plan_serves(seed, storm, s
     assert driver.plan == TO_CLOUD
     assert driver.audit.asked == set()
     assert [say for say in driver.of(cmd.Say) if say.error is not None] == []
-    assert len(driver.held) <= (2 if strategy.startswith("standby") or driver.session.pilot.standby else 1)
+    assert len(driver.loaded) <= (2 if strategy.startswith("standby") or driver.session.pilot.standby else 1)
     driver.handle(ev.StopAsked())
-    assert driver.held == {}
+    assert driver.loaded == {}
 
 
 def test_ticks_after_the_end_are_never_due(session_of):

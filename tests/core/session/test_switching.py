@@ -27,7 +27,7 @@ def assert_all_answered(driver) -> None:
     assert counts.lost == 0
     assert driver.delivered == list(range(counts.accepted))
     driver.handle(ev.StopAsked())
-    assert driver.held == {}
+    assert driver.loaded == {}
 
 
 @every_strategy
@@ -86,7 +86,7 @@ def test_a_node_that_falls_silent_while_it_prepares_is_given_up_at_the_deadline(
     assert_all_answered(driver)
 
 
-def test_a_second_pipeline_stands_by_and_is_used_without_loading(session_of):
+def test_a_standby_is_used_without_loading(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="standby")
     assert driver.session.pilot.standby is None
     driver.handle(ev.StandbyAsked(LATE))
@@ -101,8 +101,8 @@ def test_a_second_pipeline_stands_by_and_is_used_without_loading(session_of):
     assert_all_answered(driver)
 
 
-@pytest.mark.parametrize("strategy", sorted(name for name, one in STRATEGIES.items() if not one.keeps_spare))
-def test_where_nothing_stands_by_a_guess_changes_nothing(strategy, session_of):
+@pytest.mark.parametrize("strategy", sorted(name for name, one in STRATEGIES.items() if not one.keeps_standby))
+def test_where_there_is_no_standby_a_guess_changes_nothing(strategy, session_of):
     driver = session_of(policy=Fixed(EARLY), strategy=strategy)
     assert driver.handle(ev.StandbyAsked(LATE)) == []
 
@@ -115,7 +115,7 @@ def test_pause_resume_never_holds_two_pipelines(strategy, session_of):
         driver.handle(ev.SwitchAsked(request, plan, None, "asked for"))
         for _ in range(20):
             driver.run(0.05)
-            assert len(driver.held) <= 1
+            assert len(driver.loaded) <= 1
     assert driver.plan == EARLY
 
 
@@ -138,7 +138,7 @@ def test_when_not_even_the_plan_before_can_be_loaded_frames_run_on_the_origin(se
     driver.refusals[FOG] = 2
     driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(0.1)
-    assert [one.plan for one in driver.of(cmd.RetreatDone)] == [LOCAL]
+    assert [one.plan for one in driver.of(cmd.FallBackDone)] == [LOCAL]
     assert driver.plan == LOCAL
     driver.run(0.1)
     assert driver.plan == EARLY  # pinned from the start, and tried again
@@ -171,12 +171,12 @@ def test_everything_is_released_when_the_stream_ends_a_standby_too(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="standby")
     driver.handle(ev.StandbyAsked(LATE))
     driver.run(0.2)
-    assert len(driver.held) == 2
+    assert len(driver.loaded) == 2
     driver.handle(ev.StopAsked())
-    assert driver.held == {}
+    assert driver.loaded == {}
 
 
-def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(session_of):
+def test_under_a_policy_the_best_plan_for_the_other_link_speed_is_the_standby(session_of):
     driver = session_of(strategy="standby")
     fast = driver.plan
     driver.run(5.0)
@@ -197,6 +197,6 @@ def test_a_late_answer_finds_its_generation_still_held(session_of):
     driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(0.06)
     assert driver.plan == LATE
-    assert sorted(driver.held) == [1, 2]
+    assert sorted(driver.loaded) == [1, 2]
     driver.run(DRAIN_GRACE_S)
-    assert sorted(driver.held) == [2]
+    assert sorted(driver.loaded) == [2]

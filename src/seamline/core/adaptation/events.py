@@ -2,7 +2,7 @@
 
 `apply(view, event) -> view` is the only way a view changes; `policy.decide` reads nothing else. So a log of events is a
 complete, replayable record of why every decision was taken. Switching has its own events (`switching.py`): those are
-about generations in the making, these about the world.
+about generations in preparation, these about the world.
 """
 
 from __future__ import annotations

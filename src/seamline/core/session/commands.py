@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.events import FrameFinished, Route, ToLedger
-from seamline.core.switching.named import Form
+from seamline.core.switching.named import PreparationMode
 from seamline.core.switching.vocabulary import Generation
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
@@ -51,7 +51,7 @@ class Prepare:
     """Ask every node of the plan to get ready for it. Ends as `NodePrepared` or `NodePrepareFailed`, per node."""
 
     generation: Generation
-    form: Form
+    mode: PreparationMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class SwitchDone:
 
 
 @dataclass(frozen=True, slots=True)
-class RetreatDone:
-    """No plan could be loaded, not even the one before: frames run on the origin alone."""
+class FallBackDone:
+    """No plan could be loaded, not even the one before: frames fall back to the origin alone."""
 
     plan: Plan
 
@@ -184,7 +184,7 @@ class Decided:
 
 LedgerCommand = RunFrame | Deliver | FrameFinished | Say
 PilotCommand = (
-    Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | RetreatDone | Started | StartFailed
+    Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | FallBackDone | Started | StartFailed
     | ChargeEnergy | Settle | Reject | Say | Decided
 )  # fmt: skip
 Command = LedgerCommand | PilotCommand

@@ -57,7 +57,7 @@ from seamline.core.session.reprofiling import Reprofiling
 from seamline.core.session.spec import SessionSpec
 from seamline.core.session.standby import StandbyGuess
 from seamline.core.session.stream_view import StreamView
-from seamline.core.session.switcher import Outcome, Refused, Retreated, Switched, Switcher
+from seamline.core.session.switcher import FellBack, Outcome, Refused, Switched, Switcher
 from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -115,13 +115,13 @@ class Pilot:
 
     @property
     def standby(self) -> Plan | None:
-        """The plan that stands by, ready."""
+        """The plan of the standby pipeline, if one is ready."""
         return self._switcher.standby
 
     @property
-    def held(self) -> tuple[int, ...]:
-        """Numbers of the generations that nodes hold beside the local one, oldest first."""
-        return tuple(generation.number for generation in self._switcher.held)
+    def loaded(self) -> tuple[int, ...]:
+        """Numbers of the generations that nodes have loaded or are loading beside the local one, oldest first."""
+        return tuple(generation.number for generation in self._switcher.loaded)
 
     @property
     def due_s(self) -> float:
@@ -256,9 +256,9 @@ class Pilot:
             case Refused(plan=plan, reason=reason, node=node):
                 self._view.apply(ae.SwitchFailed(plan, reason, node, now_s))
                 self._override.fails(plan, reason)
-            case Retreated(plan=plan):
+            case FellBack(plan=plan):
                 self._view.plan_serving(plan, LOCAL_GENERATION, now_s)
-                self._out.append(cmd.RetreatDone(plan))
+                self._out.append(cmd.FallBackDone(plan))
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -329,8 +329,8 @@ class Pilot:
             self._out.append(ev.AdjustRoute(fresh))
 
     def _guess(self, now_s: float) -> None:
-        """Keep the likeliest next plan ready, where the strategy wants one."""
-        if not self._switcher.strategy.keeps_spare or self._switcher.is_preparing or not self._is_serving:
+        """Keep the likeliest next plan as a standby, where the strategy wants one."""
+        if not self._switcher.strategy.keeps_standby or self._switcher.is_preparing or not self._is_serving:
             return
         self._standby.observe(self.view.links, now_s)
         if now_s < self._guessed_s + DECISION_INTERVAL_S or (problem := self._view.problem) is None:

@@ -1,4 +1,4 @@
-"""Standby guess: the plan to keep ready, best for the other link speeds seen, weighted by how long each was seen.
+"""Standby guess: the plan to keep ready, best for the other link speeds seen, weighted by the time of each.
 
 Only the strategies `standby` and `standby-container` ask. Link speeds are remembered in steps of a factor of 1.5, all
 links of a stream together, since a plan uses several. Before anything else was seen, the plan before the current one

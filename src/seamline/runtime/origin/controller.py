@@ -23,7 +23,7 @@ from seamline.core.link.report import report_from
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.pilot import DECISION_INTERVAL_S, Pilot
-from seamline.core.switching import Form, Generation
+from seamline.core.switching import Generation, PreparationMode
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -246,7 +246,7 @@ class Controller:
                 self._sent_before_bytes[number] = self._node.uplink.switching_bytes.total()
             case cmd.SwitchDone():
                 self._switch_done(command)
-            case cmd.RetreatDone(plan):
+            case cmd.FallBackDone(plan):
                 self._recorder.plan_in_use(now_s(), plan)
             case cmd.Started():
                 self._serving.set()
@@ -293,7 +293,7 @@ class Controller:
         if not done.is_first and not done.record.is_restored:
             self._recorder.switched(record)
 
-    def _prepare(self, generation: Generation, form: Form) -> None:
+    def _prepare(self, generation: Generation, form: PreparationMode) -> None:
         for node in generation.plan.nodes:
             answer = self._node.client.prepare(
                 node, self._stream, generation.number, self._model_id, generation.plan, form
