@@ -128,3 +128,23 @@ def test_control_messages_are_doubled_and_reordered_until_the_weather_clears(mak
 
 def test_spans_that_touch_are_one():
     assert joined([(3.0, 4.0), (0.0, 1.0), (1.2, 2.0), (3.5, 3.6)]) == [(0.0, 2.0), (3.0, 4.0)]
+
+
+@pytest.mark.parametrize(("rate_bps", "breaks"), [(0.6e6, True), (0.1e6, True), (0.7e6, False), (8e6, False)])
+def test_bulk_that_takes_a_lease_for_a_batch_breaks_the_connection_and_it_is_back_soon(make_scene, rate_bps, breaks):
+    trace = Trace(times_s=(0.0,), rates_bps=(rate_bps,), length_s=float("inf"))
+    town = Town(make_scene(trace, jitter_s=0.0), Weather(), ())
+    town.schedule.at(1.0, lambda: town.mesh.bulk(EDGE, FOG, 200_000, town.arrive, "bulk"))
+    town.schedule.run(30.0)
+    assert [what for _, what in town.arrived] == ([] if breaks else ["bulk"])
+    missed = [(1.0 + LEASE_S, False), (1.0 + LEASE_S + RETURN_S, True)] if breaks else []
+    assert town.peers(FOG) == [(pytest.approx(at_s), is_alive) for at_s, is_alive in missed]
+
+
+def test_a_small_message_shows_life_on_a_slow_link(make_scene):
+    trace = Trace(times_s=(0.0,), rates_bps=(0.1e6,), length_s=float("inf"))
+    town = Town(make_scene(trace, jitter_s=0.0), Weather(), ())
+    town.schedule.at(1.0, lambda: town.mesh.bulk(EDGE, FOG, 4000, town.arrive, "small"))
+    town.schedule.run(5.0)
+    assert [what for _, what in town.arrived] == ["small"]
+    assert town.peers(FOG) == []

@@ -1,5 +1,6 @@
 """One stream in virtual time: what it accepts, answers, measures and switches."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_the_time_of_preparing_is_taken_from_the_nodes(make_scene):
     costly = replace(scene, prepare_busy_s=0.3)
     quick, slow = (play(one, PolicyDecider(Adaptive())) for one in (scene, costly))
     assert quick.latency_s.mean() < slow.latency_s.mean()
+
+
+@pytest.mark.parametrize("tunnel_bps", [0.02e6, 0.1e6, 0.5e6])
+def test_after_a_tunnel_the_split_is_back(make_scene, tunnel_bps):
+    tunnel = Trace(times_s=(0.0, 20.0, 40.0), rates_bps=(20e6, tunnel_bps, 20e6), length_s=math.inf)
+    run = play(make_scene(tunnel, duration_s=80.0), PolicyDecider(Adaptive()))
+    assert not run.plans[0][1].is_local
+    assert run.n_accepted == len(run.latency_s)
+    last_s, last = run.plans[-1]
+    assert not last.is_local
+    assert last_s < 50.0

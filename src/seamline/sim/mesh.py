@@ -1,7 +1,8 @@
 """Connections between the nodes of a run, and what crosses them beside frames: receipts, pings, probes, statuses.
 
 A connection breaks when either end has heard nothing of the other for a lease, or its process is gone; whatever is
-under way then is lost. It is back some time after both can hear each other. Every node drives a link meter and a beat
+in flight then is lost. That is so in an outage, and where the link is so slow that one batch of bulk takes a lease to
+cross. It is back some time after both can hear each other. Every node drives a link meter and a beat
 of the core, as a real one does with threads; the origin hears its own news at once, and what other nodes report by
 their statuses alone. In a run whose policy knows the true links nothing is measured, and statuses say who is there.
 """
@@ -146,6 +147,9 @@ class Mesh:
         self, connection: Connection, seq: int, n_bytes: int, what: Callable[..., None] | None, arguments: Any
     ) -> None:
         now_s = self.schedule.now_s
+        stalls_s = self.network.stalls_s(connection.pair, n_bytes, now_s)
+        if stalls_s < math.inf:
+            self.schedule.at(stalls_s + LEASE_S, self._stalled, connection, connection.epoch)
         arrived_s = self.network.send(connection.pair, n_bytes, now_s)
         self.schedule.at(arrived_s, self._arrive, connection, connection.epoch, seq, n_bytes, now_s, what, arguments)
 
@@ -306,13 +310,29 @@ class Mesh:
             if not math.isinf(stop_s):
                 self.schedule.at(stop_s, self._connect, one, other)
 
+    def _stalled(self, connection: Connection, epoch: int) -> None:
+        """A batch of bulk has kept all signs of life from crossing for a lease: the ends miss each other, reconnect."""
+        if connection.epoch != epoch or not connection.is_open:
+            return
+        one, other = connection.pair
+        self._break(one, other)
+        self.schedule.at(self.schedule.now_s + RETURN_S, self._reconnect, connection, connection.epoch)
+
+    def _reconnect(self, connection: Connection, epoch: int) -> None:
+        """Unless the ends cannot hear each other now: then they are connected when they can again."""
+        (one, other), now_s = connection.pair, self.schedule.now_s
+        is_silent = any(self.network.rate_bps(way, now_s) == 0.0 for way in ((one, other), (other, one)))
+        if connection.epoch == epoch and not connection.is_open and not is_silent:
+            self._connect(one, other)
+
     def _break(self, one: NodeId, other: NodeId) -> None:
         for source, target in ((one, other), (other, one)):
             connection = self.connections[source, target]
-            connection.is_open = False
+            was_open, connection.is_open = connection.is_open, False
             connection.epoch += 1
             self.network.forget((source, target), self.schedule.now_s)
-            self._peer(source, target, is_alive=False)
+            if was_open:
+                self._peer(source, target, is_alive=False)
 
     def _connect(self, one: NodeId, other: NodeId) -> None:
         for source, target in ((one, other), (other, one)):

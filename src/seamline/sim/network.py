@@ -20,6 +20,7 @@ from typing import Any
 from seamline.config.trace import Trace
 from seamline.core.link.loss import held_up_s
 from seamline.core.vocabulary.links import Link, LinkEstimate
+from seamline.core.vocabulary.ports import BATCH_BYTES, LEASE_S
 from seamline.sim.rates import RateCurve
 from seamline.sim.scene import Scene
 
@@ -170,8 +171,22 @@ class Network:
         self.last_arrival_s.pop(pair, None)
         self.last_control_s.pop(pair, None)
         for hop in self.paths[pair]:
-            if hop.trace.rate_bps_at(now_s) == 0.0:
-                hop.free_s = min(hop.free_s, now_s)
+            hop.free_s = min(hop.free_s, now_s)
+
+    def stalls_s(self, pair: Link, n_bytes: int, now_s: float) -> float:
+        """When a batch of a message that is sent now begins to cross for longer than a lease; inf when none does."""
+        head_s = now_s
+        for hop in self.paths[pair]:
+            at_s, left_bytes = max(head_s, hop.free_s), n_bytes
+            head_s = at_s + hop.delay_s(at_s)
+            if hop.curve.finish_s(at_s, 8.0 * n_bytes) - at_s <= LEASE_S:
+                continue
+            while left_bytes > 0:
+                through_s = hop.curve.finish_s(at_s, 8.0 * min(BATCH_BYTES, left_bytes))
+                if through_s - at_s > LEASE_S:
+                    return at_s
+                at_s, left_bytes = through_s, left_bytes - BATCH_BYTES
+        return math.inf
 
     def silences(self, pair: Link, until_s: float) -> Iterable[Span]:
         """When nothing gets from one end of `pair` to the other."""
