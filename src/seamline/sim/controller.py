@@ -73,7 +73,7 @@ class Controller:
         self._compute = dict.fromkeys(scene.profiles, speed.ComputeState())
         self._stages_of: Plan | None = None
         self._stages: Sequence[tuple[NodeId, Segment, float]] = ()
-        self._rechecks: dict[NodeId, rc.Recheck] = {}
+        self._rechecks: dict[NodeId, rc.ReprofilingState] = {}
         self._computed: dict[NodeId, tuple[Segment, float]] = {}
         self._pending_reason = ""
         self._decision: Decision | None = None

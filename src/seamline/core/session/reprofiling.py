@@ -1,4 +1,4 @@
-"""Re-profiling of nodes that frames have left because they were slow; when is decided in `core.speed.reprofiling`."""
+"""Re-profiling of nodes that frames have left because they were slow, with the back-off of `core.speed.reprofiling`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from seamline.core.vocabulary.plans import Segment
 
 
 class Reprofiling:
-    """What is known of asking each node. A node that cannot answer is asked again at its usual time."""
+    """Owner of the back-off state of every node. A node that cannot answer is asked again at its usual time."""
 
     def __init__(self, view: StreamView, out: list[cmd.PilotOutput]) -> None:
         self._view = view
         self._out = out
-        self._known: dict[NodeId, rp.Recheck] = {}
+        self._known: dict[NodeId, rp.ReprofilingState] = {}
         self._expected_s: dict[NodeId, float] = {}  # of nodes that have been asked and have not answered
 
     def computed(self, node: NodeId, segment: Segment, now_s: float) -> None:
