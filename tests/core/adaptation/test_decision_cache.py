@@ -7,6 +7,7 @@ import pytest
 
 from seamline.core.adaptation.decision_cache import DecisionCache, cacheable, is_valid
 from seamline.core.adaptation.events import (
+    CompressionMeasured,
     ComputeMeasured,
     EnergyScopeSet,
     Event,
@@ -19,7 +20,6 @@ from seamline.core.adaptation.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
@@ -122,7 +122,7 @@ def test_a_faster_link_invalidates_the_cache_even_one_that_the_plan_does_not_use
         EnergyScopeSet(EnergyScope.ORIGIN, 40.0),
         MemoryMeasured(CLOUD, 1_000_000, 40.0),
         LoadMeasured(FOG, 0.01, 40.0),
-        SentMeasured(1, Codec.U8, 0.5, 40.0),
+        CompressionMeasured(1, Codec.U8, 0.5, 40.0),
         NodeJoined(CLOUD, Tier("cloud"), "b", 40.0),
         NodeLeft(FOG, 40.0),
         SwitchStarted(Plan.parse("edge[0:4]"), 40.0),

@@ -61,7 +61,7 @@ class ComputeMeasured:
 
 
 @dataclass(frozen=True, slots=True)
-class SentMeasured:
+class CompressionMeasured:
     """ratio: bytes that real frames took at a cut under a codec, over what the codec's formula says; > 0."""
 
     cut: int
@@ -151,7 +151,7 @@ class Tick:
 
 
 Event = (
-    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
+    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | CompressionMeasured | LoadMeasured
     | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured
     | Tick
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from seamline.core.adaptation.events import (
+    CompressionMeasured,
     ComputeMeasured,
     EnergyScopeSet,
     Event,
@@ -20,7 +21,6 @@ from seamline.core.adaptation.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
@@ -91,7 +91,7 @@ class View:
     links: Mapping[Link, LinkEstimate] = field(default_factory=dict)
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
-    sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
+    compression_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
     free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
@@ -129,8 +129,8 @@ def apply(view: View, event: Event) -> View:
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
-        case SentMeasured(cut, codec, ratio):
-            return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
+        case CompressionMeasured(cut, codec, ratio):
+            return replace(view, compression_ratio={**view.compression_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
             return replace(view, queue_s={**view.queue_s, node: queue_s})
         case MemoryMeasured(node, n_bytes):
@@ -167,7 +167,7 @@ def problem_of(view: View) -> Problem | None:
         links=view.links,
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
-        sent_ratio=view.sent_ratio,
+        compression_ratio=view.compression_ratio,
         free_memory_bytes=view.free_memory_bytes,
         objective=view.objective,
         constraints=view.constraints,
