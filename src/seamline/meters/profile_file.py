@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "seamline.profile/1"
 METHOD = 3
-"""Counts the ways of measuring; a profile cached by an earlier one is measured anew."""
+"""Counts the ways of measuring; a profile cached by an earlier one is measured again."""
 
 MAX_FILE_BYTES = 64 << 20
 MAX_NUMBER = 2**62

@@ -175,7 +175,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What the policy said, of the moment: `plan` is None when it keeps the one in use."""
+    """Decision of the policy: `plan` is None when it keeps the one in use."""
 
     plan: Plan | None
     reason: str

@@ -49,5 +49,5 @@ class Reprofiling:
         self._view.segment_computed(node, segment, took_s, now_s)
 
     def lost(self, node: NodeId) -> None:
-        """It will not answer any more."""
+        """The node is lost: no answer is awaited any more."""
         self._expected_s.pop(node, None)

@@ -88,7 +88,7 @@ class StreamView:
         self._take(ev.LinkMeasured(estimate, now_s), known is None or has_moved(known, estimate))
 
     def memory_measured(self, node: NodeId, n_bytes: int, now_s: float) -> None:
-        """So much may be used on `node`; small changes are no news."""
+        """Memory that segments may take on `node`; small changes are no news."""
         known = self.view.free_memory_bytes.get(node)
         if known is None or not MEMORY_SHRUNK_RATIO * known <= n_bytes <= MEMORY_GROWN_RATIO * known:
             self.apply(ev.MemoryMeasured(node, n_bytes, now_s))
@@ -135,7 +135,7 @@ class StreamView:
         return known
 
     def payload_sent(self, finished: FrameFinished, now_s: float) -> None:
-        """What a codec sent at a cut, averaged over some frames, beside what its formula says."""
+        """Update the compression ratios of the codecs in use, averaged over some frames."""
         problem = self.problem
         if problem is None:
             return
@@ -157,7 +157,7 @@ class StreamView:
                 self.apply(ev.CompressionMeasured(cut.index, stage.codec, mean, now_s))
 
     def latency_measured(self, finished: FrameFinished, now_s: float) -> None:
-        """How long a frame took by the plan in use, at its first try, its wait at the origin apart; counts in medians
+        """Latency of a frame by the plan in use, at its first try, its wait at the origin apart; counts in medians
         of some."""
         waited_s = finished.reports[0].queue_s if finished.reports else 0.0
         self._latencies_s.append(finished.latency_s - waited_s)

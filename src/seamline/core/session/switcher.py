@@ -121,7 +121,7 @@ class Switcher:
 
     @property
     def due_s(self) -> float:
-        """When a grace time or a deadline is over next; inf when there is none."""
+        """Time at which the next grace time or deadline ends; inf when there is none."""
         return min((*self._deadlines.values(), *self._release_s.values()), default=math.inf)
 
     def request(self, plan: Plan, reason: str, now_s: float) -> None:
