@@ -29,7 +29,6 @@ ROOMS = {
 MOST_FILES = 17
 LARGER = {
     "cli/commands": "one file a command",
-    "sim": "its own protocol of the origin goes when `core.session` drives it",
 }
 IMPURE = {
     "asyncio", "threading", "multiprocessing", "socket", "subprocess", "time", "datetime", "logging", "random",

@@ -211,6 +211,7 @@ class Bench:
         codecs=tuple(Codec),
         allow_local: bool = True,
         strategy: str = "live",
+        record: Path | None = None,
     ) -> Stream:
         stream = Stream(
             self.nodes["edge"],
@@ -221,6 +222,7 @@ class Bench:
             policy=policy_named(policy),
             profile_budget_s=1.0,
             strategy=strategy_named(strategy),
+            record=record,
         )
         self.streams.append(stream)
         stream.open()

@@ -10,11 +10,9 @@ import pytest
 from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim import POLICIES, compare, generate
 from seamline.sim.compare import compared_by
-from seamline.sim.helper import serve
 from seamline.sim.journey import Journeys
-from seamline.sim.plays import Play, made
-from seamline.sim.pool import LEAST_FRAMES, Pool, n_helpers, receive, send
-from seamline.sim.run import Run
+from seamline.sim.pool import LEAST_FRAMES, Pool, n_helpers, receive, send, serve
+from seamline.sim.run import Play, Run, made
 
 
 def same(one: Run, other: Run) -> bool:
@@ -74,7 +72,9 @@ def test_a_helper_makes_every_run_asked_for_until_its_input_ends(scene):
 
 
 def test_a_helper_without_a_scene_ends_in_peace():
-    outcome = subprocess.run([sys.executable, "-m", "seamline.sim.helper"], input=b"", capture_output=True, timeout=60)
+    outcome = subprocess.run(
+        [sys.executable, "-c", "from seamline.sim.pool import main; main()"], input=b"", capture_output=True, timeout=60
+    )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, b"", b"")
 
 

@@ -27,6 +27,7 @@ import seamline.cli.commands.inspect as inspect_command
 import seamline.cli.commands.node as node_command
 import seamline.cli.commands.plan as plan_command
 import seamline.cli.commands.profile as profile_command
+import seamline.cli.commands.replay as replay_command
 import seamline.cli.commands.reproduce as reproduce_command
 import seamline.cli.commands.run as run_command
 import seamline.cli.commands.set as set_command
@@ -72,6 +73,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         sweep_command,
         zoo_command,
         simulate_command,
+        replay_command,
         testbed_command,
         doctor_command,
         reproduce_command,

@@ -13,13 +13,10 @@ from typing import Any
 import zenoh
 
 from seamline.core.vocabulary.errors import FabricError
+from seamline.core.vocabulary.ports import BATCH_BYTES
 
 _WAIT_BEFORE_CLOSE_S = 2.0
 """How long a full queue may block a put, and with it the whole session, before that link is closed."""
-
-_BATCH_BYTES = 32 * 1024
-"""A neighbour shows life only with whole batches: one must cross within the lease, so bulk on a link slower than
-0.66 Mbit/s (32 KiB in 0.4 s) makes it seem lost. With Zenoh's 64 KiB that happened at 1 Mbit/s."""
 
 _QUEUE_BATCHES = 16
 """Per neighbour and lane: the most Zenoh takes."""
@@ -54,7 +51,7 @@ def configuration(
         "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
         "timestamping/enabled": False,
         "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
-        "transport/link/tx/batch_size": _BATCH_BYTES,
+        "transport/link/tx/batch_size": BATCH_BYTES,
         # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through
         "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
         "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,

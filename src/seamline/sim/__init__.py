@@ -3,9 +3,9 @@
     scene = Scene(origin=..., profiles=..., links=(SceneLink(between=..., trace=read_trace(path)),), fps=10, ...)
     compare(scene).runs["adaptive"].latency_s.mean()
 
-Nothing is computed by a model and nothing is sent; times come from profiles and traces. The runtime is not imported:
-what it does with threads is mirrored here in `stream`, `meter` and `controller`, a few rules each. The runs of a long
-comparison are shared out among processors by `pool`.
+Nothing is computed by a model and nothing is sent; times come from profiles and traces. The origin's protocol is
+`core.session`, the same that `runtime` drives with threads; `driver` does it in virtual time. The runs of a long
+comparison are shared out among processors by `pool`. Faults by seed, and a storm of them, are `faults` and `storm`.
 """
 
 from seamline.sim.compare import POLICIES, Comparison, compare, compare_at_once, summary

@@ -22,10 +22,9 @@ from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
 from seamline.sim.hindsight import candidates, frame_costs, schedule_of
 from seamline.sim.journey import Journeys
-from seamline.sim.plays import Alone, Play, Player, held_plan
 from seamline.sim.pool import Pool, n_helpers
 from seamline.sim.rates import Floats
-from seamline.sim.run import Run
+from seamline.sim.run import Alone, Play, Player, Run, held_plan
 from seamline.sim.scene import Scene
 
 POLICIES = ("adaptive", "static_at_start", "static_best", "local", "offload", "oracle", "last_value")

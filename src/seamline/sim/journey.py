@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seamline.core.cost.formulas import breakdown
+from seamline.core.cost.formulas import breakdown, compute_s
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.sim.scene import Scene
 
 HEADER_BYTES = 320
@@ -56,6 +56,10 @@ class Journeys:
             legs = self._known[plan] = self._legs(plan) if known is None else known
             self._newest = (plan, legs)
         return legs
+
+    def segment_s(self, node: NodeId, segment: Segment) -> float:
+        """How long `segment` takes on a quiet `node`."""
+        return compute_s(node, segment, self.problem)
 
     def _legs(self, plan: Plan) -> tuple[Leg, ...]:
         costs = breakdown(plan, self.problem)

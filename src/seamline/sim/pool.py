@@ -2,13 +2,14 @@
 
 Runs do not depend on each other, and each is decided by the scene and its seed, so it is the same wherever it is made.
 Scene, plays and runs travel as MessagePack of their dataclasses, checked when read; nothing is pickled. A helper that
-fails is given up, and what it had to make is made here. What it does with its input is `helper.py`.
+fails is given up, and what it had to make is made here. A helper is `main` in a process of its own.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -22,9 +23,8 @@ import numpy as np
 
 from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim.journey import Journeys
-from seamline.sim.plays import Play, made
 from seamline.sim.rates import Floats
-from seamline.sim.run import Run
+from seamline.sim.run import Play, Run, made
 from seamline.sim.scene import Scene
 
 LEAST_FRAMES = 5_000
@@ -41,7 +41,7 @@ def n_helpers(scene: Scene, n_plays: int) -> int:
 
 
 class Pool:
-    """A `plays.Player` with helpers, which end with the ``with`` block at the latest.
+    """A `run.Player` with helpers, which end with the ``with`` block at the latest.
 
     told: hears the name of each run as it begins, on any thread.
     """
@@ -107,6 +107,22 @@ class Pool:
             return  # `finish` makes what is missing
 
 
+def serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """Read a scene and make every run asked for, until the input ends."""
+    scene = receive(source, Scene)
+    if scene is None:
+        return
+    journeys = Journeys(scene)
+    while (wanted := receive(source, Play)) is not None:
+        send(sink, made(scene, wanted, journeys, PolicySettings()))
+
+
+def main() -> None:
+    """A helping process: serves its standard input, and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; whoever feeds this one ends it
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
 def send(stream: IO[bytes], message: Scene | Play | Run) -> None:
     """Raises `OSError` when nobody listens."""
     packed = msgspec.msgpack.encode(message, enc_hook=_packed_array)
@@ -124,7 +140,7 @@ def receive(stream: IO[bytes], kind: type[Message]) -> Message | None:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "seamline.sim.helper"]
+    command = [sys.executable, "-c", "from seamline.sim.pool import main; main()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 

@@ -1,38 +1,48 @@
-"""One run of one decider over a scene: everything put together, played to its end, and what came of it."""
+"""One run of one decider over a scene: put together, played to its end, and what came of it.
+
+A run is also described as data (`Play`), so that it can be made here or by another process (`pool.py`). Which runs a
+comparison takes, and what follows from them, is `compare.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
-from seamline.core.adaptation.events import LinkMeasured
-from seamline.core.adaptation.view import apply
+from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
 from seamline.core.cost.formulas import joules
-from seamline.core.planning.planner import evaluate
-from seamline.core.vocabulary.links import LinkEstimate
-from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.session.events import FrameFinished
+from seamline.core.session.session import Session
+from seamline.core.session.spec import SessionSpec
+from seamline.core.switching.named import STRATEGIES, NamedStrategy
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.controller import Controller, SwitchMade
-from seamline.sim.deciders import Decider, LastValue
+from seamline.sim.deciders import Decider, LastValue, PolicyDecider, Scheduled
+from seamline.sim.driver import Conditions, Driver
 from seamline.sim.journey import Journeys
-from seamline.sim.meter import Heartbeat, Meter
 from seamline.sim.network import Network
 from seamline.sim.rates import Floats
 from seamline.sim.scene import Scene
-from seamline.sim.schedule import Schedule
-from seamline.sim.stream import Frame, Stream
-
-LEASE_S = 0.4
-"""A silent peer is missed after this, as Seamline sets Zenoh's lease."""
-
-RETURN_S = 0.3
-"""From a link that carries again until the peer is known to be back."""
 
 AFTERMATH_S = 600.0
 """Frames on their way when the source ends are waited for so long."""
+
+SCHEDULE_MARGIN_S = 0.02
+"""By so much a schedule asks for its plans earlier than it must: requests and answers are on their way for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchMade:
+    """A switch as it happened. at_s: when the new plan began to serve."""
+
+    at_s: float
+    from_plan: Plan
+    to_plan: Plan
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +50,8 @@ class Run:
     """What one decider made of a scene. Latencies count from acceptance, over answered frames, in order of acceptance.
 
     wait_s: per frame the source brought, accepted or not, from its time until an answer at least as new was there; it
-    does not forgive dropping frames. energy_j_per_frame: modelled, None without power figures. plans: (at_s, plan).
+    does not forgive dropping frames. n_late: frames that had to run again though all nodes were there.
+    energy_j_per_frame: modelled, None without power figures. plans: (at_s, plan).
     """
 
     latency_s: Floats
@@ -57,140 +68,177 @@ class Run:
 def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Run:
     """Run `scene` from its first frame to the last answer."""
     journeys = journeys or Journeys(scene)
-    schedule, network = Schedule(), Network.of(scene)
-    controller, meters = _measured_at_start(scene, schedule, network, journeys, decider)
-    Heartbeat(schedule, tuple(meters.values())).start()
-    local = Plan.local(scene.origin, len(journeys.problem.cuts))
-    first = controller.first_route()
-    stream = Stream(
-        scene=scene,
-        schedule=schedule,
-        network=network,
-        journeys=journeys,
-        meters=meters,
-        noise=dict(_noise(scene)),
-        answered=controller.answered,
-        route=first,
-        local_s=evaluate(local, journeys.problem).latency_s,
-    )
-    controller.attach(stream)
-    _plan_losses(scene, network, schedule, meters, controller)
-    controller.start()
-    stream.start()
-    schedule.run(scene.duration_s + AFTERMATH_S)
-    return _outcome(scene, stream, controller, first.plan)
+    driver = _begun(scene, decider, journeys)
+    first = driver.session.ledger.route.plan
+    driver.play(scene.duration_s + AFTERMATH_S)
+    return _outcome(driver, journeys, first)
 
 
 def first_plan(scene: Scene, decider: Decider, journeys: Journeys) -> Plan:
     """What `decider` serves the first frame with, without playing on."""
-    controller, _ = _measured_at_start(scene, Schedule(), Network.of(scene), journeys, decider)
-    return controller.first_route().plan
+    return _begun(scene, decider, journeys).session.ledger.route.plan
 
 
-def _measured_at_start(
-    scene: Scene, schedule: Schedule, network: Network, journeys: Journeys, decider: Decider
-) -> tuple[Controller, dict[NodeId, Meter]]:
-    """Controller and meters as they are before the first frame."""
-    controller = Controller(scene, schedule, network, journeys, decider)
-    meters = _meters(scene, network, schedule, controller, decider)
+def session_of(
+    scene: Scene, decider: Decider, *, strategy: NamedStrategy = STRATEGIES["live"], keeps_stories: bool = False
+) -> Session:
+    """A session at the scene's origin over all of its nodes."""
+    spec = SessionSpec(
+        origin=scene.origin,
+        others=tuple(node for node in scene.profiles if node != scene.origin),
+        local=Plan.local(scene.origin, len(scene.profiles[scene.origin].cuts)),
+        objective=scene.objective,
+        constraints=scene.constraints,
+        policy=decider.policy,
+        energy_scope=scene.energy_scope,
+        strategy=strategy,
+        has_deadlines=decider.has_deadlines,
+        keeps_stories=keeps_stories,
+    )
+    return Session(spec, decider)
+
+
+def _begun(scene: Scene, decider: Decider, journeys: Journeys) -> Driver:
+    """Everything as it is before the first frame, with the first plan in use."""
+    conditions = Conditions(
+        knows_true_links=decider.knows_true_links, is_probing=decider.is_probing, moments_s=decider.moments_s
+    )
+    driver = Driver(scene, session_of(scene, decider), Network.of(scene), journeys, conditions)
     if isinstance(decider, LastValue):
-        decider.sample_bps = lambda link: meters[link[0]].sample_bps(link[1])
-    for meter in meters.values():
-        meter.start()
-    return controller, meters
+        decider.sample_bps = _samples_of(driver)
+    driver.begin()
+    return driver
 
 
-def _meters(
-    scene: Scene, network: Network, schedule: Schedule, controller: Controller, decider: Decider
-) -> dict[NodeId, Meter]:
-    """One per node. The origin's own news is known at once, other nodes' come with a status."""
+def _samples_of(driver: Driver) -> Callable[[Link], float]:
+    mesh = driver.mesh
 
-    def tell(estimate: LinkEstimate) -> None:
-        if schedule.now_s == 0.0:  # measured before the stream began
-            controller.view = apply(controller.view, LinkMeasured(estimate, 0.0))
-        elif estimate.source == scene.origin:
-            controller.link(estimate)
-        elif (estimate.source, scene.origin) in network.paths:
-            arrives_s = network.send_control((estimate.source, scene.origin), schedule.now_s)
-            schedule.at(arrives_s, controller.link, estimate)
+    def sample_bps(link: Link) -> float:
+        return mesh.last_sample_bps.get(link, 0.0) if mesh.connections[link].is_open else 0.0
 
-    is_probing, is_learning = decider.is_probing, not decider.is_told
-    return {
-        node: Meter(node, network, schedule, tell, is_probing=is_probing, is_learning=is_learning)
-        for node in scene.profiles
-    }
+    return sample_bps
 
 
-def _noise(scene: Scene) -> Iterator[tuple[NodeId, list[float]]]:
-    """The same frames are slow on the same nodes under every policy."""
-    for number, node in enumerate(sorted(scene.profiles)):
-        rng = np.random.default_rng([scene.seed, number])
-        yield node, np.exp(rng.normal(0.0, scene.noise_ratio, scene.n_frames)).tolist()
-
-
-def _plan_losses(
-    scene: Scene, network: Network, schedule: Schedule, meters: Mapping[NodeId, Meter], controller: Controller
-) -> None:
-    """An outage longer than the lease loses the peers behind it, until some time after its end."""
-    for source, target in network.paths:
-        changed = [partial(meters[source].peer, target)]
-        if source == scene.origin:
-            changed.append(partial(controller.peer, target))
-        for start_s, stop_s in _outages(network, (source, target), scene.duration_s):
-            if stop_s - start_s <= LEASE_S:
-                continue
-            for change in changed:
-                schedule.at(start_s + LEASE_S, change, False)
-                schedule.at(stop_s + RETURN_S, change, True)
-
-
-def _outages(network: Network, pair: tuple[NodeId, NodeId], until_s: float) -> list[tuple[float, float]]:
-    """When no bit gets through from one end of `pair` to the other; those that touch are one."""
-    found: list[tuple[float, float]] = []
-    for outage in sorted(one for hop in network.paths[pair] for one in hop.curve.outages(until_s)):
-        if found and outage[0] <= found[-1][1] + RETURN_S:
-            found[-1] = (found[-1][0], max(found[-1][1], outage[1]))
-        else:
-            found.append(outage)
-    return found
-
-
-def _outcome(scene: Scene, stream: Stream, controller: Controller, first: Plan) -> Run:
-    answered = [frame for frame in stream.frames if frame.answered_s is not None]
-    plans = ((0.0, first), *((switch.at_s, switch.to_plan) for switch in controller.switches))
+def _outcome(driver: Driver, journeys: Journeys, first: Plan) -> Run:
+    tally, scene = driver.tally, driver.scene
+    finished = sorted(tally.finished, key=lambda one: one.frame)
+    answered = [one for one in finished if one.error is None]
+    switches = tuple(
+        SwitchMade(at_s=at_s, from_plan=record.from_plan, to_plan=record.to_plan, reason=record.reason)
+        for at_s, record in tally.switches
+        if at_s > 0.0
+    )
     return Run(
-        latency_s=np.array([frame.latency_s for frame in answered]),
-        wait_s=_wait_s(scene, answered),
-        n_offered=stream.n_offered,
-        n_accepted=len(stream.frames),
-        n_late=sum(frame.is_late for frame in stream.frames),
-        throughput_fps=len(answered) / max(scene.duration_s, stream.schedule.now_s),
-        energy_j_per_frame=_energy_j_per_frame(scene, stream, answered),
-        switches=tuple(controller.switches),
-        plans=plans,
+        latency_s=np.array([one.latency_s for one in answered]),
+        wait_s=_wait_s(scene, [(tally.accepted[one.frame], one) for one in answered]),
+        n_offered=tally.n_offered,
+        n_accepted=len(tally.accepted),
+        n_late=len(tally.late),
+        throughput_fps=len(answered) / max(scene.duration_s, driver.schedule.now_s),
+        energy_j_per_frame=_energy_j_per_frame(driver, journeys, answered),
+        switches=switches,
+        plans=((0.0, first), *((switch.at_s, switch.to_plan) for switch in switches)),
     )
 
 
-def _wait_s(scene: Scene, answered: list[Frame]) -> Floats:
+def _wait_s(scene: Scene, answered: Sequence[tuple[int, FrameFinished]]) -> Floats:
+    """answered: number at the source and outcome."""
     if not answered:
         return np.array([])
-    by_number = sorted(answered, key=lambda frame: frame.number)
-    numbers = np.array([frame.number for frame in by_number])
-    times_s = np.array([frame.answered_s for frame in by_number], dtype=np.float64)
+    numbers = np.array([number for number, _ in answered])
+    times_s = np.array([one.accepted_s + one.latency_s for _, one in answered])
     soonest_s = np.minimum.accumulate(times_s[::-1])[::-1]  # by then it, or a newer one, was answered
     frames = np.arange(numbers[-1] + 1)
     waits: Floats = soonest_s[np.searchsorted(numbers, frames)] - frames / scene.fps
     return waits
 
 
-def _energy_j_per_frame(scene: Scene, stream: Stream, answered: list[Frame]) -> float | None:
+def _energy_j_per_frame(driver: Driver, journeys: Journeys, answered: Sequence[FrameFinished]) -> float | None:
     """The formula of `core.cost.formulas.energy_j` over what nodes were really busy and sent, second attempts included.
 
     None when a node that counts and was busy has no power figures.
     """
     if not answered:
         return None
-    busy = [(node, busy_s) for node, busy_s in stream.busy_s.items() if busy_s]
-    sent = [(source, target, n_bytes) for (source, target), n_bytes in stream.sent_bytes.items()]
-    total_j = joules(sum(frame.latency_s for frame in answered), busy, sent, stream.journeys.problem)
+    busy = [(node.name, node.busy_s) for node in driver.nodes.values() if node.busy_s]
+    sent = [(source, target, n_bytes) for (source, target), n_bytes in driver.tally.sent_bytes.items()]
+    total_j = joules(sum(one.latency_s for one in answered), busy, sent, journeys.problem)
     return None if total_j is None else total_j / len(answered)
+
+
+# -- runs as data ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A run for the policy `name`. plans: what `static_best` (one) and `oracle` follow, as (at_s, plan).
+
+    also: other policies that would hold the same plan, so that the run is theirs too.
+    """
+
+    name: str
+    plans: tuple[tuple[float, Plan], ...] = ()
+    also: tuple[str, ...] = ()
+
+
+def made(scene: Scene, wanted: Play, journeys: Journeys, settings: PolicySettings) -> Run:
+    """Make the run. journeys: of `scene`. settings: of the adaptive policy. `offload` is not bound by constraints."""
+    if wanted.name == "offload":
+        return play(replace(scene, constraints=Constraints()), PolicyDecider(Offload()))
+    return play(scene, _decider(scene, wanted, settings), journeys)
+
+
+def held_plan(scene: Scene, name: str, journeys: Journeys) -> Plan:
+    """What ``static_at_start`` or ``local`` holds from the first frame on. journeys: of `scene`."""
+    return first_plan(scene, _decider(scene, Play(name), PolicySettings()), journeys)
+
+
+def _decider(scene: Scene, wanted: Play, settings: PolicySettings) -> Decider:
+    match wanted.name:
+        case "adaptive":
+            return PolicyDecider(Adaptive(settings))
+        case "static_at_start":
+            return PolicyDecider(Static())
+        case "local":
+            return PolicyDecider(Local())
+        case "last_value":
+            return LastValue()
+        case "static_best":
+            return PolicyDecider(Fixed(wanted.plans[0][1]))
+        case "oracle":
+            return Scheduled(wanted.plans, scene.prepare_s + SCHEDULE_MARGIN_S)
+        case name:
+            raise ValueError(f"nobody plays {name}")
+
+
+class Player(Protocol):
+    """Makes runs. `begin` says which, `finish` hands them back in that order."""
+
+    def begin(self, wanted: Play) -> None:
+        """To be made from now on, maybe while something else happens."""
+        ...
+
+    def finish(self) -> Sequence[tuple[Play, Run]]:
+        """All that were begun."""
+        ...
+
+
+@dataclass(slots=True)
+class Alone:
+    """Makes one run after the other when it is asked to finish. told: hears the name of each before it."""
+
+    scene: Scene
+    settings: PolicySettings = field(default_factory=PolicySettings)
+    told: Callable[[str], None] = lambda name: None
+    _begun: list[Play] = field(default_factory=list)
+
+    def begin(self, wanted: Play) -> None:
+        self._begun.append(wanted)
+
+    def finish(self) -> Sequence[tuple[Play, Run]]:
+        journeys = Journeys(self.scene)
+        return [(wanted, self._made(wanted, journeys)) for wanted in self._begun]
+
+    def _made(self, wanted: Play, journeys: Journeys) -> Run:
+        self.told(wanted.name)
+        return made(self.scene, wanted, journeys, self.settings)

@@ -42,11 +42,11 @@ class Scene:
     """One stream over nodes and links.
 
     profiles: by node, of the same model; codecs, preprocessing and power come from there. energy_scope: whose joules
-    count. fps: of a live source, whose
-    newest frame wins. duration_s: how long frames come. slowdowns: per node (at_s, factor on its compute time), by
-    time. noise_ratio: standard deviation of single compute times. jitter_s: a message's delay, uniform from 0.
-    prepare_s: from a decision until the new plan can serve; prepare_busy_s: of that, what each of its nodes cannot
-    compute frames meanwhile. seed: of noise, jitter and losses.
+    count. fps: of a live source, whose newest frame wins. duration_s: how long frames come. slowdowns: per node (at_s,
+    factor on its compute time), by time. memory_bytes: what segments may take on nodes that say so. noise_ratio:
+    standard deviation of single compute times. jitter_s: a message's delay, uniform from 0. prepare_s: from a decision
+    until the new plan can serve; prepare_busy_s: of that, what each of its nodes cannot compute frames meanwhile. seed:
+    of noise, jitter and losses.
     """
 
     origin: NodeId
@@ -58,6 +58,7 @@ class Scene:
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
     slowdowns: Mapping[NodeId, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
     noise_ratio: float = 0.03
     jitter_s: float = 0.5e-3
     prepare_s: float = 0.1

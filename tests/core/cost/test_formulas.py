@@ -3,10 +3,20 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from seamline.core.analysis.energy_by_node import joules_by_node
-from seamline.core.cost.formulas import breakdown, compute_s, energy_j, latency_s, throughput_fps, transfer_s
+from seamline.core.cost.formulas import (
+    breakdown,
+    compute_s,
+    energy_j,
+    joules,
+    latency_s,
+    serialise_s,
+    throughput_fps,
+    transfer_s,
+)
 from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -205,3 +215,19 @@ def test_a_problem_needs_the_origins_profile_and_one_model(three_tiers: Problem,
     other = make_profile("fog", make_cuts(1, 1), [0.1])
     with pytest.raises(PlanError, match="profile of `fog` ends at cut 1"):
         replace(three_tiers, profiles={**three_tiers.profiles, FOG: other})
+
+
+def test_bytes_in_an_array_take_as_long_as_each_alone(make_link):
+    link, sizes = make_link("edge", "fog", 3e6), np.array([0.0, 1.0, 12_345.0, math.inf])
+    assert list(serialise_s(sizes, link)) == [serialise_s(float(size), link) for size in sizes]
+
+
+def test_joules_of_an_array_of_frames_are_those_of_each(three_tiers: Problem):
+    taken_s, busy_s = np.array([0.1, 0.4]), np.array([0.05, 0.2])
+    sent = [(NodeId("edge"), NodeId("fog"), 1000)]
+    both = joules(taken_s, [(NodeId("edge"), busy_s)], sent, three_tiers)
+    each = [
+        joules(float(t), [(NodeId("edge"), float(b))], sent, three_tiers) for t, b in zip(taken_s, busy_s, strict=True)
+    ]
+    assert both is not None
+    assert list(both) == pytest.approx(each)

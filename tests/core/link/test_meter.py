@@ -377,3 +377,20 @@ def test_the_table_of_events_names_the_methods_that_take_one():
     methods = {name for name, one in vars(LinkMeter).items() if callable(one) and not name.startswith("_")}
     named = {line.split("`")[1] for line in (meter_module.__doc__ or "").splitlines() if line.startswith("| `")}
     assert named == methods - asks
+
+
+def test_a_link_that_was_thought_slow_is_not_left_alone_for_as_long_once_it_is_known_to_be_fast():
+    """It was probed again only after the minutes that 4 kB in a hundred would have taken on the slow link."""
+    links = VirtualLinks({FOG: 20e6})
+    links.run(5.0)
+    links.rate_bps[FOG] = 0.02e6
+    links.frame(FOG, 20_000)
+    links.run(14.0)  # 8 s for the frame, then a probe that puts the next one off by 5 minutes
+    links.rate_bps[FOG] = 20e6
+    for number in range(6):
+        links.run(20.0 + number)
+        links.frame(FOG, 20_000)
+    links.run(30.0)
+    n_before = len(links.probes)
+    links.run(36.0)
+    assert len(links.probes) >= n_before + 4

@@ -120,12 +120,15 @@ class Audit:
         self._finished: set[int] = set()
         self._numbers: set[int] = set()
         self._gone: set[NodeId] = set()
+        self._ever_gone: set[NodeId] = set()
+        self._released: set[int] = set()
         self._has_stopped = False
 
     def event(self, event: ev.Event) -> None:
         """`event` is about to be handled."""
         if isinstance(event, ev.PeerChanged):
             (self._gone.discard if event.is_alive else self._gone.add)(event.node)
+            self._ever_gone |= self._gone
         elif (request := getattr(event, "request", None)) is not None:
             self.asked.add(request)
         elif isinstance(event, ev.StopAsked):
@@ -154,18 +157,23 @@ class Audit:
                 self._numbers.add(generation.number)
                 self.loaded[generation.number] = generation
             case cmd.Release(generation):
+                if generation.number in self._released:  # said again to a node that was away
+                    assert not self._ever_gone.isdisjoint(generation.plan.nodes), "released twice"
+                    return
+                self._released.add(generation.number)
                 assert self.loaded.pop(generation.number) == generation
             case cmd.Settle(request) | cmd.Reject(request):
                 self.asked.remove(request)
         if self._has_stopped:
-            assert isinstance(command, AFTER_STOP), "a stream that has ended commands"
+            is_rerun = isinstance(command, cmd.RunFrame) and command.attempt > 0
+            assert is_rerun or isinstance(command, AFTER_STOP), "a stream that has ended commands"
 
     @property
     def in_flight(self) -> set[int]:
         return self._attempts.keys() - self._finished
 
 
-AFTER_STOP = (cmd.Release, cmd.Settle, cmd.Reject, cmd.Say, cmd.RunFrame, cmd.Deliver, ev.FrameFinished)
+AFTER_STOP = (cmd.Release, cmd.Settle, cmd.Reject, cmd.Say, cmd.Deliver, ev.FrameFinished)
 
 
 class Driver:

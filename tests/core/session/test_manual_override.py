@@ -68,6 +68,22 @@ def test_the_policy_of_the_start_is_back_after_an_unpin_whatever_was_pinned(over
     assert not override.is_pinned
 
 
+@pytest.mark.parametrize("end", ["fails", "superseded", "serves"])
+def test_after_an_unpin_no_plan_is_pinned_again_by_how_an_earlier_request_ends(override, out, end):
+    override.pin(EARLY, FIRST)
+    override.serves(EARLY, record_to(EARLY))
+    override.pin(LATE, SECOND)
+    override.unpin()
+    if end == "serves":
+        override.serves(LATE, record_to(LATE))
+    elif end == "fails":
+        override.fails(LATE, "gone")
+    else:
+        override.superseded(LOCAL, "gone")
+    assert override.policy == Adaptive()
+    assert len(out) == 2
+
+
 def test_of_two_who_ask_the_later_one_wins_and_a_failure_leads_back_behind_both(override, out):
     override.pin(EARLY, FIRST)
     override.pin(LATE, SECOND)

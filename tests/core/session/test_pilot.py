@@ -416,6 +416,17 @@ def test_everything_is_released_when_the_stream_ends_and_who_waits_is_rejected(s
     assert driver.handle(ev.StopAsked()) == driver.handle(ev.Tick()) == []
 
 
+def test_no_frame_is_begun_after_the_end_and_those_in_flight_have_their_answers(session_of):
+    driver = session_of()
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.StopAsked())
+    driver.run(1.0)
+    assert driver.delivered == [0]
+    assert not driver.session.ledger.has_room(driver.now_s)
+    assert len(driver.of(cmd.RunFrame)) == 1
+
+
 @pytest.mark.parametrize(
     "event",
     [

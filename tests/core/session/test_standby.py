@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import Planner
 from seamline.core.planning.planner import plan as best_plan
 from seamline.core.session.standby import MAX_LEVELS, StandbyGuess
 from seamline.core.vocabulary.plans import Plan
@@ -32,7 +31,7 @@ def guess() -> StandbyGuess:
 
 def test_before_anything_else_was_seen_the_plan_before_is_the_guess(guess, three_tiers):
     guess.observe(three_tiers.links, 0.0)
-    assert guess.best(three_tiers, Planner()) == BEFORE
+    assert guess.best(three_tiers) == BEFORE
     guess.serving(NOW)  # again, which is no news
     assert guess.before == BEFORE
 
@@ -43,7 +42,7 @@ def test_the_plan_that_was_best_at_another_speed_for_longest_is_the_guess(guess,
     for at_s, problem in ((0.0, slower), (1.0, slower), (1.1, slow), (5.0, slow), (5.1, fast)):
         guess.observe(problem.links, at_s)
     guess.serving(SPLIT)
-    assert guess.best(fast, Planner()) == best_plan(slow).plan
+    assert guess.best(fast) == best_plan(slow).plan
 
 
 def test_of_many_speeds_those_seen_longest_are_remembered(guess, three_tiers):

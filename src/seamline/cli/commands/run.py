@@ -100,6 +100,10 @@ def run(
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="How the cut moves; `seamline switch --help` lists them.")
     ] = "live",
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
+    ] = None,
     shape: ShapeOption = None,
     value: ValueOption = None,
     size: SizeOption = None,
@@ -127,10 +131,13 @@ def run(
 
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
+    from seamline.cli.shared.output import require_writable
     from seamline.cli.shared.run_request import RunRequest, execute
     from seamline.runtime.node.starting import NodeOptions
 
     nodes = _nodes_of(over, connect)
+    if record is not None:
+        require_writable(record, "--record")
     return execute(
         RunRequest(
             model=model,
@@ -168,6 +175,7 @@ def run(
             codecs=_codecs(codecs, plan),
             policy=plan if plan is not None else policy,
             strategy=strategy,
+            record=record,
             follow_loads=follow_loads,
             as_events=events,
             as_json=json,

@@ -33,8 +33,8 @@ class RunRequest:
     """All that a run is asked for, read and checked as far as words go; nothing has been opened.
 
     shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. fps, n_frames,
-    seconds: see `Stream.run`. node: this one, the origin. over to strategy: see `Cluster.stream`; policy may be a plan
-    to hold. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets.
+    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
+    to pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets.
     parent_pid: the run ends when that process is gone.
     """
 
@@ -59,6 +59,7 @@ class RunRequest:
     codecs: tuple[Codec, ...]
     policy: str
     strategy: str
+    record: Path | None
     follow_loads: bool
     as_events: bool
     as_json: bool
@@ -101,6 +102,7 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource)
             codecs=request.codecs,
             policy=request.policy,
             strategy=request.strategy,
+            record=request.record,
         )
 
 

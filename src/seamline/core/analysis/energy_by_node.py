@@ -1,6 +1,4 @@
-"""Which node draws what of a frame's joules, as the planner models them. The formula is
-`core.cost.formulas.energy_j`'s.
-"""
+"""Energy of a frame by node, as the planner models it. The formula is `core.cost.formulas.energy_j`'s."""
 
 from __future__ import annotations
 

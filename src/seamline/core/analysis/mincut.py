@@ -35,7 +35,7 @@ _LIGHT_MACS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedOut:
-    """Which layers stay on the origin (a downward-closed set), and the seconds from frame to answer."""
+    """Layers that stay on the origin (a downward-closed set), and the seconds from frame to answer."""
 
     on_origin: frozenset[str]
     latency_s: float
@@ -43,7 +43,7 @@ class SharedOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCosts:
-    """What sharing out is judged by. origin_s, target_s: by layer. transfer_s: by tensor, serialisation and codecs.
+    """Costs of sharing out. origin_s, target_s: by layer. transfer_s: by tensor, serialisation and codecs.
 
     answer_s: by output tensor, for its way back. delay_s: of the round trip, paid once when anything is sent. Tensors
     that cannot be sent have `math.inf`.
@@ -67,14 +67,14 @@ def best_closed_set(graph: ModelGraph, costs: LayerCosts) -> SharedOut:
 
 
 def best_prefix(graph: ModelGraph, costs: LayerCosts) -> SharedOut:
-    """The same over prefixes of the order of `graph.layers` alone, as the planner cuts."""
+    """The best set among prefixes of the order of `graph.layers` alone, as the planner cuts."""
     names = [layer.name for layer in graph.layers]
     prefixes = (frozenset(names[:n]) for n in range(len(names), -1, -1))
     return min((shared_out(graph, costs, prefix) for prefix in prefixes), key=lambda found: found.latency_s)
 
 
 def shared_out(graph: ModelGraph, costs: LayerCosts, on_origin: Set[str]) -> SharedOut:
-    """What keeping `on_origin` costs; `math.inf` when that is not downward-closed."""
+    """Latency of keeping `on_origin`; `math.inf` when that is not downward-closed."""
     here = frozenset(on_origin)
     crossing: set[str] = set()
     made_here = set(graph.inputs)
@@ -107,7 +107,7 @@ def layer_times_s(graph: ModelGraph, profile: Profile) -> dict[str, float]:
 
 
 def costs_between(graph: ModelGraph, problem: Problem, target: NodeId) -> LayerCosts:
-    """What sharing `graph` out between the origin of `problem` and `target` is judged by.
+    """Costs of sharing `graph` out between the origin of `problem` and `target`.
 
     Each tensor takes the allowed codec with the fewest bytes; encoding, decoding and what a cut adds to computing are
     left out. Tensors of private cuts cannot be sent. Raises `PlanError` when a node has no profile or no link is there.

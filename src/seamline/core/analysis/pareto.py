@@ -141,7 +141,7 @@ class _Front:
 
 
 def _non_dominated_at_cuts(labels: PartialPlans) -> PartialPlans:
-    """Those that none at the same cut dominates."""
+    """Labels that none at the same cut dominates."""
     costs, kept = np.column_stack([labels.seconds, labels.slowest_s, labels.cost, labels.busy_s]), []
     for at in np.unique(labels.at):
         group = np.flatnonzero(labels.at == at)

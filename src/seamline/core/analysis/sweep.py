@@ -1,4 +1,4 @@
-"""What every single cut between two nodes costs: the curve that shows where a model is best cut, and why there.
+"""Sweep over every single cut between two nodes: the curve that shows where a model is best cut, and why there.
 
 The planner finds the best cut by itself; this is for looking at all of them, the ones it never considers included.
 """

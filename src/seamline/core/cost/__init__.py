@@ -1,1 +1,1 @@
-"""What a plan costs: seconds, joules and frames per second, one formula each; feasibility; uncertainty."""
+"""Costs of plans: seconds, joules and frames per second, one formula each; feasibility; uncertainty."""

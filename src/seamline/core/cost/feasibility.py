@@ -22,7 +22,7 @@ MEMORY_HEADROOM_RATIO = 0.1
 
 
 def why_infeasible(plan: Plan, problem: Problem) -> str | None:
-    """Why `plan` cannot be used now, in words; None when it can."""
+    """Reason why `plan` cannot be used now, in words; None when it can."""
     if plan.origin != problem.origin or plan.stages[-1].segment.stop != problem.last_cut:
         return f"it is not a plan for this model on `{problem.origin}`"
     for stage in plan.stages:
@@ -50,7 +50,7 @@ def why_infeasible(plan: Plan, problem: Problem) -> str | None:
 
 
 def memory_bytes(segment: Segment, cuts: tuple[Cut, ...]) -> int:
-    """What a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
+    """Memory that a node needs to run `segment`: its weights, what goes into and out of its largest step, and headroom.
 
     Modelled. Tensors that live only between two cuts are not seen, which the headroom is for; a node's process itself
     is not in it. 0 when the segment is empty.

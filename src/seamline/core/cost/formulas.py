@@ -1,4 +1,4 @@
-"""What a plan costs: seconds per frame, frames per second, joules per frame. One formula per function, source cited.
+"""Cost formulas of a plan: seconds and joules per frame, frames per second. One formula per function, source cited.
 
 Here lives the arithmetic of one given plan, and what its sums are made of: seconds per byte, watts, joules per byte.
 What goes over a cut is `payload.py`, what a profile says of a segment `profiled.py`. The planner's arrays take the same
@@ -62,7 +62,7 @@ class LinkCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """Where the time of one frame goes. links: between neighbouring stages. answer: the way back, None when local."""
+    """Time of one frame by part. links: between neighbouring stages. answer: the way back, None when local."""
 
     stages: tuple[StageCost, ...]
     links: tuple[LinkCost, ...]
@@ -85,7 +85,7 @@ class Breakdown:
 
 
 class Sums(NamedTuple):
-    """What a plan costs in all: `Breakdown.latency_s`, its `bottleneck_s`, and `energy_of` it."""
+    """Totals of a plan: `Breakdown.latency_s`, its `bottleneck_s`, and `energy_of` it."""
 
     latency_s: float
     bottleneck_s: float

@@ -1,4 +1,4 @@
-"""What crosses a cut: which codecs exist there, and how many bytes they make of it. Encoding is `seamline.codec`."""
+"""Payload of a cut: the codecs that exist there, and the bytes they make of it. Encoding is `seamline.codec`."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
 
 
 def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
-    """What exists at `cut`, whatever the constraints say."""
+    """Codecs that exist at `cut`, whatever the constraints say."""
     if cut.index == 0 and frame is not None:
         return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
     return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
 
 
 def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
-    """What a codec has to read at `cut`; `CodecCost` is per byte of this."""
+    """Bytes that a codec has to read at `cut`; `CodecCost` is per byte of this."""
     return frame.raw_bytes if cut.index == 0 and frame is not None else cut.payload_bytes
 
 

@@ -38,7 +38,7 @@ class EnergyScope:
             raise UsageError(f"a joule of {self} counts what cannot be", hint="weights are 0 or more")
 
     def weight(self, node: NodeId, origin: NodeId) -> float:
-        """What a joule of `node` counts in plans that start on `origin`."""
+        """Weight of a joule of `node` in plans that start on `origin`."""
         for name, weight in self.weights:
             if name == node:
                 return weight
@@ -84,13 +84,13 @@ EnergyScope.ORIGIN = EnergyScope(others=0.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Everything a plan is judged by, at one moment.
+    """Planning problem: all that a plan is judged by, at one moment.
 
     cuts: all legal cuts of the model. profiles: by node; a node without one is not used. links: what is known of each
     direction; a missing one is down. compute_ratio: measured over profiled compute time of a node, 1.0 where unknown.
     queue_s: seconds a frame waits on a node before its stage starts, 0.0 where unknown. compression_ratio: by cut and
-    codec, bytes that travel over what the codec's formula says, as measured with real frames; elsewhere the origin's
-    profile has it. free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
+    codec, bytes that travel over what the codec's formula says, as real frames showed; the origin's profile says it
+    otherwise. free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
     Raises `PlanError` when the origin has no profile or a profile is of another model.
     """
 
@@ -119,7 +119,7 @@ class Problem:
                 )
 
     def memory_limit_bytes(self, node: NodeId) -> int | None:
-        """What `node` may use: the least of what it has and what it is allowed; None when neither is known."""
+        """Memory that `node` may use: the least of what it has and what it is allowed; None when neither is known."""
         if not self.constraints.memory_bytes:
             return self.free_memory_bytes.get(node)
         known = (dict(self.constraints.memory_bytes).get(node), self.free_memory_bytes.get(node))

@@ -1,4 +1,4 @@
-"""Rates: what a second and a joule cost by a goal, and from that what a second in flight and a second of work cost."""
+"""Rates: the price of a second and of a joule by a goal, and of a second in flight and a second of work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seamline.core.vocabulary.objectives import Goal, Weights, counts_energy
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What is charged: per second until the answer, and per joule."""
+    """Prices of a second until the answer and of a joule."""
 
     per_s: float = 1.0
     per_j: float = 0.0

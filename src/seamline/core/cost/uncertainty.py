@@ -1,4 +1,4 @@
-"""How far the predicted gain of a switch may be off, as the estimates say how unsure they are.
+"""Uncertainty of the predicted gain of a switch, from that of the estimates.
 
 Which gain is enough is `policy.py`'s business.
 """

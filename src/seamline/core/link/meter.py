@@ -179,6 +179,7 @@ class LinkMeter:
         if seq in link.probes:
             link.probes.discard(seq)
             link.probing = probing.probed(link.probing, before, link.state, sample)
+        link.probing = probing.measured(link.probing, link.state, now_s)
         return (*sharing, *self._news(link, now_s))
 
     # -- the beat ------------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     if now_s < probing.regular_s:  # nothing to confirm, or no credit for it: the regular probe at its time
         return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
     n_bytes = _regular_bytes(state)
-    regular_s = now_s + max(PROBE_INTERVAL_S, 8 * n_bytes / goodput_bps / REGULAR_SHARE_RATIO)
+    regular_s = now_s + _regular_interval_s(state)
     return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
 
 
@@ -142,6 +142,17 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
         return replace(probing, n_confirming=0)
     return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
+
+
+def measured(probing: Probing, state: est.LinkState, now_s: float) -> Probing:
+    """A message was acknowledged: a link that is faster by now than its next usual probe was put off for, is probed
+    sooner."""
+    if probing.regular_s <= now_s + PROBE_INTERVAL_S or _goodput_bps(state) <= 0.0:
+        return probing
+    regular_s = now_s + _regular_interval_s(state)
+    if regular_s >= probing.regular_s:
+        return probing
+    return replace(probing, due_s=min(probing.due_s, regular_s), regular_s=regular_s)
 
 
 def long_probe_bytes(goodput_bps: float) -> int:
@@ -169,6 +180,10 @@ def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
 def _regular_bytes(state: est.LinkState) -> int:
     share = int(REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S)
     return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
+
+
+def _regular_interval_s(state: est.LinkState) -> float:
+    return max(PROBE_INTERVAL_S, 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO)
 
 
 def _goodput_bps(state: est.LinkState) -> float:

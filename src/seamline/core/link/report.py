@@ -15,9 +15,6 @@ from typing import Protocol
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
-STATUS_INTERVAL_S = 0.5
-"""A node reports all of its links so often, and as soon as one of them has moved."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReport:

@@ -245,8 +245,10 @@ class _Search:
         return busy_s
 
     def lighten(self, found: Found) -> Found:
-        """The same stages with the quickest codecs that keep the bottleneck: most codecs of a pipeline do not matter to
-        it, and then fewer bytes and less work are better."""
+        """Plan of the same stages with the quickest codecs that keep the bottleneck.
+
+        Most codecs of a pipeline do not matter to it, and then fewer bytes and less work are better.
+        """
         ends, links = self.links.ends, self.arrays.links
         rows = [self.arrays.codecs.index(codec) for codec in found.codecs]
         for at, (source, target) in enumerate(pairwise(found.order)):

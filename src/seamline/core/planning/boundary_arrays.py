@@ -69,7 +69,7 @@ class BoundaryArrays:
         return best
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> BoundaryArrays:
-        """Those where `chosen`, bool[J]."""
+        """The boundaries where `chosen`, bool[J], says so."""
         cut = self.cut[chosen]
         return BoundaryArrays(
             cut,

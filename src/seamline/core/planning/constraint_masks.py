@@ -58,7 +58,7 @@ def least_between(values: Floats, first: Places, stop: Places) -> Floats:
 
 
 def entry_window(node: NodeId, n_places: int, needs: Callable[[], Floats], problem: Problem) -> EntryWindow | None:
-    """Which segments `node` may run between candidates; None when any.
+    """Window of the segments that `node` may run between candidates; None when it may run any.
 
     needs: gives `memory_between`, asked for where a limit may bind.
     """

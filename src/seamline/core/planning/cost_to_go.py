@@ -68,7 +68,7 @@ def cost_to_go(stacked: StackedArrays, costs: PricedCosts, limit_s: float = math
 def least_cost(
     stacked: StackedArrays, costs: PricedCosts, to_go: CostToGo, kind: int, limit_s: float = math.inf
 ) -> float:
-    """What any plan of `kind`, OFFLOAD or SPLIT, costs at least; inf when there is none."""
+    """Lower bound on the cost of any plan of `kind`, OFFLOAD or SPLIT; inf when there is none."""
     origin, start = stacked.origin, 1 << stacked.origin
     crossing = np.where(stacked.serialise_s[origin] <= limit_s, costs.crossing[origin], math.inf).min(axis=1)
     onward = [

@@ -27,7 +27,7 @@ _MORE_NODES = "bring another node within reach"
 
 
 def infeasible(problem: Problem, model: ModelArrays | None = None) -> Infeasible:
-    """Why no plan at all is allowed: the one constraint without which the quickest plan would be, and that plan.
+    """Error for no plan at all: the one constraint without which the quickest plan would be allowed, and that plan.
 
     model: what a planner keeps from problem to problem.
     """
@@ -133,7 +133,7 @@ def _without(constraints: Sequence[_Constraint], problem: Problem) -> Problem:
 def _fewest_binding(
     constraints: list[_Constraint], problem: Problem, search: Callable[[Problem], Plan | None]
 ) -> list[_Constraint]:
-    """Those of `constraints` that must be lifted together for `search` to find a plan; each one of them must."""
+    """Smallest set of `constraints` that must be lifted together for `search` to find a plan; each one of them must."""
     kept = list(constraints)
     for constraint in constraints:
         others = [each for each in kept if each is not constraint]
@@ -189,7 +189,7 @@ def _memory_shortage(nearest: Plan, problem: Problem) -> str:
 
 
 def _no_helper(problem: Problem, model: ModelArrays) -> str | None:
-    """Why no other node can help, whatever is allowed, in words; None when one can."""
+    """Reason why no other node can help, whatever is allowed; None when one can."""
     if len(problem.profiles) < 2:
         return "no other node with a profile is there"
     free = replace(

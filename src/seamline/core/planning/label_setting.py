@@ -41,7 +41,7 @@ TIE_RATIO = 1e-9
 
 _SLACK_RATIO = 1e-12
 _FEW_LABELS, _FEW_BOUNDARIES = 40, 160
-"""What a search goes on with where it cannot look at all."""
+"""Labels and boundaries that a search goes on with where it cannot look at all."""
 _MOST_AT_ONCE = 2_000_000
 """Pairs whose bounds are held in memory at a time."""
 

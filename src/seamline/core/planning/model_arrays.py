@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a model sends: candidate cuts, bytes per codec and cut (inf where not offered), bytes a codec reads.
+    """Sizes of a model: candidate cuts, bytes sent per codec and cut (inf where not offered), bytes a codec reads.
 
     index: int[C]. sent_bytes: float64[n_codecs, C] in the order of `Codec`, by the formula. plain_bytes: float64[C].
     carries_input: bool[C].
@@ -39,7 +39,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class CodecArrays:
-    """What one profile says of codecs: float64[n_codecs, C] each, in the order of `Codec`."""
+    """Codec costs of one profile: float64[n_codecs, C] each, in the order of `Codec`."""
 
     encode_s: Floats
     decode_s: Floats
@@ -73,7 +73,7 @@ class BoundaryBytes:
     masked: dict[Hashable, Floats] = field(default_factory=dict)
 
     def is_for(self, problem: Problem, sizes: Sizes) -> bool:
-        """Whether nothing that they rest on is another object than it was."""
+        """True while nothing that they rest on is another object than it was."""
         before = self.closing.problem
         is_as_measured = problem.compression_ratio is before.compression_ratio or not (
             problem.compression_ratio or before.compression_ratio
@@ -102,7 +102,7 @@ class ModelArrays:
     _boundary_bytes: BoundaryBytes | None = None
 
     def sizes(self, problem: Problem) -> Sizes:
-        """What the model of `problem` sends at each candidate."""
+        """Sizes at each candidate of the model of `problem`."""
         if self._sizes is None or self._cuts is not problem.cuts or self._frame != problem.frame:
             self._cuts, self._frame = problem.cuts, problem.frame
             self._sizes, self._memory_bytes = _sizes_of(problem.cuts, problem.frame), None
@@ -116,14 +116,14 @@ class ModelArrays:
         return self._memory_bytes
 
     def profiled(self, node: NodeId, codecs: tuple[Codec, ...], problem: Problem) -> ProfiledNode:
-        """What the profile of `node` says at each candidate."""
+        """Times at each candidate by the profile of `node`."""
         profile, sizes, known = problem.profiles[node], self.sizes(problem), self._profiled.get(node)
         if known is None or known.profile is not profile or known.sizes is not sizes or known.codecs != codecs:
             known = self._profiled[node] = _profiled_node(profile, codecs, sizes)
         return known
 
     def boundary_bytes(self, codecs: tuple[Codec, ...], problem: Problem) -> BoundaryBytes:
-        """What may cross where; `codecs` are those of the constraints."""
+        """Bytes that may cross at each candidate; `codecs` are those of the constraints."""
         sizes, known = self.sizes(problem), self._boundary_bytes
         if known is None or not known.is_for(problem, sizes):
             sent_bytes = _sent_bytes(sizes, problem)[_rows(codecs)]

@@ -146,7 +146,7 @@ def extended(
     stacked: StackedArrays,
     costs: PricedCosts,
 ) -> Extensions:
-    """What `pairs` of labels and boundaries, bool[L, J], come to."""
+    """Extensions of labels by boundaries, for each pair in `pairs`, bool[L, J]."""
     which, place = np.nonzero(pairs)
     before_s = stacked.before_s[transition.source, labels.at]
     cost, seconds = labels.cost - costs.busy[transition.source] * before_s, labels.seconds - before_s

@@ -68,7 +68,7 @@ class Alternative:
 
     @property
     def refusal(self) -> str | None:
-        """Why there is no plan, or why it may not be used; None when it may.
+        """Reason why there is no plan, or why it may not be used; None when it may.
 
         Found by searching again without one constraint after the other, at each call: a decision takes place many times
         a second, and seldom needs the words.
@@ -135,7 +135,7 @@ def _plan(problem: Problem, found: tuple[Found | None, Found | None], model: Mod
 
 
 def evaluate(candidate: Plan, problem: Problem) -> Alternative:
-    """What any plan, also one given by hand, costs in `problem`; `refusal` says whether it may be used.
+    """Costs of any plan in `problem`, also of one given by hand; `refusal` says whether it may be used.
 
     Raises `PlanError` when it is not a plan for this model and these nodes.
     """

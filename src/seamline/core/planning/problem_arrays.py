@@ -41,7 +41,7 @@ class Found:
     codecs: tuple[Codec, ...]
 
     def plan(self, last_cut: int) -> Plan:
-        """The same as a plan for a model that ends at `last_cut`."""
+        """Plan of these stages, for a model that ends at `last_cut`."""
         edges, codec_of = (0, *self.cuts, last_cut), (*self.codecs, None)
         stages = (Stage(node, Segment(edges[at], edges[at + 1]), codec_of[at]) for at, node in enumerate(self.order))
         return Plan(tuple(stages))
@@ -93,7 +93,7 @@ class LinkArrays:
 
 @dataclass(frozen=True, slots=True)
 class ProblemArrays:
-    """Everything of one problem. codecs: the Q allowed ones. index: int[C], model's cuts.
+    """Arrays of one problem. codecs: the Q allowed ones. index: int[C], model's cuts.
 
     answers: per node, (half round trip, serialisation) of the way back in seconds; absent when there is none.
     answer_radio_j: per node, what the radios draw for the way back.
@@ -120,7 +120,7 @@ class ProblemArrays:
         return counts_energy(self.problem.objective)
 
     def next_nodes(self, order: tuple[NodeId, ...]) -> list[NodeId]:
-        """Who may follow the last of `order`: reachable, not visited, by name."""
+        """Nodes that may follow the last of `order`: reachable, not visited, by name."""
         here = order[-1]
         return [node for node in self.nodes if node not in order and (here, node) in self.links]
 

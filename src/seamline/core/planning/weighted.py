@@ -137,7 +137,7 @@ class _Search:
             self.labels.run(bounds)
 
     def price(self, cheap: _Totals, quick: _Totals) -> float:
-        """What a second must cost for the bound to be highest; plans in time that are met on the way are considered."""
+        """Price of a second that makes the bound highest; plans in time that are met on the way are considered."""
         price = 0.0
         for _ in range(_MOST_PRICES):
             if cheap.seconds <= quick.seconds:
@@ -176,5 +176,5 @@ class _Search:
         return _Slice(least, low_s, high_s, n_halvings, to_go)
 
     def highest(self, one: _Slice) -> float:
-        """How long the slowest part of a plan in `one` may take, for it to cost less than the plan to beat."""
+        """Most seconds that the slowest part of a plan in `one` may take, for it to cost less than the plan to beat."""
         return min(one.high_s, one.low_s + (self.labels.least - one.least) / self.weights.bottleneck_s)

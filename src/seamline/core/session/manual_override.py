@@ -33,8 +33,8 @@ class ManualOverride:
         self.policy = Fixed(plan)
 
     def unpin(self) -> None:
-        """Put the policy back in force that was there before plans were pinned."""
-        self.policy = self._at_start
+        """Put the policy back in force that was there before plans were pinned, whatever is still asked for."""
+        self.policy = self._before = self._at_start
 
     def serves(self, plan: Plan, record: cmd.SwitchRecord) -> None:
         """`plan` is in service: the request for it, if any, is settled."""

@@ -81,6 +81,11 @@ class Peers:
             self._view.restarted(status.node)
             self._join(status.node, peer, now_s)
 
+    def is_same_process(self, status: StatusReceived) -> bool:
+        """Whether the process that says so is the one that was there last."""
+        known = self._view.view.incarnations.get(status.node)
+        return known is not None and _process(known) == status.incarnation
+
     def open_breaker(self, name: NodeId, reason: str, now_s: float) -> None:
         """Leave the node out for a while, unless it is already."""
         peer = self._peers[name]

@@ -53,6 +53,7 @@ from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
 from seamline.core.session.manual_override import ManualOverride
 from seamline.core.session.peers import Peers
+from seamline.core.session.releases import Releases
 from seamline.core.session.reprofiling import Reprofiling
 from seamline.core.session.spec import SessionSpec
 from seamline.core.session.standby import StandbyGuess
@@ -95,8 +96,14 @@ class Pilot:
         self._reprofiling = Reprofiling(self._view, self._out)
         self._override = ManualOverride(spec.policy, self._out)
         self._standby = StandbyGuess()
+        self._releases = Releases(self._out)
         self._switcher = Switcher(
-            spec.local, self._out, route_of=self._route_of, outcome=self._switch_ended, strategy=spec.strategy
+            spec.local,
+            self._out,
+            self._releases,
+            route_of=self._route_of,
+            outcome=self._switch_ended,
+            strategy=spec.strategy,
         )
         self._has_begun = self._is_serving = self._has_failed = self._has_stopped = False
         self._decided_s = self._guessed_s = self._lost_at_s = -math.inf
@@ -179,6 +186,7 @@ class Pilot:
                 self._view.link_estimated(estimate, now_s)
             case ev.StatusReceived():
                 if event.node in self._peers.names:
+                    self._releases.seen(event.node, is_same_process=self._peers.is_same_process(event))
                     self._peers.status_received(event, now_s)
             case ev.PeerChanged(node, is_alive):
                 if node in self._peers.names and not is_alive:
@@ -232,6 +240,7 @@ class Pilot:
     def _peer_lost(self, node: NodeId, now_s: float) -> None:
         self._lost_at_s = now_s
         self._peers.lost(node, now_s)
+        self._releases.lost(node, now_s)
         self._reprofiling.lost(node)
         self._switcher.node_lost(node, now_s)
 
@@ -337,7 +346,7 @@ class Pilot:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
-        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem, self._planner)
+        guess = self._standby.before if self._override.is_pinned else self._standby.best(problem)
         if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 
@@ -393,6 +402,7 @@ class Pilot:
 
     def _stop(self, now_s: float) -> None:
         self._has_stopped = True
+        self._out.append(ev.PauseFrames(LOCAL_GENERATION))  # none is begun on a plan that is released
         self._switcher.stop(now_s)
         self._override.end()
 

@@ -61,10 +61,11 @@ PLAINLY = Plainly((_Header, *ev.PILOT_EVENTS, *DECISIONS))
 class Step:
     """One decision of a recording beside what the code of today decides at that moment; None where it decides nothing.
 
-    at_s: reading of the recorded clock. event: what was decided about.
+    at_s: reading of the recorded clock; elapsed_s: since the first event. event: what was decided about.
     """
 
     at_s: float
+    elapsed_s: float
     event: ev.PilotEvent
     recorded: Decision | None
     replayed: Decision | None
@@ -144,11 +145,19 @@ def replay(lines: Iterable[object], decides: Decide | None = None) -> Iterator[S
     if with_number is None:
         raise ConfigError("the recording is empty", hint="`run --record` writes one")
     pilot = Pilot(_at_line(1, spec_of, with_number[1]), decides)
+    first_s: float | None = None
     for call in _calls(numbered):
+        first_s = call.at_s if first_s is None else first_s
         outputs = pilot.handle(call.event, call.at_s)
         decisions = [output for output in outputs if isinstance(output, Decision)]
         for recorded, replayed in itertools.zip_longest(call.decisions, decisions):
-            yield Step(at_s=call.at_s, event=call.event, recorded=recorded, replayed=replayed)
+            yield Step(
+                at_s=call.at_s,
+                elapsed_s=call.at_s - first_s,
+                event=call.event,
+                recorded=recorded,
+                replayed=replayed,
+            )
 
 
 def plan_of(decision: Decision | None) -> Plan | None:

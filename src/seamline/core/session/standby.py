@@ -48,7 +48,7 @@ class StandbyGuess:
         while len(self._seen) > MAX_LEVELS:
             del self._seen[min(self._seen, key=lambda one: self._seen[one][1])]
 
-    def best(self, problem: Problem, planner: Planner) -> Plan | None:
+    def best(self, problem: Problem) -> Plan | None:
         """The plan that was best for the longest time at other speeds than now; None when all call for the current."""
         here = _level(problem.links)
         weights: dict[Plan, float] = {}

@@ -29,6 +29,9 @@ MEMORY_SHRUNK_RATIO, MEMORY_GROWN_RATIO = 0.98, 1.1
 """A node's memory counts anew when it has changed so much: soon when less is left, later when more is."""
 
 COMPUTE_MOVED_RATIO = 0.01
+SAME_SAMPLE_S, STD_GROWN_RATIO = 0.1, 1.1
+"""A reported sample is told again when it is no older or younger than that; its uncertainty grows with its age."""
+
 QUEUE_MOVED_S = 1e-3
 """Smaller moves of a compute ratio or a queue are seen by the next regular decision, soon enough."""
 
@@ -76,9 +79,14 @@ class StreamView:
     def status_received(self, status: StatusReceived, now_s: float) -> None:
         """Another node has said how its links, its queue and its memory are."""
         for report in status.links:
-            self.link_estimated(estimate_of(status.node, report, now_s), now_s)
-        moved_s = abs(status.queue_s - self.view.queue_s.get(status.node, 0.0))
-        self._take(ev.LoadMeasured(status.node, status.queue_s, now_s), moved_s > QUEUE_MOVED_S)
+            estimate = estimate_of(status.node, report, now_s)
+            known = self.view.links.get((estimate.source, estimate.target))
+            if known is None or not _is_told_again(known, estimate):
+                self.link_estimated(estimate, now_s)
+        known_s = self.view.queue_s.get(status.node)
+        if status.queue_s != known_s:
+            is_far = abs(status.queue_s - (known_s or 0.0)) > QUEUE_MOVED_S
+            self._take(ev.LoadMeasured(status.node, status.queue_s, now_s), is_far)
         if status.usable_memory_bytes:
             self.memory_measured(status.node, status.usable_memory_bytes, now_s)
 
@@ -174,3 +182,16 @@ class StreamView:
     def _take(self, event: ev.Event, is_worth_deciding: bool) -> None:
         self.view = apply(self.view, event)
         self.has_moved = self.has_moved or is_worth_deciding
+
+
+def _is_told_again(known: LinkEstimate, estimate: LinkEstimate) -> bool:
+    """Whether a report repeats the sample that is known, only by another clock: its way here takes longer or shorter
+    each time, and is not in its age, so that an old sample could look like a new one."""
+    return (
+        estimate.goodput_bps == known.goodput_bps
+        and estimate.n_samples == known.n_samples
+        and estimate.rtt_s == known.rtt_s
+        and estimate.average_bps == known.average_bps
+        and abs(estimate.measured_at_s - known.measured_at_s) < SAME_SAMPLE_S
+        and estimate.goodput_std_ratio < STD_GROWN_RATIO * known.goodput_std_ratio
+    )

@@ -15,6 +15,7 @@ from seamline.core import switching as sw
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.releases import Releases
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 
@@ -79,6 +80,7 @@ class Switcher:
         self,
         local: Plan,
         out: list[cmd.PilotOutput],
+        releases: Releases,
         *,
         route_of: Callable[[int, Plan], Route],
         outcome: Callable[[Outcome, float], None],
@@ -86,6 +88,7 @@ class Switcher:
     ) -> None:
         self._local = local
         self._out = out
+        self._releases = releases
         self._route_of = route_of
         self._outcome = outcome
         self._strategy = strategy
@@ -122,7 +125,9 @@ class Switcher:
     @property
     def due_s(self) -> float:
         """Time at which the next grace time or deadline ends; inf when there is none."""
-        return min((*self._deadlines.values(), *self._release_s.values()), default=math.inf)
+        if not self._deadlines and not self._release_s:  # as nearly always
+            return math.inf
+        return min(*self._deadlines.values(), *self._release_s.values(), math.inf)
 
     def request(self, plan: Plan, reason: str, now_s: float) -> None:
         """Switch to `plan` when all of its nodes are ready; a plan still being prepared is given up for it."""
@@ -225,7 +230,7 @@ class Switcher:
                     self._route(generation, generation.number if request is None else request, now_s)
                 case sw.Release(generation):
                     self._forget(generation.number)
-                    self._out.append(cmd.Release(generation))
+                    self._releases.say(generation, now_s)
                 case sw.Refuse(generation, reason, node):
                     self._requests.pop(generation.number, None)
                     words = f"plan {generation.plan} is refused: {reason}"

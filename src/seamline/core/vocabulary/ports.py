@@ -19,6 +19,10 @@ from seamline.core.vocabulary.profiles import TensorSpec
 LEASE_S = 0.4
 """A fabric misses a peer that has been silent for this long, unless it is configured otherwise."""
 
+BATCH_BYTES = 32 * 1024
+"""A neighbour shows life only with whole batches: one must cross within the lease, so bulk on a link slower than
+0.66 Mbit/s (32 KiB in 0.4 s) makes it seem lost. With Zenoh's own 64 KiB that happened at 1 Mbit/s."""
+
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 

@@ -95,8 +95,8 @@ class Boundary:
 class CodecCost:
     """Seconds per uncompressed byte to encode and decode with `codec` on one device.
 
-    cut: measured with the tensors of that cut; None for wherever nothing better is known. compression_ratio: bytes that
-    travel over what the codec's formula (`core.cost.payload`) says; 1.0 where that is exact.
+    cut: measured with the tensors of that cut; None for wherever nothing better is known. compression_ratio: bytes
+    that travel over what the codec's formula (`core.cost.payload`) says; 1.0 where that is exact.
     """
 
     codec: Codec

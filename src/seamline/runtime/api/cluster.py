@@ -158,6 +158,7 @@ class Cluster:
         policy: str | Policy = "adaptive",
         profile_budget_s: float = 3.0,
         strategy: str = "live",
+        record: Path | None = None,
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
@@ -169,7 +170,7 @@ class Cluster:
         pins, forbid: see `core.vocabulary.constraints.limited`; what nodes report of their memory counts besides.
         policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
         `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
-        strategy: how the cut moves, see `core.switching.STRATEGIES`.
+        strategy: how the cut moves, see `core.switching.STRATEGIES`. record: a file for `seamline replay` to read.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
@@ -203,6 +204,7 @@ class Cluster:
             policy=chosen,
             profile_budget_s=profile_budget_s,
             strategy=how,
+            record=record,
         )
         self._streams.append(stream)
         try:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from seamline.core.adaptation.policy import Policy
@@ -42,6 +43,7 @@ from seamline.runtime.origin.feeder import Feeder
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import as_source, input_tensors
 from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
@@ -55,7 +57,10 @@ TAKE_TIMEOUT_S = 0.05
 
 
 class Stream:
-    """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once."""
+    """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
+
+    record: a file that its events and decisions are written to, for `seamline replay`.
+    """
 
     def __init__(
         self,
@@ -69,6 +74,7 @@ class Stream:
         policy: Policy,
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
+        record: Path | None = None,
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -95,6 +101,7 @@ class Stream:
             stream=self.name,
             model_id=model.model_id,
             profile_budget_s=profile_budget_s,
+            recording=None if record is None else Recording(record, spec),
         )
         self.frames = self.controller.frames = StreamFrames(
             node,

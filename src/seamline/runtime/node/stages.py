@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline import codec
+from seamline.core.speed.load import observe_job, queue_s
 from seamline.core.vocabulary.errors import ModelError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Stage
@@ -84,8 +85,8 @@ class StageWorker:
 
     @property
     def queue_s(self) -> float:
-        """Seconds that a job put now would wait, judged by the jobs before it."""
-        return self._jobs.qsize() * self._mean_job_s
+        """How long a job put now would wait, judged by the jobs before it."""
+        return queue_s(self._jobs.qsize(), self._mean_job_s)
 
     def put(
         self,
@@ -138,7 +139,7 @@ class StageWorker:
         computed_s = now_s()
         encoded = codec.encode(outputs, job.stage.codec) if job.stage.codec is not None else None
         encoded_s = now_s()
-        self._mean_job_s += 0.2 * ((encoded_s - started_s) - self._mean_job_s)
+        self._mean_job_s = observe_job(self._mean_job_s, encoded_s - started_s)
         report = StageReport(
             node=self._node,
             queue_s=started_s - job.arrived_s,

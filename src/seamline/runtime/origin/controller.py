@@ -34,6 +34,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.recording import Recording
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
@@ -50,11 +51,12 @@ class Controller:
 
     def __init__(
         self, node: Node, pilot: Pilot, recorder: Recorder, *, others: tuple[NodeId, ...], stream: str, model_id: str,
-        profile_budget_s: float,
+        profile_budget_s: float, recording: Recording | None = None,
     ) -> None:  # fmt: skip
         self._node = node
         self._pilot = pilot
         self._recorder = recorder
+        self._recording = recording
         self._others = frozenset(others)
         self._stream, self._model_id, self._profile_budget_s = stream, model_id, profile_budget_s
         self._inbox: queue.SimpleQueue[ev.PilotEvent | None] = queue.SimpleQueue()
@@ -110,6 +112,8 @@ class Controller:
             self._inbox.put(ev.StopAsked())
             self._inbox.put(None)
             self._thread.join(timeout=5.0)
+        if self._recording is not None:
+            self._recording.close()
         for number in tuple(self._asked):  # asked before the thread began, or while it hung
             self._settle(number, SwitchError("the stream has ended"))
 
@@ -217,7 +221,11 @@ class Controller:
     def _handle(self, event: ev.PilotEvent) -> None:
         self._inline.append(event)
         while self._inline:
-            for output in self._pilot.handle(self._inline.popleft(), now_s()):
+            event, now = self._inline.popleft(), now_s()
+            outputs = self._pilot.handle(event, now)
+            if self._recording is not None:
+                self._recording.heard(event, now, outputs)
+            for output in outputs:
                 self._carry_out(output)
 
     # -- commands ------------------------------------------------------------------------------------------------------

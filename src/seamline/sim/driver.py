@@ -1,0 +1,416 @@
+"""Driver of a session in virtual time: carries out what `core.session` commands, and tells it what comes of that.
+
+    RunFrame -> compute queue of the origin -> stages on `nodes.py`, transfers over `mesh.py` -> AnswerArrived
+    Prepare, AskProfile, TimeSegment -> a request to a node -> its answer, or a failure when the connection breaks
+    Release -> a word to each node of the plan
+
+No rule of the origin is here: what is accepted, when a frame runs again, and which plan serves is the session's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seamline.core.session import commands as cmd
+from seamline.core.session import events as ev
+from seamline.core.session.session import Session
+from seamline.core.vocabulary.links import Link
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.sim.journey import Journeys
+from seamline.sim.mesh import Absence, Mesh
+from seamline.sim.network import Network, Schedule
+from seamline.sim.nodes import Attempt, SimNode, Spent, StageJob
+from seamline.sim.scene import Scene
+
+GATHER_S = 0.005
+"""Events this close together are handed over before a `Tick`, so that they lead to one decision."""
+
+POLL_S = 0.02
+"""What is due and waits for something else is looked at again after this."""
+
+PROFILING_S = 0.5
+"""What a node takes to profile the model."""
+
+TAKEN = ev.AnswerTaken()
+
+Watch = Callable[[float, ev.Event, Sequence[cmd.Command]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How a run differs from a quiet one in which everything is measured.
+
+    knows_true_links: the session is fed the links as they are, and nothing is measured. is_probing: idle links are
+    measured. moments_s: when a decision is asked for besides. absences: of processes. setup: told of the driver before
+    it begins, to plan more. is_endless: goes on after the last answer, until the time is over.
+    """
+
+    knows_true_links: bool = False
+    is_probing: bool = True
+    moments_s: Sequence[float] = ()
+    absences: Sequence[Absence] = ()
+    is_endless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes out of the last stage: the generation and the frame that went in."""
+
+    generation: int
+    offered: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run adds up. accepted: (number at the source, when) by frame. finished: of every frame, as it came.
+
+    late: frames that ran again though all nodes were there.
+    """
+
+    n_offered: int = 0
+    accepted: dict[int, int] = field(default_factory=dict)
+    finished: list[ev.FrameFinished] = field(default_factory=list)
+    late: set[int] = field(default_factory=set)
+    switches: list[tuple[float, cmd.SwitchRecord]] = field(default_factory=list)
+    sent_bytes: dict[Link, int] = field(default_factory=dict)
+
+
+class Driver:
+    """One session at its origin, and the machines and links around it. watch: hears every event and its commands."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        session: Session,
+        network: Network,
+        journeys: Journeys,
+        conditions: Conditions,
+        watch: Watch | None = None,
+    ) -> None:
+        self.scene, self.session, self.network = scene, session, network
+        self.schedule = Schedule()
+        self.tally = Tally()
+        self.lost: set[NodeId] = set()
+        self.nodes = {name: SimNode(name, self.schedule, self._starts, self._computed) for name in scene.profiles}
+        self.mesh = Mesh(
+            scene=scene,
+            schedule=self.schedule,
+            network=network,
+            nodes=self.nodes,
+            hear=self.hear,
+            is_measuring=not conditions.knows_true_links,
+            is_probing=conditions.is_probing,
+            on_break=self._origin_lost,
+        )
+        self._journeys = journeys
+        self._conditions = conditions
+        self._watch = watch
+        self._noise = dict(_noise(scene))
+        self._is_reporting = bool(scene.slowdowns) or not conditions.knows_true_links
+        self._has_started = False
+        self._n_open = 0
+        self._events: deque[ev.Event] = deque()
+        self._is_hearing = False
+        self._tick_s = math.inf
+        self._n_asked = 0
+        self._asked: dict[int, tuple[NodeId, ev.Event]] = {}
+        self._latest: dict[int, cmd.RunFrame] = {}
+        self._obey: Mapping[type, Callable[[Any], None]] = {
+            cmd.RunFrame: self._run_frame,
+            cmd.Deliver: self._delivered,
+            ev.FrameFinished: self._finished,
+            cmd.Prepare: self._prepare,
+            cmd.Release: self._release,
+            cmd.AskProfile: self._ask_profile,
+            cmd.TimeSegment: self._time_segment,
+            cmd.SwitchDone: self._switched,
+            cmd.FallBackDone: self._retreated,
+        }
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Everything that is known before the first frame; the first plan is prepared."""
+        scene = self.scene
+        for name, profile in scene.profiles.items():
+            self.hear(ev.ProfileKnown(name, profile))
+        if (n_bytes := scene.memory_bytes.get(scene.origin)) is not None:
+            self.hear(ev.MemoryMeasured(n_bytes))
+        for away in self._conditions.absences:
+            self._plan_absence(away)
+        self.mesh.begin(self._conditions.absences, scene.duration_s)
+        self.hear(ev.Begin())
+        self.hear(ev.Tick())
+        self.schedule.run(0.0)
+        self._has_started = True
+
+    def play(self, until_s: float) -> None:
+        """Bring the frames, until all have their answers or the time is over."""
+        self.mesh.start()
+        if self._conditions.knows_true_links:
+            for at_s in self._link_changes_s():
+                self.schedule.at(at_s, self._report_truth)
+        for at_s in self._conditions.moments_s:
+            self.schedule.at(
+                at_s, self.hear, ev.Begin()
+            )  # which asks for a decision, whether anything has moved or not
+        self._offer()
+        self.schedule.run(until_s)
+
+    def hear(self, event: ev.Event) -> None:
+        """Hand `event` to the session and carry out what it commands; events that come of that follow in order."""
+        self._events.append(event)
+        if self._is_hearing:
+            return
+        self._is_hearing = True
+        now_s, handle, obey = self.schedule.now_s, self.session.handle, self._obey
+        while self._events:
+            one = self._events.popleft()
+            commands = handle(one, now_s)
+            if self._watch is not None:
+                self._watch(now_s, one, commands)
+            for command in commands:
+                if (carry_out := obey.get(command.__class__)) is not None:
+                    carry_out(command)
+        self._is_hearing = False
+        self._plan_tick(now_s)
+
+    def _plan_tick(self, now_s: float) -> None:
+        if self._tick_s <= now_s + GATHER_S:  # none can be sooner
+            return
+        at_s = max(self.session.due_s, now_s + GATHER_S)
+        if at_s < self._tick_s:
+            self._tick_s = at_s
+            self.schedule.at(at_s, self._tick, at_s)
+
+    def _tick(self, planned_s: float) -> None:
+        if planned_s != self._tick_s:  # another was planned before it
+            return
+        self._tick_s = math.inf
+        now_s = self.schedule.now_s
+        if self.session.due_s <= now_s:
+            self.hear(ev.Tick())
+            if self.session.due_s <= now_s:  # it waits for something else
+                self._tick_s = now_s + POLL_S
+                self.schedule.at(self._tick_s, self._tick, self._tick_s)
+        else:
+            self._plan_tick(now_s)
+
+    def _offer(self) -> None:
+        tally = self.tally
+        number = tally.n_offered
+        tally.n_offered += 1
+        if tally.n_offered < self.scene.n_frames:
+            self.schedule.at(tally.n_offered / self.scene.fps, self._offer)
+        self.hear(ev.FrameOffered(number))
+
+    def _report_truth(self) -> None:
+        """Links that carry something now; that one carries nothing is noticed by the loss of its peer."""
+        now_s, known = self.schedule.now_s, self.session.pilot.view.links
+        for pair in self.network.paths:
+            truth, before = self.network.truth(pair, now_s), known.get(pair)
+            is_new = before is None or (truth.goodput_bps, truth.rtt_s) != (before.goodput_bps, before.rtt_s)
+            if truth.goodput_bps > 0.0 and is_new:
+                self.hear(ev.LinkEstimated(truth))
+
+    def _link_changes_s(self) -> list[float]:
+        found = {at_s for link in self.scene.links for at_s, *_ in link.trace.conditions(self.scene.duration_s)}
+        return sorted(found)
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _run_frame(self, command: cmd.RunFrame) -> None:
+        frame, route, offered = command.frame, command.route, command.tensors
+        assert isinstance(offered, int)
+        if command.attempt == 0:
+            self._n_open += 1
+            self.tally.accepted[frame] = offered
+        elif self.lost.isdisjoint(self._latest[frame].route.plan.nodes):
+            self.tally.late.add(frame)
+        self._latest[frame] = command
+        legs = self._journeys.of(route.plan)
+        way = Attempt(frame, command.attempt, route.generation, route.plan, legs, offered)
+        self._enter(way, 0, is_urgent=command.is_urgent)
+
+    def _enter(self, way: Attempt, at: int, *, is_urgent: bool = False) -> None:
+        """A frame has come to its stage number `at`."""
+        leg = way.legs[at]
+        node = self.nodes[leg.node]
+        if leg.compute_s > 0.0 and not node.can_run(way.generation):
+            self._fail(way, leg.node, f"generation {way.generation} is not prepared here")
+            return
+        node.put(StageJob(way, at, self.schedule.now_s), urgent=is_urgent)
+
+    def _starts(self, job: StageJob) -> float | None:
+        way = job.way
+        if job.at == 0 and not self.session.ledger.is_wanted(way.frame):
+            self.hear(ev.AttemptDropped(way.frame, way.attempt))
+            return None
+        leg = way.legs[job.at]
+        factor = self.scene.slowdown(leg.node, self.schedule.now_s) if self.scene.slowdowns else 1.0
+        job.compute_s = leg.compute_s * factor * self._noise[leg.node][way.offered]
+        return job.compute_s + leg.codec_s * factor
+
+    def _computed(self, job: StageJob) -> None:
+        way, at = job.way, job.at
+        leg = way.legs[at]
+        if self._is_reporting:
+            way.reports.append(Spent(leg.node, job.began_s - job.arrived_s, job.compute_s, leg.payload_bytes))
+        if leg.to != leg.node:
+            sent = self.tally.sent_bytes
+            sent[leg.node, leg.to] = sent.get((leg.node, leg.to), 0) + leg.payload_bytes
+        if at + 1 < len(way.legs):
+            if not self.mesh.bulk(leg.node, leg.to, leg.sent_bytes, self._enter, way, at + 1):
+                self._fail(way, leg.node, f"`{leg.to}` is gone", lost=leg.to)
+        elif leg.to == leg.node:
+            self._answer(way)
+        else:  # answers are small and not acknowledged: they travel in the lane of control messages
+            self.mesh.control(leg.node, leg.to, self._answer, way, n_bytes=leg.sent_bytes)
+
+    def _answer(self, way: Attempt) -> None:
+        answer = Answer(way.generation, way.offered)
+        self.hear(ev.AnswerArrived(way.frame, way.attempt, way.generation, answer, way.reports))
+
+    def _fail(self, way: Attempt, node: NodeId, reason: str, lost: NodeId | None = None) -> None:
+        failure = ev.StageFailed(way.frame, way.attempt, way.generation, node, reason, lost)
+        if node == self.scene.origin:
+            self.hear(failure)
+        else:
+            self.mesh.control(node, self.scene.origin, self.hear, failure)
+
+    def _delivered(self, command: cmd.Deliver) -> None:
+        self.hear(TAKEN)
+
+    def _finished(self, finished: ev.FrameFinished) -> None:
+        self.tally.finished.append(finished)
+        del self._latest[finished.frame]
+        self._n_open -= 1
+        if not self._n_open and self.tally.n_offered == self.scene.n_frames and not self._conditions.is_endless:
+            self.schedule.at(self.schedule.now_s, self._stop_if_done)
+
+    def _stop_if_done(self) -> None:
+        if not self._n_open:
+            self.schedule.stop()
+
+    # -- plans ---------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, command: cmd.Prepare) -> None:
+        generation = command.generation
+        for node in generation.plan.nodes:
+            failed = ev.NodePrepareFailed(generation.number, node, f"`{node}` is gone")
+            self._ask(node, failed, self._prepare_at, generation.number, self.schedule.now_s)
+
+    def _prepare_at(self, request: int, node: NodeId, generation: int, asked_s: float) -> None:
+        """At the node. The way back is taken to be as long as the way there."""
+        machine, now_s = self.nodes[node], self.schedule.now_s
+        machine.n_prepared += 1
+        if machine.is_out_of_memory:
+            failed = ev.NodePrepareFailed(generation, node, "out of memory")
+            self._reply(node, request, failed)
+            return
+        if not self._has_started:
+            self._prepared(request, node, machine.life, generation, 0.0)
+            return
+        machine.occupy(self.scene.prepare_busy_s)
+        ready_s = max(now_s, asked_s + self.scene.prepare_s - (now_s - asked_s))
+        self.schedule.at(ready_s, self._prepared, request, node, machine.life, generation, ready_s - now_s)
+
+    def _prepared(self, request: int, node: NodeId, life: int, generation: int, load_s: float) -> None:
+        machine = self.nodes[node]
+        if machine.life == life:
+            machine.prepare(generation)
+            self._reply(node, request, ev.NodePrepared(generation, node, load_s))
+
+    def _release(self, command: cmd.Release) -> None:
+        generation = command.generation
+        for node in generation.plan.nodes:
+            if node == self.scene.origin:
+                self.nodes[node].release(generation.number)
+            else:
+                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number)
+
+    def _ask_profile(self, command: cmd.AskProfile) -> None:
+        node = command.node
+        self._ask(node, ev.ProfileFailed(node, f"`{node}` is gone"), self._profile_at)
+
+    def _profile_at(self, request: int, node: NodeId) -> None:
+        self._later(PROFILING_S, node, request, ev.ProfileKnown(node, self.scene.profiles[node]))
+
+    def _time_segment(self, command: cmd.TimeSegment) -> None:
+        node, segment = command.node, command.segment
+        self._ask(node, ev.SegmentTimed(node, segment, None), self._time_at, segment)
+
+    def _time_at(self, request: int, node: NodeId, segment: Any) -> None:
+        took_s = self._journeys.segment_s(node, segment) * self.scene.slowdown(node, self.schedule.now_s)
+        self._later(took_s, node, request, ev.SegmentTimed(node, segment, took_s))
+
+    def _switched(self, command: cmd.SwitchDone) -> None:
+        self.tally.switches.append((self.schedule.now_s, command.record))
+
+    def _retreated(self, command: cmd.FallBackDone) -> None:
+        pass
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, node: NodeId, failed: ev.Event, what: Callable[..., None], *arguments: Any) -> None:
+        """`what(request, node, *arguments)` at `node`, which replies; `failed` is heard when it cannot."""
+        self._n_asked += 1
+        request = self._n_asked
+        self._asked[request] = node, failed
+        is_setup = not self._has_started and self.nodes[node].is_alive
+        if node == self.scene.origin or (is_setup and self.mesh.connections[node, self.scene.origin].is_open):
+            what(request, node, *arguments)
+        elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments):
+            self._settle(request, failed)
+
+    def _later(self, seconds: float, node: NodeId, request: int, answer: ev.Event) -> None:
+        life = self.nodes[node].life
+        self.schedule.at(self.schedule.now_s + seconds, self._reply_if_alive, life, node, request, answer)
+
+    def _reply_if_alive(self, life: int, node: NodeId, request: int, answer: ev.Event) -> None:
+        if self.nodes[node].life == life:
+            self._reply(node, request, answer)
+
+    def _reply(self, node: NodeId, request: int, answer: ev.Event) -> None:
+        if node == self.scene.origin or not self._has_started:
+            self._settle(request, answer)
+        else:
+            self.mesh.control(node, self.scene.origin, self._settle, request, answer)
+
+    def _settle(self, request: int, answer: ev.Event) -> None:
+        """A request has one answer; what comes twice, or after the loss of its node, is nobody's."""
+        if self._asked.pop(request, None) is not None:
+            self.hear(answer)
+
+    def _origin_lost(self, peer: NodeId) -> None:
+        for request, (node, failed) in list(self._asked.items()):
+            if node == peer:
+                self._settle(request, failed)
+
+    # -- what befalls nodes --------------------------------------------------------------------------------------------
+
+    def _plan_absence(self, away: Absence) -> None:
+        node = self.nodes[away.node]
+        if away.start_s <= 0.0:
+            node.die()
+        else:
+            self.schedule.at(away.start_s, node.die)
+        if not math.isinf(away.stop_s):
+            self.schedule.at(away.stop_s, self._restart, node)
+
+    def _restart(self, node: SimNode) -> None:
+        node.restart()
+        self.mesh.restarted(node.name)
+
+
+def _noise(scene: Scene) -> Iterable[tuple[NodeId, list[float]]]:
+    """The same frames are slow on the same nodes under every policy."""
+    for number, node in enumerate(sorted(scene.profiles)):
+        rng = np.random.default_rng([scene.seed, number])
+        yield node, np.exp(rng.normal(0.0, scene.noise_ratio, scene.n_frames)).tolist()
