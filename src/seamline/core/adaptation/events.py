@@ -20,7 +20,7 @@ from seamline.core.vocabulary.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class NodeJoined:
-    """A node is there. incarnation: changes when its process starts anew (then it holds no segments of ours)."""
+    """A node is there. incarnation: changes when its process restarts (then it has no segments of ours)."""
 
     node: NodeId
     tier: Tier

@@ -216,7 +216,7 @@ class FrameFinished:
 class StatusReceived:
     """Another node has said who it is and how it fares.
 
-    incarnation: changes when its process starts anew. usable_memory_bytes: 0 from a node that does not say.
+    incarnation: changes when its process restarts. usable_memory_bytes: 0 from a node that does not say.
     """
 
     node: NodeId

@@ -25,7 +25,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
-    ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
+    ObjectiveAsked     plans are compared again; rejected where joules count and are not known
     EnergyScopeAsked   other joules count; rejected where it names a stranger
     StandbyAsked       a plan is prepared beside the one that serves, where the strategy does so
     StopAsked          everything is released; after it requests are rejected, and nothing else is news

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from seamline.core.vocabulary.plans import Segment
 
 SLOW_RATIO = 1.15
-"""Slowness from which a node is asked, measured over profiled time; less is within the scatter of frames."""
+"""Ratio from which a node is asked, measured over profiled time; less is within the scatter of frames."""
 
 FIRST_INTERVAL_S, MOST_INTERVAL_S = 2.0, 30.0
 SHARE_RATIO = 0.1
