@@ -37,7 +37,7 @@ class Told:
     min_gain_ratio: float
     is_probing: bool = False
     is_watching: bool = False
-    is_told: bool = True
+    knows_true_links: bool = True
     is_patient: bool = True
 
     @property

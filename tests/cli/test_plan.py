@@ -51,11 +51,14 @@ def test_the_best_plan_its_parts_and_its_rivals_come_from_profiles_alone(seamlin
     spent_s = [part[key] for part in parts["stages"] for key in ("queue_s", "decode_s", "compute_s", "encode_s")]
     on_links_s = [link["transfer_s"] for link in (*parts["links"], parts["answer"])]
     assert sum(spent_s) + sum(on_links_s) == pytest.approx(data["latency_s"])
-    rivals = {rival["name"]: rival for rival in data["alternatives"]}
-    assert set(rivals) == {"local", "offload", "split", "without cloud", "without fog"}
-    assert rivals["local"]["latency_s"] == pytest.approx(0.4)
-    assert rivals["offload"]["refusal"] == "the first 1 cuts may not leave `edge`"
-    assert all(rival["plan"] is None or rival["cost"] >= data["cost"] * (1 - 1e-9) for rival in rivals.values())
+    alternatives = {alternative["name"]: alternative for alternative in data["alternatives"]}
+    assert set(alternatives) == {"local", "offload", "split", "without cloud", "without fog"}
+    assert alternatives["local"]["latency_s"] == pytest.approx(0.4)
+    assert alternatives["offload"]["refusal"] == "the first 1 cuts may not leave `edge`"
+    assert all(
+        alternative["plan"] is None or alternative["cost"] >= data["cost"] * (1 - 1e-9)
+        for alternative in alternatives.values()
+    )
     assert "without cloud would cost" in data["why"]
 
 
@@ -142,7 +145,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
     assert undocumented_keys("plan", data) == set()
     assert data["branches"]["is_prefix"]  # it has no branches
     assert data["branches"]["latency_s"] == pytest.approx(data["branches"]["prefix_latency_s"])
-    local = next(rival for rival in data["alternatives"] if rival["name"] == "local")
+    local = next(alternative for alternative in data["alternatives"] if alternative["name"] == "local")
     assert local["plan"] == "edge[0:5]"
 
 

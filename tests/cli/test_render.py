@@ -25,7 +25,7 @@ from seamline.cli.shared.watching import LiveView
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
 from seamline.core.vocabulary.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
-from seamline.runtime.origin.record import NodeEnergy, Part
+from seamline.runtime.origin.record import LatencyPart, NodeEnergy
 
 SWITCH = SwitchSnapshot(
     at_s=8.2,
@@ -44,9 +44,9 @@ STREAM = StreamSnapshot(
     latency_s=0.212,
     predicted_s=0.200,
     parts=(
-        Part(name="edge", duration_s=0.1),
-        Part(name="edge>fog", duration_s=0.08, is_transfer=True),
-        Part(name="fog", duration_s=0.02),
+        LatencyPart(name="edge", duration_s=0.1),
+        LatencyPart(name="edge>fog", duration_s=0.08, is_transfer=True),
+        LatencyPart(name="fog", duration_s=0.02),
     ),
     links=(
         LinkSnapshot(source="edge", target="fog", goodput_bps=5.1e6, rtt_s=0.0201),

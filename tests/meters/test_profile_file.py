@@ -125,6 +125,13 @@ def test_a_boundary_that_is_no_inner_cut_is_named() -> None:
         from_json({**PUBLISHED, "boundaries": [{"cut": 1, "overhead_s": 0.1}]})
 
 
+def test_the_compression_ratio_has_the_key_of_published_profiles() -> None:
+    codec = {"codec": "lossless", "encode_s_per_byte": 1e-9, "decode_s_per_byte": 1e-9, "sent_ratio": 0.4}
+    profile = from_json({**PUBLISHED, "codecs": [codec]})
+    assert profile.codecs[0].compression_ratio == 0.4
+    assert to_json(profile)["codecs"] == [codec]
+
+
 def test_keys_of_a_later_version_are_ignored() -> None:
     assert from_json({**PUBLISHED, "room_temperature_c": -5}) == from_json(PUBLISHED)
 

@@ -1,4 +1,4 @@
-"""How boundary tensors and camera frames are put on the wire: raw, lossless, f16, u8 and JPEG.
+"""Codecs of boundary tensors and camera frames for the wire: raw, lossless, f16, u8 and JPEG.
 
 `tensors.py` is the door (`encode`, `decode`); `lossless.py`, `quantise.py` (on `kernels.py`) and `jpeg.py` do the work,
 `opencv.py` loads OpenCV quietly, and `calibration.py` measures what a codec costs on this machine. Framing of whole

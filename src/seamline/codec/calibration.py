@@ -1,4 +1,4 @@
-"""What each codec costs on this machine: a calibration of some tens of milliseconds at a node's start.
+"""Codec calibration: costs of each codec on this machine, measured in some tens of milliseconds at a node's start.
 
 The planner needs seconds per uncompressed byte, not exact numbers: a codec moves 500 MB/s at its worst, so an error
 of a factor of two is still small beside any link. The clock is an argument.
@@ -63,5 +63,5 @@ def _median_s(clock: Clock, run: Callable[[], object], n_runs: int) -> float:
 
 
 def _sample_boundary() -> Array:
-    """What a convolution with ReLU leaves: half zeros, half positive."""
+    """Sample tensor as after a convolution with ReLU: half zeros, half positive."""
     return np.maximum(np.random.default_rng(0).standard_normal(_BOUNDARY_SHAPE, np.float32), 0.0)

@@ -1,4 +1,4 @@
-"""The camera frame as JPEG: uint8[H, W, 3] RGB in and out, through OpenCV.
+"""JPEG codec of the camera frame: uint8[H, W, 3] RGB in and out, through OpenCV.
 
 The size in a JPEG's own header is read and compared before anything is decoded, because a few bytes can claim a
 picture of gigabytes. OpenCV is loaded in `opencv.py`.

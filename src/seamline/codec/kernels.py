@@ -1,4 +1,4 @@
-"""The arithmetic of the lossy codecs, done by ONNX Runtime.
+"""Arithmetic kernels of the lossy codecs, run by ONNX Runtime.
 
 NumPy casts float32 to float16 at 0.7-0.9 GB/s on one core, ONNX Runtime at 10-20 (decision 6), so every element-wise
 step is a graph of one operator or few. What NumPy does as fast (minimum and maximum) stays in NumPy.

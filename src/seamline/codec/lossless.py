@@ -1,4 +1,4 @@
-"""Every bit kept in fewer bytes: the bytes of all elements by significance, each such plane compressed with Zstandard.
+"""Lossless codec: byte planes (the bytes of all elements by significance), each compressed with Zstandard.
 
 Signs and exponents of neighbouring activations are alike and the zeros of a ReLU are zero in every plane, while low
 bits of mantissas are noise: apart from each other, the first compress and the last travel as they are.

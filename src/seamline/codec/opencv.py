@@ -1,4 +1,4 @@
-"""The one door to OpenCV, which reads videos, images and JPEG: loaded on first use, and quiet.
+"""Adapter of OpenCV, which reads videos, images and JPEG: loaded on first use, and quiet.
 
 OpenCV and the FFmpeg in it write to the process's stderr what they think of a broken file; whoever reads the file says
 so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.) OpenCV is the

@@ -1,4 +1,4 @@
-"""Eight bits per element: the affine grid that fits a tensor, and values to levels on it and back.
+"""Affine quantisation to eight bits: the grid of a tensor, and its values to levels on it and back.
 
 One grid for the whole tensor, or one for each channel where that pays (`grid_of`). The element-wise work is done by
 ONNX Runtime, see `kernels.py`; how a grid is described on the wire is `tensors.py`.
@@ -87,7 +87,7 @@ def from_levels(levels: Levels, grid: Grid) -> Floats:
 
 
 def _channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Where channels likely lie: last for tokens and for square maps laid out so, else second. None below three axes.
+    """Likely channel axis: last for tokens and for square maps laid out so, else second. None below three axes.
 
     A wrong guess does no harm: such grids do not pay.
     """

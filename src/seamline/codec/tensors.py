@@ -1,6 +1,6 @@
-"""Boundary tensors to buffers and back: the only door to the codecs.
+"""Encoding of boundary tensors to buffers and back: the only interface of the codecs.
 
-`encode` turns named tensors into one buffer each and a small description; `decode` checks the description against the
+`encode` turns named tensors into one buffer each and a small header; `decode` checks the header against the
 buffers it came with, before memory is taken, and restores the tensors. Buffers are arrays, not bytes: the wire format
 (`fabric/wire.py`) writes them once, straight into the message.
 What each codec does to values is in `lossless.py`, `kernels.py`, `quantise.py` and `jpeg.py`.
@@ -35,14 +35,14 @@ _LOSSY_DTYPES = frozenset({"float32", "float64", "float16"})
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What goes on the wire. encoding: the description `decode` needs. buffers: one array per tensor, in its order."""
+    """Encoded tensors. encoding: the header that `decode` needs. buffers: one array per tensor, in its order."""
 
     encoding: bytes
     buffers: tuple[Array, ...]
 
     @property
     def n_bytes(self) -> int:
-        """Payload on the wire, description included."""
+        """Payload on the wire, header included."""
         return len(self.encoding) + sum(buffer.nbytes for buffer in self.buffers)
 
 
@@ -66,12 +66,12 @@ def encode(tensors: Mapping[str, Array], codec: Codec) -> Encoded:
 def decode(encoding: bytes, buffers: Sequence[Array]) -> dict[str, Array]:
     """The tensors by name, in the order they were encoded. Raw ones are views into `buffers`.
 
-    Raises `CodecError` when the description is malformed or does not fit the buffers, before memory is taken.
+    Raises `CodecError` when the header is malformed or does not fit the buffers, before memory is taken.
     """
     try:
         described = _DECODER.decode(encoding)
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise CodecError(f"the description of a payload is malformed ({exc})") from exc
+        raise CodecError(f"the header of a payload is malformed ({exc})") from exc
     if len(described) != len(buffers):
         raise CodecError(f"a payload describes {len(described)} tensors and carries {len(buffers)}")
     if len({tensor.name for tensor in described}) != len(described):
@@ -88,7 +88,7 @@ _Extent = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 
 
 class _Tensor(msgspec.Struct, frozen=True, array_like=True):
-    """One tensor's way back. form: how the buffer holds it.
+    """Header of one tensor. form: encoding of its buffer.
 
     scale, zero_point: the grid of ``u8``. axis, scales, zero_points: the grids of ``u8c`` along an axis, as float32
     (little-endian) and uint8. planes: bytes of each plane of ``lossless``.

@@ -1,4 +1,4 @@
-"""The bulk lane of a fabric: messages cut into chunks, a window of bytes ahead per target, and credits that reopen it.
+"""Bulk lane of a fabric: messages cut into chunks, a window of bytes ahead per target, and credits that reopen it.
 
 One message at a time goes to each target. The receiver joins the chunks (`chunks.py`) and credits what it has taken;
 the sender waits for room in its window (`window.py`), and a target that is lost ends the wait at once. How chunks and
@@ -105,7 +105,7 @@ class BulkReceiver:
 
 
 class _Lane:
-    """The lane to one target: who holds `lock` is sending."""
+    """Lane to one target: the owner of `lock` is sending."""
 
     __slots__ = ("epoch", "lock", "next_number", "window")
 

@@ -1,4 +1,4 @@
-"""Messages on the data lane, cut into chunks and joined again.
+"""Chunking of messages on the data lane: cut, and joined again.
 
 A fabric must not be handed a tensor in one piece: Zenoh then holds megabytes in front of urgent messages and gives up
 on a link that is congested for long (ecosystem A1). A chunk is a fixed header and a slice of the message. The chunks
@@ -99,7 +99,7 @@ class Assembler:
             self._drop_partial(state)
 
     def _source(self, source: NodeId, incarnation: int) -> _Source | None:
-        """The state of `source`, begun anew for a new incarnation; None for a late chunk of a replaced one."""
+        """State of `source`, reset for a new incarnation; None for a late chunk of a replaced one."""
         state = self._sources.setdefault(source, _Source(incarnation=incarnation))
         if state.incarnation != incarnation:
             if incarnation in state.retired:
@@ -161,7 +161,7 @@ def _read_header(view: memoryview) -> tuple[int, int, int, int]:
 
 @dataclass(slots=True)
 class _Source:
-    """One sender: the message expected or in flight, and the incarnations it had before."""
+    """State of one sender: the message expected or in flight, and the incarnations it had before."""
 
     incarnation: int
     next_number: int = 0

@@ -1,4 +1,4 @@
-"""The inbox of a fabric: a queue between a network's threads and the delivery thread.
+"""Inbox of a fabric: a queue between a network's threads and the delivery thread.
 
 Urgent things (control messages, peers that come and go) overtake bulk and are never dropped. Bulk is bounded in bytes:
 past the bound new chunks are dropped and counted, because holding up the network's thread would stop keep-alives too

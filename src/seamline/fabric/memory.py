@@ -1,4 +1,4 @@
-"""A fabric within one process, over links with a rate and a delay: the default in tests.
+"""In-memory fabric within one process, over links with a rate and a delay: the default in tests.
 
 A `VirtualNetwork` holds the links and delivers on one thread, in real time; unlimited links deliver at once. Given a
 clock instead, it has no thread and delivers when `advance` is called, so that a test decides what happens when.
@@ -69,7 +69,7 @@ class VirtualNetwork:
             self._changed.notify_all()
 
     def silence(self, node: str, other: str) -> None:
-        """Nothing crosses between the two any more; both notice after the lease."""
+        """Let nothing cross between the two any more; both notice after the lease."""
         pair = frozenset((NodeId(node), NodeId(other)))
         with self._changed:
             self._flow()
@@ -79,7 +79,7 @@ class VirtualNetwork:
             self._changed.notify_all()
 
     def heal(self, node: str, other: str) -> None:
-        """The link carries again: within the lease as if nothing had been, later the two find each other anew."""
+        """Let the link carry again: within the lease as if nothing had been, later the two join each other again."""
         here, there = NodeId(node), NodeId(other)
         with self._changed:
             self._flow()
@@ -89,13 +89,13 @@ class VirtualNetwork:
             self._changed.notify_all()
 
     def silence_node(self, node: str) -> None:
-        """All links of `node` go silent, as when its process hangs or its machine loses the network."""
+        """Silence all links of `node`, as when its process hangs or its machine loses the network."""
         with self._changed:
             for other in self._nodes.keys() - {node}:
                 self.silence(node, other)
 
     def heal_node(self, node: str) -> None:
-        """All links of `node` carry again."""
+        """Let all links of `node` carry again."""
         with self._changed:
             for pair in [pair for pair in self._silent if node in pair]:
                 self.heal(*pair)

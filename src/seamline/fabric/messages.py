@@ -1,4 +1,4 @@
-"""The messages between nodes, as one closed union of typed headers.
+"""Messages between nodes, as one closed union of typed headers.
 
 A message is a header (here) and any number of raw tensors behind it (`wire.py` lays both out). Headers are small and
 bounded; tensors never pass through the header codec. Frames carry their whole plan, so that a node needs no state about

@@ -1,4 +1,4 @@
-"""One direction of a virtual link, modelled as fluid: time in, arrivals out; no clock and no thread.
+"""Virtual link, one direction of it, modelled as fluid: time in, arrivals out; no clock and no thread.
 
 Messages cross one after the other at the rate of the moment, then spend the delay. Control overtakes bulk that has not
 left yet, as with priorities and small send buffers on a real link. `memory.py` puts nodes at the ends.

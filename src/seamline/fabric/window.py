@@ -1,4 +1,4 @@
-"""The flow-control window of one target: bulk bytes that may be in flight, reopened by the target's credits.
+"""Flow-control window of one target: bulk bytes that may be in flight, reopened by the target's credits.
 
 Zenoh blocks a put when its queue to a neighbour is full, and while it does, *nothing else* in the session moves: other
 peers' messages, liveliness, even the lease that would end the wait (measured: one put to a stopped process froze all

@@ -1,4 +1,4 @@
-"""The wire format: one message as one buffer, and back.
+"""Wire format: one message as one buffer, and back.
 
 ::
 

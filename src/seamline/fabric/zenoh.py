@@ -1,4 +1,4 @@
-"""The fabric over Zenoh: a session, liveliness tokens, control messages, and the way of bulk between named nodes.
+"""Fabric over Zenoh: a session, liveliness tokens, control messages, and bulk chunks between named nodes.
 
 Every Zenoh default that loses, delays or misroutes our traffic is set in `zenoh_settings.py`, with its reason.
 How it works, in order:

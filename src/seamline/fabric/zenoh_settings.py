@@ -1,4 +1,4 @@
-"""Zenoh's settings: each default that does harm to a stream of tensors, and what we set instead.
+"""Settings of Zenoh: the defaults that harm a stream of tensors, and the values used instead.
 
 What the defaults did was measured on two cores with Zenoh 1.10; the figures stand beside the settings.
 """

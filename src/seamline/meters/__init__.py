@@ -1,1 +1,1 @@
-"""What this machine is and what a model costs on it: device facts, block profiles and the files they are kept in."""
+"""Meters of this machine: device facts, block profiles of models, the files of these, and energy."""

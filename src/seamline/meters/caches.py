@@ -1,8 +1,8 @@
-"""Emptying the processor's caches, so that what is timed next finds nothing of its own in them.
+"""Cache flush: empties the processor's caches, so that the next timed run finds nothing of its own in them.
 
 Frames of a stream come tens of milliseconds apart, and other work runs in between. Measured with EfficientNet-Lite0 on
 a processor with 32 MiB of L3: a block takes 0.12 ms again and again, 0.36 ms after the whole model, 0.69 ms after 20 ms
-of sleep, and 0.29 ms after this. Sleeping would be nearer to a stream, but costs 5 to 20 ms a run, this 1 ms.
+of sleep, and 0.29 ms after this. Sleeping would be closer to a stream, but costs 5 to 20 ms a run, this 1 ms.
 """
 
 from __future__ import annotations

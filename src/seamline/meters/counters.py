@@ -1,4 +1,4 @@
-"""Meters that count joules themselves: the processor's RAPL counters and NVIDIA's NVML.
+"""Energy counters, meters that count joules themselves: the processor's RAPL counters and NVIDIA's NVML.
 
 Reading them takes microseconds, so they are read whenever somebody asks. What counts power only is `sampled.py`.
 """
@@ -26,7 +26,7 @@ MODEL_HINT = "give --power PROFILE to model it"
 
 @dataclass(slots=True)
 class _Domain:
-    """One counter in microjoules. range_uj: where it starts again from 0. counted_uj: since the meter was opened."""
+    """One counter, in microjoules. range_uj: where it starts again from 0. counted_uj: since the meter was opened."""
 
     name: str
     path: Path
@@ -69,7 +69,7 @@ class RaplMeter:
             return sum(domain.counted_uj for domain in self._domains) * 1e-6
 
     def close(self) -> None:
-        """Nothing stays open between readings."""
+        """Close nothing: nothing is open between readings."""
 
 
 class NvmlMeter:

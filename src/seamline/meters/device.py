@@ -1,4 +1,4 @@
-"""Facts about this machine: processor, cores, memory, and the physical memory of this process."""
+"""Device facts of this machine: processor, cores, memory, and the physical memory of this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 
 def cpu_name() -> str:
-    """What the processor calls itself, e.g. ``Intel(R) Xeon(R) CPU @ 2.60GHz``; on a Raspberry Pi its board's model."""
+    """Name of the processor, e.g. ``Intel(R) Xeon(R) CPU @ 2.60GHz``; on a Raspberry Pi its board's model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

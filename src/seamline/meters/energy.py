@@ -1,4 +1,4 @@
-"""The energy meters of this machine: which there are, which can be used, and why others cannot.
+"""Energy meters of this machine: which there are, which can be used, and why others cannot.
 
 `find_meters` looks, `open_meter` opens one by name. Counters that count joules are `counters.py`, sensors of power
 `sampled.py`, and what computes from a profile when nothing measures is `power_model.py`.
@@ -21,7 +21,7 @@ AUTO, REPLAY = "auto", "replay:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensors:
-    """Where to look. A test gives a tree of its own."""
+    """Folders to look in. A test gives a tree of its own."""
 
     powercap: Path = Path("/sys/class/powercap")
     hwmon: Path = Path("/sys/class/hwmon")
@@ -31,7 +31,7 @@ class Sensors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One kind of meter on this machine. fact: what it covers, or why it cannot be used; hint: what to do then."""
+    """Availability of one kind of meter. fact: what it covers, or why it cannot be used; hint: what to do then."""
 
     name: str
     is_usable: bool

@@ -1,4 +1,4 @@
-"""From times of some segments to times of all: blocks and overheads of boundaries, by non-negative least squares.
+"""Fit of block times and boundary overheads to the times of some segments, by non-negative least squares.
 
 A segment takes its blocks and half the overhead of each inner joint it ends at (`core.cost.profiled`). Every measured
 segment is one such equation, and segments of many lengths overlap, so there are more equations than unknowns. Nothing
@@ -46,7 +46,7 @@ class Fitted:
 
 
 def fit_times(times_s: Mapping[Span, float], joint_bytes: Sequence[int]) -> Fitted:
-    """The blocks and overheads that explain `times_s` best, relative errors counting alike.
+    """Blocks and overheads that explain `times_s` best, relative errors weighing the same.
 
     times_s: by span; the whole model, ``(0, n)``, and every single block must be there. joint_bytes: what crosses each
     of the n + 1 joints; more bytes are first guessed to cost more.
@@ -112,7 +112,7 @@ def _solve_free(gram: Floats, right: Floats, free: npt.NDArray[np.bool_]) -> Flo
 
 
 def _equations(times_s: Mapping[Span, float], n_blocks: int) -> tuple[Floats, Floats]:
-    """One row per span over (blocks, joints), and what it took."""
+    """Equations: one row per span over (blocks, joints), and its time."""
     rows = np.zeros((len(times_s), 2 * n_blocks + 1))
     for row, (start, stop) in zip(rows, times_s, strict=True):
         row[start:stop] = 1.0
@@ -123,7 +123,7 @@ def _equations(times_s: Mapping[Span, float], n_blocks: int) -> tuple[Floats, Fl
 
 
 def _guess(times_s: Mapping[Span, float], joint_bytes: Sequence[int]) -> Floats:
-    """What the blocks take together beyond the whole, shared out over the inner joints by bytes."""
+    """First guess of the overheads: time of all blocks beyond the whole, distributed over the inner joints by bytes."""
     n_blocks = len(joint_bytes) - 1
     excess_s = sum(times_s[at, at + 1] for at in range(n_blocks)) - times_s[0, n_blocks]
     weights = np.array(joint_bytes, dtype=np.float64) + 1.0

@@ -1,4 +1,4 @@
-"""Energy without a meter: idle and busy power over time, and joules per byte sent and received.
+"""Power model, energy without a meter: idle and busy power over time, and joules per byte sent and received.
 
     E(t) = idle_w t + (busy_w - idle_w) busy_s(t) + tx_j_per_byte sent(t) + rx_j_per_byte received(t)
 
@@ -51,7 +51,7 @@ class PowerModel:
         return idle_j + self._above_idle_j() - self._before_j
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close nothing: nothing is open."""
 
     def _above_idle_j(self) -> float:
         power = self.power

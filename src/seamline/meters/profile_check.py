@@ -1,4 +1,4 @@
-"""How far a profile's predictions are from what segments really take: random segments, measured and predicted.
+"""Profile check: error of a profile's predictions on random segments, measured and predicted.
 
 Nothing here is corrected for or learnt from; that is `profiler.py`'s and `core.link.estimator`'s work.
 """
@@ -25,7 +25,7 @@ N_TOGETHER = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentCheck:
-    """One segment. predicted_s: by the profile. measured_s: median of its runs in quiet rounds (see `Rounds`).
+    """Check of a segment. predicted_s: by the profile. measured_s: median of its runs in quiet rounds (see `Rounds`).
 
     drift_ratio: how much longer the whole model took beside these runs than when it was profiled. A loaded or throttled
     machine is no error of the profile, real frames tell of it; so it is divided out of measured_s.
@@ -114,7 +114,7 @@ def _check_together(
 
 
 def _feed(engine: Engine, model_id: str, segment: Segment, ready: RunnableSegment, seed: int) -> Tensors:
-    """What the layers before `segment` give on random inputs."""
+    """Outputs of the layers before `segment` on random inputs."""
     known: Tensors = {}
     if segment.start > 0:
         before = engine.prepare(model_id, Segment(0, segment.start))

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "seamline.profile/1"
 METHOD = 3
-"""Counts the ways of measuring; a profile cached by an earlier one is measured anew."""
+"""Counts the ways of measuring; a profile cached by an earlier one is measured again."""
 
 MAX_FILE_BYTES = 64 << 20
 MAX_NUMBER = 2**62
@@ -77,7 +77,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
                 encode_s_per_byte=cost.encode_s_per_byte,
                 decode_s_per_byte=cost.decode_s_per_byte,
                 cut=cost.cut,
-                compression_ratio=None if cost.compression_ratio == 1.0 else cost.compression_ratio,
+                sent_ratio=None if cost.compression_ratio == 1.0 else cost.compression_ratio,
             )
             for cost in profile.codecs
         ],
@@ -264,7 +264,7 @@ class _CodecCost(msgspec.Struct, frozen=True):
     encode_s_per_byte: float
     decode_s_per_byte: float
     cut: int | None = None
-    compression_ratio: float = 1.0
+    compression_ratio: float = msgspec.field(name="sent_ratio", default=1.0)
 
 
 class _Boundary(msgspec.Struct, frozen=True):

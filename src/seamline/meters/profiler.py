@@ -1,4 +1,4 @@
-"""What a model costs on an engine: every block between candidate cuts, and what cutting there costs by itself.
+"""Profiler of a model on an engine: times of every block between candidate cuts, and the overhead of every cut.
 
 Theory of operation. A segment that ends at a wide boundary must hand its tensors out and the next one take them in, and
 what an engine would have fused across is lost; so blocks that run one by one take longer in sum than the whole, by an
@@ -177,7 +177,7 @@ class _Bench:
         self._values: dict[int, Tensors] = {0: first}
 
     def measure_whole(self) -> None:
-        """One run to warm up and one that counts; more come with the levels."""
+        """Time the whole model: one run to warm up and one that counts; more come with the levels."""
         self._run(self._whole, self._values[0])
         begin_s = self._now_s()
         self._whole_s.append(self._run(self._whole, self._values[0])[1])

@@ -1,4 +1,4 @@
-"""Times of several things that were run in turn, with something always the same in between: the anchor.
+"""Interleaved timing in rounds: several things run in turn, with one thing, the anchor, in between.
 
 A machine that does other work, or throttles, is slower in one round than in the next. The anchors tell by how much, so
 times of different rounds, and of different minutes, become comparable. Nothing here runs anything.
@@ -20,7 +20,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(slots=True)
 class Rounds(Generic[Key]):
-    """What each key took, by round, and the anchor before the first round and after each; the last may be missing.
+    """Times of each key, by round, and of the anchor before the first round and after each; the last may be missing.
 
     times_s: as many for every key as there were rounds. anchors_s: at least one.
     """

@@ -1,4 +1,4 @@
-"""Meters made of power readings: a sensor is read now and then, and its watts are added up over time.
+"""Sampled energy meters: power readings of a sensor, integrated over time.
 
 The sensors: the Raspberry Pi 5's power controller, INA monitors, a discharging battery, a recorded file. One thread
 reads at most ten times a second, because a reading can take milliseconds (a process is started for the Pi's), which

@@ -91,12 +91,12 @@ def build_zoo_model(name: str, path: Path, seed: int = ZOO_SEED) -> Path:
 
 
 def zoo_path(name: str) -> Path:
-    """Where zoo model `name` is cached; by Seamline's version, so that a newer recipe does not find an older file."""
+    """Cached path of zoo model `name`; by Seamline's version, so that a newer recipe does not find an older file."""
     return cache_dir() / "zoo" / f"{name}-{__version__}-seed{ZOO_SEED}.onnx"
 
 
 def _advice(text: str) -> str:
-    """Where to go from a name that means nothing: the nearest zoo name or file beside it, else the list."""
+    """Hint for an unknown name: the nearest zoo name or file beside it, else the list."""
     folder = Path(text).expanduser().parent
     files = [str(path) for path in folder.glob("*.onnx")] if folder.is_dir() else []
     near = difflib.get_close_matches(text, [*zoo.names(), *files], n=1, cutoff=0.6)

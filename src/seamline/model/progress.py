@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 
 
 class Progress(Protocol):
-    """Tells a person how far work is. The work goes on the same when nobody looks."""
+    """Port that reports the progress of work to a person. The work goes on the same when nobody looks."""
 
     def working(self, what: str) -> AbstractContextManager[object]:
         """Held while `what` goes on, whose end is not foreseen."""

@@ -1,6 +1,6 @@
-"""Several machines on one: node processes, slowed computing, shaped links, and changes while a run goes on.
+"""Testbed, several machines on one: node processes, slowed computing, shaped links, and changes during a run.
 
-What a testbed *is* stands in `seamline.config.testbed`; this package brings one to life. It never imports the runtime:
+A testbed is specified in `seamline.config.testbed`; this package runs it. It never imports the runtime:
 nodes are started by their command line, as a user would.
 """
 

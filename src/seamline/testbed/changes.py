@@ -1,4 +1,4 @@
-"""What happens to a testbed during a run, by the clock: links change or follow traces, nodes slow down or are killed.
+"""Timed changes of a testbed during a run: links change or follow traces, nodes slow down or are killed.
 
 `schedule` and `due` are arithmetic; `ChangeRunner` is the small thread that makes things happen when they are due.
 """
@@ -84,7 +84,7 @@ Change = LinkChange | NodeChange | Kill
 
 
 class Links(Protocol):
-    """What a change needs of `relay.Network`."""
+    """Interface of `relay.Network` that changes need."""
 
     def set_link(
         self,
@@ -102,7 +102,7 @@ class Links(Protocol):
 
 
 class Nodes(Protocol):
-    """What a change needs of `processes.NodeProcesses`."""
+    """Interface of `processes.NodeProcesses` that changes need."""
 
     def kill(self, name: str) -> None: ...
 
@@ -205,7 +205,7 @@ class ChangeRunner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Nothing more happens after this returns."""
+        """End all changes: none is made after this returns."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

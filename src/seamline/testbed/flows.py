@@ -1,4 +1,4 @@
-"""How the bytes of one relayed connection move: socket, hop after hop of links, socket; both ways.
+"""Flows of relayed connections: bytes from a socket, over one hop of links after another, to a socket; both ways.
 
     accepted socket -> Hop(link 1) -> Hop(link 2) -> Outlet -> socket to the target        (forward flow)
     accepted socket <- Outlet <- Hop(link 2) <- Hop(link 1) <- socket to the target        (backward flow)
@@ -49,7 +49,7 @@ Item = tuple[memoryview | End, float]
 
 
 class Hop:
-    """One flow's place at one link."""
+    """Hop of one flow: its queue at one link."""
 
     def __init__(self, link: LinkDirection, onward: Hop | Outlet) -> None:
         self.link = link
@@ -67,7 +67,7 @@ class Hop:
 
     @property
     def limit_bytes(self) -> int:
-        """How much may wait before the link: `QUEUE_S` of it, and two chunks at the least."""
+        """Bytes that may wait before the link: `QUEUE_S` of it, and two chunks at the least."""
         shape = self.link.shape
         if not shape.rate_bps:
             return MAX_QUEUE_BYTES
@@ -134,7 +134,7 @@ class Hop:
         self.n_waiting_bytes = 0
 
     def next_due_s(self) -> float | None:
-        """When there is something to do here again; None when that depends on others."""
+        """Time at which the hop is to be served again; None when that depends on others."""
         if self.link.is_silent:
             return None
         due = [self.crossing[0][1]] if self.crossing else []
@@ -144,7 +144,7 @@ class Hop:
 
 
 class Outlet:
-    """Where a flow ends: bytes that have arrived, going into a socket as fast as its reader takes them."""
+    """Outlet of a flow: bytes that have arrived, going into a socket as fast as its reader takes them."""
 
     limit_bytes = OUTLET_BYTES
     bottleneck_bps = 0.0
@@ -180,7 +180,7 @@ class Outlet:
 
 
 class Flow:
-    """One direction of a connection: reads `source`, moves through `hops`, comes out at `outlet`."""
+    """Flow in one direction of a connection: reads `source`, moves through `hops`, comes out at `outlet`."""
 
     def __init__(self, links: tuple[LinkDirection, ...]) -> None:
         self.outlet = Outlet()
@@ -216,7 +216,7 @@ class Flow:
         self._full_since_s = now_s if first.n_waiting_bytes >= first.limit_bytes else None
 
     def found_nothing(self) -> None:
-        """There was room, and the source had nothing: what it sends later did not wait."""
+        """Note that there was room and the source had nothing: bytes that it sends later did not wait."""
         self._full_since_s = None
 
     def reset(self, now_s: float) -> None:
@@ -366,7 +366,7 @@ class Connection:
 
 
 def _crossing_bytes(shape: LinkShape, bottleneck_bps: float) -> int:
-    """What one connection may have on a link: the rate it can reach times the longest that something stays on it."""
+    """Bytes that one connection may have on a link: the rate it can reach times the longest stay on it."""
     if not bottleneck_bps:
         return UNLIMITED_CROSSING_BYTES
     longest_s = shape.delay_s + shape.jitter_s + (timeout_s(shape.delay_s) if shape.loss_ratio else 0.0)

@@ -39,7 +39,7 @@ N_LOG_LINES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeProcess:
-    """One started process. out: its standard output. log: its standard error. Both are files of this run only."""
+    """Started process of a node. out: its standard output. log: its standard error. Both are files of this run only."""
 
     name: str
     command: tuple[str, ...]

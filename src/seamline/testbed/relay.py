@@ -1,4 +1,4 @@
-"""The testbed's links, seen from the run: where a node connects to reach another, and how links change meanwhile.
+"""Relay of the testbed's links, seen from the run: endpoints by which nodes reach each other, and changes of links.
 
     network = Network(testbed)
     network.listen("fog")                  # "tcp/127.0.0.1:23501": what the fog node listens on
@@ -65,11 +65,11 @@ class Network:
             self._command(do="link", between=link.between, shape=dataclasses.asdict(_shape(link)))
 
     def listen(self, node: str) -> str:
-        """What `node` itself must listen on. Raises `ConfigError` when there is no such node."""
+        """Endpoint that `node` itself must listen on. Raises `ConfigError` when there is no such node."""
         return _endpoint(self._ports[self._testbed.node(node).name])
 
     def endpoint(self, source: str, target: str) -> str:
-        """Where `source` must connect to reach `target`. Raises `ConfigError` when one of them is not a node."""
+        """Endpoint by which `source` reaches `target`. Raises `ConfigError` when one of them is not a node."""
         self._testbed.node(source), self._testbed.node(target)
         if (source, target) not in self._endpoints:
             self._endpoints[source, target] = self._route(source, target)
@@ -106,7 +106,7 @@ class Network:
         self._command(do="silence", between=self._relayed_link(one, other), is_silent=False)
 
     def reset(self) -> None:
-        """All links are again as the testbed file describes them, and carry."""
+        """Restore all links as in the testbed file, and let them carry."""
         for link in self._testbed.links:
             if frozenset(link.between) in self._relayed:
                 shape = _shape(link)

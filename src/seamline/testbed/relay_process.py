@@ -1,4 +1,4 @@
-"""The process that carries the bytes: TCP connections in, shaped as their route says, TCP connections out.
+"""Relay process: carries bytes from TCP connections to TCP connections, shaped by the links of their route.
 
 It runs as ``python -m seamline.testbed.relay_process``, started and commanded by `relay.Network` through its standard
 input and output (one JSON object a line), and ends when that input does. A process of its own, because pacing to a
@@ -71,7 +71,7 @@ class Relay:
                 hop.shift_last(left_s, link.free_at_s)
 
     def silence(self, one: str, other: str, is_silent: bool) -> None:
-        """Hold everything on a link, or let it go on. Nothing is closed and nothing is lost."""
+        """Stop everything on a link, or let it go on. Nothing is closed and nothing is lost."""
         for link in self._both(one, other):
             if is_silent:
                 link.silence()

@@ -1,4 +1,4 @@
-"""One direction of one physical link as arithmetic: when does a chunk leave, when does it arrive? No sockets, no clock.
+"""Link shaping, one direction of a physical link as arithmetic: when a chunk leaves and arrives. No sockets, no clock.
 
 Theory of operation. A link is a serialiser followed by a delay line. The serialiser is busy for ``bits / rate`` with
 each chunk and takes the next when it is free, whoever that belongs to: one link is shared by all connections across it.
@@ -36,7 +36,7 @@ class LinkShape:
 
     @property
     def chunk_bytes(self) -> int:
-        """How much is served at once: about `CHUNK_S` of the rate, and a packet at least."""
+        """Bytes served at once: about `CHUNK_S` of the rate, and a packet at least."""
         if not self.rate_bps:
             return MAX_CHUNK_BYTES
         return max(PACKET_BYTES, min(MAX_CHUNK_BYTES, int(self.rate_bps * CHUNK_S / 8.0)))

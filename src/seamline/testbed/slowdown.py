@@ -1,4 +1,4 @@
-"""A slower machine, imitated: an engine whose runs take a set number of times as long as this computer's profile says.
+"""Slowdown of a node: an engine whose runs take a given factor of the time in this computer's profile.
 
 The rest of the time is waited, not computed, so a slow node takes no processor from the others on the same computer.
 What a run really took is not multiplied: a computer that clocks down, caches that another process has taken or a first
@@ -36,7 +36,7 @@ UsualTime = Callable[[str, Segment], float | None]
 
 
 class Slowdown:
-    """How many times as long computing takes now; owned by a node, read by its engines at every run.
+    """Factor by which computing takes longer now; owned by a node, read by its engines at every run.
 
     factor: 1.0 or more, else `UsageError`.
     """
@@ -54,7 +54,7 @@ class Slowdown:
 
 
 def slowdown_line(factor: float) -> str:
-    """What `slowdown_from` understands."""
+    """Line that `slowdown_from` parses."""
     return f"slowdown {factor:g}\n"
 
 
@@ -100,7 +100,7 @@ class SlowEngine:
         return self._engine.name
 
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
-        """As the engine's own; preparing is not slowed, it is a matter of files more than of computing."""
+        """Prepare as the engine does; preparing is not slowed, it is a matter of files more than of computing."""
         ready = self._engine.prepare(model_id, segment)
         usual_s = partial(self._usual_s, model_id, segment)
         return _SlowSegment(ready, self._slowdown, usual_s, self._now_s, self._sleep_s)

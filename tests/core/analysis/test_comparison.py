@@ -1,4 +1,4 @@
-"""The best plan beside its rivals, and why it is what it is."""
+"""The best plan beside its alternatives, and why it is what it is."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from seamline.core.vocabulary.nodes import NodeId
 
 def test_rivals_are_every_kind_of_plan_and_the_best_without_each_other_node(three_tiers: Problem):
     planned = plan(three_tiers)
-    others = {rival.name: rival.found for rival in named_alternatives(three_tiers, planned)}
+    others = {alternative.name: alternative.found for alternative in named_alternatives(three_tiers, planned)}
     assert list(others) == ["local", "offload", "split", "without cloud", "without fog"]
     assert all(found.plan is not None and found.cost >= planned.cost for found in others.values())
     assert NodeId("cloud") not in others["without cloud"].plan.nodes
@@ -19,7 +19,7 @@ def test_rivals_are_every_kind_of_plan_and_the_best_without_each_other_node(thre
 
 def test_of_two_nodes_none_is_left_out(three_tiers: Problem):
     two = replace(three_tiers, profiles={n: p for n, p in three_tiers.profiles.items() if n != "fog"})
-    assert [rival.name for rival in named_alternatives(two, plan(two))] == ["local", "offload", "split"]
+    assert [alternative.name for alternative in named_alternatives(two, plan(two))] == ["local", "offload", "split"]
 
 
 def test_why_names_the_largest_parts_how_much_worse_rivals_are_and_why_one_is_not_possible(three_tiers: Problem):

@@ -63,8 +63,8 @@ def prepared(generation: Generation) -> list[Event]:
 
 
 SERVING = Serving(OLD, 0)
-WARMING, _ = run(SERVING, SwitchRequested(NEW))
-DRAINING, _ = run(WARMING, *prepared(NEW))
+PREPARING, _ = run(SERVING, SwitchRequested(NEW))
+DRAINING, _ = run(PREPARING, *prepared(NEW))
 
 
 def test_the_first_plan_is_routed_when_its_node_is_ready():
@@ -82,7 +82,7 @@ def test_old_pipeline_serves_until_the_new_one_is_ready():
 
 
 def test_one_node_saying_ready_twice_is_not_two_nodes():
-    state, commands = run(WARMING, NodePrepared(1, EDGE), NodePrepared(1, EDGE))
+    state, commands = run(PREPARING, NodePrepared(1, EDGE), NodePrepared(1, EDGE))
     assert (routed(state), commands) == (OLD, [])
 
 
@@ -104,11 +104,11 @@ def test_a_drain_that_takes_too_long_is_cut_off():
 )
 def test_old_pipeline_keeps_serving_when_the_new_one_cannot_be_prepared(trouble: Event, reason: str, node):
     # the number of the failed generation is not used again
-    assert run(WARMING, trouble) == (Serving(OLD, 1), [Release(NEW), Refuse(NEW, reason, node)])
+    assert run(PREPARING, trouble) == (Serving(OLD, 1), [Release(NEW), Refuse(NEW, reason, node)])
 
 
 def test_a_deadline_names_the_one_node_that_was_silent():
-    assert run(WARMING, NodePrepared(1, EDGE), Deadline(1))[1][-1] == Refuse(
+    assert run(PREPARING, NodePrepared(1, EDGE), Deadline(1))[1][-1] == Refuse(
         NEW, "`fog` did not get ready in time", FOG
     )
 
@@ -120,7 +120,7 @@ def test_a_first_plan_that_fails_leaves_nothing_routed_and_the_way_open():
 
 
 def test_the_latest_request_wins_while_warming():
-    state, commands = run(WARMING, SwitchRequested(NEWER))
+    state, commands = run(PREPARING, SwitchRequested(NEWER))
     assert commands == [Release(NEW), Prepare(NEWER)]
     assert run(state, *prepared(NEW)) == (state, [])
     assert run(state, *prepared(NEWER))[1] == [Route(NEWER)]
@@ -157,7 +157,7 @@ def test_stopping_releases_everything():
         (SERVING, NodePrepared(7, EDGE)),  # never requested
         (SERVING, Deadline(7)),
         (SERVING, Drained(0)),  # the routed one cannot have answered its last frame
-        (WARMING, Drained(1)),
+        (PREPARING, Drained(1)),
         (Idle(), NodeFailed(0, EDGE, "no")),
     ],
 )

@@ -182,7 +182,7 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
         energy_source=None if chosen.energy_j is None else "modelled",
         energy_nodes_j=joules_by_node(chosen.plan, problem),
         parts=_parts(breakdown(chosen.plan, problem)),
-        alternatives=tuple(_alternative(rival) for rival in others),
+        alternatives=tuple(_alternative(alternative) for alternative in others),
         front=None if on_front is None else tuple(_on_front(each) for each in on_front),
         branches=None,
         why=why(planned.plan if given is not None else chosen.plan, problem, others),
@@ -238,10 +238,10 @@ def _costs(found: Alternative) -> Costs:
     return Costs(latency_s=found.latency_s, throughput_fps=found.throughput_fps, energy_j=found.energy_j)
 
 
-def _alternative(rival: NamedAlternative) -> AlternativeSummary:
-    found = rival.found
+def _alternative(alternative: NamedAlternative) -> AlternativeSummary:
+    found = alternative.found
     return AlternativeSummary(
-        name=rival.name,
+        name=alternative.name,
         plan=None if found.plan is None else str(found.plan),
         refusal=found.refusal,
         cost=found.cost,

@@ -1,4 +1,4 @@
-"""Report of a plan as text and tables: what it costs, where the time goes, and its rivals. Pure functions."""
+"""Report of a plan as text and tables: what it costs, where the time goes, and its alternatives. Pure functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def plan_report(summary: PlanSummary) -> RenderableType:
         lines.append(Text(f"best: {summary.best.text}   {_costs_text(summary.best.costs)}"))
     for each in summary.front or ():
         lines.append(Text(f"non-dominated: {each.plan}   {_costs_text(each.costs)}"))
-    lines += [Text(), _parts_table(summary.parts), Text(), _rivals_table(summary), Text(), Text(summary.why)]
+    lines += [Text(), _parts_table(summary.parts), Text(), _alternatives_table(summary), Text(), Text(summary.why)]
     return Group(*lines)
 
 
@@ -54,13 +54,13 @@ def _parts_table(parts: Parts) -> Table:
     return table
 
 
-def _rivals_table(summary: PlanSummary) -> Table:
+def _alternatives_table(summary: PlanSummary) -> Table:
     table = new_table("kind", "latency", "frames/s", "modelled", "plan", right=("latency", "frames/s", "modelled"))
-    for rival in summary.alternatives:
-        if rival.plan is None:
-            add_row(table, rival.name, ABSENT, ABSENT, ABSENT, rival.refusal or "")
+    for alternative in summary.alternatives:
+        if alternative.plan is None:
+            add_row(table, alternative.name, ABSENT, ABSENT, ABSENT, alternative.refusal or "")
             continue
-        rate, joules = f"{rival.costs.throughput_fps:.1f}", energy_text(rival.costs.energy_j)
-        words = rival.plan + ("" if rival.refusal is None else f" ({rival.refusal})")
-        add_row(table, rival.name, seconds_text(rival.costs.latency_s), rate, joules, words)
+        rate, joules = f"{alternative.costs.throughput_fps:.1f}", energy_text(alternative.costs.energy_j)
+        words = alternative.plan + ("" if alternative.refusal is None else f" ({alternative.refusal})")
+        add_row(table, alternative.name, seconds_text(alternative.costs.latency_s), rate, joules, words)
     return table

@@ -19,7 +19,7 @@ from seamline.core.vocabulary.quantities import bytes_text, energy_text, rate_te
 
 if TYPE_CHECKING:
     from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
-    from seamline.runtime.origin.record import NodeEnergy, Part
+    from seamline.runtime.origin.record import LatencyPart, NodeEnergy
     from seamline.runtime.origin.summary import SwitchFigures
 
 N_SWITCHES_SHOWN = 4
@@ -150,7 +150,7 @@ def switch_text(switch: SwitchSnapshot) -> str:
     )
 
 
-def latency_split(parts: Sequence[Part], width: int = BAR_WIDTH) -> Text:
+def latency_split(parts: Sequence[LatencyPart], width: int = BAR_WIDTH) -> Text:
     """A bar of `width` cells divided as the latency is, with a legend that also reads without colour."""
     total_s = sum(part.duration_s for part in parts)
     bar, legend = Text("        "), Text("split   ")

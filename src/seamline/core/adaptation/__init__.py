@@ -1,1 +1,1 @@
-"""When to switch: events, view, policy, baselines, correlated links, reasons, pipeline depth."""
+"""Adaptation, deciding when to switch: events, view, policy, baselines, correlated links, reasons, pipeline depth."""

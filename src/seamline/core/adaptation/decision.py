@@ -1,4 +1,4 @@
-"""What a policy says: go on as it is, or switch; each with its reason. Why is `policy.py`'s business."""
+"""Decisions of a policy: keep the plan, or switch; each with its reason. They are taken in `policy.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seamline.core.vocabulary.plans import Plan
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Go on as it is. gain_ratio: what the best plan would save, of the current cost; None where that was no matter."""
+    """Keep the current plan. gain_ratio: saving of the best plan, of the current cost; None if not compared."""
 
     reason: str
     gain_ratio: float | None = field(default=None, compare=False)

@@ -1,4 +1,4 @@
-"""Everything that happened to one stream's surroundings, as a closed union, and the view that follows from it.
+"""Events of one stream's surroundings, as a closed union; the view follows from them.
 
 `apply(view, event) -> view` is the only way a view changes; `policy.decide` reads nothing else. So a log of events is a
 complete, replayable record of why every decision was taken. Switching has its own events (`switching.py`): those are
@@ -20,7 +20,7 @@ from seamline.core.vocabulary.profiles import Profile
 
 @dataclass(frozen=True, slots=True)
 class NodeJoined:
-    """A node is there. incarnation: changes when its process starts anew (then it holds no segments of ours)."""
+    """A node is there. incarnation: changes when its process restarts (then it has no segments of ours)."""
 
     node: NodeId
     tier: Tier
@@ -36,7 +36,7 @@ class NodeLeft:
 
 @dataclass(frozen=True, slots=True)
 class ProfileKnown:
-    """What the model costs on a node; replaces what was known and starts its compute ratio anew."""
+    """Profile of the model on a node; replaces the one before and resets its compute ratio."""
 
     node: NodeId
     profile: Profile
@@ -81,7 +81,7 @@ class LoadMeasured:
 
 @dataclass(frozen=True, slots=True)
 class MemoryMeasured:
-    """What segments may take on the node in all, those it holds included."""
+    """Memory that segments may take on the node in all, loaded ones included."""
 
     node: NodeId
     n_bytes: int
@@ -97,7 +97,7 @@ class ObjectiveSet:
 
 @dataclass(frozen=True, slots=True)
 class EnergyScopeSet:
-    """Whose joules count from now on."""
+    """Energy scope: the nodes whose joules count from now on."""
 
     scope: EnergyScope
     at_s: float
@@ -132,7 +132,7 @@ class SwitchFailed:
 
 @dataclass(frozen=True, slots=True)
 class LatencyMeasured:
-    """What the newest `n_frames` frames of a generation took from acceptance to answer, queueing at the origin apart.
+    """Latency of the newest `n_frames` frames of a generation, from acceptance to answer, queueing at the origin apart.
 
     latency_s: their median. Frames that were retried after a failure do not belong in here.
     """

@@ -90,7 +90,7 @@ def policy_named(name: str) -> Policy:
 
 
 def decide(view: View, policy: Policy | None = None, planner: Planner | None = None) -> Decision:
-    """What to do now under `policy` (`Adaptive()` by default). The first decision wants profiles and links measured.
+    """Decision under `policy` (`Adaptive()` by default). The first one wants profiles and links measured.
 
     planner: the one of whoever decides more than once.
     """
@@ -134,7 +134,7 @@ def _in_predicted_seconds(problem: Problem, view: View, settings: PolicySettings
 
 
 def _real_ratio(goal: Within, problem: Problem) -> float:
-    """What frames take, of what is predicted: the factor by which `problem` has the shorter deadline."""
+    """Measured over predicted latency: the factor by which the deadline in `problem` is shorter."""
     return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
 
 
@@ -162,7 +162,7 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Plan
 
 
 def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySettings, surprises: Surprises) -> Decision:
-    """Is `best` enough better than the current plan, and is it time?"""
+    """Decision between `best` and the current plan: by gain, uncertainty and cooldown."""
     assert view.current is not None
     assert best.plan is not None
     current = _judged(evaluate(view.current, problem), problem.objective, surprises)

@@ -40,7 +40,7 @@ class Move:
 
 
 def what_moved(view: View, concerned: Sequence[Breakdown]) -> list[str]:
-    """What has changed for the plans `concerned` since the current one was chosen; what matters most to them first."""
+    """Changes that concern the plans `concerned` since the current one was chosen, the largest effect first."""
     moves = sorted(_moves(view, concerned), key=lambda move: -move.effect_s)
     least_s = max(_WORTH_SAYING_S, _BESIDE_LARGEST_RATIO * moves[0].effect_s) if moves else 0.0
     return list(dict.fromkeys(move.words for move in moves if move.effect_s >= least_s))

@@ -1,4 +1,4 @@
-"""View of one stream: all that a decision may rest on, and `apply(view, event) -> view`, the only way it changes."""
+"""View of one stream: the input of every decision, and `apply(view, event) -> view`, the only way it changes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How a plan did in truth. ratio: measured over predicted latency at that time."""
+    """Measured latency of a plan. ratio: measured over predicted latency at that time."""
 
     latency_s: float
     ratio: float
@@ -72,7 +72,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """All that a decision may rest on; begin with `View(origin=...)`.
+    """Input of every decision; begin with `View(origin=...)`.
 
     nodes: who is there, with tier; incarnations: the last one seen of each, also of those gone.
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.

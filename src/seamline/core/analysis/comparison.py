@@ -1,6 +1,6 @@
-"""The best plan beside what else could be done: each kind of plan, and the best one without each node; and why.
+"""Comparison of a plan with its alternatives: the best plan of each kind, and the best one without each node.
 
-Everything here asks `planner.plan` again with something taken away; nothing is searched by itself.
+Every alternative is the answer of `planner.plan` to the problem with something taken away.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ def named_alternatives(problem: Problem, planned: Planned) -> tuple[NamedAlterna
 
 
 def why(chosen: Plan, problem: Problem, others: tuple[NamedAlternative, ...]) -> str:
-    """Words for why `chosen` is best: its largest parts, and how much worse each rival is or why it is not possible."""
+    """Explanation of `chosen`: its largest parts, and how much worse each alternative is, or why it is infeasible."""
     own = evaluate(chosen, problem)
     objective = problem.objective
     clauses = [
         f"`{chosen}` costs {amount(own.cost, objective)}, most of it {_largest_parts(breakdown(chosen, problem))}"
     ]
-    for rival in others:
-        if rival.found.plan == chosen:
+    for other in others:
+        if other.found.plan == chosen:
             continue
-        if rival.found.plan is None:
-            clauses.append(f"{rival.name}: {rival.found.refusal}")
+        if other.found.plan is None:
+            clauses.append(f"{other.name}: {other.found.refusal}")
         else:
-            factor = rival.found.cost / own.cost if own.cost > 0.0 else 1.0
-            clauses.append(f"{rival.name} would cost {amount(rival.found.cost, objective)} ({factor:.2f}x)")
+            factor = other.found.cost / own.cost if own.cost > 0.0 else 1.0
+            clauses.append(f"{other.name} would cost {amount(other.found.cost, objective)} ({factor:.2f}x)")
     return "; ".join(clauses)
 
 

@@ -1,1 +1,1 @@
-"""How a link carries: estimator, change points, forecast, probing; the link meter and the beat of a node."""
+"""Link measurement: estimator, change points, forecasts, probing, the link meter and the heartbeat of a node."""

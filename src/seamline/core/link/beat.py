@@ -18,7 +18,7 @@ STATUS_INTERVAL_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What one tick brings. news: estimates to report here. pings: peers to ping, each with a number from `ping_sent`.
+    """Messages due at a tick. news: estimates to report here. pings: peers to ping, each by a number of `ping_sent`.
 
     probe: to be handed to `sending` as it leaves. is_status_due: whether all peers are to be sent this node's status,
     which comes last because making it may fail, and a probe that never left would be awaited.
@@ -43,7 +43,7 @@ class Beat:
         self._has_status_news = True
 
     def tick(self, now_s: float) -> Due:
-        """What is due at `now_s`; a status that is due counts as sent."""
+        """Messages due at `now_s`; a status that is due counts as sent."""
         news = self._meter.tick(now_s)
         is_status_due = bool(news) or self._has_status_news or now_s >= self._status_due_s
         if is_status_due:

@@ -1,4 +1,4 @@
-"""How long a lost packet holds up what TCP carries: what the testbed's links and the simulator's both do about loss.
+"""Delay of TCP messages by lost packets: the loss model of the testbed's links and of the simulator's.
 
 TCP hides a loss. Later packets of the same flight tell the sender (selective acknowledgements, RFC 6675; RACK and tail
 loss probes, RFC 8985), so that the packet comes again about a round trip later; only where the repair is lost too does
@@ -17,7 +17,7 @@ MIN_TIMEOUT_S = 0.200
 
 
 def held_up_s(n_bytes: int, loss_ratio: float, delay_s: float, draw: float) -> float:
-    """Seconds that `n_bytes` arrive later because packets of theirs are lost; 0.0 where none is.
+    """Delay in seconds of `n_bytes` by lost packets; 0.0 where none is lost.
 
     loss_ratio: of packets, below 1. delay_s: one way. draw: uniform in [0, 1), which decides.
     """
@@ -28,7 +28,7 @@ def held_up_s(n_bytes: int, loss_ratio: float, delay_s: float, draw: float) -> f
 
 
 def timeout_s(delay_s: float) -> float:
-    """How long a sender waits for an acknowledgement before it sends again, on a link of `delay_s` one way."""
+    """Retransmission timeout of a sender on a link of `delay_s` one way."""
     return max(MIN_TIMEOUT_S, 2.0 * delay_s)
 
 

@@ -61,9 +61,9 @@ class Probe(NamedTuple):
 
 @dataclass(slots=True)
 class _Outgoing:
-    """One direction. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s. probes: unacknowledged.
+    """State of one outgoing link. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
-    ping_due_s: `math.inf` while the peer is lost.
+    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost.
     """
 
     state: est.LinkState
@@ -76,7 +76,7 @@ class _Outgoing:
 
     @property
     def oldest_sent_s(self) -> float:
-        """When the oldest message in flight left; there must be one."""
+        """Time at which the oldest message in flight left; there must be one."""
         return next(iter(self.in_flight.values()))[1]
 
     @property
@@ -134,7 +134,7 @@ class LinkMeter:
         return self._news(link, now_s)
 
     def forget(self, target: NodeId) -> None:
-        """Nothing will be sent to `target`: its link is neither measured nor reported."""
+        """Remove the link to `target`: it is neither measured nor reported."""
         self._is_due_known = False
         self._links.pop(target, None)
 
@@ -290,7 +290,7 @@ class LinkMeter:
         return min(sent_s) + probing.BUSY_LIMIT_S if sent_s else -math.inf
 
     def _link_due_s(self, link: _Outgoing, busy_until_s: float) -> float:
-        """When a ping, a probe, or a message that may be overdue is next to be looked after, at the earliest."""
+        """Earliest time at which a ping or a probe is due, or a message may be overdue."""
         if link.in_flight:
             return min(link.ping_due_s, link.oldest_sent_s + est.SILENCE_GRACE_S)
         if self._is_probing and link.is_probed_when_idle:

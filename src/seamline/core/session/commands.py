@@ -56,7 +56,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Tell every node of the plan that the generation is over; said again when one of them was away (`releases.py`)."""
+    """Release a generation on every node of its plan; repeated for one that was away (`releases.py`)."""
 
     generation: Generation
 
@@ -175,7 +175,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What the policy said, of the moment: `plan` is None when it keeps the one in use."""
+    """Decision of the policy: `plan` is None when it keeps the one in use."""
 
     plan: Plan | None
     reason: str

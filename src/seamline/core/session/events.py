@@ -28,7 +28,7 @@ LOCAL_GENERATION = 0
 
 
 class StageSpent(Protocol):
-    """What one stage spent on one frame: seconds by its node's own clock; sent_bytes: payload that left it."""
+    """Time that one stage spent on one frame, in seconds of its node's own clock; sent_bytes: payload that left it."""
 
     @property
     def node(self) -> str: ...
@@ -144,7 +144,7 @@ class AdjustRoute:
 
 @dataclass(frozen=True, slots=True)
 class SetLocalExpected:
-    """How long a frame takes on the origin alone."""
+    """Expected latency of a frame on the origin alone."""
 
     expected_s: float
 
@@ -216,7 +216,7 @@ class FrameFinished:
 class StatusReceived:
     """Another node has said who it is and how it fares.
 
-    incarnation: changes when its process starts anew. usable_memory_bytes: 0 from a node that does not say.
+    incarnation: changes when its process restarts. usable_memory_bytes: 0 from a node that does not say.
     """
 
     node: NodeId
@@ -236,7 +236,7 @@ class LinkEstimated:
 
 @dataclass(frozen=True, slots=True)
 class MemoryMeasured:
-    """What segments may take on the origin in all, those it holds included."""
+    """Memory that segments may take on the origin in all, loaded ones included."""
 
     usable_memory_bytes: int
 

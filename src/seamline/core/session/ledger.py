@@ -69,7 +69,7 @@ Output = cmd.LedgerCommand | ev.Drained | ev.Routed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCounts:
-    """What became of the frames so far. duplicated, out_of_order: always 0, counted all the same."""
+    """Counts of frames so far, by outcome. duplicated, out_of_order: always 0, counted all the same."""
 
     accepted: int = 0
     answered: int = 0
@@ -85,7 +85,7 @@ class FrameCounts:
         return self.accepted - self.answered
 
     def since(self, before: FrameCounts) -> FrameCounts:
-        """What became of frames after `before` was counted."""
+        """Counts of the frames after `before` was counted."""
         return FrameCounts(
             **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
         )
@@ -143,7 +143,7 @@ class Ledger:
         self.last_accepted_s = 0.0
 
     def handle(self, event: ev.FrameEvent, now_s: float) -> list[Output]:
-        """What is to be done about `event`, in order."""
+        """Commands that follow from `event`, in order."""
         out: list[Output] = []
         match event:
             case ev.FrameOffered(tensors, is_live):
@@ -214,7 +214,7 @@ class Ledger:
 
     @property
     def due_s(self) -> float:
-        """When `RetryOverdue` is due: the next deadline, -inf when a node of a frame or of the route is lost."""
+        """Time at which `RetryOverdue` is due: the next deadline, -inf when a node in use is lost."""
         due_s = -math.inf if self._is_broken and not self._is_local_fallback else math.inf
         for frame in self._in_flight.values():
             if not frame.route.plan.is_local:
@@ -334,7 +334,7 @@ class Ledger:
         return False
 
     def _deadline_s(self, route: Route) -> float:
-        """How long a frame may take on `route` before it runs again."""
+        """Time that a frame may take on `route` before it is retried."""
         return max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s) if self._has_deadlines else math.inf
 
     # -- out -----------------------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ class Ledger:
         self._left(frame.route.generation, out)
 
     def _left(self, generation: int, out: list[Output]) -> None:
-        """One frame in flight fewer of `generation`."""
+        """Count one frame in flight fewer of `generation`."""
         self._by_generation[generation] -= 1
         if self._by_generation[generation] == 0:
             del self._by_generation[generation]

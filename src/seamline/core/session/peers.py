@@ -30,7 +30,7 @@ PROFILE_AGAIN_S = 10.0
 
 @dataclass(slots=True)
 class _Peer:
-    """What is remembered of a node. status: None while it is not there.
+    """State of a node. status: None while it is not there.
 
     open_until_s: the breaker is open until then, inf while it is closed. open_s: how long it was open last.
     profile_again_s: when to ask for a profile that did not come, inf when it did, or was not asked for.
@@ -45,7 +45,7 @@ class _Peer:
 
 
 class Peers:
-    """Owner of what is remembered of the other nodes. out: where commands go."""
+    """Owner of the state of the other nodes. out: where commands go."""
 
     def __init__(self, names: Iterable[NodeId], view: StreamView, out: list[cmd.PilotOutput]) -> None:
         self._peers = {name: _Peer() for name in names}
@@ -55,7 +55,7 @@ class Peers:
 
     @property
     def due_s(self) -> float:
-        """When a breaker closes or a profile is asked for again; inf when neither."""
+        """Time at which a breaker closes or a profile is asked for again; inf when neither."""
         due_s = math.inf
         for peer in self._peers.values():
             due_s = min(due_s, peer.open_until_s)
@@ -64,7 +64,7 @@ class Peers:
         return due_s
 
     def lost(self, name: NodeId, now_s: float) -> None:
-        """Nothing is heard of the node any more."""
+        """The node is lost: its heartbeat has stopped."""
         peer = self._peers[name]
         peer.status = None
         peer.open_until_s = math.inf

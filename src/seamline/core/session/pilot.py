@@ -1,4 +1,4 @@
-"""Pilot: the decisions of one session; everything that happens becomes an event, every change a new decision.
+"""Pilot: takes the decisions of one session. Every report becomes an event, and every change of the view a decision.
 
 Theory of operation. Reports and measurements move the view (`stream_view.py`, `peers.py`). A `Tick` decides when
 something has moved that is worth it, and every second without; drivers tick when `due_s` has come, after they have
@@ -25,7 +25,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
-    ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
+    ObjectiveAsked     plans are compared again; rejected where joules count and are not known
     EnergyScopeAsked   other joules count; rejected where it names a stranger
     StandbyAsked       a plan is prepared beside the one that serves, where the strategy does so
     StopAsked          everything is released; after it requests are rejected, and nothing else is news
@@ -113,7 +113,7 @@ class Pilot:
 
     @property
     def view(self) -> View:
-        """All that decisions rest on, as it is now."""
+        """View that decisions rest on, as it is now."""
         return self._view.view
 
     @property
@@ -132,7 +132,7 @@ class Pilot:
 
     @property
     def due_s(self) -> float:
-        """When a `Tick` has something to do next; -inf for at once, inf for never. Overdue frames are the ledger's."""
+        """Time at which a `Tick` is due; -inf for at once, inf for never. Overdue frames are the ledger's."""
         if self._has_stopped:
             return math.inf
         due_s = min(self._switcher.due_s, self._peers.due_s)
@@ -156,7 +156,7 @@ class Pilot:
     # -- the door ------------------------------------------------------------------------------------------------------
 
     def handle(self, event: ev.PilotEvent, now_s: float) -> list[cmd.PilotOutput]:
-        """What is to be done about `event`, in order."""
+        """Commands that follow from `event`, in order."""
         request = event.request if isinstance(event, _REQUESTS) else None
         if self._has_stopped:
             return [] if request is None else [cmd.Reject(request, SwitchError("the stream has ended"))]
@@ -316,7 +316,7 @@ class Pilot:
             self._out.append(cmd.StartFailed(error))
 
     def _route_of(self, generation: int, plan: Plan) -> Route:
-        """What the ledger needs to know of `plan`, as estimated now."""
+        """Route of `plan` for the ledger, as estimated now."""
         problem = self._view.problem
         if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)

@@ -1,4 +1,4 @@
-"""Plain values: events and other frozen dataclasses as what JSON can say, and back, led by their type hints.
+"""Plain values: conversion of events and other frozen dataclasses to JSON values and back, by their type hints.
 
     dataclass    object of its fields; with its ``kind`` where a union leaves that open
     plan         its text, ``edge[0:14]f16 > cloud[14:45]``
@@ -29,7 +29,7 @@ ENDLESS = frozenset(("inf", "-inf", "nan"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What one stage spent on one frame, as `StageSpent`, of which nothing else is kept."""
+    """Plain form of `StageSpent`."""
 
     node: str
     queue_s: float
@@ -174,7 +174,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _parts(hint: Any) -> list[Any]:
-    """What a hint is made of, down to its leaves."""
+    """Parts of a type hint, down to its leaves."""
     inner = get_args(hint)
     return [part for one in inner for part in _parts(one)] if inner else [_resolved(hint)]
 

@@ -1,4 +1,4 @@
-"""Recording of a session: what its pilot heard and decided as plain values, and what the code of today decides of it.
+"""Recording of a session: events and decisions of its pilot as plain values, and their replay by the code of today.
 
 A recording is a header, and then what happened in the order in which it did. Values only: no pixels, no answers.
 
@@ -109,7 +109,7 @@ def header(spec: SessionSpec) -> dict[str, Any]:
 
 
 def spec_of(line: object) -> SessionSpec:
-    """What the stream of a recording was opened with, by its first line. Raises `ConfigError`."""
+    """Session specification of a recording, from its first line. Raises `ConfigError`."""
     schema = line.get("schema") if isinstance(line, Mapping) else None
     if not isinstance(line, Mapping) or schema != SCHEMA:
         raise ConfigError(f"`schema` is {schema!r}", hint=f'this version reads "{SCHEMA}", as `run --record` writes it')
@@ -221,7 +221,7 @@ def _read(line: object) -> tuple[float, Any]:
 
 
 def _at_line(number: int, read: Any, line: object) -> Any:
-    """What `read` makes of a line; its errors name it."""
+    """Result of `read` on a line, whose number its errors name."""
     try:
         return read(line)
     except SeamlineError as error:

@@ -1,9 +1,8 @@
-"""Releases of one session: every node that was asked to prepare a generation is told that it is over, even one that
-was away when it was said.
+"""Releases of one session: repeats the release of a generation to nodes that were away when it was sent.
 
-A release is one small message without an answer. It is lost when the connection breaks while it is under way, and
-cannot be sent while the node is away. A process that comes back would hold those segments for ever, so it is told
-again; another process on the same node holds nothing.
+A release is one small message without an answer. It is lost when the connection breaks while it is in flight, and
+cannot be sent while the node is away. A process that comes back would keep those segments for ever, so the release is
+repeated; another process on the same node has none.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ DOUBT_S = 5.0
 
 
 class Releases:
-    """What nodes may not have heard. out: where commands go."""
+    """Owner of the releases that nodes may have missed. out: where commands go."""
 
     def __init__(self, out: list[cmd.PilotOutput]) -> None:
         self._out = out

@@ -1,4 +1,4 @@
-"""Re-profiling of nodes that frames have left because they were slow; when is decided in `core.speed.reprofiling`."""
+"""Re-profiling of nodes that frames have left because they were slow, with the back-off of `core.speed.reprofiling`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seamline.core.vocabulary.plans import Segment
 
 
 class Reprofiling:
-    """What is known of asking each node. A node that cannot answer is asked again at its usual time."""
+    """Owner of the back-off state of every node. A node that cannot answer is asked again at its usual time."""
 
     def __init__(self, view: StreamView, out: list[cmd.PilotOutput]) -> None:
         self._view = view
@@ -49,5 +49,5 @@ class Reprofiling:
         self._view.segment_computed(node, segment, took_s, now_s)
 
     def lost(self, node: NodeId) -> None:
-        """It will not answer any more."""
+        """The node is lost: no answer is awaited any more."""
         self._expected_s.pop(node, None)

@@ -27,11 +27,11 @@ class Session:
 
     @property
     def due_s(self) -> float:
-        """When a `Tick` has something to do next; inf when nothing is due."""
+        """Time at which a `Tick` is due; inf when nothing is."""
         return min(self.pilot.due_s, max(self.ledger.due_s, self.pilot.retry_from_s))
 
     def handle(self, event: ev.Event, now_s: float) -> list[cmd.Command]:
-        """What is to be done about `event`, in order. Never raises: what cannot be is answered by a `Say`."""
+        """Commands that follow from `event`, in order. Never raises: an impossible event is answered by a `Say`."""
         waiting: deque[ev.Event] = deque((event,))
         found: list[cmd.Command] = []
         while waiting:

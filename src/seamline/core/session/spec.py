@@ -1,4 +1,4 @@
-"""Specification of a session: what a stream is opened with."""
+"""Specification of a session: the parameters that a stream is opened with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seamline.core.vocabulary.plans import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSpec:
-    """What a stream is opened with. others: nodes that may take part. local: everything on the origin.
+    """Parameters of a stream. others: nodes that may take part. local: everything on the origin.
 
     has_deadlines: whether frames past their deadline run again; an oracle that knows when answers come gives none up.
     """

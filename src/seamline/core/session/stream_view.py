@@ -26,11 +26,11 @@ from seamline.core.vocabulary.plans import Codec, Plan, Segment
 N_WATCHED_FRAMES = 8
 SENT_MEMORY, SENT_MOVED_RATIO = 0.9, 0.03
 MEMORY_SHRUNK_RATIO, MEMORY_GROWN_RATIO = 0.98, 1.1
-"""A node's memory counts anew when it has changed so much: soon when less is left, later when more is."""
+"""Changes from which a node's memory is updated: soon when less is left, later when more is."""
 
 COMPUTE_MOVED_RATIO = 0.01
 SAME_SAMPLE_S, STD_GROWN_RATIO = 0.1, 1.1
-"""A reported sample is told again when it is no older or younger than that; its uncertainty grows with its age."""
+"""A report repeats a sample whose time and uncertainty differ by less; uncertainty grows with age."""
 
 QUEUE_MOVED_S = 1e-3
 """Smaller moves of a compute ratio or a queue are seen by the next regular decision, soon enough."""
@@ -81,7 +81,7 @@ class StreamView:
         for report in status.links:
             estimate = estimate_of(status.node, report, now_s)
             known = self.view.links.get((estimate.source, estimate.target))
-            if known is None or not _is_told_again(known, estimate):
+            if known is None or not _is_repeated(known, estimate):
                 self.link_estimated(estimate, now_s)
         known_s = self.view.queue_s.get(status.node)
         if status.queue_s != known_s:
@@ -96,7 +96,7 @@ class StreamView:
         self._take(ev.LinkMeasured(estimate, now_s), known is None or has_moved(known, estimate))
 
     def memory_measured(self, node: NodeId, n_bytes: int, now_s: float) -> None:
-        """So much may be used on `node`; small changes are no news."""
+        """Memory that segments may take on `node`; small changes are no news."""
         known = self.view.free_memory_bytes.get(node)
         if known is None or not MEMORY_SHRUNK_RATIO * known <= n_bytes <= MEMORY_GROWN_RATIO * known:
             self.apply(ev.MemoryMeasured(node, n_bytes, now_s))
@@ -143,7 +143,7 @@ class StreamView:
         return known
 
     def payload_sent(self, finished: FrameFinished, now_s: float) -> None:
-        """What a codec sent at a cut, averaged over some frames, beside what its formula says."""
+        """Update the compression ratios of the codecs in use, averaged over some frames."""
         problem = self.problem
         if problem is None:
             return
@@ -165,7 +165,7 @@ class StreamView:
                 self.apply(ev.CompressionMeasured(cut.index, stage.codec, mean, now_s))
 
     def latency_measured(self, finished: FrameFinished, now_s: float) -> None:
-        """How long a frame took by the plan in use, at its first try, its wait at the origin apart; counts in medians
+        """Latency of a frame by the plan in use, at its first try, its wait at the origin apart; counts in medians
         of some."""
         waited_s = finished.reports[0].queue_s if finished.reports else 0.0
         self._latencies_s.append(finished.latency_s - waited_s)
@@ -184,9 +184,9 @@ class StreamView:
         self.has_moved = self.has_moved or is_worth_deciding
 
 
-def _is_told_again(known: LinkEstimate, estimate: LinkEstimate) -> bool:
-    """Whether a report repeats the sample that is known, only by another clock: its way here takes longer or shorter
-    each time, and is not in its age, so that an old sample could look like a new one."""
+def _is_repeated(known: LinkEstimate, estimate: LinkEstimate) -> bool:
+    """Whether a report repeats the known sample. Delays of reports vary and are not in their ages, so that an old
+    sample could look like a new one."""
     return (
         estimate.goodput_bps == known.goodput_bps
         and estimate.n_samples == known.n_samples

@@ -124,7 +124,7 @@ class Switcher:
 
     @property
     def due_s(self) -> float:
-        """When a grace time or a deadline is over next; inf when there is none."""
+        """Time at which the next grace time or deadline ends; inf when there is none."""
         if not self._deadlines and not self._release_s:  # as nearly always
             return math.inf
         return min(*self._deadlines.values(), *self._release_s.values(), math.inf)

@@ -1,1 +1,1 @@
-"""How fast a node computes, compared with its profile; when to measure it again."""
+"""Compute speed of a node, compared with its profile: estimator, and re-profiling."""

@@ -1,13 +1,15 @@
-"""When to measure anew how fast a node computes that frames have left because it was slow.
+"""Re-profiling with exponential back-off: when to time a node that frames have left because it was slow.
 
-Theory of operation. A node's speed is learnt from the frames it computes (`estimate.observe_compute`). One that became
-slow is left, and then no frame would ever tell that it has recovered. So it is asked to run the segment it ran last,
+Theory of operation. A node's speed is estimated from the frames it computes (`estimator.observe_compute`). A node that
+became slow is left, and then no frame shows that it has recovered. So it is asked to run the segment it ran last,
 without a frame, and the answer counts as a frame's would. The first question comes after two seconds, and every next
-one after twice the time, up to half a minute: what stays slow is hardly disturbed. An answer that does not fit the
-belief is followed up at once, since it takes some in a row to believe a jump. Asking takes at most 10 % of the node's
-time in the long run. A node that frames go to is never asked, nor one that is as fast as its profile says.
+one after twice the time, up to half a minute, so that a node which stays slow is hardly disturbed.
 
-`core.session.reprofiling` asks, by whatever driver carries that out.
+An answer that does not fit the estimate is followed up at once, since a change point needs some in a row. Questions
+take at most 10 % of the node's time in the long run. A node that frames go to is never asked, nor one that is as fast
+as its profile says.
+
+`core.session.reprofiling` keeps this state for every node of a stream, and sends the questions.
 """
 
 from __future__ import annotations
@@ -18,20 +20,20 @@ from dataclasses import dataclass, replace
 from seamline.core.vocabulary.plans import Segment
 
 SLOW_RATIO = 1.15
-"""A node this much slower than its profile is asked; less is within what frames scatter."""
+"""Ratio from which a node is asked, measured over profiled time; less is within the scatter of frames."""
 
 FIRST_INTERVAL_S, MOST_INTERVAL_S = 2.0, 30.0
 SHARE_RATIO = 0.1
 N_RUNS = 2
-"""Per question: one that warms up, one that counts."""
+"""Runs per question: one that warms up, one that counts."""
 
 N_CONFIRMING = 4
-"""Answers in a row that may be followed up at once; then what does not fit is taken for noise."""
+"""Answers in a row that may be followed up at once; later ones that do not fit are taken for noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReprofilingState:
-    """What is known of asking one node. segment: what it computed last. due_s: not asked before; interval_s: the next.
+    """Back-off state of one node. segment: computed last. due_s: not asked before; interval_s: until the next question.
 
     asked_s: when it was asked last. n_confirming: answers in a row that did not fit.
     """
@@ -44,7 +46,7 @@ class ReprofilingState:
 
 
 def computed(known: ReprofilingState | None, segment: Segment, now_s: float) -> ReprofilingState:
-    """A frame's `segment` ran there. Intervals are short again once frames alone have told enough for a while."""
+    """State after a frame's `segment` ran on the node. The back-off starts again when no question was needed lately."""
     rested = known is None or now_s - known.asked_s > MOST_INTERVAL_S
     interval_s = FIRST_INTERVAL_S if known is None or rested else known.interval_s
     asked_s = -math.inf if known is None else known.asked_s
@@ -52,12 +54,12 @@ def computed(known: ReprofilingState | None, segment: Segment, now_s: float) -> 
 
 
 def is_due(known: ReprofilingState | None, compute_ratio: float, now_s: float) -> bool:
-    """Whether to ask a node that no frame goes to and that is believed to take `compute_ratio` of its profiled time."""
+    """Whether to ask a node that no frame goes to and that is estimated at `compute_ratio` of its profiled time."""
     return known is not None and compute_ratio >= SLOW_RATIO and now_s >= known.due_s
 
 
 def asked(known: ReprofilingState, expected_s: float, now_s: float) -> ReprofilingState:
-    """It is asked now. expected_s: what the segment is believed to take there."""
+    """State after a question now. expected_s: estimated time of the segment there."""
     is_follow_up = known.n_confirming > 0
     interval_s = known.interval_s if is_follow_up else min(MOST_INTERVAL_S, 2.0 * known.interval_s)
     wait_s = max(interval_s, N_RUNS * expected_s / SHARE_RATIO)
@@ -65,7 +67,7 @@ def asked(known: ReprofilingState, expected_s: float, now_s: float) -> Reprofili
 
 
 def answered(known: ReprofilingState, ratio: float, now_s: float) -> ReprofilingState:
-    """It took `ratio` of what was believed."""
+    """State after an answer: the segment took `ratio` of its estimated time."""
     fits = 1.0 / SLOW_RATIO < ratio < SLOW_RATIO
     if fits or known.n_confirming >= N_CONFIRMING:
         return replace(known, n_confirming=0)

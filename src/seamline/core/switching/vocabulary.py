@@ -214,7 +214,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """This generation will not serve. node: whose fault it is, where one node's."""
+    """Report that this generation will not serve. node: whose fault it is, where one node's."""
 
     generation: Generation
     reason: str
@@ -244,7 +244,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class FallBack:
-    """Nothing is left that could serve: accept frames again, on the origin alone."""
+    """Accept frames again, on the origin alone: no generation is left that could serve."""
 
 
 Command = Prepare | Route | Release | Refuse | Drain | Pause | Resume | FallBack

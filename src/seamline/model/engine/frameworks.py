@@ -1,4 +1,4 @@
-"""Bringing models of other frameworks in: export to ONNX, then the proof that the result computes the same.
+"""Import of models of other frameworks: export to ONNX, then verification that the result computes the same.
 
 The framework is imported when asked for, from an extra (`pip install 'seamline[torch]'`). Its model runs once on random
 input, and the stored ONNX model, run by the engine, must agree. Importing a torch model runs the function that the user
@@ -178,7 +178,7 @@ def _framework(name: str, extra: str) -> Any:
 
 
 def _made(target: str) -> Any:
-    """What the function that `target` names returns. Modules are looked for in the working folder as well."""
+    """Result of the function that `target` names. Modules are looked for in the working folder as well."""
     module_name, _, function_name = target.partition(":")
     if not module_name or not function_name:
         raise UsageError(f"`{target}` names no function", hint="write PACKAGE.MODULE:FUNCTION")

@@ -93,7 +93,7 @@ def machine_key() -> str:
 
 
 def _cpu_facts() -> list[str]:
-    """What Linux says about the processor that decides which instructions the runtime uses."""
+    """Processor facts from Linux that decide which instructions the runtime uses."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

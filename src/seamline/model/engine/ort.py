@@ -1,4 +1,4 @@
-"""The engine that runs segments with ONNX Runtime. Other engines stand beside it behind
+"""Engine that runs segments with ONNX Runtime. Other engines stand beside it behind
 `core.vocabulary.ports.Engine`.
 """
 

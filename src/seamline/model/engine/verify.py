@@ -1,4 +1,4 @@
-"""The proof that cutting changes nothing: the whole model beside head and tail, at every cut, on random input."""
+"""Verification of cuts: head and tail compute what the whole model does, at every cut, on random input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seamline.model.store.stored import StoredModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutCheck:
-    """How one cut did.
+    """Result of verifying one cut.
 
     cut: its index. n_tensors: how many cross it. max_relative_error: largest deviation of any output element, relative
     to the largest element of that output of the whole model. prepare_s: seconds to make both segments runnable.
@@ -50,7 +50,7 @@ def verify_cuts(
 
 
 def uncut_deviation(model: StoredModel, seed: int = 0) -> float:
-    """How far the whole model deviates from itself when nothing is cut, on the input that `verify_cuts` uses.
+    """Deviation of the whole model from itself when nothing is cut, on the input that `verify_cuts` uses.
 
     Run once as always and once with the runtime's optimisations off, which sums in another order, as a cut does; and
     once with every input one unit in the last place larger. A cut that deviates by less shows rounding and no mistake:

@@ -1,4 +1,4 @@
-"""Replacing an If whose condition is a constant by the branch that it takes.
+"""Branch elimination: replaces an If whose condition is constant by the branch that it takes.
 
 Exporters of scripted models write such nodes for questions about shapes ("is there a batch axis?"). Left alone, an If
 is one layer whatever is in it, and a whole network may be.

@@ -1,4 +1,4 @@
-"""Reading the values of ONNX tensors, wherever they are kept, without leaving the model's folder.
+"""Reader of ONNX tensor values, in the model file or in external files, without leaving the model's folder.
 
 External data is a path chosen by whoever made the file: CVE-2022-25882, CVE-2024-27318, CVE-2026-34447 (symbolic link)
 and GHSA-cmw6-hcpp-c6jp (hard link) all read foreign files through it. So only plain files below the model's own folder
@@ -33,7 +33,7 @@ _BITS: dict[int, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorData:
-    """Where the little-endian values of one tensor are: in `tensor` itself, or at `offset` of the file `path`.
+    """Location of the little-endian values of one tensor: in `tensor` itself, or at `offset` of the file `path`.
 
     is_inside: `path` is the model file itself, which the user chose and may be a link.
     """
@@ -61,7 +61,7 @@ class TensorData:
 
 
 def locate(tensor: TensorProto, folder: Path) -> TensorData:
-    """Where `tensor` of a model in `folder` keeps its values.
+    """Location of the values of `tensor` of a model in `folder`.
 
     Raises `ModelError` when the size does not fit the shape, or external data lies outside `folder` or behind a link.
     """

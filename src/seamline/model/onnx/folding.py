@@ -1,4 +1,4 @@
-"""Making constants of what does not depend on the frame: shapes, arithmetic on weights, branches already decided.
+"""Constant folding: shapes, arithmetic on weights, and decided branches, all that does not depend on the frame.
 
 Exporters compute shapes at run time and keep weights behind casts and transposes. Unfolded, such nodes cross nearly
 every cut: a ViT as PyTorch exports it has 1 cut with a single tensor, and 43 once folded. What is not folded here stays

@@ -1,6 +1,6 @@
-"""The inputs of an ONNX graph: which they are, how open axes are fixed, which become constants, which is the picture.
+"""Inputs of an ONNX graph: which they are, how open axes are fixed, which become constants, which is the picture.
 
-What is said about them comes from flags or from a description beside the model, see `sidecar.py`.
+Their declared sizes and values come from flags or from a sidecar of the model, see `sidecar.py`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def shapes_described(
 
 
 def input_names(path: Path) -> tuple[str, ...]:
-    """What the ONNX file `path`, which was read before, calls its inputs; weights left out."""
+    """Names of the inputs of the ONNX file `path`, which was read before; weights left out."""
     return tuple(value.name for value in given_inputs(onnx.load(path, load_external_data=False).graph))
 
 

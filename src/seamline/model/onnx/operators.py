@@ -1,4 +1,4 @@
-"""Questions about the nodes of an ONNX graph: what they need, which only make weights, what is nested in them."""
+"""Operators of an ONNX graph: the tensors they need, which of them only make weights, and the graphs nested in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turning a camera frame into a model's input, inside the first segment, so that it runs where the model starts.
+"""Preprocessing of a camera frame into a model's input, inside the first segment, so that it runs where that does.
 
 The recipe travels in the metadata of the ONNX file. Resizing the picture to network size is the frame source's work.
 """
@@ -25,7 +25,7 @@ _MAX_EXTENT = 1 << 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
-    """How ``frame: uint8[height, width, 3]`` (RGB) becomes a model's input: ``(frame - mean) / std``, then laid out.
+    """Preprocessing of ``frame: uint8[height, width, 3]`` (RGB) into an input: (frame - mean) / std, then layout.
 
     mean, std: per channel R, G, B on the 0-255 scale. layout: nchw gives float32[1, 3, H, W], nhwc float32[1, H, W, 3].
     Raises `ModelError` when a value makes no sense.
@@ -75,7 +75,7 @@ class Preprocess:
 
 
 def read_preprocess(model: ModelProto) -> Preprocess | None:
-    """What the metadata of `model` says, if anything."""
+    """Preprocessing in the metadata of `model`, if any."""
     texts = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     return Preprocess.from_json(texts[0]) if texts else None
 

@@ -1,4 +1,4 @@
-"""Parsing ONNX bytes: whole, or in outline, leaving large weights where they are in the file.
+"""Parser of ONNX bytes: whole, or in outline, leaving large weights where they are in the file.
 
 Parsing VGG-19 whole takes 1.5 GB of memory, which a small camera computer has not. So the outer fields of the message
 are walked by hand (https://protobuf.dev/programming-guides/encoding/) and only the rest goes to the parser.

@@ -1,4 +1,4 @@
-"""Bringing the nodes of a quantised (QDQ) graph into an order that can be cut between its units.
+"""Operator order of a quantised (QDQ) graph that can be cut between its units.
 
 A unit is DequantizeLinear > operation > QuantizeLinear, see `core.graph.cuts.bound_tensors`. Quantisers share one
 DequantizeLinear among all readers of a tensor; its float result then lives until the last of them, and would cross, and

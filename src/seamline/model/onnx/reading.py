@@ -1,4 +1,4 @@
-"""Reading an ONNX file into its normal form: fixed shapes, known types, sorted layers, values located but not loaded.
+"""Reader of an ONNX file into its normal form: fixed shapes, known types, sorted layers, values located but not loaded.
 
 What the normal form promises is in `NormalModel`. `models.py` writes it down once, `segments.py` cuts it.
 """
@@ -98,7 +98,7 @@ def _normalise(
 
 
 def _folded(model: ModelProto, weights: dict[str, TensorData], said: Mapping[str, ValueInfoProto]) -> ModelProto:
-    """`model` with shapes inferred and constants folded: each tells the other more, so they take turns."""
+    """`model` with shapes inferred and constants folded, alternately: each makes more of the other possible."""
     for _ in range(MAX_ROUNDS):
         model = infer(model, said)
         if not fold(model, weights):
@@ -291,7 +291,7 @@ def _check_ends(graph: GraphProto) -> None:
 
 
 def _advice(graph: GraphProto) -> str:
-    """What can be done about an output whose shape is not known."""
+    """Hint for an output whose shape is not known."""
     if any(node.op_type == "If" for node in graph.node):
         return "fix the input that decides the model's If, e.g. --value sr=16000"
     return "export the model without its post-processing (NonZero, NonMaxSuppression and the like)"

@@ -1,4 +1,4 @@
-"""Cutting the runnable part between two cuts out of a stored model, without touching its weights.
+"""Segment extraction: the runnable part between two cuts of a stored model, without touching its weights.
 
 A segment is a graph whose initialisers keep pointing into the one weights file of the store, so the operating system
 maps the same pages into every segment. Built from indexed nodes, in time linear in the segment; measured 0.5 ms for
@@ -98,7 +98,7 @@ class Cutter:
         return model
 
     def _sources(self, needed: dict[str, None]) -> tuple[list[NodeProto], list[TensorProto], list[str]]:
-        """Where `needed` comes from: nodes that make weights (in running order), weights, tensors from before."""
+        """Sources of `needed`: operators that make weights (in running order), weights, tensors from before."""
         makers: dict[int, NodeProto] = {}
         weights: list[TensorProto] = []
         outer: list[str] = []

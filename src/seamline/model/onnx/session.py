@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions the way Seamline wants them: weights mapped from the store, errors translated."""
+"""ONNX Runtime sessions with weights mapped from the store and errors translated."""
 
 from __future__ import annotations
 

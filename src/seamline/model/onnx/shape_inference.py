@@ -1,4 +1,4 @@
-"""Types and shapes of every tensor, from ONNX first, from the runtime for its own operators, from the file last.
+"""Shape inference: types and shapes of every tensor, from ONNX, then the runtime (its own operators), then the file.
 
 Data stays out of it: weights are known by their shape alone. What depends on the data (NonZero, suppression of boxes)
 gets no shape, and no cut is offered where it would cross.
@@ -22,7 +22,7 @@ _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 
 
 def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
-    """`model` with all types and shapes inferred anew: what the file says may still hold the axes that were open.
+    """`model` with all types and shapes inferred again: those of the file may still have the axes that were open.
 
     said: declared shapes of tensors that inference leaves open (`declared`). Raises `ModelError` when shapes contradict
     each other.
@@ -42,7 +42,7 @@ def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
 
 
 def declared(graph: GraphProto, symbols: Mapping[str, int]) -> dict[str, ValueInfoProto]:
-    """What the file itself says about its tensors, where that is complete. symbols: extents of named open axes."""
+    """Shapes that the file itself declares for its tensors, where complete. symbols: extents of named open axes."""
     found = {}
     for value in (*graph.value_info, *graph.output):
         value = copied(value)
@@ -85,9 +85,9 @@ def copied(value: ValueInfoProto) -> ValueInfoProto:
 
 
 def _asked(model: ModelProto) -> dict[str, ValueInfoProto]:
-    """What the runtime infers about tensors that ONNX does not know; nothing when it refuses.
+    """Shapes that the runtime infers for tensors that ONNX does not know; none when it refuses.
 
-    Every unknown tensor is made an output of a session, whose outputs tell their shapes; weights are its inputs, so
+    Every unknown tensor is made an output of a session, whose outputs have their shapes; weights are its inputs, so
     that no value is read.
     """
     graph = model.graph
@@ -123,7 +123,7 @@ def _weights_to_inputs(graph: GraphProto) -> None:
 
 
 def _value_info(value: Any) -> ValueInfoProto | None:
-    """What a session says about one of its outputs, when its shape is fixed."""
+    """Type and shape of a session's output, when the shape is fixed."""
     match = re.fullmatch(r"tensor\((\w+)\)", value.type)
     if match is None or not all(isinstance(extent, int) and extent >= 0 for extent in value.shape):
         return None

@@ -1,4 +1,4 @@
-"""What a user says about a model beside its file: how a camera frame becomes its input, and what open inputs are.
+"""Sidecar of a model file: how a camera frame becomes the model's input, and the values of open inputs.
 
     # seamline.toml, for every model in its folder; NAME.seamline.toml, for NAME.onnx, goes before it
     [frame]                      # RGB frames of 0-255 become (frame - mean) / std
@@ -12,7 +12,7 @@
     [values]
     sr = 16000
 
-What a caller gives (flags) goes before the description, and that before the metadata of the ONNX file.
+Flags go before the sidecar, and that before the metadata of the ONNX file.
 """
 
 from __future__ import annotations
@@ -71,26 +71,26 @@ class FrameRecipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """frame: None when nothing is said about frames. shapes: of inputs, by name. values: of inputs made constants."""
+class Sidecar:
+    """Contents of a sidecar. frame: None without one. shapes: of inputs, by name. values: of inputs made constants."""
 
     frame: FrameRecipe | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
 
 
-def description_beside(path: Path) -> Description:
-    """What stands beside the model file `path`; an empty description when nothing does. Raises `ConfigError`."""
+def read_sidecar(path: Path) -> Sidecar:
+    """Sidecar of the model file `path`; an empty one when there is none. Raises `ConfigError`."""
     for name in (f"{path.stem}.{FILE}", FILE):
         beside = path.with_name(name)
         if beside.is_file():
-            found = load_toml(beside, Description)
+            found = load_toml(beside, Sidecar)
             _check(found, beside)
             return found
-    return Description()
+    return Sidecar()
 
 
-def _check(found: Description, path: Path) -> None:
+def _check(found: Sidecar, path: Path) -> None:
     if any(extent < 1 for shape in found.shapes.values() for extent in shape):
         raise ConfigError(f"{path}: a shape has an extent below 1", hint="write e.g. state = [2, 1, 128]")
     frame = found.frame

@@ -1,4 +1,4 @@
-"""From a normal ONNX graph (see `reading.py`) to the pure `ModelGraph`: layers, their work, the tensors between."""
+"""Conversion of a normal ONNX graph (`reading.py`) to a `ModelGraph`: layers, their work, the tensors between."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from seamline.config import cache_dir
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.model.onnx.preprocess import Preprocess, read_preprocess
 from seamline.model.onnx.reading import NormalModel, read_model
-from seamline.model.onnx.sidecar import FrameRecipe, description_beside
+from seamline.model.onnx.sidecar import FrameRecipe, read_sidecar
 from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
 from seamline.model.store.reseed import reseeded
 from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
@@ -44,7 +44,7 @@ LINE_BYTES = 64
 
 
 def default_root() -> Path:
-    """Where models are kept: below the folder of all caches."""
+    """Folder of the store: below the folder of all caches."""
     return cache_dir() / "models"
 
 
@@ -78,12 +78,12 @@ class ModelStore:
 
         shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
         preprocess: how a camera frame becomes the input, replacing what the file says. frame_size: height and width of
-        the frames, where the size is open still. What is not given is taken from a description beside the model.
+        the frames, where the size is open still. What is not given is taken from the model's sidecar.
         reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
         Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
         """
         path = Path(path)
-        said = description_beside(path)
+        said = read_sidecar(path)
         normal = read_model(
             path,
             shapes={**said.shapes, **(shapes or {})},

@@ -1,4 +1,4 @@
-"""Random values for weights that are all alike.
+"""Random values for weights that are constant.
 
 A model whose weights are constants (a benchmark graph with its weights taken out) gives the same output however it is
 wired, so that running it cut and uncut proves nothing. `seamline verify --reseed` gives it weights that do.
@@ -25,7 +25,7 @@ _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeededData(TensorData):
-    """Values of a weight that are drawn anew whenever they are read: N(0, 1 / fan-in), the same for the same seed."""
+    """Values of a weight that are drawn again whenever they are read: N(0, 1 / fan-in), the same for the same seed."""
 
     seed: int
 

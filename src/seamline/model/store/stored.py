@@ -1,4 +1,4 @@
-"""One model in the store: what it is, its cuts, its segments, and its bytes for a peer that lacks it."""
+"""Stored model: its graph, its cuts, its segments, and its bytes for a peer that lacks it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class StoredModel:
         return self._cutter.segment(segment)
 
     def manifest(self) -> bytes:
-        """What a peer needs to receive this model: JSON with sizes and SHA-256 of the parts."""
+        """Manifest for a peer that receives this model: JSON with sizes and SHA-256 of the parts."""
         return self._manifest.to_json()
 
     def part_bytes(self, part: str) -> int:

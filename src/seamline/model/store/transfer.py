@@ -1,4 +1,4 @@
-"""Receiving a model from a peer in pieces: resumable, bounded, and accepted only when the hashes fit.
+"""Transfer of a model from a peer in pieces: resumable, bounded, and accepted only when the hashes fit.
 
 Every part is one growing file, so that what is present is one number. Several threads may share one `Incoming` (the
 store hands out one per model); a second process that receives the same model does so in a folder of its own.
@@ -54,7 +54,7 @@ class Incoming:
         return {part: info.n_bytes for part, info in self._parts.items()}
 
     def n_bytes_present(self, part: str) -> int:
-        """How many bytes of `part`, from its start, are here already."""
+        """Number of bytes of `part`, from its start, that are here already."""
         info, path = self._part(part)
         if self._stored is not None:
             return info.n_bytes

@@ -45,7 +45,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """What a layer made: name and channels, height, width (height and width 0 after flattening)."""
+    """Output of a layer: name and channels, height, width (height and width 0 after flattening)."""
 
     name: str
     channels: int

@@ -1,4 +1,4 @@
-"""Reading the tensors of a PyTorch checkpoint in the old format (before 1.6) without executing what is in it.
+"""Reader of the tensors of a PyTorch checkpoint in the old format (before 1.6), without executing its contents.
 
 Such a file is five pickles (magic number, version, system, the object, names of the storages) and the storages.
 A pickle is a program; unpickling runs it. Here its opcodes are interpreted by a machine that can build nothing but
@@ -104,7 +104,7 @@ def _take(values: npt.NDArray[Any], view: _View, name: str) -> npt.NDArray[Any]:
 
 
 def _interpret(file: BinaryIO, name: str) -> Any:
-    """What one pickle describes. Raises `ModelError` for anything that could do more than describe."""
+    """Objects that one pickle describes. Raises `ModelError` for anything that could do more than describe."""
     machine = _Machine(name)
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):

@@ -1,4 +1,4 @@
-"""Writing a `Network` as one ONNX file, value by value, so that 575 MB of weights never stand in memory.
+"""Writer of a `Network` as one ONNX file, value by value, so that 575 MB of weights are never in memory at once.
 
 An ONNX file is a protobuf message whose fields may be written one after the other, once their lengths are known:
 https://protobuf.dev/programming-guides/encoding/

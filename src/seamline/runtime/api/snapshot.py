@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seamline.core.vocabulary.objectives import Objective
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.record import NodeEnergy, Part, Recorder
+from seamline.runtime.origin.record import LatencyPart, NodeEnergy, Recorder
 from seamline.runtime.shared.clock import now_s
 
 
@@ -55,7 +55,7 @@ class StreamSnapshot:
     frame_rate_fps: float = 0.0
     latency_s: float | None = None
     predicted_s: float | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[LatencyPart, ...] = ()
     links: tuple[LinkSnapshot, ...] = ()
     switches: tuple[SwitchSnapshot, ...] = ()
     n_answered: int = 0
@@ -72,7 +72,7 @@ class StreamSnapshot:
 def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controller) -> StreamSnapshot:
     """What the stream of these three is doing right now."""
     now = now_s()
-    split = recorder.split(now)
+    split = recorder.latency_breakdown(now)
     counts, route, view = frames.counts(), frames.route, controller.view
     return StreamSnapshot(
         at_s=now - recorder.started_s,

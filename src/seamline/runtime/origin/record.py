@@ -59,7 +59,7 @@ class SwitchRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class LatencyPart:
     """One part of a frame's way: on a node (queueing and codec included), or on links and in buffers."""
 
     name: str
@@ -68,7 +68,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class LatencyBreakdown:
     """Where recent frames spent their time, in the order of their way; latency_s: None when there were none.
 
     energy_j: of the mean frame that has any, from energy_source.
@@ -76,7 +76,7 @@ class Split:
 
     fps: float
     latency_s: float | None
-    parts: tuple[Part, ...]
+    parts: tuple[LatencyPart, ...]
     energy_j: float | None = None
     energy_source: str | None = None
 
@@ -231,12 +231,12 @@ class Recorder:
         with self._lock:
             return tuple(self._switches)
 
-    def split(self, now: float) -> Split:
+    def latency_breakdown(self, now: float) -> LatencyBreakdown:
         """Where the time of recent frames went."""
         with self._lock:
             recent = [result for at_s, result in self._recent if at_s >= now - RECENT_S]
         if not recent:
-            return Split(fps=0.0, latency_s=None, parts=())
+            return LatencyBreakdown(fps=0.0, latency_s=None, parts=())
         n = len(recent)
         spent: dict[str, float] = {}
         for result in recent:
@@ -245,9 +245,9 @@ class Recorder:
                 spent[report.node] = spent.get(report.node, 0.0) + seconds
         joules = [result.energy_j for result in recent if result.energy_j is not None]
         transfer_s = sum(result.transfer_s for result in recent)
-        nodes = [Part(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
-        transfer = Part(name="transfer", duration_s=transfer_s / n, is_transfer=True)
-        return Split(
+        nodes = [LatencyPart(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
+        transfer = LatencyPart(name="transfer", duration_s=transfer_s / n, is_transfer=True)
+        return LatencyBreakdown(
             fps=n / max(MIN_WINDOW_S, min(RECENT_S, now - self.started_s)),
             latency_s=sum(result.latency_s for result in recent) / n,
             parts=(*nodes[:1], transfer, *nodes[1:]),
