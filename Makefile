@@ -18,8 +18,9 @@ install: $(STAMP) ## install pinned versions into .venv (the command is then .ve
 demo: install ## run the main job: three nodes, shaped links, a video, a moving cut (ARGS="--seconds 30")
 	@$(BIN)/seamline demo $(ARGS)
 
+# Three workers keep two cores busy while some tests wait; a file's tests share what they start, the long files go first.
 test: install ## run the test suite (ARGS="-k planner")
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install ## formatting, lint, types, import directions, generated docs
 	$(BIN)/ruff format --check .

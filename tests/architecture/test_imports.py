@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,17 @@ IMPURE = {
 }  # fmt: skip
 
 
+@cache
+def syntax(path: Path) -> ast.Module:
+    """A file as a tree; every file is read and parsed once for all tests."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> list[tuple[int, str]]:
     """(line, absolute module or name in one) of every import in a file, also inside functions and `TYPE_CHECKING`."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(syntax(path)):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -121,7 +129,7 @@ def mutable_globals(path: Path) -> list[str]:
     Tuples, frozensets, literals that nobody changes by their annotation (`Mapping`, `Final`) and constants in capitals
     pass.
     """
-    tree, wrong = ast.parse(path.read_text()), []
+    tree, wrong = syntax(path), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Global):
             wrong += [f"{path.name}:{node.lineno} global {name}" for name in node.names]

@@ -6,12 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+import typer.main
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline.cli import main
@@ -44,12 +46,25 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
+build_app, get_command = main.build_app, typer.main.get_command
+
+
+@cache
+def commands_of(modules: tuple[main.CommandModule, ...]) -> object:
+    """The commands of `modules`, put together once for all tests: that takes longer than most of them."""
+    assert modules == main.MODULES
+    return get_command(build_app())
+
+
 @pytest.fixture
-def seamline(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def seamline(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Run `seamline ARGUMENTS` in this process, its output taken at the file descriptors.
 
     Every thread that the command started must be over: what one of them said later would be the next test's output.
     """
+
+    monkeypatch.setattr(main, "build_app", lambda: main.MODULES)
+    monkeypatch.setattr("typer.main.get_command", commands_of)
 
     def call(*arguments: str) -> Outcome:
         capfd.readouterr()

@@ -186,7 +186,8 @@ def test_a_process_that_fails_keeps_stdout_empty():
 
 def test_ctrl_c_leaves_with_130_and_no_traceback():
     code = (
-        "import sys, time, seamline.model.locate as locate\n"
+        "import signal, sys, time, seamline.model.locate as locate\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who runs the tests may have it ignored
         "def wait(text, progress): print('waiting', flush=True); time.sleep(60)\n"
         "locate.resolve_model = wait\n"
         "from seamline.cli.main import run\n"

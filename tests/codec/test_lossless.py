@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from random import Random
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from seamline.core.vocabulary.errors import CodecError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
+N_DAMAGED = 10 * settings.default.max_examples
 Tensor = np.ndarray[Any, Any]
 any_tensor = st.sampled_from(sorted(DTYPE_BYTES)).flatmap(
     lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6))
@@ -112,16 +114,16 @@ def test_planes_that_do_not_fit_are_refused(shape: list[int], planes: list[int],
         decode(describe(shape, planes, dtype), [buffer])
 
 
-@settings(max_examples=300)
-@given(st.data())
-def test_mutated_payloads_are_refused_or_decoded_but_never_crash(data: st.DataObject) -> None:
+def test_mutated_payloads_are_refused_or_decoded_but_never_crash() -> None:
+    random = Random(1)
     encoded = encode({"a": relu_map()[:, :1, :24, :24], "b": np.arange(300)}, Codec.LOSSLESS)
-    parts = [bytearray(encoded.encoding), *(bytearray(buffer.tobytes()) for buffer in encoded.buffers)]
-    for _ in range(data.draw(st.integers(1, 4))):
-        part = data.draw(st.sampled_from(parts))
-        part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        back = decode(bytes(parts[0]), [np.frombuffer(part, np.uint8) for part in parts[1:]])
-    except CodecError:
-        return
-    assert [tensor.size for tensor in back.values()] == [576, 300]
+    for _ in range(N_DAMAGED):
+        parts = [bytearray(encoded.encoding), *(bytearray(buffer.tobytes()) for buffer in encoded.buffers)]
+        for _ in range(random.randint(1, 4)):
+            part = random.choice(parts)
+            part[random.randrange(len(part))] = random.choice((0, 127, 255, random.randrange(256)))
+        try:
+            back = decode(bytes(parts[0]), [np.frombuffer(part, np.uint8) for part in parts[1:]])
+        except CodecError:
+            continue
+        assert [tensor.size for tensor in back.values()] == [576, 300]

@@ -6,6 +6,7 @@ import builtins
 import struct
 import sys
 import threading
+from random import Random
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from seamline.core.vocabulary.errors import CodecError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
+N_DAMAGED = 20 * settings.default.max_examples
 floats = hnp.arrays(
     np.float32,
     hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5),
@@ -238,18 +240,18 @@ def test_two_descriptions_with_one_name_are_refused() -> None:
         decode(msgspec.msgpack.encode([GOOD, GOOD]), buffers)
 
 
-@settings(max_examples=300)
-@given(st.data())
-def test_mutated_descriptions_are_refused_or_decoded_but_never_crash(data: st.DataObject) -> None:
+def test_mutated_descriptions_are_refused_or_decoded_but_never_crash() -> None:
+    random = Random(1)
     encoded = encode({"a": feature_map()[:, :1, :2, :2], "b": np.arange(3)}, Codec.U8)
-    description = bytearray(encoded.encoding)
-    for _ in range(data.draw(st.integers(1, 4))):
-        description[data.draw(st.integers(0, len(description) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        back = decode(bytes(description), encoded.buffers)
-    except CodecError:
-        return
-    assert [tensor.size for tensor in back.values()] == [4, 3]
+    for _ in range(N_DAMAGED):
+        description = bytearray(encoded.encoding)
+        for _ in range(random.randint(1, 4)):
+            description[random.randrange(len(description))] = random.choice((0, 127, 255, random.randrange(256)))
+        try:
+            back = decode(bytes(description), encoded.buffers)
+        except CodecError:
+            continue
+        assert [tensor.size for tensor in back.values()] == [4, 3]
 
 
 class _StepClock:

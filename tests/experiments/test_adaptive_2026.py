@@ -43,7 +43,7 @@ from seamline.core.vocabulary.errors import SeamlineError  # noqa: E402 # follow
 from seamline.core.vocabulary.objectives import Objective  # noqa: E402 # follows the others
 from seamline.sim import compare  # noqa: E402 # follows the others
 
-SECONDS = 60.0
+SECONDS = 40.0
 
 
 def case(model: str = "alexnet", objective: str = "energy", seed: int = 0, variant: str = "main") -> Case:

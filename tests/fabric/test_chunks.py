@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.vocabulary.errors import WireError, WireVersion
@@ -121,7 +121,6 @@ def test_malformed_chunks_are_wire_errors(bad: bytes) -> None:
         Assembler().add(EDGE, bad)
 
 
-@settings(max_examples=300)
 @given(st.data())
 def test_any_order_repetition_or_damage_of_chunks_yields_only_sent_messages_each_once(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:

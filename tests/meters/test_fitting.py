@@ -4,13 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.meters.fitting import fit_times, nonnegative_least_squares
 
 
-@settings(max_examples=150)
 @given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_no_other_nonnegative_solution_is_better(n_unknowns: int, n_rows: int, seed: int) -> None:
     """The conditions of Karush, Kuhn and Tucker, which for a convex problem are proof."""
@@ -27,7 +26,6 @@ def test_columns_of_zeros_get_zero() -> None:
     assert nonnegative_least_squares(np.zeros((2, 2)), np.ones(2)).tolist() == [0.0, 0.0]
 
 
-@settings(max_examples=40)
 @given(st.lists(st.floats(1e-3, 1.0), min_size=2, max_size=9), st.data())
 def test_exact_times_of_all_spans_give_back_what_they_were_made_of(blocks_s: list[float], data: st.DataObject) -> None:
     n_blocks = len(blocks_s)

@@ -44,15 +44,15 @@ seconds = st.floats(0.0, 1e3)
 quantiles = st.builds(Quantiles, median=seconds, p90=seconds)
 tensors = st.builds(
     TensorSpec,
-    name=st.text(max_size=20),
+    name=st.text(max_size=8),
     dtype=st.sampled_from(["float32", "uint8", "int64"]),
-    shape=st.lists(st.integers(0, 10**6), max_size=5).map(tuple),
+    shape=st.lists(st.integers(0, 10**6), max_size=3).map(tuple),
 )
 
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Profile:
-    n = draw(st.integers(2, 8))
+    n = draw(st.integers(2, 5))
     table = tuple(
         Cut(
             index=i,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.cost.profiled import profiled_s
@@ -201,7 +201,6 @@ def test_a_short_block_is_warmed_up_although_the_budget_is_spent() -> None:
     assert chain.runs.count(Segment(1, 2)) == 2
 
 
-@settings(max_examples=40)
 @given(st.lists(st.floats(1e-4, 0.05), min_size=1, max_size=12), st.floats(1.0, 5.0))
 def test_a_budget_is_kept_to_within_a_run_and_hardly_wasted(layer_s: list[float], budget_s: float) -> None:
     time = Time()

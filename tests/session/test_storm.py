@@ -11,11 +11,11 @@ from seamline.sim import storm
 from seamline.sim.faults import Kind
 from seamline.sim.storm import Trial, run_trial
 
-N_SEEDS = int(os.environ.get("SEAMLINE_STORM_SEEDS", "200"))
+N_SEEDS = int(os.environ.get("SEAMLINE_STORM_SEEDS", "100"))
 N_FRAMES = 100
 """Per session; about so many are accepted."""
 
-N_TOGETHER = 20
+N_TOGETHER = 10
 
 
 @pytest.mark.parametrize("first", range(1, N_SEEDS + 1, N_TOGETHER))

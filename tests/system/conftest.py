@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from seamline import connect
 from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.runtime.node.peer_client import PeerClient
 
 ROOT = Path(__file__).resolve().parents[2]
 VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
@@ -82,6 +85,8 @@ class Process:
     popen: subprocess.Popen[bytes]
     out: Path
     err: Path
+    _events: list[dict[str, Any]] = field(default_factory=list)
+    _n_read_bytes: int = 0
 
     @property
     def stdout(self) -> str:
@@ -94,8 +99,12 @@ class Process:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The JSON objects it has printed so far, one per line; a line still being written is left out."""
-        complete, _, _ = self.stdout.rpartition("\n")
-        return [json.loads(line) for line in complete.splitlines()]
+        with self.out.open("rb") as file:
+            file.seek(self._n_read_bytes)
+            complete, newline, _ = file.read().rpartition(b"\n")
+        self._n_read_bytes += len(complete) + len(newline)
+        self._events += [json.loads(line) for line in complete.splitlines()]
+        return self._events
 
     @property
     def json(self) -> dict[str, Any]:
@@ -174,13 +183,24 @@ class System:
                 process.popen.wait()
 
     def run(self, *options: str, over: str = "edge", port: int | None = None) -> Process:
-        """`seamline run` of the tiny model on the shipped video, a frame every 20 ms, as JSON unless `--events`."""
+        """`seamline run` of the tiny model on the shipped video, a frame every 50 ms, as JSON unless `--events`."""
         how = () if "--events" in options else ("--json",)
         where = () if port is None else ("--connect", f"tcp/127.0.0.1:{port}")
         return self.start(
-            "run", str(self.model), "--source", str(VIDEO), "--loop", "--fps", "50", "--threads", "1",
+            "run", str(self.model), "--source", str(VIDEO), "--loop", "--fps", "20", "--threads", "1",
             "--cluster", self.cluster, "--over", over, *where, *how, *PATIENT, *options,
         )  # fmt: skip
+
+    @contextmanager
+    def visit(self, port: int) -> Iterator[tuple[str, PeerClient]]:
+        """Take part beside a stream's nodes from this process, as `seamline set` does.
+
+        Gives the stream's name and who asks the nodes.
+        """
+        with connect(f"tcp/127.0.0.1:{port}", name="observer-test", tier="observer", cluster=self.cluster) as here:
+            here.wait_nodes(["edge"])
+            (stream,) = here.nodes(wait_s=0.0)["edge"].streams
+            yield stream, here.node.client
 
 
 @pytest.fixture(scope="session")

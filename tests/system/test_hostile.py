@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,56 +20,65 @@ SPLIT = "edge[0:4]u8 > fog[4:15]"
 N_RAW_CONNECTIONS = 12
 
 
-@pytest.fixture
-def serves(system, port) -> Callable[[], None]:
-    """Assert that the node at `port` runs a stream's segment as if nothing had happened."""
-
-    def check() -> None:
-        run = system.run("--frames", "10", "--plan", SPLIT, over="edge,fog", port=port)
-        assert run.wait() == 0, run.stderr
-        assert run.json["plan_timeline"] == [{"at_s": 0.0, "plan": SPLIT}]
-        assert run.json["frames"]["lost"] == 0
-
-    return check
+@pytest.fixture(scope="module")
+def house(tmp_path_factory, make_system, free_port) -> Iterator[tuple[Any, int, Any]]:
+    """One node `fog` for all tests: (its system, its port, the node)."""
+    system = make_system(tmp_path_factory.mktemp("house"))
+    try:
+        port = free_port()
+        yield system, port, system.node("fog", port)
+    finally:
+        system.end()
 
 
-def test_raw_bytes_at_its_port_do_not_end_a_node(system, port, serves):
-    fog = system.node("fog", port)
+def test_a_node_that_was_sent_noise_and_nonsense_serves_on(house):
+    system, port, fog = house
+    send_raw_bytes(port)
+    with messages_of_an_intruder(system.cluster, port) as (send, answered):
+        for payload in malformed():
+            for lane in ("control", "data", "credit"):
+                send(f"fog/{lane}/intruder", payload)
+        send("fog/control/not a name", bytes(pack(msg.Ping(seq=1))))
+        for message in senseless():
+            send("fog/control/intruder", bytes(message))
+        send("fog/control/intruder", bytes(pack(msg.Ping(seq=7))))
+        assert answered.wait(20), f"the node no longer answers: {fog.stderr}"
+    run = system.run("--frames", "10", "--plan", SPLIT, over="edge,fog", port=port)
+    assert run.wait() == 0, run.stderr
+    assert run.json["plan_timeline"] == [{"at_s": 0.0, "plan": SPLIT}]
+    assert run.json["frames"]["lost"] == 0
+    assert fog.popen.poll() is None
+    assert "Traceback" not in fog.stderr
+
+
+def send_raw_bytes(port: int) -> None:
+    """Connections to a node's port that speak no protocol."""
     noise = np.random.default_rng(11)
     for number in range(N_RAW_CONNECTIONS):
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             # the first two bytes are Zenoh's length of what follows: none, the largest there is, or noise
             head = [b"\x00\x00", b"\xff\xff", noise.bytes(2)][number % 3]
             connection.sendall(head + noise.bytes(1 << number))
-    serves()
-    assert fog.popen.poll() is None
 
 
-def test_messages_that_are_none_or_make_no_sense_do_not_end_a_node(system, port, serves):
-    fog = system.node("fog", port)
+@contextmanager
+def messages_of_an_intruder(cluster: str, port: int) -> Iterator[tuple[Callable[[str, bytes], None], threading.Event]]:
+    """A way to send bytes on any key of the cluster, and whether anything was answered; beside names that are none."""
     config = zenoh.Config()
     config.insert_json5("mode", '"peer"')
     config.insert_json5("connect/endpoints", json.dumps([f"tcp/127.0.0.1:{port}"]))
     config.insert_json5("scouting/multicast/enabled", "false")
     with zenoh.open(config) as session:
-        root = f"seamline/{system.cluster}"
+        root = f"seamline/{cluster}"
         answered = threading.Event()
-        pongs = session.declare_subscriber(f"{root}/intruder/control/*", lambda sample: answered.set())
-        token = session.liveliness().declare_token(f"{root}/intruder/alive/0123456789abcdef")
-        for payload in malformed():
-            for lane in ("control", "data", "credit"):
-                session.put(f"{root}/fog/{lane}/intruder", payload)
-        session.put(f"{root}/fog/control/not a name", bytes(pack(msg.Ping(seq=1))))
-        for message in senseless():
-            session.put(f"{root}/fog/control/intruder", bytes(message))
-        bad_token = session.liveliness().declare_token(f"{root}/Not A Name!/alive/x")
-        session.put(f"{root}/fog/control/intruder", bytes(pack(msg.Ping(seq=7))))
-        assert answered.wait(20), f"the node no longer answers: {fog.stderr}"
-        for declared in (bad_token, token, pongs):
-            declared.undeclare()
-    serves()
-    assert fog.popen.poll() is None
-    assert "Traceback" not in fog.stderr
+        declared = [
+            session.declare_subscriber(f"{root}/intruder/control/*", lambda sample: answered.set()),
+            session.liveliness().declare_token(f"{root}/intruder/alive/0123456789abcdef"),
+            session.liveliness().declare_token(f"{root}/Not A Name!/alive/x"),
+        ]
+        yield lambda key, payload: session.put(f"{root}/{key}", payload), answered
+        for one in declared:
+            one.undeclare()
 
 
 def malformed() -> list[bytes]:
@@ -118,27 +128,23 @@ def senseless() -> list[bytearray]:
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory, make_system, free_port) -> Iterator[dict[str, Any]]:
-    """Commands that a running node `fog` makes impossible, all started at once; they have ended."""
-    system = make_system(tmp_path_factory.mktemp("refusals"))
-    try:
-        port = free_port()
-        fog = system.node("fog", port)
-        commands = {
-            "node of the same name": system.start(
-                "node", "--json", "--name", "fog", "--cluster", system.cluster, "--connect", f"tcp/127.0.0.1:{port}"
-            ),
-            "run of the same name": system.run(over="fog,edge", port=port),
-            "unknown node": system.run(over="origin-1,frog", port=port),
-            "private plan": system.run(
-                "--plan", "origin-2[0:4]u8 > fog[4:15]", "--private", "6", over="origin-2,fog", port=port
-            ),
-        }  # fmt: skip
-        for process in commands.values():
-            process.wait()
-        yield {**commands, "cluster": system.cluster, "fog": fog}
-    finally:
-        system.end()
+def refusals(house) -> tuple[dict[str, Any], str]:
+    """Commands that the running node `fog` makes impossible, started at once and ended; what `fog` said meanwhile."""
+    system, port, fog = house
+    before = fog.stderr
+    commands = {
+        "node of the same name": system.start(
+            "node", "--json", "--name", "fog", "--cluster", system.cluster, "--connect", f"tcp/127.0.0.1:{port}"
+        ),
+        "run of the same name": system.run(over="fog,edge", port=port),
+        "unknown node": system.run(over="origin-1,frog", port=port),
+        "private plan": system.run(
+            "--plan", "origin-2[0:4]u8 > fog[4:15]", "--private", "6", over="origin-2,fog", port=port
+        ),
+    }  # fmt: skip
+    for process in commands.values():
+        process.wait()
+    return commands, fog.stderr.removeprefix(before)
 
 
 @pytest.mark.parametrize(
@@ -150,15 +156,15 @@ def refusals(tmp_path_factory, make_system, free_port) -> Iterator[dict[str, Any
         ("private plan", 2, "`origin-2[0:4]u8 > fog[4:15]` lets cut 4 leave `origin-2`, which is private"),
     ],
 )
-def test_what_the_nodes_there_make_impossible_is_refused(refusals, command, exit_code, fact):
-    process = refusals[command]
+def test_what_the_nodes_there_make_impossible_is_refused(house, refusals, command, exit_code, fact):
+    process = refusals[0][command]
     assert process.popen.returncode == exit_code
     assert process.stdout == ""
     error, hint = process.stderr.splitlines()
-    assert error == f"error: {fact.replace('CLUSTER', refusals['cluster'])}"
+    assert error == f"error: {fact.replace('CLUSTER', house[0].cluster)}"
     assert hint.startswith("hint: ")
 
 
-def test_the_owner_of_a_name_is_not_disturbed_by_those_who_want_it(refusals):
-    assert refusals["fog"].popen.poll() is None
-    assert refusals["fog"].stderr == ""
+def test_the_owner_of_a_name_is_not_disturbed_by_those_who_want_it(house, refusals):
+    assert house[2].popen.poll() is None
+    assert refusals[1] == ""

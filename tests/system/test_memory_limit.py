@@ -12,8 +12,11 @@ import psutil
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from seamline.core.vocabulary.errors import SeamlineError
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.model.onnx.preprocess import Preprocess, write_preprocess
 
+EDGE = NodeId("edge")
 EXTENT = 32
 N_HIDDEN = 4096
 LIGHT, HEAVY = "edge[0:4]raw > fog[4:5]", "edge[0:2]raw > fog[2:5]"
@@ -66,32 +69,24 @@ def limit_memory() -> Callable[[int, int | None], None]:
     return limit
 
 
-def test_a_node_without_memory_for_the_new_plan_leaves_the_old_one_serving(system, port, heavy_file, limit_memory):
+def test_a_node_without_memory_for_the_new_plan_leaves_the_old_one_serving(
+    system, port, heavy_file, limit_memory, assert_nothing_lost
+):
     system.model = heavy_file
     fog = system.node("fog", port)
     run = system.run("--events", "--plan", LIGHT, over="edge,fog", port=port)
     seen = run.wait_plan(LIGHT)
-    endpoint = f"tcp/127.0.0.1:{port}"
-    nodes = system.start("nodes", "--json", "--cluster", system.cluster, "--connect", endpoint)
-    assert nodes.wait() == 0, nodes.stderr
-    (stream,) = [name for node in nodes.json["nodes"] for name in node["streams"]]
-    switch = ("switch", "--json", "--stream", stream, "--plan", HEAVY, "--cluster", system.cluster,
-              "--connect", endpoint)  # fmt: skip
+    with system.visit(port) as (stream, here):
+        limit_memory(fog.popen.pid, ROOM_BYTES)
+        with pytest.raises(SeamlineError, match="not enough memory"):
+            here.switch_plan(EDGE, stream, HEAVY, "").result(timeout=90)
+        seen = run.wait_plan(LIGHT, after=seen)
+        assert not [event for event in run.events if HEAVY in event.get("plan", "")]
 
-    limit_memory(fog.popen.pid, ROOM_BYTES)
-    refused = system.start(*switch)
-    assert refused.wait() == 1
-    assert "not enough memory" in refused.stderr
-    seen = run.wait_plan(LIGHT, after=seen)
-    assert not [event for event in run.events if HEAVY in event.get("plan", "")]
-
-    limit_memory(fog.popen.pid, None)
-    moved = system.start(*switch)
-    assert moved.wait() == 0, moved.stderr
-    run.wait_plan(HEAVY, after=seen)
+        limit_memory(fog.popen.pid, None)
+        here.switch_plan(EDGE, stream, HEAVY, "").result(timeout=90)
+        run.wait_plan(HEAVY, after=seen)
     run.popen.send_signal(signal.SIGINT)
     assert run.wait() == 130
-    frames = run.events[-1]["frames"]
-    assert frames["answered"] == frames["accepted"] > 0
-    assert (frames["lost"], frames["duplicated"], frames["out_of_order"], frames["failed"]) == (0, 0, 0, 0)
+    assert_nothing_lost(run.events[-1]["frames"])
     assert fog.popen.poll() is None

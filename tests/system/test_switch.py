@@ -1,58 +1,64 @@
-"""`seamline switch` against a running stream, as a user types it."""
+"""`seamline switch` against a running stream, as a user types it and as any node may ask for it."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from seamline.core.vocabulary.nodes import NodeId
+
+EDGE = NodeId("edge")
+EARLY, LATE = "edge[0:4]raw > fog[4:15]", "edge[0:6]raw > fog[6:15]"
 STRATEGIES = ("live", "pause-resume", "spawn", "standby")
 
 
-@pytest.fixture
-def running(system, port):
-    """A fog node, and a stream that holds its first plan: (run process, fog's endpoint, the stream's name)."""
-    system.node("fog", port)
-    run = system.run("--events", "--plan", "edge[0:4]raw > fog[4:15]", over="edge,fog", port=port)
-    run.wait_plan("fog[4:15]")
-    endpoint = f"tcp/127.0.0.1:{port}"
-    nodes = system.start("nodes", "--json", "--cluster", system.cluster, "--connect", endpoint)
-    assert nodes.wait() == 0, nodes.stderr
-    (stream,) = [name for node in nodes.json["nodes"] for name in node["streams"]]
-    return run, endpoint, stream
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, make_system, free_port):
+    """A fog node, and a stream that holds its first plan: (system, run process, port of the fog)."""
+    system = make_system(tmp_path_factory.mktemp("switch"))
+    try:
+        port = free_port()
+        system.node("fog", port)
+        run = system.run("--events", "--plan", EARLY, over="edge,fog", port=port)
+        run.wait_plan("fog[4:15]")
+        yield system, run, port
+    finally:
+        system.end()
 
 
-def test_the_cut_moves_by_every_strategy_and_stays(system, running):
-    run, endpoint, stream = running
+@pytest.fixture(scope="module")
+def observer(running):
+    """Who asks from this process: (the stream's name, the client)."""
+    system, _, port = running
+    with system.visit(port) as visitor:
+        yield visitor
+
+
+def test_the_cut_moves_by_every_strategy_and_stays(running, observer):
+    _, run, _ = running
+    stream, here = observer
     for number, strategy in enumerate(STRATEGIES):
-        plan = ("edge[0:6]raw > fog[6:15]", "edge[0:4]raw > fog[4:15]")[number % 2]
-        asked = system.start(
-            "switch", "--json", "--stream", stream, "--plan", plan, "--strategy", strategy,
-            "--cluster", system.cluster, "--connect", endpoint,
-        )  # fmt: skip
-        assert asked.wait() == 0, asked.stderr
-        assert asked.json["to_plan"] == plan
-        assert asked.json["strategy"] == strategy
-        assert (asked.json["pause_s"] > 0) == (strategy == "pause-resume")
+        plan = (LATE, EARLY)[number % 2]
+        record = json.loads(here.switch_plan(EDGE, stream, plan, strategy).result(timeout=90))
+        assert (record["to_plan"], record["strategy"]) == (plan, strategy)
+        assert (record["pause_s"] > 0) == (strategy == "pause-resume")
         run.wait_plan(plan, after=len(run.events))
 
 
-WRONG = (
-    ({"--plan": "edge[0:4]raw > moon[4:15]"}, "`moon`", 1),
-    ({"--strategy": "teleport"}, "not a strategy", 2),
-    ({"--stream": "nonsense"}, "not a stream's name", 2),
-    ({"--stream": "edge-00000000"}, "no stream `edge-00000000`", 1),
-)
+def test_the_command_moves_the_cut_and_refuses_in_words_what_cannot_be(running, observer):
+    system, run, port = running
+    stream, _ = observer
 
+    def start(stream: str, plan: str, *options: str):
+        where = ("--cluster", system.cluster, "--connect", f"tcp/127.0.0.1:{port}")
+        return system.start("switch", "--stream", stream, "--plan", plan, *where, *options)
 
-def test_switches_that_cannot_be_are_refused_in_words_and_change_nothing(system, running):
-    run, endpoint, stream = running
-    usual = {"--stream": stream, "--plan": "edge[0:6]raw > fog[6:15]", "--cluster": system.cluster,
-             "--connect": endpoint}  # fmt: skip
-    started = [
-        system.start("switch", *(word for pair in {**usual, **change}.items() for word in pair))
-        for change, _, _ in WRONG
-    ]
-    for asked, (_, words, exit_code) in zip(started, WRONG, strict=True):
-        assert asked.wait() == exit_code
-        assert words in asked.stderr
-    run.wait_plan("fog[4:15]", after=len(run.events))
-    assert not [event for event in run.events if "fog[6:15]" in event.get("plan", "")]
+    nowhere, unknown = start(stream, "edge[0:4]raw > moon[4:15]"), start("edge-00000000", LATE)
+    for refused, words in ((nowhere, "`moon`"), (unknown, "no stream `edge-00000000`")):
+        assert refused.wait() == 1
+        assert words in refused.stderr
+    moved = start(stream, LATE, "--strategy", "live", "--json")
+    assert moved.wait() == 0, moved.stderr
+    assert (moved.json["to_plan"], moved.json["strategy"]) == (LATE, "live")
+    run.wait_plan(LATE, after=len(run.events))

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.adaptation.events import (
@@ -154,7 +154,6 @@ events = st.one_of(
 
 
 @given(st.lists(events, max_size=60))
-@settings(max_examples=100)
 def test_any_order_of_events_leaves_a_sound_view_of_bounded_size(stream: list[Event]):
     view = View(origin=EDGE)
     for event in stream:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain, combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.analysis.mincut import LayerCosts, best_closed_set, best_prefix, layer_times_s, shared_out
@@ -39,7 +39,6 @@ def shared_models(draw: st.DrawFn) -> tuple[ModelGraph, LayerCosts]:
 
 
 @given(shared_models())
-@settings(max_examples=300)
 def test_the_minimum_cut_is_the_best_of_all_downward_closed_sets(made: tuple[ModelGraph, LayerCosts]):
     graph, costs = made
     names = [layer.name for layer in graph.layers]

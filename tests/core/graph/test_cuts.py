@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.graph.cuts import layer_counts, layers_between, legal_cuts, verify
@@ -116,7 +116,6 @@ def test_a_tensor_that_cannot_be_sent_makes_its_places_illegal() -> None:
     assert [layer.name for layer in layers_between(strings, cuts, Segment(0, 1))] == ["a", "b"]
 
 
-@settings(max_examples=200)
 @given(random_models())
 def test_the_cuts_of_any_graph_fit_their_definition(graph: ModelGraph) -> None:
     graph.verify()
@@ -125,7 +124,6 @@ def test_the_cuts_of_any_graph_fit_their_definition(graph: ModelGraph) -> None:
     assert len(cuts) == len(graph.layers) + 1
 
 
-@settings(max_examples=100)
 @given(random_models())
 def test_no_cut_beats_the_candidate_with_the_same_heavy_layers_before_it(graph: ModelGraph) -> None:
     cuts = legal_cuts(graph)

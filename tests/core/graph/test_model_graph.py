@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.graph.model_graph import Layer, ModelGraph, ordered
@@ -69,7 +69,6 @@ def test_layers_that_stand_in_no_running_order_are_sorted() -> None:
     assert [one.name for one in order] == ["a", "b", "c"]
 
 
-@settings(max_examples=200)
 @given(random_layers(), st.randoms(use_true_random=False))
 def test_the_order_is_complete_runs_and_is_never_worse_than_the_given_one(
     drawn: tuple[list[Layer], dict[str, int]], shuffle: random.Random

@@ -129,5 +129,5 @@ class AnyOrder(RuleBasedStateMachine):
         return news
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=settings.default.max_examples // 2, stateful_step_count=50)
 TestAnyOrder = AnyOrder.TestCase

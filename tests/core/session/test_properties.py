@@ -129,7 +129,7 @@ INTERNAL = (ev.SetRoute, ev.PauseFrames, ev.Routed)
 """What only the other half says: from outside it makes the halves disagree, which `validate` rightly finds."""
 
 
-@settings(max_examples=150, phases=(Phase.explicit, Phase.generate))
+@settings(phases=(Phase.explicit, Phase.generate))
 @given(data=st.data(), strategy=st.sampled_from(sorted(STRATEGIES)), policy=st.sampled_from(POLICIES))
 @pytest.mark.parametrize("is_begun", [True, False])
 def test_no_event_in_any_state_raises_or_costs_a_frame(is_begun, data, strategy, policy, absurd, session_of):
@@ -148,7 +148,7 @@ def test_no_event_in_any_state_raises_or_costs_a_frame(is_begun, data, strategy,
     assert counts.accepted == counts.answered + driver.session.ledger.n_in_flight()
 
 
-@settings(max_examples=150, phases=(Phase.explicit, Phase.generate))
+@settings(phases=(Phase.explicit, Phase.generate))
 @given(data=st.data(), strategy=st.sampled_from(sorted(STRATEGIES)))
 def test_what_only_the_other_half_says_raises_nothing_either_when_it_comes_from_outside(
     data, strategy, absurd, session_of
@@ -272,7 +272,7 @@ def calm_down(driver) -> None:
     driver.handle(ev.ObjectiveAsked(-2, Objective.LATENCY))
 
 
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=settings.default.max_examples // 2, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32 - 1), storm=storms, strategy=st.sampled_from(sorted(STRATEGIES)))
 def test_a_storm_costs_no_frame_and_after_it_the_best_plan_serves(seed, storm, strategy, chaotic, session_of):
     driver = session_of(strategy=strategy, kind=lambda session: chaotic(session, seed))

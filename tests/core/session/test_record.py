@@ -217,7 +217,7 @@ def happens(driver, what: str, number: int) -> None:
     driver.run(1.5)
 
 
-@settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=settings.default.max_examples // 2, phases=(Phase.explicit, Phase.generate))
 @given(world=worlds, strategy=st.sampled_from(sorted(STRATEGIES)))
 def test_a_recorded_session_decides_the_same_again(world, strategy, make_spec, session_of, driver_kind):
     spec = make_spec(strategy=strategy)

@@ -305,7 +305,7 @@ TABLES = sorted({strategy.table for strategy in STRATEGIES.values()}, key=lambda
 
 @pytest.mark.parametrize("table", TABLES)
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(table: Strategy, data: st.DataObject):
     state: State = Idle()
     shell = Shell()

@@ -192,7 +192,7 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=settings.default.max_examples // 2)
 def test_no_order_of_events_breaks_a_promise(data: st.DataObject):
     state: State = Idle()
     is_prepared: dict[int, set[NodeId]] = {}

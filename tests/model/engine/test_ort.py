@@ -56,7 +56,7 @@ def random_models(draw: st.DrawFn) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=settings.default.max_examples // 4, suppress_health_check=[HealthCheck.too_slow])
 @given(random_models(), st.booleans())
 def test_any_model_split_at_any_cut_equals_the_whole(model: ModelProto, takes_other_inputs: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -177,7 +177,7 @@ def test_values_in_typed_fields_become_the_same_bytes(
     assert len(ids) == 1
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_gives_a_clear_error_or_a_model_and_nothing_else(
     small_cnn: ModelProto, tmp_path: Path, data: st.DataObject
