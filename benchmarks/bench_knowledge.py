@@ -7,13 +7,13 @@ second and a link is known by what crossed it, so half a second is what learning
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from bench_simulate import DURATION_S, scene_of
 from reporting import Report, parser, progress
 
-from seamline.core.adaptation.policy import Decision, Keep, Switch
+from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.planning.planner import evaluate
@@ -35,16 +35,16 @@ class Told:
     network: Network
     late_s: float
     min_gain_ratio: float
+    policy: Policy = field(default_factory=Adaptive)
     is_probing: bool = False
-    is_watching: bool = False
     knows_true_links: bool = True
-    is_patient: bool = True
+    has_deadlines: bool = False
 
     @property
     def moments_s(self) -> Sequence[float]:
         return [float(at_s) for at_s in np.arange(0.01, DURATION_S, EVERY_S)]
 
-    def decide(self, view: View, *, is_floor: bool) -> Decision:
+    def __call__(self, view: View, policy: Policy) -> Decision:
         problem = problem_of(view)
         if problem is None or view.pending is not None:
             return Keep("under way")
