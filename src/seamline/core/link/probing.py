@@ -1,13 +1,13 @@
 """When to measure a link that carries nothing, with how many bytes, and what of it is news.
 
 Theory of operation. A new link gets some quick pings, then probes that are in turn long (50 ms, as far as that can be
-known) and short, so that what a message takes whatever its size is told from what its bytes take. An idle link gets a
-probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often, but every 10 s whatever it
-carries); these are never left out. A probe that does not fit the belief is followed at once by larger ones, because a
-small one proves little: what a token bucket lets through after a pause looks like a fast link. The larger ones are paid
-from a credit that grows by 0.4 % of the link's time, so that all take 1 % of it in the long run. A link that seems to
-have become faster may be probed on debt; so it is known within a second or two. What a larger probe costs is what it
-took in the end, less than was feared when the link has become faster.
+known) and short, so that what a message takes whatever its size is told from what its bytes take. An
+idle link gets a probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are
+never left out. A probe that does not fit the belief is followed at once by larger ones, because a small one proves
+little: what a token bucket lets through after a pause looks like a fast link. The larger ones are paid from a credit
+that grows by 0.4 % of the link's time, so that all take 1 % of it in the long run. A link that seems to have become
+faster may be probed on debt; so it is known within a second or two. What a larger probe costs is what it took in the
+end, less than was feared when the link has become faster.
 
 `meter.py` decides by this for all links of a node. What a transfer teaches is `estimator.py`.
 """
@@ -23,12 +23,6 @@ PROBE_INTERVAL_S = 1.0
 
 
 REGULAR_SHARE_RATIO = 0.006
-
-
-MOST_INTERVAL_S = 10.0
-"""However slow a link is: after seconds at 0.02 Mbit/s in a tunnel its share would allow 4 kB every 4.5 minutes. Of
-eight recorded 4G links while driving, adaptive was 49 % behind the best fixed plan in the mean without this, and is
-4 % behind with it (simulated, MobileNetV2, 2 frames/s)."""
 
 
 LONG_SHARE_RATIO = 0.004
@@ -188,8 +182,7 @@ def _regular_bytes(state: est.LinkState) -> int:
 
 
 def _regular_interval_s(state: est.LinkState) -> float:
-    share_s = 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO
-    return min(MOST_INTERVAL_S, max(PROBE_INTERVAL_S, share_s))
+    return max(PROBE_INTERVAL_S, 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO)
 
 
 def _goodput_bps(state: est.LinkState) -> float:
