@@ -79,9 +79,9 @@ class Pair:
     def estimate(self) -> LinkEstimate:
         return next(one for one in self.node.links.estimates() if one.target == FOG)
 
-    def measure_anew(self) -> None:
+    def remeasure(self) -> None:
         """Forget the link and wait until the first probes are through."""
-        self.node.links.measure_anew()
+        self.node.links.remeasure()
         until_s = time.monotonic() + 30.0
         while not self.node.links.is_measured(FOG):
             if time.monotonic() > until_s:
@@ -109,7 +109,7 @@ def paired(link: LinkSpec) -> Iterator[Pair]:
                 cluster.wait_nodes(["fog"])
                 pair = Pair(cluster.node, network)
                 pair.watch()
-                pair.measure_anew()
+                pair.remeasure()
                 yield pair
     finally:
         network.close()
@@ -140,7 +140,7 @@ def _still(pair: Pair, rate_mbps: float, delay_ms: float, n_runs: int) -> dict[s
     pair.network.set_link("edge", "fog", rate_mbps=rate_mbps, delay_ms=delay_ms)
     after_probes, after_transfers = [], []
     for _ in range(n_runs):
-        pair.measure_anew()
+        pair.remeasure()
         after_probes.append(_error(pair, rate_mbps))
         errors = []
         for _ in range(5):
@@ -164,7 +164,7 @@ def _steps(pair: Pair, n_runs: int) -> list[dict[str, Any]]:
         n_transfers, durations_s = [], []
         for number in range(n_runs):
             pair.network.set_link("edge", "fog", rate_mbps=before, delay_ms=10.0)
-            pair.measure_anew()
+            pair.remeasure()
             for _ in range(6):
                 pair.transfer(FRAME_BYTES)
                 time.sleep(1 / FRAMES_PER_S)
@@ -187,7 +187,7 @@ def _idle(pair: Pair, rate_mbps: float, duration_s: float) -> dict[str, Any]:
     """No frames: what probing takes, and whether it stops when frames flow."""
     progress(f"idle at {rate_mbps:g} Mbit/s")
     pair.network.set_link("edge", "fog", rate_mbps=rate_mbps, delay_ms=10.0)
-    pair.measure_anew()
+    pair.remeasure()
     for _ in range(4):
         pair.transfer(FRAME_BYTES)
     pair.probes.clear()

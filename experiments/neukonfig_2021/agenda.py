@@ -58,7 +58,7 @@ def wrong_guesses() -> Sequence[Cell]:
     return [
         Cell(strategy=name, model="mobilenetv2", fps=20.0, n_switches=N_WITH_GUESSES, period_s=0.8, n_plans=3)
         for name, one in STRATEGIES.items()
-        if one.keeps_spare
+        if one.keeps_standby
     ]
 
 
@@ -121,7 +121,7 @@ def expected_s(cell: Cell) -> float:
     """About how long a cell lasts on two idle cores; for the time left that is shown."""
     start_s = START_S[cell.model] + 2 * max(2.0, cell.period_s)
     one_s = SWITCH_S.get((cell.model, cell.strategy), 0.1) + 0.6
-    if strategy_named(cell.strategy).keeps_spare and cell.n_plans > 2:
+    if strategy_named(cell.strategy).keeps_standby and cell.n_plans > 2:
         one_s = 0.6 + SWITCH_S.get((cell.model, "spawn-container"), 1.0) / 2
     switches_s = cell.n_switches * max(one_s, cell.period_s)
     if cell.budget_s is not None:

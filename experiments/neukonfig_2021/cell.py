@@ -30,7 +30,7 @@ from experiments.neukonfig_2021.switches import (
     WARM_S,
     Bench,
     filmed,
-    get_spare,
+    get_standby,
     switch_in_turn,
     switches_of,
 )
@@ -97,7 +97,7 @@ def _grid(cell: Cell, bench: Bench, limits: Limits) -> dict[str, Any]:
     points = []
     with filmed(bench, cell.fps) as answers:
         time.sleep(WARM_S)
-        get_spare(cell, bench)
+        get_standby(cell, bench)
         for memory_ratio in GRID_RATIOS:
             for cpu_ratio in GRID_RATIOS:
                 here = replace(cell, cpu_ratio=cpu_ratio, memory_ratio=memory_ratio)

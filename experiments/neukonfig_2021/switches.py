@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments.neukonfig_2021.conditions import RATES_MBPS, Cell, turn
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
-from seamline.core.switching import Form, strategy_named
+from seamline.core.switching import PreparationMode, strategy_named
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.plans import Plan
 from seamline.runtime.api.stream import Stream
@@ -132,7 +132,7 @@ def switch_in_turn(cell: Cell, bench: Bench) -> dict[str, Any]:
         time.sleep(WARM_S)
         watch = MemoryWatch(bench.pids)
         before = watch.reset()
-        get_spare(cell, bench)
+        get_standby(cell, bench)
         time.sleep(SETTLE_S)
         measured = switches_of(cell, bench, answers, quiet_s=max(WARM_S, 2 * cell.period_s))
         time.sleep(max(1.0, cell.period_s))
@@ -179,12 +179,12 @@ def switches_of(cell: Cell, bench: Bench, answers: Answers, *, quiet_s: float) -
     }
 
 
-def get_spare(cell: Cell, bench: Bench) -> None:
+def get_standby(cell: Cell, bench: Bench) -> None:
     """Give a standby its first guess: no other link speed has been seen yet."""
     bench.stream.stand_by(bench.plans[1])
     until_s = now_s() + SWITCH_TIMEOUT_S
-    keeps_spare = strategy_named(cell.strategy).keeps_spare
-    while keeps_spare and bench.stream.controller.standby is None and now_s() < until_s:
+    keeps_standby = strategy_named(cell.strategy).keeps_standby
+    while keeps_standby and bench.stream.controller.standby is None and now_s() < until_s:
         time.sleep(0.05)
 
 
@@ -192,7 +192,7 @@ def _one_switch(cell: Cell, bench: Bench, answers: Answers, place: int, dropped_
     stream, target = bench.stream, bench.plans[place]
     began_s = now_s()
     n_dropped = stream.frames.counts().dropped_before_acceptance
-    is_wrong = strategy_named(cell.strategy).keeps_spare and stream.controller.standby != target
+    is_wrong = strategy_named(cell.strategy).keeps_standby and stream.controller.standby != target
     if cell.is_shaped:
         bench.network.set_link("edge", "cloud", rate_mbps=RATES_MBPS[place])
     record = stream.switch(target).result(timeout=SWITCH_TIMEOUT_S)
@@ -228,7 +228,7 @@ def _terms(record: SwitchRecord, is_wrong_guess: bool) -> dict[str, float]:
     terms = {"t_update_s": 0.0, "t_initialisation_s": 0.0, "t_exec_s": 0.0, "t_switch_s": record.switch_s}
     equation = named.equation
     if is_wrong_guess:  # made on demand, as by spawn
-        equation = strategy_named("spawn-container" if named.form is Form.CONTAINER else "spawn").equation
+        equation = strategy_named("spawn-container" if named.mode is PreparationMode.CONTAINER else "spawn").equation
     match equation:
         case "t_update":
             terms["t_update_s"] = record.pause_s + record.switch_s

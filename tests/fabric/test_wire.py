@@ -214,7 +214,7 @@ def test_a_number_that_is_none_or_endless_is_refused_wherever_a_peer_says_one(nu
         status(link=LinkReport("edge", number, 1e6, 0.1, 3, 0.0)),
         status(link=replace(GOOD_LINK, average_bps=number)),
         status(link=replace(GOOD_LINK, average_std_ratio=number)),
-        status(link=replace(GOOD_LINK, turning_for_s=number)),
+        status(link=replace(GOOD_LINK, oscillating_for_s=number)),
         status(energy=EnergyReport("modelled", "node", number)),
         of_a_stage(number),
         Prepared(1, "s", 2, number),
@@ -273,4 +273,4 @@ def test_a_report_of_a_link_has_the_fields_that_the_core_tells_and_an_older_node
     oldest = {name: getattr(GOOD_LINK, name) for name in told[:6]}
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(oldest), type=LinkReport) == GOOD_LINK
     with pytest.raises(msgspec.ValidationError):
-        msgspec.msgpack.decode(msgspec.msgpack.encode({**oldest, "turning_for_s": -1.0}), type=LinkReport)
+        msgspec.msgpack.decode(msgspec.msgpack.encode({**oldest, "oscillating_for_s": -1.0}), type=LinkReport)

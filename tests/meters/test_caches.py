@@ -21,7 +21,7 @@ def test_a_usual_size_stands_for_an_unknown_one(tmp_path: Path) -> None:
     assert last_cache_bytes(cache(tmp_path, index0="plenty")) == DEFAULT_BYTES
 
 
-def test_an_enormous_cache_is_not_believed(tmp_path: Path) -> None:
+def test_an_enormous_cache_is_refused(tmp_path: Path) -> None:
     assert last_cache_bytes(cache(tmp_path, index3="9999999K")) == MAX_BYTES
 
 

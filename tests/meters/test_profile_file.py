@@ -89,7 +89,7 @@ def profiles(draw: st.DrawFn) -> Profile:
                         encode_s_per_byte=seconds,
                         decode_s_per_byte=seconds,
                         cut=st.none() | st.integers(0, n - 1),
-                        sent_ratio=st.floats(0.001, 2.0),
+                        compression_ratio=st.floats(0.001, 2.0),
                     ),
                     max_size=3,
                 )

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.config.power import PowerSpec
 from seamline.core.adaptation.policy import policy_named
-from seamline.core.switching import Form, strategy_named
+from seamline.core.switching import PreparationMode, strategy_named
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -188,7 +188,7 @@ class Bench:
         power = self.powers.get(name)
         node = Node(
             identity, self.network.fabric(name), store, engine, profiler or GivenProfiler(name, power),
-            {Form.OWN: own}, EnergyAccount(power),
+            {PreparationMode.PRIVATE_WEIGHTS: own}, EnergyAccount(power),
         )  # fmt: skip
         node.start()
         self.nodes[name], self.engines[name] = node, engine

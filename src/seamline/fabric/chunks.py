@@ -3,7 +3,7 @@
 A fabric must not be handed a tensor in one piece: Zenoh then holds megabytes in front of urgent messages and gives up
 on a link that is congested for long (ecosystem A1). A chunk is a fixed header and a slice of the message. The chunks
 of one message follow each other in order, because a sender serialises its messages per target; so per source there is
-at most one message under way, and that bounds memory. Nothing is repaired here: a message with a missing chunk is
+at most one message in flight, and that bounds memory. Nothing is repaired here: a message with a missing chunk is
 dropped, and the sender learns from the receipt that does not come.
 """
 
@@ -161,7 +161,7 @@ def _read_header(view: memoryview) -> tuple[int, int, int, int]:
 
 @dataclass(slots=True)
 class _Source:
-    """One sender: the message expected or under way, and the incarnations it had before."""
+    """One sender: the message expected or in flight, and the incarnations it had before."""
 
     incarnation: int
     next_number: int = 0

@@ -4,7 +4,7 @@ A `VirtualNetwork` holds the links and delivers on one thread, in real time; unl
 clock instead, it has no thread and delivers when `advance` is called, so that a test decides what happens when.
 How a message crosses a link is modelled in `virtual_link.py`.
 
-Three ways to go wrong: `silence` (nothing crosses and nobody is told, until the lease ends), `kill` (the process is
+Three ways to go wrong: `silence` (nothing crosses nor is reported, until the lease ends), `kill` (the process is
 gone, peers know at once) and `close` (it said goodbye).
 """
 

@@ -36,7 +36,7 @@ class LinkReport(msgspec.Struct, frozen=True):
     overhead_s: NotNegative = 0.0
     average_bps: NotNegative = 0.0
     average_std_ratio: NotNegative = 0.0
-    turning_for_s: NotNegative = 0.0
+    oscillating_for_s: NotNegative = 0.0
 
 
 class StageReport(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ class ModelPart(Header, frozen=True, tag="model_part"):
 
 
 class Prepare(Header, frozen=True, tag="prepare"):
-    """Get ready to run your stages of `plan`; `source` has the model. form: how, see `core.switching.Form`."""
+    """Get ready to run your stages of `plan`; `source` has the model. form: a `core.switching.PreparationMode`."""
 
     request_id: int
     stream: str
@@ -153,7 +153,7 @@ class Release(Header, frozen=True, tag="release"):
 
 
 class SwitchPlan(Header, frozen=True, tag="switch_plan"):
-    """Move `stream`, which starts at the receiver, to `plan` and hold it; ``auto`` gives control back to its policy.
+    """Move `stream`, which starts at the receiver, to `plan` and pin it; ``auto`` gives control back to its policy.
 
     strategy: how, by its name; the one in use when empty.
     """
@@ -258,9 +258,9 @@ class ResultData(Header, frozen=True, tag="result"):
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):
-    """This node could not do its stage; the origin completes the frame elsewhere.
+    """A node could not do its stage; the origin retries the frame.
 
-    lost: the next node, when it is that one which could not be reached.
+    lost: the next node, when that one could not be reached.
     """
 
     stream: str

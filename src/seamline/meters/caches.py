@@ -27,7 +27,7 @@ class CacheFlusher:
 
 
 def last_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Size of the largest cache that Linux tells of in `folder`, within reason; a usual one when it tells of none."""
+    """Size of the largest cache that Linux reports in `folder`, within reason; a usual one when it reports none."""
     sizes = [_size_bytes(path) for path in folder.glob("index*/size")]
     return min(max(sizes, default=0) or DEFAULT_BYTES, MAX_BYTES)
 

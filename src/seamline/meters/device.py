@@ -46,7 +46,7 @@ def pss_bytes() -> int | None:
     """Proportional set size of this process: its physical memory, pages shared with others counted by their share.
 
     The figure to compare memory by when one file of weights is mapped several times: RSS counts such pages once for
-    each mapping, USS not at all. None where the system does not tell (anything but Linux).
+    each mapping, USS not at all. None where the system does not report it (anything but Linux).
     """
     try:
         lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()

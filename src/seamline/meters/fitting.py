@@ -21,7 +21,7 @@ NOISE_RATIO = 0.02
 """How sure one measured time is, relative: what medians of a few runs scatter by on a quiet machine."""
 
 SHORT_SPAN_BLOCKS = 4.0
-"""A span of so many blocks is believed half as much as a long one, a single one still less. An engine lays out a lone
+"""A span of so many blocks weighs half as much as a long one, a single one still less. An engine lays out a lone
 layer otherwise than the same layer among others, so overheads of neighbouring cuts do not simply add up."""
 
 LEAST_NOISE_RATIO = 1e-3

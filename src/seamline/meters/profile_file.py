@@ -77,7 +77,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
                 encode_s_per_byte=cost.encode_s_per_byte,
                 decode_s_per_byte=cost.decode_s_per_byte,
                 cut=cost.cut,
-                sent_ratio=None if cost.sent_ratio == 1.0 else cost.sent_ratio,
+                compression_ratio=None if cost.compression_ratio == 1.0 else cost.compression_ratio,
             )
             for cost in profile.codecs
         ],
@@ -94,7 +94,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
 def from_json(document: Any, *, origin: str = "profile") -> Profile:
     """The profile in a decoded JSON object. origin: what errors call it, e.g. the file.
 
-    Raises `ConfigError` naming the key that is missing or wrong. It may come from a peer, so nothing is believed.
+    Raises `ConfigError` naming the key that is missing or wrong. It may come from a peer, so all is checked.
     """
     if not isinstance(document, Mapping):
         raise ConfigError(f"{origin}: not a JSON object")
@@ -264,7 +264,7 @@ class _CodecCost(msgspec.Struct, frozen=True):
     encode_s_per_byte: float
     decode_s_per_byte: float
     cut: int | None = None
-    sent_ratio: float = 1.0
+    compression_ratio: float = 1.0
 
 
 class _Boundary(msgspec.Struct, frozen=True):
@@ -321,7 +321,7 @@ def _codec(raw: _CodecCost) -> CodecCost:
         encode_s_per_byte=raw.encode_s_per_byte,
         decode_s_per_byte=raw.decode_s_per_byte,
         cut=raw.cut,
-        sent_ratio=raw.sent_ratio,
+        compression_ratio=raw.compression_ratio,
     )
 
 

@@ -76,8 +76,8 @@ def profile_model(
     spent_s: clock of what a run takes, `now_s` when None; the thread's processor time, where one thread does all the
     work, keeps other processes out of the profile. between: called before each run, not timed. frame_shape: (H, W, 3)
     of the camera frame the model begins with, None when it takes none; its preprocessing is part of the first block, so
-    that `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: told how many levels are done,
-    of how many.
+    that `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: called with how many levels are
+    done, of how many.
     The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
     Raises `ModelError` when the model or one of its segments does not run.
     """

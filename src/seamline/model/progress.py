@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that nobody is told."""
+    """Progress that is reported to nobody."""
 
     def working(self, what: str) -> AbstractContextManager[object]:
         return nullcontext(what)

@@ -17,7 +17,7 @@ from seamline.core.adaptation.policy import Adaptive, Decision, Fixed, Keep, Pol
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.planning.planner import Planner
-from seamline.core.session.pilot import FLOOR_S
+from seamline.core.session.pilot import DECISION_INTERVAL_S
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
@@ -104,7 +104,7 @@ class LastValue:
         if problem is None or view.pending is not None:
             return Keep("not ready")
         is_lost = view.current is not None and any(node not in problem.profiles for node in view.current.nodes)
-        is_time = view.now_s - self._decided_s >= FLOOR_S
+        is_time = view.now_s - self._decided_s >= DECISION_INTERVAL_S
         if not (is_time or is_lost or view.current is None):
             return Keep("only every second")
         self._decided_s = view.now_s

@@ -130,7 +130,7 @@ class Driver:
             cmd.AskProfile: self._ask_profile,
             cmd.TimeSegment: self._time_segment,
             cmd.SwitchDone: self._switched,
-            cmd.RetreatDone: self._retreated,
+            cmd.FallBackDone: self._retreated,
         }
 
     # -- the run -------------------------------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ class Driver:
     def _switched(self, command: cmd.SwitchDone) -> None:
         self.tally.switches.append((self.schedule.now_s, command.record))
 
-    def _retreated(self, command: cmd.RetreatDone) -> None:
+    def _retreated(self, command: cmd.FallBackDone) -> None:
         pass
 
     # -- requests ------------------------------------------------------------------------------------------------------

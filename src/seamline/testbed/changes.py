@@ -179,7 +179,7 @@ def apply(change: Change, links: Links, nodes: Nodes) -> None:
 class ChangeRunner:
     """Makes `changes` happen, each `at_s` after `start()`, on a thread of its own.
 
-    nodes: whose processes they are. on_change: told of every change just after it was made. A change that fails
+    nodes: whose processes they are. on_change: called with every change just after it was made. A change that fails
     is logged and the next ones go on, so that a run does not end half-way with its links in a chance state.
     """
 

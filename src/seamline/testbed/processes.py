@@ -76,7 +76,7 @@ def node_command(
 
 
 def power_options(node: NodeSpec) -> tuple[str, ...]:
-    """How `node` is told what it draws; nothing when the testbed does not say."""
+    """Options by which `node` is given its power figures; none when the testbed has none."""
     return () if node.power_spec is None else ("--power", node.power_spec.to_text())
 
 

@@ -98,7 +98,7 @@ class Network:
         )
 
     def silence(self, one: str, other: str) -> None:
-        """The link carries nothing from now on and nobody is told: bytes are held, no connection is closed."""
+        """The link carries nothing from now on and reports nothing: bytes are kept back, no connection is closed."""
         self._command(do="silence", between=self._relayed_link(one, other), is_silent=True)
 
     def restore(self, one: str, other: str) -> None:

@@ -1,10 +1,10 @@
-"""Siblings of a link that fell, links that turn, and stages beyond the second."""
+"""Risk adjustment: links that share a bottleneck, links that oscillate, and stages beyond the second."""
 
 from dataclasses import replace
 
 import pytest
 
-from seamline.core.adaptation.correlated_links import cautious
+from seamline.core.adaptation.correlated_links import risk_adjusted
 from seamline.core.adaptation.events import LinkMeasured, NodeJoined, ProfileKnown, Tick
 from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.problem import Problem
@@ -31,111 +31,111 @@ def view(three_tiers: Problem) -> View:
     return sampled(sampled(sampled(view, FOG, 20.0, 0.9), CLOUD, 20.0, 1.0), FOG, 20.0, 1.0)
 
 
-def believed(view: View) -> dict[NodeId, LinkEstimate]:
-    corrected = cautious(problem_of(view), view, 0.0)
+def adjusted(view: View) -> dict[NodeId, LinkEstimate]:
+    corrected = risk_adjusted(problem_of(view), view, 0.0)
     return {target: corrected.links[EDGE, target] for target in (FOG, CLOUD)}
 
 
-def test_the_sibling_of_a_silent_link_is_believed_to_have_fallen_alike(view: View):
+def test_a_link_that_shares_the_uplink_of_a_silent_one_is_expected_to_have_dropped_too(view: View):
     silent = sampled(view, CLOUD, 5.0, 1.0, n_samples=0)  # no new sample: the transfer is overdue
-    assert believed(silent)[FOG].goodput_bps == pytest.approx(5e6)
-    assert believed(silent)[CLOUD].goodput_bps == 5e6
+    assert adjusted(silent)[FOG].goodput_bps == pytest.approx(5e6)
+    assert adjusted(silent)[CLOUD].goodput_bps == 5e6
 
 
-def test_it_stays_so_when_the_fall_is_proven_and_ends_with_a_sample_of_its_own(view: View):
-    proven = sampled(sampled(view, CLOUD, 5.0, 1.0, n_samples=0), CLOUD, 4.0, 2.0)
-    assert believed(proven)[FOG].goodput_bps == pytest.approx(4e6)
-    assert believed(sampled(proven, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
+def test_it_stays_so_when_the_drop_is_confirmed_and_ends_with_a_sample_of_its_own(view: View):
+    confirmed = sampled(sampled(view, CLOUD, 5.0, 1.0, n_samples=0), CLOUD, 4.0, 2.0)
+    assert adjusted(confirmed)[FOG].goodput_bps == pytest.approx(4e6)
+    assert adjusted(sampled(confirmed, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
 
 
-def test_when_the_link_recovers_the_sibling_does(view: View):
+def test_when_the_link_recovers_the_other_does(view: View):
     silent = sampled(view, CLOUD, 5.0, 1.0, n_samples=0)
-    assert believed(sampled(silent, CLOUD, 19.0, 3.0))[FOG].goodput_bps == pytest.approx(19e6)
+    assert adjusted(sampled(silent, CLOUD, 19.0, 3.0))[FOG].goodput_bps == pytest.approx(19e6)
 
 
 @pytest.mark.parametrize("mbps", [8.0, 16.0, 30.0])
-def test_links_that_were_alike_go_the_same_way_until_a_sample_of_their_own(view: View, mbps: float):
+def test_links_of_the_same_rate_change_alike_until_a_sample_of_their_own(view: View, mbps: float):
     changed = sampled(view, CLOUD, mbps, 2.0)
-    assert believed(changed)[FOG].goodput_bps == pytest.approx(mbps * 1e6)
-    assert believed(changed)[FOG].goodput_std_ratio > changed.links[EDGE, FOG].goodput_std_ratio
-    assert believed(sampled(changed, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
+    assert adjusted(changed)[FOG].goodput_bps == pytest.approx(mbps * 1e6)
+    assert adjusted(changed)[FOG].goodput_std_ratio > changed.links[EDGE, FOG].goodput_std_ratio
+    assert adjusted(sampled(changed, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
 
 
-def test_links_that_were_not_alike_go_their_own_ways(view: View):
+def test_links_of_other_rates_do_not_change_alike(view: View):
     faster = sampled(sampled(view, CLOUD, 40.0, 2.0), FOG, 20.0, 2.0)
-    assert believed(sampled(faster, CLOUD, 36.0, 3.0))[FOG].goodput_bps == 20e6
+    assert adjusted(sampled(faster, CLOUD, 36.0, 3.0))[FOG].goodput_bps == 20e6
 
 
 def test_the_way_back_follows_the_way_there(view: View):
     back = replace(view.links[EDGE, CLOUD], source=CLOUD, target=EDGE, goodput_bps=20e6, measured_at_s=1.1)
     changed = sampled(apply(view, LinkMeasured(back, 1.1)), CLOUD, 5.0, 2.0)
-    assert cautious(problem_of(changed), changed, 0.0).links[CLOUD, EDGE].goodput_bps == pytest.approx(5e6)
+    assert risk_adjusted(problem_of(changed), changed, 0.0).links[CLOUD, EDGE].goodput_bps == pytest.approx(5e6)
 
 
 @pytest.mark.parametrize(("was_mbps", "expected_mbps"), [(20.0, 2.0), (60.0, 20.0)])
-def test_when_a_way_in_falls_the_ways_out_that_carried_the_same_are_believed_to_have(
+def test_when_a_way_in_falls_uplinks_of_the_same_rate_are_expected_to_have(
     view: View, was_mbps: float, expected_mbps: float
 ):
     back = replace(view.links[EDGE, CLOUD], source=CLOUD, target=EDGE, goodput_bps=was_mbps * 1e6, measured_at_s=0.9)
     known = sampled(sampled(apply(view, LinkMeasured(back, 1.0)), FOG, 20.0, 1.1), CLOUD, 20.0, 1.2)
     overdue = replace(back, goodput_bps=was_mbps * 1e5, n_samples=0)
     fallen = apply(known, LinkMeasured(overdue, 1.5))
-    assert believed(fallen)[FOG].goodput_bps == pytest.approx(expected_mbps * 1e6)
-    assert believed(fallen)[CLOUD].goodput_bps == pytest.approx(expected_mbps * 1e6)
-    assert believed(sampled(fallen, FOG, 18.0, 1.6))[FOG].goodput_bps == 18e6
+    assert adjusted(fallen)[FOG].goodput_bps == pytest.approx(expected_mbps * 1e6)
+    assert adjusted(fallen)[CLOUD].goodput_bps == pytest.approx(expected_mbps * 1e6)
+    assert adjusted(sampled(fallen, FOG, 18.0, 1.6))[FOG].goodput_bps == 18e6
 
 
-def test_a_sibling_that_was_doubted_already_is_not_doubted_twice(view: View):
-    doubted = sampled(view, FOG, 5.0, 1.0, n_samples=0)
-    assert believed(sampled(doubted, CLOUD, 5.0, 1.0, n_samples=0))[FOG].goodput_bps == 5e6
+def test_a_link_that_was_capped_already_is_not_reduced_twice(view: View):
+    capped = sampled(view, FOG, 5.0, 1.0, n_samples=0)
+    assert adjusted(sampled(capped, CLOUD, 5.0, 1.0, n_samples=0))[FOG].goodput_bps == 5e6
 
 
 @pytest.mark.parametrize("mbps", [19.8, 20.0, 20.2])
-def test_a_link_that_is_overdue_is_not_thought_well_of_because_another_like_it_is(view: View, mbps: float):
+def test_a_link_that_is_overdue_is_not_thought_well_of_because_another_of_its_rate_is(view: View, mbps: float):
     silent = sampled(view, FOG, 5.0, 1.0, n_samples=0)
-    assert believed(sampled(silent, CLOUD, mbps, 2.0))[FOG].goodput_bps == 5e6
+    assert adjusted(sampled(silent, CLOUD, mbps, 2.0))[FOG].goodput_bps == 5e6
 
 
-def test_a_link_that_has_come_up_again_is_not_down_because_a_sibling_fell(view: View):
+def test_a_link_that_has_come_up_again_is_not_down_because_another_fell(view: View):
     down = replace(view.links[EDGE, CLOUD], goodput_bps=0.0, measured_at_s=2.0)
     up = sampled(apply(view, LinkMeasured(down, 2.0)), CLOUD, 20.0, 2.0)  # a sign of life, and no new sample
-    assert believed(sampled(up, FOG, 5.0, 3.0))[CLOUD].goodput_bps == 20e6
+    assert adjusted(sampled(up, FOG, 5.0, 3.0))[CLOUD].goodput_bps == 20e6
 
 
 def test_a_link_between_others_that_carried_something_else_blames_nobody(view: View):
     fell = replace(view.links[FOG, CLOUD], goodput_bps=1e6, measured_at_s=2.0)
-    assert believed(apply(view, LinkMeasured(fell, 2.0)))[CLOUD].goodput_bps == 20e6
+    assert adjusted(apply(view, LinkMeasured(fell, 2.0)))[CLOUD].goodput_bps == 20e6
 
 
 def test_only_links_between_other_nodes_carry_the_cost_of_a_further_hop(view: View):
     problem = problem_of(view)
-    corrected = cautious(problem, view, 0.003)
+    corrected = risk_adjusted(problem, view, 0.003)
     for link, known in problem.links.items():
         further_s = corrected.links[link].rtt_s - known.rtt_s
         assert further_s == pytest.approx(0.0 if EDGE in link else 0.006)
 
 
-def test_the_links_of_a_node_with_a_turning_link_are_taken_at_the_average_of_their_messages(view: View):
+def test_the_links_of_a_node_with_an_oscillating_link_are_taken_at_the_average_of_their_messages(view: View):
     for target, average_bps in ((FOG, 7e6), (CLOUD, 8e6)):
         averaged = replace(view.links[EDGE, target], average_bps=average_bps, average_std_ratio=0.2, overhead_s=0.004)
         view = apply(view, LinkMeasured(averaged, 3.0))
-    assert believed(view)[CLOUD].goodput_bps == 20e6  # nothing turns: the averages do not matter
-    turning = apply(view, LinkMeasured(replace(view.links[EDGE, CLOUD], turning_until_s=5.0), 3.0))
-    assert [believed(turning)[target].goodput_bps for target in (FOG, CLOUD)] == [7e6, 8e6]
-    assert believed(turning)[FOG].goodput_std_ratio == 0.2
-    assert believed(turning)[FOG].overhead_s == 0.0
-    assert believed(apply(turning, Tick(5.0)))[CLOUD].goodput_bps == 20e6
+    assert adjusted(view)[CLOUD].goodput_bps == 20e6  # nothing oscillates: the averages do not matter
+    oscillating = apply(view, LinkMeasured(replace(view.links[EDGE, CLOUD], oscillating_until_s=5.0), 3.0))
+    assert [adjusted(oscillating)[target].goodput_bps for target in (FOG, CLOUD)] == [7e6, 8e6]
+    assert adjusted(oscillating)[FOG].goodput_std_ratio == 0.2
+    assert adjusted(oscillating)[FOG].overhead_s == 0.0
+    assert adjusted(apply(oscillating, Tick(5.0)))[CLOUD].goodput_bps == 20e6
 
 
 def test_corrections_rest_on_the_view_and_the_cost_of_a_hop_alone(view: View):
-    corrected, later = cautious(problem_of(view), view, 0.003).links, apply(view, Tick(2.0))
-    assert cautious(problem_of(later), later, 0.003).links == corrected
-    assert cautious(problem_of(view), view, 0.001).links[FOG, CLOUD] != corrected[FOG, CLOUD]
-    assert cautious(problem_of(view), view, 0.003).links == corrected
+    corrected, later = risk_adjusted(problem_of(view), view, 0.003).links, apply(view, Tick(2.0))
+    assert risk_adjusted(problem_of(later), later, 0.003).links == corrected
+    assert risk_adjusted(problem_of(view), view, 0.001).links[FOG, CLOUD] != corrected[FOG, CLOUD]
+    assert risk_adjusted(problem_of(view), view, 0.003).links == corrected
 
 
-def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_turns_no_more(view: View):
-    swinging = replace(view.links[EDGE, CLOUD], average_bps=8e6, turning_until_s=5.0)
-    turning = apply(view, LinkMeasured(swinging, 3.0))
-    assert believed(turning)[CLOUD].goodput_bps == 8e6
-    assert believed(apply(turning, Tick(5.5)))[CLOUD].goodput_bps == 20e6
+def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_oscillates_no_more(view: View):
+    last = replace(view.links[EDGE, CLOUD], average_bps=8e6, oscillating_until_s=5.0)
+    oscillating = apply(view, LinkMeasured(last, 3.0))
+    assert adjusted(oscillating)[CLOUD].goodput_bps == 8e6
+    assert adjusted(apply(oscillating, Tick(5.5)))[CLOUD].goodput_bps == 20e6

@@ -1,12 +1,13 @@
-"""Decisions that stand: whatever is not decided again would have been decided the same."""
+"""Decision cache: whatever is not decided again would have been decided the same."""
 
 import random
 from dataclasses import replace
 
 import pytest
 
-from seamline.core.adaptation.decision_cache import DecisionCache, cacheable, still_holds
+from seamline.core.adaptation.decision_cache import DecisionCache, cacheable, is_valid
 from seamline.core.adaptation.events import (
+    CompressionMeasured,
     ComputeMeasured,
     EnergyScopeSet,
     Event,
@@ -19,7 +20,6 @@ from seamline.core.adaptation.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
@@ -65,12 +65,12 @@ EAGER = Adaptive(PolicySettings(min_gain_ratio=0.005, uncertainty_factor=0.0))
 
 @pytest.mark.parametrize("policy", [Adaptive(), EAGER, Static()])
 @pytest.mark.parametrize("seed", range(3))
-def test_while_a_decision_stands_deciding_anew_says_the_same(view: View, policy: Policy, seed: int):
+def test_while_a_cached_decision_is_valid_deciding_again_says_the_same(view: View, policy: Policy, seed: int):
     rng, known, n_standing, n_switches = random.Random(seed), None, 0, 0
     for at in range(100):
         view = walked(view, rng, 30.0 + at)
         decision = decide(view, policy)
-        if known is not None and still_holds(known, view, policy):
+        if known is not None and is_valid(known, view, policy):
             n_standing += 1
             assert isinstance(decision, Keep), decision.reason
             continue
@@ -96,22 +96,22 @@ def test_the_cache_decides_what_deciding_every_time_does(view: View):
     assert n_same > 5
 
 
-def test_a_node_that_leaves_or_a_link_that_is_down_unsettles(view: View):
+def test_a_node_that_leaves_or_a_link_that_is_down_invalidates_the_cache(view: View):
     decision = decide(view)
     assert isinstance(decision, Keep)
     known = cacheable(view, Adaptive(), decision)
     assert known is not None
-    assert still_holds(known, view, Adaptive())
-    assert not still_holds(known, apply(view, NodeLeft(view.current.nodes[-1], 40.0)), Adaptive())
+    assert is_valid(known, view, Adaptive())
+    assert not is_valid(known, apply(view, NodeLeft(view.current.nodes[-1], 40.0)), Adaptive())
     link = view.links[view.current.nodes[0], view.current.nodes[1]]
-    assert not still_holds(known, apply(view, LinkMeasured(replace(link, goodput_bps=0.0), 40.0)), Adaptive())
+    assert not is_valid(known, apply(view, LinkMeasured(replace(link, goodput_bps=0.0), 40.0)), Adaptive())
 
 
-def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View):
+def test_a_faster_link_invalidates_the_cache_even_one_that_the_plan_does_not_use(view: View):
     known = cacheable(view, Adaptive(), decide(view))
     unused = next(link for pair, link in view.links.items() if pair[0] == EDGE and pair[1] not in view.current.nodes)
     faster = replace(unused, goodput_bps=1.1 * unused.goodput_bps)
-    assert not still_holds(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
+    assert not is_valid(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View)
         EnergyScopeSet(EnergyScope.ORIGIN, 40.0),
         MemoryMeasured(CLOUD, 1_000_000, 40.0),
         LoadMeasured(FOG, 0.01, 40.0),
-        SentMeasured(1, Codec.U8, 0.5, 40.0),
+        CompressionMeasured(1, Codec.U8, 0.5, 40.0),
         NodeJoined(CLOUD, Tier("cloud"), "b", 40.0),
         NodeLeft(FOG, 40.0),
         SwitchStarted(Plan.parse("edge[0:4]"), 40.0),
@@ -130,13 +130,13 @@ def test_a_faster_link_unsettles_even_one_that_the_plan_does_not_use(view: View)
     ],
     ids=lambda event: type(event).__name__,
 )
-def test_whatever_else_a_decision_rests_on_unsettles(view: View, event: Event):
+def test_whatever_else_a_decision_rests_on_invalidates_the_cache(view: View, event: Event):
     known = cacheable(view, Adaptive(), decide(view))
-    assert still_holds(known, apply(view, Tick(40.0)), Adaptive())
-    assert not still_holds(known, apply(view, event), Adaptive())
+    assert is_valid(known, apply(view, Tick(40.0)), Adaptive())
+    assert not is_valid(known, apply(view, event), Adaptive())
 
 
-def test_a_decision_that_only_waits_is_not_settled(view: View):
+def test_a_decision_that_only_waits_is_not_cached(view: View):
     assert cacheable(view, Adaptive(), decide(view)) is not None
     refused = apply(view, SwitchFailed(Plan.parse("edge[0:4]"), "no", None, 1.1))
     assert cacheable(refused, Adaptive(), decide(refused)) is None  # it may be tried again in 5 s
@@ -145,7 +145,7 @@ def test_a_decision_that_only_waits_is_not_settled(view: View):
     assert isinstance(waits, Keep)
     assert "the last switch was only" in waits.reason
     known = cacheable(worse, Adaptive(), waits)
-    assert known is None or not still_holds(known, apply(worse, Tick(50.0)), Adaptive())
+    assert known is None or not is_valid(known, apply(worse, Tick(50.0)), Adaptive())
     assert isinstance(decide(apply(worse, Tick(50.0))), Switch)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seamline.core.adaptation.events import (
+    CompressionMeasured,
     ComputeMeasured,
     Event,
     LatencyMeasured,
@@ -18,7 +19,6 @@ from seamline.core.adaptation.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
@@ -84,17 +84,17 @@ def test_measurements_enter_the_problem(known: View, make_link):
         LinkMeasured(slow, 2.0),
         ComputeMeasured(FOG, 2.0, 2.1),
         LoadMeasured(CLOUD, 0.05, 2.2),
-        SentMeasured(2, Codec.LOSSLESS, 0.5, 2.2),
+        CompressionMeasured(2, Codec.LOSSLESS, 0.5, 2.2),
         ObjectiveSet(Objective.ENERGY, private, 2.3),
     )
     problem = problem_of(view)
     assert problem.links[EDGE, FOG] == slow
     assert (problem.compute_ratio, problem.queue_s) == ({FOG: 2.0}, {CLOUD: 0.05})
-    assert problem.sent_ratio == {(2, Codec.LOSSLESS): 0.5}
+    assert problem.compression_ratio == {(2, Codec.LOSSLESS): 0.5}
     assert (problem.objective, problem.constraints) == (Objective.ENERGY, private)
 
 
-def test_a_plan_serves_with_the_beliefs_it_was_chosen_by(known: View, make_link):
+def test_a_plan_serves_with_the_estimates_it_was_chosen_by(known: View, make_link):
     view = after(known, SwitchStarted(SPLIT, 2.0))
     assert (view.current, view.pending) == (None, SPLIT)
     moved = LinkMeasured(make_link("edge", "fog", mbps=5), 2.1)

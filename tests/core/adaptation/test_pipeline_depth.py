@@ -1,4 +1,4 @@
-"""How many frames may be under way: the pipeline is filled, and none waits in it for long."""
+"""Pipeline depth: the frames in flight fill the pipeline, and none waits in it for long."""
 
 import math
 

@@ -133,7 +133,7 @@ def test_a_gain_below_five_percent_is_not_worth_a_switch(private: View):
     assert decide(later, Adaptive(strict)).plan == private.current
 
 
-def test_a_gain_that_uncertainty_could_feign_is_not_believed(private: View):
+def test_a_gain_that_uncertainty_could_feign_is_no_reason_to_switch(private: View):
     doubtful = [rated(private, (EDGE, there), 12.0, goodput_std_ratio=5.0) for there in (FOG, CLOUD)]
     view = serving(private, Plan.parse("edge[0:1]u8 > cloud[1:4]"), 10.0)
     view = after(view, *(LinkMeasured(link, 12.0) for link in doubtful))
@@ -298,11 +298,13 @@ def test_local_stays_local(private: View):
     assert isinstance(decide(serving(private, decision.plan), Local()), Keep)
 
 
-def test_offload_sends_the_frame_and_where_that_is_forbidden_the_origin_stands_in(three_tiers: Problem):
+def test_offload_sends_the_frame_and_where_that_is_forbidden_the_origin_is_the_fallback(three_tiers: Problem):
     allowed = joined(three_tiers)
     assert decide(allowed, Offload()).plan == plan(three_tiers).best(PlanKind.OFFLOAD).plan
     forbidden = decide(joined(replace(three_tiers, constraints=PRIVATE)), Offload())
-    assert forbidden == Switch(Plan.parse("edge[0:4]"), "the first 1 cuts may not leave `edge`; edge[0:4] stands in")
+    assert forbidden == Switch(
+        Plan.parse("edge[0:4]"), "the first 1 cuts may not leave `edge`; edge[0:4] is the fallback"
+    )
 
 
 def test_offload_chosen_after_a_stand_in_is_chosen_once_as_well(three_tiers: Problem):
@@ -326,9 +328,9 @@ def test_static_keeps_its_first_plan_whatever_the_links_do(private: View):
 
 
 @pytest.mark.parametrize("policy", [Static(), Fixed(Plan.parse("edge[0:2]u8 > cloud[2:4]"))])
-def test_a_held_plan_falls_back_to_local_and_returns_when_its_node_does(private: View, policy: Policy):
-    held = decide(joined(replace(problem_of(private))), policy).plan
-    view = serving(private, held, 3.0)
+def test_a_pinned_plan_falls_back_to_local_and_returns_when_its_node_does(private: View, policy: Policy):
+    pinned = decide(joined(replace(problem_of(private))), policy).plan
+    view = serving(private, pinned, 3.0)
     gone = after(view, NodeLeft(CLOUD, 11.0))
     stand_in = decide(gone, policy)
     assert stand_in.plan == Plan.parse("edge[0:4]")
@@ -337,14 +339,14 @@ def test_a_held_plan_falls_back_to_local_and_returns_when_its_node_does(private:
         assert gone.first == private.first
     assert isinstance(decide(gone, policy), Keep)
     back = after(gone, NodeJoined(CLOUD, Tier("cloud"), "b", 15.0))
-    assert decide(back, policy) == Switch(held, f"{held} is possible again")
+    assert decide(back, policy) == Switch(pinned, f"{pinned} is possible again")
 
 
-def test_a_held_plan_that_cannot_be_prepared_is_not_hammered(private: View):
-    held = Plan.parse("edge[0:2]u8 > cloud[2:4]")
-    view = after(serving(private, Plan.parse("edge[0:4]"), 3.0), SwitchFailed(held, "no memory", CLOUD, 9.0))
-    assert decide(view, Fixed(held)) == Keep("edge[0:4] stands in: no memory")
-    assert decide(after(view, Tick(15.0)), Fixed(held)).plan == held
+def test_a_pinned_plan_that_cannot_be_prepared_is_not_hammered(private: View):
+    pinned = Plan.parse("edge[0:2]u8 > cloud[2:4]")
+    view = after(serving(private, Plan.parse("edge[0:4]"), 3.0), SwitchFailed(pinned, "no memory", CLOUD, 9.0))
+    assert decide(view, Fixed(pinned)) == Keep("edge[0:4] is the fallback: no memory")
+    assert decide(after(view, Tick(15.0)), Fixed(pinned)).plan == pinned
 
 
 def history(view: View, rates: list[float], seed: int) -> tuple[View, list[tuple[float, Plan]]]:

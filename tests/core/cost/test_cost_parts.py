@@ -27,7 +27,7 @@ def test_a_plan_is_judged_by_the_profiles_of_the_moment(three_tiers: Problem):
 
 def test_what_was_measured_since_counts(three_tiers: Problem):
     before = breakdown(PLAN, three_tiers)
-    measured = replace(three_tiers, sent_ratio={(1, Codec.F16): 0.5}, compute_ratio={CLOUD: 3.0})
+    measured = replace(three_tiers, compression_ratio={(1, Codec.F16): 0.5}, compute_ratio={CLOUD: 3.0})
     now = breakdown(PLAN, measured)
     assert now.links[0].payload_bytes == before.links[0].payload_bytes // 2
     assert now.stages[1].compute_s == pytest.approx(3.0 * before.stages[1].compute_s)
@@ -43,7 +43,9 @@ def test_plans_that_are_equal_cost_the_same_whichever_object_is_asked_for(three_
 )
 @pytest.mark.parametrize("is_cut_off", [False, True])
 def test_the_sums_are_what_the_terms_come_to(three_tiers: Problem, text: str, is_cut_off: bool):
-    loaded = replace(three_tiers, queue_s={CLOUD: 0.02}, compute_ratio={CLOUD: 3.0}, sent_ratio={(1, Codec.F16): 0.5})
+    loaded = replace(
+        three_tiers, queue_s={CLOUD: 0.02}, compute_ratio={CLOUD: 3.0}, compression_ratio={(1, Codec.F16): 0.5}
+    )
     problem = replace(loaded, links={}) if is_cut_off else loaded
     held = Plan.parse(text)
     terms = breakdown(held, problem)
@@ -58,7 +60,7 @@ def test_a_planner_plans_by_the_profiles_limits_and_sizes_of_the_moment(three_ti
     moments = [
         three_tiers,
         replace(three_tiers, constraints=Constraints(n_private_cuts=1)),
-        replace(three_tiers, constraints=Constraints(n_private_cuts=1), sent_ratio={(1, Codec.U8): 0.01}),
+        replace(three_tiers, constraints=Constraints(n_private_cuts=1), compression_ratio={(1, Codec.U8): 0.01}),
         replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: slow}, constraints=Constraints(n_private_cuts=1)),
         replace(three_tiers, constraints=Constraints(forbidden_codecs=((CLOUD, Codec.JPEG),))),
         replace(three_tiers, objective=Objective.THROUGHPUT),

@@ -110,10 +110,10 @@ def test_what_a_codec_cost_at_a_cut_counts_there_before_what_it_costs_anywhere(t
 
 def test_what_travelled_before_corrects_what_is_expected_to_travel(three_tiers: Problem):
     plan = Plan.parse("edge[0:2]lossless > fog[2:4]")
-    known = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=0.0, decode_s_per_byte=0.0, cut=2, sent_ratio=0.5)
+    known = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=0.0, decode_s_per_byte=0.0, cut=2, compression_ratio=0.5)
     profiles = {**three_tiers.profiles, EDGE: replace(three_tiers.profiles[EDGE], codecs=(known,))}
     profiled = replace(three_tiers, profiles=profiles)
-    learnt = replace(profiled, sent_ratio={(2, Codec.LOSSLESS): 0.25})
+    learnt = replace(profiled, compression_ratio={(2, Codec.LOSSLESS): 0.25})
     sizes = [breakdown(plan, problem).links[0].payload_bytes for problem in (three_tiers, profiled, learnt)]
     assert sizes == [200_000, 100_000, 50_000]
 

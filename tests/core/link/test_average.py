@@ -1,19 +1,19 @@
-"""What a link carries on average, and whether it turns: from single messages."""
+"""What a link carries on average, and whether it oscillates: from single messages."""
 
 import pytest
 
-from seamline.core.link.average import ACTING_S, MEMORY_S, Average, Believed, observe_average
+from seamline.core.link.average import ACTING_S, MEMORY_S, Average, LinearEstimate, observe_average
 
 BYTES = 50_000
 
 
 def after(rates_mbps: list[float], every_s: float, lag: int = 3) -> Average:
-    """One message of `BYTES` each `every_s`, at these rates; the belief is `lag` messages behind."""
+    """One message of `BYTES` each `every_s`, at these rates; the estimate is `lag` messages behind."""
     average = None
     for at, mbps in enumerate(rates_mbps):
         sent_s = at * every_s
-        believed = Believed(sent_s - every_s, 0.0, 1e-6 / rates_mbps[at - lag]) if at >= lag else None
-        average = observe_average(average, BYTES, 8 * BYTES / (mbps * 1e6), sent_s, believed)
+        before = LinearEstimate(sent_s - every_s, 0.0, 1e-6 / rates_mbps[at - lag]) if at >= lag else None
+        average = observe_average(average, BYTES, 8 * BYTES / (mbps * 1e6), sent_s, before)
     assert average is not None
     return average
 
@@ -39,69 +39,69 @@ def test_a_big_message_counts_more_than_a_small_one():
 
 
 @pytest.mark.parametrize("hold_s", [0.5, 1.0, 1.5])
-def test_a_link_that_turns_before_the_belief_has_followed_is_one_that_turns(hold_s: float):
-    held = [20.0 if int(0.5 * at / hold_s) % 2 else 5.0 for at in range(120)]
-    average = after(held, 0.5)
-    assert average.turning_until_s > 60.0
+def test_a_link_that_changes_before_the_estimate_has_followed_oscillates(hold_s: float):
+    steady = [20.0 if int(0.5 * at / hold_s) % 2 else 5.0 for at in range(120)]
+    average = after(steady, 0.5)
+    assert average.oscillating_until_s > 60.0
 
 
-def test_a_link_that_turns_as_often_but_is_followed_is_not():
-    held = [20.0 if int(at / 6) % 2 else 5.0 for at in range(120)]
-    average = after(held, 0.5, lag=1)
-    assert average.n_turns > 3.0
-    assert average.turning_until_s < 0.0
+def test_a_link_that_changes_as_often_but_is_followed_does_not():
+    steady = [20.0 if int(at / 6) % 2 else 5.0 for at in range(120)]
+    average = after(steady, 0.5, lag=1)
+    assert average.n_direction_changes > 3.0
+    assert average.oscillating_until_s < 0.0
 
 
-@pytest.mark.parametrize(("hold_s", "turns"), [(0.5, True), (0.8, True), (5.0, False)])
-def test_a_belief_that_follows_at_once_is_of_no_use_where_plans_follow_too_late(hold_s: float, turns: bool):
-    held = [20.0 if int(0.1 * at / hold_s) % 2 else 5.0 for at in range(600)]
-    average = after(held, 0.1, lag=3)
-    assert average.believed[0].at_s == pytest.approx(59.9 - ACTING_S, abs=0.11)
-    assert (average.turning_until_s > 60.0) == turns
+@pytest.mark.parametrize(("hold_s", "oscillates"), [(0.5, True), (0.8, True), (5.0, False)])
+def test_an_estimate_that_follows_at_once_is_of_no_use_where_plans_follow_too_late(hold_s: float, oscillates: bool):
+    steady = [20.0 if int(0.1 * at / hold_s) % 2 else 5.0 for at in range(600)]
+    average = after(steady, 0.1, lag=3)
+    assert average.estimates[0].at_s == pytest.approx(59.9 - ACTING_S, abs=0.11)
+    assert (average.oscillating_until_s > 60.0) == oscillates
 
 
 @pytest.mark.parametrize(
     "rates", [[20.0] * 60 + [5.0] * 60, [20.0 + 4.0 * (at % 2) for at in range(120)], [20.0] * 119 + [1.0]]
 )
-def test_one_step_noise_and_one_stray_message_are_no_turning(rates: list[float]):
-    assert after(rates, 0.5).turning_until_s < 60.0
+def test_one_step_noise_and_one_stray_message_are_no_oscillation(rates: list[float]):
+    assert after(rates, 0.5).oscillating_until_s < 60.0
 
 
-def test_it_has_stopped_when_it_holds_for_longer_than_it_used_to():
-    turning = after([20.0, 20.0, 5.0, 5.0] * 30, 0.5)
-    since_s = turning.turning_until_s - 60.0
+def test_it_ends_when_the_link_keeps_its_rate_for_longer_than_it_used_to():
+    oscillating = after([20.0, 20.0, 5.0, 5.0] * 30, 0.5)
+    since_s = oscillating.oscillating_until_s - 60.0
     assert 1.5 < since_s < 5.0
-    held = turning
+    steady = oscillating
     for at in range(10):
-        held = observe_average(held, BYTES, 8 * BYTES / 5e6, 60.0 + 0.5 * at)
-    assert held.turning_until_s < 65.0
+        steady = observe_average(steady, BYTES, 8 * BYTES / 5e6, 60.0 + 0.5 * at)
+    assert steady.oscillating_until_s < 65.0
 
 
-def test_messages_too_quick_to_tell_are_averaged_but_turn_nothing():
+def test_messages_too_quick_to_count_are_averaged_but_no_oscillation():
     average = None
     for at in range(100):
         average = observe_average(average, 4096, 0.002 if at % 2 else 0.005, 0.5 * at)
     assert average is not None
-    assert average.n_turns == 0.0
+    assert average.n_direction_changes == 0.0
     assert average.goodput_bps == pytest.approx(8 * 4096 / 0.0035, rel=0.05)
 
 
-def test_short_messages_that_were_held_up_now_and_then_turn_nothing():
+def test_short_messages_that_were_held_up_now_and_then_are_no_oscillation():
     average = None
     for at in range(100):
         average = observe_average(
-            average, 9_000, 0.015 if at % 4 == 3 else 0.002, 0.5 * at, Believed(0.5 * at - 0.3, 0.3, 0.0)
+            average, 9_000, 0.015 if at % 4 == 3 else 0.002, 0.5 * at, LinearEstimate(0.5 * at - 0.3, 0.3, 0.0)
         )
-        assert average.turning_until_s < 0.0
+        assert average.oscillating_until_s < 0.0
     assert average is not None
-    assert average.n_turns == 0.0
-    assert average.belief_error == 0.0  # of so few bits, any constant would be an error beyond all measure
+    assert average.n_direction_changes == 0.0
+    assert average.estimate_error == 0.0  # of so few bits, any constant would be an error beyond all measure
 
 
-def test_messages_that_a_busy_processor_holds_up_by_half_their_time_turn_nothing():
+def test_messages_that_a_busy_processor_holds_up_by_half_their_time_are_no_oscillation():
     average = None
     for at in range(120):
         service_s = 0.012 + 0.011 * (at % 2)
-        average = observe_average(average, 60_000, service_s, 0.5 * at, Believed(0.5 * at - 0.3, 0.012, 0.0))
+        average = observe_average(average, 60_000, service_s, 0.5 * at, LinearEstimate(0.5 * at - 0.3, 0.012, 0.0))
     assert average is not None
-    assert average.n_turns == 0.0
+    assert average.n_direction_changes == 0.0

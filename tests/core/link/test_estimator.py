@@ -15,7 +15,7 @@ from seamline.core.link.estimator import (
     estimate,
     observe_down,
     observe_rtt,
-    observe_sibling,
+    observe_shared_drop,
     observe_silence,
     observe_transfer,
 )
@@ -116,7 +116,7 @@ def test_queued_transfers_are_timed_one_after_the_other():
 
 @pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20), (100, 5), (5, 100), (20, 12), (12, 20)])
 @pytest.mark.parametrize("payload_bytes", [100_000, 300_000])
-def test_a_step_is_believed_within_two_transfers_sent_behind_it(before: float, after: float, payload_bytes: int):
+def test_a_step_is_detected_within_two_transfers_sent_behind_it(before: float, after: float, payload_bytes: int):
     n_behind = 0
     for state, sample in run(PINGED, transfers(step(before, after), payload_bytes=payload_bytes)):
         if sample.receipt_s - RTT_S < 5.0:
@@ -127,7 +127,7 @@ def test_a_step_is_believed_within_two_transfers_sent_behind_it(before: float, a
             assert mbps(state) == pytest.approx(after, rel=0.1)
 
 
-def test_a_drop_is_believed_before_the_receipt_arrives():
+def test_a_drop_is_detected_before_the_receipt_arrives():
     state, _ = list(run(PINGED, transfers(steady(20), payload_bytes=600_000, until_s=4.0)))[-1]
     sent_s = 10.0  # at 5 Mbit/s the receipt comes 0.98 s later, expected were 0.26 s
     assert mbps(observe_silence(state, 600_000, sent_s, sent_s + 0.5)) == pytest.approx(20, rel=0.02)
@@ -157,7 +157,9 @@ def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
     noise = random.Random(seed)
     state, receipt_s, was_outlier, known = PINGED, 0.0, False, list[float]()
     for at in range(1000):
-        was_outlier = noise.random() < 0.01 and not was_outlier  # two alike in a row are a change, for all one can know
+        was_outlier = (
+            noise.random() < 0.01 and not was_outlier
+        )  # two of a kind in a row are a change, for all one can know
         service_s = 0.1 * noise.lognormvariate(0.0, 0.1) * (4.0 if was_outlier else 1.0)
         sent_s = max(0.2 * at, receipt_s)
         receipt_s = sent_s + RTT_S + service_s + noise.uniform(0.0, 0.002)
@@ -165,7 +167,7 @@ def test_jitter_and_one_percent_outliers_do_not_make_it_flap(seed: int):
         known.append(mbps(state))
     assert (
         n_flaps(known[20:]) <= 2
-    )  # four in a row slower than twelve before them: once in 1820 by chance, and believed
+    )  # four in a row slower than twelve before them: once in 1820 by chance, and accepted
     assert known[20:] == pytest.approx([20] * 980, rel=0.3)  # the lower edge of a cloud 10 % wide, not its middle
 
 
@@ -176,21 +178,21 @@ def n_flaps(known: list[float]) -> int:
 
 def test_a_link_is_doubted_when_its_sibling_falls_and_its_next_transfer_decides():
     state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
-    doubted = observe_sibling(state, 0.25)
-    assert mbps(doubted) == pytest.approx(5, rel=0.05)
-    known = estimate(doubted, 4.0)
+    dropped = observe_shared_drop(state, 0.25)
+    assert mbps(dropped) == pytest.approx(5, rel=0.05)
+    known = estimate(dropped, 4.0)
     assert known is not None
     assert known.goodput_std_ratio > 0.5
-    unharmed = observe_transfer(doubted, TransferSample(75_000, 20.0, 20.0 + RTT_S + 0.03))
+    unharmed = observe_transfer(dropped, TransferSample(75_000, 20.0, 20.0 + RTT_S + 0.03))
     assert mbps(unharmed) == pytest.approx(20, rel=0.05)
 
 
 @pytest.mark.parametrize(("ratio", "fallen_mbps"), [(0.5, 10.0), (0.1, 5.0)])
-def test_a_fall_right_after_a_doubt_is_believed_after_two_messages(ratio: float, fallen_mbps: float):
+def test_a_fall_right_after_a_doubt_is_detected_after_two_messages(ratio: float, fallen_mbps: float):
     state = PINGED
     for state, _ in run(PINGED, transfers(steady(20.0), until_s=3.0)):  # noqa: B007 - the last state is used
         pass
-    state, sent_s = observe_sibling(state, ratio), 5.0
+    state, sent_s = observe_shared_drop(state, ratio), 5.0
     for rate_mbps in (20.0, 20.0, 20.0, fallen_mbps, fallen_mbps):
         receipt_s = sent_s + RTT_S + 8 * 100_000 / (rate_mbps * 1e6)
         state, sent_s = observe_transfer(state, TransferSample(100_000, sent_s, receipt_s)), sent_s + 0.6
@@ -282,7 +284,7 @@ def after_frames(*ratios: float) -> ComputeState:
     return state
 
 
-def test_a_node_slowed_twofold_is_believed_within_ten_frames():
+def test_a_node_slowed_twofold_is_detected_within_ten_frames():
     assert compute_ratio(after_frames(*[1.0] * 30, *[2.0] * 10)) == pytest.approx(2.0, rel=0.05)
     assert compute_ratio(after_frames(*[2.0] * 30, *[1.0] * 10)) == pytest.approx(1.0, rel=0.05)
 
@@ -375,12 +377,12 @@ def test_one_percent_loss_does_not_make_it_flap_and_hides_no_goodput(rate_mbps: 
         known = [one for one, _ in lossy([rate_mbps] * 95, seed, hit_ratio=0.34, held_up_s=0.001)]
         flaps.append(n_flaps(known))
         assert known[-1] == pytest.approx(rate_mbps, rel=0.12)
-    # some ten late ones in a row are believed: in 20 x 95 frames that is a matter of seeds, in one run it is not
+    # some ten late ones in a row are accepted: in 20 x 95 frames that is a matter of seeds, in one run it is not
     assert sum(flaps) <= 4
 
 
 @pytest.mark.parametrize(("before", "after"), [(20, 5), (5, 20)])
-def test_a_step_over_a_link_that_loses_packets_is_believed_when_two_came_through_unhurt(before: float, after: float):
+def test_a_step_over_a_link_that_loses_packets_is_detected_when_two_came_through_unhurt(before: float, after: float):
     n_needed = []
     for seed in range(20):
         known = [one for one, _ in lossy([before] * 40 + [after] * 30, seed, hit_ratio=0.34, held_up_s=0.001)][40:]

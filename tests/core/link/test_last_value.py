@@ -1,4 +1,4 @@
-"""Links that drift: the newest messages are followed where they foretell the next better, and nowhere else."""
+"""Links that drift: the last-value forecast is selected where its error is smaller, and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from seamline.core.link.estimator import (
     LinkState,
     TransferSample,
-    believed_bps,
     estimate,
+    estimated_bps,
     measured_at_s,
     observe_down,
     observe_rtt,
-    observe_sibling,
+    observe_shared_drop,
     observe_silence,
     observe_transfer,
 )
@@ -55,102 +55,104 @@ def over(rates_bps: list[float]) -> Iterator[tuple[LinkState, float]]:
 
 
 def drifting(seed: int = 0) -> LinkState:
-    """A link that is followed, at its newest frame."""
-    return next(state for state, _ in list(over(walk(seed, 120)))[::-1] if state.followed is not None)
+    """A link whose last value is selected, at its newest frame."""
+    return next(state for state, _ in list(over(walk(seed, 120)))[::-1] if state.selected_last_value is not None)
 
 
-def test_links_that_fade_are_known_better_than_by_their_lines():
-    errors, of_line = [], []
+def test_links_that_fade_are_known_better_than_by_their_envelopes():
+    errors, of_envelope = [], []
     for seed in range(5):
         rates_bps = walk(seed, 240)
         for (state, _), next_bps in zip(over(rates_bps), rates_bps[1:], strict=False):
             assert state.goodput is not None
-            errors.append(abs(math.log(believed_bps(state) / next_bps)))
-            of_line.append(abs(math.log(state.goodput.value / next_bps)))
-    assert sum(errors) < 0.8 * sum(of_line)
+            errors.append(abs(math.log(estimated_bps(state) / next_bps)))
+            of_envelope.append(abs(math.log(state.goodput.value / next_bps)))
+    assert sum(errors) < 0.8 * sum(of_envelope)
     assert sum(errors) / len(errors) < 0.22
 
 
-def followed_ratio(n_bytes: int, late_s: Callable[[random.Random], float]) -> float:
-    """Of 2000 messages over a steady link of 20 Mbit/s, each late by chance: after how many it is followed."""
-    followed = []
+def selected_ratio(n_bytes: int, late_s: Callable[[random.Random], float]) -> float:
+    """Share of 2000 messages, late by chance on a steady link of 20 Mbit/s, after which the last value is selected."""
+    selected = []
     for seed in range(10):
         rng, state = random.Random(seed), NEW
         for number in range(200):
             state = sent(state, n_bytes, 1.0 + EVERY_S * number, 20e6, late_s(rng))
-            followed.append(state.followed is not None)
-    return sum(followed) / len(followed)
+            selected.append(state.selected_last_value is not None)
+    return sum(selected) / len(selected)
 
 
 @pytest.mark.parametrize(("n_bytes", "held_up_s"), [(9_000, 0.001), (60_000, 0.003), (200_000, 0.003)])
-def test_a_link_that_only_holds_messages_up_is_hardly_ever_followed(n_bytes: int, held_up_s: float):
-    assert followed_ratio(n_bytes, lambda rng: rng.expovariate(1 / held_up_s)) <= 0.002
+def test_a_link_that_only_delays_messages_hardly_ever_selects_the_last_value(n_bytes: int, held_up_s: float):
+    assert selected_ratio(n_bytes, lambda rng: rng.expovariate(1 / held_up_s)) <= 0.002
 
 
-def test_a_link_that_loses_packets_is_hardly_ever_followed():
-    assert followed_ratio(FRAME_BYTES, lambda rng: 0.2 if rng.random() < 0.2 else 0.0) <= 0.03
+def test_a_link_that_loses_packets_hardly_ever_selects_the_last_value():
+    assert selected_ratio(FRAME_BYTES, lambda rng: 0.2 if rng.random() < 0.2 else 0.0) <= 0.03
 
 
-def test_what_is_followed_is_what_is_believed_and_told():
+def test_the_selected_last_value_is_estimated_and_reported():
     state = drifting()
-    followed, told = state.followed, estimate(state, measured_at_s(state))
-    assert followed is not None
+    selected, reported = state.selected_last_value, estimate(state, measured_at_s(state))
+    assert selected is not None
     assert state.goodput is not None
-    assert told is not None
-    assert followed.bits_per_s != state.goodput.value
-    assert told.goodput_bps == believed_bps(state) == followed.bits_per_s
-    assert told.overhead_s == state.goodput.floor_s  # the rest of what messages took is in the rate
-    assert told.measured_at_s == measured_at_s(state) >= followed.at_s
+    assert reported is not None
+    assert selected.bits_per_s != state.goodput.value
+    assert reported.goodput_bps == estimated_bps(state) == selected.bits_per_s
+    assert reported.overhead_s == state.goodput.fixed_overhead_s  # the rest of what messages took is in the rate
+    assert reported.measured_at_s == measured_at_s(state) >= selected.at_s
 
 
 def test_a_message_a_little_slower_moves_it_by_most_of_the_way():
     state = drifting()
     assert state.goodput is not None
-    rate_bps = believed_bps(state)
-    after = sent(state, FRAME_BYTES, measured_at_s(state) + EVERY_S, rate_bps / 1.2, state.goodput.floor_s)
-    assert after.recent is not None
-    assert math.log(rate_bps / after.recent.bits_per_s) == pytest.approx(GAIN * math.log(1.2), rel=0.1)
+    rate_bps = estimated_bps(state)
+    after = sent(state, FRAME_BYTES, measured_at_s(state) + EVERY_S, rate_bps / 1.2, state.goodput.fixed_overhead_s)
+    assert after.last_value is not None
+    assert math.log(rate_bps / after.last_value.bits_per_s) == pytest.approx(GAIN * math.log(1.2), rel=0.1)
 
 
-def test_a_jump_that_the_line_has_judged_is_believed_at_once():
+def test_a_jump_that_the_envelope_has_reset_to_is_taken_at_once():
     state = drifting()
-    slow_bps = believed_bps(state) / 8
+    slow_bps = estimated_bps(state) / 8
     for _ in range(2):
         state = sent(state, FRAME_BYTES, measured_at_s(state) + 2.0, slow_bps)
         state = sent(state, 4 * FRAME_BYTES, measured_at_s(state) + 4.0, slow_bps)
-    assert believed_bps(state) == pytest.approx(slow_bps, rel=0.1)
+    assert estimated_bps(state) == pytest.approx(slow_bps, rel=0.1)
 
 
-def test_after_some_seconds_of_messages_too_short_to_tell_the_line_is_believed():
+def test_after_some_seconds_of_messages_too_short_to_count_the_envelope_is_selected():
     state = drifting()
-    at_s, rate_bps = measured_at_s(state), believed_bps(state)
+    at_s, rate_bps = measured_at_s(state), estimated_bps(state)
     for number in range(1, 8):
         state = sent(state, 1_000, at_s + number, rate_bps)
         is_fresh = measured_at_s(state) - at_s <= STALE_S
-        assert (state.followed is not None) == is_fresh
+        assert (state.selected_last_value is not None) == is_fresh
 
 
-def test_a_doubt_ends_it():
+def test_an_inflated_variance_ends_it():
     state = drifting()
-    for doubted in (
-        observe_sibling(state, 0.3),
+    for uncertain in (
+        observe_shared_drop(state, 0.3),
         observe_rtt(observe_down(state), RTT_S, measured_at_s(state) + 1.0),
     ):
-        assert doubted.followed is None
-        assert doubted.recent is None
-    assert believed_bps(observe_sibling(state, 0.3)) < 0.5 * believed_bps(state)
+        assert uncertain.selected_last_value is None
+        assert uncertain.last_value is None
+    assert estimated_bps(observe_shared_drop(state, 0.3)) < 0.5 * estimated_bps(state)
 
 
-def test_an_overdue_message_is_measured_by_what_is_believed():
+def test_an_overdue_message_is_measured_by_the_estimate():
     state = drifting()
-    line_too_fast = replace(state, goodput=replace(state.goodput, slowness=state.goodput.slowness / 100))
-    assert line_too_fast.followed is not None
-    carried_s = 8 * FRAME_BYTES / believed_bps(state)
+    envelope_too_fast = replace(
+        state, goodput=replace(state.goodput, seconds_per_bit=state.goodput.seconds_per_bit / 100)
+    )
+    assert envelope_too_fast.selected_last_value is not None
+    carried_s = 8 * FRAME_BYTES / estimated_bps(state)
     began_s = measured_at_s(state) + EVERY_S
-    for one in (state, line_too_fast):
+    for one in (state, envelope_too_fast):
         assert observe_silence(one, FRAME_BYTES, began_s, began_s + RTT_S + carried_s + 0.2) is one
 
 
-def test_it_takes_some_messages_to_tell_drift_from_chance():
-    followed = [state.followed is not None for state, _ in over(walk(0, 120))]
-    assert followed.index(True) >= LEAST_MESSAGES
+def test_it_takes_some_messages_to_distinguish_drift_from_chance():
+    selected = [state.selected_last_value is not None for state, _ in over(walk(0, 120))]
+    assert selected.index(True) >= LEAST_MESSAGES

@@ -174,7 +174,7 @@ def test_an_overdue_message_caps_the_goodput_before_its_receipt():
 
 
 def fallen(sends_to_cloud: bool) -> tuple[VirtualLinks, float]:
-    """Links whose bottleneck has fallen to a tenth, and when `FOG` has proven it; a frame to `CLOUD` shortly before."""
+    """Links whose bottleneck has fallen to a tenth, and when `FOG` confirmed it; a frame to `CLOUD` shortly before."""
     links = measured(FOG, CLOUD)
     links.run(5.2)  # the last probe of `CLOUD` is some time ago, the next to come
     links.rate_bps[FOG] = 2e6
@@ -249,7 +249,7 @@ def test_a_forgotten_link_is_neither_pinged_nor_probed_nor_reported():
 
 def test_links_measured_anew_know_nothing_and_are_measured_as_if_new():
     links = measured(FOG)
-    links.meter.measure_anew(links.now_s)
+    links.meter.remeasure(links.now_s)
     assert links.meter.estimates(links.now_s) == ()
     assert not links.meter.is_measured(FOG)
     links.rate_bps[FOG] = 5e6

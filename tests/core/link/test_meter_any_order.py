@@ -47,10 +47,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.meter.forget(node)
 
     @rule()
-    def measure_anew(self) -> None:
+    def remeasure(self) -> None:
         for sent_s in self.sent_s.values():
             sent_s.clear()
-        self.meter.measure_anew(self.now_s)
+        self.meter.remeasure(self.now_s)
         assert self.meter.estimates(self.now_s) == ()
 
     @rule(node=TARGETS, n_bytes=st.integers(0, 2_000_000))

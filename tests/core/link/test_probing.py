@@ -24,11 +24,11 @@ from seamline.core.link.probing import (
     PROBE_INTERVAL_S,
     REGULAR_SHARE_RATIO,
     Probing,
-    anew,
+    bottleneck_changed,
     carried,
-    doubted,
     next_probe,
     probed,
+    reset,
 )
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -48,7 +48,7 @@ def test_a_probe_that_follows_up_a_slow_transfer_is_sized_for_the_link_as_it_see
     _, usual_bytes = next_probe(MEASURED, state, 20.0)
     fell = sent(state, 100_000, 2e6, 19.0)
     assert fell.goodput is not None
-    assert fell.goodput.suspects  # one slow transfer is not believed yet
+    assert fell.goodput.candidates  # one slow transfer is a candidate only
     _, n_bytes = next_probe(MEASURED, fell, 20.0)
     assert MIN_LONG_PROBE_BYTES <= n_bytes < usual_bytes / 4
     assert usual_bytes <= MAX_LONG_PROBE_BYTES
@@ -94,7 +94,7 @@ def test_a_frame_puts_a_probe_off_and_a_sibling_that_jumped_brings_one_at_once()
     assert next_probe(busy, known, 2.0 + PROBE_INTERVAL_S / 2)[1] == 0
     assert next_probe(busy, known, 2.0 + PROBE_INTERVAL_S)[1] > 0
     assert carried(busy, 1.5) is busy
-    assert next_probe(doubted(busy, 2.1), known, 2.1)[1] >= MIN_LONG_PROBE_BYTES
+    assert next_probe(bottleneck_changed(busy, 2.1), known, 2.1)[1] >= MIN_LONG_PROBE_BYTES
 
 
 def test_a_probe_that_does_not_fit_is_followed_up_until_that_is_chance():
@@ -109,7 +109,7 @@ def test_a_probe_that_does_not_fit_is_followed_up_until_that_is_chance():
 
 def test_a_link_measured_anew_begins_with_pings_and_what_was_spent_stays_spent():
     spent = replace(MEASURED, credit_s=0.01, credit_at_s=7.0)
-    assert anew(spent) == Probing(credit_s=0.01, credit_at_s=7.0)
+    assert reset(spent) == Probing(credit_s=0.01, credit_at_s=7.0)
 
 
 def test_a_link_that_is_down_is_not_probed_and_its_return_is_no_jump():
@@ -121,15 +121,15 @@ def test_a_link_that_is_down_is_not_probed_and_its_return_is_no_jump():
     assert not has_jumped(0.7)
 
 
-def test_news_is_what_was_never_told_what_has_moved_and_what_was_told_a_while_ago():
+def test_news_is_an_estimate_never_reported_one_that_has_moved_or_one_reported_a_while_ago():
     known = sent(PINGED, 100_000, 20e6, 1.0)
-    told = estimate(known, 1.1)
-    assert told is not None
+    reported = estimate(known, 1.1)
+    assert reported is not None
     assert is_news(None, known)
     assert not is_news(None, PINGED)
-    assert not is_news(told, sent(known, 100_000, 20e6, 1.5))
-    assert is_news(told, sent(known, 100_000, 20e6, 2.5))
-    assert is_news(told, observe_down(known))
-    assert not has_moved(told, replace(told, goodput_bps=1.04 * told.goodput_bps))
-    assert has_moved(told, replace(told, goodput_bps=1.06 * told.goodput_bps))
-    assert has_moved(told, replace(told, rtt_s=told.rtt_s + 2e-3))
+    assert not is_news(reported, sent(known, 100_000, 20e6, 1.5))
+    assert is_news(reported, sent(known, 100_000, 20e6, 2.5))
+    assert is_news(reported, observe_down(known))
+    assert not has_moved(reported, replace(reported, goodput_bps=1.04 * reported.goodput_bps))
+    assert has_moved(reported, replace(reported, goodput_bps=1.06 * reported.goodput_bps))
+    assert has_moved(reported, replace(reported, rtt_s=reported.rtt_s + 2e-3))

@@ -96,7 +96,7 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
                     encode_s_per_byte=draw(per_byte),
                     decode_s_per_byte=draw(per_byte),
                     cut=cut,
-                    sent_ratio=draw(ratios),
+                    compression_ratio=draw(ratios),
                 )
                 for codec in (Codec.U8, Codec.F16, Codec.LOSSLESS)
                 for cut in draw(st.sampled_from([(), (None,), (None, 1), (0, 1)]))
@@ -122,7 +122,7 @@ def problems(draw: st.DrawFn, max_plans: int = MAX_PLANS) -> Problem:
         links=links,
         compute_ratio={node: draw(st.sampled_from([0.5, 1.0, 2.0])) for node in nodes[::2]},
         queue_s={node: draw(st.sampled_from([0.0, 0.02])) for node in nodes[1:]},
-        sent_ratio={(1, codec): draw(ratios) for codec in (Codec.LOSSLESS, Codec.JPEG) if draw(st.booleans())},
+        compression_ratio={(1, codec): draw(ratios) for codec in (Codec.LOSSLESS, Codec.JPEG) if draw(st.booleans())},
         objective=draw(st.sampled_from(list(Objective))),
         constraints=Constraints(
             n_private_cuts=draw(st.integers(0, 3)),

@@ -1,4 +1,4 @@
-"""A session over three nodes, and a driver in virtual time that does what it is told, unless a test says otherwise."""
+"""A session over three nodes, and a driver in virtual time that obeys every command, unless a test says otherwise."""
 
 from __future__ import annotations
 
@@ -109,11 +109,11 @@ def link_to(target: NodeId, bps: float = FAST_BPS, *, at_s: float = 0.0) -> ev.L
 class Audit:
     """Reads the commands of a session and fails when one breaks a promise to frames, nodes, or whoever asked.
 
-    held: generations that were prepared and not released. asked: requests without an answer.
+    loaded: generations that were prepared and not released. asked: requests without an answer.
     """
 
     def __init__(self) -> None:
-        self.held: dict[int, Generation] = {}
+        self.loaded: dict[int, Generation] = {}
         self.asked: set[int] = set()
         self.delivered: list[int] = []
         self._attempts: dict[int, int] = {}
@@ -125,7 +125,7 @@ class Audit:
         self._has_stopped = False
 
     def event(self, event: ev.Event) -> None:
-        """`event` is about to be told."""
+        """`event` is about to be handled."""
         if isinstance(event, ev.PeerChanged):
             (self._gone.discard if event.is_alive else self._gone.add)(event.node)
             self._ever_gone |= self._gone
@@ -155,13 +155,13 @@ class Audit:
             case cmd.Prepare(generation):
                 assert generation.number not in self._numbers, "a number was given twice"
                 self._numbers.add(generation.number)
-                self.held[generation.number] = generation
+                self.loaded[generation.number] = generation
             case cmd.Release(generation):
                 if generation.number in self._released:  # said again to a node that was away
                     assert not self._ever_gone.isdisjoint(generation.plan.nodes), "released twice"
                     return
                 self._released.add(generation.number)
-                assert self.held.pop(generation.number) == generation
+                assert self.loaded.pop(generation.number) == generation
             case cmd.Settle(request) | cmd.Reject(request):
                 self.asked.remove(request)
         if self._has_stopped:
@@ -200,7 +200,7 @@ class Driver:
 
     # -- to say and to look at -----------------------------------------------------------------------------------------
 
-    def tell(self, event: ev.Event) -> list[cmd.Command]:
+    def handle(self, event: ev.Event) -> list[cmd.Command]:
         """What the session commands about `event` now; carried out in a while."""
         self.audit.event(event)
         found = self.session.handle(event, self.now_s)
@@ -231,12 +231,12 @@ class Driver:
                 n_ticks = n_ticks + 1 if self.now_s == ticked_s else 0
                 assert n_ticks < MOST_TICKS, "a tick leaves its own reason behind"
                 ticked_s = self.now_s
-                self.tell(ev.Tick())
+                self.handle(ev.Tick())
 
     def frames(self, n_frames: int, every_s: float = 0.1) -> None:
         """Frames come at a steady pace."""
         for _ in range(n_frames):
-            self.tell(ev.FrameOffered("pixels"))
+            self.handle(ev.FrameOffered("pixels"))
             self.run(every_s)
 
     def of(self, kind: type) -> list:
@@ -248,8 +248,8 @@ class Driver:
         return self.session.ledger.route.plan
 
     @property
-    def held(self) -> dict[int, Generation]:
-        return self.audit.held
+    def loaded(self) -> dict[int, Generation]:
+        return self.audit.loaded
 
     @property
     def delivered(self) -> list[int]:
@@ -288,11 +288,11 @@ class Driver:
 
     def _arrives(self, one: ev.Event | cmd.RunFrame) -> None:
         if not isinstance(one, cmd.RunFrame):
-            self.tell(one)
+            self.handle(one)
         elif not self.session.ledger.is_wanted(one.frame):
-            self.tell(ev.AttemptDropped(one.frame, one.attempt))
+            self.handle(ev.AttemptDropped(one.frame, one.attempt))
         elif self.dead.isdisjoint(one.route.plan.nodes):
-            self.tell(self.answer_to(one))
+            self.handle(self.answer_to(one))
 
     def answer_to(self, run: cmd.RunFrame) -> ev.AnswerArrived:
         """The answer to an attempt, with what every stage spent on it."""
@@ -310,20 +310,20 @@ class Driver:
 
     def link(self, target: NodeId, bps: float) -> None:
         """Both directions between the origin and `target` carry `bps` from now on."""
-        self.tell(link_to(target, bps, at_s=self.now_s))
+        self.handle(link_to(target, bps, at_s=self.now_s))
         self.status(target, bps=bps)
 
     def status(self, node: NodeId, **fields: object) -> None:
         """`node` says how it fares, as the process that it is."""
-        self.tell(status_of(node, incarnation=self.incarnations.get(node, "a"), **fields))
+        self.handle(status_of(node, incarnation=self.incarnations.get(node, "a"), **fields))
 
     def kill(self, node: NodeId) -> None:
         self.dead.add(node)
-        self.tell(ev.PeerChanged(node, False))
+        self.handle(ev.PeerChanged(node, False))
 
     def revive(self, node: NodeId, incarnation: str = "b") -> None:
         self.dead.discard(node)
-        self.tell(ev.PeerChanged(node, True))
+        self.handle(ev.PeerChanged(node, True))
         self.restart(node, incarnation)
 
     def restart(self, node: NodeId, incarnation: str = "b") -> None:
@@ -357,12 +357,12 @@ def start(
     spec = spec_of(**fields) if spec is None else spec
     driver = kind(Session(spec))
     for node in (EDGE, *spec.others):
-        driver.tell(ev.ProfileKnown(node, profile_of(node)))
+        driver.handle(ev.ProfileKnown(node, profile_of(node)))
     for node in spec.others:
-        driver.tell(status_of(node, bps=bps))
-        driver.tell(link_to(node, bps))
+        driver.handle(status_of(node, bps=bps))
+        driver.handle(link_to(node, bps))
     if is_begun:
-        driver.tell(ev.Begin())
+        driver.handle(ev.Begin())
         driver.run(0.2)
     return driver
 

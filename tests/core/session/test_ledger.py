@@ -38,20 +38,20 @@ class Frames:
         self.now_s = 100.0
         self.out: list[object] = []
 
-    def tell(self, event: ev.FrameEvent) -> list[object]:
+    def handle(self, event: ev.FrameEvent) -> list[object]:
         found = list(self.ledger.handle(event, self.now_s))
         self.ledger.validate()
         self.out += found
         return found
 
     def offer(self, tensors: object = "pixels", *, is_live: bool = True) -> list[object]:
-        return self.tell(ev.FrameOffered(tensors, is_live))
+        return self.handle(ev.FrameOffered(tensors, is_live))
 
     def answer(self, frame: int, attempt: int = 0, generation: int = 1) -> list[object]:
-        return self.tell(ev.AnswerArrived(frame, attempt, generation, f"answer {frame}", ()))
+        return self.handle(ev.AnswerArrived(frame, attempt, generation, f"answer {frame}", ()))
 
     def fail(self, frame: int, attempt: int = 0, generation: int = 1, reason: str = "out of memory") -> list[object]:
-        return self.tell(ev.StageFailed(frame, attempt, generation, FOG, reason))
+        return self.handle(ev.StageFailed(frame, attempt, generation, FOG, reason))
 
     def route(self, generation: int, plan: Plan, *, depth: int = 1, expected_s: float = 1.0) -> list[object]:
         """The route is swapped for one on which `depth` frames may be in flight."""
@@ -62,7 +62,7 @@ class Frames:
             bottleneck_s=expected_s / depth if depth > 1 else None,
             wants_pace=depth > 1,
         )
-        found = self.tell(ev.SetRoute(route, self.now_s))
+        found = self.handle(ev.SetRoute(route, self.now_s))
         assert self.ledger.depth >= depth
         return found
 
@@ -182,7 +182,7 @@ def test_a_frame_that_waits_when_the_source_ends_is_dropped_and_counted(frames):
     frames.route(1, SPLIT)
     frames.offer()
     frames.offer()
-    assert frames.tell(ev.SourceEnded()) == []
+    assert frames.handle(ev.SourceEnded()) == []
     assert frames.ledger.counts.dropped_before_acceptance == 1
     frames.answer(0)
     assert frames.begun == [(0, 0, 1)]
@@ -193,7 +193,7 @@ def test_no_frame_is_accepted_while_nobody_takes_the_answers_and_one_more_for_ea
         frames.offer()
         frames.answer(number, generation=LOCAL_GENERATION)
     assert frames.offer() == []
-    (run,) = frames.tell(ev.AnswerTaken())
+    (run,) = frames.handle(ev.AnswerTaken())
     assert run.frame == MAX_UNDELIVERED
 
 
@@ -227,10 +227,10 @@ def test_a_swap_says_how_long_it_took_and_lets_the_waiting_frame_in(frames):
     frames.route(1, SPLIT)
     frames.offer()
     frames.offer()
-    frames.tell(ev.PauseFrames(1))
+    frames.handle(ev.PauseFrames(1))
     frames.answer(0)
     asked_s, frames.now_s = frames.now_s, frames.now_s + 0.002
-    routed, run = frames.tell(ev.SetRoute(Route(generation=2, plan=OTHER), asked_s))
+    routed, run = frames.handle(ev.SetRoute(Route(generation=2, plan=OTHER), asked_s))
     assert routed.generation == 2
     assert routed.switch_s == pytest.approx(0.002)
     assert (run.frame, run.route.plan) == (1, OTHER)
@@ -252,24 +252,24 @@ def test_frames_in_flight_finish_under_their_own_generation_and_the_last_one_dra
 def test_a_generation_without_frames_is_drained_as_soon_as_it_is_asked_for(frames):
     frames.route(1, SPLIT)
     frames.route(2, OTHER)
-    assert frames.tell(ev.DrainWanted(1)) == [ev.Drained(1)]
-    assert frames.tell(ev.DrainWanted(LOCAL_GENERATION)) == []  # it is never released
+    assert frames.handle(ev.DrainWanted(1)) == [ev.Drained(1)]
+    assert frames.handle(ev.DrainWanted(LOCAL_GENERATION)) == []  # it is never released
 
 
 def test_nothing_is_accepted_in_a_pause_and_the_last_answer_drains_the_generation(frames):
     frames.route(1, SPLIT)
     frames.offer()
-    assert frames.tell(ev.PauseFrames(1)) == []
+    assert frames.handle(ev.PauseFrames(1)) == []
     assert frames.offer() == []
     assert frames.answer(0)[-1] == ev.Drained(1)
     assert not frames.ledger.has_room(frames.now_s)
-    (run,) = frames.tell(ev.ResumeFrames())
+    (run,) = frames.handle(ev.ResumeFrames())
     assert (run.frame, run.route.generation) == (1, 1)
 
 
 def test_a_pause_with_nothing_in_flight_is_drained_at_once(frames):
     frames.route(1, SPLIT)
-    assert frames.tell(ev.PauseFrames(1)) == [ev.Drained(1)]
+    assert frames.handle(ev.PauseFrames(1)) == [ev.Drained(1)]
 
 
 def test_fresh_expectations_count_for_the_plan_in_use_alone(frames):
@@ -277,8 +277,8 @@ def test_fresh_expectations_count_for_the_plan_in_use_alone(frames):
     frames.offer()
     frames.offer()
     deep = {"expected_s": 1.0, "bottleneck_s": 0.1, "wants_pace": True}
-    assert frames.tell(ev.AdjustRoute(Route(generation=2, plan=OTHER, **deep))) == []
-    (run,) = frames.tell(ev.AdjustRoute(Route(generation=1, plan=SPLIT, **deep)))
+    assert frames.handle(ev.AdjustRoute(Route(generation=2, plan=OTHER, **deep))) == []
+    (run,) = frames.handle(ev.AdjustRoute(Route(generation=1, plan=SPLIT, **deep)))
     assert run.frame == 1
 
 
@@ -288,10 +288,10 @@ def test_fresh_expectations_count_for_the_plan_in_use_alone(frames):
 def test_a_frame_whose_node_died_is_run_again_on_the_origin(frames):
     frames.route(1, SPLIT)
     frames.offer()
-    assert frames.tell(ev.PeerChanged(FOG, False)) == []
+    assert frames.handle(ev.PeerChanged(FOG, False)) == []
     assert frames.ledger.overdue(frames.now_s) == [0]
     assert frames.ledger.due_s == -math.inf
-    (run,) = frames.tell(ev.Rescue())
+    (run,) = frames.handle(ev.RetryOverdue())
     assert (run.route.plan, run.route.generation, run.attempt, run.is_urgent) == (LOCAL, LOCAL_GENERATION, 1, True)
     assert frames.ledger.overdue(frames.now_s) == []
 
@@ -299,9 +299,9 @@ def test_a_frame_whose_node_died_is_run_again_on_the_origin(frames):
 def test_a_frame_whose_node_died_is_run_again_on_the_new_route_when_that_avoids_it(frames):
     frames.route(1, SPLIT, depth=2)
     frames.offer()
-    frames.tell(ev.PeerChanged(FOG, False))
+    frames.handle(ev.PeerChanged(FOG, False))
     frames.route(2, OTHER, depth=2)
-    (run, drained) = frames.tell(ev.Rescue())
+    (run, drained) = frames.handle(ev.RetryOverdue())
     assert (run.frame, run.route.plan) == (0, OTHER)
     assert drained == ev.Drained(1)
 
@@ -309,14 +309,14 @@ def test_a_frame_whose_node_died_is_run_again_on_the_new_route_when_that_avoids_
 def test_a_node_that_is_seen_again_strands_no_frame(frames):
     frames.route(1, SPLIT)
     frames.offer()
-    frames.tell(ev.PeerChanged(FOG, False))
-    frames.tell(ev.PeerChanged(FOG, True))
+    frames.handle(ev.PeerChanged(FOG, False))
+    frames.handle(ev.PeerChanged(FOG, True))
     assert frames.ledger.overdue(frames.now_s) == []
 
 
 def test_a_frame_waits_while_a_node_of_the_route_is_gone_and_follows_the_next_route(frames):
     frames.route(1, SPLIT)
-    frames.tell(ev.PeerChanged(FOG, False))
+    frames.handle(ev.PeerChanged(FOG, False))
     assert frames.offer() == []
     assert not frames.ledger.has_room(frames.now_s)
     assert frames.ledger.due_s == -math.inf
@@ -326,9 +326,9 @@ def test_a_frame_waits_while_a_node_of_the_route_is_gone_and_follows_the_next_ro
 
 def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frames):
     frames.route(1, SPLIT, depth=3)
-    frames.tell(ev.PeerChanged(FOG, False))
+    frames.handle(ev.PeerChanged(FOG, False))
     frames.offer()
-    (run,) = frames.tell(ev.Rescue())
+    (run,) = frames.handle(ev.RetryOverdue())
     assert (run.frame, run.attempt, run.route.plan) == (0, 0, LOCAL)
     assert frames.ledger.due_s == math.inf
     assert frames.offer() == []  # one at a time there
@@ -338,9 +338,9 @@ def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frame
 
 def test_a_frame_that_waits_follows_the_route_again_when_its_node_is_back(frames):
     frames.route(1, SPLIT)
-    frames.tell(ev.PeerChanged(FOG, False))
+    frames.handle(ev.PeerChanged(FOG, False))
     frames.offer()
-    (run,) = frames.tell(ev.PeerChanged(FOG, True))
+    (run,) = frames.handle(ev.PeerChanged(FOG, True))
     assert run.route.plan == SPLIT
     assert frames.ledger.due_s == frames.now_s + 4.0
 
@@ -351,7 +351,7 @@ def test_a_frame_past_its_deadline_runs_again_and_gets_more_time(frames):
     assert frames.ledger.due_s == frames.now_s + MIN_DEADLINE_S
     frames.now_s += MIN_DEADLINE_S
     frames.route(2, OTHER, expected_s=0.05)
-    (run, *_) = frames.tell(ev.Rescue())
+    (run, *_) = frames.handle(ev.RetryOverdue())
     assert run.route.plan == OTHER
     assert frames.ledger.due_s == frames.now_s + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S
 
@@ -360,10 +360,10 @@ def test_a_frame_on_the_origin_alone_is_never_overdue(frames):
     frames.offer()
     frames.now_s += 1e6
     assert frames.ledger.due_s == math.inf
-    assert frames.tell(ev.Rescue()) == []
+    assert frames.handle(ev.RetryOverdue()) == []
 
 
-def test_without_deadlines_no_frame_is_overdue_and_a_stranded_one_still_is():
+def test_without_deadlines_no_frame_is_overdue_and_one_of_a_lost_node_still_is():
     ledger = Ledger(LOCAL, has_deadlines=False)
     ledger.handle(ev.SetRoute(Route(generation=1, plan=SPLIT), 0.0), 0.0)
     ledger.handle(ev.FrameOffered("pixels"), 0.0)
@@ -375,8 +375,8 @@ def test_without_deadlines_no_frame_is_overdue_and_a_stranded_one_still_is():
 def test_the_first_answer_wins_even_when_the_frame_was_run_again(frames):
     frames.route(1, SPLIT)
     frames.offer()
-    frames.tell(ev.PeerChanged(FOG, False))
-    frames.tell(ev.Rescue())
+    frames.handle(ev.PeerChanged(FOG, False))
+    frames.handle(ev.RetryOverdue())
     (finished, *_) = frames.answer(0)
     assert (finished.plan, finished.n_attempts) == (SPLIT, 2)
     assert frames.answer(0, attempt=1, generation=LOCAL_GENERATION) == []
@@ -388,7 +388,7 @@ def test_no_frame_is_accepted_while_one_that_was_late_runs_again_on_the_origin(f
     frames.route(1, SPLIT, depth=2, expected_s=0.1)
     frames.offer()
     frames.now_s += 1.0
-    frames.tell(ev.Rescue())
+    frames.handle(ev.RetryOverdue())
     frames.offer()
     frames.answer(0)  # the first try was only late; the second one still has the processor
     assert len(frames.begun) == 2
@@ -397,7 +397,7 @@ def test_no_frame_is_accepted_while_one_that_was_late_runs_again_on_the_origin(f
         frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
     elif ending == "not wanted":
         assert not frames.ledger.is_wanted(0)
-        frames.tell(ev.AttemptDropped(0, 1))
+        frames.handle(ev.AttemptDropped(0, 1))
     else:
         frames.fail(0, attempt=1, generation=LOCAL_GENERATION)
     assert [frame for frame, _, _ in frames.begun] == [0, 0, 1]
@@ -408,7 +408,7 @@ def test_a_retry_on_the_origin_that_fails_is_followed_by_the_next_and_holds_fram
     frames.route(1, SPLIT, depth=2, expected_s=0.1)
     frames.offer()
     frames.now_s += 1.0
-    frames.tell(ev.Rescue())
+    frames.handle(ev.RetryOverdue())
     frames.fail(0, attempt=1, generation=LOCAL_GENERATION)
     assert frames.ledger.is_wanted(0)
     frames.offer()
@@ -437,8 +437,8 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     assert frames.ledger.counts.lost == 0
 
 
-def test_how_long_the_origin_takes_is_the_deadline_of_its_reruns(frames):
-    frames.tell(ev.SetLocalExpected(3.0))
+def test_how_long_the_origin_takes_is_the_deadline_of_its_retries(frames):
+    frames.handle(ev.SetLocalExpected(3.0))
     assert frames.ledger.local.expected_s == 3.0
 
 
@@ -467,6 +467,6 @@ def test_stories_of_old_frames_are_forgotten(frames):
     for number in range(N_STORIES + 1):
         frames.offer()
         frames.answer(number, generation=LOCAL_GENERATION)
-        frames.tell(ev.AnswerTaken())
+        frames.handle(ev.AnswerTaken())
     assert frames.ledger.story(0) == ()
     assert frames.ledger.story(N_STORIES) != ()

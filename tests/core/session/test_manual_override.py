@@ -1,4 +1,4 @@
-"""Plans given by hand: pinned until they fail or are given back, and whoever asked gets exactly one answer."""
+"""Manual override: a plan is pinned until it fails or is unpinned, and every request gets exactly one answer."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_policy_of_the_start_is_back_after_an_unpin_whatever_was_pinned(over
     assert not override.is_pinned
 
 
-@pytest.mark.parametrize("end", ["fails", "overruled", "serves"])
+@pytest.mark.parametrize("end", ["fails", "superseded", "serves"])
 def test_after_an_unpin_no_plan_is_pinned_again_by_how_an_earlier_request_ends(override, out, end):
     override.pin(EARLY, FIRST)
     override.serves(EARLY, record_to(EARLY))
@@ -79,7 +79,7 @@ def test_after_an_unpin_no_plan_is_pinned_again_by_how_an_earlier_request_ends(o
     elif end == "fails":
         override.fails(LATE, "gone")
     else:
-        override.overruled(LOCAL, "gone")
+        override.superseded(LOCAL, "gone")
     assert override.policy == Adaptive()
     assert len(out) == 2
 
@@ -97,9 +97,9 @@ def test_of_two_who_ask_the_later_one_wins_and_a_failure_leads_back_behind_both(
 
 def test_a_decision_for_the_plan_that_was_asked_for_does_not_overrule_it(override, out):
     override.pin(EARLY, FIRST)
-    override.overruled(EARLY, "it is possible again")
+    override.superseded(EARLY, "it is possible again")
     assert out == []
-    override.overruled(LOCAL, "`fog` is not there")
+    override.superseded(LOCAL, "`fog` is not there")
     assert "`fog` is not there" in why_not(out[-1], FIRST)
     assert override.policy == Adaptive()
 

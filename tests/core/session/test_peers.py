@@ -143,7 +143,7 @@ def test_a_node_whose_profile_is_known_when_it_is_first_seen_is_not_asked(world,
     assert world.n_asked == 0
 
 
-def test_a_node_that_restarted_is_profiled_anew_and_the_old_profile_stands_meanwhile(known, profile):
+def test_a_node_that_restarted_is_profiled_again_and_the_old_profile_is_used_meanwhile(known, profile):
     known.status("b")
     assert known.n_asked == 2
     assert known.view.problem.profiles[FOG] == profile(FOG)

@@ -13,7 +13,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session import pilot as pilot_module
-from seamline.core.session.pilot import FLOOR_S, RESCUE_WAIT_S
+from seamline.core.session.pilot import DECISION_INTERVAL_S, RETRY_WAIT_S
 from seamline.core.session.session import Session
 from seamline.core.session.switcher import DRAIN_GRACE_S
 from seamline.core.vocabulary.constraints import Constraints
@@ -41,7 +41,7 @@ def test_nothing_is_decided_before_begin_and_the_first_plan_after_it(session_of)
     driver = session_of(is_begun=False)
     driver.run(2.0)
     assert driver.of(cmd.Decided) == driver.of(cmd.Prepare) == []
-    driver.tell(ev.Begin())
+    driver.handle(ev.Begin())
     driver.run(0.2)
     (begun,) = driver.of(cmd.SwitchBegun)
     (done,) = driver.of(cmd.SwitchDone)
@@ -52,7 +52,7 @@ def test_nothing_is_decided_before_begin_and_the_first_plan_after_it(session_of)
 
 def test_frames_that_come_before_the_first_plan_serves_run_on_the_origin(session_of):
     driver = session_of(is_begun=False)
-    driver.tell(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
     (run,) = driver.of(cmd.RunFrame)
     assert run.route.plan == LOCAL
     assert driver.session.ledger.local.expected_s == pytest.approx(0.4)  # the origin's profile
@@ -78,13 +78,13 @@ def test_a_tick_decides_at_once_when_something_has_moved_and_every_second_withou
     driver = session_of()
     driver.run(1.5)
     pilot = driver.session.pilot
-    assert pilot.due_s == pytest.approx(pilot._decided_s + FLOOR_S)
-    driver.tell(ev.LinkEstimated(driver.session.pilot.view.links[EDGE, FOG]))
+    assert pilot.due_s == pytest.approx(pilot._decided_s + DECISION_INTERVAL_S)
+    driver.handle(ev.LinkEstimated(driver.session.pilot.view.links[EDGE, FOG]))
     assert pilot.due_s > driver.now_s  # the same again is no news
     driver.link(CLOUD, SLOW_BPS)
     assert pilot.due_s == -math.inf
     assert driver.of(cmd.SwitchBegun)[1:] == []  # no event but a tick decides
-    driver.tell(ev.Tick())
+    driver.handle(ev.Tick())
     assert driver.of(cmd.SwitchBegun)[1].plan == TO_FOG
 
 
@@ -94,12 +94,12 @@ def test_what_happens_together_leads_to_one_decision(session_of):
     n_before = len(driver.of(cmd.Decided))
     for target in (FOG, CLOUD):
         driver.link(target, SLOW_BPS)
-    driver.tell(ev.Tick())
+    driver.handle(ev.Tick())
     (decided,) = driver.of(cmd.Decided)[n_before:]
     assert decided.plan == LOCAL
 
 
-def test_a_decision_that_stands_is_said_once(make_spec, session_of):
+def test_a_cached_decision_is_said_once(make_spec, session_of):
     driver = session_of()
     keep = Keep("nothing has moved")
     driver.session.pilot._decides = lambda view, policy: keep
@@ -130,7 +130,7 @@ def test_a_node_counts_once_its_profile_is_known(session_of, make_spec, profile,
 
 def test_a_profile_that_does_not_come_is_asked_for_again_later(make_spec, session_of):
     driver = session_of(make_spec(others=(FOG,)))
-    driver.tell(ev.ProfileFailed(FOG, "no memory"))
+    driver.handle(ev.ProfileFailed(FOG, "no memory"))
     driver.run(9.9)
     assert driver.of(cmd.AskProfile) == []
     driver.run(0.2)
@@ -142,13 +142,13 @@ def test_what_a_stranger_says_is_no_news(session_of):
     moon = NodeId("moon")
     before = driver.session.pilot.view
     for event in (ev.PeerChanged(moon, False), ev.StageFailed(9, 0, 1, moon, "gone")):
-        assert driver.tell(event) == []
+        assert driver.handle(event) == []
     assert driver.session.pilot.view is before
 
 
 def test_own_memory_that_is_short_forbids_plans(session_of):
     driver = session_of(policy=Local())
-    driver.tell(ev.MemoryMeasured(1))
+    driver.handle(ev.MemoryMeasured(1))
     driver.run(1.0)
     assert driver.plan != LOCAL
 
@@ -160,7 +160,7 @@ def test_a_lost_node_is_left_at_once_and_used_again_when_it_says_it_is_back(sess
     assert driver.plan == TO_FOG
     assert "`cloud` is not there" in driver.of(cmd.SwitchBegun)[-1].reason
     driver.dead.clear()
-    driver.tell(ev.PeerChanged(CLOUD, True))
+    driver.handle(ev.PeerChanged(CLOUD, True))
     driver.run(2.0)
     assert driver.plan == TO_FOG  # seen, but it has not said who it is
     driver.revive(CLOUD)
@@ -171,8 +171,8 @@ def test_a_lost_node_is_left_at_once_and_used_again_when_it_says_it_is_back(sess
 def test_a_node_that_is_lost_while_it_prepares_is_refused_as_such(session_of):
     driver = session_of(is_begun=False)
     driver.dead.add(CLOUD)
-    driver.tell(ev.Begin())
-    driver.tell(ev.Tick())
+    driver.handle(ev.Begin())
+    driver.handle(ev.Tick())
     driver.kill(CLOUD)
     said = [say.words for say in driver.of(cmd.Say) if say.level is cmd.Level.WARNING]
     assert said == [f"plan {TO_CLOUD} is refused: `cloud` was lost while preparing"]
@@ -202,7 +202,7 @@ def test_a_frame_that_failed_teaches_nothing(session_of):
 
 def test_a_link_that_lost_a_frame_is_down_until_it_is_measured_again(session_of):
     driver = session_of()
-    driver.tell(ev.StageFailed(0, 0, 1, EDGE, "timeout", lost=CLOUD))
+    driver.handle(ev.StageFailed(0, 0, 1, EDGE, "timeout", lost=CLOUD))
     assert driver.session.pilot.view.links[EDGE, CLOUD].goodput_bps == 0.0
     driver.run(0.2)
     assert driver.plan.nodes[:2] == (EDGE, FOG)
@@ -213,9 +213,9 @@ def test_a_link_that_lost_a_frame_is_down_until_it_is_measured_again(session_of)
 
 def test_a_node_that_refuses_a_frame_of_the_plan_in_use_is_left_out_for_a_while(session_of):
     driver = session_of()
-    driver.tell(ev.StageFailed(0, 0, 7, CLOUD, "no such generation"))
+    driver.handle(ev.StageFailed(0, 0, 7, CLOUD, "no such generation"))
     assert CLOUD in driver.session.pilot.view.nodes  # what an old generation says proves nothing
-    driver.tell(ev.StageFailed(0, 0, 1, CLOUD, "no such segment"))
+    driver.handle(ev.StageFailed(0, 0, 1, CLOUD, "no such segment"))
     assert CLOUD not in driver.session.pilot.view.nodes
     assert driver.of(cmd.Say)[-1].words == "`cloud` is left out for 1 s: no such segment"
     driver.run(0.5)
@@ -230,11 +230,11 @@ def test_a_node_that_refuses_a_frame_of_the_plan_in_use_is_left_out_for_a_while(
 def test_the_old_plan_serves_until_every_node_has_prepared_the_new_one(session_of):
     driver = session_of(policy=Fixed(LOCAL))
     driver.dead.add(FOG)
-    driver.tell(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
     driver.run(0.2)
     (number,) = [begun.generation for begun in driver.of(cmd.SwitchBegun) if begun.plan == TO_FOG]
     assert driver.plan == LOCAL
-    driver.tell(ev.NodePrepared(number, FOG, 0.3))
+    driver.handle(ev.NodePrepared(number, FOG, 0.3))
     assert driver.plan == TO_FOG
     record = driver.of(cmd.SwitchDone)[-1].record
     assert (record.from_plan, record.to_plan, record.load_s) == (LOCAL, TO_FOG, 0.3)
@@ -246,7 +246,7 @@ def test_a_generation_is_released_a_while_after_its_last_answer(session_of):
     driver.link(CLOUD, SLOW_BPS)
     driver.run(0.1)
     assert driver.plan == TO_FOG
-    assert sorted(driver.held) == [1, 2]
+    assert sorted(driver.loaded) == [1, 2]
     assert driver.of(cmd.Release) == []
     driver.run(DRAIN_GRACE_S)
     assert [release.generation.number for release in driver.of(cmd.Release)] == [1]
@@ -282,10 +282,10 @@ def test_the_ledger_hears_of_expectations_that_have_moved_by_a_tenth(session_of)
 
 def test_frames_of_a_lost_node_wait_a_moment_for_the_plan_that_comes(session_of):
     driver = session_of()
-    driver.tell(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
     driver.kill(CLOUD)
-    driver.tell(ev.Tick())
-    assert driver.session.pilot.rescue_from_s == driver.now_s + RESCUE_WAIT_S
+    driver.handle(ev.Tick())
+    assert driver.session.pilot.retry_from_s == driver.now_s + RETRY_WAIT_S
     assert len(driver.of(cmd.RunFrame)) == 1
     driver.run(0.2)
     assert [run.route.plan for run in driver.of(cmd.RunFrame)] == [TO_CLOUD, TO_FOG]
@@ -294,27 +294,27 @@ def test_frames_of_a_lost_node_wait_a_moment_for_the_plan_that_comes(session_of)
 
 def test_frames_of_a_lost_node_run_on_the_origin_when_no_plan_comes_in_time(session_of):
     driver = session_of()
-    driver.tell(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
     driver.dead.add(FOG)  # it does not answer, and nobody knows yet
     driver.kill(CLOUD)
-    driver.run(RESCUE_WAIT_S + 0.01)
+    driver.run(RETRY_WAIT_S + 0.01)
     assert driver.of(cmd.RunFrame)[-1].route.plan == LOCAL
     driver.run(1.0)
     assert driver.delivered == [0]
 
 
-# -- by hand -----------------------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_plan_that_is_asked_for_is_settled_with_its_record_and_pinned(session_of):
     driver = session_of()
-    driver.tell(ev.SwitchAsked(7, TO_FOG, "spawn", "asked for"))
+    driver.handle(ev.SwitchAsked(7, TO_FOG, "spawn", "asked for"))
     driver.run(5.0)
     (settled,) = driver.of(cmd.Settle)
     assert settled.request == 7
     assert (settled.outcome.to_plan, settled.outcome.strategy, settled.outcome.reason) == (TO_FOG, "spawn", "asked for")
     assert driver.plan == TO_FOG
-    driver.tell(ev.UnpinAsked(8, "live"))
+    driver.handle(ev.UnpinAsked(8, "live"))
     assert driver.of(cmd.Settle)[-1].outcome.reason == "the policy decides again"
     driver.run(5.0)
     assert driver.plan == TO_CLOUD
@@ -324,7 +324,7 @@ def test_a_plan_that_is_asked_for_is_settled_with_its_record_and_pinned(session_
 def test_what_the_stream_does_not_allow_is_rejected_and_nothing_happens(session_of):
     driver = session_of(constraints=Constraints(n_private_cuts=1))
     n_before, plan = len(driver.commands), driver.plan
-    driver.tell(ev.SwitchAsked(1, TO_CLOUD, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, TO_CLOUD, None, "asked for"))
     (rejected,) = driver.commands[n_before:]
     assert isinstance(rejected.error, SwitchError)
     assert "private" in str(rejected.error)
@@ -334,7 +334,7 @@ def test_what_the_stream_does_not_allow_is_rejected_and_nothing_happens(session_
 @pytest.mark.parametrize("event", [ev.SwitchAsked(1, TO_FOG, "teleport", "asked for"), ev.UnpinAsked(1, "teleport")])
 def test_a_strategy_that_is_none_is_rejected_and_nothing_is_pinned_or_let_go(event, session_of):
     driver = session_of()
-    (rejected,) = driver.tell(event)
+    (rejected,) = driver.handle(event)
     assert isinstance(rejected.error, UsageError)
     assert "not a strategy" in str(rejected.error)
     driver.run(2.0)
@@ -343,7 +343,7 @@ def test_a_strategy_that_is_none_is_rejected_and_nothing_is_pinned_or_let_go(eve
 
 def test_another_objective_counts_from_now_on_and_the_one_before_is_the_answer(session_of):
     driver = session_of()
-    said, settled = driver.tell(ev.ObjectiveAsked(3, Objective.ENERGY))
+    said, settled = driver.handle(ev.ObjectiveAsked(3, Objective.ENERGY))
     assert settled == cmd.Settle(3, Objective.LATENCY)
     assert "judged by energy from now on, before by latency" in said.words
     assert driver.session.pilot.view.objective is Objective.ENERGY
@@ -351,24 +351,24 @@ def test_another_objective_counts_from_now_on_and_the_one_before_is_the_answer(s
 
 def test_joules_are_no_objective_without_power_figures(session_of, profile):
     driver = session_of()
-    driver.tell(ev.ProfileKnown(EDGE, profile(EDGE, idle_w=None)))
-    (rejected,) = driver.tell(ev.ObjectiveAsked(3, Objective.ENERGY))
+    driver.handle(ev.ProfileKnown(EDGE, profile(EDGE, idle_w=None)))
+    (rejected,) = driver.handle(ev.ObjectiveAsked(3, Objective.ENERGY))
     assert "power figures" in str(rejected.error)
 
 
 def test_another_energy_scope_counts_from_now_on_and_a_stranger_in_it_is_rejected(session_of):
     driver = session_of()
     scope = EnergyScope(weights=((FOG, 0.5),))
-    _, charge, settled = driver.tell(ev.EnergyScopeAsked(4, scope))
+    _, charge, settled = driver.handle(ev.EnergyScopeAsked(4, scope))
     assert (charge, settled) == (cmd.ChargeEnergy(scope), cmd.Settle(4, EnergyScope.ALL))
-    (rejected,) = driver.tell(ev.EnergyScopeAsked(5, EnergyScope(weights=((NodeId("moon"), 0.5),))))
+    (rejected,) = driver.handle(ev.EnergyScopeAsked(5, EnergyScope(weights=((NodeId("moon"), 0.5),))))
     assert "moon" in str(rejected.error)
 
 
 def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(session_of):
     driver = session_of(policy=Fixed(TO_CLOUD))
     driver.dead.add(FOG)
-    driver.tell(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
     driver.link(FOG, 0.0)
     driver.run(0.1)
     (rejected,) = driver.of(cmd.Reject)
@@ -380,9 +380,9 @@ def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(session_
 def test_who_asks_before_the_first_plan_serves_gets_the_plan_and_an_answer(session_of):
     driver = session_of(is_begun=False)
     driver.dead.add(CLOUD)
-    driver.tell(ev.Begin())
+    driver.handle(ev.Begin())
     driver.run(0.1)
-    driver.tell(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
     driver.run(0.2)
     (settled,) = driver.of(cmd.Settle)
     assert settled.outcome.to_plan == driver.plan == TO_FOG
@@ -391,8 +391,8 @@ def test_who_asks_before_the_first_plan_serves_gets_the_plan_and_an_answer(sessi
 
 def test_of_two_who_ask_the_earlier_one_is_told(session_of):
     driver = session_of()
-    driver.tell(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
-    driver.tell(ev.SwitchAsked(2, LOCAL, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
+    driver.handle(ev.SwitchAsked(2, LOCAL, None, "asked for"))
     driver.run(1.0)
     (rejected,), (settled,) = driver.of(cmd.Reject), driver.of(cmd.Settle)
     assert (rejected.request, settled.request) == (1, 2)
@@ -403,24 +403,24 @@ def test_of_two_who_ask_the_earlier_one_is_told(session_of):
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
-def test_everything_is_released_when_the_stream_ends_and_who_waits_is_told(session_of):
+def test_everything_is_released_when_the_stream_ends_and_who_waits_is_rejected(session_of):
     driver = session_of()
     driver.dead.add(FOG)
-    driver.tell(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
-    found = driver.tell(ev.StopAsked())
+    driver.handle(ev.SwitchAsked(1, TO_FOG, None, "asked for"))
+    found = driver.handle(ev.StopAsked())
     assert [one.generation.number for one in found if isinstance(one, cmd.Release)] == [1, 2]
-    assert driver.held == {}
+    assert driver.loaded == {}
     (rejected,) = driver.of(cmd.Reject)
     assert "the stream has ended" in str(rejected.error)
     assert driver.session.pilot.due_s == math.inf
-    assert driver.tell(ev.StopAsked()) == driver.tell(ev.Tick()) == []
+    assert driver.handle(ev.StopAsked()) == driver.handle(ev.Tick()) == []
 
 
 def test_no_frame_is_begun_after_the_end_and_those_in_flight_have_their_answers(session_of):
     driver = session_of()
-    driver.tell(ev.FrameOffered("pixels"))
-    driver.tell(ev.FrameOffered("pixels"))
-    driver.tell(ev.StopAsked())
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.StopAsked())
     driver.run(1.0)
     assert driver.delivered == [0]
     assert not driver.session.ledger.has_room(driver.now_s)
@@ -439,8 +439,8 @@ def test_no_frame_is_begun_after_the_end_and_those_in_flight_have_their_answers(
 @pytest.mark.parametrize("is_begun", [True, False])
 def test_who_asks_when_the_stream_has_ended_is_told(event, is_begun, session_of):
     driver = session_of(is_begun=is_begun)
-    driver.tell(ev.StopAsked())
-    (rejected,) = driver.tell(event)
+    driver.handle(ev.StopAsked())
+    (rejected,) = driver.handle(event)
     assert rejected.request == 9
     assert "the stream has ended" in str(rejected.error)
 
@@ -451,7 +451,7 @@ def test_who_asks_when_the_stream_has_ended_is_told(event, is_begun, session_of)
 def test_words_of_a_generation_that_was_never_asked_for_are_answered_with_the_reason(session_of):
     driver = session_of()
     for event in (ev.NodePrepared(99, FOG, 0.1), ev.NodePrepareFailed(99, FOG, "no memory left")):
-        (said,) = driver.tell(event)
+        (said,) = driver.handle(event)
         assert said.level is cmd.Level.WARNING
         assert "no transition" in said.words
     assert driver.plan == TO_CLOUD
@@ -473,7 +473,7 @@ def test_a_fault_of_ours_leaves_no_frame_in_trouble(session_of):
         raise ZeroDivisionError("of its own")
 
     driver = session_of()
-    driver.tell(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
     driver.session.pilot._decides = fault
     driver.kill(CLOUD)
     driver.run(1.0)
@@ -482,7 +482,7 @@ def test_a_fault_of_ours_leaves_no_frame_in_trouble(session_of):
 
 def test_who_asks_what_goes_wrong_in_an_unforeseen_way_is_told(session_of):
     driver = session_of()
-    said, rejected = driver.tell(ev.EnergyScopeAsked(1, None))
+    said, rejected = driver.handle(ev.EnergyScopeAsked(1, None))
     assert said.level is cmd.Level.ERROR
     assert rejected.request == 1
     assert "this went wrong: AttributeError" in str(rejected.error)
@@ -490,5 +490,5 @@ def test_who_asks_what_goes_wrong_in_an_unforeseen_way_is_told(session_of):
 
 def test_a_segment_that_was_not_asked_for_teaches_nothing(session_of):
     driver = session_of()
-    assert driver.tell(ev.SegmentTimed(FOG, Segment(0, 4), 9.0)) == []
+    assert driver.handle(ev.SegmentTimed(FOG, Segment(0, 4), 9.0)) == []
     assert driver.session.pilot.view.compute_ratio == {}

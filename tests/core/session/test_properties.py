@@ -1,6 +1,6 @@
 """Whatever happens, in whatever order: no frame is lost, doubled or disordered, and nothing that was prepared is kept.
 
-Drivers of `conftest.py` audit every command; here they are told what no sane world says, and what an insane one does.
+Drivers of `conftest.py` audit every command; here the events are those of no sane world, and of an insane one.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
     )
     links = st.builds(
         LinkReport, target=nodes, rtt_s=seconds, goodput_bps=rates, goodput_std_ratio=seconds, n_samples=numbers,
-        age_s=seconds, turning_for_s=seconds,
+        age_s=seconds, oscillating_for_s=seconds,
     )  # fmt: skip
     estimates = st.builds(
         LinkEstimate, source=nodes, target=nodes, rtt_s=seconds, goodput_bps=rates, measured_at_s=seconds
@@ -79,7 +79,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         offers,
         st.just(ev.SourceEnded()),
         st.just(ev.AnswerTaken()),
-        st.just(ev.Rescue()),
+        st.just(ev.RetryOverdue()),
         st.just(ev.ResumeFrames()),
         st.builds(ev.AnswerArrived, numbers, numbers, numbers, st.just("answer"), reports),
         st.builds(ev.StageFailed, numbers, numbers, numbers, nodes, words, st.none() | nodes),
@@ -140,9 +140,9 @@ def test_no_event_in_any_state_raises_or_costs_a_frame(is_begun, data, strategy,
         if hasattr(event, "request"):
             object.__setattr__(event, "request", number)
         driver.now_s += gap_s
-        driver.tell(event)
-    driver.tell(ev.StopAsked())
-    assert driver.held == {}
+        driver.handle(event)
+    driver.handle(ev.StopAsked())
+    assert driver.loaded == {}
     assert driver.audit.asked == set()
     counts = driver.session.ledger.counts
     assert counts.accepted == counts.answered + driver.session.ledger.n_in_flight()
@@ -251,13 +251,13 @@ def happens(driver, what: str, number: int) -> None:
         case "queue":
             driver.status(node, queue_s=pick.choice((0.0, 0.2)))
         case "switch":
-            driver.tell(ev.SwitchAsked(number, pick.choice(PLANS), pick.choice((None, *STRATEGIES)), "asked for"))
+            driver.handle(ev.SwitchAsked(number, pick.choice(PLANS), pick.choice((None, *STRATEGIES)), "asked for"))
         case "unpin":
-            driver.tell(ev.UnpinAsked(number, pick.choice((None, *STRATEGIES))))
+            driver.handle(ev.UnpinAsked(number, pick.choice((None, *STRATEGIES))))
         case "standby":
-            driver.tell(ev.StandbyAsked(pick.choice(PLANS)))
+            driver.handle(ev.StandbyAsked(pick.choice(PLANS)))
         case "objective":
-            driver.tell(ev.ObjectiveAsked(number, pick.choice(tuple(Objective))))
+            driver.handle(ev.ObjectiveAsked(number, pick.choice(tuple(Objective))))
 
 
 def calm_down(driver) -> None:
@@ -268,8 +268,8 @@ def calm_down(driver) -> None:
     for node in (FOG, CLOUD):
         driver.revive(node, incarnation="z")
         driver.link(node, 200e6)
-    driver.tell(ev.UnpinAsked(-1, None))
-    driver.tell(ev.ObjectiveAsked(-2, Objective.LATENCY))
+    driver.handle(ev.UnpinAsked(-1, None))
+    driver.handle(ev.ObjectiveAsked(-2, Objective.LATENCY))
 
 
 @settings(max_examples=40, phases=(Phase.explicit, Phase.generate))
@@ -292,15 +292,15 @@ def test_a_storm_costs_no_frame_and_after_it_the_best_plan_serves(seed, storm, s
     assert driver.plan == TO_CLOUD
     assert driver.audit.asked == set()
     assert [say for say in driver.of(cmd.Say) if say.error is not None] == []
-    assert len(driver.held) <= (2 if strategy.startswith("standby") or driver.session.pilot.standby else 1)
-    driver.tell(ev.StopAsked())
-    assert driver.held == {}
+    assert len(driver.loaded) <= (2 if strategy.startswith("standby") or driver.session.pilot.standby else 1)
+    driver.handle(ev.StopAsked())
+    assert driver.loaded == {}
 
 
 def test_ticks_after_the_end_are_never_due(session_of):
     driver = session_of()
-    driver.tell(ev.FrameOffered("pixels"))
+    driver.handle(ev.FrameOffered("pixels"))
     driver.dead.add(CLOUD)
-    driver.tell(ev.StopAsked())
+    driver.handle(ev.StopAsked())
     assert driver.session.due_s == math.inf
     driver.run(10.0)

@@ -98,7 +98,7 @@ def test_every_event_comes_back_as_it_was(profile, status, link):
 
 def test_plans_are_written_as_text_and_endless_numbers_by_name(link):
     estimate = to_plain(link(FOG))["estimate"]
-    assert estimate["turning_until_s"] == "-inf"
+    assert estimate["oscillating_until_s"] == "-inf"
     assert to_plain(ev.StandbyAsked(SPLIT)) == {"kind": "StandbyAsked", "plan": str(SPLIT)}
     not_a_number = through_json(to_plain(ev.NodePrepared(1, FOG, math.nan)))
     assert math.isnan(from_plain(not_a_number).load_s)
@@ -207,11 +207,11 @@ def happens(driver, what: str, number: int) -> None:
         case "slow":
             driver.slowdown[CLOUD] = 20.0
         case "switch":
-            driver.tell(ev.SwitchAsked(number, SPLIT, None, "asked for"))
+            driver.handle(ev.SwitchAsked(number, SPLIT, None, "asked for"))
         case "unpin":
-            driver.tell(ev.UnpinAsked(number, "spawn"))
+            driver.handle(ev.UnpinAsked(number, "spawn"))
         case "objective":
-            driver.tell(ev.ObjectiveAsked(number, Weights(latency_s=1.0, energy_j=0.1)))
+            driver.handle(ev.ObjectiveAsked(number, Weights(latency_s=1.0, energy_j=0.1)))
         case "refuse":
             driver.refusals[FOG] = 1
     driver.run(1.5)
@@ -224,7 +224,7 @@ def test_a_recorded_session_decides_the_same_again(world, strategy, make_spec, s
     driver, tape = taped(spec, session_of, driver_kind)
     for number, what in enumerate(world):
         happens(driver, what, number)
-    driver.tell(ev.StopAsked())
+    driver.handle(ev.StopAsked())
     steps = list(replay(through_json(tape)))
     assert [step.recorded for step in steps] == [step.replayed for step in steps]
     assert all(step.is_same for step in steps)

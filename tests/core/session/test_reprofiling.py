@@ -52,7 +52,7 @@ def test_an_answer_that_says_nothing_teaches_nothing_and_the_node_is_asked_again
     driver.run(60.0)
     before = driver.session.pilot.view.compute_ratio
     (asked, n_before) = driver.of(cmd.TimeSegment)[-1], len(driver.of(cmd.TimeSegment))
-    driver.tell(ev.SegmentTimed(FOG, asked.segment, answer_s))
+    driver.handle(ev.SegmentTimed(FOG, asked.segment, answer_s))
     assert driver.session.pilot.view.compute_ratio == before
     driver.run(60.0)
     assert len(driver.of(cmd.TimeSegment)) == n_before + 1

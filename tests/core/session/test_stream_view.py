@@ -141,11 +141,11 @@ def test_what_no_profile_tells_cannot_be_compared(view, name, segment):
 def test_what_a_codec_sends_is_averaged_beside_its_formula(view, finished):
     by_formula = payload_bytes(view.problem.cuts[2], Codec.U8, view.problem.frame)
     view.payload_sent(finished(sent_bytes=2 * by_formula), NOW_S)
-    assert view.view.sent_ratio[2, Codec.U8] == 2.0
+    assert view.view.compression_ratio[2, Codec.U8] == 2.0
     view.payload_sent(finished(sent_bytes=by_formula), NOW_S)
-    assert view.view.sent_ratio[2, Codec.U8] == pytest.approx(1.9)
+    assert view.view.compression_ratio[2, Codec.U8] == pytest.approx(1.9)
     view.payload_sent(finished(sent_bytes=int(1.9 * by_formula)), NOW_S)
-    assert view.view.sent_ratio[2, Codec.U8] == pytest.approx(1.9)
+    assert view.view.compression_ratio[2, Codec.U8] == pytest.approx(1.9)
 
 
 def test_the_median_latency_counts_without_waiting_at_the_origin_and_not_before_enough_frames(view, finished):

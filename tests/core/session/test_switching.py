@@ -1,4 +1,4 @@
-"""Every strategy: the cut is moved by hand while frames flow, and none is lost, doubled or disordered."""
+"""Every strategy: the cut is moved on request while frames flow, and none is lost, doubled or disordered."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def assert_all_answered(driver) -> None:
     counts = driver.session.ledger.counts
     assert counts.lost == 0
     assert driver.delivered == list(range(counts.accepted))
-    driver.tell(ev.StopAsked())
-    assert driver.held == {}
+    driver.handle(ev.StopAsked())
+    assert driver.loaded == {}
 
 
 @every_strategy
 def test_frames_keep_their_order_while_the_cut_moves_to_and_fro(strategy, session_of):
     driver = session_of(policy=Fixed(EARLY), strategy=strategy)
     for request, plan in enumerate((LATE, EARLY, LOCAL, LATE, EARLY)):
-        driver.tell(ev.SwitchAsked(request, plan, None, "asked for"))
+        driver.handle(ev.SwitchAsked(request, plan, None, "asked for"))
         driver.frames(20, every_s=0.05)
         record = driver.of(cmd.Settle)[-1].outcome
         assert (record.to_plan, record.strategy) == (plan, strategy)
@@ -48,7 +48,7 @@ def test_frames_keep_their_order_while_the_cut_moves_to_and_fro(strategy, sessio
 def test_a_switch_that_a_node_refuses_leaves_the_old_plan_serving(strategy, session_of):
     driver = session_of(policy=Fixed(EARLY), strategy=strategy)
     driver.refusals[FOG] = 1
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.frames(40, every_s=0.05)
     (rejected,) = driver.of(cmd.Reject)
     assert "no memory left" in str(rejected.error)
@@ -61,7 +61,7 @@ def test_a_node_that_dies_during_a_switch_costs_no_frame(strategy, session_of):
     driver = session_of(policy=Fixed(LOCAL), strategy=strategy)
     driver.frames(2, every_s=0.05)
     driver.dead.add(FOG)
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.frames(2, every_s=0.05)
     driver.kill(FOG)
     driver.frames(40, every_s=0.05)
@@ -75,7 +75,7 @@ def test_a_node_that_dies_during_a_switch_costs_no_frame(strategy, session_of):
 def test_a_node_that_falls_silent_while_it_prepares_is_given_up_at_the_deadline(strategy, session_of):
     driver = session_of(policy=Fixed(LOCAL), strategy=strategy)
     driver.dead.add(FOG)
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(PREPARE_DEADLINE_S - 0.1)
     assert driver.of(cmd.Reject) == []
     driver.run(1.0)
@@ -86,14 +86,14 @@ def test_a_node_that_falls_silent_while_it_prepares_is_given_up_at_the_deadline(
     assert_all_answered(driver)
 
 
-def test_a_second_pipeline_stands_by_and_is_used_without_loading(session_of):
+def test_a_standby_is_used_without_loading(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="standby")
     assert driver.session.pilot.standby is None
-    driver.tell(ev.StandbyAsked(LATE))
+    driver.handle(ev.StandbyAsked(LATE))
     driver.run(0.2)
     assert driver.session.pilot.standby == LATE
     n_prepared = len(driver.of(cmd.Prepare))
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     record = driver.of(cmd.Settle)[-1].outcome
     assert record.prepare_s == 0.0
     assert len(driver.of(cmd.Prepare)) == n_prepared
@@ -101,21 +101,21 @@ def test_a_second_pipeline_stands_by_and_is_used_without_loading(session_of):
     assert_all_answered(driver)
 
 
-@pytest.mark.parametrize("strategy", sorted(name for name, one in STRATEGIES.items() if not one.keeps_spare))
-def test_where_nothing_stands_by_a_guess_changes_nothing(strategy, session_of):
+@pytest.mark.parametrize("strategy", sorted(name for name, one in STRATEGIES.items() if not one.keeps_standby))
+def test_where_there_is_no_standby_a_guess_changes_nothing(strategy, session_of):
     driver = session_of(policy=Fixed(EARLY), strategy=strategy)
-    assert driver.tell(ev.StandbyAsked(LATE)) == []
+    assert driver.handle(ev.StandbyAsked(LATE)) == []
 
 
 @pytest.mark.parametrize("strategy", ["pause-resume", "pause-resume-best"])
 def test_pause_resume_never_holds_two_pipelines(strategy, session_of):
     driver = session_of(policy=Fixed(EARLY), strategy=strategy)
     for request, plan in enumerate((LATE, EARLY)):
-        driver.tell(ev.FrameOffered("pixels"))
-        driver.tell(ev.SwitchAsked(request, plan, None, "asked for"))
+        driver.handle(ev.FrameOffered("pixels"))
+        driver.handle(ev.SwitchAsked(request, plan, None, "asked for"))
         for _ in range(20):
             driver.run(0.05)
-            assert len(driver.held) <= 1
+            assert len(driver.loaded) <= 1
     assert driver.plan == EARLY
 
 
@@ -124,8 +124,8 @@ def test_a_pause_does_not_wait_for_ever_for_frames_in_flight(session_of):
     driver.latency_s = 1e6
     driver.session.ledger._has_deadlines = False
     driver.session.ledger.handle(ev.SetRoute(driver.session.ledger.route, driver.now_s), driver.now_s)
-    driver.tell(ev.FrameOffered("pixels"))
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(DRAIN_DEADLINE_S - 0.1)
     assert driver.of(cmd.Settle) == []
     driver.run(0.5)
@@ -136,9 +136,9 @@ def test_a_pause_does_not_wait_for_ever_for_frames_in_flight(session_of):
 def test_when_not_even_the_plan_before_can_be_loaded_frames_run_on_the_origin(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="pause-resume")
     driver.refusals[FOG] = 2
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(0.1)
-    assert [one.plan for one in driver.of(cmd.RetreatDone)] == [LOCAL]
+    assert [one.plan for one in driver.of(cmd.FallBackDone)] == [LOCAL]
     assert driver.plan == LOCAL
     driver.run(0.1)
     assert driver.plan == EARLY  # pinned from the start, and tried again
@@ -149,7 +149,7 @@ def test_the_strategy_may_change_between_two_switches(session_of):
     driver = session_of(policy=Fixed(EARLY))
     names = sorted(STRATEGIES)
     for number, strategy in enumerate([*names, *reversed(names)]):
-        driver.tell(ev.SwitchAsked(number, (LATE, EARLY)[number % 2], strategy, "asked for"))
+        driver.handle(ev.SwitchAsked(number, (LATE, EARLY)[number % 2], strategy, "asked for"))
         driver.frames(20, every_s=0.05)
         assert driver.of(cmd.Settle)[-1].outcome.strategy == strategy
     assert_all_answered(driver)
@@ -157,9 +157,9 @@ def test_the_strategy_may_change_between_two_switches(session_of):
 
 def test_a_switch_by_another_strategy_waits_for_what_the_one_before_lets_go(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="standby")
-    driver.tell(ev.StandbyAsked(LATE))
+    driver.handle(ev.StandbyAsked(LATE))
     driver.run(0.2)
-    driver.tell(ev.SwitchAsked(1, LOCAL, "pause-resume", "asked for"))
+    driver.handle(ev.SwitchAsked(1, LOCAL, "pause-resume", "asked for"))
     assert driver.session.pilot.strategy == "pause-resume"
     assert driver.of(cmd.Settle) == []
     driver.run(1.0)
@@ -169,14 +169,14 @@ def test_a_switch_by_another_strategy_waits_for_what_the_one_before_lets_go(sess
 
 def test_everything_is_released_when_the_stream_ends_a_standby_too(session_of):
     driver = session_of(policy=Fixed(EARLY), strategy="standby")
-    driver.tell(ev.StandbyAsked(LATE))
+    driver.handle(ev.StandbyAsked(LATE))
     driver.run(0.2)
-    assert len(driver.held) == 2
-    driver.tell(ev.StopAsked())
-    assert driver.held == {}
+    assert len(driver.loaded) == 2
+    driver.handle(ev.StopAsked())
+    assert driver.loaded == {}
 
 
-def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(session_of):
+def test_under_a_policy_the_best_plan_for_the_other_link_speed_is_the_standby(session_of):
     driver = session_of(strategy="standby")
     fast = driver.plan
     driver.run(5.0)
@@ -194,9 +194,9 @@ def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(session
 
 def test_a_late_answer_finds_its_generation_still_held(session_of):
     driver = session_of(policy=Fixed(EARLY))
-    driver.tell(ev.SwitchAsked(1, LATE, None, "asked for"))
+    driver.handle(ev.SwitchAsked(1, LATE, None, "asked for"))
     driver.run(0.06)
     assert driver.plan == LATE
-    assert sorted(driver.held) == [1, 2]
+    assert sorted(driver.loaded) == [1, 2]
     driver.run(DRAIN_GRACE_S)
-    assert sorted(driver.held) == [2]
+    assert sorted(driver.loaded) == [2]

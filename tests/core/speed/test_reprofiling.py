@@ -9,7 +9,7 @@ from seamline.core.speed.reprofiling import (
     N_CONFIRMING,
     N_RUNS,
     SHARE_RATIO,
-    Recheck,
+    ReprofilingState,
     answered,
     asked,
     computed,
@@ -20,7 +20,7 @@ from seamline.core.vocabulary.plans import Segment
 PART = Segment(3, 9)
 
 
-def _moments(known: Recheck, until_s: float, *, expected_s: float = 0.01, ratio: float = 1.0) -> list[float]:
+def _moments(known: ReprofilingState, until_s: float, *, expected_s: float = 0.01, ratio: float = 1.0) -> list[float]:
     """When a node that answers at once is asked."""
     moments, now_s = [], 0.0
     while now_s < until_s:

@@ -8,8 +8,10 @@ from seamline.core.switching import (
     STRATEGIES,
     Command,
     Deadline,
+    Drain,
     Drained,
     Event,
+    FallBack,
     Generation,
     Idle,
     Loading,
@@ -24,11 +26,9 @@ from seamline.core.switching import (
     Release,
     Restoring,
     Resume,
-    Retire,
-    Retreat,
     Route,
     Serving,
-    SpareChosen,
+    StandbyChosen,
     State,
     StopRequested,
     Strategy,
@@ -109,7 +109,7 @@ def test_a_failed_load_brings_the_old_plan_back():
 def test_when_the_old_plan_cannot_come_back_either_the_origin_serves_alone():
     state, commands = run(pause_resume, LOADING, Deadline(1), NodeLost(FOG))
     assert state == Idle(2)
-    assert commands[-2:] == [Release(AGAIN), Retreat()]
+    assert commands[-2:] == [Release(AGAIN), FallBack()]
 
 
 def test_the_latest_request_wins_while_paused():
@@ -120,16 +120,16 @@ def test_the_latest_request_wins_while_paused():
 
 
 SERVED, _ = run(standby, Idle(), SwitchRequested(OLD), *prepared(OLD))
-READY, _ = run(standby, SERVED, SpareChosen(NEW), *prepared(NEW))
+READY, _ = run(standby, SERVED, StandbyChosen(NEW), *prepared(NEW))
 
 
 def test_a_guess_is_prepared_beside_the_pipeline_that_serves_and_not_routed():
-    state, commands = run(standby, SERVED, SpareChosen(NEW), *prepared(NEW))
+    state, commands = run(standby, SERVED, StandbyChosen(NEW), *prepared(NEW))
     assert commands == [Prepare(NEW)]
     assert state == Paired(OLD, 1, NEW)
 
 
-def test_a_right_guess_is_one_swap_and_the_old_pipeline_stands_by():
+def test_a_right_guess_is_one_swap_and_the_old_pipeline_becomes_the_standby():
     request = Generation(2, NEW.plan)
     state, commands = run(standby, READY, SwitchRequested(request))
     assert commands == [Route(NEW, 2)]
@@ -140,15 +140,15 @@ def test_a_right_guess_is_one_swap_and_the_old_pipeline_stands_by():
 
 def test_a_wrong_guess_is_retired_and_the_plan_made_on_demand():
     state, commands = run(standby, READY, SwitchRequested(NEWER))
-    assert commands == [Retire(NEW), Prepare(NEWER)]
+    assert commands == [Drain(NEW), Prepare(NEWER)]
     assert is_switching(state)
     state, commands = run(standby, state, Drained(1), *prepared(NEWER))
     assert commands == [Release(NEW), Route(NEWER)]
     assert state == Paired(NEWER, 2, OLD)
 
 
-def test_a_guess_that_is_still_being_made_is_waited_for():
-    state, _ = run(standby, SERVED, SpareChosen(NEW))
+def test_a_guess_that_is_still_in_progress_is_waited_for():
+    state, _ = run(standby, SERVED, StandbyChosen(NEW))
     state, commands = run(standby, state, SwitchRequested(Generation(2, NEW.plan)), *prepared(NEW))
     assert commands == [Route(NEW, 2)]
     assert state == Paired(NEW, 2, OLD)
@@ -156,8 +156,8 @@ def test_a_guess_that_is_still_being_made_is_waited_for():
 
 def test_a_guess_does_not_disturb_a_switch():
     state, _ = run(standby, READY, SwitchRequested(NEWER))
-    after, commands = run(standby, state, SpareChosen(Generation(3, PLANS[2])))
-    assert (after.making, commands) == (NEWER, [])
+    after, commands = run(standby, state, StandbyChosen(Generation(3, PLANS[2])))
+    assert (after.preparing, commands) == (NEWER, [])
 
 
 def test_a_wanted_plan_that_fails_leaves_the_old_one_serving():
@@ -168,11 +168,11 @@ def test_a_wanted_plan_that_fails_leaves_the_old_one_serving():
 
 def test_a_pipeline_whose_node_died_does_not_stand_by():
     state, commands = run(standby, READY, NodeLost(CLOUD))
-    assert commands == [Retire(NEW)]
-    assert state.spare is None
+    assert commands == [Drain(NEW)]
+    assert state.standby is None
     state, commands = run(standby, READY, NodeLost(FOG), SwitchRequested(Generation(2, NEW.plan)))
-    assert commands == [Route(NEW, 2), Retire(OLD)]
-    assert state.spare is None
+    assert commands == [Route(NEW, 2), Drain(OLD)]
+    assert state.standby is None
 
 
 @pytest.mark.parametrize("table", [pause_resume, standby])
@@ -194,7 +194,7 @@ def test_an_unknown_strategy_is_named_with_those_there_are():
 
 def test_leaving_standby_keeps_the_routed_pipeline_only():
     state, commands = leave(READY)
-    assert (routed(state), commands) == (OLD, [Retire(NEW)])
+    assert (routed(state), commands) == (OLD, [Drain(NEW)])
     assert live(state, Drained(1)) == (Serving(OLD, 1), [Release(NEW)])
     assert enter(Serving(OLD, 1), STRATEGIES["standby"]) == Paired(OLD, 1)
     assert enter(Serving(OLD, 1), STRATEGIES["pause-resume"]) == Serving(OLD, 1)
@@ -211,24 +211,24 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
     nodes = st.sampled_from([EDGE, FOG, CLOUD])
     kinds: list[st.SearchStrategy[Event]] = [
         st.sampled_from(PLANS).map(lambda plan: SwitchRequested(Generation(state.newest + 1, plan))),
-        st.sampled_from(PLANS).map(lambda plan: SpareChosen(Generation(state.newest + 1, plan))),
+        st.sampled_from(PLANS).map(lambda plan: StandbyChosen(Generation(state.newest + 1, plan))),
         nodes.map(NodeLost),
         st.just(StopRequested()),
     ]
     if state.newest >= 0:
-        being_made = [g.number for g in generations(state)] or [state.newest]
+        in_progress = [g.number for g in generations(state)] or [state.newest]
         kinds += [
             st.builds(NodePrepared, known, nodes),
-            st.builds(NodePrepared, st.sampled_from(being_made), nodes),
-            st.builds(NodePrepared, st.sampled_from(being_made), nodes),
-            st.builds(NodeFailed, st.sampled_from(being_made), nodes, st.just("no memory")),
+            st.builds(NodePrepared, st.sampled_from(in_progress), nodes),
+            st.builds(NodePrepared, st.sampled_from(in_progress), nodes),
+            st.builds(NodeFailed, st.sampled_from(in_progress), nodes, st.just("no memory")),
             st.builds(Deadline, known),
         ]
     drainable = [g.number for g in generations(state) if g != routed(state)]
     if isinstance(state, Pausing):
         drainable.append(state.now.number)
-    in_the_making = {getattr(getattr(state, name, None), "number", -1) for name in ("new", "making", "again")}
-    if drainable := [number for number in drainable if number not in in_the_making]:
+    in_preparation = {getattr(getattr(state, name, None), "number", -1) for name in ("new", "preparing", "again")}
+    if drainable := [number for number in drainable if number not in in_preparation]:
         kinds.append(st.sampled_from(drainable).map(Drained))
     return st.one_of(kinds)
 
@@ -237,7 +237,7 @@ class Shell:
     """Carries commands out on paper: who holds what, what is routed, which of 4 frames per step are where."""
 
     def __init__(self) -> None:
-        self.held: dict[int, Generation] = {}
+        self.loaded: dict[int, Generation] = {}
         self.ready: dict[int, set[NodeId]] = {}
         self.in_use: Generation | None = None
         self.is_paused = False
@@ -249,7 +249,7 @@ class Shell:
         """One frame is offered; -1 stands for the origin alone."""
         if not self.is_paused:
             number = self.in_use.number if self.in_use else -1
-            assert number == -1 or number in self.held, "a frame set out on a generation that nobody holds"
+            assert number == -1 or number in self.loaded, "a frame set out on a generation that nobody has loaded"
             self.in_flight[number] = self.in_flight.get(number, 0) + 1
             self.n_accepted += 1
 
@@ -257,7 +257,7 @@ class Shell:
         """All frames of one generation get their answer (those of a released one were completed on the origin)."""
         self.n_answered += self.in_flight.pop(number, 0)
 
-    def told(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         match event:
             case NodePrepared(number, node):
                 self.ready.setdefault(number, set()).add(node)
@@ -269,16 +269,16 @@ class Shell:
     def obey(self, command: Command, is_end: bool) -> None:
         match command:
             case Prepare(generation):
-                assert generation.number not in self.held, "prepared twice"
-                self.held[generation.number] = generation
+                assert generation.number not in self.loaded, "prepared twice"
+                self.loaded[generation.number] = generation
                 self.ready[generation.number] = set()
             case Route(generation, request):
-                assert self.held[generation.number] == generation, "routed without being held"
+                assert self.loaded[generation.number] == generation, "routed without being loaded"
                 assert self.ready[generation.number] >= set(generation.plan.nodes), "routed before all nodes were ready"
                 assert request is None or request in self.asked
                 self.in_use, self.is_paused = generation, False
             case Release(generation):
-                assert self.held.pop(generation.number) == generation, "released without being held"
+                assert self.loaded.pop(generation.number) == generation, "released without being loaded"
                 assert is_end or self.is_paused or generation != self.in_use, "released what frames set out on"
                 if generation == self.in_use:
                     self.in_use = None
@@ -291,10 +291,10 @@ class Shell:
                 assert generation == self.in_use
                 assert self.is_paused
                 self.is_paused = False
-            case Retreat():
+            case FallBack():
                 assert self.is_paused
                 self.in_use, self.is_paused = None, False
-            case Retire(generation):
+            case Drain(generation):
                 assert generation != self.in_use
             case Refuse(generation):
                 assert generation.number in self.asked
@@ -311,7 +311,7 @@ def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(ta
     shell = Shell()
     for _ in range(data.draw(st.integers(1, 25))):
         event = data.draw(any_event(state))
-        shell.told(event)
+        shell.handle(event)
         state, commands = table(state, event)
         validate(state)
         for command in commands:
@@ -319,7 +319,7 @@ def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(ta
         if isinstance(event, StopRequested):
             shell.is_paused = False
         shell.frame()
-        assert shell.held == {one.number: one for one in generations(state)}
+        assert shell.loaded == {one.number: one for one in generations(state)}
         if not shell.is_paused:
             assert routed(state) == shell.in_use
     for _ in range(4):  # whatever hangs has its deadline, and that is enough
@@ -336,5 +336,5 @@ def test_no_order_of_events_loses_a_frame_or_leaves_a_state_without_a_way_out(ta
     for command in commands:
         shell.obey(command, True)
     shell.answer(-1)
-    assert not shell.held, "prepared and never released"
+    assert not shell.loaded, "prepared and never released"
     assert shell.n_answered == shell.n_accepted

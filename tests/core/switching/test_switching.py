@@ -16,6 +16,7 @@ from seamline.core.switching import (
     NodeLost,
     NodePrepared,
     Prepare,
+    Preparing,
     Refuse,
     Release,
     Route,
@@ -23,7 +24,6 @@ from seamline.core.switching import (
     State,
     StopRequested,
     SwitchRequested,
-    Warming,
     generations,
     live,
     routed,
@@ -68,7 +68,7 @@ DRAINING, _ = run(WARMING, *prepared(NEW))
 
 
 def test_the_first_plan_is_routed_when_its_node_is_ready():
-    assert run(Idle(), SwitchRequested(OLD)) == (Warming(None, OLD, frozenset({EDGE})), [Prepare(OLD)])
+    assert run(Idle(), SwitchRequested(OLD)) == (Preparing(None, OLD, frozenset({EDGE})), [Prepare(OLD)])
     assert run(Idle(), SwitchRequested(OLD), *prepared(OLD)) == (SERVING, [Prepare(OLD), Route(OLD)])
 
 
@@ -184,7 +184,7 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
             st.builds(Deadline, known),
         ]
     finished = [g.number for g in generations(state) if g != routed(state)]
-    if isinstance(state, Warming):
+    if isinstance(state, Preparing):
         finished.remove(state.new.number)
     if finished:
         kinds.append(st.sampled_from(finished).map(Drained))
@@ -196,7 +196,7 @@ def any_event(state: State) -> st.SearchStrategy[Event]:
 def test_no_order_of_events_breaks_a_promise(data: st.DataObject):
     state: State = Idle()
     is_prepared: dict[int, set[NodeId]] = {}
-    held: dict[int, Generation] = {}
+    loaded: dict[int, Generation] = {}
     in_use: Generation | None = None
     for _ in range(data.draw(st.integers(1, 25))):
         event = data.draw(any_event(state))
@@ -207,21 +207,21 @@ def test_no_order_of_events_breaks_a_promise(data: st.DataObject):
         for command in commands:
             match command:
                 case Prepare(generation):
-                    assert generation.number not in held
-                    held[generation.number] = generation
+                    assert generation.number not in loaded
+                    loaded[generation.number] = generation
                     is_prepared[generation.number] = set()
                 case Route(generation):
-                    assert held[generation.number] == generation
+                    assert loaded[generation.number] == generation
                     assert is_prepared[generation.number] >= set(generation.plan.nodes)
                     in_use = generation
                 case Release(generation):
-                    assert held.pop(generation.number) == generation
+                    assert loaded.pop(generation.number) == generation
                     assert generation != in_use or isinstance(event, StopRequested)
                 case Refuse(generation):
                     assert generation != in_use
         if isinstance(event, StopRequested):
             in_use = None
         assert routed(state) == in_use
-        assert held == {generation.number: generation for generation in generations(state)}
-    settled, _ = run(state, *(Deadline(g.number) for g in generations(state)))
-    assert isinstance(settled, Idle | Serving)  # no state without a way out
+        assert loaded == {generation.number: generation for generation in generations(state)}
+    after, _ = run(state, *(Deadline(g.number) for g in generations(state)))
+    assert isinstance(after, Idle | Serving)  # no state without a way out

@@ -80,9 +80,11 @@ def test_the_blocks_of_a_profile_reach_from_the_first_cut_to_the_last(three_tier
             replace(profile, blocks=blocks)
 
 
-@pytest.mark.parametrize(("cut", "sent_ratio"), [(5, 1.0), (-1, 1.0), (2, 0.0)])
-def test_a_codec_costs_something_at_a_cut_that_there_is(three_tiers: Problem, cut: int, sent_ratio: float):
-    cost = CodecCost(codec=Codec.U8, encode_s_per_byte=0.0, decode_s_per_byte=0.0, cut=cut, sent_ratio=sent_ratio)
+@pytest.mark.parametrize(("cut", "compression_ratio"), [(5, 1.0), (-1, 1.0), (2, 0.0)])
+def test_a_codec_costs_something_at_a_cut_that_there_is(three_tiers: Problem, cut: int, compression_ratio: float):
+    cost = CodecCost(
+        codec=Codec.U8, encode_s_per_byte=0.0, decode_s_per_byte=0.0, cut=cut, compression_ratio=compression_ratio
+    )
     with pytest.raises(PlanError, match="that cannot be"):
         replace(three_tiers.profiles[FOG], codecs=(cost,))
 

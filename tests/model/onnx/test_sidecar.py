@@ -1,4 +1,4 @@
-"""Claims about what a user says beside a model: frames, shapes and values, and who is believed first."""
+"""Claims about what a user says beside a model: frames, shapes and values, and which source goes first."""
 
 from __future__ import annotations
 

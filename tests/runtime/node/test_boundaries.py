@@ -37,7 +37,7 @@ def test_every_candidate_cut_gets_the_times_and_sizes_of_its_own_tensors(bench):
     for cost in costs:
         n_bytes = bench.model.cuts[cost.cut].payload_bytes
         assert cost.encode_s_per_byte == pytest.approx(0.001 / n_bytes)
-    relu_maps = [cost.sent_ratio for cost in costs if cost.codec is Codec.LOSSLESS]
+    relu_maps = [cost.compression_ratio for cost in costs if cost.codec is Codec.LOSSLESS]
     assert min(relu_maps) < 0.8
     assert max(relu_maps) < 1.1  # incompressible tensors travel as they are, beside their description
 
@@ -86,7 +86,7 @@ def test_what_real_frames_sent_is_believed_instead(bench, photos, wait_until):
     head = engine.prepare(bench.model.model_id, Segment(0, 4))
     taken = [encode(head.run({"frame": photo}), Codec.LOSSLESS).n_bytes for photo in photos[:20]]
     assert [result.reports[0].sent_bytes for result in results] == taken
-    wait_until(lambda: (4, Codec.LOSSLESS) in stream.controller.view.sent_ratio)
-    learnt = stream.controller.view.sent_ratio[4, Codec.LOSSLESS]
+    wait_until(lambda: (4, Codec.LOSSLESS) in stream.controller.view.compression_ratio)
+    learnt = stream.controller.view.compression_ratio[4, Codec.LOSSLESS]
     # a mean of recent frames, told when it has moved by 3 %
     assert learnt == pytest.approx(np.mean(taken) / bench.model.cuts[4].payload_bytes, rel=0.1)

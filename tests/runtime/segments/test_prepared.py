@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import ModelError, PlanError
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.runtime.segments.prepared import IDLE_S, PreparedSegments
@@ -92,11 +92,11 @@ def test_a_segment_that_stays_idle_is_dropped_after_a_while_and_one_in_use_is_no
 
 def test_segments_of_other_forms_belong_to_one_generation_and_are_closed_with_it():
     engine, own = CountingEngine(), ClosingEngine()
-    segments = PreparedSegments(engine, engines={Form.OWN: own})
-    segments.prepare("a", 1, MODEL, FIRST, (0,), Form.OWN)
-    segments.prepare("a", 2, MODEL, FIRST, (0,), Form.OWN)
-    segments.prepare("a", 3, MODEL, FIRST, (0,), Form.FRESH)
-    segments.prepare("a", 4, MODEL, FIRST, (0,), Form.FRESH)
+    segments = PreparedSegments(engine, engines={PreparationMode.PRIVATE_WEIGHTS: own})
+    segments.prepare("a", 1, MODEL, FIRST, (0,), PreparationMode.PRIVATE_WEIGHTS)
+    segments.prepare("a", 2, MODEL, FIRST, (0,), PreparationMode.PRIVATE_WEIGHTS)
+    segments.prepare("a", 3, MODEL, FIRST, (0,), PreparationMode.PRIVATE_SESSION)
+    segments.prepare("a", 4, MODEL, FIRST, (0,), PreparationMode.PRIVATE_SESSION)
     assert (len(own.made), len(engine.made)) == (2, 2)
     segments.release("a", 1)
     assert [one.is_closed for one in own.made] == [True, False]
@@ -106,7 +106,7 @@ def test_segments_of_other_forms_belong_to_one_generation_and_are_closed_with_it
 
 def test_a_form_that_this_node_cannot_make_is_refused():
     with pytest.raises(PlanError, match="`container`"):
-        PreparedSegments(CountingEngine()).prepare("a", 1, MODEL, FIRST, (0,), Form.CONTAINER)
+        PreparedSegments(CountingEngine()).prepare("a", 1, MODEL, FIRST, (0,), PreparationMode.CONTAINER)
 
 
 def test_a_generation_that_cannot_be_made_holds_nothing():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from seamline.cli.shared.planning_options import as_usage
-from seamline.core.analysis.comparison import Rival, rivals, why
+from seamline.core.analysis.comparison import NamedAlternative, named_alternatives, why
 from seamline.core.analysis.energy_by_node import joules_by_node
 from seamline.core.analysis.pareto import front
 from seamline.core.cost.formulas import Breakdown, LinkCost, breakdown
@@ -168,7 +168,7 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
     best = evaluate(planned.plan, problem)
     chosen = judged or best
     assert chosen.plan is not None
-    others = rivals(problem, planned)
+    others = named_alternatives(problem, planned)
     return PlanSummary(
         model=problem.profiles[problem.origin].model.name,
         origin=problem.origin,
@@ -238,7 +238,7 @@ def _costs(found: Alternative) -> Costs:
     return Costs(latency_s=found.latency_s, throughput_fps=found.throughput_fps, energy_j=found.energy_j)
 
 
-def _alternative(rival: Rival) -> AlternativeSummary:
+def _alternative(rival: NamedAlternative) -> AlternativeSummary:
     found = rival.found
     return AlternativeSummary(
         name=rival.name,

@@ -1,6 +1,7 @@
-"""Policies that hold one plan, as baselines do: everything on the origin, everything sent away, the first one, any one.
+"""Baseline policies, each with one static plan: all on the origin, all sent away, the first plan, or a pinned one.
 
-While the plan is impossible the origin works alone, and goes back to it as soon as it can. Weighing is `policy.py`'s.
+While the static plan is infeasible the origin works alone (fallback), until the plan is feasible again. Policies that
+weigh plans are `policy.py`.
 """
 
 from __future__ import annotations
@@ -35,20 +36,20 @@ class Static:
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A plan given by hand."""
+    """A pinned plan, given by the user."""
 
     plan: Plan
 
 
-Holding = Local | Offload | Static | Fixed
+Baseline = Local | Offload | Static | Fixed
 
 
-def hold(view: View, problem: Problem, policy: Holding, planner: Planner) -> Decision:
-    """Hold the policy's plan; while it is impossible the origin works alone, or whatever is allowed.
+def decide_baseline(view: View, problem: Problem, policy: Baseline, planner: Planner) -> Decision:
+    """Decision for the static plan of `policy`; while it is infeasible, for the origin alone or whatever is allowed.
 
     Raises `Infeasible` when nothing is.
     """
-    wanted, why_not = _wanted(view, problem, policy, planner)
+    wanted, why_not = _static_plan(view, problem, policy, planner)
     if wanted is not None:
         why_not = why_infeasible(wanted, problem) or _lately_refused(view, wanted)
     target = wanted
@@ -57,16 +58,16 @@ def hold(view: View, problem: Problem, policy: Holding, planner: Planner) -> Dec
         target = local if why_infeasible(local, problem) is None else planner.plan(problem).plan
     assert target is not None
     if target == view.current and not view.restarted:
-        return Keep(f"{target} is held", 0.0) if why_not is None else Keep(f"{target} stands in: {why_not}")
+        return Keep(f"{target} is pinned", 0.0) if why_not is None else Keep(f"{target} is the fallback: {why_not}")
     if why_not is not None:
-        return Switch(target, f"{why_not}; {target} stands in")
+        return Switch(target, f"{why_not}; {target} is the fallback")
     if view.current is None:
-        return Switch(target, f"first plan: {target}, held from now on")
+        return Switch(target, f"first plan: {target}, pinned from now on")
     return Switch(target, f"{target} is possible again")
 
 
-def _wanted(view: View, problem: Problem, policy: Holding, planner: Planner) -> tuple[Plan | None, str | None]:
-    """The plan a policy holds, or why there is none."""
+def _static_plan(view: View, problem: Problem, policy: Baseline, planner: Planner) -> tuple[Plan | None, str | None]:
+    """The static plan of a policy, or why there is none."""
     match policy:
         case Local():
             return Plan.local(view.origin, len(problem.cuts)), None
@@ -75,7 +76,7 @@ def _wanted(view: View, problem: Problem, policy: Holding, planner: Planner) -> 
         case Static():
             return view.first or planner.plan(problem).plan, None
         case Offload():
-            for chosen in (view.first, view.current):  # where another plan stood in first, chosen after that
+            for chosen in (view.first, view.current):  # where a fallback served first, chosen after that
                 if chosen is not None and chosen.is_offload:
                     return chosen, None
             offload = planner.plan(problem).best(PlanKind.OFFLOAD)

@@ -1,12 +1,13 @@
 """Decision cache: proves by a lower bound that `decide` would return the same `Keep`, without deciding again.
 
-`DecisionCache` owns what is kept between decisions: the last one, and the planner's arrays.
+`DecisionCache` owns the state between decisions: the last decision, and the planner's arrays.
 
-Theory of operation. A decision looks at every plan. But no plan has become cheaper than before by more than the parts
-that plans are made of: where the cheapest plan cost L, and no node or link is faster by more than a factor f, it costs
-f L at least. While the current plan, whose cost is quickly found, is behind that by less than any switch is made for,
-`decide` says the same. What can change a decision otherwise (nodes, constraints, refusals, a plan that surprised) must
-be as it was. Used where decisions are many: a simulation asks some hundred thousand times.
+Theory of operation. A decision compares every plan. The gain bound avoids that: a plan cannot have become cheaper by
+more than its parts have. Where the cheapest plan cost L, and no node or link is faster by more than a factor f, the
+cheapest plan costs f L at least now. The current plan's cost is quickly found. While it exceeds that bound by less than
+the least gain worth a switch, `decide` would return the same `Keep`. Everything else that changes a decision (nodes,
+constraints, refusals, a plan that surprised) must be as it was. The cache pays where decisions are many: a simulation
+asks some hundred thousand times.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
-from seamline.core.adaptation.correlated_links import cautious
+from seamline.core.adaptation.correlated_links import risk_adjusted
 from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, PolicySettings, decide, has_surprise
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.formulas import fixed_s
@@ -26,7 +27,7 @@ from seamline.core.vocabulary.plans import Plan
 
 @dataclass(slots=True)
 class DecisionCache:
-    """Decisions of one stream under `policy`; one that still holds is not taken again but returned, the same object."""
+    """Cached decisions of one stream under `policy`; a valid one is returned again, the same object."""
 
     policy: Policy
     _planner: Planner = field(default_factory=Planner)
@@ -34,7 +35,7 @@ class DecisionCache:
 
     def decide(self, view: View) -> Decision:
         """`policy.decide`, for views of one stream in order."""
-        if self._newest is not None and still_holds(self._newest, view, self.policy):
+        if self._newest is not None and is_valid(self._newest, view, self.policy):
             return self._newest.decision
         decision = decide(view, self.policy, self._planner)
         self._newest = cacheable(view, self.policy, decision) if isinstance(decision, Keep) else None
@@ -43,7 +44,7 @@ class DecisionCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedDecision:
-    """A decision to keep `current`, the estimates it rests on, and what the cheapest plan cost by them."""
+    """Cache entry: a decision to keep `current`, the problem it was taken for, and the cheapest plan's cost in that."""
 
     decision: Keep
     current: Plan
@@ -52,7 +53,7 @@ class CachedDecision:
 
 
 def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | None:
-    """`decision`, just taken, for later; None when it may be another one in a moment."""
+    """Cache entry of `decision`, just taken; None when time alone may change it."""
     problem = _judged_problem(view, policy)
     if problem is None or view.current is None or decision.gain_ratio is None or not _is_quiet(view, policy):
         return None
@@ -62,8 +63,8 @@ def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | No
     return CachedDecision(decision=decision, current=view.current, problem=problem, least_cost=least_cost)
 
 
-def still_holds(known: CachedDecision, view: View, policy: Policy) -> bool:
-    """True where `decide` would say of `view` what it said in `known`."""
+def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
+    """Whether `decide` would return for `view` the decision in `known`, by the gain bound."""
     if view.current != known.current or not _is_quiet(view, policy):
         return False
     problem, before = _judged_problem(view, policy), known.problem
@@ -79,7 +80,7 @@ def still_holds(known: CachedDecision, view: View, policy: Policy) -> bool:
 
 
 def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None:
-    """Bound on the gain of any plan: the factor by which its parts may be quicker, and how many seconds besides.
+    """Gain bound of any plan: the factor by which its parts may be quicker, and how many seconds besides.
 
     None when a link has come, gone, or gone up or down; or when seconds besides are no part of what plans are judged
     by.
@@ -105,6 +106,7 @@ def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None
 
 
 def _is_quiet(view: View, policy: Policy) -> bool:
+    """Whether nothing is going on that time alone may end: a switch, a restart, a refusal, a surprise."""
     settings = _settings(policy)
     lately = any(view.now_s - refused.at_s < settings.refused_retry_s for refused in view.refused)
     return view.pending is None and not view.restarted and not lately and not has_surprise(view, settings)
@@ -118,12 +120,12 @@ def _settings(policy: Policy) -> PolicySettings:
 
 
 def _judged_problem(view: View, policy: Policy) -> Problem | None:
-    """The problem as `policy` judges it."""
+    """The planning problem as `policy` judges it."""
     problem = problem_of(view)
     if problem is None or not isinstance(policy, Adaptive):
         return problem
-    return cautious(problem, view, policy.settings.hop_cost_s)
+    return risk_adjusted(problem, view, policy.settings.hop_cost_s)
 
 
 _rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
-"""Fields that must be as they were: all but speeds."""
+"""Fields of the problem that must be the same for a cached decision: all but speeds."""

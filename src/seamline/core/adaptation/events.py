@@ -2,7 +2,7 @@
 
 `apply(view, event) -> view` is the only way a view changes; `policy.decide` reads nothing else. So a log of events is a
 complete, replayable record of why every decision was taken. Switching has its own events (`switching.py`): those are
-about generations in the making, these about the world.
+about generations in preparation, these about the world.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ComputeMeasured:
 
 
 @dataclass(frozen=True, slots=True)
-class SentMeasured:
+class CompressionMeasured:
     """ratio: bytes that real frames took at a cut under a codec, over what the codec's formula says; > 0."""
 
     cut: int
@@ -134,7 +134,7 @@ class SwitchFailed:
 class LatencyMeasured:
     """What the newest `n_frames` frames of a generation took from acceptance to answer, queueing at the origin apart.
 
-    latency_s: their median. Frames completed elsewhere (after a failure) do not belong in here.
+    latency_s: their median. Frames that were retried after a failure do not belong in here.
     """
 
     generation: int
@@ -151,7 +151,7 @@ class Tick:
 
 
 Event = (
-    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | SentMeasured | LoadMeasured
+    NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | CompressionMeasured | LoadMeasured
     | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured
     | Tick
 )  # fmt: skip

@@ -1,9 +1,9 @@
-"""How much a link swings to and fro, and what it carries on average: for links that change faster than plans follow.
+"""Oscillation of a link from its reported estimates: changes of direction, and average seconds per bit.
 
-Following a change costs the time to notice it. When the link is back before that has paid, the best plan is the one for
-the average, and the average that counts is that of seconds per bit, since these add up to latency.
+A plan that follows a change loses the time to notice it. On a link that is back before that has paid, the best plan is
+the one for the average, and the average that counts is that of seconds per bit, since these add up to latency.
 
-This is about beliefs, for links of other nodes, which report nothing else. `average.py` does it better with messages.
+Used for links of other nodes that report estimates only. `core.link.average` does it better, with messages.
 """
 
 from __future__ import annotations
@@ -12,57 +12,60 @@ import math
 from dataclasses import dataclass
 
 MEMORY_S = 15.0
-"""What happened this long ago counts by 1/e."""
+"""Time constant: a change this old counts by 1/e."""
 
-REVERSAL_FACTOR = 1.5
-"""A change by less is no swing."""
+CHANGE_FACTOR = 1.5
+"""A smaller factor is no change of direction."""
 
-N_SWINGING = 3.0
-"""So many reversals within memory: the link turns about every `MEMORY_S / N_SWINGING`, 5 s."""
+N_OSCILLATING = 3.0
+"""So many changes of direction within memory: one about every `MEMORY_S / N_OSCILLATING`, 5 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swing:
-    """The recent past of a link. seconds_per_bit: decayed average. n_reversals: decayed count of changes of direction.
+class Oscillation:
+    """State of oscillation detection on one link. seconds_per_bit: decayed average. n_direction_changes: decayed count.
 
-    turning_bps: the last value a change is measured from. direction: of the last change, +1 or -1, 0 before the first.
+    extreme_bps: the last turning point, from which a change is measured. direction: of the last change, +1 or -1, 0
+    before the first.
     """
 
     at_s: float
     goodput_bps: float
     seconds_per_bit: float
-    n_reversals: float = 0.0
-    turning_bps: float
+    n_direction_changes: float = 0.0
+    extreme_bps: float
     direction: int = 0
 
     @property
     def average_bps(self) -> float:
         return 1.0 / self.seconds_per_bit
 
-    def is_swinging(self, now_s: float) -> bool:
-        return self.n_reversals * math.exp(-(now_s - self.at_s) / MEMORY_S) >= N_SWINGING
+    def is_oscillating(self, now_s: float) -> bool:
+        return self.n_direction_changes * math.exp(-(now_s - self.at_s) / MEMORY_S) >= N_OSCILLATING
 
 
-def observe_swing(swing: Swing | None, goodput_bps: float, at_s: float) -> Swing | None:
-    """`swing` after the link was found to carry `goodput_bps`; a link that is down tells nothing about its average."""
+def observe_oscillation(known: Oscillation | None, goodput_bps: float, at_s: float) -> Oscillation | None:
+    """`known` after the link was estimated to carry `goodput_bps`; 0.0, a link that is down, changes nothing."""
     if goodput_bps <= 0.0:
-        return swing
-    if swing is None:
-        return Swing(at_s=at_s, goodput_bps=goodput_bps, seconds_per_bit=1.0 / goodput_bps, turning_bps=goodput_bps)
-    kept = math.exp(-max(0.0, at_s - swing.at_s) / MEMORY_S)
-    n_reversals, turning_bps, direction = swing.n_reversals * kept, swing.turning_bps, swing.direction
-    change = math.log(goodput_bps / turning_bps)
-    if abs(change) > math.log(REVERSAL_FACTOR):
+        return known
+    if known is None:
+        return Oscillation(
+            at_s=at_s, goodput_bps=goodput_bps, seconds_per_bit=1.0 / goodput_bps, extreme_bps=goodput_bps
+        )
+    kept = math.exp(-max(0.0, at_s - known.at_s) / MEMORY_S)
+    n_direction_changes, extreme_bps, direction = known.n_direction_changes * kept, known.extreme_bps, known.direction
+    change = math.log(goodput_bps / extreme_bps)
+    if abs(change) > math.log(CHANGE_FACTOR):
         towards = 1 if change > 0.0 else -1
-        n_reversals += 1.0 if towards == -direction else 0.0
-        turning_bps, direction = goodput_bps, towards
+        n_direction_changes += 1.0 if towards == -direction else 0.0
+        extreme_bps, direction = goodput_bps, towards
     elif change * direction > 0.0:
-        turning_bps = goodput_bps  # further the same way: a reversal is measured from the farthest point
-    return Swing(
+        extreme_bps = goodput_bps  # further the same way: a change is measured from the farthest point
+    return Oscillation(
         at_s=at_s,
         goodput_bps=goodput_bps,
-        seconds_per_bit=kept * swing.seconds_per_bit + (1.0 - kept) / swing.goodput_bps,
-        n_reversals=n_reversals,
-        turning_bps=turning_bps,
+        seconds_per_bit=kept * known.seconds_per_bit + (1.0 - kept) / known.goodput_bps,
+        n_direction_changes=n_direction_changes,
+        extreme_bps=extreme_bps,
         direction=direction,
     )

@@ -1,4 +1,4 @@
-"""Whether to switch now, and why: `decide(view, policy) -> Keep(reason) | Switch(plan, reason)`.
+"""Adaptation policy: decides whether to switch now, and why: `decide(view, policy) -> Keep(reason) | Switch(...)`.
 
 Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
 left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
@@ -13,7 +13,7 @@ With a deadline (`objectives.Within`) seconds count as frames took them: the dea
 take beyond their prediction. A plan that comes has to leave a share of it (`min_gain_ratio`) as headroom, the one that
 serves may use all. While no plan is in time the quickest is wanted.
 
-Policies that hold one plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
+Policies with one static plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
 `reasons.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
 """
 
@@ -24,8 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Fixed, Holding, Local, Offload, Static, hold
-from seamline.core.adaptation.correlated_links import cautious, swinging_nodes
+from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Baseline, Fixed, Local, Offload, Static, decide_baseline
+from seamline.core.adaptation.correlated_links import oscillating_nodes, risk_adjusted
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.view import View, problem_of
@@ -76,7 +76,7 @@ class Adaptive:
     settings: PolicySettings = field(default_factory=PolicySettings)
 
 
-Policy = Adaptive | Holding
+Policy = Adaptive | Baseline
 
 
 def policy_named(name: str) -> Policy:
@@ -103,11 +103,11 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
     try:
         if isinstance(policy, Adaptive):
             settings = policy.settings
-            if swinging_nodes(view):  # against an average, the frames of a moment prove nothing
+            if oscillating_nodes(view):  # beside an average, the frames of a moment are no evidence
                 settings = replace(settings, surprise_ratio=math.inf)
             problem = _in_predicted_seconds(problem, view, settings)
-            return _adapt(view, cautious(problem, view, settings.hop_cost_s), settings, planner)
-        return hold(view, problem, policy, planner)
+            return _adapt(view, risk_adjusted(problem, view, settings.hop_cost_s), settings, planner)
+        return decide_baseline(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
             late = _deadline_missed(view.objective, problem, error)
@@ -221,7 +221,7 @@ def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Pl
 def _best_candidate(
     view: View, problem: Problem, settings: PolicySettings, surprises: Surprises, planner: Planner
 ) -> Alternative | None:
-    """The cheapest plan that was not refused lately: the planner's, or one that has proven itself."""
+    """The cheapest plan that was not refused lately: the planner's, or one that was measured before."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
     reduced = problem

@@ -1,4 +1,4 @@
-"""Decisions in words and numbers: which belief moved since the current plan was chosen, and how far.
+"""Decisions in words and numbers: which estimate moved since the current plan was chosen, and how far.
 
 People read the result; nothing computes with it. How figures are worded is `core.vocabulary.quantities`' business.
 """
@@ -32,7 +32,7 @@ _BESIDE_LARGEST_RATIO = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A belief that changed. effect_s: by how much that changes a plan's time; log_factor: of the belief itself."""
+    """An estimate that moved. effect_s: change of a plan's time; log_factor: change of the estimate itself."""
 
     effect_s: float
     log_factor: float
@@ -47,7 +47,7 @@ def what_moved(view: View, concerned: Sequence[Breakdown]) -> list[str]:
 
 
 def has_jumped(view: View, concerned: Sequence[Breakdown]) -> bool:
-    """Whether a belief has moved by more than `JUMP_RATIO` since, and that makes a difference to the plans."""
+    """Whether an estimate has moved by more than `JUMP_RATIO` since, with an effect on the plans concerned."""
     if view.basis is None:
         return True
     least_s = JUMP_EFFECT_RATIO * min(costs.latency_s for costs in concerned)

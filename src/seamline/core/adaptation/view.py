@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
 from seamline.core.adaptation.events import (
+    CompressionMeasured,
     ComputeMeasured,
     EnergyScopeSet,
     Event,
@@ -20,12 +21,11 @@ from seamline.core.adaptation.events import (
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
-    SentMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
 )
-from seamline.core.adaptation.oscillation import Swing, observe_swing
+from seamline.core.adaptation.oscillation import Oscillation, observe_oscillation
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
@@ -59,7 +59,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """What was believed when a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
+    """Estimates by which a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
 
     nodes: frozenset[NodeId]
     links: Mapping[Link, LinkEstimate]
@@ -77,10 +77,10 @@ class View:
     nodes: who is there, with tier; incarnations: the last one seen of each, also of those gone.
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
-    watched: plans that have served, measured. basis: beliefs behind `current`; pending_basis: behind `pending`.
-    sampled_beside: goodputs of a link and of those that may share something with it, as they were believed when it was
-    last sampled.
-    swings: the recent past of each link.
+    watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
+    sampled_beside: estimated goodputs of a link and of those that may share a bottleneck with it, when it was last
+    sampled.
+    oscillations: oscillation detection of each link.
     """
 
     origin: NodeId
@@ -91,7 +91,7 @@ class View:
     links: Mapping[Link, LinkEstimate] = field(default_factory=dict)
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
-    sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
+    compression_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
     free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
@@ -107,7 +107,7 @@ class View:
     basis: Basis | None = None
     pending_basis: Basis | None = None
     sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
-    swings: Mapping[Link, Swing] = field(default_factory=dict)
+    oscillations: Mapping[Link, Oscillation] = field(default_factory=dict)
 
 
 def apply(view: View, event: Event) -> View:
@@ -129,8 +129,8 @@ def apply(view: View, event: Event) -> View:
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
-        case SentMeasured(cut, codec, ratio):
-            return replace(view, sent_ratio={**view.sent_ratio, (cut, codec): ratio})
+        case CompressionMeasured(cut, codec, ratio):
+            return replace(view, compression_ratio={**view.compression_ratio, (cut, codec): ratio})
         case LoadMeasured(node, queue_s):
             return replace(view, queue_s={**view.queue_s, node: queue_s})
         case MemoryMeasured(node, n_bytes):
@@ -167,7 +167,7 @@ def problem_of(view: View) -> Problem | None:
         links=view.links,
         compute_ratio=view.compute_ratio,
         queue_s=view.queue_s,
-        sent_ratio=view.sent_ratio,
+        compression_ratio=view.compression_ratio,
         free_memory_bytes=view.free_memory_bytes,
         objective=view.objective,
         constraints=view.constraints,
@@ -207,20 +207,20 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
 
 
 def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
-    """The estimate takes its place; one with a new sample remembers how the links beside it stood."""
+    """`view` with the estimate of `link`; with a new sample, goodputs of links that may share are remembered too."""
     pair: Link = (link.source, link.target)
     before, links = view.links.get(pair), {**view.links, pair: link}
-    swing = observe_swing(view.swings.get(pair), link.goodput_bps, now_s)
-    swings = view.swings if swing is None else {**view.swings, pair: swing}
+    found = observe_oscillation(view.oscillations.get(pair), link.goodput_bps, now_s)
+    oscillations = view.oscillations if found is None else {**view.oscillations, pair: found}
     sampled_beside = view.sampled_beside
     if before is None or link.measured_at_s > before.measured_at_s:
         beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
         sampled_beside = {**sampled_beside, pair: beside}
-    return replace(view, now_s=now_s, links=links, swings=swings, sampled_beside=sampled_beside)
+    return replace(view, now_s=now_s, links=links, oscillations=oscillations, sampled_beside=sampled_beside)
 
 
 def _may_share(one: Link, other: Link) -> bool:
-    """Whether two directions of links share a node's way out or way in, or `one` leaves where `other` arrives."""
+    """Whether two link directions may share a bottleneck: a node's uplink or downlink, or both at one node."""
     return one[0] in other or one[1] == other[1]
 
 
@@ -241,7 +241,7 @@ def _serving(view: View, plan: Plan, generation: int) -> View:
 
 
 def _measured(view: View, event: LatencyMeasured) -> View:
-    """Compare with what the current beliefs predict; frames of an earlier generation say nothing about this one."""
+    """Compare with what the current estimates predict; frames of an earlier generation say nothing about this one."""
     problem = problem_of(view)
     if event.generation != view.generation or view.current is None or problem is None:
         return view

@@ -18,22 +18,25 @@ MOST_PARTS_SAID = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
+class NamedAlternative:
     """The best plan under one condition. name: ``local``, ``offload``, ``split`` or ``without fog``."""
 
     name: str
     found: Alternative
 
 
-def rivals(problem: Problem, planned: Planned) -> tuple[Rival, ...]:
+def named_alternatives(problem: Problem, planned: Planned) -> tuple[NamedAlternative, ...]:
     """The best plan of every kind, then the best one that skips each node but the origin."""
-    kinds = [Rival(name=str(alternative.kind), found=alternative) for alternative in planned.alternatives]
+    kinds = [NamedAlternative(name=str(alternative.kind), found=alternative) for alternative in planned.alternatives]
     others = sorted(problem.profiles.keys() - {problem.origin}) if len(problem.profiles) > 2 else []
     planner = Planner()
-    return (*kinds, *(Rival(name=f"without {node}", found=_without(node, problem, planner)) for node in others))
+    return (
+        *kinds,
+        *(NamedAlternative(name=f"without {node}", found=_without(node, problem, planner)) for node in others),
+    )
 
 
-def why(chosen: Plan, problem: Problem, others: tuple[Rival, ...]) -> str:
+def why(chosen: Plan, problem: Problem, others: tuple[NamedAlternative, ...]) -> str:
     """Words for why `chosen` is best: its largest parts, and how much worse each rival is or why it is not possible."""
     own = evaluate(chosen, problem)
     objective = problem.objective

@@ -219,7 +219,7 @@ def compute_s(node: NodeId, segment: Segment, problem: Problem) -> float:
 
 
 def waiting_power_w(problem: Problem) -> float | None:
-    """Watts that a frame under way is charged with: the origin's idling as it counts, None without power figures."""
+    """Watts that a frame in flight is charged with: the origin's idling as it counts, None without power figures."""
     idle_w = _profile(problem.origin, problem).device.idle_w
     return None if idle_w is None else idle_w * problem.energy_scope.weight(problem.origin, problem.origin)
 

@@ -54,10 +54,10 @@ def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
 
     Where no frame has shown the ratio, the origin's profile says it.
     """
-    ratio = problem.sent_ratio.get((cut.index, codec))
+    ratio = problem.compression_ratio.get((cut.index, codec))
     if ratio is None:
         known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
-        ratio = 1.0 if known is None else known.sent_ratio
+        ratio = 1.0 if known is None else known.compression_ratio
     return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
 
 

@@ -88,9 +88,9 @@ class Problem:
 
     cuts: all legal cuts of the model. profiles: by node; a node without one is not used. links: what is known of each
     direction; a missing one is down. compute_ratio: measured over profiled compute time of a node, 1.0 where unknown.
-    queue_s: seconds a frame waits on a node before its stage starts, 0.0 where unknown. sent_ratio: by cut and codec,
-    bytes that travel over what the codec's formula says, as real frames showed; the origin's profile says it otherwise.
-    free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
+    queue_s: seconds a frame waits on a node before its stage starts, 0.0 where unknown. compression_ratio: by cut and
+    codec, bytes that travel over what the codec's formula says, as real frames showed; the origin's profile says it
+    otherwise. free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
     Raises `PlanError` when the origin has no profile or a profile is of another model.
     """
 
@@ -100,7 +100,7 @@ class Problem:
     links: Mapping[Link, LinkEstimate]
     compute_ratio: Mapping[NodeId, float] = field(default_factory=dict)
     queue_s: Mapping[NodeId, float] = field(default_factory=dict)
-    sent_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
+    compression_ratio: Mapping[tuple[int, Codec], float] = field(default_factory=dict)
     free_memory_bytes: Mapping[NodeId, int] = field(default_factory=dict)
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)

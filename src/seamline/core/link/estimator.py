@@ -1,14 +1,15 @@
-"""Link and compute estimators: state + sample -> state, with uncertainty and age.
+"""Link estimator: state + sample -> state, with uncertainty and age.
 
 Times are the sender's own: a transfer is timed from send to receipt, so no clocks are compared. A link is first in,
-first out: transfer i begins to cross it when i-1 is through, so what it took beyond a round trip is
+first out: transfer i begins to cross it when i-1 is through, so its time beyond a round trip is
 
     whole_s = receipt_i - rtt - max(sent_i, free_{i-1})
 
-where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been held up. How the line
-between bytes and these seconds is found is `lower_envelope.py`, how a jump is told from what only held a message up
-`goodput.py`, when the newest messages are the better guide `last_value.py`, and how the times of frames become a belief
-about a node's speed `belief.py`.
+where the link was free again at receipt_{i-1} - rtt, or earlier, should that receipt have been delayed.
+
+The parts: the line between bytes and these seconds is fitted in `lower_envelope.py`, jumps are distinguished from
+delays in `goodput.py`, the last-value forecast for links that drift is `last_value.py`, and oscillation is detected in
+`average.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import math
 from dataclasses import dataclass, replace
 
 from seamline.core.link import goodput as gp
-from seamline.core.link.average import Average, Believed, observe_average
+from seamline.core.link.average import Average, LinearEstimate, observe_average
 from seamline.core.link.goodput import BURST_BYTES
-from seamline.core.link.last_value import Recent, observe_recent, set_anew
+from seamline.core.link.last_value import LastValue, observe_last_value, reset_level
 from seamline.core.link.lower_envelope import RTT_NOISE_S, Crossing, Goodput, shifted
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
@@ -40,7 +41,7 @@ _SILENCE_FACTOR = 2.0
 
 
 SILENCE_GRACE_S = gp.RETRANSMISSION_S
-"""One lost packet alone does not make a link slow."""
+"""A transfer is late by this much after one lost packet, which does not make a link slow."""
 
 
 _SILENCE_STD_RATIO = 0.25
@@ -52,7 +53,7 @@ _ACROSS_RATIO = 0.5
 _RETURNED_VARIANCE = 0.5**2
 
 
-_SIBLING_VARIANCE = 0.6**2
+_SHARED_DROP_VARIANCE = 0.6**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,12 @@ class TransferSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """All that is known of one direction of a link; begin with `LinkState(source=..., target=...)`.
+    """Estimator state of one direction of a link; begin with `LinkState(source=..., target=...)`.
 
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
-    free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: None before the first
-    transfer. ceiling_bps: proven by a transfer that is or was overdue. is_down: told so. average: of all transfers
-    lately, for times when the link turns faster than a belief follows. recent: the newest, for times when it drifts.
+    free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: the lower envelope, None
+    before the first transfer. ceiling_bps: upper bound by a transfer that is or was overdue. is_down: reported so.
+    average: of all transfers lately, for a link that oscillates. last_value: forecast for a link that drifts.
     """
 
     source: NodeId
@@ -83,7 +84,7 @@ class LinkState:
     ceiling_bps: float = math.inf
     is_down: bool = False
     average: Average | None = None
-    recent: Recent | None = None
+    last_value: LastValue | None = None
 
     @property
     def rtt_s(self) -> float:
@@ -91,33 +92,35 @@ class LinkState:
         return self.round_trips[0][1] if self.round_trips else 0.0
 
     @property
-    def followed(self) -> Recent | None:
-        """The newest messages, while they are what is believed; None while the line is."""
-        recent, line = self.recent, self.goodput
-        return recent if recent is not None and line is not None and recent.is_nearer(line.at_s) else None
+    def selected_last_value(self) -> LastValue | None:
+        """The last-value forecast while it is the selected model; None while the envelope is."""
+        last_value, envelope = self.last_value, self.goodput
+        if last_value is None or envelope is None or not last_value.is_selected(envelope.at_s):
+            return None
+        return last_value
 
     @property
     def uncapped_bps(self) -> float:
-        """What is believed as long as nothing is overdue; 0.0 before the first transfer."""
-        if (followed := self.followed) is not None:
-            return followed.bits_per_s
+        """Estimated goodput as long as nothing is overdue; 0.0 before the first transfer."""
+        if (last_value := self.selected_last_value) is not None:
+            return last_value.bits_per_s
         return 0.0 if self.goodput is None else self.goodput.value
 
 
 def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
-    """A ping came back. A ping that waited behind bulk data is long; the minimum of the window forgets it."""
-    recent = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
+    """`state` after a ping came back. One that waited behind bulk data is long; the window's minimum leaves it out."""
+    kept = [(at_s, known_s) for at_s, known_s in state.round_trips if at_s > now_s - RTT_WINDOW_S and known_s < rtt_s]
     state, less_s = _returned(state), state.rtt_s - rtt_s
     if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
-        # the first pings were all held up; or by so much that what came of it is worth nothing
+        # the first pings were all delayed, perhaps by so much that the estimate is worth nothing
         is_little = less_s < _MISJUDGED_RTT_S
-        goodput = shifted(state.goodput, less_s) if is_little else gp.doubted(state.goodput, 1.0, _MISJUDGED_VARIANCE)
+        goodput = shifted(state.goodput, less_s) if is_little else gp.inflated(state.goodput, 1.0, _MISJUDGED_VARIANCE)
         state = replace(state, goodput=goodput)
-    return replace(state, round_trips=(*recent, (now_s, rtt_s)))
+    return replace(state, round_trips=(*kept, (now_s, rtt_s)))
 
 
 def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
-    """A transfer was acknowledged. Empty messages and receipts out of order teach nothing about goodput."""
+    """`state` after an acknowledged transfer. Empty messages and receipts out of order leave the goodput as it is."""
     state = _returned(state)
     total_s = sample.receipt_s - sample.sent_s
     if state.round_trips and total_s < state.rtt_s:
@@ -129,10 +132,10 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     late_s = 0.0 if before is None else before.overhead_s
     known = gp.first_goodput(crossing) if before is None else gp.observe(before, crossing, state.rtt_s)
     free_s = sample.receipt_s - state.rtt_s
-    if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was held up
-        free_s = min(free_s, free_s - crossing.whole_s + known.slowness * crossing.n_bits)
-    still_suspected = bool(known.suspects) and known.is_suspect_slow and state.ceiling_bps < math.inf
-    proven_bps = crossing.n_bits / max(crossing.least_s - known.floor_s, RTT_NOISE_S)
+    if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was delay
+        free_s = min(free_s, free_s - crossing.whole_s + known.seconds_per_bit * crossing.n_bits)
+    may_be_slower = bool(known.candidates) and known.are_candidates_slow and state.ceiling_bps < math.inf
+    bound_bps = crossing.n_bits / max(crossing.least_s - known.fixed_overhead_s, RTT_NOISE_S)
     return LinkState(  # written out: with every message, and `replace` is slower
         source=state.source,
         target=state.target,
@@ -140,39 +143,39 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         last_receipt_s=sample.receipt_s,
         free_s=free_s,
         goodput=known,
-        ceiling_bps=proven_bps if still_suspected else math.inf,
+        ceiling_bps=bound_bps if may_be_slower else math.inf,
         is_down=state.is_down,
         average=_averaged(state, crossing, sample, late_s),
-        recent=_newest(state, crossing, known, late_s),
+        last_value=_last_value(state, crossing, known, late_s),
     )
 
 
-def _newest(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> Recent | None:
-    """The newest messages with `crossing` among them. known: the line after it; late_s: overhead by the one before."""
-    line, recent = state.goodput, state.recent
-    if line is None:
+def _last_value(state: LinkState, crossing: Crossing, known: Goodput, late_s: float) -> LastValue | None:
+    """Last-value forecast after `crossing`. known: the envelope after it; late_s: overhead by the one before."""
+    envelope, before = state.goodput, state.last_value
+    if envelope is None:
         return None
-    if recent is not None and known.changed_at_s != line.changed_at_s:
-        return set_anew(recent, known.slowness, crossing.at_s)
-    carried_s = crossing.n_bits * line.slowness
-    line_s = max(0.0, late_s - line.floor_s) + max(carried_s, crossing.n_bits / state.ceiling_bps)
-    took_s = crossing.least_s - known.floor_s
-    return observe_recent(recent, crossing.n_bits, took_s, crossing.at_s, line_s, carried_s)
+    if before is not None and known.changed_at_s != envelope.changed_at_s:
+        return reset_level(before, known.seconds_per_bit, crossing.at_s)
+    carried_s = crossing.n_bits * envelope.seconds_per_bit
+    envelope_s = max(0.0, late_s - envelope.fixed_overhead_s) + max(carried_s, crossing.n_bits / state.ceiling_bps)
+    took_s = crossing.least_s - known.fixed_overhead_s
+    return observe_last_value(before, crossing.n_bits, took_s, crossing.at_s, envelope_s, carried_s)
 
 
 def _averaged(state: LinkState, crossing: Crossing, sample: TransferSample, late_s: float) -> Average:
-    """The average with `sample` in it, and how well what was believed would have foretold it; late_s: the overhead by
-    the line before it."""
-    line, believed = state.goodput, None
-    if line is not None:
-        constant_s = late_s if state.followed is None else line.floor_s
-        believed = Believed(state.last_receipt_s, constant_s, 1.0 / state.uncapped_bps)
+    """Average with `sample` in it, beside the forecast error of the estimate before it; late_s: the overhead by the
+    envelope before it."""
+    envelope, before = state.goodput, None
+    if envelope is not None:
+        overhead_s = late_s if state.selected_last_value is None else envelope.fixed_overhead_s
+        before = LinearEstimate(state.last_receipt_s, overhead_s, 1.0 / state.uncapped_bps)
     service_s = max(crossing.least_s, RTT_NOISE_S)
-    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, believed)
+    return observe_average(state.average, sample.payload_bytes, service_s, sample.sent_s, before)
 
 
 def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
-    """What `sample` tells of the link itself."""
+    """Timing of `sample` on the link alone."""
     arrived_s, through_s = sample.receipt_s - state.rtt_s, state.last_receipt_s - state.rtt_s
     return Crossing(
         n_bits=8.0 * sample.payload_bytes,
@@ -184,60 +187,62 @@ def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
 
 
 def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
-    """The oldest unacknowledged transfer is still under way. Call as often as you like.
+    """Cap the goodput by the oldest transfer in flight once it is long overdue. Call as often as you like.
 
-    Once it is long overdue, what has passed proves goodput < 8 payload_bytes / elapsed, so a drop is believed before
-    the receipt arrives. How much less it is nobody knows; what is under way at a moment nobody chose is half across at
-    the median, so half of that is believed. The receipt, or the next one, confirms or lifts it.
+    The time elapsed bounds the goodput: it is below 8 payload_bytes / elapsed, so a drop is estimated before the
+    receipt arrives. The median transfer in flight is half across at a random moment, so half of the bound is estimated.
+    The receipt, or the next one, confirms or lifts the cap.
     """
     if state.goodput is None or payload_bytes <= 0:
         return state
-    elapsed_s = now_s - state.rtt_s - state.goodput.floor_s - _began_s(state, sent_s)
+    elapsed_s = now_s - state.rtt_s - state.goodput.fixed_overhead_s - _began_s(state, sent_s)
     expected_s = 8.0 * payload_bytes / state.uncapped_bps
     if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
         return state
     return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 
 
-def observe_sibling(state: LinkState, ratio: float) -> LinkState:
-    """Another link of the same node has become `ratio` (below 1) times as fast: likely they share what has changed.
+def observe_shared_drop(state: LinkState, ratio: float) -> LinkState:
+    """`state` after another link of the same node has become `ratio` (below 1) times as fast.
 
-    An edge device has one way out of the house. Until this link is measured again, it is believed to have fallen alike,
-    with much doubt; its next transfer decides.
+    Both likely share the bottleneck that has changed, such as the uplink of a house. Until this link is measured again,
+    its goodput is estimated to have dropped by the same ratio, with a large variance; its next transfer decides.
     """
     if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
         return state
-    return replace(state, goodput=gp.doubted(state.goodput, ratio, _SIBLING_VARIANCE), recent=None)
+    return replace(state, goodput=gp.inflated(state.goodput, ratio, _SHARED_DROP_VARIANCE), last_value=None)
 
 
 def observe_down(state: LinkState) -> LinkState:
-    """The peer is gone or the link reported dead: goodput 0.0 until the next sign of life."""
+    """`state` of a link whose peer is gone or that is reported dead: goodput 0.0 until the next sign of life."""
     return replace(state, is_down=True)
 
 
 def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
-    """What `state` amounts to at `now_s`; None before the first transfer (probe an idle link)."""
+    """Estimate of the link at `now_s`; None before the first transfer (probe an idle link)."""
     if state.goodput is None:
         return None
-    line = state.goodput
+    envelope = state.goodput
     is_capped = state.ceiling_bps < state.uncapped_bps
-    std_ratio = line.std_ratio(now_s)
+    std_ratio = envelope.std_ratio(now_s)
     return LinkEstimate(
         source=state.source,
         target=state.target,
         rtt_s=state.rtt_s,
-        overhead_s=line.overhead_s if state.followed is None else line.floor_s,  # the rest is in its rate
-        goodput_bps=believed_bps(state),
+        overhead_s=envelope.overhead_s
+        if state.selected_last_value is None
+        else envelope.fixed_overhead_s,  # the rest is in its rate
+        goodput_bps=estimated_bps(state),
         goodput_std_ratio=max(std_ratio, _SILENCE_STD_RATIO) if is_capped else std_ratio,
         measured_at_s=measured_at_s(state),
-        n_samples=0 if is_capped else line.n_samples,
+        n_samples=0 if is_capped else envelope.n_samples,
         average_bps=0.0 if state.average is None else state.average.goodput_bps,
         average_std_ratio=0.0 if state.average is None else state.average.std_ratio,
-        turning_until_s=-math.inf if state.average is None else state.average.turning_until_s,
+        oscillating_until_s=-math.inf if state.average is None else state.average.oscillating_until_s,
     )
 
 
-def believed_bps(state: LinkState) -> float:
+def estimated_bps(state: LinkState) -> float:
     """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
     if state.goodput is None or state.is_down:
         return 0.0
@@ -248,20 +253,20 @@ def measured_at_s(state: LinkState) -> float:
     """`measured_at_s` of the `estimate`; -inf before the first transfer."""
     if state.goodput is None:
         return -math.inf
-    followed = state.followed
-    return state.goodput.at_s if followed is None else max(state.goodput.at_s, followed.at_s)
+    last_value = state.selected_last_value
+    return state.goodput.at_s if last_value is None else max(state.goodput.at_s, last_value.at_s)
 
 
 def _began_s(state: LinkState, sent_s: float) -> float:
-    """When the link began to carry what was sent at `sent_s`, shifted by the way there."""
+    """Time at which the link began to carry a message sent at `sent_s`, shifted by the way there."""
     return max(sent_s, state.last_receipt_s - state.rtt_s)
 
 
 def _returned(state: LinkState) -> LinkState:
-    """A sign of life: what was known before stands, with much doubt, until the first transfer replaces it."""
+    """`state` after a sign of life: the estimate from before an outage stays, with a large variance."""
     if not state.is_down:
         return state
     goodput = state.goodput
     if goodput is not None:
-        goodput = gp.doubted(goodput, 1.0, _RETURNED_VARIANCE)
-    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, recent=None)
+        goodput = gp.inflated(goodput, 1.0, _RETURNED_VARIANCE)
+    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, last_value=None)

@@ -1,14 +1,15 @@
-"""What the newest messages alone say of a link, and whether that foretells the next one better than the line does.
+"""Last-value forecast of a link (an EWMA of its newest messages), and model selection against the lower envelope.
 
-The line through a window of messages (`lower_envelope.py`) is right for a link that stays and holds messages up now and
-then; a jump makes it start anew (`goodput.py`). A link that drifts, as radio links fade, is neither: its line is what
-the link carried at its best some seconds ago. There the last message is the better guide, and the link itself tells
-when: both guesses are compared with every message that comes, and the newest are followed while they have been nearer
-by far, lately and often enough.
+The lower envelope of a window of messages (`lower_envelope.py`) is right for a link that is constant apart from delays,
+and a change point resets it after a jump (`goodput.py`). A link that drifts, as radio links fade, is neither: its
+envelope is the best rate of some seconds ago, and the last message is the better forecast.
 
-Only messages whose bytes take longer than what blurs any timing count. They are chosen by what they should take: chosen
-by what they took, those that were held up would be picked out. Where messages are late by chance (lost packets, a token
-bucket, a busy processor) the newest foretells the next one badly, and the line stays.
+Both forecasts are compared with every message. The last value is selected while its forecast error has been smaller by
+far, over enough messages. Where messages are late by chance (lost packets, a token bucket, a busy processor) the last
+value forecasts the next one badly, and the envelope stays selected.
+
+A message counts when its bytes take longer than timing noise, by the forecast. Selected by the time they took, delayed
+messages would be overrepresented.
 """
 
 from __future__ import annotations
@@ -19,83 +20,83 @@ from dataclasses import dataclass, replace
 from seamline.core.link.lower_envelope import RTT_NOISE_S
 
 GAIN = 0.7
-"""Weight of the newest message."""
+"""Weight of the newest message in the EWMA."""
 
 LEAST_CARRIED_S = 5e-3
-"""Messages whose bytes take less are told apart by noise."""
+"""Messages whose bytes take less are left out: noise decides about them."""
 
 MEMORY = 0.93
-"""Fading of errors with every message: the last dozen or so count."""
+"""Decay of forecast errors with every message: the last dozen or so count."""
 
 LEAST_MESSAGES = 9.0
-"""Of those, as many make it worth comparing. Fewer are followed by chance on a link that is only noisy."""
+"""Fewer (decayed) messages are no evidence: on a link that is only noisy the last value would be selected by chance."""
 
-NEARER_RATIO = 0.75
-"""So much smaller the error must be than that of the line."""
+SELECTION_RATIO = 0.75
+"""Share of the envelope's forecast error that the last value's must be below."""
 
 LEAST_ERROR = 0.1
-"""A line that is nearer than this, on average, needs no replacement: busy processors and jitter do as much."""
+"""An envelope of smaller mean forecast error stays selected: busy processors and jitter cause as much."""
 
 MOST_ERROR = 1.0
-"""One message counts as wrong by a factor of e at most."""
+"""Most that one message counts: a factor of e."""
 
 MOST_OWN_ERROR = 0.2
-"""Where the newest message foretells the next one worse, on average, the link does not drift but jumps or stalls."""
+"""With a larger mean forecast error of the last value the link does not drift, it jumps or stalls."""
 
 STALE_S = 5.0
-"""Messages that came since, all too short to count, are what the line goes by."""
+"""Age of the last value beyond which the envelope is selected, as it rests on short messages too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
-    """level: logarithm of seconds per bit. at_s: of the newest message in it.
+class LastValue:
+    """State of the forecast. level: logarithm of seconds per bit. at_s: of the newest message in it.
 
-    own_error, line_error: fading sums of by what logarithm each guess was wrong, over n messages.
+    own_error, envelope_error: decayed sums of absolute forecast errors (logarithms) over n messages.
     """
 
     level: float
     at_s: float
     own_error: float = 0.0
-    line_error: float = 0.0
+    envelope_error: float = 0.0
     n: float = 0.0
 
     @property
     def bits_per_s(self) -> float:
         return math.exp(-self.level)
 
-    def is_nearer(self, at_s: float) -> bool:
-        """Whether to go by it at `at_s`, when the newest message of any size came."""
+    def is_selected(self, at_s: float) -> bool:
+        """Whether the last value is the selected model at `at_s`, when the newest message of any size came."""
         return (
             self.n >= LEAST_MESSAGES
-            and self.own_error < min(NEARER_RATIO * self.line_error, MOST_OWN_ERROR * self.n)
-            and self.line_error > LEAST_ERROR * self.n
+            and self.own_error < min(SELECTION_RATIO * self.envelope_error, MOST_OWN_ERROR * self.n)
+            and self.envelope_error > LEAST_ERROR * self.n
             and at_s - self.at_s <= STALE_S
         )
 
 
-def observe_recent(
-    recent: Recent | None, n_bits: float, took_s: float, at_s: float, line_s: float, carried_s: float
-) -> Recent:
-    """`recent` after a message of `n_bits` that took `took_s` beyond a round trip and the link's constant.
+def observe_last_value(
+    before: LastValue | None, n_bits: float, took_s: float, at_s: float, envelope_s: float, carried_s: float
+) -> LastValue:
+    """`before` after a message of `n_bits` that took `took_s` beyond a round trip and the fixed overhead.
 
-    line_s: what the line before it foretold of the same; carried_s: and of its bytes alone.
+    envelope_s: forecast of the same by the envelope before it; carried_s: and of its bytes alone.
     """
     level = math.log(max(took_s, RTT_NOISE_S) / n_bits)
-    if recent is None:
-        return Recent(level=level, at_s=at_s)
-    if max(carried_s, n_bits * math.exp(recent.level)) < LEAST_CARRIED_S:
-        return recent
-    step = level - recent.level
-    line_error = abs(level - math.log(line_s / n_bits))
-    return Recent(
-        level=recent.level + GAIN * step,
+    if before is None:
+        return LastValue(level=level, at_s=at_s)
+    if max(carried_s, n_bits * math.exp(before.level)) < LEAST_CARRIED_S:
+        return before
+    step = level - before.level
+    envelope_error = abs(level - math.log(envelope_s / n_bits))
+    return LastValue(
+        level=before.level + GAIN * step,
         at_s=at_s,
-        own_error=MEMORY * recent.own_error + min(MOST_ERROR, abs(step)),
-        line_error=MEMORY * recent.line_error + min(MOST_ERROR, line_error),
-        n=MEMORY * recent.n + 1.0,
+        own_error=MEMORY * before.own_error + min(MOST_ERROR, abs(step)),
+        envelope_error=MEMORY * before.envelope_error + min(MOST_ERROR, envelope_error),
+        n=MEMORY * before.n + 1.0,
     )
 
 
-def set_anew(recent: Recent, slowness: float, at_s: float) -> Recent:
-    """The line has started anew with `slowness`, seconds per bit: so do the newest messages."""
-    return replace(recent, level=math.log(slowness), at_s=at_s)
+def reset_level(before: LastValue, seconds_per_bit: float, at_s: float) -> LastValue:
+    """`before` after a change point, with the level of the envelope that was reset to `seconds_per_bit`."""
+    return replace(before, level=math.log(seconds_per_bit), at_s=at_s)

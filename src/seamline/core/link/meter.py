@@ -5,7 +5,7 @@ is a sample of `estimator.py`. A ping and its pong are a sample of the round tri
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
 unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; if it fell, those not
-measured for `SIBLING_AGE_S` are expected to have fallen alike.
+measured for `SHARED_DROP_AGE_S` are expected to have dropped by the same ratio.
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported in that order: links that share
 the bottleneck come before the link that jumped, because who hears of the jump alone would flee to one of them.
@@ -15,7 +15,7 @@ the bottleneck come before the link that jumped, because who hears of the jump a
 | `peer` joined | a new link, or a known one measured anew | news of a known one |
 | `peer` lost | the link is down; what was in flight is forgotten, its estimator kept | news |
 | `forget` | the link is no more: neither pinged, probed nor reported | |
-| `measure_anew` | every link as if new | |
+| `remeasure` | every link as if new | |
 | `sending` | in flight; a frame puts the next probe off | |
 | `receipt` | a transfer sample; a jump reaches the links that share the bottleneck | news |
 | `ping_sent` | the next ping is due later | the number of the ping |
@@ -84,12 +84,12 @@ class _Outgoing:
         """Whether probes are due at all: not before the first pings are back, and not while the link is down."""
         return not (self.probing.is_new or self.state.is_down)
 
-    def begin_anew(self, ping_due_s: float) -> None:
+    def reset(self, ping_due_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
         self.in_flight.clear()
         self.pings.clear()
         self.probes.clear()
-        self.probing = probing.anew(self.probing)
+        self.probing = probing.reset(self.probing)
         self.ping_due_s = ping_due_s
 
 
@@ -116,7 +116,7 @@ class LinkMeter:
             if alive:
                 self._links[target] = _Outgoing(est.LinkState(source=self._node, target=target), ping_due_s=now_s)
             return ()
-        link.begin_anew(now_s if alive else math.inf)
+        link.reset(now_s if alive else math.inf)
         if not alive:
             link.state = est.observe_down(link.state)
         return self._news(link, now_s)
@@ -138,14 +138,14 @@ class LinkMeter:
         self._is_due_known = False
         self._links.pop(target, None)
 
-    def measure_anew(self, now_s: float) -> None:
+    def remeasure(self, now_s: float) -> None:
         """Forget what is known of all links and measure them now: the machine was too busy to measure well."""
         self._is_due_known = False
         for link in self._links.values():
             is_down, is_lost = link.state.is_down, math.isinf(link.ping_due_s)
             link.state = est.LinkState(source=self._node, target=link.state.target, is_down=is_down)
             link.last_reported = None
-            link.begin_anew(math.inf if is_lost else now_s)
+            link.reset(math.inf if is_lost else now_s)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -278,9 +278,9 @@ class LinkMeter:
         for link in self._links.values():
             if link is jumped or link.in_flight:
                 continue
-            link.probing = probing.doubted(link.probing, now_s)
-            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SIBLING_AGE_S:
-                link.state = est.observe_sibling(link.state, ratio)
+            link.probing = probing.bottleneck_changed(link.probing, now_s)
+            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SHARED_DROP_AGE_S:
+                link.state = est.observe_shared_drop(link.state, ratio)
                 found = (*found, *self._news(link, now_s))
         return found
 

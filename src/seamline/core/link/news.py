@@ -1,4 +1,4 @@
-"""Change detection on link estimates: what jumped, what moved, and what listeners should hear of."""
+"""Change detection on link estimates: which have jumped, which have moved, and which are to be reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RENEW_S = 1.0
 
 
 def change_ratio(before: est.LinkState, after: est.LinkState) -> float:
-    """By what factor one sample changed the belief; 1.0 when there was hardly one before, or the link was down.
+    """Factor by which one sample changed the goodput estimate; 1.0 when there was hardly one, or the link was down.
 
-    What an overdue transfer has proven is left out: the receipt that confirms it is the jump.
+    The cap of an overdue transfer is left out: the receipt that confirms it is the jump.
     """
     old, new = before.goodput, after.goodput
     if old is None or new is None or before.is_down or old.n_samples == 0:
@@ -26,27 +26,27 @@ def change_ratio(before: est.LinkState, after: est.LinkState) -> float:
 
 
 def has_jumped(ratio: float) -> bool:
-    """Whether a change by `ratio` is one that siblings may share."""
+    """Whether a change by `ratio` is large enough to suggest a shared bottleneck."""
     return not 1 / JUMP_RATIO < ratio < JUMP_RATIO
 
 
-def has_moved(told: LinkEstimate, current: LinkEstimate) -> bool:
-    """Whether a link is another one than was told, or only known more recently."""
-    return _has_moved(told, current.goodput_bps, current.rtt_s)
+def has_moved(last_reported: LinkEstimate, current: LinkEstimate) -> bool:
+    """Whether goodput or round trip differ from the last reported ones by more than `MOVED_RATIO`."""
+    return _has_moved(last_reported, current.goodput_bps, current.rtt_s)
 
 
-def _has_moved(told: LinkEstimate, goodput_bps: float, rtt_s: float) -> bool:
-    if (told.goodput_bps == 0.0) != (goodput_bps == 0.0):
+def _has_moved(last_reported: LinkEstimate, goodput_bps: float, rtt_s: float) -> bool:
+    if (last_reported.goodput_bps == 0.0) != (goodput_bps == 0.0):
         return True
-    moved = abs(goodput_bps - told.goodput_bps) > MOVED_RATIO * told.goodput_bps
-    return moved or abs(rtt_s - told.rtt_s) > max(1e-3, MOVED_RATIO * told.rtt_s)
+    moved = abs(goodput_bps - last_reported.goodput_bps) > MOVED_RATIO * last_reported.goodput_bps
+    return moved or abs(rtt_s - last_reported.rtt_s) > max(1e-3, MOVED_RATIO * last_reported.rtt_s)
 
 
-def is_news(told: LinkEstimate | None, state: est.LinkState) -> bool:
-    """Whether listeners should hear of the estimate of `state`: the first, one that has moved, or one renewed a while
+def is_news(last_reported: LinkEstimate | None, state: est.LinkState) -> bool:
+    """Whether the estimate of `state` is to be reported: the first, one that has moved, or one last reported a while
     ago. Nothing is news before the first transfer."""
     if state.goodput is None:
         return False
-    if told is None or est.measured_at_s(state) - told.measured_at_s > RENEW_S:
+    if last_reported is None or est.measured_at_s(state) - last_reported.measured_at_s > RENEW_S:
         return True
-    return _has_moved(told, est.believed_bps(state), state.rtt_s)
+    return _has_moved(last_reported, est.estimated_bps(state), state.rtt_s)

@@ -1,15 +1,16 @@
-"""When to measure a link that carries nothing, with how many bytes, and what of it is news.
+"""Probe schedule of an idle link: when to probe, and with how many bytes.
 
-Theory of operation. A new link gets some quick pings, then probes that are in turn long (50 ms, as far as that can be
-known) and short, so that what a message takes whatever its size is told from what its bytes take. An
-idle link gets a probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are
-never left out. A probe that does not fit the belief is followed at once by larger ones, because a small one proves
-little: what a token bucket lets through after a pause looks like a fast link. The larger ones are paid from a credit
-that grows by 0.4 % of the link's time, so that all take 1 % of it in the long run. A link that seems to have become
-faster may be probed on debt; so it is known within a second or two. What a larger probe costs is what it took in the
-end, less than was feared when the link has become faster.
+Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
+is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
+probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are never left out.
 
-`meter.py` decides by this for all links of a node. What a transfer teaches is `estimator.py`.
+A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
+token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
+grows by 0.4 % of the link's time, so that all probes take 1 % of it in the long run. A link that seems to have become
+faster may be probed on debt, so it is known within a second or two. The price of a larger probe is the time it took,
+less than expected when the link has become faster.
+
+`meter.py` decides by this for all links of a node. Samples of transfers are `estimator.py`'s.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ LONG_PROBE_S = 0.05
 
 
 MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
-"""Less than the fabric lets under way at once: more would measure its window, 31 Mbit/s over 100 ms of round trip."""
+"""Less than the fabric's flow-control window: more would measure that, 31 Mbit/s over 100 ms of round trip."""
 
 
 N_FIRST_PONGS = 5
@@ -54,19 +55,19 @@ CONFIRMED_RATIO = 1.5
 
 
 BUSY_LIMIT_S = 3.0
-"""A transfer under way longer than this does not keep other links of its node from being probed."""
+"""A transfer in flight for longer does not keep other links of its node from being probed."""
 
 
-SIBLING_AGE_S = 0.3
+SHARED_DROP_AGE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probing:
-    """What probes have been sent over one direction of a link, and when the next is due.
+    """Probe schedule of one direction of a link: probes sent so far, and when the next is due.
 
-    n_pongs, n_probes: since the link was new, or was to be measured anew. n_confirming: probes since one did not fit.
-    due_s: nothing is sent before; regular_s: when the next usual probe is due. credit_s: link time that may be spent on
-    larger probes, as of credit_at_s. seems_faster: the last probe was much faster than believed.
+    n_pongs, n_probes: since the link was new or reset. n_confirming: probes since one did not fit the estimate.
+    due_s: nothing is sent before; regular_s: when the next regular probe is due. credit_s: link time that may be spent
+    on larger probes, as of credit_at_s. seems_faster: the last probe was much faster than estimated.
     """
 
     n_pongs: int = 0
@@ -89,24 +90,24 @@ class Probing:
         return self.n_probes >= N_FIRST_PROBES
 
 
-def anew(probing: Probing) -> Probing:
-    """Measure the link from the beginning; what was spent stays spent."""
+def reset(probing: Probing) -> Probing:
+    """State of a link that is measured from the beginning; its credit stays."""
     return Probing(credit_s=probing.credit_s, credit_at_s=probing.credit_at_s)
 
 
 def carried(probing: Probing, now_s: float) -> Probing:
-    """The link carries a frame: no probe for a while."""
+    """`probing` after a frame over the link: no probe for a while."""
     due_s = now_s + PROBE_INTERVAL_S
     return probing if due_s <= probing.due_s else replace(probing, due_s=due_s)
 
 
-def doubted(probing: Probing, now_s: float) -> Probing:
-    """A sibling has jumped: measure this link too, with more than a small probe."""
+def bottleneck_changed(probing: Probing, now_s: float) -> Probing:
+    """`probing` after a link that may share the bottleneck has jumped: a large probe is due now."""
     return replace(probing, due_s=now_s, n_confirming=1)
 
 
 def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Probing, int]:
-    """Bytes to send now, paid for; 0 when it is not time yet. Call it when the link is idle."""
+    """Bytes to send now, and `probing` with these paid; 0 when it is not time yet. Call it when the link is idle."""
     if now_s < probing.due_s or probing.is_new or state.is_down:
         return probing, 0
     credit_s = min(MOST_CREDIT_S, probing.credit_s + LONG_SHARE_RATIO * (now_s - probing.credit_at_s))
@@ -121,7 +122,7 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
         paid_s = 8 * n_bytes / goodput_bps
         probing = replace(probing, due_s=probing.regular_s, credit_s=credit_s - paid_s)
         return replace(probing, n_probes=probing.n_probes + 1), n_bytes
-    if now_s < probing.regular_s:  # nothing to confirm, or nothing to pay it with: the usual probe at its usual time
+    if now_s < probing.regular_s:  # nothing to confirm, or no credit for it: the regular probe at its time
         return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
     n_bytes = _regular_bytes(state)
     regular_s = now_s + _regular_interval_s(state)
@@ -129,15 +130,15 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
 
 
 def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample: est.TransferSample) -> Probing:
-    """A probe was acknowledged: followed up at once when it did not fit the belief, until that is chance."""
+    """`probing` after an acknowledged probe: one that did not fit the estimate is followed up at once, some times."""
     if before.goodput is None or after.goodput is None:
         return probing
-    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.floor_s, RTT_NOISE_S)
-    feared_s = 8.0 * sample.payload_bytes / before.goodput.value
-    ratio = feared_s / service_s
-    credit_s = probing.credit_s + (max(0.0, feared_s - service_s) if probing.n_confirming > 0 else 0.0)
+    service_s = max(sample.receipt_s - sample.sent_s - before.rtt_s - before.goodput.fixed_overhead_s, RTT_NOISE_S)
+    expected_s = 8.0 * sample.payload_bytes / before.goodput.value
+    ratio = expected_s / service_s
+    credit_s = probing.credit_s + (max(0.0, expected_s - service_s) if probing.n_confirming > 0 else 0.0)
     probing = replace(probing, credit_s=credit_s, seems_faster=ratio >= CONFIRMED_RATIO)
-    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.suspects
+    fits = 1 / CONFIRMED_RATIO < ratio < CONFIRMED_RATIO and not after.goodput.candidates
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
         return replace(probing, n_confirming=0)
     return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
@@ -155,7 +156,7 @@ def measured(probing: Probing, state: est.LinkState, now_s: float) -> Probing:
 
 
 def long_probe_bytes(goodput_bps: float) -> int:
-    """What takes 50 ms at `goodput_bps`, within limits."""
+    """Bytes that take 50 ms at `goodput_bps`, within limits."""
     return int(max(MIN_LONG_PROBE_BYTES, min(MAX_LONG_PROBE_BYTES, LONG_PROBE_S * goodput_bps / 8)))
 
 
@@ -186,6 +187,6 @@ def _regular_interval_s(state: est.LinkState) -> float:
 
 
 def _goodput_bps(state: est.LinkState) -> float:
-    """What probes are sized by: the belief, or less where a transfer hints at less. A probe of 50 ms for the link as it
-    was would hold up frames for a second on one that fell."""
+    """Goodput by which probes are sized: the estimate, or the lowest candidate. On a link that dropped, a probe of the
+    size for the former rate would delay frames by a second."""
     return min(state.goodput.hinted_bps, state.uncapped_bps, state.ceiling_bps) if state.goodput is not None else 0.0

@@ -1,9 +1,9 @@
-"""What a node tells others of its links, and what they make of it: no clock is shared, so times travel as ages.
+"""Link reports: the estimates that a node sends of its own links. No clock is shared, so times travel as ages.
 
     estimate of the sender -> `report_of` -> wire -> `estimate_of` -> estimate of the receiver
 
-Whoever tells (a real node, a simulated one) and whoever hears goes through here, so nothing is known of another node's
-link that a report does not carry. Bounds of what may come from outside are the wire's, `fabric.messages`.
+Every sender and receiver (real or simulated) goes through here, so nothing is known of another node's link that a
+report does not carry. Bounds on values from outside are the wire's, `fabric.messages`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from seamline.core.vocabulary.nodes import NodeId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkReport:
-    """A node's estimate of its link to `target`, as `LinkEstimate`, at the moment it was told.
+    """Report of a node's estimate of its link to `target`, as `LinkEstimate`, at the moment it was sent.
 
-    age_s: since the newest sample. turning_for_s: for how long the link still counts as one that turns; 0.0 when it
+    age_s: since the newest sample. oscillating_for_s: for how long the link still counts as oscillating; 0.0 when it
     does not.
     """
 
@@ -33,11 +33,11 @@ class LinkReport:
     overhead_s: float = 0.0
     average_bps: float = 0.0
     average_std_ratio: float = 0.0
-    turning_for_s: float = 0.0
+    oscillating_for_s: float = 0.0
 
 
 def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
-    """`estimate` as its node tells it at `now_s` of its clock."""
+    """Report of `estimate` at `now_s` of its node's clock."""
     return LinkReport(
         target=estimate.target,
         rtt_s=estimate.rtt_s,
@@ -48,12 +48,12 @@ def report_of(estimate: LinkEstimate, now_s: float) -> LinkReport:
         overhead_s=estimate.overhead_s,
         average_bps=estimate.average_bps,
         average_std_ratio=estimate.average_std_ratio,
-        turning_for_s=max(0.0, estimate.turning_until_s - now_s),
+        oscillating_for_s=max(0.0, estimate.oscillating_until_s - now_s),
     )
 
 
 class Reported(Protocol):
-    """A report as it comes from the wire: the fields of `LinkReport`."""
+    """Report as it comes from the wire: the fields of `LinkReport`."""
 
     @property
     def target(self) -> str: ...
@@ -74,11 +74,11 @@ class Reported(Protocol):
     @property
     def average_std_ratio(self) -> float: ...
     @property
-    def turning_for_s(self) -> float: ...
+    def oscillating_for_s(self) -> float: ...
 
 
 def report_from(heard: Reported) -> LinkReport:
-    """What the wire carried, as a value of the core."""
+    """Report as a value of the core, from the one that the wire carried."""
     return LinkReport(
         target=heard.target,
         rtt_s=heard.rtt_s,
@@ -89,12 +89,12 @@ def report_from(heard: Reported) -> LinkReport:
         overhead_s=heard.overhead_s,
         average_bps=heard.average_bps,
         average_std_ratio=heard.average_std_ratio,
-        turning_for_s=heard.turning_for_s,
+        oscillating_for_s=heard.oscillating_for_s,
     )
 
 
 def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimate:
-    """What `source` said, heard at `now_s` of our clock; the time it was on its way is not known, and not in it."""
+    """Estimate from a report of `source` received at `now_s` of our clock; its time on the way is not accounted for."""
     return LinkEstimate(
         source=source,
         target=NodeId(report.target),
@@ -106,5 +106,5 @@ def estimate_of(source: NodeId, report: LinkReport, now_s: float) -> LinkEstimat
         overhead_s=report.overhead_s,
         average_bps=report.average_bps,
         average_std_ratio=report.average_std_ratio,
-        turning_until_s=now_s + report.turning_for_s if report.turning_for_s > 0.0 else -math.inf,
+        oscillating_until_s=now_s + report.oscillating_for_s if report.oscillating_for_s > 0.0 else -math.inf,
     )

@@ -43,7 +43,7 @@ class CodecArrays:
 
     encode_s: Floats
     decode_s: Floats
-    sent_ratio: Floats
+    compression_ratio: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,9 @@ class BoundaryBytes:
     def is_for(self, problem: Problem, sizes: Sizes) -> bool:
         """True while nothing that they rest on is another object than it was."""
         before = self.closing.problem
-        is_as_measured = problem.sent_ratio is before.sent_ratio or not (problem.sent_ratio or before.sent_ratio)
+        is_as_measured = problem.compression_ratio is before.compression_ratio or not (
+            problem.compression_ratio or before.compression_ratio
+        )
         is_as_limited = problem.constraints is before.constraints and problem.origin == before.origin
         return is_as_limited and is_as_measured and self.sizes is sizes and self.origin is _origin_of(problem)
 
@@ -151,8 +153,8 @@ _CODECS = tuple(Codec)
 
 def _sent_bytes(sizes: Sizes, problem: Problem) -> Floats:
     """float64[n_codecs, C], as `payload.sent_bytes` has it for one cut."""
-    ratio = _codec_arrays(_origin_of(problem), sizes).sent_ratio
-    for (cut, codec), measured in problem.sent_ratio.items():
+    ratio = _codec_arrays(_origin_of(problem), sizes).compression_ratio
+    for (cut, codec), measured in problem.compression_ratio.items():
         ratio[_CODECS.index(codec), sizes.index == cut] = measured
     return np.ceil(sizes.sent_bytes * ratio)
 
@@ -165,7 +167,7 @@ def _codec_arrays(profile: Profile, sizes: Sizes) -> CodecArrays:
         row = _CODECS.index(cost.codec)
         arrays.encode_s[row, at] = cost.encode_s_per_byte * sizes.plain_bytes[at]
         arrays.decode_s[row, at] = cost.decode_s_per_byte * sizes.plain_bytes[at]
-        arrays.sent_ratio[row, at] = cost.sent_ratio
+        arrays.compression_ratio[row, at] = cost.compression_ratio
     return arrays
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.events import FrameFinished, Route, ToLedger
-from seamline.core.switching.named import Form
+from seamline.core.switching.named import PreparationMode
 from seamline.core.switching.vocabulary import Generation
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
@@ -51,7 +51,7 @@ class Prepare:
     """Ask every node of the plan to get ready for it. Ends as `NodePrepared` or `NodePrepareFailed`, per node."""
 
     generation: Generation
-    form: Form
+    mode: PreparationMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ class SwitchDone:
 
 
 @dataclass(frozen=True, slots=True)
-class RetreatDone:
-    """No plan could be loaded, not even the one before: frames run on the origin alone."""
+class FallBackDone:
+    """No plan could be loaded, not even the one before: frames fall back to the origin alone."""
 
     plan: Plan
 
@@ -144,7 +144,7 @@ class ChargeEnergy:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """A request by hand is done. outcome: the switch, or what was in force before."""
+    """A user's request is done. outcome: the switch, or what was in force before."""
 
     request: int
     outcome: SwitchRecord | Goal | EnergyScope
@@ -152,7 +152,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A request by hand will not be done."""
+    """A user's request will not be done."""
 
     request: int
     error: SeamlineError
@@ -184,7 +184,7 @@ class Decided:
 
 LedgerCommand = RunFrame | Deliver | FrameFinished | Say
 PilotCommand = (
-    Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | RetreatDone | Started | StartFailed
+    Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | FallBackDone | Started | StartFailed
     | ChargeEnergy | Settle | Reject | Say | Decided
 )  # fmt: skip
 Command = LedgerCommand | PilotCommand

@@ -169,8 +169,8 @@ class DrainWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rescue:
-    """Run frames again that are past their deadline, or whose plan needs a node that is gone."""
+class RetryOverdue:
+    """Retry frames that are past their deadline, or whose plan needs a node that is lost."""
 
 
 # -- the ledger to the pilot -----------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ class MemoryMeasured:
 
 @dataclass(frozen=True, slots=True)
 class ProfileKnown:
-    """What the model costs on a node: told before the stream began, or the answer to `AskProfile`."""
+    """Profile of the model on a node: known before the stream began, or the answer to `AskProfile`."""
 
     node: NodeId
     profile: Profile
@@ -292,7 +292,7 @@ class Tick:
     """Time has passed: act on what is due (`due_s`)."""
 
 
-# -- requests by hand: to the pilot; `Settle` or `Reject` with the same number ends one --------------------------------
+# -- requests of a user: to the pilot; `Settle` or `Reject` with the same number ends one ------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +307,7 @@ class SwitchAsked:
 
 @dataclass(frozen=True, slots=True)
 class UnpinAsked:
-    """Let the policy decide again that was there before plans were given by hand."""
+    """End the manual override: the policy decides again that was there before plans were pinned."""
 
     request: int
     strategy: str | None
@@ -334,12 +334,12 @@ class StandbyAsked:
 
 @dataclass(frozen=True, slots=True)
 class StopAsked:
-    """The stream ends: release everything, and tell whoever still waits."""
+    """The stream ends: release everything, and reject the requests that still wait."""
 
 
 FrameEvent = (
     FrameOffered | SourceEnded | AnswerArrived | StageFailed | AttemptDropped | AnswerTaken | PeerChanged
-    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | FrameFinished | StatusReceived | LinkEstimated | MemoryMeasured
@@ -347,7 +347,7 @@ PilotEvent = (
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
-    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | Rescue
+    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 """What the pilot says to the ledger."""
 

@@ -1,12 +1,15 @@
-"""Ledger: a frame's life at its origin, from the offer to the delivered answer.
+"""Ledger: tracks every frame of a stream at its origin, from the offer to the delivered answer.
 
-Theory of operation. An offered frame is accepted when there is room, else it waits as the newest and replaces an older
-one. An accepted frame is kept until its first answer is here; later answers (of a retry, or of a node given up too
-soon) are counted and dropped. A frame whose node is gone, that was refused, or that is past its deadline runs again, on
-the current route when that avoids the trouble and on the origin otherwise. While one does on the origin, no frame is
-accepted: it would wait behind that one, be late itself, run again too, and so on for as long as frames come. While a
-node of the route is gone, frames wait for another route until `Rescue`, and run on the origin from then on. Answers are
-delivered in the order of acceptance.
+Theory of operation. An offered frame is accepted when there is room, else it waits and replaces an older one that does.
+An accepted frame is kept until its first answer arrives; later answers (of a retry, or of a node given up too soon) are
+counted and dropped. Answers are delivered in the order of acceptance.
+
+Retry: a frame whose node is lost, that was refused, or that is overdue (past its deadline) runs again, on the current
+route when that avoids the trouble and on the origin otherwise. While one is retried on the origin no frame is accepted:
+it would wait behind that one, be late itself, be retried too, and so on for as long as frames come.
+
+Local fallback: while a node of the route is lost, frames wait for another route until `RetryOverdue`, and run on the
+origin from then on.
 
     event             what becomes of frames                                    commands
     ----------------  --------------------------------------------------------  ------------------------------------
@@ -14,20 +17,20 @@ delivered in the order of acceptance.
     SourceEnded       the one that waits is dropped                             -
     AnswerArrived     finished; or known already, and dropped                   FrameFinished, Deliver, RunFrame
     StageFailed       the latest attempt runs again; an earlier one is no news  RunFrame, or as a last answer
-    AttemptDropped    its rerun on the origin is over                           RunFrame
+    AttemptDropped    its retry on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
     PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
     SetRoute          those accepted from now on follow it                      Routed, RunFrame
-    AdjustRoute       deadlines and depth of the route in use are fresh         RunFrame
-    SetLocalExpected  deadlines of reruns on the origin are fresh               -
+    AdjustRoute       deadlines and depth of the route in use are updated       RunFrame
+    SetLocalExpected  deadlines of retries on the origin are updated            -
     PauseFrames       none is accepted                                          Drained, when none is in flight
     ResumeFrames      accepted again                                            RunFrame
     DrainWanted       -                                                         Drained, when none is in flight
-    Rescue            those overdue or stranded run again, on the origin those  RunFrame, or as a last answer
-                      that waited for another route
+    RetryOverdue      overdue ones and those of a lost node run again; frames   RunFrame, or as a last answer
+                      that waited for another route fall back to the origin
 
 `RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
-Which plan is routed, and when to rescue, is the pilot's business; how many frames fit is `pipeline_depth.py`.
+Which plan is routed, and when to retry, is the pilot's business; how many frames fit is `pipeline_depth.py`.
 """
 
 from __future__ import annotations
@@ -90,7 +93,7 @@ class FrameCounts:
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame in flight. route: what it last set out on. routes: of each attempt."""
+    """A frame in flight. route: of its latest attempt. routes: of each attempt."""
 
     number: int
     tensors: object
@@ -126,15 +129,15 @@ class Ledger:
         self._finished: set[int] = set()
         self._waiting: object | None = None
         self._is_paused = False
-        self._is_detouring = False
-        self._reruns: dict[int, int] = {}  # frame -> which of its attempts runs again on the origin
+        self._is_local_fallback = False
+        self._local_retries: dict[int, int] = {}  # frame -> which of its attempts is a retry on the origin
         self._unavailable: frozenset[NodeId] = frozenset()
         self._next_out = 0
         self._n_undelivered = 0
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = 0
         self._offered_s = -math.inf
         self._stories: dict[int, list[Step]] = {}
-        self._told: deque[int] = deque()
+        self._story_order: deque[int] = deque()
         self.route = self._local
         self.period_s = 0.0
         self.last_accepted_s = 0.0
@@ -153,27 +156,27 @@ class Ledger:
                 self._accept_waiting(out, now_s)
             case ev.StageFailed(frame, attempt, _, node, reason):
                 self._note(frame, now_s, f"attempt {attempt} failed on {node}: {reason}")
-                self._run_again(frame, attempt, reason, out, now_s)
+                self._retry(frame, attempt, reason, out, now_s)
             case ev.AttemptDropped(frame, attempt):
                 self._note(frame, now_s, f"attempt {attempt} was not wanted any more")
-                self._rerun_over(frame, attempt)
+                self._attempt_over(frame, attempt)
                 self._accept_waiting(out, now_s)
             case ev.AdjustRoute(route):
                 if route.generation == self.route.generation:
                     self.route = route
                     self._accept_waiting(out, now_s)
             case ev.SetRoute(route, asked_s):
-                self.route, self._is_paused, self._is_detouring = route, False, False
+                self.route, self._is_paused, self._is_local_fallback = route, False, False
                 out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
                 self._accept_waiting(out, now_s)
-            case ev.Rescue():
+            case ev.RetryOverdue():
                 for frame in self.overdue(now_s):
-                    self._run_again(frame, None, "its node is gone, or it took too long", out, now_s)
-                self._is_detouring = self._is_broken
+                    self._retry(frame, None, "its node is gone, or it took too long", out, now_s)
+                self._is_local_fallback = self._is_broken
                 self._accept_waiting(out, now_s)
             case ev.PeerChanged(node, is_alive):
                 self._unavailable = self._unavailable - {node} if is_alive else self._unavailable | {node}
-                self._is_detouring = self._is_detouring and self._is_broken
+                self._is_local_fallback = self._is_local_fallback and self._is_broken
                 self._accept_waiting(out, now_s)
             case ev.PauseFrames(generation):
                 self._is_paused = True
@@ -211,12 +214,12 @@ class Ledger:
 
     @property
     def due_s(self) -> float:
-        """When `Rescue` has something to do: the next deadline, -inf when frames are stranded or wait for a route."""
-        due_s = -math.inf if self._is_broken and not self._is_detouring else math.inf
+        """When `RetryOverdue` is due: the next deadline, -inf when a node of a frame or of the route is lost."""
+        due_s = -math.inf if self._is_broken and not self._is_local_fallback else math.inf
         for frame in self._in_flight.values():
             if not frame.route.plan.is_local:
-                is_stranded = bool(self._unavailable) and self._is_stranded(frame.route)
-                due_s = min(due_s, -math.inf if is_stranded else frame.deadline_s)
+                is_lost = bool(self._unavailable) and self._needs_lost_node(frame.route)
+                due_s = min(due_s, -math.inf if is_lost else frame.deadline_s)
         return due_s
 
     @property
@@ -230,10 +233,10 @@ class Ledger:
 
     def has_room(self, now_s: float) -> bool:
         """Whether a frame that is offered now is accepted at once."""
-        if self._is_paused or self._reruns or self._n_undelivered >= MAX_UNDELIVERED:
+        if self._is_paused or self._local_retries or self._n_undelivered >= MAX_UNDELIVERED:
             return False
         if self._is_broken:
-            return self._is_detouring and not self._in_flight
+            return self._is_local_fallback and not self._in_flight
         n_in_flight = len(self._in_flight)
         return not n_in_flight or (n_in_flight < self.depth and not self._is_stuck(now_s))
 
@@ -250,14 +253,14 @@ class Ledger:
         return frame in self._in_flight
 
     def overdue(self, now_s: float) -> list[int]:
-        """Frames in flight whose plan needs a node that is gone, or that are past their deadline.
+        """Frames in flight whose plan needs a node that is lost, or that are past their deadline.
 
         One that runs on the origin alone is never overdue: there is no better place to take it.
         """
         return [
             frame.number
             for frame in self._in_flight.values()
-            if not frame.route.plan.is_local and (now_s >= frame.deadline_s or self._is_stranded(frame.route))
+            if not frame.route.plan.is_local and (now_s >= frame.deadline_s or self._needs_lost_node(frame.route))
         ]
 
     def story(self, frame: int) -> tuple[Step, ...]:
@@ -277,7 +280,7 @@ class Ledger:
         for frame in self._in_flight.values():
             assert frame.routes[frame.attempt] is frame.route
             assert frame.attempt < MAX_ATTEMPTS
-        for number, attempt in self._reruns.items():
+        for number, attempt in self._local_retries.items():
             frame_in_flight = self._in_flight.get(number)
             assert frame_in_flight is None or attempt <= frame_in_flight.attempt
 
@@ -311,10 +314,10 @@ class Ledger:
 
     @property
     def _is_broken(self) -> bool:
-        """Whether a node of the route is gone."""
-        return bool(self._unavailable) and self._is_stranded(self.route)
+        """Whether a node of the route is lost."""
+        return bool(self._unavailable) and self._needs_lost_node(self.route)
 
-    def _is_stranded(self, route: Route) -> bool:
+    def _needs_lost_node(self, route: Route) -> bool:
         return not route.plan.is_local and not self._unavailable.isdisjoint(route.plan.nodes)
 
     def _is_stuck(self, now_s: float) -> bool:
@@ -337,7 +340,7 @@ class Ledger:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def _answered(self, event: ev.AnswerArrived, out: list[Output], now_s: float) -> None:
-        self._rerun_over(event.frame, event.attempt)
+        self._attempt_over(event.frame, event.attempt)
         frame = self._in_flight.get(event.frame)
         route = None if frame is None else frame.routes.get(event.attempt)
         if frame is None and 0 <= event.frame < self._n_accepted:
@@ -396,20 +399,20 @@ class Ledger:
         if generation != LOCAL_GENERATION and generation not in self._by_generation:
             out.append(ev.Drained(generation))
 
-    # -- again ---------------------------------------------------------------------------------------------------------
+    # -- retries -------------------------------------------------------------------------------------------------------
 
-    def _run_again(self, number: int, attempt: int | None, reason: str, out: list[Output], now_s: float) -> None:
-        """Run a frame again: on the current route if no node of it is gone and it is another one, else locally.
+    def _retry(self, number: int, attempt: int | None, reason: str, out: list[Output], now_s: float) -> None:
+        """Retry a frame: on the current route if no node of it is lost and it is another one, else on the origin.
 
         attempt: only if this was its latest try; a refusal of an earlier one is old news.
         """
         frame = self._in_flight.get(number)
         if frame is None or attempt not in (None, frame.attempt):
             if attempt is not None:
-                self._rerun_over(number, attempt)
+                self._attempt_over(number, attempt)
                 self._accept_waiting(out, now_s)
             return
-        self._rerun_over(number, frame.attempt)
+        self._attempt_over(number, frame.attempt)
         if frame.attempt + 1 >= MAX_ATTEMPTS:
             self._finish(frame, frame.route, None, (), f"gave up after {MAX_ATTEMPTS} tries: {reason}", out, now_s)
             self._accept_waiting(out, now_s)
@@ -419,16 +422,16 @@ class Ledger:
             route = self._local
         frame.attempt += 1
         if route.plan.is_local:
-            self._reruns[number] = frame.attempt
+            self._local_retries[number] = frame.attempt
         frame.deadline_s = now_s + RETRY_DEADLINE_FACTOR * self._deadline_s(route)
         self._n_retried += 1
         self._begin(frame, route, out, now_s)
         self._left(old.generation, out)
 
-    def _rerun_over(self, number: int, attempt: int) -> None:
-        """An attempt is over: when it ran again on the origin, frames may be accepted once more."""
-        if self._reruns and self._reruns.get(number) == attempt:
-            del self._reruns[number]
+    def _attempt_over(self, number: int, attempt: int) -> None:
+        """An attempt is over: when it was a retry on the origin, frames may be accepted once more."""
+        if self._local_retries and self._local_retries.get(number) == attempt:
+            del self._local_retries[number]
 
     def _note(self, number: int, now_s: float, words: str) -> None:
         if not self._keeps_stories or not 0 <= number < self._n_accepted:
@@ -436,7 +439,7 @@ class Ledger:
         known = self._stories.get(number)
         if known is None:
             known = self._stories[number] = []
-            self._told.append(number)
-            while len(self._told) > N_STORIES:
-                self._stories.pop(self._told.popleft(), None)
+            self._story_order.append(number)
+            while len(self._story_order) > N_STORIES:
+                self._stories.pop(self._story_order.popleft(), None)
         known.append(Step(now_s, words))

@@ -1,4 +1,4 @@
-"""Manual override of one session: the policy that decides while a plan is pinned by hand, and who waits for it."""
+"""Manual override of one session: the policy in force while a plan is pinned, and the request that waits for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seamline.core.vocabulary.plans import Plan
 
 
 class ManualOverride:
-    """Owner of the policy that decides about one stream. policy: the one that decides now."""
+    """Owner of the policy of one stream. policy: the one in force."""
 
     def __init__(self, policy: Policy, out: list[cmd.PilotOutput]) -> None:
         self.policy = policy
@@ -20,11 +20,11 @@ class ManualOverride:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether one plan is pinned, by hand or from the start."""
+        """Whether one plan is pinned, by a request or from the start."""
         return isinstance(self.policy, Fixed)
 
     def pin(self, plan: Plan, request: int) -> None:
-        """`plan` is asked for and pinned from now on; who still waits for another one is told so."""
+        """Pin `plan` from now on; a request that still waits for another plan is rejected."""
         if self._asked is not None:
             self._reject("another switch was asked for before this one was over")
         else:
@@ -33,22 +33,22 @@ class ManualOverride:
         self.policy = Fixed(plan)
 
     def unpin(self) -> None:
-        """The policy decides again that was there before plans were given by hand, whatever is still asked for."""
+        """Put the policy back in force that was there before plans were pinned, whatever is still asked for."""
         self.policy = self._before = self._at_start
 
     def serves(self, plan: Plan, record: cmd.SwitchRecord) -> None:
-        """`plan` is in service, asked for or not."""
+        """`plan` is in service: the request for it, if any, is settled."""
         if self._asked is not None and self._asked[0] == plan:
             self._out.append(cmd.Settle(self._asked[1], record))
             self._asked = None
 
     def fails(self, plan: Plan, reason: str) -> None:
-        """`plan` will not serve; if it was asked for, the policy before decides again."""
+        """`plan` will not serve; if it was asked for, the policy before is in force again."""
         if self._asked is not None and self._asked[0] == plan:
             self._give_up(reason)
 
-    def overruled(self, plan: Plan, reason: str) -> None:
-        """`plan` was decided on; another one that was asked for has become impossible meanwhile."""
+    def superseded(self, plan: Plan, reason: str) -> None:
+        """`plan` was decided on; another one that was asked for has become infeasible meanwhile."""
         if self._asked is not None and self._asked[0] != plan:
             self._give_up(reason)
 

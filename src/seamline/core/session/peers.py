@@ -121,8 +121,8 @@ class Peers:
     def _join(self, name: NodeId, peer: _Peer, now_s: float) -> None:
         """A node is there (again): it counts once its profile is known.
 
-        A new process is asked anew: it may have other power figures, threads or a slowdown. Until it answers, the
-        profile of the one before stands.
+        A new process is asked again: it may have other power figures, threads or a slowdown. Until it answers, the
+        profile of the one before is used.
         """
         if peer.status is None:
             return

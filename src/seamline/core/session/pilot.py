@@ -4,7 +4,7 @@ Theory of operation. Reports and measurements move the view (`stream_view.py`, `
 something has moved that is worth it, and every second without; drivers tick when `due_s` has come, after they have
 handed over all that waits, so that what happens together leads to one decision. A decision to switch goes through the
 tables of `core.switching` (`switcher.py`): nodes prepare, the ledger swaps its route, what has drained is released.
-Frames in trouble run again at once, or as soon as the route serves that is being prepared.
+Overdue frames are retried at once, or as soon as the route that is being prepared serves.
 
     event              what it does
     -----------------  -----------------------------------------------------------------------------------------------
@@ -22,7 +22,7 @@ Frames in trouble run again at once, or as soon as the route serves that is bein
     Routed             the switch is complete
     Drained            a generation is released after a grace time
     Begin              the first plan is chosen from now on
-    Tick               grace times, deadlines, breakers; a decision; re-profiling; rescue; a standby
+    Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
     ObjectiveAsked     plans are judged anew; rejected where joules count and are not known
@@ -58,17 +58,17 @@ from seamline.core.session.reprofiling import Reprofiling
 from seamline.core.session.spec import SessionSpec
 from seamline.core.session.standby import StandbyGuess
 from seamline.core.session.stream_view import StreamView
-from seamline.core.session.switcher import Outcome, Refused, Retreated, Switched, Switcher
+from seamline.core.session.switcher import FellBack, Outcome, Refused, Switched, Switcher
 from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
 from seamline.core.vocabulary.plans import Plan
 
-FLOOR_S = 1.0
-"""A decision is taken whenever something has moved, and after this time without."""
+DECISION_INTERVAL_S = 1.0
+"""Longest time between two decisions; one is taken whenever something has moved."""
 
-RESCUE_WAIT_S = 0.25
+RETRY_WAIT_S = 0.25
 """Frames of a lost node wait so long for the route that is being prepared."""
 
 ROUTE_MOVED_RATIO = 0.1
@@ -122,13 +122,13 @@ class Pilot:
 
     @property
     def standby(self) -> Plan | None:
-        """The plan that stands by, ready."""
+        """The plan of the standby pipeline, if one is ready."""
         return self._switcher.standby
 
     @property
-    def held(self) -> tuple[int, ...]:
-        """Numbers of the generations that nodes hold beside the local one, oldest first."""
-        return tuple(generation.number for generation in self._switcher.held)
+    def loaded(self) -> tuple[int, ...]:
+        """Numbers of the generations that nodes have loaded or are loading beside the local one, oldest first."""
+        return tuple(generation.number for generation in self._switcher.loaded)
 
     @property
     def due_s(self) -> float:
@@ -137,15 +137,15 @@ class Pilot:
             return math.inf
         due_s = min(self._switcher.due_s, self._peers.due_s)
         if self._has_begun:
-            due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + FLOOR_S)
+            due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + DECISION_INTERVAL_S)
         return due_s
 
     @property
-    def rescue_from_s(self) -> float:
-        """Frames in trouble are not run again before; -inf when they may be at once, inf when the stream has ended."""
+    def retry_from_s(self) -> float:
+        """Overdue frames are not retried before; -inf when they may be at once, inf when the stream has ended."""
         if self._has_stopped:
             return math.inf
-        return self._lost_at_s + RESCUE_WAIT_S if self._switcher.is_preparing else -math.inf
+        return self._lost_at_s + RETRY_WAIT_S if self._switcher.is_preparing else -math.inf
 
     def validate(self) -> None:
         """Raises `AssertionError` when an invariant does not hold; for tests."""
@@ -256,7 +256,7 @@ class Pilot:
                 is_first, self._is_serving = not self._is_serving, True
                 self._standby.serving(plan)
                 self._view.plan_serving(plan, generation, now_s)
-                self._lost_at_s = -math.inf  # frames that waited for this route are rescued in the same round
+                self._lost_at_s = -math.inf  # frames that waited for this route are retried in the same round
                 self._out.append(cmd.SwitchDone(request, record, is_first))
                 if request is not None:
                     self._override.serves(plan, record)
@@ -265,9 +265,9 @@ class Pilot:
             case Refused(plan=plan, reason=reason, node=node):
                 self._view.apply(ae.SwitchFailed(plan, reason, node, now_s))
                 self._override.fails(plan, reason)
-            case Retreated(plan=plan):
+            case FellBack(plan=plan):
                 self._view.plan_serving(plan, LOCAL_GENERATION, now_s)
-                self._out.append(cmd.RetreatDone(plan))
+                self._out.append(cmd.FallBackDone(plan))
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -275,12 +275,12 @@ class Pilot:
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
         try:
-            if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + FLOOR_S):
+            if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + DECISION_INTERVAL_S):
                 self._decide(now_s)
                 self._reprofiling.ask()
         finally:  # after the decision: frames of a node that was just lost wait for the plan that comes
-            if now_s >= self.rescue_from_s:
-                self._out.append(ev.Rescue())
+            if now_s >= self.retry_from_s:
+                self._out.append(ev.RetryOverdue())
         self._guess(now_s)
 
     def _decide(self, now_s: float) -> None:
@@ -289,9 +289,9 @@ class Pilot:
         decision = self._decides(self.view, self._override.policy)
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
-            self._override.overruled(decision.plan, decision.reason)
+            self._override.superseded(decision.plan, decision.reason)
             self._switch(decision.plan, decision.reason, now_s)
-        if decision is not self._last:  # an old one that stands: estimates have hardly moved, and so has the route
+        if decision is not self._last:  # the same object comes from the cache: estimates have hardly moved
             self._last = decision
             self._refresh_route()
             plan = decision.plan if isinstance(decision, Switch) else None
@@ -338,11 +338,11 @@ class Pilot:
             self._out.append(ev.AdjustRoute(fresh))
 
     def _guess(self, now_s: float) -> None:
-        """Keep the likeliest next plan ready, where the strategy wants one."""
-        if not self._switcher.strategy.keeps_spare or self._switcher.is_preparing or not self._is_serving:
+        """Keep the likeliest next plan as a standby, where the strategy wants one."""
+        if not self._switcher.strategy.keeps_standby or self._switcher.is_preparing or not self._is_serving:
             return
         self._standby.observe(self.view.links, now_s)
-        if now_s < self._guessed_s + FLOOR_S or (problem := self._view.problem) is None:
+        if now_s < self._guessed_s + DECISION_INTERVAL_S or (problem := self._view.problem) is None:
             return
         self._guessed_s = now_s
         # while a plan is pinned speeds decide nothing, and the plan before is the likeliest
@@ -350,7 +350,7 @@ class Pilot:
         if guess is not None and why_infeasible(guess, problem) is None and guess != self._switcher.standby:
             self._switcher.stand_by(guess, now_s)
 
-    # -- by hand -------------------------------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     def _asked(
         self, event: ev.SwitchAsked | ev.UnpinAsked | ev.ObjectiveAsked | ev.EnergyScopeAsked, now_s: float

@@ -7,7 +7,7 @@
     float        number; ``"inf"``, ``"-inf"``, ``"nan"`` where JSON has none
     object       nothing: pixels and answers are not values, and come back as None
 
-Files are made of these (`record.py`), so what is read is checked against the hints before it is believed.
+Files are made of these (`record.py`), so what is read is checked against the hints before it is used.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Reprofiling:
     def __init__(self, view: StreamView, out: list[cmd.PilotOutput]) -> None:
         self._view = view
         self._out = out
-        self._known: dict[NodeId, rp.Recheck] = {}
+        self._known: dict[NodeId, rp.ReprofilingState] = {}
         self._expected_s: dict[NodeId, float] = {}  # of nodes that have been asked and have not answered
 
     def computed(self, node: NodeId, segment: Segment, now_s: float) -> None:
@@ -26,7 +26,7 @@ class Reprofiling:
         self._known[node] = rp.computed(self._known.get(node), segment, now_s)
 
     def ask(self) -> None:
-        """Ask every node whose time it is; those that frames go to, or will in a moment, tell by themselves."""
+        """Ask every node whose time it is; nodes that frames go to, or will in a moment, are measured by these."""
         view, problem = self._view.view, self._view.problem
         if problem is None or not view.compute_ratio:
             return

@@ -28,7 +28,7 @@ class Session:
     @property
     def due_s(self) -> float:
         """When a `Tick` has something to do next; inf when nothing is due."""
-        return min(self.pilot.due_s, max(self.ledger.due_s, self.pilot.rescue_from_s))
+        return min(self.pilot.due_s, max(self.ledger.due_s, self.pilot.retry_from_s))
 
     def handle(self, event: ev.Event, now_s: float) -> list[cmd.Command]:
         """What is to be done about `event`, in order. Never raises: what cannot be is answered by a `Say`."""

@@ -1,4 +1,4 @@
-"""Standby guess: the plan to keep ready, best for the other link speeds seen, weighted by how long each was seen.
+"""Standby guess: the plan to keep ready, best for the other link speeds seen, weighted by the time of each.
 
 Only the strategies `standby` and `standby-container` ask. Link speeds are remembered in steps of a factor of 1.5, all
 links of a stream together, since a plan uses several. Before anything else was seen, the plan before the current one
@@ -39,7 +39,7 @@ class StandbyGuess:
             self.before, self._current = self._current, plan
 
     def observe(self, links: Mapping[Link, LinkEstimate], now_s: float) -> None:
-        """What the links are believed to carry now; counts for the time since the last call."""
+        """Link estimates of now; they count for the time since the last call."""
         spent_s = now_s - self._observed_s if self._observed_s is not None else 0.0
         self._observed_s = now_s
         level = _level(links)

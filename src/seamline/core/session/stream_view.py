@@ -48,7 +48,7 @@ class StreamView:
         self._problem: tuple[View | None, Problem | None] = (None, None)
         self._compute: dict[NodeId, speed.ComputeState] = {}
         self._decided_ratio: dict[NodeId, float] = {}
-        self._sent_ratio: dict[tuple[int, Codec], float] = {}
+        self._compression_ratio: dict[tuple[int, Codec], float] = {}
         self._latencies_s: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._n_measured = 0
         self._profiled: dict[tuple[NodeId, Segment], float] = {}
@@ -157,10 +157,12 @@ class StreamView:
             if by_formula <= 0:
                 continue
             key, ratio = (cut.index, stage.codec), report.sent_bytes / by_formula
-            self._sent_ratio[key] = mean = ratio + SENT_MEMORY * (self._sent_ratio.get(key, ratio) - ratio)
-            known = self.view.sent_ratio.get(key)
+            self._compression_ratio[key] = mean = ratio + SENT_MEMORY * (
+                self._compression_ratio.get(key, ratio) - ratio
+            )
+            known = self.view.compression_ratio.get(key)
             if known is None or abs(mean - known) > SENT_MOVED_RATIO * known:
-                self.apply(ev.SentMeasured(cut.index, stage.codec, mean, now_s))
+                self.apply(ev.CompressionMeasured(cut.index, stage.codec, mean, now_s))
 
     def latency_measured(self, finished: FrameFinished, now_s: float) -> None:
         """How long a frame took by the plan in use, at its first try, its wait at the origin apart; counts in medians

@@ -1,7 +1,7 @@
 """Switcher: drives the tables of `core.switching` for one session, with their deadlines and grace times.
 
-The strategy may change between two switches: what the old one holds beyond the routed generation is let go first, and
-requests wait for that.
+The strategy may change between two switches: all generations but the routed one are drained first, and requests wait
+for that.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retreated:
-    """No plan could be loaded, not even the one before: frames run on the origin alone."""
+class FellBack:
+    """No plan could be loaded, not even the one before: frames fall back to the origin alone."""
 
     plan: Plan
 
 
-Outcome = Switched | Refused | Retreated
+Outcome = Switched | Refused | FellBack
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Swap:
-    """A route that the ledger was told to take, until it says that it has."""
+    """Route change sent to the ledger, until the ledger reports it done."""
 
     generation: sw.Generation
     request: int
@@ -73,7 +73,7 @@ class _Swap:
 class Switcher:
     """Owner of one session's switching state.
 
-    route_of: the route for a plan, as estimated now. outcome: told of every request that ended.
+    route_of: the route for a plan, as estimated now. outcome: called with every request that ended.
     """
 
     def __init__(
@@ -114,12 +114,12 @@ class Switcher:
 
     @property
     def standby(self) -> Plan | None:
-        """The plan that stands by, ready, if the strategy keeps one."""
-        return self._state.spare.plan if isinstance(self._state, sw.Paired) and self._state.spare else None
+        """The plan of the standby pipeline, if the strategy keeps one and it is ready."""
+        return self._state.standby.plan if isinstance(self._state, sw.Paired) and self._state.standby else None
 
     @property
-    def held(self) -> tuple[sw.Generation, ...]:
-        """Every generation that nodes hold for this stream, beside the local one."""
+    def loaded(self) -> tuple[sw.Generation, ...]:
+        """Every generation that nodes have loaded or are loading for this stream, beside the local one."""
         return sw.generations(self._state)
 
     @property
@@ -130,7 +130,7 @@ class Switcher:
         return min(*self._deadlines.values(), *self._release_s.values(), math.inf)
 
     def request(self, plan: Plan, reason: str, now_s: float) -> None:
-        """Move to `plan` when all of its nodes are ready; a plan still being prepared is given up for it."""
+        """Switch to `plan` when all of its nodes are ready; a plan still being prepared is given up for it."""
         if self._next_strategy is not None:
             self._postponed = (plan, reason)
             return
@@ -140,9 +140,9 @@ class Switcher:
         self._feed(sw.SwitchRequested(sw.Generation(number, plan)), now_s)
 
     def stand_by(self, plan: Plan, now_s: float) -> None:
-        """Guess that `plan` is the next one; a strategy that keeps no standby does nothing about it."""
-        if self.strategy.keeps_spare and self._next_strategy is None and self._state.newest > LOCAL_GENERATION:
-            self._feed(sw.SpareChosen(sw.Generation(self._state.newest + 1, plan)), now_s)
+        """Prepare a standby of `plan`, a guess at the next one; ignored by a strategy that keeps no standby."""
+        if self.strategy.keeps_standby and self._next_strategy is None and self._state.newest > LOCAL_GENERATION:
+            self._feed(sw.StandbyChosen(sw.Generation(self._state.newest + 1, plan)), now_s)
 
     def use(self, strategy: sw.NamedStrategy, now_s: float) -> None:
         """Switch by `strategy` from now on."""
@@ -169,7 +169,7 @@ class Switcher:
             self._release_s[generation] = now_s + DRAIN_GRACE_S
 
     def swapped(self, event: ev.Routed, now_s: float) -> None:
-        """The ledger follows the route it was told to take."""
+        """The ledger reports that it follows the route of `SetRoute`."""
         at = next((at for at, swap in enumerate(self._swaps) if swap.generation.number == event.generation), None)
         if at is not None:
             self._complete(self._swaps.pop(at), event.switch_s, now_s)
@@ -199,7 +199,7 @@ class Switcher:
     # -- between strategies --------------------------------------------------------------------------------------------
 
     def _change_strategy(self, now_s: float) -> None:
-        """Take the next strategy as soon as nothing but the routed generation is held."""
+        """Take the next strategy as soon as all generations but the routed one are drained."""
         if self._next_strategy is None or sw.is_switching(self._state):
             return
         self._state, commands = sw.leave(self._state)
@@ -225,7 +225,7 @@ class Switcher:
                 case sw.Prepare(generation):
                     self._deadlines[generation.number] = now_s + PREPARE_DEADLINE_S
                     self._load_s[generation.number] = 0.0
-                    self._out.append(cmd.Prepare(generation, self._strategy.form))
+                    self._out.append(cmd.Prepare(generation, self._strategy.mode))
                 case sw.Route(generation, request):
                     self._route(generation, generation.number if request is None else request, now_s)
                 case sw.Release(generation):
@@ -236,8 +236,8 @@ class Switcher:
                     words = f"plan {generation.plan} is refused: {reason}"
                     self._out.append(cmd.Say(cmd.Level.WARNING, words))
                     self._outcome(Refused(plan=generation.plan, reason=reason, node=node), now_s)
-                case sw.Retire(generation):
-                    self._retire(generation.number, now_s)
+                case sw.Drain(generation):
+                    self._drain(generation.number, now_s)
                 case sw.Pause(generation):
                     self._paused_s = now_s
                     self._deadlines[generation.number] = now_s + DRAIN_DEADLINE_S
@@ -245,8 +245,8 @@ class Switcher:
                 case sw.Resume():
                     self._paused_s = None
                     self._out.append(ev.ResumeFrames())
-                case sw.Retreat():
-                    self._retreat(now_s)
+                case sw.FallBack():
+                    self._fall_back(now_s)
                 case _:
                     assert_never(command)
 
@@ -258,7 +258,7 @@ class Switcher:
         self._swaps.append(_Swap(generation, request, old.plan))
         self._out.append(ev.SetRoute(self.routed, now_s))
         if old.generation > LOCAL_GENERATION and old.generation != generation.number:
-            self._retire(old.generation, now_s)
+            self._drain(old.generation, now_s)
 
     def _complete(self, swap: _Swap, switch_s: float, now_s: float) -> None:
         """The swap is done: say what the switch took."""
@@ -284,17 +284,17 @@ class Switcher:
         done = Switched(to_plan=record.to_plan, generation=swap.generation.number, request=asked, record=record)
         self._outcome(done, now_s)
 
-    def _retire(self, number: int, now_s: float) -> None:
+    def _drain(self, number: int, now_s: float) -> None:
         self._deadlines[number] = now_s + DRAIN_DEADLINE_S
         self._out.append(ev.DrainWanted(number))
 
-    def _retreat(self, now_s: float) -> None:
+    def _fall_back(self, now_s: float) -> None:
         self._paused_s = None
         self.routed = self._route_of(LOCAL_GENERATION, self._local)
         self._out.append(ev.SetRoute(self.routed, now_s))
         words = f"no plan could be loaded; frames run on {self._local.origin} alone"
         self._out.append(cmd.Say(cmd.Level.WARNING, words))
-        self._outcome(Retreated(plan=self._local), now_s)
+        self._outcome(FellBack(plan=self._local), now_s)
 
     def _forget(self, number: int) -> None:
         self._deadlines.pop(number, None)

@@ -30,7 +30,7 @@ N_CONFIRMING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recheck:
+class ReprofilingState:
     """What is known of asking one node. segment: what it computed last. due_s: not asked before; interval_s: the next.
 
     asked_s: when it was asked last. n_confirming: answers in a row that did not fit.
@@ -43,20 +43,20 @@ class Recheck:
     n_confirming: int = 0
 
 
-def computed(known: Recheck | None, segment: Segment, now_s: float) -> Recheck:
+def computed(known: ReprofilingState | None, segment: Segment, now_s: float) -> ReprofilingState:
     """A frame's `segment` ran there. Intervals are short again once frames alone have told enough for a while."""
     rested = known is None or now_s - known.asked_s > MOST_INTERVAL_S
     interval_s = FIRST_INTERVAL_S if known is None or rested else known.interval_s
     asked_s = -math.inf if known is None else known.asked_s
-    return Recheck(segment=segment, due_s=now_s + interval_s, interval_s=interval_s, asked_s=asked_s)
+    return ReprofilingState(segment=segment, due_s=now_s + interval_s, interval_s=interval_s, asked_s=asked_s)
 
 
-def is_due(known: Recheck | None, compute_ratio: float, now_s: float) -> bool:
+def is_due(known: ReprofilingState | None, compute_ratio: float, now_s: float) -> bool:
     """Whether to ask a node that no frame goes to and that is believed to take `compute_ratio` of its profiled time."""
     return known is not None and compute_ratio >= SLOW_RATIO and now_s >= known.due_s
 
 
-def asked(known: Recheck, expected_s: float, now_s: float) -> Recheck:
+def asked(known: ReprofilingState, expected_s: float, now_s: float) -> ReprofilingState:
     """It is asked now. expected_s: what the segment is believed to take there."""
     is_follow_up = known.n_confirming > 0
     interval_s = known.interval_s if is_follow_up else min(MOST_INTERVAL_S, 2.0 * known.interval_s)
@@ -64,7 +64,7 @@ def asked(known: Recheck, expected_s: float, now_s: float) -> Recheck:
     return replace(known, due_s=now_s + wait_s, interval_s=interval_s, asked_s=now_s)
 
 
-def answered(known: Recheck, ratio: float, now_s: float) -> Recheck:
+def answered(known: ReprofilingState, ratio: float, now_s: float) -> ReprofilingState:
     """It took `ratio` of what was believed."""
     fits = 1.0 / SLOW_RATIO < ratio < SLOW_RATIO
     if fits or known.n_confirming >= N_CONFIRMING:

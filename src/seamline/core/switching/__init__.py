@@ -1,20 +1,23 @@
 """Switching strategies as tables: (state, event) -> (state, commands), without clock, thread or socket.
 
-`live.py` is ours (and serves `spawn`), `pause_resume.py` and `standby.py` are those it is compared with; `named.py`
-lists what can be chosen, `vocabulary.py` holds the words they share. `core/session/switcher.py` carries commands out.
+`live.py` switches make-before-break (and serves `spawn`), `pause_resume.py` break-before-make, `standby.py` to a second
+pipeline; `named.py` lists the strategies by name, `vocabulary.py` has the states, events and commands they share.
+`core.session.switcher` feeds the tables and translates their commands.
 """
 
 from seamline.core.switching.between import enter, leave
 from seamline.core.switching.live import live
-from seamline.core.switching.named import STRATEGIES, Form, NamedStrategy, strategy_named
+from seamline.core.switching.named import STRATEGIES, NamedStrategy, PreparationMode, strategy_named
 from seamline.core.switching.pause_resume import pause_resume
 from seamline.core.switching.standby import standby
 from seamline.core.switching.vocabulary import (
     Command,
     Deadline,
+    Drain,
     Drained,
     Draining,
     Event,
+    FallBack,
     Generation,
     Idle,
     Loading,
@@ -25,21 +28,19 @@ from seamline.core.switching.vocabulary import (
     Pause,
     Pausing,
     Prepare,
+    Preparing,
     Refuse,
     Release,
     Restoring,
     Resume,
-    Retire,
-    Retreat,
     Route,
     Serving,
-    SpareChosen,
+    StandbyChosen,
     State,
     Step,
     StopRequested,
     Strategy,
     SwitchRequested,
-    Warming,
     generations,
     is_switching,
     routed,
@@ -47,10 +48,10 @@ from seamline.core.switching.vocabulary import (
 )
 
 __all__ = [
-    "live", "pause_resume", "standby", "STRATEGIES", "NamedStrategy", "Form", "strategy_named", "Strategy", "Step",
-    "leave", "enter", "Generation", "generations", "routed", "is_switching", "validate",
-    "State", "Idle", "Serving", "Warming", "Draining", "Pausing", "Loading", "Restoring", "Paired",
-    "Event", "SwitchRequested", "SpareChosen", "NodePrepared", "NodeFailed", "NodeLost", "Drained", "Deadline",
+    "live", "pause_resume", "standby", "STRATEGIES", "NamedStrategy", "PreparationMode", "strategy_named",
+    "Strategy", "Step", "leave", "enter", "Generation", "generations", "routed", "is_switching", "validate",
+    "State", "Idle", "Serving", "Preparing", "Draining", "Pausing", "Loading", "Restoring", "Paired",
+    "Event", "SwitchRequested", "StandbyChosen", "NodePrepared", "NodeFailed", "NodeLost", "Drained", "Deadline",
     "StopRequested",
-    "Command", "Prepare", "Route", "Release", "Refuse", "Retire", "Pause", "Resume", "Retreat",
+    "Command", "Prepare", "Route", "Release", "Refuse", "Drain", "Pause", "Resume", "FallBack",
 ]  # fmt: skip

@@ -1,15 +1,15 @@
-"""From one strategy to another, between two switches: what the first holds too much is let go, the second begins."""
+"""Change of strategy between two switches: all generations but the routed one are drained, then the next begins."""
 
 from __future__ import annotations
 
 from seamline.core.switching.named import NamedStrategy
 from seamline.core.switching.vocabulary import (
     Command,
+    Drain,
     Draining,
     Idle,
     Paired,
     Release,
-    Retire,
     Serving,
     State,
     Step,
@@ -18,7 +18,7 @@ from seamline.core.switching.vocabulary import (
 
 
 def leave(state: State) -> Step:
-    """Keep the routed generation only. What still answers frames is in `Draining`, whose way out is `live`'s table.
+    """Keep the routed generation only. Those that still answer frames go to `Draining`, which `live`'s table ends.
 
     A state in the middle of a switch is left as it is: ask again when the switch is over.
     """
@@ -26,11 +26,11 @@ def leave(state: State) -> Step:
         return state, []
     commands: list[Command] = []
     draining = state.draining
-    if state.making is not None:
-        commands.append(Release(state.making))
-    if state.spare is not None:
-        commands.append(Retire(state.spare))
-        draining = (*draining, state.spare)
+    if state.preparing is not None:
+        commands.append(Release(state.preparing))
+    if state.standby is not None:
+        commands.append(Drain(state.standby))
+        draining = (*draining, state.standby)
     if state.now is None:
         return Idle(state.newest), [*commands, *(Release(generation) for generation in draining)]
     if draining:
@@ -41,6 +41,6 @@ def leave(state: State) -> Step:
 
 def enter(state: Idle | Serving, strategy: NamedStrategy) -> State:
     """The state in which `strategy` takes over."""
-    if strategy.keeps_spare and isinstance(state, Serving):
+    if strategy.keeps_standby and isinstance(state, Serving):
         return Paired(state.now, state.newest)
     return state

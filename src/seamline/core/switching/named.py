@@ -1,4 +1,4 @@
-"""The strategies by name: which table, how nodes prepare, and which terms of the paper's equations apply."""
+"""Switching strategies by the papers' names: table, preparation mode, and the terms of the paper's equations."""
 
 from __future__ import annotations
 
@@ -13,44 +13,50 @@ from seamline.core.switching.vocabulary import Strategy
 from seamline.core.vocabulary.errors import UsageError
 
 
-class Form(StrEnum):
-    """How a node gets a segment ready.
+class PreparationMode(StrEnum):
+    """Mode in which a node prepares a segment.
 
-    SHARED: weights mapped from the store, sessions shared between generations. FRESH: weights mapped from the store,
-    a session of its own. OWN: as an ordinary program does, the model's file read, cut, and loaded with weights of its
-    own. CONTAINER: the same in a container or process of its own.
+    SHARED: weights mapped from the store, sessions shared between generations. PRIVATE_SESSION: weights mapped from the
+    store, a session per generation. PRIVATE_WEIGHTS: as an ordinary program does (the baseline), the model's file is
+    read, cut, and loaded with weights per generation. CONTAINER: the same in a container or process per generation.
     """
 
     SHARED = "shared"
-    FRESH = "fresh"
-    OWN = "own"
+    PRIVATE_SESSION = "fresh"
+    PRIVATE_WEIGHTS = "own"
     CONTAINER = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedStrategy:
-    """A strategy to choose. equation: that of its downtime in NEUKONFIG (2021), in the paper's terms."""
+    """Strategy to choose by name. equation: of its downtime in NEUKONFIG (2021), in the paper's terms."""
 
     name: str
     table: Strategy
-    form: Form
+    mode: PreparationMode
     equation: str
 
     @property
-    def keeps_spare(self) -> bool:
+    def keeps_standby(self) -> bool:
         return self.table is standby
 
 
 STRATEGIES: Mapping[str, NamedStrategy] = {
     one.name: one
     for one in (
-        NamedStrategy(name="live", table=live, form=Form.SHARED, equation="t_switch"),
-        NamedStrategy(name="pause-resume", table=pause_resume, form=Form.OWN, equation="t_update"),
-        NamedStrategy(name="pause-resume-best", table=pause_resume, form=Form.FRESH, equation="t_update"),
-        NamedStrategy(name="standby", table=standby, form=Form.OWN, equation="t_switch"),
-        NamedStrategy(name="standby-container", table=standby, form=Form.CONTAINER, equation="t_switch"),
-        NamedStrategy(name="spawn", table=live, form=Form.OWN, equation="t_exec + t_switch"),
-        NamedStrategy(name="spawn-container", table=live, form=Form.CONTAINER, equation="t_initialisation + t_switch"),
+        NamedStrategy(name="live", table=live, mode=PreparationMode.SHARED, equation="t_switch"),
+        NamedStrategy(
+            name="pause-resume", table=pause_resume, mode=PreparationMode.PRIVATE_WEIGHTS, equation="t_update"
+        ),
+        NamedStrategy(
+            name="pause-resume-best", table=pause_resume, mode=PreparationMode.PRIVATE_SESSION, equation="t_update"
+        ),
+        NamedStrategy(name="standby", table=standby, mode=PreparationMode.PRIVATE_WEIGHTS, equation="t_switch"),
+        NamedStrategy(name="standby-container", table=standby, mode=PreparationMode.CONTAINER, equation="t_switch"),
+        NamedStrategy(name="spawn", table=live, mode=PreparationMode.PRIVATE_WEIGHTS, equation="t_exec + t_switch"),
+        NamedStrategy(
+            name="spawn-container", table=live, mode=PreparationMode.CONTAINER, equation="t_initialisation + t_switch"
+        ),
     )
 }
 

@@ -1,9 +1,9 @@
-"""The table of `pause-resume`: stop, load the newly cut model, resume. The usual way, and the baseline.
+"""Break-before-make switching: the table of `pause-resume`. Stop, load the newly cut model, resume; the baseline.
 
 Theory of operation. The origin accepts nothing from `Pause` on; when the frames in flight have their answers the old
 sessions are dropped, the new ones are loaded, and `Route` lets frames in again. Memory never holds two pipelines. The
 price besides the pause: a new plan that fails leaves nothing to serve, so the old one has to be loaded again, under a
-number of its own; if that fails too, frames run on the origin alone (`Retreat`), whose plan is never released.
+number of its own; if that fails too, frames fall back to the origin alone (`FallBack`), whose plan is never released.
 
     state               event                       next state            commands
     ------------------  --------------------------  --------------------  ------------------------------------------
@@ -17,7 +17,7 @@ number of its own; if that fails too, frames run on the origin alone (`Retreat`)
                         Deadline of new             Idle                  Release(new), Refuse(new)
     Loading(new, old)   SwitchRequested(newer)      Loading(newer, old)   Release(new), Prepare(newer)
     Restoring(again)    NodePrepared, the last      Serving(again)        Route(again)
-    Restoring(again)    NodeFailed / NodeLost /     Idle                  Release(again), Retreat
+    Restoring(again)    NodeFailed / NodeLost /     Idle                  Release(again), FallBack
                         Deadline of again
     Restoring(again)    SwitchRequested(new)        Loading(new, again)   Release(again), Prepare(new)
     any                 StopRequested               Idle                  Release(all)
@@ -32,6 +32,7 @@ from seamline.core.switching.vocabulary import (
     Deadline,
     Drained,
     Event,
+    FallBack,
     Generation,
     Idle,
     Loading,
@@ -45,7 +46,6 @@ from seamline.core.switching.vocabulary import (
     Release,
     Restoring,
     Resume,
-    Retreat,
     Route,
     Serving,
     State,
@@ -74,7 +74,7 @@ def pause_resume(state: State, event: Event) -> Step:
             return _while_pausing(state, event)
         case ((Loading() | Restoring()), _):
             return _while_loading(state, event)
-    return state, []  # late words about a generation that is gone, or a lost node that matters to nobody here
+    return state, []  # a late event of a generation that is gone, or a lost node that matters to nobody here
 
 
 def _while_pausing(state: Pausing, event: Event) -> Step:
@@ -114,7 +114,7 @@ def _load(new: Generation, old: Plan | None) -> Step:
 
 def _give_up(state: Loading | Restoring, reason: str, node: NodeId | None) -> Step:
     if isinstance(state, Restoring):
-        return Idle(state.newest), [Release(state.again), Retreat()]
+        return Idle(state.newest), [Release(state.again), FallBack()]
     failed: list[Command] = [Release(state.new)]
     refusal = Refuse(state.new, reason, node)
     if state.old is None:

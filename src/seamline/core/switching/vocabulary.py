@@ -1,7 +1,7 @@
-"""The words of the switching tables: generations, states, events, commands.
+"""Vocabulary of the switching tables: generations, states, events, commands.
 
-Every strategy is a function `(state, event) -> (state, commands)` over these, see the files beside this one.
-`core/session/switcher.py` turns what happens into events and carries the commands out.
+Every strategy is a function `(state, event) -> (state, commands)` over these, see the files beside this one. The shell
+(`core.session.switcher`) feeds the events and carries the commands out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Warming:
+class Preparing:
     """`new` is being prepared; `missing` nodes have not answered. now: what serves meanwhile, None at the start."""
 
     now: Generation | None
@@ -76,7 +76,7 @@ class Pausing:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """`new` is being loaded and nothing else is held. old: the plan to go back to, None at the start.
+    """`new` is being loaded, no other generation is loaded. old: the plan to go back to, None at the start.
 
     With `old`, no frame is accepted meanwhile; without, frames run on the origin alone.
     """
@@ -104,17 +104,17 @@ class Restoring:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """A pipeline that serves and one that stands by. now: None until the first one serves.
+    """A serving pipeline and a standby. now: serves, None until the first one does.
 
-    spare: complete, ready and not routed. making: being prepared; `missing` nodes have not answered; `is_wanted`: it is
-    routed as soon as it is ready, otherwise it becomes the spare. draining: neither; still answering frames.
-    request: number of the request that a wanted `making` answers. is_broken: a node of `now` died.
+    standby: complete, ready and not routed. preparing: not ready; `missing` nodes have not answered; `is_wanted`: it is
+    routed as soon as it is ready, otherwise it becomes the standby. draining: neither; still answering frames.
+    request: number of the request that a wanted `preparing` answers. is_broken: a node of `now` died.
     """
 
     now: Generation | None
     newest: int
-    spare: Generation | None = None
-    making: Generation | None = None
+    standby: Generation | None = None
+    preparing: Generation | None = None
     missing: frozenset[NodeId] = frozenset()
     is_wanted: bool = False
     request: int = -1
@@ -122,7 +122,7 @@ class Paired:
     draining: tuple[Generation, ...] = ()
 
 
-State = Idle | Serving | Warming | Draining | Pausing | Loading | Restoring | Paired
+State = Idle | Serving | Preparing | Draining | Pausing | Loading | Restoring | Paired
 
 
 # -- events --------------------------------------------------------------------------------------------------------
@@ -134,10 +134,10 @@ class SwitchRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class SpareChosen:
+class StandbyChosen:
     """A guess at the next plan, for strategies that keep a second pipeline ready; others ignore it."""
 
-    spare: Generation
+    standby: Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class StopRequested:
     """The stream ends."""
 
 
-Event = SwitchRequested | SpareChosen | NodePrepared | NodeFailed | NodeLost | Drained | Deadline | StopRequested
+Event = SwitchRequested | StandbyChosen | NodePrepared | NodeFailed | NodeLost | Drained | Deadline | StopRequested
 
 
 # -- commands ------------------------------------------------------------------------------------------------------
@@ -222,8 +222,8 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
-class Retire:
-    """Say `Drained` when this generation, which is not routed any more, has answered its last frame."""
+class Drain:
+    """Let this generation, which is not routed any more, answer its last frame; then `Drained` is said."""
 
     generation: Generation
 
@@ -243,17 +243,17 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Retreat:
+class FallBack:
     """Nothing is left that could serve: accept frames again, on the origin alone."""
 
 
-Command = Prepare | Route | Release | Refuse | Retire | Pause | Resume | Retreat
+Command = Prepare | Route | Release | Refuse | Drain | Pause | Resume | FallBack
 Step = tuple[State, list[Command]]
 Strategy = Callable[[State, Event], Step]
 
 
 def generations(state: State) -> tuple[Generation, ...]:
-    """Every generation that nodes hold for this stream, oldest first."""
+    """Every generation that nodes have loaded or are loading for this stream, oldest first."""
     match state:
         case Idle():
             return ()
@@ -265,22 +265,22 @@ def generations(state: State) -> tuple[Generation, ...]:
             return (again,)
         case Draining(now, draining):
             return tuple(sorted((*draining, now), key=lambda one: one.number))
-        case Warming(now, new, _, draining):
+        case Preparing(now, new, _, draining):
             return (*draining, new) if now is None else (*draining, now, new)
         case Paired():
-            held = (*state.draining, state.now, state.spare, state.making)
-            return tuple(sorted((one for one in held if one is not None), key=lambda one: one.number))
+            loaded = (*state.draining, state.now, state.standby, state.preparing)
+            return tuple(sorted((one for one in loaded if one is not None), key=lambda one: one.number))
 
 
 def routed(state: State) -> Generation | None:
     """The generation that the next frame takes (in `Pausing`: that those in flight took); None: the origin alone."""
-    return state.now if isinstance(state, Serving | Warming | Draining | Pausing | Paired) else None
+    return state.now if isinstance(state, Serving | Preparing | Draining | Pausing | Paired) else None
 
 
 def is_switching(state: State) -> bool:
     """Whether a requested plan is on its way into service."""
     match state:
-        case Warming() | Pausing() | Loading() | Restoring():
+        case Preparing() | Pausing() | Loading() | Restoring():
             return True
         case Paired():
             return state.is_wanted
@@ -290,12 +290,11 @@ def is_switching(state: State) -> bool:
 
 def validate(state: State) -> None:
     """Raises `AssertionError` when an invariant does not hold; for tests and debugging."""
-    held = generations(state)
-    numbers = [generation.number for generation in held]
+    numbers = [generation.number for generation in generations(state)]
     assert numbers == sorted(set(numbers)), f"generations out of order: {numbers}"
     assert all(number <= state.newest for number in numbers)
     match state:
-        case Warming(_, new, missing) | Loading(new, missing) | Restoring(new, missing):
+        case Preparing(_, new, missing) | Loading(new, missing) | Restoring(new, missing):
             assert missing, "nothing is missing, yet not routed"
             assert missing <= set(new.plan.nodes)
         case Draining():
@@ -303,8 +302,8 @@ def validate(state: State) -> None:
         case Pausing(now, new):
             assert now.number < new.number
         case Paired():
-            assert bool(state.missing) == (state.making is not None), "making and missing belong together"
-            assert state.making is not None or not state.is_wanted, "nothing is being made, yet wanted"
+            assert bool(state.missing) == (state.preparing is not None), "preparing and missing belong together"
+            assert state.preparing is not None or not state.is_wanted, "nothing is being prepared, yet wanted"
             assert state.is_wanted == (state.request >= 0), "a wanted pipeline answers a request, no other does"
 
 

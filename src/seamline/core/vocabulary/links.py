@@ -13,14 +13,14 @@ Link = tuple[NodeId, NodeId]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEstimate:
-    """What we believe now about one direction of one link.
+    """Estimate of one direction of one link, as of its newest sample.
 
     rtt_s: minimum round trip of the window. goodput_bps: payload bits per second, 0.0 when the link is down.
     overhead_s: what a message takes beyond half a round trip and its bytes, whatever its size.
     goodput_std_ratio: one standard deviation of the goodput, relative. measured_at_s: monotonic time of the newest
     sample behind it. n_samples: samples since the last change point. average_bps, average_std_ratio: of all messages
-    lately, whatever changed in between (`average.py`); 0.0 where that is not known. turning_until_s: until when the
-    link counts as one that turns too fast to be followed.
+    lately, whatever changed in between (`average.py`); 0.0 where that is not known. oscillating_until_s: until
+    when the link counts as oscillating too fast to be followed.
     """
 
     source: NodeId
@@ -33,4 +33,4 @@ class LinkEstimate:
     overhead_s: float = 0.0
     average_bps: float = 0.0
     average_std_ratio: float = 0.0
-    turning_until_s: float = -math.inf
+    oscillating_until_s: float = -math.inf

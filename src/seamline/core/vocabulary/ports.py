@@ -17,7 +17,7 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import TensorSpec
 
 LEASE_S = 0.4
-"""A fabric misses a peer that has been silent for this long, unless it is told otherwise."""
+"""A fabric misses a peer that has been silent for this long, unless it is configured otherwise."""
 
 BATCH_BYTES = 32 * 1024
 """A neighbour shows life only with whole batches: one must cross within the lease, so bulk on a link slower than

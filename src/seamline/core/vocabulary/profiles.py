@@ -95,15 +95,15 @@ class Boundary:
 class CodecCost:
     """Seconds per uncompressed byte to encode and decode with `codec` on one device.
 
-    cut: measured with the tensors of that cut; None for wherever nothing better is known. sent_ratio: bytes that travel
-    over what the codec's formula (`core.cost.payload`) says; 1.0 where that is exact.
+    cut: measured with the tensors of that cut; None for wherever nothing better is known. compression_ratio: bytes
+    that travel over what the codec's formula (`core.cost.payload`) says; 1.0 where that is exact.
     """
 
     codec: Codec
     encode_s_per_byte: float
     decode_s_per_byte: float
     cut: int | None = None
-    sent_ratio: float = 1.0
+    compression_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Profile:
                 )
             seen.add(boundary.cut)
         for cost in self.codecs:
-            if not (cost.cut is None or 0 <= cost.cut <= at) or cost.sent_ratio <= 0.0:
+            if not (cost.cut is None or 0 <= cost.cut <= at) or cost.compression_ratio <= 0.0:
                 raise PlanError(f"profile of `{self.device.name}` has a cost of {cost.codec} that cannot be")
         prefix_s, half_s = _prefix_sums_s(self.cuts, self.blocks), [0.0] * (at + 1)
         for boundary in self.boundaries:

@@ -24,7 +24,7 @@ _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
     """`model` with all types and shapes inferred anew: what the file says may still hold the axes that were open.
 
-    said: believed about tensors that inference cannot tell, see `declared`. Raises `ModelError` when shapes contradict
+    said: declared shapes of tensors that inference leaves open (`declared`). Raises `ModelError` when shapes contradict
     each other.
     """
     graph = model.graph
@@ -62,7 +62,7 @@ def _inferred(model: ModelProto) -> ModelProto:
 
 
 def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
-    """Believe `said` about tensors of `graph` that inference could not tell; whether there were any."""
+    """Take the declared shapes `said` for tensors of `graph` that inference left open; whether there were any."""
     known = value_shapes(graph)
     made = {name for node in graph.node for name in node.output}
     missing = {name: value for name, value in said.items() if name in made and name not in known}

@@ -1,4 +1,4 @@
-"""What a stored model consists of, and the id that follows from it. Manifests come from peers: nothing is believed."""
+"""Manifest of a stored model: its parts, and the id that follows from them. Comes from peers, so all is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receiving a model from a peer in pieces: resumable, bounded, and believed only when the hashes fit.
+"""Receiving a model from a peer in pieces: resumable, bounded, and accepted only when the hashes fit.
 
 Every part is one growing file, so that what is present is one number. Several threads may share one `Incoming` (the
 store hands out one per model); a second process that receives the same model does so in a folder of its own.

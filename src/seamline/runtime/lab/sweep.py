@@ -112,7 +112,9 @@ def _on_testbed(
         with progress.working(f"profiling {model.name} on {' and '.join(how.ends)}"):
             bench = opened.enter_context(PlanBench(testbed, cache=cache))
             pinned = opened.enter_context(bench.pin(model, profile_budget_s=profile_budget_s))
-        problem = replace(pinned.problem(), compute_ratio={}, sent_ratio={}, queue_s={})  # profiles and links alone
+        problem = replace(
+            pinned.problem(), compute_ratio={}, compression_ratio={}, queue_s={}
+        )  # profiles and links alone
         swept = sweep(problem, how.ends[1], how.codec)
         cuts = chosen_cuts(len(swept), how.n_cuts, best_of(swept).cut)
         return problem, {

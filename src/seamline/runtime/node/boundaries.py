@@ -66,7 +66,7 @@ def _cost(values: Mapping[str, Array], cut: Cut, name: Codec, clock: Clock) -> C
         encode_s_per_byte=encode_s / cut.payload_bytes,
         decode_s_per_byte=decode_s / cut.payload_bytes,
         cut=cut.index,
-        sent_ratio=encoded.n_bytes / payload_bytes(cut, name, None),
+        compression_ratio=encoded.n_bytes / payload_bytes(cut, name, None),
     )
 
 

@@ -39,10 +39,10 @@ class LinkMeter:
         with self._lock:
             self._meter.forget(target)
 
-    def measure_anew(self) -> None:
+    def remeasure(self) -> None:
         """Forget what is known of all links and measure them now: the machine was too busy to measure well."""
         with self._lock:
-            self._meter.measure_anew(now_s())
+            self._meter.remeasure(now_s())
 
     def is_measured(self, target: NodeId) -> bool:
         """Whether the first probes of a link are through."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Engine, Fabric
 from seamline.model import ModelStore
@@ -52,7 +52,7 @@ class Node:
         store: ModelStore,
         engine: Engine,
         profiler: Profiler,
-        engines: Mapping[Form, Engine] | None = None,
+        engines: Mapping[PreparationMode, Engine] | None = None,
         energy: EnergyAccount | None = None,
         compile_cache: BackgroundCompileCache | None = None,
     ) -> None:

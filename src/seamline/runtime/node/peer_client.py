@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import ModelError, PlanError, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
@@ -37,7 +37,7 @@ class PeerClient:
         generation: int,
         model_id: str,
         plan: Plan,
-        form: Form = Form.SHARED,
+        form: PreparationMode = PreparationMode.SHARED,
     ) -> Future[float]:
         """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
         if target == self._node:

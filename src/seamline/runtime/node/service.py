@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from seamline.core.speed.reprofiling import N_RUNS
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import PlanError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
@@ -67,7 +67,7 @@ class Service:
 
     # -- for streams that start here -----------------------------------------------------------------------------------
 
-    def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: Form) -> Future[float]:
+    def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: PreparationMode) -> Future[float]:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
         done = self._preparer.submit(self._prepare, stream, generation, model_id, plan, self._node, form)
         self._preparer.submit(self._tidy_segments)
@@ -122,7 +122,9 @@ class Service:
 
     # -- on the two threads --------------------------------------------------------------------------------------------
 
-    def _prepare(self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId, form: Form) -> float:
+    def _prepare(
+        self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId, form: PreparationMode
+    ) -> float:
         started_s = now_s()
         self._exchange.obtain(model_id, source)
         mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self._node)
@@ -189,8 +191,8 @@ def _words(error: Exception, what: str) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _form(text: str) -> Form:
+def _form(text: str) -> PreparationMode:
     try:
-        return Form(text)
+        return PreparationMode(text)
     except ValueError:
         raise PlanError(f"`{text[:40]}` is no form of segments known here") from None

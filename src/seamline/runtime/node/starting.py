@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from seamline.config.power import parse_power
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
@@ -87,8 +87,8 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=options.memory_bytes or memory_total_bytes(),
     )
-    engines = {Form.OWN: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
-    engines[Form.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
+    engines = {PreparationMode.PRIVATE_WEIGHTS: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
+    engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     node = Node(identity, fabric, store, engine, profiler, engines, energy, BackgroundCompileCache(shared))
     try:

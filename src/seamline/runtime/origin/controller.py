@@ -22,8 +22,8 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import report_from
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.pilot import FLOOR_S, Pilot
-from seamline.core.switching import Form, Generation
+from seamline.core.session.pilot import DECISION_INTERVAL_S, Pilot
+from seamline.core.switching import Generation, PreparationMode
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -69,7 +69,7 @@ class Controller:
         self._failure: SeamlineError | None = None
         self._closed = False
         self._serving = threading.Event()
-        self._memory_s = -FLOOR_S
+        self._memory_s = -DECISION_INTERVAL_S
         self._thread = threading.Thread(target=self._run, name=f"control-{stream}", daemon=True)
         self.frames: StreamFrames | None = None
         self.last_reason = "starting"
@@ -208,11 +208,11 @@ class Controller:
 
     def _due_s(self) -> float:
         assert self.frames is not None, "set frames before start"
-        return min(self._pilot.due_s, max(self.frames.due_s, self._pilot.rescue_from_s))
+        return min(self._pilot.due_s, max(self.frames.due_s, self._pilot.retry_from_s))
 
     def _tick(self) -> None:
         now = now_s()
-        if now - self._memory_s >= FLOOR_S:
+        if now - self._memory_s >= DECISION_INTERVAL_S:
             self._memory_s = now
             self._handle(ev.MemoryMeasured(self._node.status.usable_memory_bytes()))
         if now >= self._due_s():
@@ -236,7 +236,7 @@ class Controller:
                 self._to_ledger(ev.SetRoute(route, now_s()))  # timed from here: what the ledger's lock costs
             case (
                 ev.AdjustRoute() | ev.SetLocalExpected() | ev.PauseFrames() | ev.ResumeFrames() | ev.DrainWanted()
-                | ev.Rescue()
+                | ev.RetryOverdue()
             ):  # fmt: skip
                 self._to_ledger(command)
             case cmd.Prepare(generation, form):
@@ -254,7 +254,7 @@ class Controller:
                 self._sent_before_bytes[number] = self._node.uplink.switching_bytes.total()
             case cmd.SwitchDone():
                 self._switch_done(command)
-            case cmd.RetreatDone(plan):
+            case cmd.FallBackDone(plan):
                 self._recorder.plan_in_use(now_s(), plan)
             case cmd.Started():
                 self._serving.set()
@@ -301,7 +301,7 @@ class Controller:
         if not done.is_first and not done.record.is_restored:
             self._recorder.switched(record)
 
-    def _prepare(self, generation: Generation, form: Form) -> None:
+    def _prepare(self, generation: Generation, form: PreparationMode) -> None:
         for node in generation.plan.nodes:
             answer = self._node.client.prepare(
                 node, self._stream, generation.number, self._model_id, generation.plan, form

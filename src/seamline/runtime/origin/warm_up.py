@@ -46,7 +46,7 @@ def profile_nodes(node: Node, others: Sequence[NodeId], model_id: str, budget_s:
 
 def wait_links(node: Node, others: Sequence[NodeId]) -> None:
     """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long."""
-    node.links.measure_anew()
+    node.links.remeasure()
     until_s = now_s() + LINK_TIMEOUT_S
     missing = set(others)
     while missing and now_s() < until_s:

@@ -1,9 +1,9 @@
 """The prepared segments of a node, by generation of a stream and stage.
 
-Segments of the form `shared` are shared: two generations, or two streams, that need the same layers of the same model
+Segments of the mode `shared` are shared: two generations, or two streams, that need the same layers of the same model
 use one session. Such a segment lives as long as some generation holds it, and then `IDLE_S` more (at most `keep_idle`
 of them), so that switching back and forth costs nothing and a second pipeline costs memory for a moment only. Segments
-of the other forms (`core.switching.Form`) belong to one generation and end with it.
+of the other modes (`core.switching.PreparationMode`) belong to one generation and end with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from seamline.core.switching import Form
+from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.ports import Engine, RunnableSegment
@@ -31,7 +31,7 @@ class SegmentKey:
 
     model_id: str
     segment: Segment
-    form: Form = Form.SHARED
+    form: PreparationMode = PreparationMode.SHARED
     owner: GenerationKey | None = None
 
 
@@ -47,10 +47,14 @@ class PreparedSegments:
         engine: Engine,
         *,
         keep_idle: int = 2,
-        engines: Mapping[Form, Engine] | None = None,
+        engines: Mapping[PreparationMode, Engine] | None = None,
         on_prepared: Callable[[str, Segment, float], None] | None = None,
     ) -> None:
-        self._engines: dict[Form, Engine] = {Form.SHARED: engine, Form.FRESH: engine, **(engines or {})}
+        self._engines: dict[PreparationMode, Engine] = {
+            PreparationMode.SHARED: engine,
+            PreparationMode.PRIVATE_SESSION: engine,
+            **(engines or {}),
+        }
         self._keep_idle = keep_idle
         self._on_prepared = on_prepared
         self._lock = threading.Lock()
@@ -66,7 +70,7 @@ class PreparedSegments:
         model_id: str,
         plan: Plan,
         stage_numbers: tuple[int, ...],
-        form: Form = Form.SHARED,
+        form: PreparationMode = PreparationMode.SHARED,
     ) -> None:
         """Make the given stages of `plan` runnable; a second call for the same generation changes nothing.
 
@@ -75,7 +79,7 @@ class PreparedSegments:
         """
         if form not in self._engines:
             raise PlanError(f"segments of the form `{form}` are not made on this node", hint="choose another strategy")
-        owner = None if form is Form.SHARED else (stream, generation)
+        owner = None if form is PreparationMode.SHARED else (stream, generation)
         wanted = {
             number: SegmentKey(model_id, plan.stages[number].segment, form, owner)
             for number in stage_numbers
@@ -100,7 +104,7 @@ class PreparedSegments:
                 return
         began_s = now_s()
         prepared = self._engines[key.form].prepare(key.model_id, key.segment)
-        if self._on_prepared is not None and key.form is Form.SHARED:
+        if self._on_prepared is not None and key.form is PreparationMode.SHARED:
             self._on_prepared(key.model_id, key.segment, now_s() - began_s)
         with self._lock:
             is_wanted = key.owner is None or key.owner in self._held
