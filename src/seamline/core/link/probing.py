@@ -2,8 +2,7 @@
 
 Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
 is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
-probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often, but every 10 s whatever it
-carries); these are never left out.
+probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are never left out.
 
 A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
 token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
@@ -25,12 +24,6 @@ PROBE_INTERVAL_S = 1.0
 
 
 REGULAR_SHARE_RATIO = 0.006
-
-
-MOST_INTERVAL_S = 10.0
-"""However slow a link is: after seconds at 0.02 Mbit/s in a tunnel its share would allow 4 kB every 4.5 minutes. Of
-eight recorded 4G links while driving, adaptive was 49 % behind the best fixed plan in the mean without this, and is
-4 % behind with it (simulated, MobileNetV2, 2 frames/s)."""
 
 
 LONG_SHARE_RATIO = 0.004
@@ -190,8 +183,7 @@ def _regular_bytes(state: est.LinkState) -> int:
 
 
 def _regular_interval_s(state: est.LinkState) -> float:
-    share_s = 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO
-    return min(MOST_INTERVAL_S, max(PROBE_INTERVAL_S, share_s))
+    return max(PROBE_INTERVAL_S, 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO)
 
 
 def _goodput_bps(state: est.LinkState) -> float:
