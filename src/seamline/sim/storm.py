@@ -354,10 +354,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.one or total["frames"] >= chosen.frames:
             break
         seed += 1
-    took_s = time.monotonic() - started_s
+    took = f"{time.monotonic() - started_s:.1f} s, {time.process_time():.1f} of them computing"
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    print(f"{total['frames']} frames in {total['sessions']} sessions (seeds {chosen.seed} to {seed}), {took_s:.1f} s")
+    print(f"{total['frames']} frames in {total['sessions']} sessions (seeds {chosen.seed} to {seed}), {took}")
     print(f"lost 0, doubled 0, disordered 0; failed answers {total['failed']}, run again {total['retried']} times")
     print(f"{total['switches']} switches; faults: {', '.join(f'{n} {kind}' for kind, n in sorted(faults.items()))}")
     return 1 if n_failures else 0

@@ -170,3 +170,13 @@ def test_without_a_profile_of_the_origin_nothing_is_compared(status, finished):
     view.payload_sent(finished(sent_bytes=9), NOW_S)
     assert view.problem is None
     assert not view.segment_computed(EDGE, Segment(0, 2), 1.0, NOW_S)
+
+
+def test_frames_that_crossed_a_link_before_it_jumped_are_no_surprise_after_it(view, finished, link):
+    """A stream left a plan for 30 s for what frames took on the slow link, beside a prediction by the fast one."""
+    view.link_estimated(link(FOG, BPS / 4).estimate, NOW_S + 1.0)
+    for _ in range(N_WATCHED_FRAMES - 1):
+        view.latency_measured(finished(latency_s=1.0), NOW_S + 2.0)
+    view.link_estimated(link(FOG, BPS, at_s=NOW_S + 3.0).estimate, NOW_S + 3.0)
+    view.latency_measured(finished(latency_s=1.0), NOW_S + 3.0)
+    assert not view.view.watched

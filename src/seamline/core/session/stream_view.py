@@ -15,7 +15,7 @@ from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.formulas import compute_s
 from seamline.core.cost.payload import payload_bytes
 from seamline.core.cost.problem import Problem
-from seamline.core.link.news import has_moved
+from seamline.core.link.news import has_jumped, has_moved
 from seamline.core.link.report import estimate_of
 from seamline.core.session.events import FrameFinished, StatusReceived
 from seamline.core.speed import estimator as speed
@@ -93,6 +93,8 @@ class StreamView:
     def link_estimated(self, estimate: LinkEstimate, now_s: float) -> None:
         """News of a link. One that only says that nothing has moved is no matter of haste."""
         known = self.view.links.get((estimate.source, estimate.target))
+        if known is not None and known.goodput_bps > 0.0 and has_jumped(estimate.goodput_bps / known.goodput_bps):
+            self._latencies_s.clear()  # those frames crossed another link than their plan is predicted by from now on
         self._take(ev.LinkMeasured(estimate, now_s), known is None or has_moved(known, estimate))
 
     def memory_measured(self, node: NodeId, n_bytes: int, now_s: float) -> None:
