@@ -19,8 +19,9 @@ demo: install ## run the main job: three nodes, shaped links, a video, a moving 
 	@$(BIN)/seamline demo $(ARGS)
 
 # Three workers keep two cores busy while some tests wait; a file's tests share what they start, the long files go first.
+# Byte code is kept in any case: two hundred processes would compile the same files.
 test: install ## run the test suite (ARGS="-k planner")
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install ## formatting, lint, types, import directions, generated docs
 	$(BIN)/ruff format --check .

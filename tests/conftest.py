@@ -1,7 +1,7 @@
 """Settings of all tests: which run first, and how much Hypothesis draws.
 
-Hypothesis draws the same few examples every time; a slow machine is no fault of the code.
-``SEAMLINE_EXAMPLES=thorough`` draws twenty times as many, others every time. A property that costs far more or far
+Hypothesis draws the same few examples every time; a slow machine is no fault of the code. With
+``SEAMLINE_EXAMPLES=thorough`` it draws twenty times as many, others every time. A property that costs far more or far
 less than others takes a share of them: ``settings(max_examples=settings.default.max_examples // 2)``.
 """
 

@@ -74,8 +74,11 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the caches that tests share, so that a model is profiled once per name of a node."""
-    return tmp_path_factory.mktemp("caches")
+    """Folder of the caches that all tests share, in other workers too: a model is profiled once per name of a node."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "caches"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @dataclass
