@@ -19,7 +19,7 @@ demo: install ## run the main job: three nodes, shaped links, a video, a moving 
 	@$(BIN)/seamline demo $(ARGS)
 
 # Three workers keep two cores busy while some tests wait; a file's tests share what they start, the long files go first.
-# Byte code is kept in any case: two hundred processes would compile the same files.
+# Byte code is kept in any case: every worker and command would compile the same files.
 test: install ## run the test suite (ARGS="-k planner")
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -24,6 +24,7 @@ def test_a_node_that_leaves_is_left_and_one_that_returns_is_judged_by_its_figure
     seen = run.wait_plan("fog")
     fog.popen.send_signal(signal.SIGINT)
     assert fog.wait() == 0
+    assert fog.stderr == ""
     seen = run.wait_plan(LOCAL, after=seen)
     system.node("fog", port, "--power", THIRSTY_FOG)
     seen = run.wait_plan("fog", after=seen)

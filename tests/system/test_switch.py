@@ -54,10 +54,13 @@ def test_the_command_moves_the_cut_and_refuses_in_words_what_cannot_be(running, 
         where = ("--cluster", system.cluster, "--connect", f"tcp/127.0.0.1:{port}")
         return system.start("switch", "--stream", stream, "--plan", plan, *where, *options)
 
+    seen = len(run.events)
     nowhere, unknown = start(stream, "edge[0:4]raw > moon[4:15]"), start("edge-00000000", LATE)
     for refused, words in ((nowhere, "`moon`"), (unknown, "no stream `edge-00000000`")):
         assert refused.wait() == 1
         assert words in refused.stderr
+    run.wait_plan(EARLY, after=seen)
+    assert not [event for event in run.events[seen:] if event.get("plan", EARLY) != EARLY], "a refusal changes nothing"
     moved = start(stream, LATE, "--strategy", "live", "--json")
     assert moved.wait() == 0, moved.stderr
     assert (moved.json["to_plan"], moved.json["strategy"]) == (LATE, "live")

@@ -493,3 +493,13 @@ def test_a_small_gain_is_worth_a_switch_once_a_plan_has_served_for_long(private:
     assert "too little" in impatient.reason
     assert isinstance(patient, Switch)
     assert patient.plan == best.plan
+
+
+def test_a_switch_for_another_energy_scope_names_it(thirsty: Problem):
+    of_all = replace(thirsty, objective=Objective.ENERGY)
+    origin = EnergyScope.parse("origin")
+    assert plan(of_all).plan != plan(replace(of_all, energy_scope=origin)).plan
+    view = serving(judged_by(thirsty, Objective.ENERGY), plan(of_all).plan)
+    decision = decide(after(view, EnergyScopeSet(origin, 10.0)))
+    assert isinstance(decision, Switch)
+    assert "joules that count are now those of origin" in decision.reason
