@@ -261,20 +261,18 @@ def test_a_node_that_cannot_prepare_leaves_the_old_plan_serving(session_of):
     assert FOG not in driver.plan.nodes
 
 
-def test_the_ledger_hears_of_expectations_that_have_moved_by_a_tenth(session_of):
+def test_the_ledger_follows_what_decisions_expect_of_the_plan_that_serves(session_of):
     driver = session_of()
     driver.run(1.0)
     before = driver.session.ledger.route
+    driver.run(3.0)
+    assert driver.session.ledger.route is before  # nothing has moved
     for target in (FOG, CLOUD):
-        driver.link(target, 0.8 * FAST_BPS)
-    driver.run(1.0)
-    assert driver.session.ledger.route == before
-    for target in (FOG, CLOUD):
-        driver.link(target, 0.15 * FAST_BPS)
+        driver.link(target, 0.9 * FAST_BPS)
     driver.run(1.0)
     after = driver.session.ledger.route
     assert after.plan == before.plan
-    assert after.expected_s > 1.1 * before.expected_s
+    assert before.expected_s < after.expected_s < 1.1 * before.expected_s  # a little may be a frame more in flight
 
 
 # -- frames in trouble -------------------------------------------------------------------------------------------------

@@ -71,9 +71,6 @@ DECISION_INTERVAL_S = 1.0
 RETRY_WAIT_S = 0.25
 """Frames of a lost node wait so long for the route that is being prepared."""
 
-ROUTE_MOVED_RATIO = 0.1
-"""The ledger hears of fresh expectations when they have moved by more."""
-
 Decide = Callable[[View, Policy], Decision]
 
 
@@ -333,7 +330,7 @@ class Pilot:
         """Pipeline depth and deadlines follow the estimates between switches too."""
         known = self._switcher.routed
         fresh = self._route_of(known.generation, known.plan)
-        if _has_moved(fresh, known):
+        if fresh != known:
             self._switcher.routed = fresh
             self._out.append(ev.AdjustRoute(fresh))
 
@@ -408,11 +405,3 @@ class Pilot:
 
 
 _REQUESTS = (ev.SwitchAsked, ev.UnpinAsked, ev.ObjectiveAsked, ev.EnergyScopeAsked)
-
-
-def _has_moved(fresh: Route, known: Route) -> bool:
-    """Whether the ledger should hear of `fresh`."""
-    if fresh.wants_pace != known.wants_pace or (fresh.bottleneck_s is None) != (known.bottleneck_s is None):
-        return True
-    pairs = [(fresh.expected_s, known.expected_s), (fresh.bottleneck_s or 0.0, known.bottleneck_s or 0.0)]
-    return any(abs(now - before) > ROUTE_MOVED_RATIO * before for now, before in pairs if now != before)
