@@ -27,8 +27,8 @@ from seamline.model.locate import resolve_model
 from seamline.runtime.lab.offline import profiles_of
 from seamline.runtime.lab.scenario import Scenario, TestbedRun
 from seamline.sim import Run, Scene, play
-from seamline.sim.deciders import PolicyDecider
 from seamline.sim.from_testbed import links_of
+from seamline.sim.policy_adapters import CorePolicyAdapter
 
 MODEL, FPS = "mobilenetv2", 2.0
 SLOWDOWNS = {"edge": 8.0, "fog": 3.0, "cloud": 1.5}
@@ -83,7 +83,7 @@ def _simulated(policy: str, profiles: Mapping[NodeId, Profile], bed: Testbed, se
         duration_s=seconds,
         constraints=Constraints(n_private_cuts=1, codecs=(Codec.U8,)),
     )
-    return play(scene, PolicyDecider(policy_named(policy)))
+    return play(scene, CorePolicyAdapter(policy_named(policy)))
 
 
 def testbed() -> Testbed:

@@ -11,8 +11,8 @@ from experiments.adaptive_2026.scenario import day, phases
 from experiments.adaptive_2026.simulated import scene
 from seamline.core.planning.planner import PlanKind, evaluate, plan
 from seamline.core.vocabulary.objectives import Objective
-from seamline.sim.journey import problem_of_scene
 from seamline.sim.network import Network
+from seamline.sim.stage_work import problem_of_scene
 
 
 def moments(case: Case) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.profiles import Block, Cut, DeviceInfo, ModelInfo, Profile, Quantiles, TensorSpec
-from seamline.sim.deciders import PolicyDecider
+from seamline.sim.policy_adapters import CorePolicyAdapter
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 LOCAL = Plan.parse("edge[0:2]")
@@ -184,6 +184,6 @@ def test_a_decision_that_stood_for_a_pinned_plan_does_not_stand_for_the_policy_a
     world = make_world(Fixed(LOCAL))
     world.hear(ev.Tick(), after_s=5.0)
     view = world.session.pilot.view
-    decider = PolicyDecider(Adaptive())
-    assert isinstance(decider(view, Fixed(LOCAL)), Keep)
-    assert not isinstance(decider(view, Adaptive()), Keep)
+    adapter = CorePolicyAdapter(Adaptive())
+    assert isinstance(adapter(view, Fixed(LOCAL)), Keep)
+    assert not isinstance(adapter(view, Adaptive()), Keep)

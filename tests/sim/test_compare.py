@@ -9,9 +9,9 @@ from seamline.config import Trace
 from seamline.core.adaptation.policy import Fixed
 from seamline.core.vocabulary.objectives import Objective
 from seamline.sim import POLICIES, alternating, compare, generate, play, summary
-from seamline.sim.deciders import PolicyDecider
-from seamline.sim.hindsight import best_sequence, candidates, frame_costs
-from seamline.sim.journey import Journeys
+from seamline.sim.oracle import best_sequence, candidates, frame_costs
+from seamline.sim.policy_adapters import CorePolicyAdapter
+from seamline.sim.stage_work import StageWorkTable
 
 STEADY = Trace(times_s=(0.0,), rates_bps=(20e6,), length_s=float("inf"))
 
@@ -39,10 +39,10 @@ def _total(costs: np.ndarray, rows, price: float) -> float:
 
 def test_a_frame_alone_costs_what_playing_it_alone_takes(make_scene):
     scene = make_scene(alternating(20e6, 3e6, 7.0), fps=0.5, noise_ratio=0.0, jitter_s=0.0)
-    journeys = Journeys(scene)
+    work_table = StageWorkTable(scene)
     for plan in candidates(scene):
-        alone_s = frame_costs(scene, plan, journeys)
-        played = play(scene, PolicyDecider(Fixed(plan)), journeys)
+        alone_s = frame_costs(scene, plan, work_table)
+        played = play(scene, CorePolicyAdapter(Fixed(plan)), work_table)
         assert played.latency_s == pytest.approx(alone_s, abs=1e-6), plan
 
 

@@ -10,9 +10,9 @@ import pytest
 from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim import POLICIES, compare, generate
 from seamline.sim.compare import compared_by
-from seamline.sim.journey import Journeys
 from seamline.sim.pool import LEAST_FRAMES, Pool, n_helpers, receive, send, serve
 from seamline.sim.run import Play, Run, made
+from seamline.sim.stage_work import StageWorkTable
 
 
 def same(one: Run, other: Run) -> bool:
@@ -87,4 +87,4 @@ def test_helpers_are_started_only_where_they_pay(scene, make_scene):
 
 def test_nobody_plays_what_is_no_policy(scene):
     with pytest.raises(ValueError, match="nobody plays luck"):
-        made(scene, Play("luck"), Journeys(scene), PolicySettings())
+        made(scene, Play("luck"), StageWorkTable(scene), PolicySettings())

@@ -20,12 +20,12 @@ import numpy as np
 from seamline.core.adaptation.policy import PolicySettings
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.hindsight import candidates, frame_costs, schedule_of
-from seamline.sim.journey import Journeys
+from seamline.sim.oracle import candidates, frame_costs, schedule_of
 from seamline.sim.pool import Pool, n_helpers
 from seamline.sim.rates import Floats
 from seamline.sim.run import Alone, Play, Player, Run, held_plan
 from seamline.sim.scene import Scene
+from seamline.sim.stage_work import StageWorkTable
 
 POLICIES = ("adaptive", "static_at_start", "static_best", "local", "offload", "oracle", "last_value")
 N_FIXED_PLAYED = 3
@@ -149,9 +149,9 @@ def _in_hindsight(scene: Scene, holding: Sequence[str], *, with_oracle: bool) ->
 
     holding: other policies that hold a plan, maybe one of these.
     """
-    journeys, plans = Journeys(scene), candidates(scene)
-    costs = np.array([frame_costs(scene, plan, journeys) for plan in plans])
-    held = {name: held_plan(scene, name, journeys) for name in holding}
+    work_table, plans = StageWorkTable(scene), candidates(scene)
+    costs = np.array([frame_costs(scene, plan, work_table) for plan in plans])
+    held = {name: held_plan(scene, name, work_table) for name in holding}
     for at in np.argsort(costs.mean(axis=1), kind="stable")[:N_FIXED_PLAYED]:
         also = tuple(name for name, plan in held.items() if plan == plans[at])
         yield Play("static_best", ((0.0, plans[at]),), also)

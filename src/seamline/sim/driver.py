@@ -22,11 +22,11 @@ from seamline.core.session import events as ev
 from seamline.core.session.session import Session
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.sim.journey import Journeys
 from seamline.sim.mesh import Absence, Mesh
 from seamline.sim.network import Network, Schedule
 from seamline.sim.nodes import Attempt, SimNode, Spent, StageJob
 from seamline.sim.scene import Scene
+from seamline.sim.stage_work import StageWorkTable
 
 GATHER_S = 0.005
 """Events this close together are handed over before a `Tick`, so that they lead to one decision."""
@@ -89,7 +89,7 @@ class Driver:
         scene: Scene,
         session: Session,
         network: Network,
-        journeys: Journeys,
+        work_table: StageWorkTable,
         conditions: Conditions,
         watch: Watch | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ class Driver:
             is_probing=conditions.is_probing,
             on_break=self._origin_lost,
         )
-        self._journeys = journeys
+        self._work_table = work_table
         self._conditions = conditions
         self._watch = watch
         self._noise = dict(_noise(scene))
@@ -234,16 +234,16 @@ class Driver:
         elif self.lost.isdisjoint(self._latest[frame].route.plan.nodes):
             self.tally.late.add(frame)
         self._latest[frame] = command
-        legs = self._journeys.of(route.plan)
-        way = Attempt(frame, command.attempt, route.generation, route.plan, legs, offered)
+        stage_works = self._work_table.of(route.plan)
+        way = Attempt(frame, command.attempt, route.generation, route.plan, stage_works, offered)
         self._enter(way, 0, is_urgent=command.is_urgent)
 
     def _enter(self, way: Attempt, at: int, *, is_urgent: bool = False) -> None:
         """A frame has come to its stage number `at`."""
-        leg = way.legs[at]
-        node = self.nodes[leg.node]
-        if leg.compute_s > 0.0 and not node.can_run(way.generation):
-            self._fail(way, leg.node, f"generation {way.generation} is not prepared here")
+        work = way.stage_works[at]
+        node = self.nodes[work.node]
+        if work.compute_s > 0.0 and not node.can_run(way.generation):
+            self._fail(way, work.node, f"generation {way.generation} is not prepared here")
             return
         node.put(StageJob(way, at, self.schedule.now_s), urgent=is_urgent)
 
@@ -252,26 +252,26 @@ class Driver:
         if job.at == 0 and not self.session.ledger.is_wanted(way.frame):
             self.hear(ev.AttemptDropped(way.frame, way.attempt))
             return None
-        leg = way.legs[job.at]
-        factor = self.scene.slowdown(leg.node, self.schedule.now_s) if self.scene.slowdowns else 1.0
-        job.compute_s = leg.compute_s * factor * self._noise[leg.node][way.offered]
-        return job.compute_s + leg.codec_s * factor
+        work = way.stage_works[job.at]
+        factor = self.scene.slowdown(work.node, self.schedule.now_s) if self.scene.slowdowns else 1.0
+        job.compute_s = work.compute_s * factor * self._noise[work.node][way.offered]
+        return job.compute_s + work.codec_s * factor
 
     def _computed(self, job: StageJob) -> None:
         way, at = job.way, job.at
-        leg = way.legs[at]
+        work = way.stage_works[at]
         if self._is_reporting:
-            way.reports.append(Spent(leg.node, job.began_s - job.arrived_s, job.compute_s, leg.payload_bytes))
-        if leg.to != leg.node:
+            way.reports.append(Spent(work.node, job.began_s - job.arrived_s, job.compute_s, work.payload_bytes))
+        if work.to != work.node:
             sent = self.tally.sent_bytes
-            sent[leg.node, leg.to] = sent.get((leg.node, leg.to), 0) + leg.payload_bytes
-        if at + 1 < len(way.legs):
-            if not self.mesh.bulk(leg.node, leg.to, leg.sent_bytes, self._enter, way, at + 1):
-                self._fail(way, leg.node, f"`{leg.to}` is gone", lost=leg.to)
-        elif leg.to == leg.node:
+            sent[work.node, work.to] = sent.get((work.node, work.to), 0) + work.payload_bytes
+        if at + 1 < len(way.stage_works):
+            if not self.mesh.bulk(work.node, work.to, work.sent_bytes, self._enter, way, at + 1):
+                self._fail(way, work.node, f"`{work.to}` is gone", lost=work.to)
+        elif work.to == work.node:
             self._answer(way)
         else:  # answers are small and not acknowledged: they travel in the lane of control messages
-            self.mesh.control(leg.node, leg.to, self._answer, way, n_bytes=leg.sent_bytes)
+            self.mesh.control(work.node, work.to, self._answer, way, n_bytes=work.sent_bytes)
 
     def _answer(self, way: Attempt) -> None:
         answer = Answer(way.generation, way.offered)
@@ -347,7 +347,7 @@ class Driver:
         self._ask(node, ev.SegmentTimed(node, segment, None), self._time_at, segment)
 
     def _time_at(self, request: int, node: NodeId, segment: Any) -> None:
-        took_s = self._journeys.segment_s(node, segment) * self.scene.slowdown(node, self.schedule.now_s)
+        took_s = self._work_table.segment_s(node, segment) * self.scene.slowdown(node, self.schedule.now_s)
         self._later(took_s, node, request, ev.SegmentTimed(node, segment, took_s))
 
     def _switched(self, command: cmd.SwitchDone) -> None:

@@ -16,8 +16,8 @@ from seamline.core.session.events import LOCAL_GENERATION
 from seamline.core.speed import load
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.journey import Leg
 from seamline.sim.network import Schedule
+from seamline.sim.stage_work import StageWork
 
 
 @dataclass(slots=True)
@@ -32,13 +32,13 @@ class Spent:
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt of a frame on its way. offered: the frame's number at the source. legs: its stages."""
+    """One attempt of a frame on its way. offered: the frame's number at the source. stage_works: its stages."""
 
     frame: int
     attempt: int
     generation: int
     plan: Plan
-    legs: Sequence[Leg]
+    stage_works: Sequence[StageWork]
     offered: int
     reports: list[Spent] = field(default_factory=list)
 

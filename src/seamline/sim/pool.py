@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 
 from seamline.core.adaptation.policy import PolicySettings
-from seamline.sim.journey import Journeys
 from seamline.sim.rates import Floats
 from seamline.sim.run import Play, Run, made
 from seamline.sim.scene import Scene
+from seamline.sim.stage_work import StageWorkTable
 
 LEAST_FRAMES = 5_000
 """Of all runs together: a second of work, about. Below, starting a helper takes longer than it saves."""
@@ -76,19 +76,19 @@ class Pool:
         """All that were begun; makes what no helper has taken, and what one could not make."""
         for _ in range(len(self._feeders) + 1):
             self._waiting.put(None)
-        journeys = Journeys(self._scene)
+        work_table = StageWorkTable(self._scene)
         while (number := self._waiting.get()) is not None:
-            self._make(number, journeys)
+            self._make(number, work_table)
         for feeder in self._feeders:
             feeder.join()
         for number in range(len(self._begun)):
             if number not in self._runs:
-                self._make(number, journeys)
+                self._make(number, work_table)
         return [(wanted, self._runs[number]) for number, wanted in enumerate(self._begun)]
 
-    def _make(self, number: int, journeys: Journeys) -> None:
+    def _make(self, number: int, work_table: StageWorkTable) -> None:
         self._told(self._begun[number].name)
-        self._runs[number] = made(self._scene, self._begun[number], journeys, PolicySettings())
+        self._runs[number] = made(self._scene, self._begun[number], work_table, PolicySettings())
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Give one helper plays until there are none, or it fails."""
@@ -112,9 +112,9 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     scene = receive(source, Scene)
     if scene is None:
         return
-    journeys = Journeys(scene)
+    work_table = StageWorkTable(scene)
     while (wanted := receive(source, Play)) is not None:
-        send(sink, made(scene, wanted, journeys, PolicySettings()))
+        send(sink, made(scene, wanted, work_table, PolicySettings()))
 
 
 def main() -> None:

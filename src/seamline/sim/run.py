@@ -1,4 +1,4 @@
-"""One run of one decider over a scene: put together, played to its end, and what came of it.
+"""One run of one adapter over a scene: put together, played to its end, and what came of it.
 
 A run is also described as data (`Play`), so that it can be made here or by another process (`pool.py`). Which runs a
 comparison takes, and what follows from them, is `compare.py`.
@@ -21,12 +21,12 @@ from seamline.core.switching.named import STRATEGIES, NamedStrategy
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.deciders import Decider, LastValue, PolicyDecider, Scheduled
 from seamline.sim.driver import Conditions, Driver
-from seamline.sim.journey import Journeys
 from seamline.sim.network import Network
+from seamline.sim.policy_adapters import CorePolicyAdapter, LastValue, PolicyAdapter, Scheduled
 from seamline.sim.rates import Floats
 from seamline.sim.scene import Scene
+from seamline.sim.stage_work import StageWorkTable
 
 AFTERMATH_S = 600.0
 """Frames on their way when the source ends are waited for so long."""
@@ -47,7 +47,7 @@ class SwitchMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one decider made of a scene. Latencies count from acceptance, over answered frames, in order of acceptance.
+    """What one adapter made of a scene. Latencies count from acceptance, over answered frames, in order of acceptance.
 
     wait_s: per frame the source brought, accepted or not, from its time until an answer at least as new was there; it
     does not forgive dropping frames. n_late: frames that had to run again though all nodes were there.
@@ -65,22 +65,22 @@ class Run:
     plans: tuple[tuple[float, Plan], ...]
 
 
-def play(scene: Scene, decider: Decider, journeys: Journeys | None = None) -> Run:
+def play(scene: Scene, adapter: PolicyAdapter, work_table: StageWorkTable | None = None) -> Run:
     """Run `scene` from its first frame to the last answer."""
-    journeys = journeys or Journeys(scene)
-    driver = _begun(scene, decider, journeys)
+    work_table = work_table or StageWorkTable(scene)
+    driver = _begun(scene, adapter, work_table)
     first = driver.session.ledger.route.plan
     driver.play(scene.duration_s + AFTERMATH_S)
-    return _outcome(driver, journeys, first)
+    return _outcome(driver, work_table, first)
 
 
-def first_plan(scene: Scene, decider: Decider, journeys: Journeys) -> Plan:
-    """What `decider` serves the first frame with, without playing on."""
-    return _begun(scene, decider, journeys).session.ledger.route.plan
+def first_plan(scene: Scene, adapter: PolicyAdapter, work_table: StageWorkTable) -> Plan:
+    """What `adapter` serves the first frame with, without playing on."""
+    return _begun(scene, adapter, work_table).session.ledger.route.plan
 
 
 def session_of(
-    scene: Scene, decider: Decider, *, strategy: NamedStrategy = STRATEGIES["live"], keeps_stories: bool = False
+    scene: Scene, adapter: PolicyAdapter, *, strategy: NamedStrategy = STRATEGIES["live"], keeps_stories: bool = False
 ) -> Session:
     """A session at the scene's origin over all of its nodes."""
     spec = SessionSpec(
@@ -89,23 +89,23 @@ def session_of(
         local=Plan.local(scene.origin, len(scene.profiles[scene.origin].cuts)),
         objective=scene.objective,
         constraints=scene.constraints,
-        policy=decider.policy,
+        policy=adapter.policy,
         energy_scope=scene.energy_scope,
         strategy=strategy,
-        has_deadlines=decider.has_deadlines,
+        has_deadlines=adapter.has_deadlines,
         keeps_stories=keeps_stories,
     )
-    return Session(spec, decider)
+    return Session(spec, adapter)
 
 
-def _begun(scene: Scene, decider: Decider, journeys: Journeys) -> Driver:
+def _begun(scene: Scene, adapter: PolicyAdapter, work_table: StageWorkTable) -> Driver:
     """Everything as it is before the first frame, with the first plan in use."""
     conditions = Conditions(
-        knows_true_links=decider.knows_true_links, is_probing=decider.is_probing, moments_s=decider.moments_s
+        knows_true_links=adapter.knows_true_links, is_probing=adapter.is_probing, moments_s=adapter.moments_s
     )
-    driver = Driver(scene, session_of(scene, decider), Network.of(scene), journeys, conditions)
-    if isinstance(decider, LastValue):
-        decider.sample_bps = _samples_of(driver)
+    driver = Driver(scene, session_of(scene, adapter), Network.of(scene), work_table, conditions)
+    if isinstance(adapter, LastValue):
+        adapter.sample_bps = _samples_of(driver)
     driver.begin()
     return driver
 
@@ -119,7 +119,7 @@ def _samples_of(driver: Driver) -> Callable[[Link], float]:
     return sample_bps
 
 
-def _outcome(driver: Driver, journeys: Journeys, first: Plan) -> Run:
+def _outcome(driver: Driver, work_table: StageWorkTable, first: Plan) -> Run:
     tally, scene = driver.tally, driver.scene
     finished = sorted(tally.finished, key=lambda one: one.frame)
     answered = [one for one in finished if one.error is None]
@@ -135,7 +135,7 @@ def _outcome(driver: Driver, journeys: Journeys, first: Plan) -> Run:
         n_accepted=len(tally.accepted),
         n_late=len(tally.late),
         throughput_fps=len(answered) / max(scene.duration_s, driver.schedule.now_s),
-        energy_j_per_frame=_energy_j_per_frame(driver, journeys, answered),
+        energy_j_per_frame=_energy_j_per_frame(driver, work_table, answered),
         switches=switches,
         plans=((0.0, first), *((switch.at_s, switch.to_plan) for switch in switches)),
     )
@@ -153,7 +153,7 @@ def _wait_s(scene: Scene, answered: Sequence[tuple[int, FrameFinished]]) -> Floa
     return waits
 
 
-def _energy_j_per_frame(driver: Driver, journeys: Journeys, answered: Sequence[FrameFinished]) -> float | None:
+def _energy_j_per_frame(driver: Driver, work_table: StageWorkTable, answered: Sequence[FrameFinished]) -> float | None:
     """The formula of `core.cost.formulas.energy_j` over what nodes were really busy and sent, second attempts included.
 
     None when a node that counts and was busy has no power figures.
@@ -162,7 +162,7 @@ def _energy_j_per_frame(driver: Driver, journeys: Journeys, answered: Sequence[F
         return None
     busy = [(node.name, node.busy_s) for node in driver.nodes.values() if node.busy_s]
     sent = [(source, target, n_bytes) for (source, target), n_bytes in driver.tally.sent_bytes.items()]
-    total_j = joules(sum(one.latency_s for one in answered), busy, sent, journeys.problem)
+    total_j = joules(sum(one.latency_s for one in answered), busy, sent, work_table.problem)
     return None if total_j is None else total_j / len(answered)
 
 
@@ -181,30 +181,30 @@ class Play:
     also: tuple[str, ...] = ()
 
 
-def made(scene: Scene, wanted: Play, journeys: Journeys, settings: PolicySettings) -> Run:
-    """Make the run. journeys: of `scene`. settings: of the adaptive policy. `offload` is not bound by constraints."""
+def made(scene: Scene, wanted: Play, work_table: StageWorkTable, settings: PolicySettings) -> Run:
+    """Make the run. work_table: of `scene`. settings: of the adaptive policy. `offload` is not bound by constraints."""
     if wanted.name == "offload":
-        return play(replace(scene, constraints=Constraints()), PolicyDecider(Offload()))
-    return play(scene, _decider(scene, wanted, settings), journeys)
+        return play(replace(scene, constraints=Constraints()), CorePolicyAdapter(Offload()))
+    return play(scene, _adapter(scene, wanted, settings), work_table)
 
 
-def held_plan(scene: Scene, name: str, journeys: Journeys) -> Plan:
-    """What ``static_at_start`` or ``local`` holds from the first frame on. journeys: of `scene`."""
-    return first_plan(scene, _decider(scene, Play(name), PolicySettings()), journeys)
+def held_plan(scene: Scene, name: str, work_table: StageWorkTable) -> Plan:
+    """What ``static_at_start`` or ``local`` holds from the first frame on. work_table: of `scene`."""
+    return first_plan(scene, _adapter(scene, Play(name), PolicySettings()), work_table)
 
 
-def _decider(scene: Scene, wanted: Play, settings: PolicySettings) -> Decider:
+def _adapter(scene: Scene, wanted: Play, settings: PolicySettings) -> PolicyAdapter:
     match wanted.name:
         case "adaptive":
-            return PolicyDecider(Adaptive(settings))
+            return CorePolicyAdapter(Adaptive(settings))
         case "static_at_start":
-            return PolicyDecider(Static())
+            return CorePolicyAdapter(Static())
         case "local":
-            return PolicyDecider(Local())
+            return CorePolicyAdapter(Local())
         case "last_value":
             return LastValue()
         case "static_best":
-            return PolicyDecider(Fixed(wanted.plans[0][1]))
+            return CorePolicyAdapter(Fixed(wanted.plans[0][1]))
         case "oracle":
             return Scheduled(wanted.plans, scene.prepare_s + SCHEDULE_MARGIN_S)
         case name:
@@ -236,9 +236,9 @@ class Alone:
         self._begun.append(wanted)
 
     def finish(self) -> Sequence[tuple[Play, Run]]:
-        journeys = Journeys(self.scene)
-        return [(wanted, self._made(wanted, journeys)) for wanted in self._begun]
+        work_table = StageWorkTable(self.scene)
+        return [(wanted, self._made(wanted, work_table)) for wanted in self._begun]
 
-    def _made(self, wanted: Play, journeys: Journeys) -> Run:
+    def _made(self, wanted: Play, work_table: StageWorkTable) -> Run:
         self.told(wanted.name)
-        return made(self.scene, wanted, journeys, self.settings)
+        return made(self.scene, wanted, work_table, self.settings)

@@ -40,14 +40,14 @@ from seamline.core.vocabulary.profiles import (
     Quantiles,
     TensorSpec,
 )
-from seamline.sim.deciders import PolicyDecider
 from seamline.sim.driver import Conditions, Driver
 from seamline.sim.faults import FaultPlan, random_faults
 from seamline.sim.invariants import Invariants, Violation
-from seamline.sim.journey import Journeys
 from seamline.sim.network import Network
+from seamline.sim.policy_adapters import CorePolicyAdapter
 from seamline.sim.run import session_of
 from seamline.sim.scene import Scene, SceneLink
+from seamline.sim.stage_work import StageWorkTable
 
 RECOVERY_S = 5.0
 LOOKS_S = (4.0, 4.6, RECOVERY_S)
@@ -126,13 +126,13 @@ def run_trial(trial: Trial, *, is_telling: bool = False, knows_true_links: bool 
     knows_true_links: see `check_best_plan`.
     """
     scene = trial.scene
-    decider = PolicyDecider(Adaptive())
-    session = session_of(scene, decider, strategy=trial.strategy, keeps_stories=is_telling)
+    adapter = CorePolicyAdapter(Adaptive())
+    session = session_of(scene, adapter, strategy=trial.strategy, keeps_stories=is_telling)
     local = Plan.local(scene.origin, N_CUTS)
     invariants = Invariants(session, local, is_logging=is_telling)
     conditions = Conditions(absences=trial.faults.absences, is_endless=True)
     driver = Driver(
-        scene, session, Network.of(scene, trial.faults.weather), Journeys(scene), conditions, invariants.watch
+        scene, session, Network.of(scene, trial.faults.weather), StageWorkTable(scene), conditions, invariants.watch
     )
     outcome = Outcome()
     try:

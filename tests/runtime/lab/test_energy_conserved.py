@@ -25,9 +25,9 @@ from seamline.runtime.node.profiling import powered
 from seamline.runtime.shared import energy
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.sim import Scene, SceneLink, play
-from seamline.sim.deciders import PolicyDecider
-from seamline.sim.journey import problem_of_scene
 from seamline.sim.network import Network
+from seamline.sim.policy_adapters import CorePolicyAdapter
+from seamline.sim.stage_work import problem_of_scene
 
 REPLAY = Path(__file__).parents[2] / "replay" / "mobilenetv2.profiles.json"
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
@@ -106,7 +106,7 @@ def test_simulator_and_runtime_charge_the_same_for_the_same_frames(clock: Simple
     plan = Plan.parse(text)
     falls = Trace(times_s=(0.0, 10.0), rates_bps=(20e6, 5e6), length_s=1e4)
     played = scene(EnergyScope.parse(scope), falls)
-    run = play(played, PolicyDecider(Fixed(plan)))
+    run = play(played, CorePolicyAdapter(Fixed(plan)))
     assert run.n_late == 0, "a second attempt would be charged by the simulator, and not to the answered frame"
     runtime = Runtime(clock, POWERS)
     joules = [runtime.frame_j(plan, played, float(latency_s)) for latency_s in run.latency_s]
@@ -120,6 +120,6 @@ def test_on_a_steady_link_both_are_what_was_planned(clock: SimpleNamespace, text
     network = Network.of(played)
     problem = problem_of_scene(played, {pair: network.truth(pair, 0.0) for pair in network.paths})
     planned_j = energy_j(plan, problem)
-    run = play(played, PolicyDecider(Fixed(plan)))
+    run = play(played, CorePolicyAdapter(Fixed(plan)))
     # headers of 320 bytes are sent and their time waited for, which is in no plan: 0.26 ms there and back at 1.6 W
     assert run.energy_j_per_frame == pytest.approx(planned_j, abs=1e-3)

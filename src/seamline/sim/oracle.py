@@ -20,10 +20,10 @@ from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.journey import Journeys, problem_of_scene
 from seamline.sim.network import Hop, Network
 from seamline.sim.rates import Floats
 from seamline.sim.scene import Scene
+from seamline.sim.stage_work import StageWorkTable, problem_of_scene
 
 MAX_MOMENTS = 300
 """So many different moments of a trace are planned for."""
@@ -48,7 +48,7 @@ def candidates(scene: Scene) -> tuple[Plan, ...]:
     return tuple(sorted(found, key=lambda plan: (len(plan.stages), str(plan))))
 
 
-def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
+def frame_costs(scene: Scene, plan: Plan, work_table: StageWorkTable) -> Floats:
     """float64[n_frames]: what each frame would cost under `plan` by the scene's objective, alone on its way."""
     network = Network.of(scene)
     started_s = np.arange(scene.n_frames) / scene.fps
@@ -56,14 +56,14 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
     slowest_s = np.zeros(scene.n_frames)
     busy: list[tuple[NodeId, Floats]] = []
     sent: list[tuple[NodeId, NodeId, float]] = []
-    for leg in journeys.of(plan):
-        busy_s = (leg.codec_s + leg.compute_s) * _factors(scene, leg.node, now_s)
+    for work in work_table.of(plan):
+        busy_s = (work.codec_s + work.compute_s) * _factors(scene, work.node, now_s)
         now_s = now_s + busy_s
         slowest_s = np.maximum(slowest_s, busy_s)
-        busy.append((leg.node, busy_s))
-        if leg.to != leg.node:
-            sent.append((leg.node, leg.to, leg.payload_bytes))
-            arrived_s, occupied_s = _cross(network, (leg.node, leg.to), leg.sent_bytes, now_s)
+        busy.append((work.node, busy_s))
+        if work.to != work.node:
+            sent.append((work.node, work.to, work.payload_bytes))
+            arrived_s, occupied_s = _cross(network, (work.node, work.to), work.sent_bytes, now_s)
             now_s, slowest_s = arrived_s, np.maximum(slowest_s, occupied_s)
     match scene.objective:
         case Objective.LATENCY:
@@ -71,7 +71,7 @@ def frame_costs(scene: Scene, plan: Plan, journeys: Journeys) -> Floats:
         case Objective.THROUGHPUT:
             return slowest_s
         case Objective.ENERGY:
-            spent_j = joules(now_s - started_s, busy, sent, journeys.problem)
+            spent_j = joules(now_s - started_s, busy, sent, work_table.problem)
             return np.full(scene.n_frames, math.inf) if spent_j is None else spent_j
 
 

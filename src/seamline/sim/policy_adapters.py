@@ -1,7 +1,7 @@
 """Policy adapters: who decides in a simulated run, as `core.session` asks; a policy of the core, a baseline that has no
 place there, or a schedule known before.
 
-`PolicyDecider` only asks `core.adaptation.policy.decide`; that is what `seamline run` does too.
+`CorePolicyAdapter` only asks `core.adaptation.policy.decide`; that is what `seamline run` does too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.plans import Plan
 
 
-class Decider(Protocol):
+class PolicyAdapter(Protocol):
     """Asked by the session for every decision.
 
     policy: what the session is told it follows. is_probing: whether idle links are measured for it. knows_true_links:
@@ -52,7 +52,7 @@ class Decider(Protocol):
 
 
 @dataclass(slots=True)
-class PolicyDecider:
+class CorePolicyAdapter:
     """A policy of the core, or the one that the session follows instead for a while, behind the core's cache of
     decisions.
 

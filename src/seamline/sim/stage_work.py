@@ -21,7 +21,7 @@ HEADER_BYTES = 320
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class StageWork:
     """One stage as the simulation plays it. to: where its result goes, the origin's name after the last stage.
 
     codec_s: decoding and encoding. payload_bytes: the tensors that leave; sent_bytes: with their header. Both are 0
@@ -37,38 +37,38 @@ class Leg:
 
 
 @dataclass(slots=True)
-class Journeys:
-    """The legs of every plan met so far, over true profiles; `problem` is the question with nothing known of links."""
+class StageWorkTable:
+    """Work of the stages of every plan met so far, over true profiles. problem: with nothing known of links."""
 
     scene: Scene
     problem: Problem = field(init=False)
-    _known: dict[Plan, tuple[Leg, ...]] = field(default_factory=dict)
-    _newest: tuple[Plan | None, tuple[Leg, ...]] = (None, ())
+    _known: dict[Plan, tuple[StageWork, ...]] = field(default_factory=dict)
+    _newest: tuple[Plan | None, tuple[StageWork, ...]] = (None, ())
 
     def __post_init__(self) -> None:
         scene = self.scene
         self.problem = problem_of_scene(scene, {})
 
-    def of(self, plan: Plan) -> tuple[Leg, ...]:
-        newest, legs = self._newest
+    def of(self, plan: Plan) -> tuple[StageWork, ...]:
+        newest, stage_works = self._newest
         if newest is not plan:  # most frames follow the same plan as the one before, and its hash takes a while
             known = self._known.get(plan)
-            legs = self._known[plan] = self._legs(plan) if known is None else known
-            self._newest = (plan, legs)
-        return legs
+            stage_works = self._known[plan] = self._stage_works(plan) if known is None else known
+            self._newest = (plan, stage_works)
+        return stage_works
 
     def segment_s(self, node: NodeId, segment: Segment) -> float:
         """How long `segment` takes on a quiet `node`."""
         return compute_s(node, segment, self.problem)
 
-    def _legs(self, plan: Plan) -> tuple[Leg, ...]:
+    def _stage_works(self, plan: Plan) -> tuple[StageWork, ...]:
         costs = breakdown(plan, self.problem)
-        legs = []
+        stage_works = []
         for at, stage in enumerate(costs.stages):
             is_last = at + 1 == len(costs.stages)
             link = costs.answer if is_last else costs.links[at]
-            legs.append(
-                Leg(
+            stage_works.append(
+                StageWork(
                     node=stage.node,
                     codec_s=stage.decode_s + stage.encode_s,
                     compute_s=stage.compute_s,
@@ -77,7 +77,7 @@ class Journeys:
                     sent_bytes=0 if link is None else link.payload_bytes + HEADER_BYTES,
                 )
             )
-        return tuple(legs)
+        return tuple(stage_works)
 
 
 def problem_of_scene(scene: Scene, links: Mapping[tuple[NodeId, NodeId], LinkEstimate]) -> Problem:
