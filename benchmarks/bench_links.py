@@ -21,6 +21,7 @@ from reporting import Report, parser, progress
 
 import seamline
 from seamline.config import LinkSpec, NodeSpec, Testbed
+from seamline.core.link.beat import Due
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.runtime.node.node import Node
@@ -55,18 +56,19 @@ class Pair:
     def watch(self) -> None:
         """Note receipts and probes on their way through the node's meter."""
         links = self.node.links
-        receipt, due_probes = links.receipt, links.due_probes
+        receipt, beat = links.receipt, links.beat
 
         def noted_receipt(source: NodeId, seq: int) -> None:
             receipt(source, seq)
             self.receipts.put(seq)
 
-        def noted_probes(now: float) -> list[tuple[NodeId, int, int]]:
-            due = due_probes(now)
-            self.probes += [(time.monotonic(), n_bytes) for _, _, n_bytes in due]
+        def noted_beat() -> Due:
+            due = beat()
+            if due.probe is not None:
+                self.probes.append((time.monotonic(), due.probe.n_bytes))
             return due
 
-        links.receipt, links.due_probes = noted_receipt, noted_probes  # type: ignore[method-assign] # to look on
+        links.receipt, links.beat = noted_receipt, noted_beat  # type: ignore[method-assign] # to look on
 
     def transfer(self, n_bytes: int) -> None:
         """Send as a frame is sent, and wait for its receipt."""
