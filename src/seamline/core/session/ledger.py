@@ -140,7 +140,6 @@ class Ledger:
         self._story_order: deque[int] = deque()
         self.route = self._local
         self.period_s = 0.0
-        self.last_accepted_s = 0.0
 
     def handle(self, event: ev.FrameEvent, now_s: float) -> list[Output]:
         """Commands that follow from `event`, in order."""
@@ -300,7 +299,6 @@ class Ledger:
         tensors, self._waiting = self._waiting, None
         number, route = self._n_accepted, self._local if self._is_broken else self.route
         self._n_accepted += 1
-        self.last_accepted_s = now_s
         frame = _Frame(number, tensors, now_s, now_s + self._deadline_s(route), route)
         self._in_flight[number] = frame
         self._begin(frame, route, out, now_s)
