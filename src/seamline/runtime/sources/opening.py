@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.sources.address import address_device, is_address, shown
@@ -36,7 +37,7 @@ def open_source(text: str, *, loop: bool = False) -> StampedSource:
     if text == STANDARD_INPUT:
         return VideoSource("standard input", Kind.PIPE, partial(pipe_device, "pipe:0", "standard input"))
     if text.startswith("file://"):
-        text = text.removeprefix("file://")
+        text = unquote(text.removeprefix("file://"))
     elif is_address(text):
         address_device(text)  # one that cannot be meant is refused here
         return VideoSource(shown(text), Kind.ADDRESS, partial(address_device, text), loop=loop)
@@ -49,7 +50,8 @@ def open_source(text: str, *, loop: bool = False) -> StampedSource:
     if stat.S_ISFIFO(mode):
         return VideoSource(path.name, Kind.PIPE, partial(pipe_device, str(path), f"`{text}`"))
     if stat.S_ISCHR(mode):
-        return _camera(str(path), f"camera {text}")
+        number = re.fullmatch(r"/dev/video(\d+)", str(path.resolve()))  # by its number OpenCV asks no other reader
+        return _camera(int(number[1]) if number else str(path), f"camera {text}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFolder(name=path.name, images=(path,), loop=loop)
     return _file(path, loop)
