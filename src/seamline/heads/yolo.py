@@ -68,22 +68,25 @@ def read_dense(output: Array, dense: Dense, least_ratio: float) -> Found:
     rows = output[0] if output.ndim == 3 else output
     rows = rows.T if dense.is_channels_first else rows
     first = 5 if dense.has_objectness else 4
-    classes = rows[:, first : first + dense.n_classes]
-    best = classes.argmax(axis=1)
-    scores = np.take_along_axis(classes, best[:, np.newaxis], axis=1)[:, 0].astype(np.float64)
-    if _are_logits(classes):
-        scores = sigmoid(scores)
+    likely = np.arange(len(rows))
+    objectness = np.ones(len(rows))
     if dense.has_objectness:
         objectness = rows[:, 4].astype(np.float64)
-        scores = scores * (sigmoid(objectness) if _are_logits(rows[:, 4]) else objectness)
-    kept = np.flatnonzero(scores >= least_ratio)
+        objectness = sigmoid(objectness) if _are_logits(objectness, objectness) else objectness
+        likely = np.flatnonzero(objectness >= least_ratio)  # no class raises it: few rows are left to look at
+    classes = rows[:, first : first + dense.n_classes]
+    classes = classes[likely] if dense.has_objectness else classes
+    scores = classes.max(axis=1).astype(np.float64)  # before the class: the maximum alone is quick, in either order
+    scores = objectness[likely] * (sigmoid(scores) if _are_logits(classes, scores) else scores)
+    which = np.flatnonzero(scores >= least_ratio)
+    kept = likely[which]
     boxes = _boxes(rows[:, :4], kept, dense)
     rest = rows[kept, first + dense.n_classes :].astype(np.float64)
     n_point_numbers = dense.n_points * dense.n_point_values
     return Found(
         boxes=boxes,
-        scores=scores[kept],
-        classes=best[kept].astype(np.int64),
+        scores=scores[which],
+        classes=classes[which].argmax(axis=1).astype(np.int64),
         points=_points(rest[:, :n_point_numbers], dense) if n_point_numbers else None,
         coefficients=rest[:, n_point_numbers:] if rest.shape[1] > n_point_numbers else None,
     )
@@ -121,5 +124,6 @@ def _points(numbers: Floats, dense: Dense) -> Floats:
     return np.concatenate([points[:, :, :2], scores], axis=2)
 
 
-def _are_logits(values: npt.NDArray[Any]) -> bool:
-    return values.size > 0 and (float(values.min()) < 0.0 or float(values.max()) > 1.0 + 1e-3)
+def _are_logits(values: npt.NDArray[Any], highest: Floats) -> bool:
+    """Whether `values` are not all in 0-1. highest: of each row."""
+    return values.size > 0 and (float(highest.max()) > 1.0 + 1e-3 or float(values.min()) < 0.0)
