@@ -17,7 +17,8 @@ from reporting import Report, Spread, parser, progress, spread
 import seamline
 from seamline import codec
 from seamline.core.vocabulary.plans import Codec
-from seamline.runtime.shared.sources import fit, open_source
+from seamline.runtime.shared.fitting import fit
+from seamline.runtime.sources.opening import open_source
 
 SHAPES = ((1, 8, 56, 56), (1, 48, 56, 56), (1, 64, 112, 112))
 """100 kB, 602 kB and 3.2 MB of float32."""

@@ -30,7 +30,8 @@ from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.model.locate import load_model
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.shared.sources import fit, open_source
+from seamline.runtime.shared.fitting import fit
+from seamline.runtime.sources.opening import open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""

@@ -1,8 +1,7 @@
 """Adapter of OpenCV, which reads videos, images and JPEG: loaded on first use, and quiet.
 
 OpenCV and the FFmpeg in it write to the process's stderr what they think of a broken file; whoever reads the file says
-so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.) OpenCV is the
-optional extra ``seamline[video]``; that it is missing is said by those who ask for it.
+so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.)
 """
 
 from __future__ import annotations
@@ -14,21 +13,41 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seamline.core.vocabulary.errors import UsageError
+
 FFMPEG_QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg: not a word."""
+
+ADDRESS_OPTIONS = "rtsp_flags;prefer_tcp|timeout;3000000|rw_timeout;3000000"
+"""What FFmpeg is told for network streams: RTSP over TCP (UDP loses packets, and with them pictures), and to give up
+waiting after so many microseconds instead of half a minute. Three tries in, a silent RTSP server is missed after 9 s.
+"""
 
 
 def load_opencv() -> Any:
     """The module `cv2`. Raises `ImportError` when it is not installed.
 
-    A program that wants to hear FFmpeg sets the environment variable ``OPENCV_FFMPEG_LOGLEVEL`` itself.
+    A program that wants to hear FFmpeg, or an address that needs other options, sets the environment variables
+    ``OPENCV_FFMPEG_LOGLEVEL`` and ``OPENCV_FFMPEG_CAPTURE_OPTIONS`` itself.
     """
     ffmpeg_level = os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", ADDRESS_OPTIONS)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     import cv2
 
     _quieten(cv2, ffmpeg_level)
     return cv2
+
+
+def require_opencv() -> Any:
+    """The module `cv2`. Raises `UsageError` when it cannot be imported."""
+    try:
+        return load_opencv()
+    except ImportError as exc:
+        raise UsageError(
+            f"reading pictures needs OpenCV, which cannot be imported: {exc}",
+            hint="install it with: pip install opencv-python-headless",
+        ) from exc
 
 
 @cache

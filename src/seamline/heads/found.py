@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seamline.codec.opencv import load_opencv
-from seamline.core.vocabulary.errors import UsageError
+from seamline.codec.opencv import require_opencv
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -61,7 +60,7 @@ def suppressed(found: Found, overlap_ratio: float) -> Found:
     corners = found.boxes[:, :2]
     moved = corners - corners.min(axis=0)  # OpenCV moves classes apart by the largest coordinate: none may be negative
     rectangles = np.concatenate([moved, found.boxes[:, 2:] - corners], axis=1)
-    kept = _opencv().dnn.NMSBoxesBatched(
+    kept = require_opencv().dnn.NMSBoxesBatched(
         rectangles.tolist(), found.scores.tolist(), found.classes.tolist(), -1.0, overlap_ratio
     )
     return found.at(np.sort(np.asarray(kept, np.int64).reshape(-1)))
@@ -71,10 +70,3 @@ def from_centres(boxes: Floats) -> Floats:
     """Boxes as centre and size, [..., 4], as left, top, right, bottom."""
     half = boxes[..., 2:] / 2
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
-
-
-def _opencv() -> Any:
-    try:
-        return load_opencv()
-    except ImportError as exc:
-        raise UsageError("boxes need OpenCV", hint="install it with: pip install 'seamline[video]'") from exc

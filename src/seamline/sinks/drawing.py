@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seamline.codec.opencv import load_opencv
+from seamline.codec.opencv import require_opencv
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.heads.answers import UNSEEN, Answer, Boxes, Classes, Regions, Tensors, answer_words
 
@@ -57,7 +57,7 @@ class _Canvas:
 
     def __init__(self, pixels: FrameArray) -> None:
         self.pixels = pixels
-        self._cv2 = load_opencv()
+        self._cv2 = require_opencv()
         height, width = pixels.shape[:2]
         self._thickness = max(1, round(min(height, width) / 300))
         self._text_pixels: int = max(LEAST_TEXT_PIXELS, round(min(height, width) * TEXT_PER_HEIGHT))
@@ -143,7 +143,7 @@ def plain(text: str) -> str:
 @cache
 def _font() -> Any:
     """OpenCV 5's own font, which has letters of most scripts; None in OpenCV 4."""
-    face = getattr(load_opencv(), "FontFace", None)
+    face = getattr(require_opencv(), "FontFace", None)
     return None if face is None else face("sans")
 
 

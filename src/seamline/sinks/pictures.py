@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seamline.codec.opencv import load_opencv
+from seamline.codec.opencv import require_opencv
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.sinks.answered import AnsweredFrame
 from seamline.sinks.drawing import drawn
@@ -46,7 +46,7 @@ class Video:
         self._last: FrameArray | None = None
 
     def open(self, facts: StreamFacts) -> None:
-        _opencv(self.name)
+        require_opencv()
         self._facts = facts
 
     def write(self, answered: AnsweredFrame) -> None:
@@ -69,7 +69,7 @@ class Video:
 
     def _begin(self, answered: AnsweredFrame) -> None:
         assert answered.picture is not None
-        cv2 = _opencv(self.name)
+        cv2 = require_opencv()
         stamp = answered.stamp
         self._fps = self._facts.fps or (STILLS_FPS if stamp.at_s is None else UNKNOWN_FPS)
         self._first_s = stamp.at_s
@@ -101,7 +101,7 @@ class Video:
             return np.ascontiguousarray(picture[:height, :width])
         scale = min(height / rows, width / columns)
         inner = max(1, round(rows * scale)), max(1, round(columns * scale))
-        cv2 = _opencv(self.name)
+        cv2 = require_opencv()
         whole = np.zeros((height, width, 3), np.uint8)
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
         whole[top : top + inner[0], left : left + inner[1]] = cv2.resize(
@@ -122,7 +122,7 @@ class Folder:
         self._names: set[str] = set()
 
     def open(self, facts: StreamFacts) -> None:
-        _opencv(self.name)
+        require_opencv()
         try:
             self._path.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -131,7 +131,7 @@ class Folder:
     def write(self, answered: AnsweredFrame) -> None:
         if answered.picture is None:
             raise SinkError("the frames are no pictures, so nothing can be drawn into them")
-        cv2 = _opencv(self.name)
+        cv2 = require_opencv()
         picture = drawn(answered.picture, answered.answer, answered.error)
         quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         ok, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]), quality)
@@ -149,11 +149,3 @@ class Folder:
         name = f"{stem}.jpg" if f"{stem}.jpg" not in self._names else f"{stem}_{answered.number:06d}.jpg"
         self._names.add(name)
         return name
-
-
-def _opencv(name: str) -> Any:
-    try:
-        return load_opencv()
-    except ImportError as exc:
-        hint = "install it with: pip install opencv-python-headless"
-        raise SinkError(f"drawing into `{name}` needs OpenCV", hint=hint) from exc

@@ -9,8 +9,7 @@ from onnx import TensorProto, helper
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.model import ModelStore, Preprocess, StoredModel
-from seamline.runtime.origin.input_adapter import as_source, input_tensors
-from seamline.runtime.shared.sources import ImageFolder
+from seamline.runtime.origin.input_adapter import input_tensors
 
 EXTENT = 32
 
@@ -67,14 +66,3 @@ def test_a_model_of_two_inputs_wants_them_by_name(tmp_path):
     assert input_tensors({"x": array, "y": array}, model) == {"x": array, "y": array}
     with pytest.raises(UsageError, match="takes 2 inputs"):
         input_tensors(array, model)
-
-
-def test_who_runs_a_source_may_choose_whether_its_newest_frame_wins():
-    folder = ImageFolder(name="folder", images=(), loop=False)
-    assert [as_source(folder, live).is_live for live in (None, True, False)] == [False, True, False]
-    assert as_source(folder, True).name == "folder"
-
-
-def test_any_iterable_is_a_source_without_a_pace():
-    source = as_source([1, 2, 3], None)
-    assert (source.fps, source.is_live, list(source.frames())) == (None, False, [1, 2, 3])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from seamline.core.vocabulary.errors import OpenAxis, UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.model import FrameRecipe, ModelStore, Preprocess, StoredModel, input_names
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.frames import FrameSource, StampedSource
 
 First = Array | Mapping[str, Array] | FrameSource | Callable[[], "Array | Mapping[str, Array]"]
 """A frame as a stream takes it (uint8[H, W, 3], an input's array, or arrays by input name), or where to get one."""
@@ -49,17 +50,26 @@ def add_model(
 def _frame_of(first: First) -> Array | Mapping[str, Array]:
     if isinstance(first, np.ndarray | Mapping):
         return first
+    if isinstance(first, StampedSource):  # which keeps its first frame, and is opened once
+        frame = first.first()
+        if frame is None:
+            raise UsageError(_no_frame(first))
+        return cast("Array | Mapping[str, Array]", frame.data)
     if not isinstance(first, FrameSource):
         return first()
     frames = first.frames()
     try:
         return next(frames)
     except StopIteration:
-        raise UsageError(f"`{first.name}` has no frame to take the size of the model's input from") from None
+        raise UsageError(_no_frame(first)) from None
     finally:
         close = getattr(frames, "close", None)
         if close is not None:  # a camera is given back before the stream opens it
             close()
+
+
+def _no_frame(source: FrameSource) -> str:
+    return f"`{source.name}` has no frame to take the size of the model's input from"
 
 
 def _shapes_of(

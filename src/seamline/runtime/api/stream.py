@@ -41,14 +41,14 @@ from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feeder import Feeder
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.input_adapter import as_source, input_tensors
+from seamline.runtime.origin.input_adapter import input_tensors
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.frames import FrameSource, StampedSource, stamped
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ class Stream:
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
+        self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -164,15 +165,17 @@ class Stream:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
-        takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
-        None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
-        Raises `UsageError` when the source cannot be read, and whatever `frames` raise, after the answers that are due.
+        takes no camera frames, of its input array, or of dicts by input name. fps: frames a second of the source's own
+        time that are used, all when None; of arrays and pictures, which have no time, the pace. live: newest wins while
+        there is no room (default: for video and cameras); otherwise frames wait, and a video is read as fast as that.
+        Raises `UsageError` when the source cannot be read, `SourceError` when it ends before its time, and whatever
+        `frames` raise, after the answers that are due.
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
         self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
         before = self._counted_before = self.frames.counts()
-        source = as_source(frames, live)
+        source = self._source = stamped(frames)
         failure: list[BaseException] = []
         ended = threading.Event()
 
@@ -183,7 +186,14 @@ class Stream:
 
         shape = partial(input_tensors, model=self.model)
         self._feeder = Feeder(
-            source, self.frames, shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
+            source,
+            self.frames,
+            shape,
+            is_live=source.is_live if live is None else live,
+            fps=fps,
+            n_frames=n_frames,
+            seconds=seconds,
+            ended=source_ended,
         )
         self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
@@ -355,7 +365,8 @@ class Stream:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
-        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts))
+        source = None if self._source is None else self._source.figures()
+        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts, source))
         return found
 
     def _read_own_meter(self) -> None:

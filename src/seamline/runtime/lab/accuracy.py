@@ -20,7 +20,7 @@ from seamline.core.vocabulary.ports import Array, Engine, FrameArray
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import StoredModel
 from seamline.model.onnx.preprocess import FRAME
-from seamline.runtime.shared.sources import fit
+from seamline.runtime.shared.fitting import fit
 
 GROUP_BYTES = 256 << 20
 """Boundary tensors kept at once."""

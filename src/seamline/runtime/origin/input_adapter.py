@@ -1,28 +1,16 @@
-"""What a user gives a stream, made into what it runs on: any iterable into a source, any frame into input tensors.
+"""What a user gives a stream, made into what it runs on: any frame into input tensors.
 
-Sources that OpenCV reads are `sources.py`, the pace at which they are read `feeder.py`.
+Sources are `runtime.sources`, the pace at which they are read is `feeder.py`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.ports import Array, FrameArray, Tensors
 from seamline.model import StoredModel
-from seamline.runtime.shared.sources import FrameSource, fit
-
-
-def as_source(frames: FrameSource | Iterable[Any], live: bool | None) -> FrameSource:
-    """`frames` as a source. live: whether its newest frame wins; None for what the source says, else no."""
-    if isinstance(frames, FrameSource):
-        is_live = frames.is_live if live is None else live
-        return _Source(name=frames.name, fps=frames.fps, is_live=is_live, open=frames.frames)
-    return _Source(name="frames", fps=None, is_live=bool(live), open=lambda stride: iter(frames))
+from seamline.runtime.shared.fitting import fit
 
 
 def input_tensors(frame: Array | dict[str, Array], model: StoredModel) -> Tensors:
@@ -49,16 +37,3 @@ def input_tensors(frame: Array | dict[str, Array], model: StoredModel) -> Tensor
             hint="its file carries no pre-processing; give arrays of the input's shape and dtype",
         )
     return {inputs[0].name: frame}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """An iterable as a source, or a source whose `is_live` the caller has chosen."""
-
-    name: str
-    fps: float | None
-    is_live: bool
-    open: Callable[[float], Iterator[Any]]
-
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
-        return self.open(stride)
