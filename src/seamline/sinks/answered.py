@@ -11,7 +11,7 @@ from typing import Any
 
 from seamline.core.vocabulary.ports import Array, FrameArray
 from seamline.core.vocabulary.stamps import FrameStamp
-from seamline.heads.answers import Answer, answer_json, answer_words, counted_words, labels_of
+from seamline.heads.answers import Answer, Boxes, Regions, Tensors, answer_json, answer_words, counted_words, labels_of
 
 KEYS = MappingProxyType(
     {
@@ -59,7 +59,15 @@ class AnsweredFrame:
     def n_bytes(self) -> int:
         """What waiting in a queue keeps in memory."""
         picture = 0 if self.picture is None else self.picture.nbytes
-        return picture + sum(output.nbytes for output in self.outputs.values())
+        outputs = dict(self.outputs)
+        match self.answer:
+            case Tensors(outputs=raw):
+                outputs |= raw
+            case Regions(class_map=class_map):
+                picture += class_map.nbytes
+            case Boxes(boxes=boxes):
+                picture += sum(box.mask.pixels.nbytes for box in boxes if box.mask is not None)
+        return picture + sum(output.nbytes for output in outputs.values())
 
 
 def answered_json(answered: AnsweredFrame) -> dict[str, Any]:

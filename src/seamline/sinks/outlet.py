@@ -196,8 +196,10 @@ class Outlet:
             self.sink.close()
         except (SinkError, OSError) as error:
             with self._changed:
+                is_news = self._error is None
                 self._fail(str(error))
-            self._trouble(f"`{self.sink.name}`: {error}")
+            if is_news:
+                self._trouble(f"`{self.sink.name}`: {error}")
         except Exception as error:
             log.exception("sink %s could not be closed", self.sink.name)
             with self._changed:

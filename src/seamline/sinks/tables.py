@@ -48,11 +48,11 @@ class JsonLines:
 
 
 class Lines:
-    """Gives each answer as one line of words to `say`: the terminal."""
+    """Gives each answer as one line of words to `say`: the terminal. words: None leaves an answer out."""
 
     draws = keeps_outputs = False
 
-    def __init__(self, name: str, words: Callable[[AnsweredFrame], str], say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, words: Callable[[AnsweredFrame], str | None], say: Callable[[str], None]) -> None:
         self.name = name
         self._words, self._say = words, say
 
@@ -60,7 +60,8 @@ class Lines:
         """Nothing to open."""
 
     def write(self, answered: AnsweredFrame) -> None:
-        self._say(self._words(answered))
+        if (line := self._words(answered)) is not None:
+            self._say(line)
 
     def close(self) -> None:
         """Nothing to close."""
