@@ -38,6 +38,12 @@ def facts(*shapes, names=NONE, size=(640, 640), op="", dtype="float32", **metada
         (facts((1, 300, 84), task="detect"), "detect (RT-DETR layout)"),
         (facts((1, 300, 80), (1, 300, 4)), "detect (DETR layout)"),
         (facts((1, 8400, 4), (1, 8400, 80)), "detect (boxes and scores)"),
+        (facts((1, 4, 8400), (1, 80, 8400)), "detect (boxes and scores)"),
+        (facts((1, 80, 8400), (1, 4, 8400)), "detect (boxes and scores)"),
+        (facts((1, 64, 8400), (1, 80, 8400)), "raw"),
+        (facts((1, 8400, 4), (1, 8400, 1), (1, 8400, 80)), "raw"),
+        (facts((1, 84, 8400), (1, 84, 8400)), "detect (YOLOv8 layout)"),
+        (facts((1, 25200, 85), (1, 3, 80, 80, 85), (1, 3, 40, 40, 85), (1, 3, 20, 20, 85)), "detect (YOLOv5 layout)"),
         (facts((1, 84, 756), size=(192, 192)), "detect (YOLOv8 layout)"),
         (facts((1, 1000)), "classify"),
         (facts((1, 1000, 1, 1)), "classify"),
@@ -64,6 +70,19 @@ def test_the_head_follows_from_metadata_names_and_shapes(model, words):
     chosen = choose_head(model)
     assert chosen.head.words == words
     assert chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("model", "n_classes"),
+    [
+        (facts((1, 1000), names=COCO), 1000),
+        (facts((1, 95, 8400), names=COCO), 91),
+        (facts((1, 300, 91), (1, 300, 4), names=COCO), 91),
+        (facts((1, 21, 640, 640), names=COCO, op="Resize"), 21),
+    ],
+)
+def test_names_that_are_not_as_many_as_classes_raise_a_doubt(model, n_classes):
+    assert choose_head(model).doubt == f"there are 80 class names for {n_classes} classes: names may be shifted"
 
 
 def test_what_the_user_names_goes_before_the_file():

@@ -211,6 +211,13 @@ def test_rt_detr_takes_the_sigmoid_of_each_class(is_one_output):
     check(found, wanted_boxes(listed, None))
 
 
+def test_boxes_and_scores_as_columns_are_those_of_rows():
+    centres, sizes, scores = objects(np.random.default_rng(16), 60, 1008)
+    boxes = np.concatenate([centres, sizes], axis=1)
+    outputs = {"boxes": boxes.T[np.newaxis], "scores": scores.T[np.newaxis]}
+    check(read(**outputs), wanted_boxes(candidates(centres, sizes, scores), 0.45))
+
+
 def test_two_outputs_with_edges_and_a_background_are_suppressed():
     rng = np.random.default_rng(11)
     n_rows = 1200

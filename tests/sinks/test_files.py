@@ -146,6 +146,18 @@ def test_a_video_keeps_the_sources_time_whatever_was_dropped(answers, save, tmp_
     assert np.abs(np.array(found) - wanted).max() < 6
 
 
+def test_a_camera_faster_than_its_claim_is_shown_in_its_own_time(answers, save, tmp_path):
+    made = [answers.boxes(at_s=at / 40) for at in range(80)]  # two seconds at 40 a second; 10 were claimed
+    save([parse_sink(str(tmp_path / "out.avi"))], made)
+    assert 20 <= len(frames_of(tmp_path / "out.avi")) <= 22  # up to two frames early, as timestamps jitter
+
+
+def test_a_long_gap_is_cut_and_what_follows_is_in_time(answers, save, tmp_path):
+    made = [answers.boxes(at_s=at_s) for at_s in (0.0, 0.1, 3600.0, 3600.1, 3600.5)]
+    save([parse_sink(str(tmp_path / "out.avi"))], made)
+    assert len(frames_of(tmp_path / "out.avi")) == 2 + 100 + 1 + 1 + 4
+
+
 def test_pictures_of_other_sizes_are_fitted_into_the_first_ones(answers, save, tmp_path):
     sizes = [(47, 63), (94, 200), (300, 20)]
     made = [answers.boxes(picture=np.full((*size, 3), 200, np.uint8), at_s=None) for size in sizes]

@@ -7,7 +7,7 @@ label looks as sure as a right one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from seamline.core.graph.model_graph import ModelGraph
@@ -38,10 +38,13 @@ PICTURE_CHANNELS = (3, 4)
 
 
 class Head(Protocol):
-    """Reads one frame's outputs. `words` says what it is."""
+    """Reads one frame's outputs. `words` says what it is; n_classes: how many it tells apart, None when unknown."""
 
     @property
     def words(self) -> str: ...
+
+    @property
+    def n_classes(self) -> int | None: ...
 
     def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Answer:
         """What the outputs say; boxes and maps in pixels of the picture, of the input when `transform` is None."""
@@ -50,10 +53,11 @@ class Head(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A head, and why it was chosen."""
+    """A head, why it was chosen, and what about it looks wrong, in words; None when nothing does."""
 
     head: Head
     reason: str
+    doubt: str | None = None
 
 
 def facts_of(
@@ -87,6 +91,14 @@ def choose_head(
     """
     if wanted not in HEADS:
         raise UsageError(f"`{wanted}` is not a head", hint=", ".join(HEADS))
+    chosen = _chosen(facts, wanted, score_ratio, n_most)
+    n_names, n_classes = facts.names.n_classes, chosen.head.n_classes
+    if not n_names or n_classes is None or n_names == n_classes:
+        return chosen
+    return replace(chosen, doubt=f"there are {n_names} class names for {n_classes} classes: names may be shifted")
+
+
+def _chosen(facts: ModelFacts, wanted: str, score_ratio: float | None, n_most: int | None) -> Chosen:
     if wanted == "auto":
         return _by_task(facts, score_ratio, n_most) or _by_shape(facts, score_ratio, n_most)
     found: Head | None = Raw()
@@ -124,7 +136,7 @@ def _by_shape(facts: ModelFacts, score_ratio: float | None, n_most: int | None) 
         return Chosen(head=map_, reason=f"its output looks like it: {shapes}")
     if (vector := _classify(facts, score_ratio, n_most, is_sure=False)) is not None:
         return Chosen(head=vector, reason=f"its output looks like it: {shapes}")
-    return Chosen(head=Raw(), reason=f"the outputs do not say what they are: {shapes}")
+    return Chosen(head=Raw(), reason=f"the outputs do not say what they are: {shapes}; see --head")
 
 
 def _classify(
@@ -139,6 +151,7 @@ def _classify(
             return Classify(
                 output=spec.name,
                 names=facts.names,
+                n_classes=spec.n_elements,
                 ending=ending_of(facts.last_ops.get(spec.name, "")) if facts.task != "classify" else Ending.UNKNOWN,
                 n_labels=n_most or N_LABELS,
                 score_ratio=score_ratio or 0.0,
@@ -201,6 +214,7 @@ def _segment_of(
         names=names,
         height=facts.height,
         width=facts.width,
+        n_classes=n_channels if n_channels > 1 else None,
         is_channels_last=is_channels_last,
         score_ratio=THRESHOLD_RATIO if score_ratio is None else score_ratio,
         n_labels=n_most,

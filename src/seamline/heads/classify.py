@@ -20,12 +20,14 @@ N_LABELS = 5
 class Classify:
     """Reads the `n_labels` classes with the highest scores, of those with at least `score_ratio`.
 
-    output: name of the vector, float or integer[1, n] with any further axes of extent 1. ending: what its numbers are.
+    output: name of the vector, float or integer[1, n_classes], perhaps with more axes of extent 1. ending: what its
+    numbers are.
     """
 
     output: str
     names: ClassNames
     ending: Ending
+    n_classes: int
     n_labels: int = N_LABELS
     score_ratio: float = 0.0
 

@@ -24,7 +24,7 @@ from seamline.heads.layouts import (
 from seamline.heads.listed import read_listed, read_rows
 from seamline.heads.masks import mask_of
 from seamline.heads.names import ClassNames
-from seamline.heads.queries import read_pair, read_queries
+from seamline.heads.queries import Background, read_pair, read_queries
 from seamline.heads.yolo import read_dense
 
 SCORE_RATIO = 0.25
@@ -51,6 +51,18 @@ class Detect:
     def words(self) -> str:
         return f"detect ({layout_words(self.layout)})"
 
+    @property
+    def n_classes(self) -> int | None:
+        """Classes that the layout has scores for; None where it says only which class was found."""
+        match self.layout:
+            case DenseLayout(dense=dense):
+                return dense.n_classes
+            case PairLayout(n_scores=n_scores, background=background):
+                return n_scores - (background is Background.LAST)
+            case QueriesLayout(n_classes=n_classes):
+                return n_classes
+        return None
+
     def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Boxes:
         """Boxes in pixels of the picture that `transform` made the input of, of the input when it is None."""
         transform = transform or picture_transform(Fit.STRETCH, (self.height, self.width), (self.height, self.width))
@@ -67,8 +79,11 @@ class Detect:
         match self.layout:
             case DenseLayout(output=output, dense=dense, overlap_ratio=usual):
                 return read_dense(outputs[output], dense, self.score_ratio), self.overlap_ratio or usual
-            case PairLayout(boxes=boxes, scores=scores, background=background, overlap_ratio=usual):
-                found = read_pair(outputs[boxes], outputs[scores], size, background, self.score_ratio)
+            case PairLayout(background=background, overlap_ratio=usual) as pair:
+                boxes, scores = outputs[pair.boxes], outputs[pair.scores]
+                if pair.is_columns:
+                    boxes, scores = boxes.transpose(0, 2, 1), scores.transpose(0, 2, 1)
+                found = read_pair(boxes, scores, size, background, self.score_ratio)
                 return found, None if usual is None else self.overlap_ratio or usual
             case QueriesLayout(output=output):
                 return read_queries(outputs[output], size, self.score_ratio), None

@@ -35,19 +35,25 @@ class DenseLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairLayout:
-    """Boxes and scores as two tensors. overlap_ratio: None when the network does not find an object twice."""
+    """Boxes and scores as two tensors. overlap_ratio: None when the network does not find an object twice.
+
+    is_columns: each object is a column of both, [1, 4, N] and [1, n, N].
+    """
 
     boxes: str
     scores: str
+    n_scores: int
+    is_columns: bool
     background: Background
     overlap_ratio: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueriesLayout:
-    """Boxes and scores side by side, each object once."""
+    """Boxes and scores of `n_classes` side by side, each object once."""
 
     output: str
+    n_classes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +100,11 @@ def layout_of(facts: ModelFacts, *, is_sure: bool) -> Layout | None:
     is_sure = is_sure or facts.task in DETECTION_TASKS
     prototypes = next((spec for spec in facts.outputs if is_prototypes(spec)), None)
     tables = [spec for spec in facts.outputs if spec is not prototypes and _is_table(spec)]
-    if len(tables) == 2 and prototypes is None and (pair := _pair(facts, tables)) is not None:
+    if len(facts.outputs) == len(tables) == 2 and (pair := _pair(facts, tables)) is not None:
         return pair
     for table in tables:  # the first is what is meant: exporters leave raw maps behind it
+        if _is_part(facts, table):
+            return None
         found = _dense(facts, table, prototypes) or _short(facts, table, prototypes, is_sure=is_sure)
         if found is not None:
             return found
@@ -165,28 +173,56 @@ def _short(
     if n_columns == 6 + n_masks and (n_masks or known != 2 or _suppresses(facts)):
         return RowsLayout(output=spec.name, prototypes=None if prototypes is None else prototypes.name)
     is_queries = known == n_columns - 4 if known else is_sure
-    return QueriesLayout(output=spec.name) if is_queries and n_columns > 4 and not n_masks else None
+    return (
+        QueriesLayout(output=spec.name, n_classes=n_columns - 4)
+        if is_queries and n_columns > 4 and not n_masks
+        else None
+    )
 
 
 def _pair(facts: ModelFacts, tables: list[TensorSpec]) -> PairLayout | None:
-    """Of two tables, one row of each for each object."""
-    fours = [spec for spec in tables if spec.shape[-1] == 4]
-    named = [spec for spec in fours if "box" in spec.name.lower() or "dets" in spec.name.lower()]
-    boxes = named[0] if named else fours[0] if len(fours) == 1 else None
-    if boxes is None:
-        return None
-    scores = tables[1] if boxes is tables[0] else tables[0]
-    n_rows, n_scores = boxes.n_elements // 4, scores.shape[-1]
-    if scores.n_elements != n_rows * n_scores:
-        return None
+    """Of two tables, one row (or column) of each for each object."""
+    for axis in (-1, 1):
+        fours = [spec for spec in tables if len(spec.shape) > 2 and spec.shape[axis] == 4]
+        named = [spec for spec in fours if "box" in spec.name.lower() or "dets" in spec.name.lower()]
+        boxes = named[0] if named else fours[0] if len(fours) == 1 else None
+        if boxes is None:
+            continue
+        scores = tables[1] if boxes is tables[0] else tables[0]
+        n_rows, n_scores = boxes.n_elements // 4, scores.shape[axis]
+        if scores.n_elements == n_rows * n_scores and n_rows >= n_scores * (axis == 1):
+            return _pair_of(facts, boxes, scores, n_rows, n_scores, is_columns=axis == 1)
+    return None
+
+
+def _pair_of(
+    facts: ModelFacts, boxes: TensorSpec, scores: TensorSpec, n_rows: int, n_scores: int, *, is_columns: bool
+) -> PairLayout:
     known, is_query = facts.names.n_classes, n_rows <= MAX_LISTED
     background = Background.NONE
     if is_query and (n_scores == known + 1 if known else n_scores == N_COCO_AND_NONE):
         background = Background.LAST
     elif not is_query and (n_scores == known + 1 or facts.names.name(0).lower().startswith("background")):
         background = Background.FIRST
-    overlap_ratio = None if is_query else YOLO_V5_OVERLAP_RATIO
-    return PairLayout(boxes=boxes.name, scores=scores.name, background=background, overlap_ratio=overlap_ratio)
+    return PairLayout(
+        boxes=boxes.name,
+        scores=scores.name,
+        n_scores=n_scores,
+        is_columns=is_columns,
+        background=background,
+        overlap_ratio=None if is_query else YOLO_V5_OVERLAP_RATIO,
+    )
+
+
+def _is_part(facts: ModelFacts, table: TensorSpec) -> bool:
+    """Whether `table` has a row for the same places as another output, which says the rest of them.
+
+    An export that keeps boxes, scores and objectness apart in a way that is not known here; read alone, some column
+    would be taken for another.
+    """
+    n_places = max(table.shape)
+    others = [spec for spec in facts.outputs if spec is not table and spec.shape != table.shape and len(spec.shape) > 1]
+    return any(n_places in spec.shape and len(spec.shape) <= 3 for spec in others)
 
 
 N_COCO_AND_NONE = 92

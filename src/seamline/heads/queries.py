@@ -2,7 +2,8 @@
 
     Layout   outputs                          boxes                       of
     -------  -------------------------------  --------------------------  -----------------------------------------
-    PAIR     [1, N, 4] and [1, N, n]          centre and size, or edges   DETR, RT-DETR, RF-DETR, YOLO-NAS, UltraFace
+    PAIR     [1, N, 4] and [1, N, n], or      centre and size, or edges   DETR, RT-DETR, RF-DETR, YOLO-NAS, UltraFace,
+             [1, 4, N] and [1, n, N]                                      YOLO for accelerators
     QUERIES  [1, N, 4 + n]                    centre and size in shares   RT-DETR as Ultralytics exports it
 
 Boxes in shares of the input's sides are told from those in pixels by their values; edges from centre and size by that

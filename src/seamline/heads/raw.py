@@ -14,6 +14,8 @@ from seamline.heads.answers import Tensors
 class Raw:
     """Reads nothing into the outputs."""
 
+    n_classes: int | None = None
+
     @property
     def words(self) -> str:
         return "raw"

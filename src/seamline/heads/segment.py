@@ -35,6 +35,7 @@ class Segment:
     names: ClassNames
     height: int
     width: int
+    n_classes: int | None = None
     is_channels_last: bool = False
     score_ratio: float = THRESHOLD_RATIO
     n_labels: int | None = None

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
@@ -99,7 +100,7 @@ def json_line(data: Mapping[str, Any]) -> str:
 def answered_words(answered: AnsweredFrame) -> str:
     """The record on one line, for people."""
     stamp = answered.stamp
-    what = stamp.file or f"frame {stamp.number}"
+    what = PurePath(stamp.file).name if stamp.file else f"frame {stamp.number}"
     at = "" if stamp.at_s is None else f"  {stamp.at_s:.3f} s"
     said = f"failed: {answered.error}" if answered.answer is None else answer_words(answered.answer)
     return f"{what}{at}  {said}  {answered.latency_s * 1e3:.1f} ms  {answered.plan}"
@@ -110,14 +111,12 @@ def state_words(answered: AnsweredFrame) -> str:
     if answered.answer is None:
         return "failed"
     labels = labels_of(answered.answer)
-    if "boxes" in answer_kind(answered.answer):
-        return counted_words(labels)[:255] or "nothing"
+    match answered.answer:
+        case Boxes():
+            return counted_words(labels)[:255] or "nothing"
+        case Tensors():
+            return answer_words(answered.answer)[:255]
     return labels[0].name[:255] if labels else "nothing"
-
-
-def answer_kind(answer: Answer) -> str:
-    """``classes``, ``boxes``, ``regions`` or ``tensors``."""
-    return type(answer).__name__.lower()
 
 
 def _finite(value: Any) -> Any:

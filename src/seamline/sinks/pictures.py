@@ -18,7 +18,7 @@ FOURCC = MappingProxyType({".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".web
 """Codecs that OpenCV's packages can write; H.264 is not among them. Browsers play .webm only."""
 
 STILLS_FPS = 2.0
-UNKNOWN_FPS = 10.0
+UNKNOWN_FPS = 25.0
 LONGEST_HOLD_S = 10.0
 """A longer gap between two frames (a camera that was away) is cut to this."""
 
@@ -54,8 +54,11 @@ class Video:
             raise SinkError("the frames are no pictures, so nothing can be drawn into them")
         if self._writer is None:
             self._begin(answered)
+        n_missed = self._n_missed(answered)
+        if n_missed < -1:
+            return  # frames come faster than the video shows them: this one's place is taken
         picture = self._fitted(drawn(answered.picture, answered.answer, answered.error))
-        for _ in range(self._n_missed(answered)):
+        for _ in range(n_missed):
             self._add(picture if self._last is None else self._last)
         self._add(picture)
         self._last = picture
@@ -81,14 +84,14 @@ class Video:
             raise SinkError("OpenCV cannot write it", hint=f"one of {', '.join(FOURCC)}, in a folder that is there")
 
     def _n_missed(self, answered: AnsweredFrame) -> int:
-        """Frames of the video between the last one and this one, by the source's time."""
+        """Frames of the video between the last one and this one, by the source's time; below 0 when it is ahead."""
         at_s = answered.stamp.at_s
         if at_s is None or self._first_s is None:
             return 0
-        due = round((at_s - self._first_s) * self._fps)
-        n_missed = min(max(0, due - self._n_written), round(LONGEST_HOLD_S * self._fps))
-        self._first_s += (max(0, due - self._n_written) - n_missed) / self._fps  # what was cut out is not missed again
-        return n_missed
+        n_missed = round((at_s - self._first_s) * self._fps) - self._n_written
+        n_held = min(n_missed, round(LONGEST_HOLD_S * self._fps))
+        self._first_s += (n_missed - n_held) / self._fps  # what was cut out is not missed again
+        return n_held
 
     def _add(self, picture: FrameArray) -> None:
         self._writer.write(picture[:, :, ::-1])

@@ -97,6 +97,8 @@ class Answering:
         if result.frame == 0 and self._prints_lines:
             chosen = self._reader.chosen
             self._warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
+            if chosen.doubt is not None:
+                self._warn(chosen.doubt)
         self._sinks.put(answered)
         return answered
 
@@ -109,7 +111,10 @@ class Answering:
         return tuple(figures for figures in self._sinks.figures() if figures.name != _LINES)
 
     def print_saved(self) -> None:
-        """One line for each place."""
+        """One line for each place, and one when lines on stdout were left out."""
+        for figures in self._sinks.figures():
+            if figures.name == _LINES and figures.dropped and figures.error is None:
+                self._warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
         for figures in self.saved():
             self.console.print(f"saved {figures_words(figures)}", markup=False, soft_wrap=True)
 

@@ -106,6 +106,8 @@ class Answers:
         self._stream = stream
         self._source = stamped(frames)
         self._reader = AnswerReader(stream.model, head=head, labels=labels, score=score, top=top)
+        if self._reader.chosen.doubt is not None:
+            log.warning("%s: %s", stream.model.name, self._reader.chosen.doubt)
         self._live = live
         self._run = run
         words = parse_sinks([place for place in save if isinstance(place, str)])
