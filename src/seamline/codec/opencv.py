@@ -18,20 +18,13 @@ from seamline.core.vocabulary.errors import UsageError
 FFMPEG_QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg: not a word."""
 
-ADDRESS_OPTIONS = "rtsp_flags;prefer_tcp|timeout;3000000|rw_timeout;3000000"
-"""What FFmpeg is told for network streams: RTSP over TCP (UDP loses packets, and with them pictures), and to give up
-waiting after so many microseconds instead of half a minute. Three tries in, a silent RTSP server is missed after 9 s.
-"""
-
 
 def load_opencv() -> Any:
     """The module `cv2`. Raises `ImportError` when it is not installed.
 
-    A program that wants to hear FFmpeg, or an address that needs other options, sets the environment variables
-    ``OPENCV_FFMPEG_LOGLEVEL`` and ``OPENCV_FFMPEG_CAPTURE_OPTIONS`` itself.
+    A program that wants to hear FFmpeg sets the environment variable ``OPENCV_FFMPEG_LOGLEVEL`` itself.
     """
     ffmpeg_level = os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", ADDRESS_OPTIONS)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     import cv2
 

@@ -23,6 +23,12 @@ PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935, "rtm
 
 SCHEMES = frozenset(PORTS) | {"udp", "tcp", "rtp", "srt"}
 ASK_TIMEOUT_S = 3.0
+OPEN_LIMIT_MS = 10_000
+"""Some servers start a camera only when they are asked for it."""
+
+READ_LIMIT_MS = 10_000
+"""Silence after which a stream is reopened; OpenCV itself waits half a minute."""
+
 PLAYLIST_TYPES = ("mpegurl", "dash+xml")
 """In the media type of a list of pieces, which may grow while it is played."""
 
@@ -82,7 +88,8 @@ def address_device(address: str) -> Device:
         """A server's file ends; what is still being made goes on."""
         return not has_length and not _is_file(parts)
 
-    return OpenCvDevice(address, refused=refused, is_endless=is_endless)
+    limits_ms = (OPEN_LIMIT_MS, READ_LIMIT_MS)
+    return OpenCvDevice(address, limits_ms=limits_ms, refused=refused, is_endless=is_endless)
 
 
 def _why(parts: SplitResult) -> str:

@@ -69,21 +69,33 @@ class Device(Protocol):
 class OpenCvDevice:
     """What `cv2.VideoCapture` reads: `target` is a path, an address, ``pipe:0`` or the index of a camera.
 
-    refused: makes the error for what cannot be opened. is_endless: whether what was opened goes on for ever, given
+    limits_ms: for what may never answer, how long to wait for it to open and for a frame. refused: makes the error for
+    what cannot be opened. is_endless: whether what was opened goes on for ever, given
     whether it says how long it is.
     """
 
     def __init__(
-        self, target: str | int, *, refused: Callable[[], SeamlineError], is_endless: Callable[[bool], bool]
+        self,
+        target: str | int,
+        *,
+        limits_ms: tuple[int, int] | None = None,
+        refused: Callable[[], SeamlineError],
+        is_endless: Callable[[bool], bool],
     ) -> None:
         self._target = target
+        self._limits_ms = limits_ms
         self._refused = refused
         self._is_endless = is_endless
         self._capture: Any = None
 
     def open(self) -> Opened:
         cv2 = require_opencv()
-        capture = cv2.VideoCapture(self._target)
+        if self._limits_ms is None:
+            capture = cv2.VideoCapture(self._target)
+        else:
+            open_ms, read_ms = self._limits_ms
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
+            capture = cv2.VideoCapture(self._target, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
             raise self._refused()
         self._capture = capture

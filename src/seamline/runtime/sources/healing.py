@@ -29,7 +29,8 @@ LIVE_FAILED_GRABS = 3
 
 GRAB_PAUSE_S = 0.02
 FIRST_BACKOFF_S = 0.5
-MOST_BACKOFF_S = 10.0
+BACKOFF_FACTOR = 1.5
+MOST_BACKOFF_S = 5.0
 ADDRESS_TRIES = 5
 """Times that an address which broke off is reopened without a frame beyond the last."""
 
@@ -258,5 +259,5 @@ class HealingReader:
 
 
 def backoff_s(n_tries: int) -> float:
-    """Pause before try number `n_tries`, counted from 1: twice the one before, up to the longest."""
-    return float(min(MOST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(n_tries - 1, 16)))
+    """Pause before try number `n_tries`, counted from 1: half as long again as the one before, up to the longest."""
+    return float(min(MOST_BACKOFF_S, FIRST_BACKOFF_S * BACKOFF_FACTOR ** min(n_tries - 1, 16)))

@@ -125,7 +125,7 @@ class _Reading:
         self._pick = Pick(None)
         self._newest_only: bool | None = None
         self._has_begun = threading.Event()
-        self.handover = Handover(self._is_newest_only, lambda: health.count(overtaken=1))
+        self.handover = Handover(self._is_newest_only, self._overtaken)
         clocks = Clocks(now_s=now_s, unix_s=time.time, wait=self.handover.wait)
         self._reader = HealingReader(device, kind, health, clocks, loop=loop, wants=self._wants)
         self.first: SourceFrame | None = None
@@ -175,6 +175,10 @@ class _Reading:
 
     def _is_newest_only(self) -> bool:
         return self.is_endless if self._newest_only is None else self._newest_only
+
+    def _overtaken(self) -> None:
+        if self._has_begun.is_set():  # before, there is nobody to miss a frame
+            self._health.count(overtaken=1)
 
     def _wants(self, number: int, at_s: float) -> bool:
         if number and not self.is_endless:
