@@ -45,6 +45,7 @@ from seamline.runtime.origin.input_adapter import input_tensors
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
@@ -161,6 +162,7 @@ class Stream:
         n_frames: int | None = None,
         seconds: float | None = None,
         live: bool | None = None,
+        keep_pictures: bool = False,
     ) -> Iterator[Result]:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
@@ -168,6 +170,7 @@ class Stream:
         takes no camera frames, of its input array, or of dicts by input name. fps: frames a second of the source's own
         time that are used, all when None; of arrays and pictures, which have no time, the pace. live: newest wins while
         there is no room (default: for video and cameras); otherwise frames wait, and a video is read as fast as that.
+        keep_pictures: each result has its picture, which takes memory until it is let go.
         Raises `UsageError` when the source cannot be read, `SourceError` when it ends before its time, and whatever
         `frames` raise, after the answers that are due.
         """
@@ -189,6 +192,7 @@ class Stream:
             source,
             self.frames,
             shape,
+            see=seen_by(self.model, keeps_picture=keep_pictures),
             is_live=source.is_live if live is None else live,
             fps=fps,
             n_frames=n_frames,
