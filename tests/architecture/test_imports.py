@@ -23,7 +23,7 @@ ROOMS = {
     ),
     "model": ("onnx", "store", "engine", "zoo"),
     "runtime": ("shared", "sources", "segments", "node", "origin", "api", "lab"),
-    "cli": ("shared", "commands"),
+    "cli": ("shared", "running", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 

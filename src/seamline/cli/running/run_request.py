@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from seamline.cli.shared.answering import Answering, AnswerRequest, saved_json
+from seamline.cli.running.answering import Answering, AnswerRequest, saved_json
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
@@ -95,7 +95,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     with answering:
         node = open_node(replace(request.node, pace=pace))
         with Cluster(node, n_expected=len(request.node.connect)) as here:
-            stream = _stream(request, here, path, source, answering)
+            stream = make_stream(request, here, path, source, answering)
             signal_number, error = _run(request, stream, source, answering)
             summary = stream.summary()
     if request.as_events:
@@ -103,7 +103,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     elif request.as_json:
         print_json({**summary, **saved_json(answering)})
     else:
-        _print_summary(msgspec.convert(summary, RunSummary), answering.console)
+        print_summary(msgspec.convert(summary, RunSummary), answering.console)
         answering.print_saved()
     if error is None and not signal_number:
         error = answering.error()
@@ -112,7 +112,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
+def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     answering.choose_head(stored)
@@ -174,7 +174,8 @@ def _run(
     return signal_number(), error
 
 
-def _print_summary(summary: RunSummary, out: Console) -> None:
+def print_summary(summary: RunSummary, out: Console) -> None:
+    """The figures of a run, in words."""
     counts, latency, energy = summary.frames, summary.latency_s, summary.energy
     if summary.switches:
         out.print(switches_table(summary.switches))
