@@ -90,4 +90,5 @@ def test_every_kind_of_place_is_one_for_each_source(tmp_path):
     assert place_of("drawn/", "cam") == "drawn/cam/"
     assert place_of(folder, "cam") == f"{folder}/cam/"
     assert place_of("mqtt://host/topic", "cam") == "mqtt://host/topic/cam"
+    assert place_of("mqtt://host/topic?qos=1", "cam") == "mqtt://host/topic/cam?qos=1"
     assert [place_of(text, "cam") for text in ("-", "http://host/hook")] == ["-", "http://host/hook"]

@@ -124,7 +124,8 @@ def place_of(text: str, slug: str) -> str:
     if text == "-" or (separator and scheme in ("http", "https")):
         return text
     if separator:
-        return f"{text.rstrip('/')}/{slug}"
+        address, mark, options = text.partition("?")
+        return f"{address.rstrip('/')}/{slug}{mark}{options}"
     path = Path(text)
     if text.endswith("/") or path.is_dir():
         return f"{text.rstrip('/')}/{slug}/"
