@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 
 import cv2
 import numpy as np
@@ -172,6 +174,26 @@ def test_a_stream_of_labels_takes_the_users_names_and_keeps_no_pictures_unasked(
             [label.score_ratio for label in answered.answer.labels], (raised / raised.sum())[order], rtol=1e-4
         )
         assert answered.picture is None
+
+
+def test_no_picture_is_kept_once_its_answer_was_let_go(bench, photos):
+    bench.start("edge")
+    stream = bench.stream()
+    pictures: list[weakref.ref] = []
+
+    def frames():
+        for photo in photos[:12]:
+            picture = photo.copy()
+            pictures.append(weakref.ref(picture))
+            yield picture
+            del picture
+
+    for result in stream.run(frames(), keep_pictures=True):
+        assert result.picture is not None
+        assert result.picture is pictures[result.frame]()
+    del result
+    gc.collect()
+    assert [picture() for picture in pictures] == [None] * 12
 
 
 def test_leaving_early_closes_every_place_with_what_was_answered(bench, photos, tmp_path):
