@@ -27,7 +27,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline import connect
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.node.peer_client import PeerClient
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from importlib.resources import files
 import onnx
 import pytest
 
-from seamline.model.onnx.preprocess import read_preprocess, write_preprocess
+from seamline.model.metadata.preprocess import read_preprocess, write_preprocess
 from seamline.testbed.processes import FOLLOW_LOADS
 from seamline.testbed.slowdown import slowdown_line
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EDGE = NodeId("edge")
 EXTENT = 32

@@ -18,7 +18,7 @@ from seamline.model import zoo
 from seamline.model.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from seamline.model.onnx.sidecar import FrameRecipe
+    from seamline.model.metadata.recipe import FrameRecipe
     from seamline.model.store.models import ModelStore, StoredModel
 
 ZOO_SEED = 0
