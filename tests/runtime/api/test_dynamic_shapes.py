@@ -108,7 +108,7 @@ def test_without_a_first_frame_the_open_axis_is_named(cluster, open_model, tmp_p
         OpenAxis, match=r"height \(axis 2\) and width \(axis 3\) of the frames .* is open; hint: fix it"
     ):
         cluster.add_model(open_model, preprocess=RECIPE)
-    with pytest.raises(OpenAxis, match="`x` is open"):  # a picture alone does not say how it becomes the input
+    with pytest.raises(UsageError, match="does not say how a picture becomes its input `x` float32"):
         cluster.add_model(open_model, first=np.zeros((8, 8, 3), np.uint8))
 
 

@@ -10,9 +10,11 @@ import typer
 
 from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
+    ChannelsOption,
     ClusterOption,
     ConnectOption,
     EnergyScopeOption,
+    FitOption,
     InsecureFlag,
     JsonFlag,
     LayoutOption,
@@ -24,6 +26,7 @@ from seamline.cli.shared.options import (
     ModelArgument,
     NoRelayFlag,
     PowerOption,
+    PreprocessOption,
     ShapeOption,
     SizeOption,
     SlowdownOption,
@@ -110,6 +113,9 @@ def run(
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
     connect: ConnectOption = None,
     listen: ListenOption = None,
@@ -143,7 +149,7 @@ def run(
             model=model,
             shapes=parse_shapes(shape or ()),
             values=parse_values(value or ()),
-            frame=parse_frame(size, layout, mean, std),
+            frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
             source=source,
             loop=loop,
             fps=fps,

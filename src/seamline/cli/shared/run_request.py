@@ -22,6 +22,7 @@ from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.shared.sources import FrameSource, open_source
@@ -85,7 +86,7 @@ def execute(request: RunRequest) -> int:
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource) -> Stream:
+def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource | ArraySource) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     with TERMINAL.working(f"measuring {stored.name} on {', '.join(request.over)}"):
@@ -106,7 +107,7 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource)
         )
 
 
-def _run(request: RunRequest, stream: Stream, source: FrameSource) -> int:
+def _run(request: RunRequest, stream: Stream, source: FrameSource | ArraySource) -> int:
     """All frames, watched; the number of the signal that ended it, 0 for none."""
     if request.as_events:
         print_json({"event": "started"})

@@ -11,9 +11,8 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,14 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
+from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feeder import Feeder
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.input_adapter import as_source, input_tensors
+from seamline.runtime.origin.input_adapter import InputAdapter, as_source
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
@@ -113,6 +114,7 @@ class Stream:
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
+        self._n_left = 0
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -154,7 +156,7 @@ class Stream:
 
     def run(
         self,
-        frames: FrameSource | Iterable[Array],
+        frames: FrameSource | ArraySource | Iterable[Frame],
         *,
         fps: float | None = None,
         n_frames: int | None = None,
@@ -166,13 +168,31 @@ class Stream:
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
         takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
         None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
-        Raises `UsageError` when the source cannot be read, and whatever `frames` raise, after the answers that are due.
+        Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model; for a
+        later one, a source that cannot be read, and whatever `frames` raise, after the answers that are due.
         """
+        if self._feeder is not None:
+            raise UsageError("this stream is running already", hint="open another stream for other frames")
+        source, adapter = as_source(frames, live, self.model.inputs), InputAdapter(self.model)
+        if isinstance(frames, Sequence) and frames:
+            adapter(frames[0])
+        return self._answers(source, adapter, fps=fps, n_frames=n_frames, seconds=seconds)
+
+    def _answers(
+        self,
+        source: FrameSource,
+        adapter: InputAdapter,
+        *,
+        fps: float | None,
+        n_frames: int | None,
+        seconds: float | None,
+    ) -> Iterator[Result]:
+        """Results of the frames of `source`; nothing is read before the first is asked for."""
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
         self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
         before = self._counted_before = self.frames.counts()
-        source = as_source(frames, live)
+        self._n_left = 0
         failure: list[BaseException] = []
         ended = threading.Event()
 
@@ -181,9 +201,14 @@ class Stream:
                 failure.append(error)
             ended.set()
 
-        shape = partial(input_tensors, model=self.model)
         self._feeder = Feeder(
-            source, self.frames, shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
+            source,
+            self.frames,
+            InputAdapter(self.model),
+            fps=fps,
+            n_frames=n_frames,
+            seconds=seconds,
+            ended=source_ended,
         )
         self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
@@ -192,6 +217,10 @@ class Stream:
         self._feeder.start()
         try:
             yield from self._results(ended, before.accepted)
+        except GeneratorExit:  # the caller has seen enough: what is on its way is left, not lost
+            self._feeder.stop()
+            self._n_left = self.frames.n_in_flight()
+            raise
         finally:
             self._feeder.stop()
             self._feeder = None
@@ -355,7 +384,7 @@ class Stream:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
-        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts))
+        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts, n_left=self._n_left))
         return found
 
     def _read_own_meter(self) -> None:
