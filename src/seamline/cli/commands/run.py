@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
+from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ChannelsOption,
     ClusterOption,
@@ -71,7 +71,12 @@ def register(app: typer.Typer) -> None:
 def run(
     model: ModelArgument,
     source: Annotated[
-        str, typer.Option("--source", metavar="SOURCE", help="Video file, camera index, or folder of images.")
+        str,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Video, camera index, image, .npy, .npz, .jsonl, .wav, a folder of these, or - for JSON.",
+        ),
     ],
     over: Annotated[
         str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
@@ -109,6 +114,12 @@ def run(
     ] = None,
     shape: ShapeOption = None,
     value: ValueOption = None,
+    feed_back: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feed-back", metavar="OUT=IN", help="Feed an output of each frame into an input of the next. Repeatable."
+        ),
+    ] = None,
     size: SizeOption = None,
     layout: LayoutOption = None,
     mean: MeanOption = None,
@@ -151,6 +162,7 @@ def run(
             values=parse_values(value or ()),
             frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
             source=source,
+            feed_back=parse_feed_back(feed_back or ()),
             loop=loop,
             fps=fps,
             n_frames=frames,

@@ -76,6 +76,17 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
     return values
 
 
+def parse_feed_back(texts: Iterable[str]) -> dict[str, str]:
+    """``["state_out=state_in"]`` as a dict. Raises `UsageError` when one does not read so."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        output, _, given = text.partition("=")
+        if not output or not given or output in pairs:
+            raise UsageError(f"`{text}` feeds nothing back", hint="write OUTPUT=INPUT, each output once")
+        pairs[output] = given
+    return pairs
+
+
 def parse_frame(
     size: str | None = None,
     layout: str | None = None,

@@ -33,8 +33,8 @@ from seamline.testbed.slowdown import slowdown_from
 class RunRequest:
     """All that a run is asked for, read and checked as far as words go; nothing has been opened.
 
-    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. fps, n_frames,
-    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
+    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back
+    to seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
     to pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets.
     parent_pid: the run ends when that process is gone.
     """
@@ -44,6 +44,7 @@ class RunRequest:
     values: Mapping[str, float]
     frame: FrameRecipe | None
     source: str
+    feed_back: Mapping[str, str]
     loop: bool
     fps: float | None
     n_frames: int | None
@@ -120,7 +121,10 @@ def _run(request: RunRequest, stream: Stream, source: FrameSource | ArraySource)
         parent_pid=request.parent_pid,
     )
     with draining(stream.stop) as signal_number, watching as watcher:  # whoever sees it run may end it
-        for result in stream.run(source, fps=request.fps, n_frames=request.n_frames, seconds=request.seconds):
+        results = stream.run(
+            source, fps=request.fps, n_frames=request.n_frames, seconds=request.seconds, feed_back=request.feed_back
+        )
+        for result in results:
             watcher.answered(result)
     return signal_number()
 

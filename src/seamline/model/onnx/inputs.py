@@ -42,7 +42,7 @@ def shapes_described(
     inputs = [value for value in given_inputs(model.graph) if value.name not in values]
     own = recipe_of(read_preprocess(model))
     recipe = own if frame is None else frame.over(own)
-    if exported is not None and len(inputs) == 1:
+    if exported is not None and len(inputs) == 1 and picture_inputs(inputs):
         recipe = _yielding(exported, inputs[0]) if recipe is None else recipe.over(_yielding(exported, inputs[0]))
     if recipe is None and gives_pictures:
         recipe = _of_bytes(model, inputs)

@@ -99,15 +99,28 @@ def _shapes_of(frame: Frame, path: Path, values: Mapping[str, float]) -> dict[st
     An open first axis of something that is shaped like a picture is a batch, though: a stack of frames.
     """
     declared = {name: shape for name, shape in input_shapes(path).items() if name not in values}
+    opened = {name: shape for name, shape in declared.items() if None in shape or not shape}
     if not isinstance(frame, Mapping):
-        if len(declared) != 1:
+        if not opened:
+            return {}
+        if len(declared) != 1 and len(opened) != 1:
             raise UsageError(f"the model takes {len(declared)} inputs", hint="give dicts of arrays by input name")
-        frame = {next(iter(declared)): frame}
-    found = {}
-    for name, array in frame.items():
-        shape = declared.get(name, (None,))
-        if None not in shape and shape:
-            continue
-        is_stack = len(shape) == 4 and layout_of(shape) is not None and None not in shape[1:]
-        found[name] = (1, *array.shape[1:]) if is_stack and array.ndim == 4 else tuple(array.shape)
-    return found
+        frame = {next(iter(opened)): frame}
+    return {
+        name: _shape_for(array, declared.get(name, (None,)))
+        for name, array in frame.items()
+        if name in opened or name not in declared
+    }
+
+
+def _shape_for(array: Array, declared: tuple[int | None, ...]) -> tuple[int, ...]:
+    """The shape of an input that is `declared` so and is given `array`."""
+    if array.ndim == len(declared) + 1:
+        return tuple(array.shape[1:])  # a stack of frames
+    is_batch = len(declared) == 4 and layout_of(declared) is not None and None not in declared[1:]
+    if array.ndim == len(declared) and declared and (declared[0] == 1 or is_batch):
+        return (1, *array.shape[1:])
+    if array.ndim == 1 and len(declared) > 1:  # a row of samples, which goes along the last open axis
+        at = max(axis for axis, extent in enumerate(declared) if extent is None)
+        return tuple(len(array) if axis == at else extent or 1 for axis, extent in enumerate(declared))
+    return tuple(array.shape)

@@ -11,7 +11,7 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
+from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import InputAdapter, as_source
@@ -110,11 +111,12 @@ class Stream:
             model.model_id,
             Ledger(self._local),
             to_pilot=self.controller.post,
-            answered=self.recorder.answered,
+            answered=self._on_answered,
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
         self._n_left = 0
+        self._feed_back: FeedBack | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -162,20 +164,25 @@ class Stream:
         n_frames: int | None = None,
         seconds: float | None = None,
         live: bool | None = None,
+        feed_back: Mapping[str, str] | None = None,
     ) -> Iterator[Result]:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
         takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
         None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
+        feed_back: inputs that outputs of the frame before become, by output; zeros at first; one frame at a time.
         Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model; for a
         later one, a source that cannot be read, and whatever `frames` raise, after the answers that are due.
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
-        source, adapter = as_source(frames, live, self.model.inputs), InputAdapter(self.model)
+        state = FeedBack(feed_back, self.model) if feed_back else None
+        adapter = InputAdapter(self.model, state)
+        source = as_source(frames, live if state is None else False, adapter.inputs)
         if isinstance(frames, Sequence) and frames:
-            adapter(frames[0])
+            adapter.check(frames[0])
+        self._feed_back = state
         return self._answers(source, adapter, fps=fps, n_frames=n_frames, seconds=seconds)
 
     def _answers(
@@ -204,7 +211,8 @@ class Stream:
         self._feeder = Feeder(
             source,
             self.frames,
-            InputAdapter(self.model),
+            adapter,
+            wait_ready=adapter.wait_ready,
             fps=fps,
             n_frames=n_frames,
             seconds=seconds,
@@ -351,6 +359,11 @@ class Stream:
 
     def on_link(self, estimate: LinkEstimate) -> None:
         self.controller.post(ev.LinkEstimated(estimate))
+
+    def _on_answered(self, result: Result) -> None:
+        self.recorder.answered(result)
+        if self._feed_back is not None:
+            self._feed_back.answered(result)
 
     def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
         self.frames.answer(result, outputs)

@@ -69,16 +69,17 @@ def _frames_in(given: Given, inputs: tuple[TensorSpec, ...], path: Path) -> Iter
     if len(inputs) == 1 and set(by_name) == {ONLY_INPUT}:
         by_name = {inputs[0].name: by_name[ONLY_INPUT]}
     specs = {spec.name: spec for spec in inputs}
-    stacks = {name: _stack(array, specs[name]) if name in specs else None for name, array in by_name.items()}
-    n_frames = {len(stack) for stack in stacks.values() if stack is not None}
-    if not stacks or None in stacks.values():
+    found = {name: _stack(array, specs[name]) if name in specs else None for name, array in by_name.items()}
+    stacks = {name: stack for name, stack in found.items() if stack is not None}
+    if not stacks or len(stacks) < len(found):
         yield by_name  # one frame, or none: whoever checks frames says what is wrong with it
         return
+    n_frames = {len(stack) for stack in stacks.values()}
     if len(n_frames) > 1:
-        counts = ", ".join(f"{name} {len(stack)}" for name, stack in stacks.items() if stack is not None)
-        raise UsageError(f"`{path}` holds as many frames of each input: {counts}")
+        counts = ", ".join(f"{name} {len(stack)}" for name, stack in stacks.items())
+        raise UsageError(f"`{path}` must hold as many frames of each input, it has {counts}")
     for at in range(n_frames.pop()):
-        yield {name: np.asarray(stack[at]) for name, stack in stacks.items() if stack is not None}
+        yield {name: np.asarray(stack[at]) for name, stack in stacks.items()}
 
 
 def _stack(array: Array, spec: TensorSpec) -> Array | None:

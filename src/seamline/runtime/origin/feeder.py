@@ -21,7 +21,8 @@ Shape = Callable[[FrameArray], Tensors]
 class Feeder:
     """Reads `source` until it ends, `n_frames` were fed, `seconds` have passed, or `stop` is called.
 
-    fps: pace of a live source, its own when None. shape: turns a frame into the tensors of the model's first segment.
+    fps: pace of a live source, its own when None. shape: turns a frame into the tensors of the model's first segment;
+    wait_ready: whether it can within so many seconds.
     ended: called once, with the error that ended the source early or None.
     """
 
@@ -31,6 +32,7 @@ class Feeder:
         frames: StreamFrames,
         shape: Shape,
         *,
+        wait_ready: Callable[[float], bool] = lambda timeout_s: True,
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
@@ -39,6 +41,7 @@ class Feeder:
         self._source = source
         self._frames = frames
         self._shape = shape
+        self._wait_ready = wait_ready
         self._own_fps = source.fps
         self._fps = fps or self._own_fps
         self._n_frames = n_frames
@@ -78,6 +81,9 @@ class Feeder:
                 self._stop.wait(max(0.0, started_s + n_fed / self._fps - now_s()))
             if self._seconds is not None and now_s() - started_s >= self._seconds:
                 return
+            while not self._wait_ready(0.2):
+                if self._stop.is_set():
+                    return
             tensors = self._shape(frame)
             if self._source.is_live:
                 self._frames.offer(tensors)

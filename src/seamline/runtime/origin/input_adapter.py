@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,24 +23,49 @@ from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
 from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.inputs.source import ArraySource
+from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.shared.sources import FrameSource
 
 log = logging.getLogger(__name__)
 
+NO_STATE: Mapping[str, Array] = MappingProxyType({})
 SEEN_RATIO, STRETCH_RATIO = 0.98, 1.02
 """What is lost of a picture, and how far it is distorted, before a word is said: less is rounding to whole pixels."""
 
 
 class InputAdapter:
-    """Makes input tensors of frames for one stream, and says once what pictures lose on the way."""
+    """Makes input tensors of frames for one run, and says once what pictures lose on the way.
 
-    def __init__(self, model: StoredModel) -> None:
+    feed_back: the state that frames take with them, None without one.
+    """
+
+    def __init__(self, model: StoredModel, feed_back: FeedBack | None = None) -> None:
         self._model = model
+        self._feed_back = feed_back
         self._has_spoken = False
 
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a frame has to bring."""
+        fed = self._feed_back.names if self._feed_back is not None else frozenset()
+        return tuple(spec for spec in self._model.inputs if spec.name not in fed)
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Whether the next frame may be made within `timeout_s`; with a state, only after the last one's answer."""
+        return self._feed_back is None or self._feed_back.wait_ready(timeout_s)
+
+    def check(self, frame: Array | Mapping[str, Array]) -> None:
+        """Raises as `input_tensors` does, for a frame that is not sent."""
+        input_tensors(frame, self._model, self._state())
+
+    def _state(self) -> Mapping[str, Array]:
+        return {} if self._feed_back is None else self._feed_back.state()
+
     def __call__(self, frame: Array | Mapping[str, Array]) -> Tensors:
-        """The tensors of the first segment, see `input_tensors`."""
-        tensors = input_tensors(frame, self._model)
+        """The tensors of the first segment, see `input_tensors`; the frame counts as sent."""
+        tensors = input_tensors(frame, self._model, self._state())
+        if self._feed_back is not None:
+            self._feed_back.begun()
         if not self._has_spoken and self._model.preprocess is not None:
             self._has_spoken = True
             rows, columns = _picture_of(frame, self._model).shape[:2]
@@ -66,17 +92,19 @@ def as_source(
     return _Source(name="frames", fps=None, is_live=bool(live), open=lambda stride: iter(frames))
 
 
-def input_tensors(frame: Array | Mapping[str, Array], model: StoredModel) -> Tensors:
+def input_tensors(
+    frame: Array | Mapping[str, Array], model: StoredModel, state: Mapping[str, Array] = NO_STATE
+) -> Tensors:
     """The tensors that the first segment of `model` takes, from one frame: uint8[H, W, 3], an array or a dict of them.
 
-    Raises `UsageError` for a frame of another kind, shape or dtype, `ModelError` when the model does not say how to
-    make one its input.
+    state: inputs that the frame need not bring. Raises `UsageError` for a frame of another kind, shape or dtype,
+    `ModelError` when the model does not say how to make one its input.
     """
     if not isinstance(frame, np.ndarray | Mapping):
         raise UsageError(f"a frame is an array or a dict of arrays, not a {type(frame).__name__}")
     if model.preprocess is None:
-        return _checked(_by_name(frame, model), model.inputs)
-    given = dict(frame) if isinstance(frame, Mapping) else {FRAME: frame}
+        return _checked({**state, **_by_name(frame, model, state)}, model.inputs)
+    given = {**state, **(frame if isinstance(frame, Mapping) else {FRAME: frame})}
     picture = _picture_of(frame, model)
     given.pop(model.preprocess.target(model.graph.input_specs).name, None)
     given[FRAME] = fitted(picture, model.preprocess)
@@ -116,16 +144,15 @@ def _picture_of(frame: Array | Mapping[str, Array], model: StoredModel) -> Array
     return picture
 
 
-def _by_name(frame: Array | Mapping[str, Array], model: StoredModel) -> Mapping[str, Array]:
+def _by_name(frame: Array | Mapping[str, Array], model: StoredModel, state: Mapping[str, Array]) -> Mapping[str, Array]:
     """Arrays by the name of the input they are for. Raises `UsageError` for one array where more are wanted."""
     if isinstance(frame, Mapping):
         return frame
-    if len(model.inputs) != 1:
-        names = ", ".join(spec.name for spec in model.inputs)
-        raise UsageError(
-            f"the model takes {len(model.inputs)} inputs", hint=f"give dicts of arrays by input name: {names}"
-        )
-    (spec,) = model.inputs
+    wanted = [spec for spec in model.inputs if spec.name not in state]
+    if len(wanted) != 1:
+        names = ", ".join(spec.name for spec in wanted)
+        raise UsageError(f"the model takes {len(wanted)} inputs", hint=f"give dicts of arrays by input name: {names}")
+    (spec,) = wanted
     if frame.dtype == np.uint8 and spec.dtype != "uint8":
         raise ModelError(
             f"model `{model.name}` does not say how a camera frame becomes its input `{spec.name}`",
@@ -144,7 +171,10 @@ def _checked(tensors: Mapping[str, Any], inputs: tuple[TensorSpec, ...]) -> dict
     for spec in inputs:
         array = tensors.get(spec.name)
         if array is None:
-            raise UsageError(f"input `{spec.name}` is missing", hint=f"a frame has {', '.join(names)}")
+            hint = (
+                f"a frame has {', '.join(names)}; --value makes one a constant, --feed-back an output of the last frame"
+            )
+            raise UsageError(f"input `{spec.name}` is missing", hint=hint)
         if not isinstance(array, np.ndarray):
             raise UsageError(f"input `{spec.name}` is an array, not a {type(array).__name__}")
         if array.shape != spec.shape or array.dtype != spec.dtype:
