@@ -135,8 +135,30 @@ def test_bytes_take_pictures_as_they_are(mean_model, save: Save, store: ModelSto
     assert store.add(path, gives_pictures=True).preprocess == Preprocess(
         height=4, width=4, layout="nhwc", dtype="uint8"
     )
-    with pytest.raises(ModelError, match="takes uint8, which mean and std would leave; hint: --preprocess raw"):
-        store.add(path, preprocess=FrameRecipe(preprocess="imagenet"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "recipe", "words"),
+    [
+        (TensorProto.UINT8, FrameRecipe(preprocess="imagenet"), "uint8, in which .* are lost; hint: --preprocess raw"),
+        (TensorProto.INT32, FrameRecipe(preprocess="unit"), "int32, in which pixels of 0 to 1 are lost"),
+        (
+            TensorProto.INT8,
+            FrameRecipe(preprocess="raw"),
+            "int8, in which pixels of 0 to 255 are lost; hint: --mean 128",
+        ),
+    ],
+)
+def test_integers_that_would_lose_the_picture_are_refused(mean_model, save: Save, store, dtype, recipe, words):
+    with pytest.raises(ModelError, match=words):
+        store.add(save(mean_model([1, 4, 4, 3], dtype)), preprocess=recipe)
+    if dtype == TensorProto.INT8:
+        assert store.add(save(mean_model([1, 4, 4, 3], dtype)), preprocess=FrameRecipe(mean=(128.0,) * 3)).preprocess
+
+
+def test_a_batch_of_several_frames_is_refused_with_the_way_out(mean_model, save: Save, store: ModelStore):
+    with pytest.raises(ModelError, match=r"takes \[4,3,6,5\]; hint: frames come one by one"):
+        store.add(save(mean_model([4, 3, 6, 5])), preprocess=FrameRecipe(preprocess="unit"))
 
 
 def test_one_of_several_inputs_takes_the_picture_and_the_others_stay(make_model, save: Save, store: ModelStore):

@@ -31,6 +31,7 @@ def load_model(
     shapes: Sequence[str] = (),
     values: Sequence[str] = (),
     frame: FrameRecipe | None = None,
+    gives_pictures: bool = False,
     reseed: int | None = None,
 ) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it, as `model.locate.load_model`, with a spinner while it is built.
@@ -45,6 +46,7 @@ def load_model(
         shapes=parse_shapes(shapes),
         values=parse_values(values),
         frame=frame,
+        gives_pictures=gives_pictures,
         reseed=reseed,
         progress=TERMINAL,
     )

@@ -11,6 +11,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+import numpy as np
 from onnx import ModelProto
 
 from seamline.core.vocabulary.errors import ModelError
@@ -30,6 +31,9 @@ LAYOUTS: tuple[Layout, ...] = ("nchw", "nhwc", "chw", "hwc", "nhw", "hw")
 CHANNELS: tuple[Channels, ...] = ("rgb", "bgr", "grey")
 RESAMPLES: tuple[Resample, ...] = ("area", "linear", "cubic", "nearest")
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int16", "int32", "int64")
+
+FEWEST_LEVELS = 64
+"""An input of integers that takes fewer is one of which mean and std are wrong: 0 to 1 would leave two."""
 
 _MAX_EXTENT = 1 << 14
 _SINCE_2 = ("dtype", "channels", "fit", "pad", "resample", "crop_ratio", "is_centred", "input")
@@ -114,11 +118,21 @@ class Preprocess:
             raise ModelError(f"preprocessing makes {self.dtype}{list(self.input_shape)}, the model takes {taken}")
         if found[0].name == FRAME:
             raise ModelError(f"the model's input is called `{FRAME}`, which is reserved for the camera frame")
-        if self.dtype == "uint8" and not self.is_identity:
-            raise ModelError(
-                f"input `{found[0].name}` takes uint8, which mean and std would leave", hint="--preprocess raw"
-            )
+        if not self.dtype.startswith("float"):
+            self._check_integers(found[0].name)
         return found[0]
+
+    def _check_integers(self, name: str) -> None:
+        """Raises `ModelError` when pixels leave the range of an input of integers, or only a few levels are left."""
+        limits = np.iinfo(self.dtype)
+        lowest = min((0 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
+        highest = max((255 - mean) / std for mean, std in zip(self.mean, self.std, strict=True))
+        if round(lowest) < limits.min or round(highest) > limits.max or highest - lowest < FEWEST_LEVELS:
+            usual = "--preprocess raw" if limits.max >= 255 else "--mean 128"
+            raise ModelError(
+                f"input `{name}` takes {self.dtype}, in which pixels of {lowest:.4g} to {highest:.4g} are lost",
+                hint=usual,
+            )
 
     def to_json(self) -> str:
         usual = {field.name: field.default for field in fields(self) if field.name in _SINCE_2}

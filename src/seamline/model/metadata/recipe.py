@@ -86,7 +86,9 @@ class FrameRecipe:
             None not in (taken, made) and taken != made for taken, made in zip(shape, wanted, strict=True)
         ):
             taken, made = (",".join(str(extent or "?") for extent in each) for each in (shape, wanted))
-            raise ModelError(f"preprocessing makes {dtype}[{made}], the model takes [{taken}]", hint=_HINT)
+            is_batch = len(shape) == len(layout) and layout[0] == "n" and (shape[0] or 1) > 1
+            hint = "frames come one by one: export it with a batch of 1, or an open one" if is_batch else _HINT
+            raise ModelError(f"preprocessing makes {dtype}[{made}], the model takes [{taken}]", hint=hint)
         if dtype not in DTYPES:
             raise ModelError(
                 f"the model's input takes {dtype}, which no picture becomes", hint=f"one of {', '.join(DTYPES)}"
