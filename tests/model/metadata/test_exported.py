@@ -73,6 +73,13 @@ def test_ultralytics_classifiers_are_cropped_and_yolov5_says_less(model):
     )  # fmt: skip
 
 
+def test_a_size_from_the_first_frame_is_a_multiple_of_the_stride(model, save, store: ModelStore):
+    said = {key: value for key, value in ULTRALYTICS.items() if key != "imgsz"}
+    stored = store.add(save(with_metadata(model, said)), frame_size=(270, 480))
+    assert stored.inputs[0].shape == (288, 480, 3)
+    assert store.add(save(model), shapes={"x": (1, 3, 64, 96)}).inputs[0].shape == (64, 96, 3)
+
+
 @pytest.mark.parametrize(
     "names", ["{0: 'a', 2: 'b'}", "__import__('os').getcwd()", "[" * 5000, "{}", "7", "{0: 'a'", "{'a': 0}"]
 )

@@ -24,7 +24,8 @@ Shape = tuple[int | None, ...]
 class FrameRecipe:
     """A `Preprocess` of which some is said: None is what whoever comes next says, or the model's input.
 
-    preprocess: a name of `PRESETS`, which says what the other fields leave out; or ``none``.
+    preprocess: a name of `PRESETS`, which says what the other fields leave out; or ``none``. stride: rows and columns
+    that are those of the first frame are rounded up to a multiple of it, as networks that halve them often demand.
     """
 
     preprocess: str | None = None
@@ -40,6 +41,7 @@ class FrameRecipe:
     crop_ratio: float | None = None
     is_centred: bool | None = None
     input: str | None = None
+    stride: int | None = None
 
     def over(self, other: FrameRecipe | None) -> FrameRecipe:
         """What this says, and `other` where this says nothing. Raises `UsageError` for a preset that is none."""
@@ -96,7 +98,7 @@ class FrameRecipe:
         found = {}
         for key, axis, size in (("height", "h", 0), ("width", "w", 1)):
             at = layout.index(axis)
-            found[key] = sizes[axis] or shape[at] or (frame_size or (None, None))[size]
+            found[key] = sizes[axis] or shape[at] or _rounded_up((frame_size or (None, None))[size], here.stride)
         height, width = found["height"], found["width"]
         if height is None or width is None:
             axes = " and ".join(f"{key} (axis {layout.index(key[0])})" for key, size in found.items() if size is None)
@@ -140,6 +142,10 @@ def layout_of(shape: Shape) -> Layout | None:
         if sizes.get("c") is None and sizes.get("n") in (1, None):
             return layout
     return None
+
+
+def _rounded_up(size: int | None, stride: int | None) -> int | None:
+    return size if size is None or not stride or stride < 1 else -(-size // stride) * stride
 
 
 def _of_rank(layout: Layout | None, rank: int) -> Layout | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def ultralytics(model: ModelProto, path: Path) -> Exported:
     task = _TASKS.get(said.get("task", "detect"))
     size = _literal(said.get("imgsz", "None"), path)
     height, width = size if _is_size(size) else (None, None)
+    stride = _literal(said["stride"], path)
     channels: Channels | None = "grey" if said.get("channels") == "1" else None
     if task == "classify":
         unit = PRESETS["unit"]
@@ -44,7 +46,8 @@ def ultralytics(model: ModelProto, path: Path) -> Exported:
             ),
             labels=labels, task=task,
         )  # fmt: skip
-    frame = FrameRecipe(preprocess="yolo", height=height, width=width, channels=channels).resolved()
+    usual = FrameRecipe(preprocess="yolo", height=height, width=width, channels=channels)
+    frame = replace(usual, stride=stride if type(stride) is int else None).resolved()
     return Exported(frame=frame, labels=labels, task=task)
 
 

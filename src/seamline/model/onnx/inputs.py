@@ -43,7 +43,8 @@ def shapes_described(
     own = recipe_of(read_preprocess(model))
     recipe = own if frame is None else frame.over(own)
     if exported is not None and len(inputs) == 1 and picture_inputs(inputs):
-        recipe = _yielding(exported, inputs[0]) if recipe is None else recipe.over(_yielding(exported, inputs[0]))
+        said = _yielding(exported, shapes.get(inputs[0].name, open_shape(inputs[0])))
+        recipe = said if recipe is None else recipe.over(said)
     if recipe is None and gives_pictures:
         recipe = _of_bytes(model, inputs)
     if recipe is None or not recipe.takes_pictures:
@@ -113,9 +114,8 @@ def _picture_input(inputs: Sequence[ValueInfoProto], recipe: FrameRecipe) -> Val
     return found[0]
 
 
-def _yielding(exported: FrameRecipe, value: ValueInfoProto) -> FrameRecipe:
-    """`exported` without the sizes that the input fixes itself: exporters write the size they trained at."""
-    shape = open_shape(value)
+def _yielding(exported: FrameRecipe, shape: tuple[int | None, ...]) -> FrameRecipe:
+    """`exported` without the sizes that the input's `shape` fixes: exporters write the size they trained at."""
     is_open = any(extent is None for extent in shape[1:])
     return exported if is_open else replace(exported, height=None, width=None)
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +26,23 @@ from seamline.runtime.inputs.source import Given
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 MAX_LINE_BYTES = 1 << 28
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES = 1 << 20
+PATIENCE_S = 0.2
+"""After so long without a line whoever reads may look whether it is to go on."""
 
 
 class JsonLines:
-    """Frames in lines of JSON, read as they come; an `ArraySource`. Standard input can be read only once."""
+    """Frames in lines of JSON, read as they come; an `ArraySource`. Standard input can be read only once.
 
-    def __init__(self, name: str, file: BinaryIO, *, loop: bool = False) -> None:
+    descriptor: open for reading, and closed with the source. loop: begin again at the end, of a file.
+    """
+
+    def __init__(self, name: str, descriptor: int, *, loop: bool = False) -> None:
         self.name = name
-        self._file = file
-        self._loop = loop
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        self._loop = loop and self._file.seekable()
         self._first: tuple[int, Any] | None = None
+        self._rest = b""
 
     @property
     def fps(self) -> None:
@@ -46,8 +53,7 @@ class JsonLines:
         return False
 
     def first(self) -> Given:
-        lines = self._lines()
-        self._first = next(lines, None)
+        self._first = next((line for line in self._lines() if line is not None), None)
         if self._first is None:
             raise UsageError(f"`{self.name}` has no line of JSON")
         number, value = self._first
@@ -56,11 +62,15 @@ class JsonLines:
         return self._array(value, number, None)
 
     def frames(self, stride: float = 1.0) -> Iterator[Any]:
-        return (value for _, value in self._lines())
+        return (line[1] for line in self._lines() if line is not None)
 
-    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
+    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array] | None]:
         specs = {spec.name: spec for spec in inputs}
-        for number, value in self._lines():
+        for line in self._lines():
+            if line is None:
+                yield None
+                continue
+            number, value = line
             if not isinstance(value, Mapping):
                 if len(inputs) != 1:
                     raise UsageError(
@@ -70,27 +80,48 @@ class JsonLines:
                 value = {inputs[0].name: value}
             yield {name: self._array(each, number, specs.get(name)) for name, each in value.items()}
 
-    def _lines(self) -> Iterator[tuple[int, Any]]:
-        """Number and value of every line that is not blank."""
+    def _lines(self) -> Iterator[tuple[int, Any] | None]:
+        """Number and value of every line that is not blank; None whenever nothing has come for a while."""
+        number = 0
         if self._first is not None:
             first, self._first = self._first, None
-            yield first
             number = first[0]
-        else:
-            number = 0
-        while True:
-            line = self._file.readline(MAX_LINE_BYTES)
+            yield first
+        for line in self._texts():
+            if line is None:
+                yield None
+                continue
             number += 1
-            if not line:
-                if not (self._loop and number > 1 and self._file.seekable()):
-                    return
-                self._file.seek(0)
-                number = 0
-            elif line.strip():
+            if line.strip():
                 try:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError) as exc:
                     raise UsageError(f"line {number} of `{self.name}` is not JSON: {exc}") from exc
+
+    def _texts(self) -> Iterator[bytes | None]:
+        """Lines without their ends. What is read too far is kept for whoever asks again."""
+        n_read = 0
+        while True:
+            line, end, rest = self._rest.partition(b"\n")
+            if end:
+                self._rest = rest
+                yield line
+                continue
+            if not select.select([self._file], [], [], PATIENCE_S)[0]:
+                yield None
+                continue
+            piece = self._file.read(CHUNK_BYTES)
+            n_read += len(piece)
+            self._rest += piece
+            if len(self._rest) > MAX_LINE_BYTES:
+                raise UsageError(f"a line of `{self.name}` is longer than {MAX_LINE_BYTES >> 20} MiB")
+            if not piece:
+                line, self._rest = self._rest, b""
+                if line:
+                    yield line
+                if not (self._loop and n_read):
+                    return
+                self._file.seek(0)
 
     def _array(self, value: Any, number: int, spec: TensorSpec | None) -> Array:
         where = f"line {number} of `{self.name}`"
@@ -111,7 +142,7 @@ class JsonLines:
 def open_json_lines(path: Path, *, loop: bool = False) -> JsonLines:
     """The file `path`. Raises `UsageError` when it cannot be read."""
     try:
-        return JsonLines(path.name, path.open("rb"), loop=loop)
+        return JsonLines(path.name, os.open(path, os.O_RDONLY), loop=loop)
     except OSError as exc:
         raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
 
@@ -131,7 +162,7 @@ def json_lines_on(descriptor: int, name: str) -> JsonLines | None:
     _reopen(descriptor, begin, original)
     if begin.lstrip()[:1] not in (b"{", b"["):
         return None
-    return JsonLines(name, os.fdopen(os.dup(descriptor), "rb"))
+    return JsonLines(name, os.dup(descriptor))
 
 
 def _reopen(descriptor: int, begin: bytes, original: int) -> None:

@@ -33,6 +33,9 @@ class ArraySource(Protocol):
         """Frames as they lie there, to the end; `of` gives what a model takes."""
         ...
 
-    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
-        """Frames as tensors for `inputs`. Raises `UsageError` for what cannot become them."""
+    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array] | None]:
+        """Frames as tensors for `inputs`; None whenever nothing has come for a while, so that the reader may leave.
+
+        Raises `UsageError` for what cannot become them.
+        """
         ...

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from itertools import islice
 
 from seamline.core.session.events import SourceEnded
 from seamline.core.vocabulary.ports import FrameArray, Tensors
@@ -74,13 +73,16 @@ class Feeder:
     def _feed_all(self) -> None:
         started_s = now_s()
         stride = max(1.0, self._own_fps / self._fps) if self._own_fps and self._fps else 1.0
-        for n_fed, frame in enumerate(islice(self._source.frames(stride), self._n_frames)):
+        n_fed = 0
+        for frame in self._source.frames(stride):
             if self._stop.is_set():
                 return
-            if self._fps:
+            if frame is not None and self._fps:
                 self._stop.wait(max(0.0, started_s + n_fed / self._fps - now_s()))
             if self._seconds is not None and now_s() - started_s >= self._seconds:
                 return
+            if frame is None:  # nothing has come for a while
+                continue
             while not self._wait_ready(0.2):
                 if self._stop.is_set():
                     return
@@ -91,3 +93,6 @@ class Feeder:
                 while not self._frames.put(tensors, timeout_s=0.2):
                     if self._stop.is_set():
                         return
+            n_fed += 1
+            if n_fed == self._n_frames:
+                return
