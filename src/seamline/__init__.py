@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seamline.runtime.api.cluster import Cluster, connect
     from seamline.runtime.api.stream import Stream
     from seamline.runtime.origin.results import Result
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
 
 __version__ = "0.1.0"
 __all__ = ["connect", "open_source", "Cluster", "Stream", "Result", "Plan", "SeamlineError", "__version__"]
@@ -25,7 +25,7 @@ __all__ = ["connect", "open_source", "Cluster", "Stream", "Result", "Plan", "Sea
 _HOMES = {
     "connect": "runtime.api.cluster",
     "Cluster": "runtime.api.cluster",
-    "open_source": "runtime.shared.sources",
+    "open_source": "runtime.sources.opening",
     "Stream": "runtime.api.stream",
     "Result": "runtime.origin.results",
     "Plan": "core.vocabulary.plans",

@@ -22,7 +22,7 @@ ROOMS = {
         "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
-    "runtime": ("inputs", "shared", "segments", "node", "origin", "api", "lab"),
+    "runtime": ("inputs", "shared", "sources", "segments", "node", "origin", "api", "lab"),
     "cli": ("shared", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""

@@ -14,7 +14,7 @@ from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Codec
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
-cv2 = pytest.importorskip("cv2", reason="reading images needs seamline[video]")
+cv2 = pytest.importorskip("cv2", reason="reading images needs OpenCV")
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def accuracy(
     from seamline.cli.shared.output import data_console, print_json, track
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
 
     name = _codec_named(codec)
     frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))

@@ -75,7 +75,8 @@ def run(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Video, camera index, image, .npy, .npz, .jsonl, .wav, a folder of these, or - for JSON.",
+            help="Video, image, .npy, .npz, .jsonl, .wav, folder of these, 'pattern' of images, camera (0), rtsp:// or "
+            "http:// address, pipe, or - (video, or lines of JSON).",
         ),
     ],
     over: Annotated[
@@ -92,13 +93,19 @@ def run(
     forbid: ForbidOption = None,
     codecs: CodecsOption = DEFAULT_CODECS,
     fps: Annotated[
-        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
+        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames a second of the source's time to use.")
     ] = None,
     frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Drop none: a recording is read as fast as frames are answered.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="The newest frame wins, as from a camera (default for all but images).")
+    ] = False,
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
     ] = "adaptive",
@@ -153,6 +160,8 @@ def run(
     from seamline.runtime.node.starting import NodeOptions
 
     nodes = _nodes_of(over, connect)
+    if every_frame and live:
+        raise UsageError("--every-frame and --live exclude each other", hint="give one of them, or none")
     if record is not None:
         require_writable(record, "--record")
     return execute(
@@ -164,6 +173,7 @@ def run(
             source=source,
             feed_back=parse_feed_back(feed_back or ()),
             loop=loop,
+            live=True if live else False if every_frame else None,
             fps=fps,
             n_frames=frames,
             seconds=seconds,

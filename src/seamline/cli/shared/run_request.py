@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +17,17 @@ from seamline.cli.shared.output import TERMINAL, data_console, print_json
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
 from seamline.cli.shared.watching import Watcher
+from seamline.core.vocabulary.errors import SourceError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
-from seamline.runtime.shared.sources import FrameSource, open_source
+from seamline.runtime.sources.frames import StampedSource
+from seamline.runtime.sources.opening import open_source
 from seamline.testbed.slowdown import slowdown_from
 
 
@@ -33,10 +35,10 @@ from seamline.testbed.slowdown import slowdown_from
 class RunRequest:
     """All that a run is asked for, read and checked as far as words go; nothing has been opened.
 
-    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back
-    to seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
-    to pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets.
-    parent_pid: the run ends when that process is gone.
+    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back to
+    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan to
+    pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets. parent_pid:
+    the run ends when that process is gone.
     """
 
     model: str
@@ -44,8 +46,9 @@ class RunRequest:
     values: Mapping[str, float]
     frame: FrameRecipe | None
     source: str
-    feed_back: Mapping[str, str]
     loop: bool
+    feed_back: Mapping[str, str]
+    live: bool | None
     fps: float | None
     n_frames: int | None
     seconds: float | None
@@ -72,11 +75,17 @@ def execute(request: RunRequest) -> int:
     """Join the cluster, run the stream to its end, print its figures; the exit code."""
     source = open_source(request.source, loop=request.loop)
     path = resolve_model(request.model, TERMINAL)
+    with closing(source):
+        source.first()  # one that cannot be read is said before anything starts
+        return _with_source(request, path, source)
+
+
+def _with_source(request: RunRequest, path: Path, source: StampedSource) -> int:
     pace = slowdown_from(sys.stdin.fileno(), request.node.slowdown) if request.follow_loads else None
     node = open_node(replace(request.node, pace=pace))
     with Cluster(node, n_expected=len(request.node.connect)) as here:
         stream = _stream(request, here, path, source)
-        signal_number = _run(request, stream, source)
+        signal_number, error = _run(request, stream, source)
         summary = stream.summary()
     if request.as_events:
         print_json({"event": "summary", **summary})
@@ -84,10 +93,12 @@ def execute(request: RunRequest) -> int:
         print_json(summary)
     else:
         _print_summary(msgspec.convert(summary, RunSummary))
+    if error is not None:
+        raise error
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource | ArraySource) -> Stream:
+def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     with TERMINAL.working(f"measuring {stored.name} on {', '.join(request.over)}"):
@@ -108,8 +119,9 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource 
         )
 
 
-def _run(request: RunRequest, stream: Stream, source: FrameSource | ArraySource) -> int:
-    """All frames, watched; the number of the signal that ended it, 0 for none."""
+def _run(request: RunRequest, stream: Stream, source: StampedSource) -> tuple[int, SourceError | None]:
+    """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
+    error: SourceError | None = None
     if request.as_events:
         print_json({"event": "started"})
     watching = Watcher(
@@ -122,11 +134,19 @@ def _run(request: RunRequest, stream: Stream, source: FrameSource | ArraySource)
     )
     with draining(stream.stop) as signal_number, watching as watcher:  # whoever sees it run may end it
         results = stream.run(
-            source, fps=request.fps, n_frames=request.n_frames, seconds=request.seconds, feed_back=request.feed_back
+            source,
+            fps=request.fps,
+            n_frames=request.n_frames,
+            seconds=request.seconds,
+            live=request.live,
+            feed_back=request.feed_back,
         )
-        for result in results:
-            watcher.answered(result)
-    return signal_number()
+        try:
+            for result in results:
+                watcher.answered(result)
+        except SourceError as exc:  # what could be read has been answered, and its figures are printed all the same
+            error = exc
+    return signal_number(), error
 
 
 def _print_summary(summary: RunSummary) -> None:

@@ -29,6 +29,10 @@ class OpenAxis(ModelError):
     """How large an input is stays open; the message names the axis."""
 
 
+class SourceError(SeamlineError):
+    """Frames stop coming: an address that does not answer, a video that ends before its time."""
+
+
 class PlanError(SeamlineError):
     """A plan is malformed or does not fit the model."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.inputs.arrays import ARRAY_SUFFIXES, ArrayFiles
 from seamline.runtime.inputs.json_lines import JSON_SUFFIXES, json_lines_on, open_json_lines
-from seamline.runtime.inputs.pictures import is_picture_name
+from seamline.runtime.inputs.pictures import IMAGE_SUFFIXES
 from seamline.runtime.inputs.sound import SOUND_SUFFIXES, SoundFiles
 from seamline.runtime.inputs.source import ArraySource
 
@@ -39,7 +39,7 @@ def _in_folder(path: Path, loop: bool) -> ArraySource | None:
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
     arrays = tuple(file for file in files if file.suffix.lower() in ARRAY_SUFFIXES)
     sounds = tuple(file for file in files if file.suffix.lower() in SOUND_SUFFIXES)
-    pictures = [file for file in files if is_picture_name(file)]
+    pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     kinds = {"pictures": pictures, "arrays": arrays, "sounds": sounds}
     held = [kind for kind, found in kinds.items() if found]
     if len(held) > 1:

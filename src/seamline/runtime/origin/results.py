@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.fabric import messages as msg
 
 
@@ -17,7 +18,7 @@ class Result:
     answer. plan: the one that produced it. reports: what each stage spent. n_attempts: more than 1 when the
     frame had to be completed elsewhere. energy_j: joules of the stages that produced the answer and of the origin until
     it was here (`core.cost.formulas.energy_j`), None when a node has no meter or power figures; energy_source: whose
-    they are.
+    they are. stamp: where the frame came from and when; None only for frames that no source gave.
     """
 
     frame: int
@@ -31,6 +32,7 @@ class Result:
     error: str | None = None
     energy_j: float | None = None
     energy_source: str | None = None
+    stamp: FrameStamp | None = None
 
     @property
     def transfer_s(self) -> float:

@@ -1,0 +1,77 @@
+"""Health of a source: what could not be read, was out or stood still, counted and said once each.
+
+Words go to the log, so that they reach stderr whatever stdout carries; the figures end in the run's summary.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFigures:
+    """What a source has given, and what went wrong with it."""
+
+    name: Annotated[str, "name of the source; passwords are left out"]
+    read: Annotated[int, "frames or pictures that could be read, used or not"] = 0
+    unreadable: Annotated[int, "frames or pictures that were there, or by the time line should be, and are not"] = 0
+    overtaken: Annotated[int, "frames of a camera that a newer one replaced before they were converted"] = 0
+    reconnects: Annotated[int, "times that a lost source came back"] = 0
+    stalls: Annotated[int, "times that nothing came for five seconds though the source was there"] = 0
+    out_s: Annotated[float, "seconds without frames while it was lost or stood still"] = 0.0
+    ended_early: Annotated[bool, "whether a file or address ended before its container's promise"] = False
+
+
+class SourceHealth:
+    """Owner of a source's figures; every method is safe from any thread."""
+
+    def __init__(self, name: str) -> None:
+        self._figures = SourceFigures(name=name)
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._figures.name
+
+    def figures(self) -> SourceFigures:
+        with self._lock:
+            return self._figures
+
+    def count(
+        self,
+        *,
+        read: int = 0,
+        unreadable: int = 0,
+        overtaken: int = 0,
+        reconnects: int = 0,
+        stalls: int = 0,
+        out_s: float = 0.0,
+        ended_early: bool = False,
+    ) -> None:
+        """Add to the figures."""
+        with self._lock:
+            now = self._figures
+            self._figures = replace(
+                now,
+                read=now.read + read,
+                unreadable=now.unreadable + unreadable,
+                overtaken=now.overtaken + overtaken,
+                reconnects=now.reconnects + reconnects,
+                stalls=now.stalls + stalls,
+                out_s=now.out_s + out_s,
+                ended_early=now.ended_early or ended_early,
+            )
+
+    def say(self, words: str, *, once: bool = False) -> None:
+        """Words to the log. once: never the same ones twice; what is played in a loop has its faults in every round."""
+        with self._lock:
+            if once and words in self._said:
+                return
+            self._said.add(words)
+        log.warning("`%s` %s", self.name, words)
