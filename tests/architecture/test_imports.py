@@ -14,7 +14,7 @@ import seamline
 
 SOURCE = Path(seamline.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
-FLOORS = {"core": 0, "config": 1, "runtime": 3, "cli": 4, "dashboard": 4} | dict.fromkeys(
+FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "cli": 6, "dashboard": 6} | dict.fromkeys(
     ("model", "codec", "fabric", "meters", "testbed", "sim"), 2
 )
 ROOMS = {

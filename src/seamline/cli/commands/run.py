@@ -8,6 +8,14 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.answer_options import (
+    HeadOption,
+    LabelsOption,
+    PrintOption,
+    SaveOption,
+    ScoreOption,
+    TopOption,
+)
 from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ChannelsOption,
@@ -56,9 +64,10 @@ from seamline.core.vocabulary.plans import Codec
 
 
 def _keys() -> Mapping[str, str]:
+    from seamline.cli.shared.answering import SavedFigures
     from seamline.runtime.origin.summary import RunSummary
 
-    return key_docs(RunSummary)
+    return {**key_docs(RunSummary), **key_docs(SavedFigures)}
 
 
 JSON_KEYS = {"run": _keys}
@@ -119,6 +128,12 @@ def run(
         Path | None,
         typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
     ] = None,
+    save: SaveOption = None,
+    head: HeadOption = "auto",
+    labels: LabelsOption = None,
+    score: ScoreOption = None,
+    top: TopOption = None,
+    prints: PrintOption = "all",
     shape: ShapeOption = None,
     value: ValueOption = None,
     feed_back: Annotated[
@@ -151,10 +166,11 @@ def run(
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why.
+    """Run frames of SOURCE through MODEL, cut where it is best; show and save the answers, where the cut is and why.
 
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
+    from seamline.cli.shared.answering import AnswerRequest
     from seamline.cli.shared.output import require_writable
     from seamline.cli.shared.run_request import RunRequest, execute
     from seamline.runtime.node.starting import NodeOptions
@@ -204,6 +220,9 @@ def run(
             policy=plan if plan is not None else policy,
             strategy=strategy,
             record=record,
+            answers=AnswerRequest(
+                head=head, labels=labels, score=score, top=top, save=tuple(save or ()), prints=prints
+            ),
             follow_loads=follow_loads,
             as_events=events,
             as_json=json,

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
-from seamline.cli.shared.output import TERMINAL, data_console, print_json
+from seamline.cli.shared.answering import Answering, AnswerRequest, saved_json
+from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
 from seamline.cli.shared.watching import Watcher
-from seamline.core.vocabulary.errors import SourceError
+from seamline.core.vocabulary.errors import SeamlineError, SourceError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model import FrameRecipe
@@ -27,6 +29,7 @@ from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
+from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
 from seamline.testbed.slowdown import slowdown_from
 
@@ -65,6 +68,7 @@ class RunRequest:
     policy: str
     strategy: str
     record: Path | None
+    answers: AnswerRequest
     follow_loads: bool
     as_events: bool
     as_json: bool
@@ -77,30 +81,42 @@ def execute(request: RunRequest) -> int:
     path = resolve_model(request.model, TERMINAL)
     with closing(source):
         source.first()  # one that cannot be read is said before anything starts
-        return _with_source(request, path, source)
+        answering = Answering(
+            request.answers,
+            source,
+            model=path.stem,
+            is_live=source.is_live if request.live is None else request.live,
+            is_quiet=request.as_json or request.as_events,
+        )
+        return _with_source(request, path, source, answering)
 
 
-def _with_source(request: RunRequest, path: Path, source: StampedSource) -> int:
+def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     pace = slowdown_from(sys.stdin.fileno(), request.node.slowdown) if request.follow_loads else None
-    node = open_node(replace(request.node, pace=pace))
-    with Cluster(node, n_expected=len(request.node.connect)) as here:
-        stream = _stream(request, here, path, source)
-        signal_number, error = _run(request, stream, source)
-        summary = stream.summary()
+    with answering:
+        node = open_node(replace(request.node, pace=pace))
+        with Cluster(node, n_expected=len(request.node.connect)) as here:
+            stream = _stream(request, here, path, source, answering)
+            signal_number, error = _run(request, stream, source, answering)
+            summary = stream.summary()
     if request.as_events:
-        print_json({"event": "summary", **summary})
+        print_json({"event": "summary", **summary, **saved_json(answering)})
     elif request.as_json:
-        print_json(summary)
+        print_json({**summary, **saved_json(answering)})
     else:
-        _print_summary(msgspec.convert(summary, RunSummary))
+        _print_summary(msgspec.convert(summary, RunSummary), answering.console)
+        answering.print_saved()
+    if error is None and not signal_number:
+        error = answering.error()
     if error is not None:
         raise error
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource) -> Stream:
+def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
+    answering.choose_head(stored)
     with TERMINAL.working(f"measuring {stored.name} on {', '.join(request.over)}"):
         return here.stream(
             stored,
@@ -119,9 +135,11 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSourc
         )
 
 
-def _run(request: RunRequest, stream: Stream, source: StampedSource) -> tuple[int, SourceError | None]:
+def _run(
+    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering
+) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
-    error: SourceError | None = None
+    error: SeamlineError | None = None
     if request.as_events:
         print_json({"event": "started"})
     watching = Watcher(
@@ -132,7 +150,15 @@ def _run(request: RunRequest, stream: Stream, source: StampedSource) -> tuple[in
         is_quiet=request.as_json,
         parent_pid=request.parent_pid,
     )
-    with draining(stream.stop) as signal_number, watching as watcher:  # whoever sees it run may end it
+    answering.stop = stream.stop
+
+    def end() -> None:
+        stream.stop()
+        answering.hurry()
+
+    with draining(end) as signal_number, watching as watcher:  # whoever sees it run may end it
+        if watcher.aside is not None:
+            answering.show_beside(watcher.aside)
         results = stream.run(
             source,
             fps=request.fps,
@@ -140,18 +166,18 @@ def _run(request: RunRequest, stream: Stream, source: StampedSource) -> tuple[in
             seconds=request.seconds,
             live=request.live,
             feed_back=request.feed_back,
+            keep_pictures=answering.draws,
         )
         try:
             for result in results:
-                watcher.answered(result)
+                watcher.answered(result, answering.take(result, is_shown=watcher.is_shown))
         except SourceError as exc:  # what could be read has been answered, and its figures are printed all the same
             error = exc
     return signal_number(), error
 
 
-def _print_summary(summary: RunSummary) -> None:
+def _print_summary(summary: RunSummary, out: Console) -> None:
     counts, latency, energy = summary.frames, summary.latency_s, summary.energy
-    out = data_console()
     if summary.switches:
         out.print(switches_table(summary.switches))
     if energy.j_per_frame is not None:
@@ -160,6 +186,8 @@ def _print_summary(summary: RunSummary) -> None:
         each = ", ".join(f"{name} {energy_text(drew.j_per_frame)}" for name, drew in energy.nodes.items())
         together = "" if len(energy.nodes) < 2 else f", together {energy_text(energy.total_j_per_frame)}"
         out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})", markup=False)
+    if summary.source is not None and (trouble := trouble_text(summary.source)):
+        out.print(trouble, markup=False)
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"

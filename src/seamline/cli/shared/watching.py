@@ -8,22 +8,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 import msgspec
-import numpy as np
 from rich.console import Console
 from rich.live import Live
 
 from seamline.cli.shared.output import print_json, progress_console
 from seamline.cli.shared.render import LiveState, live_line, live_panel, switch_text
 from seamline.cli.shared.waiting import is_alive
-from seamline.core.vocabulary.ports import Array
+from seamline.heads.answers import Classes, labels_of
 from seamline.runtime.api.snapshot import StreamSnapshot
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result
+from seamline.sinks.answered import AnsweredFrame, state_words
 
 INTERVAL_S = 0.2
 LINE_EVERY_S = 1.0
@@ -50,13 +50,14 @@ class LiveView:
             return
         stream = state.stream
         for switch in stream.switches[self._n_switches_written :]:
-            self._write(switch_text(switch))
+            self.write(switch_text(switch))
         self._n_switches_written = max(self._n_switches_written, len(stream.switches))
         if stream.at_s >= self._next_line_s:
-            self._write(live_line(state))
+            self.write(live_line(state))
             self._next_line_s = stream.at_s + LINE_EVERY_S
 
-    def _write(self, line: str) -> None:
+    def write(self, line: str) -> None:
+        """Write a line; above the view, where there is one."""
         self._console.print(line, markup=False, soft_wrap=True)
 
     def __enter__(self) -> LiveView:
@@ -93,14 +94,24 @@ class Watcher:
         self._as_events = as_events
         self._parent_pid = parent_pid
         self._view = None if as_events or is_quiet else LiveView(progress_console())
-        self._labels = stream.model.labels()
-        self._last: Result | None = None
+        self._seen: AnsweredFrame | None = None
         self._saying = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
-    def answered(self, result: Result) -> None:
-        self._last = result
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees what the network sees."""
+        return self._as_events or self._view is not None
+
+    @property
+    def aside(self) -> Callable[[str], None] | None:
+        """Writes a line beside the live view; None when there is none."""
+        return None if self._view is None else self._view.write
+
+    def answered(self, result: Result, seen: AnsweredFrame | None) -> None:
+        """One more result; seen: what it says, when somebody has read it."""
+        self._seen = seen
         if self._as_events:
             self._say(
                 {
@@ -139,9 +150,11 @@ class Watcher:
             print_json(event)
 
     def _label(self) -> tuple[str | None, float | None]:
-        if self._last is None or self._labels is None or not self._last.outputs:
+        seen = self._seen
+        if seen is None or seen.answer is None or not labels_of(seen.answer):
             return None, None
-        return top_label(next(iter(self._last.outputs.values())), self._labels)
+        best = labels_of(seen.answer)[0]
+        return (best.name, best.score_ratio) if isinstance(seen.answer, Classes) else (state_words(seen), None)
 
     def __enter__(self) -> Watcher:
         if self._view is not None:
@@ -160,15 +173,6 @@ class Watcher:
             self._show(is_last=True)
         if self._view is not None:
             self._view.__exit__(kind, error, trace)
-
-
-def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float | None]:
-    """The class with the highest score and its softmax probability; scores: float[1, n_classes], before softmax."""
-    flat = scores.reshape(-1).astype(np.float64)
-    if flat.size != len(labels):
-        return None, None
-    best = int(flat.argmax())
-    return labels[best], float(1.0 / np.exp(flat - flat[best]).sum())
 
 
 def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:

@@ -40,12 +40,13 @@ from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
-from seamline.runtime.origin.feeder import Feeder
+from seamline.runtime.origin.feeder import Feeder, See
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import InputAdapter, source_of
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
@@ -165,6 +166,7 @@ class Stream:
         seconds: float | None = None,
         live: bool | None = None,
         feed_back: Mapping[str, str] | None = None,
+        keep_pictures: bool = False,
     ) -> Iterator[Result]:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
@@ -173,6 +175,7 @@ class Stream:
         time that are used, all when None; of arrays and pictures, which have no time, the pace. live: newest wins while
         there is no room (default: for video and cameras); otherwise frames wait, and a video is read as fast as that.
         feed_back: inputs that outputs of the frame before become, by output; zeros at first; one frame at a time.
+        keep_pictures: each result has its picture, which takes memory until it is let go.
         Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model. For a
         later one, and a source that cannot be read, it comes after the answers that are due; so do `SourceError`, when
         a source ends before its time, and whatever `frames` raise.
@@ -186,12 +189,14 @@ class Stream:
         if isinstance(frames, Sequence) and frames:
             adapter.check(frames[0])
         self._feed_back = state
-        return self._answers(source, adapter, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
+        see = seen_by(self.model, keeps_picture=keep_pictures)
+        return self._answers(source, adapter, see, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
 
     def _answers(
         self,
         source: StampedSource,
         adapter: InputAdapter,
+        see: See,
         *,
         is_live: bool,
         fps: float | None,
@@ -218,6 +223,7 @@ class Stream:
             self.frames,
             adapter,
             wait_ready=adapter.wait_ready,
+            see=see,
             is_live=is_live,
             fps=fps,
             n_frames=n_frames,

@@ -13,10 +13,12 @@ from typing import Any
 from seamline.core.session.events import SourceEnded
 from seamline.core.vocabulary.ports import Tensors
 from seamline.runtime.origin.frames import StreamFrames
+from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.frames import SourceFrame, StampedSource
 
 Shape = Callable[[Any], Tensors]
+See = Callable[[Any], Seen | None]
 
 MOST_PAUSE_S = 10.0
 """Between two frames of a recording: one whose clock jumps by a day is not waited for."""
@@ -28,8 +30,8 @@ class Feeder:
     is_live: the newest frame wins; otherwise none is dropped, and what is recorded is read as fast as there is room.
     fps: of a source with a time line, at most so many frames a second of it are used, and a recording with fewer is
     played faster; of other frames, the pace they are fed at. None: the source's own. shape: turns a frame into the
-    tensors of the model's first segment; wait_ready: whether it can within so many seconds. ended: called once, with
-    the error that ended the source early or None.
+    tensors of the model's first segment; wait_ready: whether it can within so many seconds. see: tells what is seen of
+    its picture. ended: called once, with the error that ended the source early or None.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Feeder:
         shape: Shape,
         *,
         wait_ready: Callable[[float], bool] = lambda timeout_s: True,
+        see: See = lambda _: None,
         is_live: bool,
         fps: float | None = None,
         n_frames: int | None = None,
@@ -49,6 +52,7 @@ class Feeder:
         self._frames = frames
         self._shape = shape
         self._wait_ready = wait_ready
+        self._see = see
         self._is_live = is_live
         self._n_frames = n_frames
         self._seconds = seconds
@@ -102,11 +106,11 @@ class Feeder:
         while not self._wait_ready(0.2):
             if self._stop.is_set():
                 return False
-        tensors = self._shape(frame.data)
+        tensors, seen = self._shape(frame.data), self._see(frame.data)
         if self._is_live:
-            self._frames.offer(tensors, frame.stamp)
+            self._frames.offer(tensors, frame.stamp, seen)
             return True
-        while not self._frames.put(tensors, frame.stamp, timeout_s=0.2):
+        while not self._frames.put(tensors, frame.stamp, seen, timeout_s=0.2):
             if self._stop.is_set():
                 return False
         return True

@@ -23,6 +23,7 @@ from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.fabric import messages as msg
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Offered:
-    """What the ledger keeps of a frame: what its first stage takes, and where it came from."""
+    """What the ledger keeps of a frame: what its first stage takes, where it came from, and what is seen of it."""
 
     tensors: Tensors
     stamp: FrameStamp | None
+    seen: Seen | None
 
 
 class StreamFrames:
@@ -61,7 +63,7 @@ class StreamFrames:
         self._answered = answered
         self._room = threading.Condition(threading.Lock())
         self._finished: dict[int, Result] = {}  # first answers that wait for those before them
-        self._stamps: dict[int, FrameStamp | None] = {}  # of frames without an answer
+        self._unanswered: dict[int, _Offered] = {}
         self.energy_scope = EnergyScope.ALL
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
 
@@ -74,16 +76,23 @@ class StreamFrames:
             self._room.notify_all()
         self._carry_out(later)
 
-    def offer(self, tensors: Tensors, stamp: FrameStamp | None = None) -> None:
+    def offer(self, tensors: Tensors, stamp: FrameStamp | None = None, seen: Seen | None = None) -> None:
         """A live frame: accepted when there is room, else kept as the newest, replacing an older one (dropped)."""
-        self.handle(ev.FrameOffered(_Offered(tensors, stamp)))
+        self.handle(ev.FrameOffered(_Offered(tensors, stamp, seen)))
 
-    def put(self, tensors: Tensors, stamp: FrameStamp | None = None, *, timeout_s: float | None = None) -> bool:
+    def put(
+        self,
+        tensors: Tensors,
+        stamp: FrameStamp | None = None,
+        seen: Seen | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> bool:
         """A frame that must not be dropped: waits for room; False when there was none in time."""
         with self._room:
             if not self._room.wait_for(lambda: self._ledger.has_room(now_s()), timeout_s):
                 return False
-            event = ev.FrameOffered(_Offered(tensors, stamp), is_live=False)
+            event = ev.FrameOffered(_Offered(tensors, stamp, seen), is_live=False)
             later = self._carry_out_locked(self._ledger.handle(event, now_s()))
         self._carry_out(later)
         return True
@@ -149,7 +158,7 @@ class StreamFrames:
                     later += (result, command)
                 case cmd.RunFrame(frame, 0, _, offered):
                     assert isinstance(offered, _Offered)
-                    self._stamps[frame] = offered.stamp
+                    self._unanswered[frame] = offered
                     later.append(command)
                 case _:
                     later.append(command)
@@ -193,7 +202,8 @@ class StreamFrames:
         return False
 
     def _result_of(self, finished: ev.FrameFinished) -> Result:
-        stamp = self._stamps.pop(finished.frame, None)
+        offered = self._unanswered.pop(finished.frame, None)
+        seen = None if offered is None else offered.seen
         outputs = finished.answer if isinstance(finished.answer, dict) else {}
         reports = tuple(report for report in finished.reports if isinstance(report, msg.StageReport))
         answer_bytes = sum(output.nbytes for output in outputs.values()) if len(reports) > 1 else 0
@@ -212,5 +222,7 @@ class StreamFrames:
             error=finished.error,
             energy_j=None if energy is None else energy.energy_j,
             energy_source=None if energy is None else energy.source,
-            stamp=stamp,
+            stamp=None if offered is None else offered.stamp,
+            transform=None if seen is None else seen.transform,
+            picture=None if seen is None else seen.picture,
         )
