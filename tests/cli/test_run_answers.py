@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 from seamline.cli.reference import undocumented_keys
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 RUN = ("--source", str(VIDEO), "--frames", "4", "--every-frame")
