@@ -12,7 +12,7 @@ import pytest
 
 from seamline.cli.reference import undocumented_keys
 from seamline.cli.running.several_sources import place_of, slug_of, told_apart
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 
 @pytest.fixture

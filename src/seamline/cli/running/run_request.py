@@ -38,10 +38,10 @@ from seamline.testbed.slowdown import slowdown_from
 class RunRequest:
     """All that a run is asked for, read and checked as far as words go; nothing has been opened.
 
-    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. live, fps,
-    n_frames, seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may
-    be a plan to pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout
-    gets. parent_pid: the run ends when that process is gone.
+    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back to
+    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan to
+    pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets. parent_pid:
+    the run ends when that process is gone.
     """
 
     model: str
@@ -50,6 +50,7 @@ class RunRequest:
     frame: FrameRecipe | None
     source: str
     loop: bool
+    feed_back: Mapping[str, str]
     live: bool | None
     fps: float | None
     n_frames: int | None
@@ -164,6 +165,7 @@ def _run(
             n_frames=request.n_frames,
             seconds=request.seconds,
             live=request.live,
+            feed_back=request.feed_back,
             keep_pictures=answering.draws,
         )
         try:

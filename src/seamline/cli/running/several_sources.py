@@ -66,6 +66,7 @@ class _Run:
                     n_frames=asked.n_frames,
                     seconds=asked.seconds,
                     live=asked.live,
+                    feed_back=asked.feed_back,
                     keep_pictures=self.answering.draws,
                 )
                 for result in results:

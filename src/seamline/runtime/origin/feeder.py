@@ -30,8 +30,8 @@ class Feeder:
     is_live: the newest frame wins; otherwise none is dropped, and what is recorded is read as fast as there is room.
     fps: of a source with a time line, at most so many frames a second of it are used, and a recording with fewer is
     played faster; of other frames, the pace they are fed at. None: the source's own. shape: turns a frame into the
-    tensors of the model's first segment. see: tells what is seen of its picture. ended: called once, with the
-    error that ended the source early or None.
+    tensors of the model's first segment; wait_ready: whether it can within so many seconds. see: tells what is seen of
+    its picture. ended: called once, with the error that ended the source early or None.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Feeder:
         frames: StreamFrames,
         shape: Shape,
         *,
+        wait_ready: Callable[[float], bool] = lambda timeout_s: True,
         see: See = lambda _: None,
         is_live: bool,
         fps: float | None = None,
@@ -50,6 +51,7 @@ class Feeder:
         self._source = source
         self._frames = frames
         self._shape = shape
+        self._wait_ready = wait_ready
         self._see = see
         self._is_live = is_live
         self._n_frames = n_frames
@@ -101,6 +103,9 @@ class Feeder:
 
     def _is_fed(self, frame: SourceFrame) -> bool:
         """Whether the frame was offered, or accepted before `stop`."""
+        while not self._wait_ready(0.2):
+            if self._stop.is_set():
+                return False
         tensors, seen = self._shape(frame.data), self._see(frame.data)
         if self._is_live:
             self._frames.offer(tensors, frame.stamp, seen)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from seamline.core.vocabulary.pictures import Fit, PictureTransform, picture_transform
+from seamline.core.vocabulary.pictures import PictureTransform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.model import StoredModel
-
-FRAME = "frame"
+from seamline.model.metadata.preprocess import FRAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +25,14 @@ class Seen:
 def seen_by(model: StoredModel, *, keeps_picture: bool) -> Callable[[Any], Seen | None]:
     """What tells of a frame what `model` sees of it; None for frames that are no pictures."""
 
+    name = FRAME if model.preprocess is None else model.preprocess.target(model.graph.input_specs).name
+
     def seen(frame: Any) -> Seen | None:
-        picture = frame.get(FRAME) if isinstance(frame, Mapping) else frame
+        picture = frame.get(FRAME, frame.get(name)) if isinstance(frame, Mapping) else frame
         if model.preprocess is None or not isinstance(picture, np.ndarray) or picture.ndim != 3 or 0 in picture.shape:
             return None
         rows, columns = picture.shape[:2]
-        size = (model.preprocess.height, model.preprocess.width)
-        transform = picture_transform(Fit.CROP, (rows, columns), size)
+        transform = model.preprocess.transform(rows, columns)
         return Seen(transform=transform, picture=picture if keeps_picture else None)
 
     return seen
