@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 RUN = ("--source", str(VIDEO), "--frames", "4", "--every-frame")

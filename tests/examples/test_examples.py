@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MAX_LINES = 60

@@ -66,11 +66,11 @@ class Frames:
         self.has_room = has_room
         self.came = threading.Event()
 
-    def offer(self, tensors: Any, stamp: FrameStamp) -> None:
+    def offer(self, tensors: Any, stamp: FrameStamp, seen: object = None) -> None:
         self.offered.append(stamp.number)
         self.came.set()
 
-    def put(self, tensors: Any, stamp: FrameStamp, *, timeout_s: float) -> bool:
+    def put(self, tensors: Any, stamp: FrameStamp, seen: object = None, *, timeout_s: float) -> bool:
         self.came.set()
         if self.has_room:
             self.put_.append(stamp.number)

@@ -16,11 +16,13 @@ from seamline.cli.shared.answer_options import (
     ScoreOption,
     TopOption,
 )
-from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
+from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
+    ChannelsOption,
     ClusterOption,
     ConnectOption,
     EnergyScopeOption,
+    FitOption,
     InsecureFlag,
     JsonFlag,
     LayoutOption,
@@ -32,6 +34,7 @@ from seamline.cli.shared.options import (
     ModelArgument,
     NoRelayFlag,
     PowerOption,
+    PreprocessOption,
     ShapeOption,
     SizeOption,
     SlowdownOption,
@@ -81,7 +84,8 @@ def run(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Video, image, folder or 'pattern' of images, camera (0), rtsp:// or http:// address, pipe, or -.",
+            help="Video, image, folder or 'pattern' of images, camera (0), rtsp:// or http:// address, pipe, or -; "
+            ".npy, .npz, .jsonl, .wav or a folder of these.",
         ),
     ],
     over: Annotated[
@@ -132,10 +136,19 @@ def run(
     prints: PrintOption = "all",
     shape: ShapeOption = None,
     value: ValueOption = None,
+    feed_back: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feed-back", metavar="OUT=IN", help="Feed an output of each frame into an input of the next. Repeatable."
+        ),
+    ] = None,
     size: SizeOption = None,
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
     connect: ConnectOption = None,
     listen: ListenOption = None,
@@ -172,8 +185,9 @@ def run(
             model=model,
             shapes=parse_shapes(shape or ()),
             values=parse_values(value or ()),
-            frame=parse_frame(size, layout, mean, std),
+            frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
             source=source,
+            feed_back=parse_feed_back(feed_back or ()),
             loop=loop,
             live=True if live else False if every_frame else None,
             fps=fps,

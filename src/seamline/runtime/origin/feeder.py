@@ -20,6 +20,9 @@ from seamline.runtime.sources.frames import SourceFrame, StampedSource
 Shape = Callable[[Any], Tensors]
 See = Callable[[Any], Seen | None]
 
+LOOK_S = 0.2
+"""While it waits for room, the feeder looks so often whether it is to stop."""
+
 MOST_PAUSE_S = 10.0
 """Between two frames of a recording: one whose clock jumps by a day is not waited for."""
 
@@ -30,8 +33,8 @@ class Feeder:
     is_live: the newest frame wins; otherwise none is dropped, and what is recorded is read as fast as there is room.
     fps: of a source with a time line, at most so many frames a second of it are used, and a recording with fewer is
     played faster; of other frames, the pace they are fed at. None: the source's own. shape: turns a frame into the
-    tensors of the model's first segment. see: tells what is seen of its picture. ended: called once, with the
-    error that ended the source early or None.
+    tensors of the model's first segment; wait_ready: whether it can within so many seconds. see: tells what is seen of
+    its picture. ended: called once, with the error that ended the source early or None.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Feeder:
         frames: StreamFrames,
         shape: Shape,
         *,
+        wait_ready: Callable[[float], bool] = lambda timeout_s: True,
         see: See = lambda _: None,
         is_live: bool,
         fps: float | None = None,
@@ -50,6 +54,7 @@ class Feeder:
         self._source = source
         self._frames = frames
         self._shape = shape
+        self._wait_ready = wait_ready
         self._see = see
         self._is_live = is_live
         self._n_frames = n_frames
@@ -101,11 +106,14 @@ class Feeder:
 
     def _is_fed(self, frame: SourceFrame) -> bool:
         """Whether the frame was offered, or accepted before `stop`."""
+        while not self._wait_ready(LOOK_S):
+            if self._stop.is_set():
+                return False
         tensors, seen = self._shape(frame.data), self._see(frame.data)
         if self._is_live:
             self._frames.offer(tensors, frame.stamp, seen)
             return True
-        while not self._frames.put(tensors, frame.stamp, seen, timeout_s=0.2):
+        while not self._frames.put(tensors, frame.stamp, seen, timeout_s=LOOK_S):
             if self._stop.is_set():
                 return False
         return True

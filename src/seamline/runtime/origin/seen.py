@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from seamline.core.vocabulary.pictures import Fit, PictureTransform, picture_transform
+from seamline.core.vocabulary.pictures import PictureTransform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.model import StoredModel
-
-FRAME = "frame"
+from seamline.runtime.origin.input_adapter import picture_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +24,11 @@ def seen_by(model: StoredModel, *, keeps_picture: bool) -> Callable[[Any], Seen 
     """What tells of a frame what `model` sees of it; None for frames that are no pictures."""
 
     def seen(frame: Any) -> Seen | None:
-        picture = frame.get(FRAME) if isinstance(frame, Mapping) else frame
-        if model.preprocess is None or not isinstance(picture, np.ndarray) or picture.ndim != 3 or 0 in picture.shape:
+        if model.preprocess is None:
             return None
+        picture = picture_of(frame, model)
         rows, columns = picture.shape[:2]
-        size = (model.preprocess.height, model.preprocess.width)
-        transform = picture_transform(Fit.CROP, (rows, columns), size)
+        transform = model.preprocess.transform(rows, columns)
         return Seen(transform=transform, picture=picture if keeps_picture else None)
 
     return seen

@@ -23,7 +23,8 @@ from onnx.utils import Extractor
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
 from seamline.model.engine.ort import OrtSegment
-from seamline.model.onnx.preprocess import FRAME, prepend
+from seamline.model.metadata.preprocess import FRAME
+from seamline.model.onnx.prepending import prepend
 from seamline.model.onnx.session import translated
 from seamline.model.store.stored import GRAPH, StoredModel
 
@@ -77,9 +78,10 @@ def _take_frames(part: ModelProto, stored: StoredModel) -> None:
     graph, preprocess = part.graph, stored.preprocess
     assert preprocess is not None, "called only for models that take camera frames"
     layers = list(graph.node)
-    steps = prepend(graph, preprocess, stored.graph.inputs[0])
+    target = preprocess.target(stored.graph.input_specs).name
+    steps = prepend(graph, preprocess, target)
     del graph.node[:]
     graph.node.extend((*steps, *layers))
-    del graph.input[:]
+    graph.input.remove(next(value for value in graph.input if value.name == target))
     shape = list(preprocess.frame_spec.shape)
     graph.input.append(helper.make_tensor_value_info(FRAME, TensorProto.UINT8, shape))

@@ -10,23 +10,29 @@ from functools import partial
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.runtime.inputs.opening import open_arrays
+from seamline.runtime.inputs.pictures import IMAGE_SUFFIXES, is_picture_name
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.sources.address import address_device, is_address, shown
 from seamline.runtime.sources.devices import Kind, camera_device, file_device, pipe_device
-from seamline.runtime.sources.pictures import IMAGE_SUFFIXES, ImageFolder
+from seamline.runtime.sources.pictures import ImageFolder
 from seamline.runtime.sources.video import VideoSource
 
 STANDARD_INPUT = "-"
 
 
-def open_source(text: str, *, loop: bool = False) -> VideoSource | ImageFolder:
+def open_source(text: str, *, loop: bool = False) -> VideoSource | ImageFolder | ArraySource:
     """The source that `text` names; nothing is opened before its first frame or figure is asked for.
 
     text: the index of a camera or its ``/dev/video0``; a video, a picture, a folder of pictures, or a quoted pattern of
-    pictures (``'shots/*.jpg'``); a named pipe, or ``-`` for standard input; ``rtsp://``, ``http://`` and the like.
+    pictures (``'shots/*.jpg'``); a named pipe, or ``-`` for standard input; ``rtsp://``, ``http://`` and the like;
+    arrays, see `open_arrays`.
     Raises `UsageError` when there is no such thing.
     """
     if re.fullmatch(r"\d{1,3}", text):
         return _camera(int(text), f"camera {text}")
+    if (arrays := open_arrays(text, loop=loop)) is not None:
+        return arrays
     if text == STANDARD_INPUT:
         return VideoSource("standard input", Kind.PIPE, partial(pipe_device, "pipe:0", "standard input"))
     if text.startswith("file://"):
@@ -58,7 +64,7 @@ def _folder(path: Path, loop: bool) -> ImageFolder:
     images = _images(sorted(path.iterdir()))
     if not images:
         known = " ".join(sorted(IMAGE_SUFFIXES))
-        raise UsageError(f"folder `{path}` holds no images", hint=f"looked for {known}")
+        raise UsageError(f"folder `{path}` holds no images", hint=f"looked for {known}, and .npy .npz .wav")
     return ImageFolder(name=path.name, images=images, loop=loop)
 
 
@@ -77,4 +83,4 @@ def _pattern(text: str, loop: bool) -> ImageFolder:
 
 
 def _images(paths: Sequence[Path]) -> tuple[Path, ...]:
-    return tuple(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    return tuple(path for path in paths if is_picture_name(path))

@@ -6,26 +6,12 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
-from seamline.codec.opencv import require_opencv
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.ports import FrameArray
 from seamline.core.vocabulary.stamps import FrameStamp
+from seamline.runtime.inputs.pictures import read_picture
 from seamline.runtime.sources.frames import SourceFrame, StampedSource
 from seamline.runtime.sources.health import SourceFigures, SourceHealth
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-
-def read_picture(path: Path) -> FrameArray | None:
-    """The picture at `path` as uint8[H, W, 3] RGB; None when it is none."""
-    cv2 = require_opencv()
-    try:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # of more pixels than OpenCV takes
-        return None
-    return None if picture is None else cast(FrameArray, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +61,18 @@ class ImageFolder(StampedSource):
 
     def _pass(self, number: int, health: SourceHealth, *, is_quiet: bool = False) -> Iterator[SourceFrame]:
         """Every picture once, numbered from `number`. Those that are none are said once it is clear that one is."""
-        unreadable: list[str] = []
+        unreadable: list[UsageError] = []
         n_read = 0
         for at, path in enumerate(self.images):
-            data = read_picture(path)
-            if data is None:
+            data = None
+            try:
+                data = read_picture(path)
+            except UsageError as error:
                 health.count(unreadable=1)
-                unreadable.append(path.name)
+                unreadable.append(error)
             if unreadable and (n_read or data is not None) and not is_quiet:
-                for name in unreadable:
-                    health.say(f"holds `{name}`, which is not an image; it is left out", once=True)
+                for each in unreadable:
+                    health.say(f"leaves one out: {each}", once=True)
                 unreadable.clear()
             if data is not None:
                 n_read += 1
