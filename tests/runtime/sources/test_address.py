@@ -35,7 +35,7 @@ def video(tmp_path: Path) -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET by the path: a status, the video whole, or only its first part to so many requests."""
+    """Answers GET by the path: a status, the video whole, its first part only, or a camera that breaks off."""
 
     def __init__(self, video: bytes, requests: list[str], *arguments: object) -> None:
         self._video, self._requests = video, requests
@@ -53,12 +53,25 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(200)
-        if what != "endless":
-            self.send_header("Content-Length", str(len(self._video)))
+        if what == "camera":
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
+            self.end_headers()
+            self._send_camera()
+            return
+        self.send_header("Content-Length", str(len(self._video)))
         self.end_headers()
         is_cut = what == "breaks" and self._requests.count(self.path) <= 2
         with suppress(OSError):
             self.wfile.write(self._video[: len(self._video) // 2] if is_cut else self._video)
+        self.close_connection = True
+
+    def _send_camera(self) -> None:
+        """Some JPEGs one after the other, as many network cameras do; then the connection ends."""
+        picture = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+        head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n".encode()
+        with suppress(OSError):
+            for _ in range(40):
+                self.wfile.write(head + picture + b"\r\n")
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
@@ -170,3 +183,15 @@ def test_one_that_breaks_off_is_read_on(web, monkeypatch, caplog):
     assert [frame.stamp.number for frame in frames] == list(range(N_FRAMES))
     assert "broke off" in caplog.text
     assert source.figures().reconnects >= 1
+
+
+def test_a_camera_over_http_is_reconnected_for_ever(web, monkeypatch, caplog):
+    monkeypatch.setattr(healing, "FIRST_BACKOFF_S", 0.01)
+    source = open_source(f"{web[0]}/camera")
+    frames = source.frames()
+    found = [frame for frame, _ in zip(frames, range(100), strict=False)]
+    frames.close()
+    assert source.comes_by_itself
+    assert source.figures().reconnects >= 2
+    assert {frame.shape for frame in found} == {(48, 64, 3)}
+    assert "is back after" in caplog.text

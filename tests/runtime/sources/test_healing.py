@@ -24,7 +24,7 @@ from seamline.runtime.sources.healing import (
     HealingReader,
     backoff_s,
 )
-from seamline.runtime.sources.health import SourceHealth
+from seamline.runtime.sources.health import SourceHealth, trouble_text
 
 REFUSED = None
 """In place of a script: the device cannot be opened."""
@@ -279,3 +279,12 @@ def test_pictures_are_those_of_the_device(play):
     assert np.array_equal(frame.data, np.ones((2, 2, 3), np.uint8))
     assert (frame.stamp.source, frame.stamp.file) == ("it", None)
     assert frame.stamp.unix_s == 1e9
+
+
+def test_trouble_is_summed_up_in_a_line_and_no_trouble_in_none(play):
+    assert trouble_text(play(TEN, promised=10).health.figures()) == ""
+    assert trouble_text(play([0.0, 0.1, FAILS, FAILS, 0.4], promised=20).health.figures()) == (
+        "source `it`: 3 frames read, 2 unreadable, ended early"
+    )
+    lost = play([0.0], [0.0], kind=Kind.CAMERA, n_frames=2).health.figures()
+    assert trouble_text(lost) == f"source `it`: 2 frames read, 1 reconnects, {lost.out_s:.1f} s without frames"

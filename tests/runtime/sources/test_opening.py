@@ -75,11 +75,12 @@ def test_what_names_no_source_is_refused_before_anything_is_opened(text, fact):
         open_source(text)
 
 
-def test_a_pattern_that_matches_more_than_pictures_is_refused(tmp_path):
+def test_pictures_and_videos_together_are_refused(tmp_path):
     for name in ("a.png", "b.mp4"):
         (tmp_path / name).touch()
-    with pytest.raises(UsageError, match=r"b\.mp4`, which is no image"):
-        open_source(str(tmp_path / "*"))
+    for text in (str(tmp_path), str(tmp_path / "*")):
+        with pytest.raises(UsageError, match=r"a\.png` and `b\.mp4"):
+            open_source(text)
 
 
 def test_nothing_is_opened_before_it_is_needed():

@@ -13,8 +13,11 @@ from seamline.runtime.sources.timeline import Pick, Timeline, plausible_fps
 
 
 def places(positions: list[float], fps: float | None = None) -> list[float]:
-    line = Timeline(fps)
-    return [line.advance(position) for position in positions]
+    line, found = Timeline(fps), []
+    for position in positions:
+        line.advance(position)
+        found.append(line.at_s)
+    return found
 
 
 @pytest.mark.parametrize("claimed", [2000.0, 90000.0, 1000.0, 0.0, -1.0, math.nan, math.inf])
@@ -40,27 +43,41 @@ def test_it_never_falls_and_is_always_a_number(positions):
     assert found == sorted(found)
 
 
-def missing(positions: list[float]) -> list[tuple[int, float]]:
+def holes(positions: list[float], failed: dict[int, int] | None = None) -> list[tuple[int, float, float]]:
     line, found = Timeline(None), []
-    for position in positions:
-        line.advance(position)
-        if line.n_missing or line.gap_s:
-            found.append((line.n_missing, round(line.gap_s, 3)))
+    for number, position in enumerate(positions):
+        if (hole := line.advance(position, (failed or {}).get(number, 0))) is not None:
+            found.append((hole.n_frames, round(hole.length_s, 3), round(hole.at_s, 3)))
     return found
 
 
-def test_a_gap_in_an_even_time_line_is_so_many_frames():
-    even = [number / 25 for number in range(100)]
-    assert missing(even) == []
-    assert missing(even[:50] + even[53:]) == [(3, 0.16)]
-    assert missing(even[:5] + even[8:]) == []  # too early to know what is usual
+EVEN = [number / 25 for number in range(100)]
 
 
-def test_an_uneven_time_line_has_gaps_of_seconds_only():
+def test_a_hole_in_an_even_time_line_is_so_many_frames():
+    assert holes(EVEN) == []
+    assert holes(EVEN[:50] + EVEN[53:]) == [(3, 0.16, 2.12)]
+    assert holes(EVEN[:30] + EVEN[31:60] + EVEN[70:]) == [(1, 0.08, 1.24), (10, 0.44, 2.8)]
+    assert holes(EVEN[:5] + EVEN[8:]) == []  # too early to know what is usual
+
+
+def test_packets_that_cannot_be_decoded_are_a_hole_wherever_they_are():
+    assert holes(EVEN[:3] + EVEN[4:], {3: 1}) == [(1, 0.08, 0.16)]
+    assert holes(EVEN, {0: 2, 50: 4}) == [(2, 0.0, 0.0), (4, 0.04, 2.0)]
+    assert holes(EVEN[:50] + EVEN[53:], {50: 1}) == [(3, 0.16, 2.12)]
+
+
+def test_frames_that_come_more_slowly_from_somewhere_on_are_no_holes():
+    assert holes(EVEN[:50] + EVEN[50::3]) == []
+    assert holes(EVEN[:50:2] + EVEN[50:]) == []
+
+
+def test_an_uneven_time_line_has_holes_of_seconds_only():
     rng = np.random.default_rng(3)
     uneven = np.cumsum(rng.uniform(0.02, 0.4, 200)).tolist()
-    assert missing(uneven) == []
-    assert missing([*uneven, uneven[-1] + 30.0]) == [(0, 30.0)]
+    assert holes(uneven) == []
+    ((n_frames, length_s, _),) = holes([*uneven, uneven[-1] + 30.0])
+    assert (n_frames, length_s) == (0, 30.0)
 
 
 def picked(fps: float | None, at_s: list[float]) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seamline.core.vocabulary.errors import SourceError
+from seamline.core.vocabulary.errors import SourceError, UsageError
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.runtime.sources import video
 from seamline.runtime.sources.devices import Kind, Opened
@@ -147,6 +147,25 @@ def test_a_rate_holds_from_the_first_frame_on(steered):
     source = source_of(device)
     assert source.first() is not None
     assert [int(frame.data[0, 0, 0]) for frame in source.read(fps=2.5) if frame is not None] == [0, 4, 8, 12, 16]
+
+
+def test_facts_and_first_frame_are_known_while_it_is_read_without_opening_it_again(steered):
+    opened = []
+
+    def make() -> Steered:
+        opened.append(steered(is_endless=True))
+        opened[-1].let_come(1)
+        return opened[-1]
+
+    source = VideoSource("it", Kind.PIPE, make)
+    frames = source.read()
+    assert next_frame(frames) == 0
+    first = source.first()
+    assert first is not None
+    assert (source.fps, source.comes_by_itself, first.stamp.number, len(opened)) == (10.0, True, 0, 1)
+    with pytest.raises(UsageError, match="only once"):
+        next(source.read())
+    frames.close()
 
 
 def test_leaving_gives_the_device_back_as_soon_as_it_lets_go(steered):

@@ -30,6 +30,7 @@ from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
+from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
 from seamline.testbed.slowdown import slowdown_from
 
@@ -188,6 +189,8 @@ def _print_summary(summary: RunSummary, out: Console) -> None:
         each = ", ".join(f"{name} {energy_text(drew.j_per_frame)}" for name, drew in energy.nodes.items())
         together = "" if len(energy.nodes) < 2 else f", together {energy_text(energy.total_j_per_frame)}"
         out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})", markup=False)
+    if summary.source is not None and (trouble := trouble_text(summary.source)):
+        out.print(trouble, markup=False)
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"

@@ -10,6 +10,7 @@ class SeamlineError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.hint = hint
+        self.message = message
         super().__init__(message if hint is None else f"{message}; hint: {hint}")
 
 

@@ -21,6 +21,10 @@ MOST_FRAMES = 2**40
 """A larger count is FFmpeg's way of saying that it does not know."""
 
 
+PATIENT_MS = 2**31 - 1
+"""A pipe is waited for as long as its writer likes. (Tried by FFmpeg alone: the next backend would open it again.)"""
+
+
 class Kind(Enum):
     """What a device is, as far as reading it on goes.
 
@@ -69,9 +73,9 @@ class Device(Protocol):
 class OpenCvDevice:
     """What `cv2.VideoCapture` reads: `target` is a path, an address, ``pipe:0`` or the index of a camera.
 
-    limits_ms: for what may never answer, how long to wait for it to open and for a frame. refused: makes the error for
-    what cannot be opened. is_endless: whether what was opened goes on for ever, given
-    whether it says how long it is.
+    limits_ms: how long to wait for it to open and for a frame, by FFmpeg alone; None for OpenCV's choice. refused:
+    makes the error for what cannot be opened. is_endless: whether what was opened goes on for ever, given whether it
+    says how long it is. An error inside OpenCV is a grab that gave nothing, or a frame that cannot be decoded.
     """
 
     def __init__(
@@ -113,19 +117,24 @@ class OpenCvDevice:
         )
 
     def grab(self) -> float | None:
-        if not self._capture.grab():
+        try:
+            if not self._capture.grab():
+                return None
+        except require_opencv().error:
             return None
         position_ms = float(self._capture.get(require_opencv().CAP_PROP_POS_MSEC))
         return position_ms / 1000.0 if math.isfinite(position_ms) else math.nan
 
     def picture(self) -> FrameArray | None:
         cv2 = require_opencv()
-        found, frame = self._capture.retrieve()
-        if not found or frame is None:
+        try:
+            found, frame = self._capture.retrieve()
+            if not found or frame is None:
+                return None
+            from_colours = cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB
+            return cast(FrameArray, cv2.cvtColor(frame, from_colours))
+        except cv2.error:
             return None
-        if frame.ndim == 2:
-            return cast(FrameArray, cv2.cvtColor(frame, cv2.COLOR_GRAY2RGB))
-        return cast(FrameArray, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
 
     def close(self) -> None:
         if self._capture is not None:
@@ -160,4 +169,4 @@ def pipe_device(target: str, shown: str) -> Device:
         hint = "send a container that needs no seeking: MPEG-TS, Matroska, AVI, MJPEG"
         return UsageError(f"what comes through {shown} cannot be read as video", hint=hint)
 
-    return OpenCvDevice(target, refused=refused, is_endless=lambda _: False)
+    return OpenCvDevice(target, limits_ms=(PATIENT_MS, PATIENT_MS), refused=refused, is_endless=lambda _: False)

@@ -19,7 +19,7 @@ from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.runtime.sources.devices import Device, Kind, Opened
 from seamline.runtime.sources.frames import SourceFrame
 from seamline.runtime.sources.health import SourceHealth
-from seamline.runtime.sources.timeline import Timeline
+from seamline.runtime.sources.timeline import Hole, Timeline
 
 MOST_FAILED_GRABS = 1000
 """In a row, of what ends: each is a packet that cannot be decoded, or the end (where it costs some microseconds)."""
@@ -114,7 +114,7 @@ class HealingReader:
         while True:
             yield from self._grabs(timeline, n_had)
             n_before, n_had = n_had, self._number - first
-            lacking_s = self._lacking_s(opened, timeline.at_s - began_s, timeline.interval_s, n_had)
+            lacking_s = self._lacking_s(opened, timeline, began_s)
             if lacking_s <= 0.0 or self._clocks.wait(0.0):
                 return
             n_tries = n_tries + 1 if n_had == n_before else 1
@@ -134,10 +134,10 @@ class HealingReader:
             if n_passed < n_had:
                 n_passed, n_failed = n_passed + 1, 0
                 continue
-            at_s = timeline.advance(position_s)
-            self._say_gap(n_failed, timeline)
+            if (hole := timeline.advance(position_s, n_failed)) is not None:
+                self._say_hole(hole)
             n_failed = 0
-            if (frame := self._frame(at_s)) is not None:
+            if (frame := self._frame(timeline.at_s)) is not None:
                 yield frame
 
     def _is_reopened(self, n_tries: int, timeline: Timeline) -> bool:
@@ -158,16 +158,16 @@ class HealingReader:
         return False
 
     @staticmethod
-    def _lacking_s(opened: Opened, last_s: float, interval_s: float, n_had: int) -> float:
-        """Seconds between the end of the frame at `last_s` and the promised end; 0 when it is near enough."""
+    def _lacking_s(opened: Opened, timeline: Timeline, began_s: float) -> float:
+        """Seconds between the end that was reached and the promised one; 0 when it is near enough."""
         if opened.promised_s is None:
             return 0.0
-        lacking_s = opened.promised_s - (last_s + interval_s if n_had else 0.0)
-        return lacking_s if lacking_s > SHORT_FRAMES * interval_s else 0.0
+        lacking_s = opened.promised_s - (timeline.end_s - began_s)
+        return lacking_s if lacking_s > SHORT_FRAMES * timeline.interval_s else 0.0
 
     def _say_early(self, opened: Opened, lacking_s: float, at_s: float, n_read: int) -> None:
         assert opened.promised_s is not None
-        of = "" if opened.n_promised is None else f" of {opened.n_promised}"
+        of = "" if opened.n_promised is None or not _is_count(opened, at_s, n_read) else f" of {opened.n_promised}"
         words = f"ended early, after {n_read}{of} frames: at {at_s:.1f} s of {opened.promised_s:.1f} s"
         much_s = max(EARLY_S, EARLY_RATIO * opened.promised_s)
         if lacking_s > min(much_s, EARLY_RATIO_SHORT * opened.promised_s) or n_read == 0:
@@ -176,15 +176,14 @@ class HealingReader:
             raise SourceError(f"`{self._health.name}` {words}", hint=hint)
         self._health.say(words, once=True)
 
-    def _say_gap(self, n_failed: int, timeline: Timeline) -> None:
-        """A damaged part that was passed: packets that could not be decoded, or a time line with a hole."""
-        n_unreadable = max(n_failed, timeline.n_missing)
-        self._health.count(unreadable=n_unreadable)
-        if n_unreadable:
-            words = f"is damaged: about {n_unreadable} frames before {timeline.at_s:.2f} s are unreadable or missing"
-            self._health.say(words, once=True)
-        elif timeline.gap_s:
-            self._health.say(f"has no frames for {timeline.gap_s:.1f} s before {timeline.at_s:.1f} s", once=True)
+    def _say_hole(self, hole: Hole) -> None:
+        """A damaged part that was passed, or one without frames."""
+        self._health.count(unreadable=hole.n_frames)
+        if hole.n_frames:
+            words = f"is damaged: about {hole.n_frames} frames before {hole.at_s:.2f} s are unreadable or missing"
+        else:
+            words = f"has no frames for {hole.length_s:.1f} s before {hole.at_s:.1f} s"
+        self._health.say(words, once=True)
 
     # -- what is endless -----------------------------------------------------------------------------------------------
 
@@ -236,7 +235,7 @@ class HealingReader:
 
     def _reason(self, error: SeamlineError) -> str:
         """What `error` says of the source, without its name and hint."""
-        return str(error).removesuffix(f"; hint: {error.hint}").removeprefix(f"`{self._health.name}` ")
+        return error.message.removeprefix(f"`{self._health.name}` ")
 
     # -- both ----------------------------------------------------------------------------------------------------------
 
@@ -261,3 +260,9 @@ class HealingReader:
 def backoff_s(n_tries: int) -> float:
     """Pause before try number `n_tries`, counted from 1: half as long again as the one before, up to the longest."""
     return float(min(MOST_BACKOFF_S, FIRST_BACKOFF_S * BACKOFF_FACTOR ** min(n_tries - 1, 16)))
+
+
+def _is_count(opened: Opened, at_s: float, n_read: int) -> bool:
+    """Whether the promised count is one of frames: of an uneven video it is its length times some rate."""
+    n_expected = at_s * (opened.claimed_fps or 0.0)
+    return abs(n_read - n_expected) <= max(3.0, 0.1 * n_expected)

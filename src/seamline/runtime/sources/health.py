@@ -27,6 +27,19 @@ class SourceFigures:
     ended_early: Annotated[bool, "whether a file or address ended before its container's promise"] = False
 
 
+def trouble_text(figures: SourceFigures) -> str:
+    """What went wrong with a source, in one line for the end of a run; empty when nothing did."""
+    parts = [
+        f"{figures.unreadable} unreadable" if figures.unreadable else "",
+        f"{figures.reconnects} reconnects" if figures.reconnects else "",
+        f"{figures.stalls} stalls" if figures.stalls else "",
+        f"{figures.out_s:.1f} s without frames" if figures.out_s else "",
+        "ended early" if figures.ended_early else "",
+    ]
+    found = ", ".join(part for part in parts if part)
+    return f"source `{figures.name}`: {figures.read} frames read, {found}" if found else ""
+
+
 class SourceHealth:
     """Owner of a source's figures; every method is safe from any thread."""
 

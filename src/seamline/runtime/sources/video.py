@@ -40,7 +40,6 @@ class VideoSource(StampedSource):
         self._loop = loop
         self._health = SourceHealth(name)
         self._reading: _Reading | None = None
-        self._was_opened = False
 
     @property
     def name(self) -> str:
@@ -53,20 +52,21 @@ class VideoSource(StampedSource):
 
     @property
     def comes_by_itself(self) -> bool:
-        return self._open().is_endless
+        return self._latest().is_endless
 
     @property
     def fps(self) -> float | None:
         """What the container claims, where that can be a rate; frames come by their timestamps all the same."""
-        return self._open().claimed_fps
+        return self._latest().claimed_fps
 
     def first(self) -> SourceFrame | None:
-        return self._open().first
+        return self._latest().first
 
     def read(self, fps: float | None = None, *, drop: bool = True) -> Generator[SourceFrame | None, None, None]:
-        reading = self._open()
+        reading = self._latest()
+        if reading.has_begun:
+            reading = self._anew()
         reading.begin(fps, newest_only=drop and reading.is_endless)
-        self._reading = None  # whoever asks from now on gets another one
         silent_since_s = now_s()
         is_stalled = False
         try:
@@ -97,22 +97,26 @@ class VideoSource(StampedSource):
         return self._health.figures()
 
     def close(self) -> None:
-        """Give the device back when nobody reads it."""
+        """Give the device back, whoever reads it."""
         if self._reading is not None:
             self._reading.close()
-            self._reading = None
 
-    def _open(self) -> _Reading:
-        """The reading that has not begun: its device is open, its first frame is there or its end was reached.
+    def _latest(self) -> _Reading:
+        """The latest reading, begun or not: its device is open, its first frame is there or its end was reached.
 
         Raises `SeamlineError` when it cannot be opened.
         """
         if self._reading is None:
-            if self._kind is Kind.PIPE and self._was_opened:
-                raise UsageError(f"`{self.name}` is a pipe, which can be read only once")
-            self._was_opened = True
-            self._reading = _Reading(self._make_device(), self._kind, self._health, loop=self._loop)
-            weakref.finalize(self, self._reading.close)
+            return self._anew()
+        self._reading.wait_first()
+        return self._reading
+
+    def _anew(self) -> _Reading:
+        """Open the device for another reading."""
+        if self._kind is Kind.PIPE and self._reading is not None:
+            raise UsageError(f"`{self.name}` is a pipe, which can be read only once")
+        self._reading = _Reading(self._make_device(), self._kind, self._health, loop=self._loop)
+        weakref.finalize(self, self._reading.close)
         self._reading.wait_first()
         return self._reading
 
@@ -131,6 +135,10 @@ class _Reading:
         self.first: SourceFrame | None = None
         self._thread = threading.Thread(target=self._pump, name=f"read {health.name}", daemon=True)
         self._thread.start()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._has_begun.is_set()
 
     @property
     def is_lost(self) -> bool:
@@ -177,7 +185,7 @@ class _Reading:
         return self.is_endless if self._newest_only is None else self._newest_only
 
     def _overtaken(self) -> None:
-        if self._has_begun.is_set():  # before, there is nobody to miss a frame
+        if self.has_begun:  # before, there is nobody to miss a frame
             self._health.count(overtaken=1)
 
     def _wants(self, number: int, at_s: float) -> bool:
