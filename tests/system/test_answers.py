@@ -13,22 +13,26 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from seamline.model import Preprocess
+
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
+PAD = Preprocess(height=1, width=1).pad
 RELATIVE = 1e-4
 """Segments fuse other layers than the whole model does, so sums round differently."""
 
 
 def own_scores(path: Path, n_frames: int) -> list[np.ndarray]:
-    """What plain ONNX Runtime says to the first frames of the video, cropped and resized as documented."""
+    """What plain ONNX Runtime says to the first frames of the video, letterboxed as documented."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     _, _, height, width = session.get_inputs()[0].shape
     capture, found = cv2.VideoCapture(str(VIDEO)), []
     for _ in range(n_frames):
         picture = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB)
-        left = (picture.shape[1] - picture.shape[0]) // 2
-        square = picture[:, left : left + picture.shape[0]]
-        small = cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA)
-        tensor = ((small.astype(np.float32) - 127) / 64).transpose(2, 0, 1)[np.newaxis]
+        rows = round(height * picture.shape[0] / picture.shape[1])
+        square = np.full((height, width, 3), PAD, np.uint8)
+        top = (height - rows) // 2
+        square[top : top + rows] = cv2.resize(picture, (width, rows), interpolation=cv2.INTER_AREA)
+        tensor = ((square.astype(np.float32) - 127) / 64).transpose(2, 0, 1)[np.newaxis]
         found.append(session.run(None, {session.get_inputs()[0].name: tensor})[0][0])
     return found
 

@@ -73,7 +73,7 @@ def _file(path: Path, loop: bool) -> VideoSource:
 
 def _folder(path: Path, loop: bool) -> StampedSource:
     """The pictures of a folder by name, or its videos."""
-    visible = (entry for entry in path.iterdir() if not entry.name.startswith("."))  # such as macOS leaves beside files
+    visible = (entry for entry in path.iterdir() if not entry.name.startswith("."))  # macOS leaves others beside files
     found = sorted(entry for entry in visible if entry.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES)
     if not found:
         known = " ".join(sorted(IMAGE_SUFFIXES) + sorted(VIDEO_SUFFIXES))
