@@ -166,16 +166,14 @@ def test_pictures_of_other_sizes_are_fitted_into_the_first_ones(answers, save, t
 
 
 def test_a_folder_has_a_picture_for_each_answer_under_its_own_name(answers, save, tmp_path):
-    made = [
-        answers.classes(file="a.png"),
-        answers.classes(file="b.jpg"),
-        answers.classes(file="a.png"),
-        answers.classes(),
-    ]
+    made = [answers.classes(file=f"in/{name}", at_s=None) for name in ("a.png", "b.jpg", "a.png")]
+    made += [answers.classes(), answers.classes(file="in/a.mp4")]
     save([parse_sink(f"{tmp_path}/out/")], made)
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["a.jpg", "a_000002.jpg", "b.jpg", "frame_000006.jpg"]
+    assert names == ["a.jpg", "a_000002.jpg", "b.jpg", "frame_000006.jpg", "frame_000008.jpg"]
     assert cv2.imread(str(tmp_path / "out" / "a.jpg")).shape == (48, 64, 3)
+    words = [answered_words(each).split("  ")[0] for each in made]
+    assert words == ["a.png", "b.jpg", "a.png", "frame 6", "frame 8 of a.mp4"]
 
 
 @pytest.mark.parametrize("has_font", [True, False])

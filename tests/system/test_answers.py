@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from seamline.model import Preprocess
+
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
+PAD = Preprocess(height=1, width=1).pad
 RELATIVE = 1e-4
 """Segments fuse other layers than the whole model does, so sums round differently."""
 
@@ -25,11 +28,11 @@ def own_scores(path: Path, n_frames: int) -> list[np.ndarray]:
     capture, found = cv2.VideoCapture(str(VIDEO)), []
     for _ in range(n_frames):
         picture = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB)
-        rows = round(picture.shape[0] * width / picture.shape[1])
+        rows = round(height * picture.shape[0] / picture.shape[1])
+        square = np.full((height, width, 3), PAD, np.uint8)
         top = (height - rows) // 2
-        boxed = np.zeros((height, width, 3), np.uint8)
-        boxed[top : top + rows] = cv2.resize(picture, (width, rows), interpolation=cv2.INTER_AREA)
-        tensor = ((boxed.astype(np.float32) - 127) / 64).transpose(2, 0, 1)[np.newaxis]
+        square[top : top + rows] = cv2.resize(picture, (width, rows), interpolation=cv2.INTER_AREA)
+        tensor = ((square.astype(np.float32) - 127) / 64).transpose(2, 0, 1)[np.newaxis]
         found.append(session.run(None, {session.get_inputs()[0].name: tensor})[0][0])
     return found
 

@@ -100,7 +100,8 @@ def json_line(data: Mapping[str, Any]) -> str:
 def answered_words(answered: AnsweredFrame) -> str:
     """The record on one line, for people."""
     stamp = answered.stamp
-    what = PurePath(stamp.file).name if stamp.file else f"frame {stamp.number}"
+    file = PurePath(stamp.file).name if stamp.file else ""
+    what = file if file and stamp.at_s is None else f"frame {stamp.number}{f' of {file}' * bool(file)}"
     at = "" if stamp.at_s is None else f"  {stamp.at_s:.3f} s"
     said = f"failed: {answered.error}" if answered.answer is None else answer_words(answered.answer)
     return f"{what}{at}  {said}  {answered.latency_s * 1e3:.1f} ms  {answered.plan}"

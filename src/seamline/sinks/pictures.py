@@ -148,7 +148,8 @@ class Folder:
     def _name_of(self, answered: AnsweredFrame) -> str:
         """A name that no other answer of this stream has: a second round through a folder overwrites nothing."""
         stamp = answered.stamp
-        stem = f"frame_{stamp.number:06d}" if stamp.file is None else Path(stamp.file).stem
+        is_picture = stamp.file is not None and stamp.at_s is None  # else the file is one of several videos
+        stem = Path(stamp.file).stem if is_picture and stamp.file else f"frame_{stamp.number:06d}"
         name = f"{stem}.jpg" if f"{stem}.jpg" not in self._names else f"{stem}_{answered.number:06d}.jpg"
         self._names.add(name)
         return name

@@ -134,6 +134,29 @@ def test_boxes_saved_of_a_split_stream_are_those_of_the_users_own_file(detecting
     assert (capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FRAME_WIDTH)) == (6, 3 * EXTENT)
 
 
+def test_boxes_of_a_letterboxed_picture_are_where_they_are_in_it(bench, detector):
+    """The file's own metadata says that pictures are letterboxed; 96 x 192 becomes 32 x 64 with 16 grey rows around."""
+    bench.model = bench.origin_store.add(detector)
+    bench.start("edge")
+    rng = np.random.default_rng(24)
+    small = [rng.integers(0, 256, (EXTENT // 2, EXTENT, 3), np.uint8) for _ in range(3)]
+    pictures = [each.repeat(3, axis=0).repeat(3, axis=1) for each in small]
+    with seamline.answers(bench.stream(codecs=EXACT), pictures, score=0.6) as answers:
+        found = [answered.answer.boxes for answered in answers]
+    for each, boxes in zip(small, found, strict=True):
+        whole = np.full((EXTENT, EXTENT, 3), 114, np.uint8)
+        whole[EXTENT // 4 : 3 * EXTENT // 4] = each
+        wanted = []
+        for index, score, left, top, right, bottom in boxes_of(whole_model(detector, whole), 1.0):
+            top, bottom = (min(max(3 * (y - EXTENT // 4), 0), 96) for y in (top, bottom))
+            if bottom > top:
+                wanted.append((index, score, 3 * left, top, 3 * right, bottom))
+        assert len(wanted) > 3
+        assert [box.label.index for box in boxes] == [index for index, *_ in wanted]
+        edges = [(box.label.score_ratio, box.left, box.top, box.right, box.bottom) for box in boxes]
+        np.testing.assert_allclose(edges, [each[1:] for each in wanted], rtol=1e-4, atol=1e-2)
+
+
 def test_the_same_frames_give_the_same_answers_wherever_the_model_is_cut(detecting, detector):
     rng = np.random.default_rng(23)
     pictures = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(3)]

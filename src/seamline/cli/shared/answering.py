@@ -14,6 +14,7 @@ from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import StoredModel
 from seamline.runtime.api.answers import AnswerReader
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.origin.results import Result
 from seamline.runtime.sources.frames import StampedSource
 from seamline.sinks.answered import AnsweredFrame, answered_words, state_words
@@ -55,7 +56,7 @@ class Answering:
     """
 
     def __init__(
-        self, request: AnswerRequest, source: StampedSource, *, model: str, is_live: bool, is_quiet: bool
+        self, request: AnswerRequest, source: StampedSource | ArraySource, *, model: str, is_live: bool, is_quiet: bool
     ) -> None:
         if request.prints not in PRINTS:
             raise UsageError(f"`{request.prints}` is not a choice for --print", hint=", ".join(PRINTS))

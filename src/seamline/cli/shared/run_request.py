@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
@@ -40,8 +41,8 @@ class RunRequest:
 
     shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back to
     seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan to
-    pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets. parent_pid:
-    the run ends when that process is gone.
+    pin. answers: how they are read and where they go. follow_loads: slowdowns of this node come on standard input.
+    as_events, as_json: what stdout gets. parent_pid: the run ends when that process is gone.
     """
 
     model: str
@@ -49,8 +50,8 @@ class RunRequest:
     values: Mapping[str, float]
     frame: FrameRecipe | None
     source: str
-    loop: bool
     feed_back: Mapping[str, str]
+    loop: bool
     live: bool | None
     fps: float | None
     n_frames: int | None
@@ -79,7 +80,7 @@ def execute(request: RunRequest) -> int:
     """Join the cluster, run the stream to its end, print its figures; the exit code."""
     source = open_source(request.source, loop=request.loop)
     path = resolve_model(request.model, TERMINAL)
-    with closing(source):
+    with closing(source) if isinstance(source, StampedSource) else nullcontext():
         source.first()  # one that cannot be read is said before anything starts
         answering = Answering(
             request.answers,
@@ -91,7 +92,7 @@ def execute(request: RunRequest) -> int:
         return _with_source(request, path, source, answering)
 
 
-def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
+def _with_source(request: RunRequest, path: Path, source: StampedSource | ArraySource, answering: Answering) -> int:
     pace = slowdown_from(sys.stdin.fileno(), request.node.slowdown) if request.follow_loads else None
     with answering:
         node = open_node(replace(request.node, pace=pace))
@@ -113,7 +114,9 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
+def _stream(
+    request: RunRequest, here: Cluster, path: Path, source: StampedSource | ArraySource, answering: Answering
+) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     answering.choose_head(stored)
@@ -136,7 +139,7 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: StampedSourc
 
 
 def _run(
-    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering
+    request: RunRequest, stream: Stream, source: StampedSource | ArraySource, answering: Answering
 ) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
     error: SeamlineError | None = None
