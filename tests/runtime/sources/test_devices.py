@@ -11,6 +11,7 @@ import pytest
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.sources import healing
+from seamline.runtime.sources.address import READ_LIMIT_MS, address_device
 from seamline.runtime.sources.devices import camera_device, file_device
 from seamline.runtime.sources.opening import open_source
 
@@ -89,6 +90,20 @@ def test_what_cannot_be_made_a_picture_is_none(stand_in, picture):
     device.open()
     assert device.grab() is not None
     assert device.picture() is None
+
+
+def test_a_stream_that_ffmpeg_has_given_up_is_not_asked_again_until_it_is_reopened(stand_in, monkeypatch):
+    device = address_device("rtsp://127.0.0.1/cam")
+    device.open()
+    assert device.grab() is not None
+    seconds = iter([0.0, READ_LIMIT_MS / 1000])
+    monkeypatch.setattr("seamline.runtime.sources.devices.now_s", lambda: next(seconds))
+    assert device.grab() is None  # it took as long as FFmpeg waits: what came is old
+    assert device.grab() is None  # the clock is not looked at any more
+    monkeypatch.undo()
+    monkeypatch.setattr(cv2, "VideoCapture", stand_in)
+    device.open()
+    assert device.grab() is not None
 
 
 def test_grey_cameras_give_colours_too(stand_in):
