@@ -84,7 +84,7 @@ class ImageFolder(StampedSource):
                 unreadable.append(path.name)
             if unreadable and (n_read or data is not None) and not is_quiet:
                 for name in unreadable:
-                    health.say(f"holds `{name}`, which is not an image; it is left out", once=True)
+                    health.say_damage(f"holds `{name}`, which is not an image; it is left out")
                 unreadable.clear()
             if data is not None:
                 n_read += 1
