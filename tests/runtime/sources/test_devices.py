@@ -141,7 +141,13 @@ def test_a_camera_that_raises_and_is_gone_for_a_while_comes_back(stand_in, monke
     assert "is back" in caplog.text
 
 
-def test_a_camera_that_is_not_there_is_refused_with_what_to_look_at(stand_in):
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_camera_that_is_not_there_is_refused_with_what_to_look_at(stand_in, monkeypatch, raises):
+    def failing(*_: object) -> None:
+        raise cv2.error("no such index")
+
     stand_in.opens = False
+    if raises:
+        monkeypatch.setattr(cv2, "VideoCapture", failing)
     with pytest.raises(UsageError, match=r"there is no camera 3; hint: .*plugged in"):
         open_source("3").first()

@@ -100,12 +100,15 @@ class OpenCvDevice:
     def open(self) -> Opened:
         cv2 = require_opencv()
         self._gave_up = False
-        if self._limits_ms is None:
-            capture = cv2.VideoCapture(self._target)
-        else:
+        arguments: list[Any] = [self._target]
+        if self._limits_ms is not None:
             open_ms, read_ms = self._limits_ms
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
-            capture = cv2.VideoCapture(self._target, cv2.CAP_FFMPEG, limits)
+            arguments += [cv2.CAP_FFMPEG, limits]
+        try:
+            capture = cv2.VideoCapture(*arguments)
+        except cv2.error as exc:
+            raise self._refused() from exc
         if not capture.isOpened():
             raise self._refused()
         self._capture = capture
