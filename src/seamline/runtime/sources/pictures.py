@@ -72,7 +72,7 @@ class ImageFolder(StampedSource):
                 unreadable.append(error)
             if unreadable and (n_read or data is not None) and not is_quiet:
                 for each in unreadable:
-                    health.say(f"holds `{each.path.name}`, which {each.reason}; it is left out", once=True)
+                    health.say_damage(f"holds `{each.path.name}`, which {each.reason}; it is left out")
                 unreadable.clear()
             if data is not None:
                 n_read += 1
