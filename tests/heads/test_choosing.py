@@ -50,6 +50,7 @@ def facts(*shapes, names=NONE, size=(640, 640), op="", dtype="float32", **metada
         (facts((1, 12), size=(0, 0)), "classify"),
         (facts((1, 80), (1, 512), names=COCO), "classify"),
         (facts((1, 80), (1, 512)), "raw"),
+        (facts((1,), (1, 12), size=(0, 0)), "classify"),
         (facts((1, 300, 84)), "raw"),
         (facts((1, 197, 768)), "raw"),
         (facts((1, 300, 6), size=(0, 0)), "raw"),
