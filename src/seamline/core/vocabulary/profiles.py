@@ -19,11 +19,16 @@ DTYPE_BYTES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """Name, NumPy dtype name and fixed shape of one tensor."""
+    """Name, NumPy dtype name and shape of one tensor.
+
+    is_open: the frame decides its extents (boxes that were found), `shape` has 1 where nothing else is known. Only
+    outputs of a model are; no inner cut lets such a tensor cross.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    is_open: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:

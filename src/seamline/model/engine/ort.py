@@ -91,7 +91,8 @@ class OrtSegment:
         self._inputs = part.inputs
         self._outputs = part.outputs
         self._passed = part.passed
-        self._feeds = frozenset(value.name for value in session.get_inputs()) if session else frozenset()
+        names = [value.name for value in session.get_inputs()] if session else []
+        self._feeds = {name: part.inputs[0].name if part.takes_frame else name for name in names}
         self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
 
     @property
@@ -107,7 +108,7 @@ class OrtSegment:
         self._check(tensors)
         made: dict[str, Array] = {}
         if self._session is not None:
-            feed = {name: _plain(tensors[name]) for name in self._feeds}
+            feed = {name: _plain(tensors[source]) for name, source in self._feeds.items()}
             with translated("the segment failed"):
                 made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
         return {
@@ -120,7 +121,7 @@ class OrtSegment:
             raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
         for spec in self._inputs:
             found = tensors[spec.name]
-            if found.shape != spec.shape or found.dtype.name != spec.dtype:
+            if (found.shape != spec.shape and not spec.is_open) or found.dtype.name != spec.dtype:
                 raise ModelError(
                     f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
                 )

@@ -9,6 +9,10 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 from seamline.core.vocabulary.errors import ModelError
 
 MAX_NESTING = 16
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx.ml"})
+"""Operators that ONNX itself defines; `reading.py` has replaced the alias ``ai.onnx``."""
+
 _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
@@ -64,13 +68,29 @@ def attribute_tensors(graph: GraphProto) -> Iterator[TensorProto]:
                 yield from attribute.tensors
 
 
+def own_names(graph: GraphProto) -> Iterator[str]:
+    """Names that `graph` itself gives to tensors, wherever in it: inputs, weights, results of its nodes."""
+    yield from (value.name for value in graph.input)
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
+    yield from (name for node in graph.node for name in node.output if name)
+
+
+def tensor_names(graph: GraphProto) -> Iterator[str]:
+    """Every name of a tensor in `graph` and the graphs inside, with repeats, whether it is made, taken or returned."""
+    for inner in nested_graphs(graph):
+        yield from own_names(inner)
+        yield from (name for node in inner.node for name in node.input)
+        yield from (value.name for value in inner.output)
+
+
 def _free_names(graph: GraphProto, depth: int) -> Iterator[str]:
+    """Names that `graph` takes from around it; one that it gives itself means its own tensor, also further up."""
     if depth > MAX_NESTING:
         raise ModelError(f"the model nests sub-graphs more than {MAX_NESTING} deep")
-    bound = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    own = set(own_names(graph))
     for node in graph.node:
-        yield from (name for name in node.input if name and name not in bound)
+        yield from (name for name in node.input if name and name not in own)
         for inner in subgraphs(node):
-            yield from (name for name in _free_names(inner, depth + 1) if name not in bound)
-        bound.update(node.output)
-    yield from (value.name for value in graph.output if value.name not in bound)
+            yield from (name for name in _free_names(inner, depth + 1) if name not in own)
+    yield from (value.name for value in graph.output if value.name not in own)

@@ -11,15 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.model.onnx.operators import tensor_names
 
 METADATA_KEY = "seamline.preprocess"
 FRAME = "frame"
 """Name of the input of a segment that starts with preprocessing."""
 
+_PREFIX = "seamline/preprocess"
 _MAX_EXTENT = 1 << 14
 
 
@@ -57,8 +59,6 @@ class Preprocess:
         if len(inputs) != 1 or inputs[0].shape != self.input_shape or inputs[0].dtype != "float32":
             found = ", ".join(f"{spec.name}: {spec.dtype}{list(spec.shape)}" for spec in inputs)
             raise ModelError(f"preprocessing makes float32{list(self.input_shape)}, the model takes {found}")
-        if inputs[0].name == FRAME:
-            raise ModelError(f"the model's input is called `{FRAME}`, which is reserved for the camera frame")
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
@@ -88,31 +88,37 @@ def write_preprocess(model: ModelProto, preprocess: Preprocess) -> None:
     model.metadata_props.add(key=METADATA_KEY, value=preprocess.to_json())
 
 
-def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[NodeProto]:
-    """Nodes that make the model input `target` from the input ``frame``; their constants are added to `graph`.
+def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> None:
+    """Have `graph`, a whole segment, take a frame in place of its input `target`, and make that first.
 
     Cast, Sub, Mul, Transpose, Reshape, in float32: the same on every node, and in every opset from 7 on (Unsqueeze
-    takes its axis in another way since 13).
+    takes its axis in another way since 13). The input is called ``frame``, and what is added
+    ``seamline/preprocess/...``, unless the model has such names.
     """
+    taken = set(tensor_names(graph)) | {node.name for node in graph.node}
+    prefix = _PREFIX
+    while any(name.startswith(prefix) for name in taken):
+        prefix += "+"
+    frame = FRAME if FRAME not in taken else f"{prefix}/{FRAME}"
     scale = np.float32(1) / np.asarray(preprocess.std, np.float32)
     shape = np.asarray(preprocess.input_shape, np.int64)
     constants = {"mean": np.asarray(preprocess.mean, np.float32), "scale": scale, "shape": shape}
     for key, value in constants.items():
-        graph.initializer.append(numpy_helper.from_array(value, _inner(key)))
+        graph.initializer.append(numpy_helper.from_array(value, f"{prefix}/{key}"))
     steps: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("Cast", [FRAME], {"to": TensorProto.FLOAT}),
-        ("Sub", ["", _inner("mean")], {}),
-        ("Mul", ["", _inner("scale")], {}),
-        *([("Transpose", [""], {"perm": [2, 0, 1]})] if preprocess.layout == "nchw" else []),
-        ("Reshape", ["", _inner("shape")], {}),
+        ("Cast", [], {"to": TensorProto.FLOAT}),
+        ("Sub", [f"{prefix}/mean"], {}),
+        ("Mul", [f"{prefix}/scale"], {}),
+        *([("Transpose", [], {"perm": [2, 0, 1]})] if preprocess.layout == "nchw" else []),
+        ("Reshape", [f"{prefix}/shape"], {}),
     ]
-    nodes = []
-    for index, (op, inputs, attributes) in enumerate(steps):
-        names = [name or _inner(str(index - 1)) for name in inputs]
-        output = target if index == len(steps) - 1 else _inner(str(index))
-        nodes.append(helper.make_node(op, names, [output], name=_inner(op), **attributes))
-    return nodes
-
-
-def _inner(key: str) -> str:
-    return f"seamline/preprocess/{key}"
+    nodes, last = [], frame
+    for index, (op, others, attributes) in enumerate(steps):
+        output = target if index == len(steps) - 1 else f"{prefix}/{index}"
+        nodes.append(helper.make_node(op, [last, *others], [output], name=f"{prefix}/{op}", **attributes))
+        last = output
+    layers = list(graph.node)
+    del graph.node[:]
+    graph.node.extend((*nodes, *layers))
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(frame, TensorProto.UINT8, list(preprocess.frame_spec.shape)))

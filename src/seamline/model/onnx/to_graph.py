@@ -27,7 +27,7 @@ def graph_of(graph: GraphProto) -> ModelGraph:
     found = ModelGraph(
         name=graph.name,
         layers=describe_layers(graph),
-        tensors=tensor_specs((*graph.input, *graph.value_info, *graph.output)),
+        tensors={**tensor_specs((*graph.input, *graph.value_info, *graph.output)), **_open_outputs(graph)},
         inputs=tuple(value.name for value in graph.input if value.name not in weights),
         outputs=tuple(value.name for value in graph.output),
     )
@@ -69,6 +69,23 @@ def tensor_specs(values: Iterable[ValueInfoProto]) -> dict[str, TensorSpec]:
         dtype = _DTYPES.get(value.type.tensor_type.elem_type)
         if shape is not None and dtype in DTYPE_BYTES:
             specs[value.name] = TensorSpec(name=value.name, dtype=dtype, shape=shape)
+    return specs
+
+
+def output_specs(graph: GraphProto) -> dict[str, TensorSpec]:
+    """Specs of the outputs of `graph` whose dtype can be sent, those included whose extents the frame decides."""
+    return {**tensor_specs(graph.output), **_open_outputs(graph)}
+
+
+def _open_outputs(graph: GraphProto) -> dict[str, TensorSpec]:
+    """Specs of outputs whose extents the frame decides."""
+    specs = {}
+    for value in graph.output:
+        found = value.type.tensor_type
+        dtype = _DTYPES.get(found.elem_type)
+        if dtype in DTYPE_BYTES and fixed_shape(value) is None:
+            shape = tuple(axis.dim_value if axis.dim_value > 0 else 1 for axis in found.shape.dim)
+            specs[value.name] = TensorSpec(name=value.name, dtype=dtype, shape=shape, is_open=True)
     return specs
 
 

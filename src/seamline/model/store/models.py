@@ -28,7 +28,7 @@ from typing import BinaryIO
 from onnx import ModelProto
 
 from seamline.config import cache_dir
-from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.onnx.preprocess import Preprocess, read_preprocess
 from seamline.model.onnx.reading import NormalModel, read_model
 from seamline.model.onnx.sidecar import FrameRecipe, read_sidecar
@@ -72,6 +72,7 @@ class ModelStore:
         values: Mapping[str, float] | None = None,
         preprocess: Preprocess | FrameRecipe | None = None,
         frame_size: tuple[int, int] | None = None,
+        batch: int | None = 1,
         reseed: int | None = None,
     ) -> StoredModel:
         """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
@@ -79,18 +80,37 @@ class ModelStore:
         shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
         preprocess: how a camera frame becomes the input, replacing what the file says. frame_size: height and width of
         the frames, where the size is open still. What is not given is taken from the model's sidecar.
+        batch: extent of an open first axis; None where it must be said like any other.
         reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
-        Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
+        Raises `UsageError` when the file is missing, `OpenAxis` naming an axis to fix, `ModelError` when it cannot be
+        used, naming why.
         """
         path = Path(path)
         said = read_sidecar(path)
-        normal = read_model(
-            path,
-            shapes={**said.shapes, **(shapes or {})},
-            values={**said.values, **(values or {})},
-            frame=_recipe(preprocess) or said.frame,
-            frame_size=frame_size,
-        )
+
+        def read(*, folds: bool) -> NormalModel:
+            return read_model(
+                path,
+                shapes={**said.shapes, **(shapes or {})},
+                values={**said.values, **(values or {})},
+                frame=_recipe(preprocess) or said.frame,
+                frame_size=frame_size,
+                batch=batch,
+                folds=folds,
+            )
+
+        try:
+            return self._stored(read(folds=True), reseed)
+        except ModelError as exc:
+            if isinstance(exc, OpenAxis):
+                raise
+            try:  # the runtime refuses some constants whose like it accepts when they are computed (`Range`)
+                return self._stored(read(folds=False), reseed)
+            except ModelError:
+                raise exc from None
+
+    def _stored(self, normal: NormalModel, reseed: int | None) -> StoredModel:
+        """`normal` in the store, written unless it is there. Raises `ModelError` when the runtime refuses it."""
         if reseed is not None:
             normal = reseeded(normal, reseed)
         weights_bytes = _lay_out(normal)

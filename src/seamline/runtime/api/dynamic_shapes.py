@@ -33,8 +33,9 @@ def add_model(
 
     Raises `OpenAxis` naming what is open still, `UsageError` when `first` has no frame or does not fit.
     """
+    is_at_hand = isinstance(first, np.ndarray | Mapping)  # then its first axis is known as well, batch or not
     try:
-        return store.add(path, shapes=shapes, values=values, preprocess=preprocess)
+        return store.add(path, shapes=shapes, values=values, preprocess=preprocess, batch=None if is_at_hand else 1)
     except OpenAxis:
         if first is None:
             raise
