@@ -29,7 +29,8 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
 
     A tensor crosses when it was made before (or is a model input) and is used after, or is a model output made before.
     Places where a tensor without known shape or sendable dtype crosses are left out, and those inside a quantised
-    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers.
+    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers. A model with
+    an input or output that no wire carries has its two ends only.
     """
     places = _places(graph)
     candidates = _candidates(graph, places)
@@ -138,6 +139,8 @@ def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
     last_reader = {tensor: index for index, layer in enumerate(graph.layers) for tensor in layer.inputs}
     for tensor in graph.outputs:
         last_reader[tensor] = len(graph.layers)
+    if graph.is_local:
+        return [graph.input_specs, *[None] * (len(graph.layers) - 1), graph.output_specs]
     bound = bound_tensors(graph)
     alive = dict.fromkeys(name for name in graph.inputs if name in last_reader)
     places: list[tuple[TensorSpec, ...] | None] = [graph.input_specs]

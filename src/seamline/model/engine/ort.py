@@ -14,6 +14,7 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -121,6 +122,8 @@ class OrtSegment:
             raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
         for spec in self._inputs:
             found = tensors[spec.name]
+            if spec.is_local:
+                continue  # the runtime says itself what is wrong with strings, lists and dicts
             if (found.shape != spec.shape and not spec.is_open) or found.dtype.name != spec.dtype:
                 raise ModelError(
                     f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
@@ -140,4 +143,4 @@ def _graph_bytes(model: ModelProto) -> bytes:
 
 def _plain(array: Array) -> Array:
     """`array` as ORT reads it without looking twice: aligned, contiguous, native byte order; usually itself."""
-    return np.require(array, requirements=("C", "A"))
+    return array if is_local(array) else np.require(array, requirements=("C", "A"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, TensorShapeProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInfoProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.onnx.preprocess import read_preprocess, write_preprocess
@@ -65,9 +65,9 @@ def fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
         if value.name not in values:
             kept.append(value)
             continue
+        if value.type.tensor_type.elem_type in (TensorProto.UNDEFINED, TensorProto.STRING):
+            raise UsageError(f"input `{value.name}` takes no numbers, so it cannot become one")
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        if dtype.kind == "O":
-            raise UsageError(f"input `{value.name}` takes strings, it cannot become a number")
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         graph.initializer.append(numpy_helper.from_array(np.full(shape, values[value.name], dtype), value.name))
     del graph.input[:]
@@ -109,7 +109,9 @@ def _fix_input(
     runtime does not.
     """
     if not value.type.HasField("tensor_type"):
-        raise ModelError(f"input `{value.name}` is not a plain tensor")
+        if shape is not None:
+            raise UsageError(f"input `{value.name}` is no tensor, it has no shape")
+        return False
     found = value.type.tensor_type
     if shape is None and not found.HasField("shape"):
         raise OpenAxis(f"input `{value.name}` has no shape", hint=f"give one, e.g. {value.name}=1,3,224,224")

@@ -32,7 +32,7 @@ from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
 from seamline.model.onnx.scopes import Scope, make_unique, rename
 from seamline.model.onnx.shape_inference import copied, declared, infer
 from seamline.model.onnx.sidecar import FrameRecipe
-from seamline.model.onnx.to_graph import describe_layers, output_specs, tensor_specs
+from seamline.model.onnx.to_graph import describe_layers, end_specs, tensor_specs
 
 log = logging.getLogger(__name__)
 
@@ -319,9 +319,9 @@ def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
 
 
 def _check_ends(graph: GraphProto) -> None:
-    """Raises `ModelError` unless layers make all outputs, and all ends have a fixed shape and a type to send."""
+    """Raises `ModelError` unless all outputs are made, and all ends have types that there are words for."""
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    specs = output_specs(graph)
+    specs = end_specs((*graph.input, *graph.output))
     taken = given | {name for node in graph.node for name in node.output}
     for value in graph.output:
         if value.name not in taken:
@@ -329,7 +329,7 @@ def _check_ends(graph: GraphProto) -> None:
         if value.name not in specs:
             raise ModelError(f"output `{value.name}` has a type that cannot be sent")
     for value in graph.input:
-        if value.name not in tensor_specs([value]):
+        if value.name not in specs:
             raise ModelError(f"input `{value.name}` has a type that cannot be sent")
     if len({value.name for value in graph.output}) < len(graph.output):
         raise ModelError("the model lists an output twice")
@@ -337,7 +337,7 @@ def _check_ends(graph: GraphProto) -> None:
 
 def _advise(graph: GraphProto) -> None:
     """Say what would give a model its cuts back, where the frame decides the shape of an output behind an If."""
-    unknown = [name for name, spec in output_specs(graph).items() if spec.is_open]
+    unknown = [name for name, spec in end_specs(graph.output).items() if spec.is_open]
     if unknown and any(node.op_type == "If" for node in graph.node):
         words = "the frame decides the shape of output `%s`; fix the input that decides the model's If, e.g. --value %s"
         log.warning(words, unknown[0], "sr=16000")

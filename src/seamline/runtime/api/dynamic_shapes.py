@@ -33,9 +33,9 @@ def add_model(
 
     Raises `OpenAxis` naming what is open still, `UsageError` when `first` has no frame or does not fit.
     """
-    is_at_hand = isinstance(first, np.ndarray | Mapping)  # then its first axis is known as well, batch or not
+    batch = 1 if first is None else None  # the first frame has a first axis too, batch or not
     try:
-        return store.add(path, shapes=shapes, values=values, preprocess=preprocess, batch=None if is_at_hand else 1)
+        return store.add(path, shapes=shapes, values=values, preprocess=preprocess, batch=batch)
     except OpenAxis:
         if first is None:
             raise
@@ -67,7 +67,7 @@ def _shapes_of(
     frame: Array | Mapping[str, Array], path: Path, values: Mapping[str, float]
 ) -> dict[str, tuple[int, ...]]:
     if isinstance(frame, Mapping):
-        return {name: tuple(array.shape) for name, array in frame.items()}
+        return {name: tuple(array.shape) for name, array in frame.items() if isinstance(array, np.ndarray)}
     names = [name for name in input_names(path) if name not in values]
     if len(names) != 1:
         raise UsageError(f"the model takes {len(names)} inputs", hint="give dicts of arrays by input name")
