@@ -35,6 +35,14 @@ def test_an_output_may_be_an_input_or_a_constant(
         verify(stored.graph, stored.cuts)
 
 
+def test_an_output_that_is_listed_twice_is_one(make_model: Make, save: Save, store: ModelStore) -> None:
+    model = make_model([node("Neg", ["x"], ["y"])], [], inputs={"x": (FLOAT, [1, 4])}, outputs=["y", "y"])
+    stored = store.add(save(model))
+    found = OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run(FRAME)
+    assert list(found) == ["y"]
+    np.testing.assert_array_equal(found["y"], -FRAME["x"])
+
+
 def test_a_constant_may_be_output_and_weight_at_once(make_model: Make, weights: Weights, check_answers: Check) -> None:
     """Read in the graph and inside a branch, and folded from another."""
     branches = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model import ModelStore, OrtEngine, StoredModel
@@ -95,6 +96,56 @@ def test_an_input_that_is_left_out_is_not_taken_for_the_weight_of_a_branch(
     stored = store.add(save(with_function(body, inputs=("a", "k"))))
     found = OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run({"x": FRAME["x"] + 1})["y"]
     np.testing.assert_array_equal(found, np.maximum(FRAME["x"] + 2, 0) + 1)
+
+
+def calling(name: str, *calls: str) -> FunctionProto:
+    """Function `name` that calls others one after the other."""
+    names = ["a", *(f"t{at}" for at in range(1, len(calls))), "b"]
+    nodes = [
+        node(call, [before], [after], domain="" if call == "Neg" else "pkg.local")
+        for call, (before, after) in zip(calls, itertools.pairwise(names), strict=True)
+    ]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("pkg.local", 1)]
+    return helper.make_function("pkg.local", name, ["a"], ["b"], nodes, opsets)
+
+
+@pytest.mark.parametrize(
+    ("functions", "words"),
+    [
+        ([calling("f", "f")], "in a circle"),
+        ([calling("f", "g"), calling("g", "f")], "in a circle"),
+        ([calling("f", "f0"), *(calling(f"f{at}", f"f{at + 1}") for at in range(99))], "more than 64 deep"),
+        (
+            [calling("f", "f0"), calling("f9", "Neg"), *(calling(f"f{at}", *[f"f{at + 1}"] * 10) for at in range(9))],
+            "more than 100000 nodes",
+        ),
+        ([calling("f", "g")], r"operator `pkg.local.g` of `.*` is not supported"),
+    ],
+)
+def test_functions_that_never_end_are_refused_before_they_are_inlined(
+    with_function: Callable[..., ModelProto], save: Save, store: ModelStore, functions: list[FunctionProto], words: str
+) -> None:
+    model = with_function([])
+    del model.functions[:]
+    model.functions.extend(functions)
+    with pytest.raises(ModelError, match=words):
+        store.add(save(model))
+
+
+def test_a_function_is_inlined_in_a_body_that_uses_its_names(
+    with_function: Callable[..., ModelProto], check_answers: Check
+) -> None:
+    model = with_function([node("Mul", ["a", "a"], ["c"]), node("Sub", ["c", "a"], ["b"])])
+    turns = helper.make_graph(
+        [node("Identity", ["go"], ["go_on"]), node("f", ["a"], ["next"], domain="pkg.local")],
+        "turns",
+        [info("i", TensorProto.INT64, []), info("go", BOOL, []), info("a", FLOAT, [1, 4])],
+        [info("go_on", BOOL, []), info("next", FLOAT, [1, 4])],
+    )
+    model.graph.node[1].CopyFrom(node("Loop", ["n", "yes", "b"], ["a"], body=turns))
+    values = {"n": np.array(2), "yes": np.array(True)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    check_answers(model, FRAME)
 
 
 def test_standard_operators_by_their_long_name_are_standard(

@@ -9,6 +9,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.model import StoredModel
+from seamline.model.onnx.shape_inference import declared, infer
 
 Make = Callable[..., ModelProto]
 Weights = Callable[..., TensorProto]
@@ -73,7 +74,7 @@ def test_a_claimed_number_of_boxes_becomes_no_constant(
     check_answers(detector(tail), *FRAMES)
 
 
-@pytest.mark.parametrize("op", ["Compress", "Unique", "NonZero"])
+@pytest.mark.parametrize("op", ["Compress", "Unique", "NonZero", "UniqueOfRuntime"])
 def test_what_a_file_claims_of_other_such_results_is_not_believed(
     make_model: Make, check_answers: Check, op: str
 ) -> None:
@@ -81,6 +82,7 @@ def test_what_a_file_claims_of_other_such_results_is_not_believed(
     made = {
         "Compress": [node("Greater", ["x", "zero"], ["is_kept"]), node("Compress", ["x", "is_kept"], ["some"])],
         "Unique": [node("Unique", ["x"], ["some"])],
+        "UniqueOfRuntime": [node("Unique", ["x"], ["some", "at", "times"], domain="com.microsoft")],
         "NonZero": [node("NonZero", ["x"], ["at"]), node("Cast", ["at"], ["some"], to=FLOAT)],
     }
     nodes = [
@@ -88,6 +90,7 @@ def test_what_a_file_claims_of_other_such_results_is_not_believed(
         node("ReduceSum", ["some"], ["total"], keepdims=0), node("Div", ["total", "sizef"], ["y"]),
     ]  # fmt: skip
     model = make_model(nodes, constants(zero=np.float32(0)), inputs={"x": (FLOAT, [4])}, outputs=["y"])
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     model.graph.value_info.append(info("some", FLOAT, [1, 4] if op == "NonZero" else [4]))
     check_answers(model, *({"x": np.array(x, np.float32)} for x in ([1, 2, -1, 3], [5, 5, 0, -3])))
 
@@ -102,7 +105,7 @@ def test_a_shape_that_the_frame_computes_is_the_one_that_is_returned(make_model:
 
 
 def test_a_shape_that_only_the_file_knows_is_believed_where_no_frame_decides_it(
-    make_model: Make, weights: Weights, check_answers: Check
+    make_model: Make, weights: Weights
 ) -> None:
     """The runtime has this operator and infers nothing for it; its extents follow from those of its inputs."""
     nodes = [
@@ -112,7 +115,5 @@ def test_a_shape_that_only_the_file_knows_is_believed_where_no_frame_decides_it(
     model = make_model(nodes, [weights("bias", 8)], inputs={"x": (FLOAT, [1, 2, 8])}, outputs=["y"])
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     model.graph.value_info.extend([info("h", FLOAT, [1, 2, 4]), info("i", INT64, [3, 8])])
-    from seamline.model.onnx.shape_inference import declared, infer
-
     known = {value.name for value in infer(model, declared(model.graph, {})).graph.value_info}
     assert {"h", "r"} <= known

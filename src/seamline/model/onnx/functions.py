@@ -6,16 +6,20 @@ mean the same in both, and converted otherwise; what ONNX cannot convert is refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
+import onnx.checker
 import onnx.defs
 import onnx.inliner
 import onnx.shape_inference
 from onnx import FunctionProto, ModelProto, NodeProto
 
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.onnx.operators import nested_graphs, subgraphs
+from seamline.model.onnx.operators import MAX_NODES, nested_graphs, nodes_of
 from seamline.model.onnx.scopes import make_function_unique
+
+MAX_CALLS = 64
+"""How deep functions may call each other."""
 
 
 def without_functions(model: ModelProto) -> ModelProto:
@@ -25,6 +29,7 @@ def without_functions(model: ModelProto) -> ModelProto:
     """
     if not model.functions:
         return model
+    _check_expansion(model)
     versions = {opset.domain: opset.version for opset in model.opset_import}
     differing = {}
     for function in model.functions:
@@ -36,7 +41,7 @@ def without_functions(model: ModelProto) -> ModelProto:
         if differing:  # converting asks for the types of what a function is given
             model = onnx.shape_inference.infer_shapes(model)
         inlined = onnx.inliner.inline_local_functions(model, convert_version=bool(differing))
-    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as exc:
+    except (RuntimeError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as exc:
         for (domain, name), words in differing.items():
             raise _unlike(domain, name, words) from exc
         raise ModelError(f"the model's own functions cannot be resolved: {exc}") from exc
@@ -46,6 +51,30 @@ def without_functions(model: ModelProto) -> ModelProto:
                 raise _unlike(node.domain, node.op_type, differing[node.domain, node.op_type])
     del inlined.functions[:]
     return inlined
+
+
+def _check_expansion(model: ModelProto) -> None:
+    """Raises `ModelError` when a function calls itself, or all calls together become too many nodes.
+
+    Ten functions of ten calls each, one calling the next, are 10^10 nodes: counted, not made.
+    """
+    functions = {(function.domain, function.name): function for function in model.functions}
+    n_nodes: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Iterable[NodeProto], depth: int) -> int:
+        if depth > MAX_CALLS:
+            raise ModelError(f"the model's own functions call each other in a circle, or more than {MAX_CALLS} deep")
+        total = 0
+        for node in nodes:
+            key = node.domain, node.op_type
+            if key in functions and key not in n_nodes:
+                n_nodes[key] = count(nodes_of(functions[key].node), depth + 1)
+            total += n_nodes.get(key, 1)
+            if total > MAX_NODES:
+                raise ModelError(f"the model has more than {MAX_NODES} nodes once its own functions are inlined")
+        return total
+
+    count(nodes_of(model.graph.node), 0)
 
 
 def _unlike(domain: str, name: str, words: str) -> ModelError:
@@ -78,7 +107,7 @@ def _agree(model: ModelProto, function: FunctionProto, versions: dict[str, int])
 
 def _differing(function: FunctionProto, domain: str, versions: tuple[int, int]) -> str | None:
     """An operator of `domain` in `function` that is not the same in both `versions`."""
-    for node in _nodes(function):
+    for node in nodes_of(function.node):
         if node.domain != domain or not onnx.defs.has(node.op_type, domain):
             continue  # of another domain, another function, or the runtime's own, which have one version
         try:
@@ -88,11 +117,3 @@ def _differing(function: FunctionProto, domain: str, versions: tuple[int, int]) 
         if first.since_version != second.since_version:
             return str(node.op_type)
     return None
-
-
-def _nodes(function: FunctionProto) -> Iterator[NodeProto]:
-    for node in function.node:
-        yield node
-        for inner in subgraphs(node):
-            for graph in nested_graphs(inner):
-                yield from graph.node

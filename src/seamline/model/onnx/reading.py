@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx.defs
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.graph.model_graph import Layer, ordered
@@ -20,11 +19,11 @@ from seamline.model.onnx.folding import INLINE_BYTES, fold
 from seamline.model.onnx.functions import without_functions
 from seamline.model.onnx.inputs import fix_inputs, fix_values, shapes_described
 from seamline.model.onnx.operators import (
-    STANDARD_DOMAINS,
     attribute_tensors,
+    check_operators,
+    drop_alias,
     nested_graphs,
     node_inputs,
-    subgraphs,
     weight_only,
 )
 from seamline.model.onnx.protobuf import Outline, parse_outline, understood
@@ -42,11 +41,8 @@ NAME_KEY = "seamline.name"
 IR_VERSION = 8
 """Older formats (before 4) want weights among the inputs; nothing else that matters here has changed since."""
 
-MAX_NODES = 100_000
 MAX_ROUNDS = 256
 """Rounds of inference and folding: the deepest chain of shapes that depend on shapes. A 12-block ViT takes 3."""
-
-_DOMAINS = STANDARD_DOMAINS | {"com.microsoft"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +50,8 @@ class NormalModel:
     """A model ready to be stored.
 
     model: inputs have fixed shapes; constants are initialisers; nodes have unique names, are all needed for an output,
-    and stand in running order, those that only compute weights first; outputs are made by nodes; types are inferred.
+    and stand in running order, those that only compute weights first; a name stands for one tensor, also inside nodes;
+    outputs are made by nodes, or are inputs; types are inferred.
     weights: where the values of the initialisers above `INLINE_BYTES` are, by name; in `model` those are empty.
     """
 
@@ -95,11 +92,11 @@ def _normalise(
     batch: int | None,
     folds: bool,
 ) -> NormalModel:
-    _drop_alias(outline.model)
+    drop_alias(outline.model)
     model = without_functions(outline.model)
     model.ir_version = max(model.ir_version, IR_VERSION)
     graph = model.graph
-    _check_operators(model)
+    check_operators(model)
     make_unique(graph)
     weights = _take_weights(graph, path, outline.places)
     said = declared(graph, fix_inputs(graph, shapes, values, batch))
@@ -151,41 +148,6 @@ def _model_name(model: ModelProto, path: Path) -> str:
     given = [entry.value for entry in model.metadata_props if entry.key == NAME_KEY]
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in (given or [path.stem])[0])
     return name[:64] or "model"
-
-
-def _drop_alias(model: ModelProto) -> None:
-    """Call the standard operators by their empty domain only, which ONNX's own tools expect."""
-    bodies = [node for function in model.functions for node in function.node]
-    inner = [found for node in bodies for graph in subgraphs(node) for found in nested_graphs(graph)]
-    nodes = [node for graph in (*nested_graphs(model.graph), *inner) for node in graph.node]
-    owners = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
-    for owner in (*nodes, *bodies, *owners):
-        if owner.domain == "ai.onnx":
-            owner.domain = ""
-
-
-def _check_operators(model: ModelProto) -> None:
-    """Only operators that every ONNX Runtime brings along; libraries with custom ones are foreign code."""
-    n_nodes = 0
-    for graph in nested_graphs(model.graph):
-        n_nodes += len(graph.node)
-        if n_nodes > MAX_NODES:
-            raise ModelError(f"the model has more than {MAX_NODES} nodes")
-        if graph.sparse_initializer:
-            raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
-        for node in graph.node:
-            if node.domain in STANDARD_DOMAINS and not onnx.defs.has(node.op_type, node.domain):
-                raise ModelError(
-                    f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX",
-                    hint="export the model with standard ONNX operators only",
-                )
-            if node.domain not in _DOMAINS:
-                raise ModelError(
-                    f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported",
-                    hint="export the model with standard ONNX operators only",
-                )
-            if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
-                raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
 
 
 def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int, int]]) -> dict[str, TensorData]:
@@ -272,14 +234,16 @@ def _empty(tensor: TensorProto) -> None:
 def _make_outputs(graph: GraphProto, weights: dict[str, TensorData]) -> None:
     """Have a node make every output that is a constant; one that is an input has its type, and passes through."""
     scope = Scope.of(graph)
+    outputs = {value.name: copied(value) for value in graph.output}  # one that is listed twice is one
+    del graph.output[:]
+    graph.output.extend(outputs.values())
     inputs = {value.name: value for value in graph.input}
     for value in graph.output:
         if value.name in inputs:
             value.CopyFrom(inputs[value.name])
-    ends = {value.name for value in graph.output}
     for tensor in graph.initializer:
         name = tensor.name
-        if name not in ends:
+        if name not in outputs:
             continue
         tensor.name = scope.fresh(name)
         if name in weights:
@@ -331,8 +295,6 @@ def _check_ends(graph: GraphProto) -> None:
     for value in graph.input:
         if value.name not in specs:
             raise ModelError(f"input `{value.name}` has a type that cannot be sent")
-    if len({value.name for value in graph.output}) < len(graph.output):
-        raise ModelError("the model lists an output twice")
 
 
 def _advise(graph: GraphProto) -> None:

@@ -19,6 +19,12 @@ from seamline.model.onnx.operators import STANDARD_DOMAINS, nested_graphs, node_
 from seamline.model.onnx.session import quiet_options
 from seamline.model.onnx.to_graph import fixed_shape, value_shapes
 
+_DECIDED_BY_VALUES = frozenset(
+    {"BeamSearch", "ExpandDims", "GreedySearch", "Pad", "Range", "RemovePadding", "Sampling", "Tokenizer", "Unique"}
+    | {"DynamicTimeWarping", "WhisperBeamSearch"}
+)
+"""Operators of the runtime's own whose results have the extents that values say."""
+
 _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 
 
@@ -90,7 +96,7 @@ def _free_of_frame(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> s
     free: set[str] = set()
     for node in graph.node:
         needs = node_inputs(node)
-        is_standard = node.domain in STANDARD_DOMAINS
+        is_standard = node.domain in STANDARD_DOMAINS or node.op_type in _DECIDED_BY_VALUES
         is_open = any(name not in known for name in node.output if name)
         if is_open and (not decided_by_frame.isdisjoint(needs) or (is_standard and known.keys() >= set(needs))):
             decided_by_frame.update(node.output)
