@@ -21,8 +21,8 @@ ROOMS = {
     "core": (
         "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "analysis",
     ),
-    "model": ("onnx", "store", "engine", "zoo"),
-    "runtime": ("shared", "segments", "node", "origin", "api", "lab"),
+    "model": ("metadata", "onnx", "store", "engine", "zoo"),
+    "runtime": ("inputs", "shared", "segments", "node", "origin", "api", "lab"),
     "cli": ("shared", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.api.stream import Stream
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
@@ -62,9 +62,18 @@ def test_a_file_that_is_no_model_is_the_worlds_fault_and_says_so(refused, tmp_pa
 def test_an_operator_that_cannot_be_run_is_named(refused, tmp_path):
     path = tmp_path / "odd.onnx"
     write_unsupported(path)
-    error, hint = refused(1, "run", str(path), "--source", str(VIDEO))
+    np.save(tmp_path / "x.npy", np.zeros((1, 3), np.float32))
+    error, hint = refused(1, "run", str(path), "--source", str(tmp_path / "x.npy"))
     assert error == "error: operator `com.acme.Frobnicate` of `odd` is not supported"
     assert "export" in hint
+
+
+def test_a_model_that_takes_no_picture_says_what_it_takes(refused, tmp_path):
+    path = tmp_path / "odd.onnx"
+    write_unsupported(path)
+    error, hint = refused(2, "run", str(path), "--source", str(VIDEO))
+    assert error == "error: model `odd` takes no picture but `x` float32[1,3]"
+    assert ".npy" in hint
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "noise.mp4", "empty.mp4", "folder", "99"])
@@ -182,5 +191,6 @@ def test_an_open_input_is_as_large_as_the_first_frame_of_the_source(seamline, mo
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.json["frames"]["answered"] == 1
     outcome = seamline(*arguments)
-    assert outcome.exit_code == 1
-    assert "axis 2 (rows) of input" in outcome.stderr
+    assert outcome.exit_code == 2
+    assert "does not say how a picture becomes its input `image` float32[1,3,?,?]" in outcome.stderr
+    assert "--preprocess NAME: imagenet (ImageNet mean and std" in outcome.stderr

@@ -14,7 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MAX_LINES = 60
@@ -42,7 +43,8 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3))
+    whole = Fit.LETTERBOX  # so that no word about cropping is due
+    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3, fit=whole))
     path = tmp_path_factory.mktemp("model") / "small.onnx"
     onnx.save(model, path)
     return path

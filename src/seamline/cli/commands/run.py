@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
+from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
+    ChannelsOption,
     ClusterOption,
     ConnectOption,
     EnergyScopeOption,
+    FitOption,
     InsecureFlag,
     JsonFlag,
     LayoutOption,
@@ -24,6 +26,7 @@ from seamline.cli.shared.options import (
     ModelArgument,
     NoRelayFlag,
     PowerOption,
+    PreprocessOption,
     ShapeOption,
     SizeOption,
     SlowdownOption,
@@ -68,7 +71,12 @@ def register(app: typer.Typer) -> None:
 def run(
     model: ModelArgument,
     source: Annotated[
-        str, typer.Option("--source", metavar="SOURCE", help="Video file, camera index, or folder of images.")
+        str,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Video, camera index, image, .npy, .npz, .jsonl, .wav, a folder of these, or - for JSON.",
+        ),
     ],
     over: Annotated[
         str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
@@ -106,10 +114,19 @@ def run(
     ] = None,
     shape: ShapeOption = None,
     value: ValueOption = None,
+    feed_back: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feed-back", metavar="OUT=IN", help="Feed an output of each frame into an input of the next. Repeatable."
+        ),
+    ] = None,
     size: SizeOption = None,
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="Tier label of this node.")] = "edge",
     connect: ConnectOption = None,
     listen: ListenOption = None,
@@ -143,8 +160,9 @@ def run(
             model=model,
             shapes=parse_shapes(shape or ()),
             values=parse_values(value or ()),
-            frame=parse_frame(size, layout, mean, std),
+            frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
             source=source,
+            feed_back=parse_feed_back(feed_back or ()),
             loop=loop,
             fps=fps,
             n_frames=frames,

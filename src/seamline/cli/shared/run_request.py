@@ -22,6 +22,7 @@ from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.shared.sources import FrameSource, open_source
@@ -32,8 +33,8 @@ from seamline.testbed.slowdown import slowdown_from
 class RunRequest:
     """All that a run is asked for, read and checked as far as words go; nothing has been opened.
 
-    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. fps, n_frames,
-    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
+    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back
+    to seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan
     to pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets.
     parent_pid: the run ends when that process is gone.
     """
@@ -43,6 +44,7 @@ class RunRequest:
     values: Mapping[str, float]
     frame: FrameRecipe | None
     source: str
+    feed_back: Mapping[str, str]
     loop: bool
     fps: float | None
     n_frames: int | None
@@ -85,7 +87,7 @@ def execute(request: RunRequest) -> int:
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource) -> Stream:
+def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource | ArraySource) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     with TERMINAL.working(f"measuring {stored.name} on {', '.join(request.over)}"):
@@ -106,7 +108,7 @@ def _stream(request: RunRequest, here: Cluster, path: Path, source: FrameSource)
         )
 
 
-def _run(request: RunRequest, stream: Stream, source: FrameSource) -> int:
+def _run(request: RunRequest, stream: Stream, source: FrameSource | ArraySource) -> int:
     """All frames, watched; the number of the signal that ended it, 0 for none."""
     if request.as_events:
         print_json({"event": "started"})
@@ -119,7 +121,10 @@ def _run(request: RunRequest, stream: Stream, source: FrameSource) -> int:
         parent_pid=request.parent_pid,
     )
     with draining(stream.stop) as signal_number, watching as watcher:  # whoever sees it run may end it
-        for result in stream.run(source, fps=request.fps, n_frames=request.n_frames, seconds=request.seconds):
+        results = stream.run(
+            source, fps=request.fps, n_frames=request.n_frames, seconds=request.seconds, feed_back=request.feed_back
+        )
+        for result in results:
             watcher.answered(result)
     return signal_number()
 

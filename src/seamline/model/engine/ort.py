@@ -93,7 +93,10 @@ class OrtSegment:
         self._outputs = part.outputs
         self._passed = part.passed
         names = [value.name for value in session.get_inputs()] if session else []
-        self._feeds = {name: part.inputs[0].name if part.takes_frame else name for name in names}
+        known = {spec.name for spec in part.inputs}
+        self._feeds = {
+            name: name if name in known else part.inputs[0].name for name in names
+        }  # a frame by another name
         self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
 
     @property

@@ -14,6 +14,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from seamline.core.graph.model_graph import Layer, ordered
 from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.model.metadata.exported import exported_with
+from seamline.model.metadata.labels import write_labels
+from seamline.model.metadata.recipe import FrameRecipe
 from seamline.model.onnx.external import TensorData, locate, locate_inside
 from seamline.model.onnx.folding import INLINE_BYTES, fold
 from seamline.model.onnx.functions import without_functions
@@ -30,7 +33,6 @@ from seamline.model.onnx.protobuf import Outline, parse_outline, understood
 from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
 from seamline.model.onnx.scopes import Scope, make_unique, rename
 from seamline.model.onnx.shape_inference import copied, declared, infer
-from seamline.model.onnx.sidecar import FrameRecipe
 from seamline.model.onnx.to_graph import describe_layers, end_specs, tensor_specs
 
 log = logging.getLogger(__name__)
@@ -66,22 +68,27 @@ def read_model(
     values: Mapping[str, float] | None = None,
     frame: FrameRecipe | None = None,
     frame_size: tuple[int, int] | None = None,
-    batch: int | None = 1,
+    gives_pictures: bool = False,
     folds: bool = True,
 ) -> NormalModel:
     """The model in the ONNX file `path`.
 
-    shapes: fixes inputs by name; without it only an open first axis becomes `batch`, or none when that is None.
-    values: makes inputs constants, every element the same number (a sampling rate, a switch); what they decide is then
-    folded. frame: how a camera frame becomes the one input, replacing what the file says; it fixes that input's shape
-    as well. frame_size: height and width of the frames, where nothing else says. folds: whether constants are.
+    shapes: fixes inputs by name; without it only an open first axis becomes 1. values: makes inputs constants, every
+    element the same number (a sampling rate, a switch); what they decide is then folded. frame: how a camera frame
+    becomes the one input, before what the file says; it fixes that input's shape as well. frame_size: height and width
+    of the frames, where nothing else says. gives_pictures: frames will be pictures, so that it must be known how.
+    folds: whether constants are folded.
     Raises `UsageError` when the file is missing or a name is no input, `ModelError` when it is not ONNX, an axis
     stays open, or it asks for what is not supported.
     """
     with understood(f"`{path}`"):
         outline = _parse(path)
-        shapes = shapes_described(outline.model, dict(shapes or {}), values or {}, frame, frame_size)
-        return _normalise(outline, path, shapes, dict(values or {}), batch, folds)
+        found = exported_with(outline.model, path)
+        write_labels(outline.model, found)
+        shapes = shapes_described(
+            outline.model, dict(shapes or {}), values or {}, frame, found.frame, frame_size, gives_pictures
+        )
+        return _normalise(outline, path, shapes, dict(values or {}), folds)
 
 
 def _normalise(
@@ -89,7 +96,6 @@ def _normalise(
     path: Path,
     shapes: dict[str, tuple[int, ...]],
     values: dict[str, float],
-    batch: int | None,
     folds: bool,
 ) -> NormalModel:
     drop_alias(outline.model)
@@ -99,7 +105,7 @@ def _normalise(
     check_operators(model)
     make_unique(graph)
     weights = _take_weights(graph, path, outline.places)
-    said = declared(graph, fix_inputs(graph, shapes, values, batch))
+    said = declared(graph, fix_inputs(graph, shapes, values))
     fix_values(graph, values)
     _make_outputs(graph, weights)
     _sort_nodes(graph)

@@ -17,24 +17,25 @@ from seamline.core.graph.model_graph import ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
+from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.onnx.operators import node_inputs, weight_only
-from seamline.model.onnx.preprocess import Preprocess, prepend
+from seamline.model.onnx.prepending import prepend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentModel:
     """One segment as an ONNX model, or None when no layer runs in it.
 
-    inputs, outputs: all that crosses its two cuts, in their order (the frame, at cut 0 of a model that takes frames).
+    inputs, outputs: all that crosses its two cuts, in their order (at cut 0 of a model that takes frames, the frame
+    instead of the input that is made of it, and first; the ONNX model calls that by another name where it has a
+    tensor of this one).
     passed: tensors that cross both cuts untouched; they are neither inputs nor outputs of the ONNX model.
-    takes_frame: the one input is the camera frame, which the ONNX model may call by another name.
     """
 
     model: ModelProto | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     passed: frozenset[str]
-    takes_frame: bool = False
 
 
 class Cutter:
@@ -48,6 +49,7 @@ class Cutter:
         self._cuts = tuple(cuts)
         self._counts = layer_counts(graph, cuts)
         self._preprocess = preprocess
+        self._target = "" if preprocess is None else preprocess.target(graph.input_specs).name
         nodes = {node.name: node for node in model.graph.node}
         self._nodes = tuple(nodes[layer.name] for layer in graph.layers)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -63,19 +65,24 @@ class Cutter:
         inputs, outputs = self._crossing(segment.start), self._crossing(segment.stop)
         passed = frozenset(spec.name for spec in inputs) & frozenset(spec.name for spec in outputs)
         if self._takes_frame(segment) and segment.stop:
-            passed = frozenset()  # the frame itself goes no further; a tensor may have its name
+            passed -= {FRAME}  # the frame itself goes no further; a tensor may have its name
         nodes = self._nodes[self._counts[segment.start] : self._counts[segment.stop]]
         made = {name for node in nodes for name in node.output}
         if self._takes_frame(segment) and nodes:
-            made.update(self._graph.inputs)  # the preprocessing makes them, and they may cross further on
+            made.add(self._target)  # the preprocessing makes it, and it may cross further on
         ends = [spec.name for spec in outputs if spec.name in made]
         model = self._build(nodes, ends, segment) if ends else None
-        takes_frame = model is not None and self._takes_frame(segment)
-        return SegmentModel(model=model, inputs=inputs, outputs=outputs, passed=passed, takes_frame=takes_frame)
+        return SegmentModel(model=model, inputs=inputs, outputs=outputs, passed=passed)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a segment from cut 0 takes: the model's inputs, the frame for the one that is made of it."""
+        return self._crossing(0)
 
     def _crossing(self, index: int) -> tuple[TensorSpec, ...]:
         if index == 0 and self._preprocess is not None:
-            return (self._preprocess.frame_spec,)
+            others = (spec for spec in self._cuts[0].tensors if spec.name != self._target)
+            return (self._preprocess.frame_spec, *others)
         return self._cuts[index].tensors
 
     def _takes_frame(self, segment: Segment) -> bool:
@@ -96,7 +103,7 @@ class Cutter:
         graph.output.extend(self._values[name] for name in ends)
         self._describe(graph, made.difference(ends))
         if self._takes_frame(segment) and self._preprocess is not None:
-            prepend(graph, self._preprocess, self._graph.inputs[0])
+            prepend(graph, self._preprocess, self._target)
         return model
 
     def _sources(self, needed: dict[str, None]) -> tuple[list[NodeProto], list[TensorProto], list[str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from itertools import islice
 
 from seamline.core.session.events import SourceEnded
 from seamline.core.vocabulary.ports import FrameArray, Tensors
@@ -21,7 +20,8 @@ Shape = Callable[[FrameArray], Tensors]
 class Feeder:
     """Reads `source` until it ends, `n_frames` were fed, `seconds` have passed, or `stop` is called.
 
-    fps: pace of a live source, its own when None. shape: turns a frame into the tensors of the model's first segment.
+    fps: pace of a live source, its own when None. shape: turns a frame into the tensors of the model's first segment;
+    wait_ready: whether it can within so many seconds.
     ended: called once, with the error that ended the source early or None.
     """
 
@@ -31,6 +31,7 @@ class Feeder:
         frames: StreamFrames,
         shape: Shape,
         *,
+        wait_ready: Callable[[float], bool] = lambda timeout_s: True,
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
@@ -39,6 +40,7 @@ class Feeder:
         self._source = source
         self._frames = frames
         self._shape = shape
+        self._wait_ready = wait_ready
         self._own_fps = source.fps
         self._fps = fps or self._own_fps
         self._n_frames = n_frames
@@ -71,13 +73,19 @@ class Feeder:
     def _feed_all(self) -> None:
         started_s = now_s()
         stride = max(1.0, self._own_fps / self._fps) if self._own_fps and self._fps else 1.0
-        for n_fed, frame in enumerate(islice(self._source.frames(stride), self._n_frames)):
+        n_fed = 0
+        for frame in self._source.frames(stride):
             if self._stop.is_set():
                 return
-            if self._fps:
+            if frame is not None and self._fps:
                 self._stop.wait(max(0.0, started_s + n_fed / self._fps - now_s()))
             if self._seconds is not None and now_s() - started_s >= self._seconds:
                 return
+            if frame is None:  # nothing has come for a while
+                continue
+            while not self._wait_ready(0.2):
+                if self._stop.is_set():
+                    return
             tensors = self._shape(frame)
             if self._source.is_live:
                 self._frames.offer(tensors)
@@ -85,3 +93,6 @@ class Feeder:
                 while not self._frames.put(tensors, timeout_s=0.2):
                     if self._stop.is_set():
                         return
+            n_fed += 1
+            if n_fed == self._n_frames:
+                return

@@ -116,15 +116,18 @@ class RunSummary:
     plan_timeline: tuple[PlanInUse, ...]
 
 
-def run_summary(history: History, counts: FrameCounts) -> RunSummary:
-    """What a stream with this `history` and these `counts` of frames ends with."""
+def run_summary(history: History, counts: FrameCounts, *, n_left: int = 0) -> RunSummary:
+    """What a stream with this `history` and these `counts` of frames ends with.
+
+    n_left: frames that were on their way when the caller wanted no more answers; they are not lost.
+    """
     answered, started_s = sorted(history.answered_s), history.started_s
     return RunSummary(
         frames=FrameFigures(
             accepted=counts.accepted,
             answered=counts.answered,
             dropped_before_acceptance=counts.dropped_before_acceptance,
-            lost=counts.lost,
+            lost=counts.lost - min(n_left, counts.lost),
             duplicated=counts.duplicated,
             out_of_order=counts.out_of_order,
             completed_elsewhere=history.n_completed_elsewhere,

@@ -23,7 +23,7 @@ from onnx.utils import Extractor
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
 from seamline.model.engine.ort import OrtSegment
-from seamline.model.onnx.preprocess import prepend
+from seamline.model.onnx.prepending import prepend
 from seamline.model.onnx.session import translated
 from seamline.model.store.stored import GRAPH, StoredModel
 
@@ -68,5 +68,5 @@ def _extracted(stored: StoredModel, segment: Segment) -> ModelProto:
     part = Extractor(whole).extract_model(inputs, [name for name in outputs if name not in passed])
     load_external_data_for_model(part, str(stored.folder))
     if segment.start == 0 and stored.preprocess is not None:
-        prepend(part.graph, stored.preprocess, stored.graph.inputs[0])
+        prepend(part.graph, stored.preprocess, stored.preprocess.target(stored.graph.input_specs).name)
     return part

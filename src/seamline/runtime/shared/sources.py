@@ -1,22 +1,25 @@
-"""Sources of frames: a video file, a camera, a folder of images, or any iterable of arrays.
+"""Sources of frames: a video file, a camera, an image or a folder of them; arrays are `runtime.inputs`.
 
-Frames leave here as uint8[H, W, 3] RGB at the size the network wants (centre crop, then area resize). OpenCV reads
-them; it is imported on first use, so that a node without a camera does not need it.
+Frames leave here as uint8[H, W, 3] RGB of any size. OpenCV reads them; it is imported on first use, so that a node
+without a camera does not need it.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from seamline.codec.opencv import load_opencv
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import FrameArray
+from seamline.runtime.inputs.opening import open_arrays
+from seamline.runtime.inputs.pictures import IMAGE_SUFFIXES, is_picture_name, read_picture, require_opencv
+from seamline.runtime.inputs.source import ArraySource
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+log = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -40,37 +43,27 @@ class FrameSource(Protocol):
         ...
 
 
-def open_source(text: str, *, loop: bool = False) -> FrameSource:
-    """The source that `text` names: a camera index, a folder of images, or a video file.
+def open_source(text: str, *, loop: bool = False) -> FrameSource | ArraySource:
+    """The source that `text` names: a camera index, an image, a video file, arrays (`open_arrays`), or a folder.
 
     Raises `UsageError` when there is no such thing or OpenCV cannot read it.
     """
     if re.fullmatch(r"\d{1,3}", text):
         return VideoSource(name=f"camera {text}", target=int(text), is_live=True, loop=False)
+    if (arrays := open_arrays(text, loop=loop)) is not None:
+        return arrays
     path = Path(text)
     if path.is_dir():
-        images = tuple(sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES))
+        images = tuple(sorted(entry for entry in path.iterdir() if is_picture_name(entry)))
         if not images:
             known = " ".join(sorted(IMAGE_SUFFIXES))
-            raise UsageError(f"folder `{text}` holds no images", hint=f"looked for {known}")
+            raise UsageError(f"folder `{text}` holds no images", hint=f"looked for {known}, and .npy .npz .wav")
         return ImageFolder(name=path.name, images=images, loop=loop)
+    if path.is_file() and is_picture_name(path):
+        return ImageFolder(name=path.name, images=(path,), loop=loop)
     if not path.exists():
         raise UsageError(f"no video, folder or camera `{text}`", hint="give a file, a folder of images or an index")
     return VideoSource(name=path.name, target=str(path), is_live=True, loop=loop)
-
-
-def fit(frame: FrameArray, height: int, width: int) -> FrameArray:
-    """`frame` cropped about its centre to the aspect of height x width, then resized: uint8[height, width, 3]."""
-    rows, columns = frame.shape[:2]
-    if (rows, columns) == (height, width):
-        return frame
-    cv2 = _require_opencv()
-    scale = min(rows / height, columns / width)
-    crop_rows, crop_columns = min(rows, round(height * scale)), min(columns, round(width * scale))
-    top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
-    crop = frame[top : top + crop_rows, left : left + crop_columns]
-    method = cv2.INTER_AREA if scale >= 1 else cv2.INTER_LINEAR
-    return cast(FrameArray, cv2.resize(crop, (width, height), interpolation=method))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +77,7 @@ class VideoSource:
 
     @property
     def fps(self) -> float | None:
-        cv2, capture = _require_opencv(), self._open()
+        cv2, capture = require_opencv(), self._open()
         try:
             fps = float(capture.get(cv2.CAP_PROP_FPS))
         finally:
@@ -92,7 +85,7 @@ class VideoSource:
         return fps if fps > 0 else None
 
     def frames(self, stride: float = 1.0) -> Iterator[FrameArray]:
-        cv2, capture = _require_opencv(), self._open()
+        cv2, capture = require_opencv(), self._open()
         wanted = n_read = n_since_start = 0
         try:
             while True:
@@ -114,7 +107,7 @@ class VideoSource:
             capture.release()
 
     def _open(self) -> Any:
-        capture = _require_opencv().VideoCapture(self.target)
+        capture = require_opencv().VideoCapture(self.target)
         if not capture.isOpened():
             if isinstance(self.target, int):
                 raise UsageError(f"there is no camera {self.target}", hint="0 is the first; a file needs its path")
@@ -124,7 +117,7 @@ class VideoSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFolder:
-    """The images of a folder in order of name; none is dropped."""
+    """The images of a folder in order of name, or one image; none is dropped."""
 
     name: str
     images: tuple[Path, ...]
@@ -139,21 +132,20 @@ class ImageFolder:
         return False
 
     def frames(self, stride: float = 1.0) -> Iterator[FrameArray]:
-        cv2 = _require_opencv()
+        """Raises `UsageError` when none of them is a picture; a single bad one is left out with a warning."""
         while True:
+            n_read = 0
             for path in self.images:
-                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-                if image is None:
-                    raise UsageError(f"`{path}` is not an image", hint="remove it from the folder, or convert it")
-                yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                try:
+                    picture = read_picture(path)
+                except UsageError as error:
+                    if len(self.images) == 1:
+                        raise
+                    log.warning("left out: %s", error)
+                    continue
+                n_read += 1
+                yield picture
+            if not n_read:
+                raise UsageError(f"none of the {len(self.images)} files in `{self.name}` is a picture")
             if not self.loop:
                 return
-
-
-def _require_opencv() -> Any:
-    try:
-        return load_opencv()
-    except ImportError as exc:
-        raise UsageError(
-            "reading video and images needs OpenCV", hint="install it with: pip install 'seamline[video]'"
-        ) from exc

@@ -17,7 +17,7 @@ Make = Callable[..., ModelProto]
 Weights = Callable[..., TensorProto]
 Save = Callable[..., Path]
 FLOAT = TensorProto.FLOAT
-RECIPE = Preprocess(height=8, width=8, mean=(120.0, 110.0, 100.0), std=(50.0, 51.0, 52.0))
+MEAN, STD = (120.0, 110.0, 100.0), (50.0, 51.0, 52.0)
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
@@ -43,10 +43,10 @@ def test_a_model_may_use_any_name(
         helper.make_node("Relu", [inner], [y]),
     ]
     model = make_model(nodes, [weights(weight, *shape)], inputs={x: (FLOAT, shape)}, outputs=[y])
-    recipe = Preprocess(height=8, width=8, mean=RECIPE.mean, std=RECIPE.std, layout=layout)
+    recipe = Preprocess(height=8, width=8, mean=MEAN, std=STD, layout=layout)
     stored = store.add(save(model), preprocess=recipe)
     frame = np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8)
-    scaled = (frame - np.float32(RECIPE.mean)) * (np.float32(1) / np.float32(RECIPE.std))
+    scaled = (frame - np.float32(MEAN)) * (np.float32(1) / np.float32(STD))
     made = (scaled.transpose(2, 0, 1) if layout == "nchw" else scaled)[np.newaxis].astype(np.float32)
     plain = store.add(save(model, "plain"))
     expected = OrtEngine(store, 1).prepare(plain.model_id, plain.whole).run({x: made})[y]
