@@ -229,14 +229,14 @@ def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=0,3", "image=-1"])
+@pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=-1,3", "image=-1"])
 def test_a_malformed_shape_is_wrong_use(text):
     with pytest.raises(UsageError, match="is not a shape"):
         parse_shapes([text])
 
 
 def test_shapes_are_read_with_commas_or_crosses():
-    assert parse_shapes(["a=1,2", "b=3x4"]) == {"a": (1, 2), "b": (3, 4)}
+    assert parse_shapes(["a=1,2", "b=3x4", "past=1,8,0,64"]) == {"a": (1, 2), "b": (3, 4), "past": (1, 8, 0, 64)}
 
 
 def test_flags_say_how_a_frame_becomes_the_input(seamline, open_model_path):

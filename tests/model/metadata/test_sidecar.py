@@ -78,7 +78,7 @@ def test_shapes_and_values_may_stand_in_the_description(
         ("[frame]\nmaen = [1, 2, 3]\n", "unknown key `frame.maen`; hint: did you mean `mean`"),
         ("[frame]\nstd = [1, 0, 1]\n", "makes no sense"),
         ("[frame]\nmean = [1, 2]\n", "mean"),
-        ("[shapes]\nx = [0]\n", "extent below 1"),
+        ("[shapes]\nx = [-1]\n", "extent below 0"),
         ("[values]\nx = 'much'\n", "values"),
         ("what?", "is not TOML"),
     ],

@@ -205,3 +205,21 @@ def test_a_wrong_first_frame_is_refused_before_anything_runs_and_a_loop_left_ear
     assert frames["lost"] == 0
     assert len(list(stream.run([array] * 3))) == 3
     assert stream.summary()["frames"] == {**frames, "accepted": 3, "answered": 3}
+
+
+@pytest.mark.parametrize("n", [37, 1, 0])
+def test_a_first_axis_that_counts_no_frames_is_taken_from_the_first_frame(cluster, tmp_path, n):
+    """Points of a cloud: as many as there are."""
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("ReduceSum", ["points", "axes"], ["p"], keepdims=0),
+        helper.make_node("Neg", ["p"], ["y"]),
+    ]
+    axes = numpy_helper.from_array(np.array([1]), "axes")
+    inputs = [info("points", TensorProto.FLOAT, ["N", 4, 3])]
+    graph = helper.make_graph(nodes, "points", inputs, [info("y", TensorProto.FLOAT, None)], [axes])
+    path = tmp_path / "points.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    frame = np.ones((n, 4, 3), np.float32)
+    (result,) = cluster.stream(path, first=frame, profile_budget_s=0.1).run([frame])
+    np.testing.assert_array_equal(result.outputs["y"], np.full((n, 3), -4, np.float32))

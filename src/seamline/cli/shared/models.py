@@ -58,7 +58,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for text in texts:
         name, _, axes = text.rpartition("=")
         extents = axes.replace("x", ",").split(",")
-        if not name or not all(extent.strip().isdecimal() and int(extent) > 0 for extent in extents):
+        if not name or not all(extent.strip().isdecimal() for extent in extents):
             raise UsageError(f"`{text}` is not a shape", hint="write NAME=1,3,224,224")
         shapes[name] = tuple(int(extent) for extent in extents)
     return shapes

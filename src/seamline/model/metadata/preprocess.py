@@ -116,8 +116,8 @@ class Preprocess:
         if len(found) != 1 or (found[0].shape, found[0].dtype) != (self.input_shape, self.dtype):
             taken = ", ".join(f"{spec.name}: {spec.dtype}{list(spec.shape)}" for spec in found or inputs)
             raise ModelError(f"preprocessing makes {self.dtype}{list(self.input_shape)}, the model takes {taken}")
-        if found[0].name == FRAME:
-            raise ModelError(f"the model's input is called `{FRAME}`, which is reserved for the camera frame")
+        if any(spec.name == FRAME for spec in inputs if spec is not found[0]):
+            raise ModelError(f"an input is called `{FRAME}`, which is reserved for the camera frame beside it")
         if not self.dtype.startswith("float"):
             self._check_integers(found[0].name)
         return found[0]

@@ -54,8 +54,8 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def _check(found: Sidecar, path: Path) -> None:
-    if any(extent < 1 for shape in found.shapes.values() for extent in shape):
-        raise ConfigError(f"{path}: a shape has an extent below 1", hint="write e.g. state = [2, 1, 128]")
+    if any(extent < 0 for shape in found.shapes.values() for extent in shape):
+        raise ConfigError(f"{path}: a shape has an extent below 0", hint="write e.g. state = [2, 1, 128]")
     if found.frame is None or not found.frame.takes_pictures:
         return
     frame = found.frame

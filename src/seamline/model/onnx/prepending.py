@@ -10,19 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.ports import Array
 from seamline.model.metadata.preprocess import FRAME, Preprocess
+from seamline.model.onnx.operators import tensor_names
+
+_PREFIX = "seamline/preprocess"
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of R, G, B by ITU-R BT.601, as OpenCV and Pillow have it."""
 
 
-def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[NodeProto]:
-    """Nodes that make the model input `target` from the input ``frame``; their constants are added to `graph`.
+def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> None:
+    """Have `graph`, a whole segment, take a frame in place of its input `target`, and make that first.
 
-    Arithmetic is float32: the same on every node, and with the runtime's optimisations or without.
+    Arithmetic is float32: the same on every node, and with the runtime's optimisations or without. The input is called
+    ``frame``, and what is added ``seamline/preprocess/...``, unless the segment has such names.
     """
     steps = _Steps(graph)
     is_planar = preprocess.layout in ("nchw", "chw", "nhw", "hw") or preprocess.channels == "grey"
@@ -37,7 +41,7 @@ def prepend(graph: GraphProto, preprocess: Preprocess, target: str) -> list[Node
         steps.reshape("rows", (preprocess.height, 3 * preprocess.width))
     _add_values(steps, preprocess, is_planar)
     steps.reshape("shape", preprocess.input_shape)
-    return steps.ending_in(target)
+    steps.put_before(target, preprocess)
 
 
 def _add_grey(steps: _Steps, preprocess: Preprocess) -> None:
@@ -74,16 +78,21 @@ def _by_channel(values: Array, preprocess: Preprocess, is_planar: bool) -> Array
 
 
 class _Steps:
-    """Nodes in a row, each taking what the one before it made; constants go into `graph`."""
+    """Nodes in a row, each taking what the one before it made; constants go into `graph`, whose names stay its own."""
 
     def __init__(self, graph: GraphProto) -> None:
+        taken = {*tensor_names(graph), *(node.name for node in graph.node)}
+        self._prefix = _PREFIX
+        while any(name.startswith(self._prefix) for name in taken):
+            self._prefix += "+"
+        self._frame = FRAME if FRAME not in taken else self._inner(FRAME)
         self._graph = graph
         self._nodes: list[NodeProto] = []
         self._dtype = "uint8"
         self._constants: set[str] = set()
 
     def constant(self, key: str, value: Any) -> str:
-        name = _inner(key)
+        name = self._inner(key)
         if key not in self._constants:
             self._constants.add(key)
             self._graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
@@ -91,8 +100,10 @@ class _Steps:
 
     def add(self, op: str, *others: str, **attributes: Any) -> None:
         index = len(self._nodes)
-        before = self._nodes[-1].output[0] if self._nodes else FRAME
-        node = helper.make_node(op, [before, *others], [_inner(str(index))], name=_inner(f"{op}_{index}"), **attributes)
+        before = self._nodes[-1].output[0] if self._nodes else self._frame
+        node = helper.make_node(
+            op, [before, *others], [self._inner(str(index))], name=self._inner(f"{op}_{index}"), **attributes
+        )
         self._nodes.append(node)
 
     def cast(self, dtype: str) -> None:
@@ -103,10 +114,17 @@ class _Steps:
     def reshape(self, key: str, shape: tuple[int, ...]) -> None:
         self.add("Reshape", self.constant(key, np.asarray(shape, np.int64)))
 
-    def ending_in(self, target: str) -> list[NodeProto]:
+    def put_before(self, target: str, preprocess: Preprocess) -> None:
+        """End in `target`, which is then no input of the graph any more; the frame is, as its first."""
         self._nodes[-1].output[0] = target
-        return self._nodes
+        layers = list(self._graph.node)
+        del self._graph.node[:]
+        self._graph.node.extend((*self._nodes, *layers))
+        others = [value for value in self._graph.input if value.name != target]
+        del self._graph.input[:]
+        shape = list(preprocess.frame_spec.shape)
+        frame = helper.make_tensor_value_info(self._frame, TensorProto.UINT8, shape)
+        self._graph.input.extend((frame, *others))
 
-
-def _inner(key: str) -> str:
-    return f"seamline/preprocess/{key}"
+    def _inner(self, key: str) -> str:
+        return f"{self._prefix}/{key}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from seamline.core.graph.cuts import layer_counts
 from seamline.core.graph.model_graph import ModelGraph
@@ -27,7 +27,8 @@ class SegmentModel:
     """One segment as an ONNX model, or None when no layer runs in it.
 
     inputs, outputs: all that crosses its two cuts, in their order (at cut 0 of a model that takes frames, the frame
-    instead of the input that is made of it, and first).
+    instead of the input that is made of it, and first; the ONNX model calls that by another name where it has a
+    tensor of this one).
     passed: tensors that cross both cuts untouched; they are neither inputs nor outputs of the ONNX model.
     """
 
@@ -63,6 +64,8 @@ class Cutter:
             raise ModelError(f"segment {segment} does not exist", hint=f"`{self._graph.name}` has cuts 0 to {last}")
         inputs, outputs = self._crossing(segment.start), self._crossing(segment.stop)
         passed = frozenset(spec.name for spec in inputs) & frozenset(spec.name for spec in outputs)
+        if self._takes_frame(segment) and segment.stop:
+            passed -= {FRAME}  # the frame itself goes no further; a tensor may have its name
         nodes = self._nodes[self._counts[segment.start] : self._counts[segment.stop]]
         made = {name for node in nodes for name in node.output}
         if self._takes_frame(segment) and nodes:
@@ -94,15 +97,13 @@ class Cutter:
         needed = dict.fromkeys(name for node in nodes for name in node_inputs(node) if name not in made)
         makers, weights, outer = self._sources(needed)
         graph.initializer.extend(weights)
-        if self._takes_frame(segment) and self._preprocess is not None:
-            graph.node.extend(prepend(graph, self._preprocess, self._target))
-            graph.input.append(helper.make_tensor_value_info(FRAME, TensorProto.UINT8, _frame_shape(self._preprocess)))
-            outer = [name for name in outer if name != self._target]
         graph.node.extend(makers)
         graph.node.extend(nodes)
         graph.input.extend(self._values[name] for name in outer)
         graph.output.extend(self._values[name] for name in ends)
         self._describe(graph, made.difference(ends))
+        if self._takes_frame(segment) and self._preprocess is not None:
+            prepend(graph, self._preprocess, self._target)
         return model
 
     def _sources(self, needed: dict[str, None]) -> tuple[list[NodeProto], list[TensorProto], list[str]]:
@@ -129,7 +130,3 @@ class Cutter:
     def _describe(self, graph: GraphProto, names: set[str]) -> None:
         """Shapes inside the segment, so that the engine need not infer what depends on folded shapes."""
         graph.value_info.extend(self._values[name] for name in sorted(names) if name in self._values)
-
-
-def _frame_shape(preprocess: Preprocess) -> list[int]:
-    return list(preprocess.frame_spec.shape)

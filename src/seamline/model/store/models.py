@@ -27,7 +27,7 @@ from typing import BinaryIO
 from onnx import ModelProto
 
 from seamline.config import cache_dir
-from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, recipe_of
 from seamline.model.metadata.sidecar import read_sidecar
@@ -82,18 +82,35 @@ class ModelStore:
         see `metadata.recipe`. frame_size: height and width of the frames, where the size is open still. gives_pictures:
         frames will be pictures, so that it must be known how one becomes the input.
         reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
-        Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
+        Raises `UsageError` when the file is missing, `OpenAxis` naming an axis to fix, `ModelError` when it cannot be
+        used, naming why.
         """
         path = Path(path)
         said = read_sidecar(path)
-        normal = read_model(
-            path,
-            shapes={**said.shapes, **(shapes or {})},
-            values={**said.values, **(values or {})},
-            frame=_first(preprocess, said.frame),
-            frame_size=frame_size,
-            gives_pictures=gives_pictures,
-        )
+
+        def read(*, folds: bool) -> NormalModel:
+            return read_model(
+                path,
+                shapes={**said.shapes, **(shapes or {})},
+                values={**said.values, **(values or {})},
+                frame=_first(preprocess, said.frame),
+                frame_size=frame_size,
+                gives_pictures=gives_pictures,
+                folds=folds,
+            )
+
+        try:
+            return self._stored(read(folds=True), reseed)
+        except ModelError as exc:
+            if isinstance(exc, OpenAxis):
+                raise
+            try:  # the runtime refuses some constants whose like it accepts when they are computed (`Range`)
+                return self._stored(read(folds=False), reseed)
+            except ModelError:
+                raise exc from None
+
+    def _stored(self, normal: NormalModel, reseed: int | None) -> StoredModel:
+        """`normal` in the store, written unless it is there. Raises `ModelError` when the runtime refuses it."""
         if reseed is not None:
             normal = reseeded(normal, reseed)
         weights_bytes = _lay_out(normal)

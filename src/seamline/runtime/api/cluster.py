@@ -189,6 +189,13 @@ class Cluster:
         if not over:
             others = self._neighbours()
         stored = self.add_model(model, first=first)
+        if stored.graph.is_local:
+            if over[1:]:
+                raise UsageError(
+                    f"`{stored.name}` takes or gives strings or sequences, which cannot be sent: it runs whole here",
+                    hint=f"leave out {', '.join(others)}",
+                )
+            others = []
         constraints = limited(
             constraints, stored.cuts, (self.node.name, *others),
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,

@@ -117,7 +117,7 @@ def _shapes_of(frame: Frame, path: Path, values: Mapping[str, float]) -> dict[st
     return {
         name: _shape_for(array, declared.get(name, (None,)))
         for name, array in frame.items()
-        if name in opened or name not in declared
+        if isinstance(array, np.ndarray) and (name in opened or name not in declared)
     }
 
 

@@ -159,8 +159,11 @@ def _checked(tensors: Mapping[str, Any], inputs: tuple[TensorSpec, ...]) -> dict
     for name in tensors:
         if name not in names:
             raise UsageError(f"the model has no input `{name}`", hint=f"its inputs are {', '.join(names)}")
-    checked = {}
+    checked: dict[str, Any] = {}
     for spec in inputs:
+        if spec.is_local and spec.name in tensors:
+            checked[spec.name] = tensors[spec.name]  # the runtime says itself what is wrong with strings and lists
+            continue
         array = tensors.get(spec.name)
         if array is None:
             hint = (
