@@ -86,6 +86,13 @@ def test_names_that_are_not_as_many_as_classes_raise_a_doubt(model, n_classes):
     assert choose_head(model).doubt == f"there are 80 class names for {n_classes} classes: names may be shifted"
 
 
+def test_rows_whose_count_the_frame_decides_are_no_vector():
+    spec = TensorSpec(name="rows", dtype="float32", shape=(1, 7), is_open=True)
+    assert choose_head(ModelFacts(outputs=(spec,), height=64, width=64)).head.words == "raw"
+    known = ModelFacts(outputs=(spec,), height=64, width=64, metadata={"task": "detect"})
+    assert choose_head(known).head.words == "detect (boxes without overlaps)"
+
+
 def test_what_the_user_names_goes_before_the_file():
     assert choose_head(facts((1, 84, 8400), task="detect"), "raw").head.words == "raw"
 

@@ -51,8 +51,7 @@ class ModelFacts:
 
 def is_vector(spec: TensorSpec) -> bool:
     """Whether `spec` is one row of numbers, more than one, whose count no frame decides."""
-    is_open = getattr(spec, "is_open", False)  # boxes that were found, say: then 1 stands for any number of rows
-    return not is_open and spec.dtype in NUMBERS and max(spec.shape, default=1) == spec.n_elements > 1
+    return not spec.is_open and spec.dtype in NUMBERS and max(spec.shape, default=1) == spec.n_elements > 1
 
 
 def literal(text: str) -> Any:
