@@ -101,7 +101,7 @@ class Preprocess:
         return not any(self.mean) and all(number == 1 for number in self.std)
 
     def words(self) -> str:
-        """How a picture becomes the input: ``letterbox to 640x640 in grey 114, rgb, (pixel - 0) / 255, float32 nchw``"""
+        """How pictures enter: ``letterbox to 640x640 in grey 114, rgb, (pixel - 0) / 255, float32 nchw``."""
         numbers = [each[:1] if len(set(each)) == 1 else each for each in (self.mean, self.std)]
         mean, std = (" ".join(f"{number:.5g}" for number in each) for each in numbers)
         padded = f" in grey {self.pad}" if self.fit is Fit.LETTERBOX else ""
