@@ -23,7 +23,7 @@ ROOMS = {
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
     "runtime": ("inputs", "shared", "sources", "segments", "node", "origin", "api", "lab"),
-    "cli": ("shared", "commands"),
+    "cli": ("shared", "running", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 

@@ -50,6 +50,7 @@ def facts(*shapes, names=NONE, size=(640, 640), op="", dtype="float32", **metada
         (facts((1, 12), size=(0, 0)), "classify"),
         (facts((1, 80), (1, 512), names=COCO), "classify"),
         (facts((1, 80), (1, 512)), "raw"),
+        (facts((1,), (1, 12), size=(0, 0)), "classify"),
         (facts((1, 300, 84)), "raw"),
         (facts((1, 197, 768)), "raw"),
         (facts((1, 300, 6), size=(0, 0)), "raw"),
@@ -83,6 +84,13 @@ def test_the_head_follows_from_metadata_names_and_shapes(model, words):
 )
 def test_names_that_are_not_as_many_as_classes_raise_a_doubt(model, n_classes):
     assert choose_head(model).doubt == f"there are 80 class names for {n_classes} classes: names may be shifted"
+
+
+def test_rows_whose_count_the_frame_decides_are_no_vector():
+    spec = TensorSpec(name="rows", dtype="float32", shape=(1, 7), is_open=True)
+    assert choose_head(ModelFacts(outputs=(spec,), height=64, width=64)).head.words == "raw"
+    known = ModelFacts(outputs=(spec,), height=64, width=64, metadata={"task": "detect"})
+    assert choose_head(known).head.words == "detect (boxes without overlaps)"
 
 
 def test_what_the_user_names_goes_before_the_file():

@@ -131,3 +131,21 @@ def test_words_say_labels_boxes_or_shapes():
     assert answer_words(raw.read({"scores": shares[:, :2]}, None)) == "scores 0.5 0.25"
     assert answer_words(raw.read({"x": np.zeros((2, 0))}, None)) == "x float64[2,0]"
     assert answer_words(raw.read({"x": np.arange(9.0)}, None)) == "x float64[9] 0 to 8"
+
+
+def test_outputs_that_are_no_tensors_are_shown_and_written_as_they_are():
+    raw = choose_head(facts(scores=np.zeros((1, 8), np.float32)), "raw").head
+    outputs = {
+        "names": np.array(["cat", "dög"], object),
+        "map": [{"cat": np.float32(0.5), 3: np.arange(2)}],
+        "none": None,
+        "flags": np.array([True] * 9),
+    }
+    answer = raw.read(outputs, None)
+    assert answer_words(answer) == "names cat dög, map list of 1, none NoneType, flags bool[9] 1 to 1"
+    assert answer_json(answer)["outputs"] == {
+        "names": {"dtype": "string", "shape": [2], "values": ["cat", "dög"]},
+        "map": [{"cat": 0.5, "3": {"dtype": "int64", "shape": [2], "values": [0, 1]}}],
+        "none": None,
+        "flags": {"dtype": "bool", "shape": [9], "values": [True] * 9},
+    }

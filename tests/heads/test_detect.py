@@ -264,6 +264,13 @@ def test_lists_of_several_tensors(kind):
     check(found, wanted_boxes(listed, None))
 
 
+def test_a_list_of_one_object_has_no_count_in_it():
+    found = read(
+        boxes=np.array([[10, 20, 60, 70]], np.float32), labels=np.array([3]), scores=np.array([0.75], np.float32)
+    )
+    check(found, wanted_boxes([(3, 0.75, (10.0, 20.0, 60.0, 70.0))], None))
+
+
 def test_key_points_come_back_with_their_boxes():
     rng = np.random.default_rng(13)
     centres, sizes, _ = objects(rng, 0, N_PLACES)

@@ -14,7 +14,7 @@ import pytest
 
 import seamline.sinks.drawing
 from seamline.core.vocabulary.errors import UsageError
-from seamline.heads.answers import Mask
+from seamline.heads.answers import Mask, Tensors
 from seamline.sinks.answered import KEYS, answered_words, state_words
 from seamline.sinks.drawing import colour_of, drawn, plain
 from seamline.sinks.opening import parse_sink, parse_sinks
@@ -99,6 +99,17 @@ def test_an_archive_has_outputs_bit_for_bit_and_boxes_beside_them(answers, save,
         np.testing.assert_array_equal(found["frames"], [0, 2, 4])
         np.testing.assert_array_equal(found["source_s"], [np.nan] * 3)
         assert list(found["plans"]) == ["edge[0:2]f16 > fog[2:5]"] * 3
+
+
+def test_outputs_that_are_no_tensors_are_in_every_file(answers, save, tmp_path):
+    outputs = {"names": np.array(["cat", "dög"], object), "map": [{"cat": 0.5}]}
+    made = answers.answered(Tensors(outputs=outputs), outputs=outputs)
+    sinks = save([parse_sink(str(tmp_path / name)) for name in ("r.npz", "r.jsonl", "r.csv", "r.avi")], [made])
+    assert [(figures.written, figures.error) for figures in sinks.figures()] == [(1, None)] * 4
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as found:
+        assert found["000000/names"].tolist() == ["cat", "dög"]
+        assert json.loads(str(found["000000/map"])) == [{"cat": 0.5}]
+    assert json.loads((tmp_path / "r.jsonl").read_text())["outputs"]["map"] == [{"cat": 0.5}]
 
 
 @pytest.mark.parametrize("name", ["r.npz", "r.jsonl", "r.csv", "r.mp4", "folder/"])

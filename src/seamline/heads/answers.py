@@ -19,6 +19,9 @@ from seamline.core.vocabulary.ports import Array
 MAX_JSON_ELEMENTS = 4096
 """A larger output stands in JSON as its digest; its values are in an .npz."""
 
+MOST_WORDS = 8
+"""Numbers of an output that people are shown; of a larger one, its range."""
+
 UNSEEN = -1
 """In a map of regions: pixels of the picture that the network did not see."""
 
@@ -96,9 +99,9 @@ class Regions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensors:
-    """The network's outputs as they are, by name."""
+    """The network's outputs as they are, by name; those that are no tensors too (`value_json`)."""
 
-    outputs: Mapping[str, Array] = field(compare=False)
+    outputs: Mapping[str, Any] = field(compare=False)
 
 
 Answer = Classes | Boxes | Regions | Tensors
@@ -125,7 +128,7 @@ def answer_words(answer: Answer) -> str:
         case Regions(labels=labels):
             return ", ".join(f"{label.name} {label.score_ratio:.0%}" for label in labels) or "nothing"
         case Tensors(outputs=outputs):
-            return ", ".join(_tensor_words(name, output) for name, output in outputs.items())
+            return ", ".join(_value_words(name, output) for name, output in outputs.items())
 
 
 def counted_words(labels: Sequence[Label]) -> str:
@@ -149,12 +152,30 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         case Regions(class_map=class_map, labels=labels):
             return {"regions": [_region_json(label, class_map == label.index) for label in labels]}
         case Tensors(outputs=outputs):
-            return {"outputs": {name: tensor_json(output) for name, output in outputs.items()}}
+            return {"outputs": {name: value_json(output) for name, output in outputs.items()}}
 
 
-def tensor_json(output: Array) -> dict[str, Any]:
-    """A tensor as its dtype, shape and values; as their digest when they are many."""
+def value_json(value: Any) -> Any:
+    """An output as JSON: a tensor as its dtype, shape and values, or their digest when they are many.
+
+    What is no tensor (sequences, maps, strings) stays what it is, tensors in it as above.
+    """
+    match value:
+        case np.ndarray():
+            return _tensor_json(value)
+        case Mapping():
+            return {str(key): value_json(each) for key, each in value.items()}
+        case list() | tuple():
+            return [value_json(each) for each in value]
+        case np.generic():
+            return value.item()
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _tensor_json(output: Array) -> dict[str, Any]:
     found: dict[str, Any] = {"dtype": str(output.dtype), "shape": list(output.shape)}
+    if output.dtype.kind in "OUS":
+        return {**found, "dtype": "string", "values": output.astype(str).tolist()}
     if output.size <= MAX_JSON_ELEMENTS:
         return {**found, "values": output.tolist()}
     return {**found, "sha256": hashlib.sha256(np.ascontiguousarray(output).tobytes()).hexdigest()}
@@ -190,13 +211,17 @@ def _box_words(box: Box) -> str:
     return f"{box.label.name} {box.label.score_ratio:.2f} [{edges}]"
 
 
-def _tensor_words(name: str, output: Array) -> str:
+def _value_words(name: str, value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        n_parts = f" of {len(value)}" if isinstance(value, Sequence | Mapping) else ""
+        return f"{name} {type(value).__name__}{n_parts}"
+    output: Array = value
     shape = ",".join(str(extent) for extent in output.shape)
-    if not output.size > 0:
-        return f"{name} {output.dtype}[{shape}]"
-    if output.size <= 8:
+    if 0 < output.size <= MOST_WORDS:
         return f"{name} " + " ".join(_numbers(output))
-    return f"{name} {output.dtype}[{shape}] {output.min():.4g} to {output.max():.4g}"
+    if output.size == 0 or output.dtype.kind in "OUS":
+        return f"{name} {output.dtype}[{shape}]"
+    return f"{name} {output.dtype}[{shape}] {float(output.min()):.4g} to {float(output.max()):.4g}"
 
 
 def _numbers(output: Array) -> Iterator[str]:

@@ -18,7 +18,7 @@ from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.heads.answers import Answer
 from seamline.heads.classify import N_LABELS, Classify
 from seamline.heads.detect import N_BOXES, SCORE_RATIO, Detect
-from seamline.heads.facts import DETECTION_TASKS, ModelFacts
+from seamline.heads.facts import DETECTION_TASKS, NUMBERS, ModelFacts, is_vector
 from seamline.heads.layouts import is_prototypes, layout_of
 from seamline.heads.names import ClassNames, names_in
 from seamline.heads.raw import Raw
@@ -142,21 +142,22 @@ def _by_shape(facts: ModelFacts, score_ratio: float | None, n_most: int | None) 
 def _classify(
     facts: ModelFacts, score_ratio: float | None, n_most: int | None, *, is_sure: bool = True
 ) -> Classify | None:
-    vectors = [spec for spec in facts.outputs if max(spec.shape, default=1) == spec.n_elements > 1]
+    vectors = [spec for spec in facts.outputs if is_vector(spec)]
     named = [spec for spec in vectors if spec.n_elements == facts.names.n_classes]
-    if not named and not is_sure and len(facts.outputs) > 1:
+    others = [spec for spec in facts.outputs if spec.n_elements > 1 and spec.dtype in NUMBERS]
+    if not named and not is_sure and len(others) > 1:
         return None  # one of several vectors may be a state, an embedding, anything
-    for spec in named or vectors:
-        if spec.dtype != "bool":
-            return Classify(
-                output=spec.name,
-                names=facts.names,
-                n_classes=spec.n_elements,
-                ending=ending_of(facts.last_ops.get(spec.name, "")) if facts.task != "classify" else Ending.UNKNOWN,
-                n_labels=n_most or N_LABELS,
-                score_ratio=score_ratio or 0.0,
-            )
-    return None
+    if not vectors:
+        return None
+    spec = (named or vectors)[0]
+    return Classify(
+        output=spec.name,
+        names=facts.names,
+        n_classes=spec.n_elements,
+        ending=ending_of(facts.last_ops.get(spec.name, "")) if facts.task != "classify" else Ending.UNKNOWN,
+        n_labels=n_most or N_LABELS,
+        score_ratio=score_ratio or 0.0,
+    )
 
 
 def _detect(facts: ModelFacts, score_ratio: float | None, n_most: int | None, *, is_sure: bool) -> Detect | None:

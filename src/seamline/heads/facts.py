@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
 from seamline.heads.names import NO_NAMES, ClassNames
 
 DETECTION_TASKS = frozenset({"detect", "segment", "pose", "obb"})
 """Values of Ultralytics' ``task`` for networks whose outputs are objects; ``segment`` finds objects with masks."""
+
+
+NUMBERS = DTYPE_BYTES.keys() - {"bool"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,11 @@ class ModelFacts:
         if isinstance(shape, list | tuple) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape):
             return int(shape[0]), int(shape[1])
         return 0, 0
+
+
+def is_vector(spec: TensorSpec) -> bool:
+    """Whether `spec` is one row of numbers, more than one, whose count no frame decides."""
+    return not spec.is_open and spec.dtype in NUMBERS and max(spec.shape, default=1) == spec.n_elements > 1
 
 
 def literal(text: str) -> Any:

@@ -46,7 +46,7 @@ def listed_names(outputs: Sequence[TensorSpec]) -> ListedNames | None:
     flat = [spec for spec in outputs if _is_flat(spec) and spec not in boxes]
     if len(boxes) != 1:
         return None
-    counts = [spec for spec in flat if _COUNT.search(spec.name) or spec.n_elements == 1]
+    counts = [spec for spec in flat if _COUNT.search(spec.name)]
     per_row = [spec for spec in flat if spec not in counts and spec.n_elements * boxes[0].shape[-1] ==
                boxes[0].n_elements]  # fmt: skip
     classes = [spec for spec in per_row if _CLASSES.search(spec.name) and not _SCORES.search(spec.name)]

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
-from seamline.core.vocabulary.ports import Array, FrameArray
+from seamline.core.vocabulary.ports import FrameArray
 from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.heads.answers import Answer, Boxes, Regions, Tensors, answer_json, answer_words, counted_words, labels_of
 
@@ -53,14 +53,14 @@ class AnsweredFrame:
     n_attempts: int = 1
     answer: Answer | None = None
     error: str | None = None
-    outputs: Mapping[str, Array] = field(default_factory=dict, compare=False)
+    outputs: Mapping[str, Any] = field(default_factory=dict, compare=False)
     picture: FrameArray | None = field(default=None, compare=False)
 
     @property
     def n_bytes(self) -> int:
         """What waiting in a queue keeps in memory."""
         picture = 0 if self.picture is None else self.picture.nbytes
-        outputs = dict(self.outputs)
+        outputs: dict[str, Any] = dict(self.outputs)
         match self.answer:
             case Tensors(outputs=raw):
                 outputs |= raw
@@ -68,7 +68,7 @@ class AnsweredFrame:
                 picture += class_map.nbytes
             case Boxes(boxes=boxes):
                 picture += sum(box.mask.pixels.nbytes for box in boxes if box.mask is not None)
-        return picture + sum(output.nbytes for output in outputs.values())
+        return picture + sum(getattr(output, "nbytes", 0) for output in outputs.values())
 
 
 def answered_json(answered: AnsweredFrame) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def answered_json(answered: AnsweredFrame) -> dict[str, Any]:
     return found if answered.answer is None else found | answer_json(answered.answer)
 
 
-def json_line(data: Mapping[str, Any]) -> str:
+def json_line(data: Any) -> str:
     """`data` on one line. Infinities and NaN, which JSON has not, become null."""
     try:
         return json.dumps(data, ensure_ascii=False, allow_nan=False)

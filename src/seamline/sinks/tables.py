@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from seamline.core.vocabulary.ports import Array
-from seamline.heads.answers import Box, Boxes, Classes, Label, Regions, Tensors
+from seamline.heads.answers import Box, Boxes, Classes, Label, Regions, Tensors, value_json
 from seamline.sinks.answered import AnsweredFrame, answered_json, json_line
 from seamline.sinks.sink import StreamFacts
 
@@ -120,7 +120,8 @@ class Archive:
     ``000012/NAME`` is output NAME of answer 12; beside it stand ``boxes`` float64[n, 4], ``scores`` and ``classes`` of
     `detect`, ``scores`` and ``classes`` of `classify`, ``class_map`` of `segment`. Over all answers, in their order:
     ``answers``, ``frames``, ``source_s`` (NaN where there is none), ``frame_time``, ``latency_s``, ``plans``. Each
-    answer is in the file once it is written; the index that readers need is written at the end.
+    answer is in the file once it is written; the index that readers need is written at the end. An output that is no
+    tensor stands as its JSON text.
     """
 
     draws = False
@@ -154,14 +155,16 @@ class Archive:
         finally:
             self._zip.close()
 
-    def _add(self, name: str, array: Array) -> None:
+    def _add(self, name: str, value: Any) -> None:
         assert self._zip is not None
+        array = value if isinstance(value, np.ndarray) else np.array(json_line(value_json(value)))
+        array = array.astype(str) if array.dtype.kind == "O" else array
         with self._zip.open(f"{name}.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+            np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _arrays(answered: AnsweredFrame) -> dict[str, Array]:
-    found: dict[str, Array] = {}
+def _arrays(answered: AnsweredFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     match answered.answer:
         case Classes(labels=labels):
             found = _label_arrays(labels)

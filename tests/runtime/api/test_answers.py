@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+import weakref
 
 import cv2
 import numpy as np
@@ -157,6 +159,75 @@ def test_boxes_of_a_letterboxed_picture_are_where_they_are_in_it(bench, detector
         np.testing.assert_allclose(edges, [each[1:] for each in wanted], rtol=1e-4, atol=1e-2)
 
 
+def finder(path):
+    """A file that lists what it finds, as torchvision's do: boxes [n, 4], scores [n], labels [n], n by the frame."""
+    rng = np.random.default_rng(31)
+    kernel = rng.normal(0, 0.01, (20 * 6, 3, EXTENT, EXTENT)).astype(np.float32)
+    constants = {
+        "kernel": kernel, "rows": np.array([20, 6]), "parts": np.array([4, 1, 1]), "flat": np.array([20]),
+        "sides": np.full((1, 4), EXTENT / 2, np.float32), "half": np.array(0.5, np.float32),
+        "classes": np.array(2.9, np.float32), "pair": np.array([2, 2]),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["c"]),
+        helper.make_node("Reshape", ["c", "rows"], ["r"]),
+        helper.make_node("Sigmoid", ["r"], ["s"]),
+        helper.make_node("Split", ["s", "parts"], ["edges", "sure", "kind"], axis=1),
+        helper.make_node("Mul", ["edges", "sides"], ["near"]),
+        helper.make_node("Split", ["near", "pair"], ["corner", "size"], axis=1),
+        helper.make_node("Add", ["corner", "size"], ["end"]),
+        helper.make_node("Concat", ["corner", "end"], ["all_boxes"], axis=1),
+        helper.make_node("Reshape", ["sure", "flat"], ["all_scores"]),
+        helper.make_node("Reshape", ["kind", "flat"], ["kinds"]),
+        helper.make_node("Mul", ["kinds", "classes"], ["spread"]),
+        helper.make_node("Cast", ["spread"], ["all_labels"], to=TensorProto.INT64),
+        helper.make_node("Greater", ["all_scores", "half"], ["found"]),
+        *(helper.make_node("Compress", [f"all_{name}", "found"], [name], axis=0)
+          for name in ("boxes", "scores", "labels")),
+    ]  # fmt: skip
+    outputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["n", 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n"]),
+        helper.make_tensor_value_info("labels", TensorProto.INT64, ["n"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "finder", [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, EXTENT, EXTENT])], outputs,
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path
+
+
+def test_a_list_whose_length_the_frame_decides_is_read_as_long_as_it_is(bench, tmp_path):
+    path = finder(tmp_path / "finder.onnx")
+    bench.model = bench.origin_store.add(path, preprocess=Preprocess(height=EXTENT, width=EXTENT, std=(255.0,) * 3))
+    bench.start("edge")
+    rng = np.random.default_rng(32)
+    pictures = [rng.integers(0, 256, (EXTENT, EXTENT, 3), np.uint8) for _ in range(4)]
+    pictures.append(np.zeros((EXTENT, EXTENT, 3), np.uint8))  # sigmoid(0) is one half, which is not above it
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    with seamline.answers(
+        bench.stream(codecs=EXACT), pictures, labels=NAMES, save=[str(tmp_path / "r.npz")]
+    ) as answers:
+        found = list(answers)
+    assert answers.head.startswith("detect (boxes without overlaps)")
+    lengths = []
+    for picture, answered in zip(pictures, found, strict=True):
+        tensor = picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32) / 255
+        boxes, scores, labels = session.run(None, {"image": tensor})
+        order = np.argsort(-scores, kind="stable")
+        assert [box.label.name for box in answered.answer.boxes] == [NAMES[labels[at]] for at in order]
+        np.testing.assert_allclose(
+            np.reshape([(box.left, box.top, box.right, box.bottom) for box in answered.answer.boxes], (-1, 4)),
+            boxes[order].clip(0, EXTENT), rtol=1e-4, atol=1e-3,
+        )  # fmt: skip
+        lengths.append(len(scores))
+    assert lengths[-1] == 0
+    assert len(set(lengths)) > 1
+
+
 def test_the_same_frames_give_the_same_answers_wherever_the_model_is_cut(detecting, detector):
     rng = np.random.default_rng(23)
     pictures = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(3)]
@@ -195,6 +266,26 @@ def test_a_stream_of_labels_takes_the_users_names_and_keeps_no_pictures_unasked(
             [label.score_ratio for label in answered.answer.labels], (raised / raised.sum())[order], rtol=1e-4
         )
         assert answered.picture is None
+
+
+def test_no_picture_is_kept_once_its_answer_was_let_go(bench, photos):
+    bench.start("edge")
+    stream = bench.stream()
+    pictures: list[weakref.ref] = []
+
+    def frames():
+        for photo in photos[:12]:
+            picture = photo.copy()
+            pictures.append(weakref.ref(picture))
+            yield picture
+            del picture
+
+    for result in stream.run(frames(), keep_pictures=True):
+        assert result.picture is not None
+        assert result.picture is pictures[result.frame]()
+    del result
+    gc.collect()
+    assert [picture() for picture in pictures] == [None] * 12
 
 
 def test_leaving_early_closes_every_place_with_what_was_answered(bench, photos, tmp_path):

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.pictures import Fit
 from seamline.model import Preprocess
-from seamline.runtime.inputs.pictures import fitted, read_picture
+from seamline.runtime.inputs.pictures import Unreadable, fitted, read_picture
 from seamline.runtime.sources.opening import open_source
 
 PICTURE = cv2.resize(
@@ -105,11 +104,11 @@ def test_what_is_cut_short_empty_or_no_picture_is_told_apart(tmp_path):
         (b"", "is empty"), (jpeg[:-200], "cut short"), (png[:-200], "cut short"), (b"hello", "is not an image"),
     ):  # fmt: skip
         path.write_bytes(data)
-        with pytest.raises(UsageError, match=f"`{path}` .*{words}.*; hint: remove it"):
+        with pytest.raises(Unreadable, match=f"`{path}` .*{words}.*; hint: remove it"):
             read_picture(path)
     path.write_bytes(jpeg + bytes(100))
     assert read_picture(path).shape == (48, 64, 3)  # cameras append what they like
-    with pytest.raises(UsageError, match="cannot be read: No such file"):
+    with pytest.raises(Unreadable, match="cannot be read: No such file"):
         read_picture(tmp_path / "c.jpg")
 
 

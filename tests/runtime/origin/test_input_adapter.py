@@ -11,7 +11,6 @@ from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.model import ModelStore, Preprocess, StoredModel
 from seamline.runtime.origin.input_adapter import InputAdapter, input_tensors, loss_words
-from seamline.runtime.sources.frames import stamped
 
 EXTENT = 32
 
@@ -106,9 +105,3 @@ def test_a_word_is_said_once_when_a_picture_is_cropped_or_stretched(camera_model
     )
     assert loss_words(picture_transform(Fit.LETTERBOX, (36, 64), (32, 32))) is None
     assert loss_words(picture_transform(Fit.CROP, (64, 64), (32, 32))) is None
-
-
-def test_one_frame_where_frames_are_wanted_is_refused():
-    for frame in (np.zeros((2, 2)), {"x": np.zeros(2)}):
-        with pytest.raises(UsageError, match=r"one frame where frames are wanted; hint: .*run\(\[frame\]\)"):
-            stamped(frame)

@@ -11,6 +11,7 @@ import pytest
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.sources import healing
+from seamline.runtime.sources.address import READ_LIMIT_MS, address_device
 from seamline.runtime.sources.devices import camera_device, file_device
 from seamline.runtime.sources.opening import open_source
 
@@ -91,6 +92,20 @@ def test_what_cannot_be_made_a_picture_is_none(stand_in, picture):
     assert device.picture() is None
 
 
+def test_a_stream_that_ffmpeg_has_given_up_is_not_asked_again_until_it_is_reopened(stand_in, monkeypatch):
+    device = address_device("rtsp://127.0.0.1/cam")
+    device.open()
+    assert device.grab() is not None
+    seconds = iter([0.0, READ_LIMIT_MS / 1000])
+    monkeypatch.setattr("seamline.runtime.sources.devices.now_s", lambda: next(seconds))
+    assert device.grab() is None  # it took as long as FFmpeg waits: what came is old
+    assert device.grab() is None  # the clock is not looked at any more
+    monkeypatch.undo()
+    monkeypatch.setattr(cv2, "VideoCapture", stand_in)
+    device.open()
+    assert device.grab() is not None
+
+
 def test_grey_cameras_give_colours_too(stand_in):
     stand_in.picture = np.full((2, 3), 9, np.uint8)
     device = camera_device(0, "camera 0")
@@ -126,7 +141,13 @@ def test_a_camera_that_raises_and_is_gone_for_a_while_comes_back(stand_in, monke
     assert "is back" in caplog.text
 
 
-def test_a_camera_that_is_not_there_is_refused_with_what_to_look_at(stand_in):
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_camera_that_is_not_there_is_refused_with_what_to_look_at(stand_in, monkeypatch, raises):
+    def failing(*_: object) -> None:
+        raise cv2.error("no such index")
+
     stand_in.opens = False
+    if raises:
+        monkeypatch.setattr(cv2, "VideoCapture", failing)
     with pytest.raises(UsageError, match=r"there is no camera 3; hint: .*plugged in"):
         open_source("3").first()

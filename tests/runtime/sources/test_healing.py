@@ -24,7 +24,7 @@ from seamline.runtime.sources.healing import (
     HealingReader,
     backoff_s,
 )
-from seamline.runtime.sources.health import SourceHealth, trouble_text
+from seamline.runtime.sources.health import MOST_DAMAGES, SourceHealth, trouble_text
 
 REFUSED = None
 """In place of a script: the device cannot be opened."""
@@ -66,7 +66,7 @@ class ScriptedDevice:
         return value % UNDECODABLE if math.isfinite(value) else math.nan
 
     def picture(self) -> FrameArray | None:
-        return None if self._value >= UNDECODABLE else np.full((2, 2, 3), self._at, np.uint8)
+        return None if self._value >= UNDECODABLE else np.full((2, 2, 3), self._at % 256, np.uint8)
 
     def close(self) -> None:
         self.is_open = False
@@ -189,6 +189,22 @@ def test_a_file_that_keeps_less_than_it_promised_says_so_and_ends_with_an_error_
 def test_a_file_without_a_promise_may_end_anywhere(play, caplog):
     played = play(TEN[:3], promised=None)
     assert (played.numbers, played.error, caplog.messages) == ([0, 1, 2], None, [])
+
+
+def test_a_file_without_a_single_frame_is_an_error(play):
+    for promised in (None, 10):
+        played = play([FAILS] * 5, promised=promised)
+        assert isinstance(played.error, SourceError)
+        assert ("no frame" if promised is None else "after 0 of 10 frames") in str(played.error)
+
+
+def test_a_source_that_is_broken_all_over_says_so_in_a_few_lines(play, caplog):
+    for kind in (Kind.FILE, Kind.CAMERA):
+        caplog.clear()
+        played = play([0.0, *[number / 10 + UNDECODABLE for number in range(1, 500)], 50.0], kind=kind, n_frames=2)
+        assert (len(played.frames), played.health.figures().unreadable) == (2, 499)
+        assert len(caplog.messages) == MOST_DAMAGES + 1
+        assert "counted only" in caplog.messages[-1]
 
 
 def test_the_end_is_tried_only_so_often(play):

@@ -10,11 +10,12 @@ import pytest
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.sources.opening import open_source
+from seamline.runtime.sources.pictures import read_picture
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures; between them what macOS leaves, which is no picture by its name, an empty file and a cut one."""
+    """Three pictures; between them what macOS leaves, an empty file, a cut one and words."""
     path = tmp_path / "pictures"
     path.mkdir()
     rng = np.random.default_rng(2)
@@ -31,11 +32,11 @@ def test_bad_pictures_are_named_counted_and_passed(folder, caplog):
     source = open_source(str(folder))
     frames = list(source.read())
     assert [Path(frame.stamp.file or "").name for frame in frames] == ["1.png", "2.jpg", "9.bmp"]
-    assert [frame.stamp.number for frame in frames] == [0, 1, 4]
+    assert [frame.stamp.number for frame in frames] == [1, 2, 5]
     assert all(frame.stamp.at_s is None for frame in frames)
-    assert (source.figures().read, source.figures().unreadable) == (3, 2)
-    assert [name for name in ("._1.png", "2b.png", "3.jpg") if f"/{name}`" in "".join(caplog.messages)] == [
-        "2b.png", "3.jpg",
+    assert (source.figures().read, source.figures().unreadable) == (3, 3)
+    assert [name for name in ("._1.png", "2b.png", "3.jpg") if f"`{name}`" in "".join(caplog.messages)] == [
+        "._1.png", "2b.png", "3.jpg",
     ]  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def test_words_about_bad_pictures_are_said_once_however_often_the_folder_is_play
     source = open_source(str(folder), loop=True)
     numbers = [frame.stamp.number for frame, _ in zip(source.read(), range(7), strict=False)]
     assert numbers == sorted(set(numbers))
-    assert len(caplog.messages) == 2
+    assert len(caplog.messages) == 3
 
 
 def test_the_first_picture_is_the_first_that_can_be_read_and_is_read_again(folder, caplog):
@@ -76,3 +77,12 @@ def test_a_pattern_takes_what_it_matches_in_order(folder):
     assert names == ["1.png", "2.jpg"]
     deep = open_source(str(folder.parent / "**" / "*.bmp"))
     assert len(list(deep.frames())) == 1
+
+
+def test_colours_are_red_green_blue(tmp_path):
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 2] = 255
+    cv2.imwrite(str(tmp_path / "red.png"), red)
+    picture = read_picture(tmp_path / "red.png")
+    assert picture is not None
+    assert picture[0, 0].tolist() == [255, 0, 0]

@@ -12,7 +12,7 @@ import pytest
 
 from seamline.core.vocabulary.errors import SourceError, UsageError
 from seamline.core.vocabulary.ports import FrameArray
-from seamline.runtime.sources import video
+from seamline.runtime.sources import healing, video
 from seamline.runtime.sources.devices import Kind, Opened
 from seamline.runtime.sources.video import VideoSource
 
@@ -107,6 +107,28 @@ def test_a_stall_is_said_and_counted_once_and_so_is_its_end(steered, caplog):
     assert (figures.stalls, figures.out_s >= 0.05) == (1, True)
     assert [words.split("` ")[1].split()[0] for words in caplog.messages] == ["stands", "goes"]
     frames.close()
+
+
+def test_a_stall_that_ends_in_a_loss_is_not_said_to_go_on(steered, caplog, monkeypatch):
+    monkeypatch.setattr(healing, "FIRST_BACKOFF_S", 0.1)
+    monkeypatch.setattr(healing, "GRAB_PAUSE_S", 0.0)
+    device = steered(is_endless=True)
+    device.let_come(1)
+    source = source_of(device)
+    frames = source.read()
+    assert next_frame(frames) == 0
+    while source.figures().stalls == 0:
+        next(frames)
+    device.hangs = False  # from now on grabs fail at once
+    while source.figures().out_s == 0:
+        next(frames)
+    device.hangs = True
+    device.let_come(2)
+    assert next_frame(frames) > 0
+    frames.close()
+    assert (source.figures().stalls, source.figures().reconnects) == (1, 1)
+    assert [words.split("` ")[1].split(" ")[1] for words in caplog.messages[:2]] == ["still:", "lost:"]
+    assert "goes on" not in caplog.text
 
 
 def test_of_a_camera_the_newest_frame_is_kept_while_nobody_takes_one(steered):

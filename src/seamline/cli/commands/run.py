@@ -64,7 +64,7 @@ from seamline.core.vocabulary.plans import Codec
 
 
 def _keys() -> Mapping[str, str]:
-    from seamline.cli.shared.answering import SavedFigures
+    from seamline.cli.running.answering import SavedFigures
     from seamline.runtime.origin.summary import RunSummary
 
     return {**key_docs(RunSummary), **key_docs(SavedFigures)}
@@ -80,12 +80,12 @@ def register(app: typer.Typer) -> None:
 def run(
     model: ModelArgument,
     source: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Video, image, .npy, .npz, .jsonl, .wav, folder of these, 'pattern' of images, camera (0), rtsp:// or "
-            "http:// address, pipe, or - (video, or lines of JSON).",
+            help="Video, image, .npy, .npz, .jsonl, .wav, folder or 'pattern' of these, camera (0), rtsp:// or http:// "
+            "address, pipe, or - (video, or lines of JSON). Repeatable: a stream for each, all at once.",
         ),
     ],
     over: Annotated[
@@ -170,9 +170,10 @@ def run(
 
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
-    from seamline.cli.shared.answering import AnswerRequest
+    from seamline.cli.running.answering import AnswerRequest
+    from seamline.cli.running.run_request import RunRequest, execute
+    from seamline.cli.running.several_sources import execute_several
     from seamline.cli.shared.output import require_writable
-    from seamline.cli.shared.run_request import RunRequest, execute
     from seamline.runtime.node.starting import NodeOptions
 
     nodes = _nodes_of(over, connect)
@@ -180,55 +181,52 @@ def run(
         raise UsageError("--every-frame and --live exclude each other", hint="give one of them, or none")
     if record is not None:
         require_writable(record, "--record")
-    return execute(
-        RunRequest(
-            model=model,
-            shapes=parse_shapes(shape or ()),
-            values=parse_values(value or ()),
-            frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-            source=source,
-            feed_back=parse_feed_back(feed_back or ()),
-            loop=loop,
-            live=True if live else False if every_frame else None,
-            fps=fps,
-            n_frames=frames,
-            seconds=seconds,
-            node=NodeOptions(
-                name=nodes[0],
-                tier=tier,
-                connect=tuple(connect or ()),
-                listen=tuple(listen or ("tcp/127.0.0.1:0",)),
-                cluster=cluster,
-                n_threads=threads,
-                slowdown=slowdown,
-                cache=cache,
-                relay=not no_relay,
-                allow_insecure=insecure,
-                power=power,
-                meter=meter,
-                lease_s=lease_s,
-            ),
-            over=tuple(nodes),
-            objective=str(goal_of(objective, slo, weigh)),
-            energy_scope=energy_scope,
-            n_private_cuts=private,
-            trust=tuple(trust or ()),
-            memory_bytes=sizes_by_node(memory or ()),
-            pins=pins_by_layer(pin or ()),
-            forbid=tuple(forbid or ()),
-            codecs=_codecs(codecs, plan),
-            policy=plan if plan is not None else policy,
-            strategy=strategy,
-            record=record,
-            answers=AnswerRequest(
-                head=head, labels=labels, score=score, top=top, save=tuple(save or ()), prints=prints
-            ),
-            follow_loads=follow_loads,
-            as_events=events,
-            as_json=json,
-            parent_pid=parent_pid,
-        )
+    request = RunRequest(
+        model=model,
+        shapes=parse_shapes(shape or ()),
+        values=parse_values(value or ()),
+        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+        source=source[0],
+        feed_back=parse_feed_back(feed_back or ()),
+        loop=loop,
+        live=True if live else False if every_frame else None,
+        fps=fps,
+        n_frames=frames,
+        seconds=seconds,
+        node=NodeOptions(
+            name=nodes[0],
+            tier=tier,
+            connect=tuple(connect or ()),
+            listen=tuple(listen or ("tcp/127.0.0.1:0",)),
+            cluster=cluster,
+            n_threads=threads,
+            slowdown=slowdown,
+            cache=cache,
+            relay=not no_relay,
+            allow_insecure=insecure,
+            power=power,
+            meter=meter,
+            lease_s=lease_s,
+        ),
+        over=tuple(nodes),
+        objective=str(goal_of(objective, slo, weigh)),
+        energy_scope=energy_scope,
+        n_private_cuts=private,
+        trust=tuple(trust or ()),
+        memory_bytes=sizes_by_node(memory or ()),
+        pins=pins_by_layer(pin or ()),
+        forbid=tuple(forbid or ()),
+        codecs=_codecs(codecs, plan),
+        policy=plan if plan is not None else policy,
+        strategy=strategy,
+        record=record,
+        answers=AnswerRequest(head=head, labels=labels, score=score, top=top, save=tuple(save or ()), prints=prints),
+        follow_loads=follow_loads,
+        as_events=events,
+        as_json=json,
+        parent_pid=parent_pid,
     )
+    return execute(request) if len(source) == 1 else execute_several(request, source)
 
 
 def _codecs(most: str, plan: str | None) -> tuple[Codec, ...]:

@@ -34,12 +34,14 @@ class LiveView:
     """Shows a running stream on `console`. Use as a context manager and call `update` as often as you like.
 
     On a terminal the view is redrawn in place and stays when it is left. Elsewhere (pipe, log file) it writes a line
-    for each second of stream time and one for each switch. `update` may be called from any one thread.
+    for each second of stream time and one for each switch; so it does everywhere for one of several streams, whose
+    `name` stands before its lines. `update` may be called from any one thread.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, name: str = "") -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+        self._name = name
+        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal and not name else None
         self._next_line_s = 0.0
         self._n_switches_written = 0
 
@@ -50,11 +52,14 @@ class LiveView:
             return
         stream = state.stream
         for switch in stream.switches[self._n_switches_written :]:
-            self.write(switch_text(switch))
+            self.write(self._named(switch_text(switch)))
         self._n_switches_written = max(self._n_switches_written, len(stream.switches))
         if stream.at_s >= self._next_line_s:
-            self.write(live_line(state))
+            self.write(self._named(live_line(state)))
             self._next_line_s = stream.at_s + LINE_EVERY_S
+
+    def _named(self, line: str) -> str:
+        return f"{self._name}  {line}" if self._name else line
 
     def write(self, line: str) -> None:
         """Write a line; above the view, where there is one."""
@@ -75,7 +80,8 @@ class LiveView:
 class Watcher:
     """Shows `stream` while it runs. as_events: JSON lines on stdout instead; is_quiet: nothing at all.
 
-    parent_pid: interrupt this process when that one is gone, so that nothing is left running.
+    name: of its source where there are several streams. parent_pid: interrupt this process when that one is gone, so
+    that nothing is left running.
     """
 
     def __init__(
@@ -87,13 +93,14 @@ class Watcher:
         as_events: bool,
         is_quiet: bool,
         parent_pid: int | None,
+        name: str = "",
     ) -> None:
         self._stream = stream
         self._title = title
         self._duration_s = duration_s
         self._as_events = as_events
         self._parent_pid = parent_pid
-        self._view = None if as_events or is_quiet else LiveView(progress_console())
+        self._view = None if as_events or is_quiet else LiveView(progress_console(), name=name)
         self._seen: AnsweredFrame | None = None
         self._saying = threading.Lock()
         self._ended = threading.Event()

@@ -24,34 +24,39 @@ MAX_FILE_BYTES = 1 << 30
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 
+class Unreadable(UsageError):
+    """A file that is no picture. path: of it. reason: why, in words that follow its name."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"`{path}` {reason}", hint="remove it, or convert it to PNG or JPEG")
+
+
 def read_picture(path: Path) -> FrameArray:
     """The picture in the file `path`: uint8[H, W, 3] RGB.
 
-    Raises `UsageError` saying what is wrong with it: empty, cut short, or no picture.
+    Raises `Unreadable` saying what is wrong with it: empty, cut short, or no picture.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise _unreadable(path, f"is larger than {MAX_FILE_BYTES >> 30} GiB")
+            raise Unreadable(path, f"is larger than {MAX_FILE_BYTES >> 30} GiB")
         data = path.read_bytes()
     except OSError as exc:
-        raise _unreadable(path, f"cannot be read: {exc.strerror}") from exc
+        raise Unreadable(path, f"cannot be read: {exc.strerror}") from exc
     if not data:
-        raise _unreadable(path, "is empty")
+        raise Unreadable(path, "is empty")
     if _is_cut_short(data):
-        raise _unreadable(path, "is cut short: its last bytes are missing")
+        raise Unreadable(path, "is cut short: its last bytes are missing")
     cv2 = require_opencv()
     try:
         # from memory, not by name: OpenCV 5 reads no turned TIFF from a file
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as exc:  # of more pixels than OpenCV takes
-        raise _unreadable(path, "cannot be decoded") from exc
+        raise Unreadable(path, "cannot be decoded") from exc
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise _unreadable(path, "is not an image that can be decoded")
+        raise Unreadable(path, "is not an image that can be decoded")
     return cast(FrameArray, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-
-
-def _unreadable(path: Path, reason: str) -> UsageError:
-    return UsageError(f"`{path}` {reason}", hint="remove it, or convert it to PNG or JPEG")
 
 
 def fitted(picture: FrameArray, preprocess: Preprocess) -> FrameArray:

@@ -20,9 +20,6 @@ from seamline.runtime.sources.frames import SourceFrame, StampedSource
 Shape = Callable[[Any], Tensors]
 See = Callable[[Any], Seen | None]
 
-LOOK_S = 0.2
-"""While it waits for room, the feeder looks so often whether it is to stop."""
-
 MOST_PAUSE_S = 10.0
 """Between two frames of a recording: one whose clock jumps by a day is not waited for."""
 
@@ -106,14 +103,14 @@ class Feeder:
 
     def _is_fed(self, frame: SourceFrame) -> bool:
         """Whether the frame was offered, or accepted before `stop`."""
-        while not self._wait_ready(LOOK_S):
+        while not self._wait_ready(0.2):
             if self._stop.is_set():
                 return False
         tensors, seen = self._shape(frame.data), self._see(frame.data)
         if self._is_live:
             self._frames.offer(tensors, frame.stamp, seen)
             return True
-        while not self._frames.put(tensors, frame.stamp, seen, timeout_s=LOOK_S):
+        while not self._frames.put(tensors, frame.stamp, seen, timeout_s=0.2):
             if self._stop.is_set():
                 return False
         return True

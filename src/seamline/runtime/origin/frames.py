@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from seamline.core.cost.problem import EnergyScope
@@ -155,7 +155,7 @@ class StreamFrames:
                     self.results.put(self._finished.pop(frame))
                 case ev.FrameFinished():
                     result = self._finished[command.frame] = self._result_of(command)
-                    later += (result, command)
+                    later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
                 case cmd.RunFrame(frame, 0, _, offered):
                     assert isinstance(offered, _Offered)
                     self._unanswered[frame] = offered

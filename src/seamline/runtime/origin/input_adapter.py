@@ -7,7 +7,7 @@ brought to size is `inputs.pictures`; sources are `runtime.sources`, the pace at
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -22,6 +22,8 @@ from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
 from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.origin.feed_back import FeedBack
+from seamline.runtime.sources.arrays import ArrayFrames
+from seamline.runtime.sources.frames import FrameSource, StampedSource, stamped
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +67,21 @@ class InputAdapter:
             self._feed_back.begun()
         if not self._has_spoken and self._model.preprocess is not None:
             self._has_spoken = True
-            rows, columns = picture_of(frame, self._model).shape[:2]
+            rows, columns = _picture_of(frame, self._model).shape[:2]
             words = loss_words(self._model.preprocess.transform(rows, columns))
             if words:
                 log.warning("%s", words)
         return tensors
+
+
+def source_of(frames: FrameSource | Iterable[Any], inputs: tuple[TensorSpec, ...]) -> StampedSource:
+    """`frames` as a source with stamps; one of arrays gives them as `inputs` want them.
+
+    Raises `UsageError` for one frame where frames are wanted.
+    """
+    if isinstance(frames, np.ndarray | Mapping):
+        raise UsageError("this is one frame where frames are wanted", hint="give a list of them: run([frame])")
+    return frames.of(inputs) if isinstance(frames, ArrayFrames) else stamped(frames)
 
 
 def input_tensors(
@@ -85,7 +97,7 @@ def input_tensors(
     if model.preprocess is None:
         return _checked({**state, **_by_name(frame, model, state)}, model.inputs)
     given = {**state, **(frame if isinstance(frame, Mapping) else {FRAME: frame})}
-    picture = picture_of(frame, model)
+    picture = _picture_of(frame, model)
     given.pop(model.preprocess.target(model.graph.input_specs).name, None)
     given[FRAME] = fitted(picture, model.preprocess)
     return _checked(given, model.inputs)
@@ -103,7 +115,7 @@ def loss_words(transform: PictureTransform) -> str | None:
     return None
 
 
-def picture_of(frame: Array | Mapping[str, Array], model: StoredModel) -> Array:
+def _picture_of(frame: Array | Mapping[str, Array], model: StoredModel) -> Array:
     """The picture in a frame of a model that takes one. Raises `UsageError` when there is none."""
     preprocess = model.preprocess
     assert preprocess is not None, "called only for models that take camera frames"

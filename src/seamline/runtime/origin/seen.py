@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from seamline.core.vocabulary.pictures import PictureTransform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.model import StoredModel
-from seamline.runtime.origin.input_adapter import picture_of
+from seamline.model.metadata.preprocess import FRAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +25,12 @@ class Seen:
 def seen_by(model: StoredModel, *, keeps_picture: bool) -> Callable[[Any], Seen | None]:
     """What tells of a frame what `model` sees of it; None for frames that are no pictures."""
 
+    name = FRAME if model.preprocess is None else model.preprocess.target(model.graph.input_specs).name
+
     def seen(frame: Any) -> Seen | None:
-        if model.preprocess is None:
+        picture = frame.get(FRAME, frame.get(name)) if isinstance(frame, Mapping) else frame
+        if model.preprocess is None or not isinstance(picture, np.ndarray) or picture.ndim != 3 or 0 in picture.shape:
             return None
-        picture = picture_of(frame, model)
         rows, columns = picture.shape[:2]
         transform = model.preprocess.transform(rows, columns)
         return Seen(transform=transform, picture=picture if keeps_picture else None)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from seamline.codec.opencv import require_opencv
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.core.vocabulary.ports import FrameArray
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.timeline import plausible_fps
 
 MOST_FRAMES = 2**40
@@ -76,6 +77,9 @@ class OpenCvDevice:
     limits_ms: how long to wait for it to open and for a frame, by FFmpeg alone; None for OpenCV's choice. refused:
     makes the error for what cannot be opened. is_endless: whether what was opened goes on for ever, given whether it
     says how long it is. An error inside OpenCV is a grab that gave nothing, or a frame that cannot be decoded.
+
+    Once FFmpeg has given up waiting, a capture never recovers: each grab waits as long again, gives what the decoder
+    still held, and fails even when the server sends again. So it is not asked any more.
     """
 
     def __init__(
@@ -91,15 +95,20 @@ class OpenCvDevice:
         self._refused = refused
         self._is_endless = is_endless
         self._capture: Any = None
+        self._gave_up = False
 
     def open(self) -> Opened:
         cv2 = require_opencv()
-        if self._limits_ms is None:
-            capture = cv2.VideoCapture(self._target)
-        else:
+        self._gave_up = False
+        arguments: list[Any] = [self._target]
+        if self._limits_ms is not None:
             open_ms, read_ms = self._limits_ms
             limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, read_ms]
-            capture = cv2.VideoCapture(self._target, cv2.CAP_FFMPEG, limits)
+            arguments += [cv2.CAP_FFMPEG, limits]
+        try:
+            capture = cv2.VideoCapture(*arguments)
+        except cv2.error as exc:
+            raise self._refused() from exc
         if not capture.isOpened():
             raise self._refused()
         self._capture = capture
@@ -117,10 +126,15 @@ class OpenCvDevice:
         )
 
     def grab(self) -> float | None:
+        if self._gave_up:
+            return None
+        asked_s = now_s()
         try:
-            if not self._capture.grab():
-                return None
+            is_there = self._capture.grab()
         except require_opencv().error:
+            return None
+        self._gave_up = self._limits_ms is not None and now_s() - asked_s >= self._limits_ms[1] / 1000.0
+        if not is_there or self._gave_up:
             return None
         position_ms = float(self._capture.get(require_opencv().CAP_PROP_POS_MSEC))
         return position_ms / 1000.0 if math.isfinite(position_ms) else math.nan

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import FrameArray
-from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.core.vocabulary.stamps import FrameStamp
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.sources.health import SourceFigures
 
 
@@ -101,22 +96,16 @@ class StampedSource(ABC):
                     yield frame.data
 
 
-def stamped(frames: FrameSource | ArraySource | Iterable[Any], inputs: tuple[TensorSpec, ...] = ()) -> StampedSource:
-    """`frames` as a source with stamps: itself when it has them, else numbered as they come.
-
-    inputs: what a source of arrays is asked for. Raises `UsageError` for one frame where frames are wanted.
-    """
-    if isinstance(frames, np.ndarray | Mapping):
-        raise UsageError("this is one frame where frames are wanted", hint="give a list of them: run([frame])")
-    return frames if isinstance(frames, StampedSource) else _Numbered(frames, inputs)
+def stamped(frames: FrameSource | Iterable[Any]) -> StampedSource:
+    """`frames` as a source with stamps: itself when it has them, else numbered as they come."""
+    return frames if isinstance(frames, StampedSource) else _Numbered(frames)
 
 
 class _Numbered(StampedSource):
     """A caller's own source or iterable. Its frames have a number and the time of reading, and no time line."""
 
-    def __init__(self, frames: FrameSource | ArraySource | Iterable[Any], inputs: tuple[TensorSpec, ...]) -> None:
+    def __init__(self, frames: FrameSource | Iterable[Any]) -> None:
         self._frames = frames
-        self._inputs = inputs
         self._n_read = 0
 
     @property
@@ -140,18 +129,10 @@ class _Numbered(StampedSource):
 
     def read(self, fps: float | None = None, *, drop: bool = True) -> Generator[SourceFrame | None, None, None]:
         del fps, drop  # the stream paces frames without a time line, and none is left out
-        for data in self._data():
-            if data is None:  # nothing has come for a while
-                yield None
-                continue
-            stamp = FrameStamp(source=self.name, number=self._n_read, at_s=None, unix_s=time.time())
-            self._n_read += 1
+        for number, data in enumerate(self._frames.frames() if isinstance(self._frames, FrameSource) else self._frames):
+            self._n_read = number + 1
+            stamp = FrameStamp(source=self.name, number=number, at_s=None, unix_s=time.time())
             yield SourceFrame(data=data, stamp=stamp)
-
-    def _data(self) -> Iterable[Any]:
-        if isinstance(self._frames, ArraySource):
-            return self._frames.of(self._inputs)
-        return self._frames.frames() if isinstance(self._frames, FrameSource) else self._frames
 
     def figures(self) -> SourceFigures:
         return SourceFigures(name=self.name, read=self._n_read)

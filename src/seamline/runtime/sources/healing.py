@@ -115,7 +115,7 @@ class HealingReader:
             yield from self._grabs(timeline, n_had)
             n_before, n_had = n_had, self._number - first
             lacking_s = self._lacking_s(opened, timeline, began_s)
-            if lacking_s <= 0.0 or self._clocks.wait(0.0):
+            if self._clocks.wait(0.0) or (lacking_s <= 0.0 and n_had):
                 return
             n_tries = n_tries + 1 if n_had == n_before else 1
             if self._kind is not Kind.ADDRESS or not self._is_reopened(n_tries, timeline):
@@ -166,7 +166,9 @@ class HealingReader:
         return lacking_s if lacking_s > SHORT_FRAMES * timeline.interval_s else 0.0
 
     def _say_early(self, opened: Opened, lacking_s: float, at_s: float, n_read: int) -> None:
-        assert opened.promised_s is not None
+        if opened.promised_s is None:
+            hint = "is its codec a common one, and is it whole?"
+            raise SourceError(f"`{self._health.name}` holds no frame that can be read", hint=hint)
         of = "" if opened.n_promised is None or not _is_count(opened, at_s, n_read) else f" of {opened.n_promised}"
         words = f"ended early, after {n_read}{of} frames: at {at_s:.1f} s of {opened.promised_s:.1f} s"
         much_s = max(EARLY_S, EARLY_RATIO * opened.promised_s)
@@ -174,7 +176,7 @@ class HealingReader:
             self._health.count(ended_early=True)
             hint = "it was cut short or its rest is damaged; what could be read has been answered"
             raise SourceError(f"`{self._health.name}` {words}", hint=hint)
-        self._health.say(words, once=True)
+        self._health.say_damage(words)
 
     def _say_hole(self, hole: Hole) -> None:
         """A damaged part that was passed, or one without frames."""
@@ -183,7 +185,7 @@ class HealingReader:
             words = f"is damaged: about {hole.n_frames} frames before {hole.at_s:.2f} s are unreadable or missing"
         else:
             words = f"has no frames for {hole.length_s:.1f} s before {hole.at_s:.1f} s"
-        self._health.say(words, once=True)
+        self._health.say_damage(words)
 
     # -- what is endless -----------------------------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class HealingReader:
             picture = self._device.picture()
             if picture is None:
                 self._health.count(unreadable=1)
-                self._health.say(f"is damaged: frame {number} cannot be decoded", once=True)
+                self._health.say_damage(f"is damaged: frame {number} cannot be decoded")
                 return None
         self._health.count(read=1)
         if picture is None:

@@ -12,6 +12,9 @@ from typing import Annotated
 
 log = logging.getLogger(__name__)
 
+MOST_DAMAGES = 10
+"""Damaged parts of one source that get words of their own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFigures:
@@ -45,7 +48,7 @@ class SourceHealth:
 
     def __init__(self, name: str) -> None:
         self._figures = SourceFigures(name=name)
-        self._said: set[str] = set()
+        self._damages: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -81,10 +84,16 @@ class SourceHealth:
                 ended_early=now.ended_early or ended_early,
             )
 
-    def say(self, words: str, *, once: bool = False) -> None:
-        """Words to the log. once: never the same ones twice; what is played in a loop has its faults in every round."""
-        with self._lock:
-            if once and words in self._said:
-                return
-            self._said.add(words)
+    def say(self, words: str) -> None:
+        """Words to the log."""
         log.warning("`%s` %s", self.name, words)
+
+    def say_damage(self, words: str) -> None:
+        """Words about a damaged part, never the same twice (what is played in a loop has its faults in every round) and
+        only so many: a source that is broken all over says so, and counts."""
+        with self._lock:
+            if words in self._damages or len(self._damages) > MOST_DAMAGES:
+                return
+            self._damages.add(words)
+            is_last = len(self._damages) > MOST_DAMAGES
+        self.say("has more damage; from here on it is counted only" if is_last else words)

@@ -13,8 +13,8 @@ from urllib.parse import unquote
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.inputs.opening import open_arrays
 from seamline.runtime.inputs.pictures import IMAGE_SUFFIXES
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.sources.address import address_device, is_address, shown
+from seamline.runtime.sources.arrays import ArrayFrames
 from seamline.runtime.sources.devices import Kind, camera_device, file_device, pipe_device
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.pictures import ImageFolder
@@ -28,18 +28,18 @@ VIDEO_SUFFIXES = frozenset(
 """What is taken for a video among the files of a folder; one that is named may be called anything."""
 
 
-def open_source(text: str, *, loop: bool = False) -> StampedSource | ArraySource:
+def open_source(text: str, *, loop: bool = False) -> StampedSource:
     """The source that `text` names; nothing is opened before its first frame or figure is asked for.
 
     text: the index of a camera or its ``/dev/video0``; a video, a picture, a folder of either, or a quoted pattern
-    (``'shots/*.jpg'``); a named pipe, or ``-`` for standard input; ``rtsp://``, ``http://`` and the like; arrays, see
-    `open_arrays`.
+    (``'shots/*.jpg'``); a named pipe, or ``-`` for standard input; ``rtsp://``, ``http://`` and the like; or arrays,
+    see `inputs.opening.open_arrays`.
     Raises `UsageError` when there is no such thing.
     """
     if re.fullmatch(r"\d{1,3}", text):
         return _camera(int(text), f"camera {text}")
-    if (arrays := open_arrays(text, loop=loop)) is not None:
-        return arrays
+    if not is_address(text) and (arrays := open_arrays(text, loop=loop)) is not None:
+        return ArrayFrames(arrays)
     if text == STANDARD_INPUT:
         return VideoSource("standard input", Kind.PIPE, partial(pipe_device, "pipe:0", "standard input"))
     if text.startswith("file://"):
@@ -73,13 +73,10 @@ def _file(path: Path, loop: bool) -> VideoSource:
 
 def _folder(path: Path, loop: bool) -> StampedSource:
     """The pictures of a folder by name, or its videos."""
-    visible = (entry for entry in path.iterdir() if not entry.name.startswith("."))  # macOS leaves others beside files
-    found = sorted(entry for entry in visible if entry.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES)
     if not found:
         known = " ".join(sorted(IMAGE_SUFFIXES) + sorted(VIDEO_SUFFIXES))
-        raise UsageError(
-            f"folder `{path}` holds no images and no videos", hint=f"looked for {known}, and .npy .npz .wav"
-        )
+        raise UsageError(f"folder `{path}` holds no images and no videos", hint=f"looked for {known} .npy .npz .wav")
     return _files(found, path.name, loop)
 
 

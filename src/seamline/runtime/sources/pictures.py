@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.stamps import FrameStamp
-from seamline.runtime.inputs.pictures import read_picture
+from seamline.runtime.inputs.pictures import Unreadable, read_picture
 from seamline.runtime.sources.frames import SourceFrame, StampedSource
 from seamline.runtime.sources.health import SourceFigures, SourceHealth
 
@@ -61,18 +61,18 @@ class ImageFolder(StampedSource):
 
     def _pass(self, number: int, health: SourceHealth, *, is_quiet: bool = False) -> Iterator[SourceFrame]:
         """Every picture once, numbered from `number`. Those that are none are said once it is clear that one is."""
-        unreadable: list[UsageError] = []
+        unreadable: list[Unreadable] = []
         n_read = 0
         for at, path in enumerate(self.images):
             data = None
             try:
                 data = read_picture(path)
-            except UsageError as error:
+            except Unreadable as error:
                 health.count(unreadable=1)
                 unreadable.append(error)
             if unreadable and (n_read or data is not None) and not is_quiet:
                 for each in unreadable:
-                    health.say(f"leaves one out: {each}", once=True)
+                    health.say_damage(f"holds `{each.path.name}`, which {each.reason}; it is left out")
                 unreadable.clear()
             if data is not None:
                 n_read += 1
@@ -80,8 +80,6 @@ class ImageFolder(StampedSource):
                 stamp = FrameStamp(source=self.name, number=number + at, at_s=None, unix_s=time.time(), file=str(path))
                 yield SourceFrame(data=data, stamp=stamp)
         if self.images and not n_read:
-            n_others = len(self.images) - 1
-            others = f", nor are the {n_others} others" if n_others else ""
-            raise UsageError(
-                f"`{self.images[0]}` is not an image{others}", hint="remove it from the folder, or convert it"
-            )
+            first, n_others = unreadable[0], len(self.images) - 1
+            others = f", nor can the {n_others} others be read" if n_others else ""
+            raise UsageError(f"`{first.path}` {first.reason}{others}", hint=first.hint)

@@ -74,7 +74,7 @@ class Playlist(StampedSource):
                             yield SourceFrame(data=frame.data, stamp=stamp)
                 except SeamlineError as error:
                     failed = failed or error
-                    self._health.say(f"goes on with the next video: {error.message}", once=True)
+                    self._health.say_damage(f"goes on with the next video: {error.message}")
                 at_s += interval_s
             if not self._loop or number == n_before:
                 break

@@ -77,8 +77,9 @@ class VideoSource(StampedSource):
                     return
                 silent_s = now_s() - silent_since_s
                 if frame is None:
-                    if reading.is_lost:
-                        silent_since_s = now_s()
+                    if reading.is_lost:  # which is said and counted where it is reopened
+                        self._health.count(out_s=silent_s if is_stalled else 0.0)
+                        is_stalled, silent_since_s = False, now_s()
                     elif not is_stalled and silent_s >= STALL_S:
                         is_stalled = True
                         self._health.count(stalls=1)

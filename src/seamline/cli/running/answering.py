@@ -14,7 +14,6 @@ from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import StoredModel
 from seamline.runtime.api.answers import AnswerReader
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.origin.results import Result
 from seamline.runtime.sources.frames import StampedSource
 from seamline.sinks.answered import AnsweredFrame, answered_words, state_words
@@ -51,18 +50,27 @@ class SavedFigures:
 class Answering:
     """Reads and gives away a stream's answers. Use it as a context manager, before anything else is opened.
 
-    is_quiet: no lines on stdout, which has something else. stop: ends the stream, when nobody reads stdout any more.
+    is_quiet: no lines on stdout, which has something else. name: of the source, before each line, where there are
+    several streams. stop: ends the stream, when nobody reads stdout any more.
     Raises `UsageError` for a place that is none; entering it `SinkError` for one that cannot be written.
     """
 
     def __init__(
-        self, request: AnswerRequest, source: StampedSource | ArraySource, *, model: str, is_live: bool, is_quiet: bool
+        self,
+        request: AnswerRequest,
+        source: StampedSource,
+        *,
+        model: str,
+        is_live: bool,
+        is_quiet: bool,
+        name: str = "",
     ) -> None:
         if request.prints not in PRINTS:
             raise UsageError(f"`{request.prints}` is not a choice for --print", hint=", ".join(PRINTS))
         if is_quiet and STDOUT in request.save:
             raise UsageError("--json and --save - both write to stdout", hint="give one of them")
         self._request = request
+        self._before = f"{name}  " if name else ""
         self._has_stdout = STDOUT in request.save
         self._prints_lines = request.prints != "none" and not is_quiet and not self._has_stdout
         saved = parse_sinks(request.save)
@@ -137,7 +145,7 @@ class Answering:
     def _line_of(self, answered: AnsweredFrame) -> str | None:
         state = state_words(answered)
         is_news, self._last_state = state != self._last_state, state
-        return answered_words(answered) if is_news or self._request.prints == "all" else None
+        return self._before + answered_words(answered) if is_news or self._request.prints == "all" else None
 
     def _say(self, line: str) -> None:
         if self._aside is not None and sys.stdout.isatty():
@@ -152,7 +160,7 @@ class Answering:
             raise SinkError("nobody reads them any more") from exc
 
     def _warn(self, words: str, word: str = "warning") -> None:
-        line = f"{word}: {words}"
+        line = f"{word}: {self._before}{words}"
         if self._aside is not None:
             self._aside(line)
         else:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from seamline.cli.shared.answering import Answering, AnswerRequest, saved_json
+from seamline.cli.running.answering import Answering, AnswerRequest, saved_json
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
@@ -26,7 +26,6 @@ from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
@@ -41,8 +40,8 @@ class RunRequest:
 
     shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back to
     seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan to
-    pin. answers: how they are read and where they go. follow_loads: slowdowns of this node come on standard input.
-    as_events, as_json: what stdout gets. parent_pid: the run ends when that process is gone.
+    pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets. parent_pid:
+    the run ends when that process is gone.
     """
 
     model: str
@@ -50,8 +49,8 @@ class RunRequest:
     values: Mapping[str, float]
     frame: FrameRecipe | None
     source: str
-    feed_back: Mapping[str, str]
     loop: bool
+    feed_back: Mapping[str, str]
     live: bool | None
     fps: float | None
     n_frames: int | None
@@ -80,7 +79,7 @@ def execute(request: RunRequest) -> int:
     """Join the cluster, run the stream to its end, print its figures; the exit code."""
     source = open_source(request.source, loop=request.loop)
     path = resolve_model(request.model, TERMINAL)
-    with closing(source) if isinstance(source, StampedSource) else nullcontext():
+    with closing(source):
         source.first()  # one that cannot be read is said before anything starts
         answering = Answering(
             request.answers,
@@ -92,12 +91,12 @@ def execute(request: RunRequest) -> int:
         return _with_source(request, path, source, answering)
 
 
-def _with_source(request: RunRequest, path: Path, source: StampedSource | ArraySource, answering: Answering) -> int:
+def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     pace = slowdown_from(sys.stdin.fileno(), request.node.slowdown) if request.follow_loads else None
     with answering:
         node = open_node(replace(request.node, pace=pace))
         with Cluster(node, n_expected=len(request.node.connect)) as here:
-            stream = _stream(request, here, path, source, answering)
+            stream = make_stream(request, here, path, source, answering)
             signal_number, error = _run(request, stream, source, answering)
             summary = stream.summary()
     if request.as_events:
@@ -105,7 +104,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource | ArrayS
     elif request.as_json:
         print_json({**summary, **saved_json(answering)})
     else:
-        _print_summary(msgspec.convert(summary, RunSummary), answering.console)
+        print_summary(msgspec.convert(summary, RunSummary), answering.console)
         answering.print_saved()
     if error is None and not signal_number:
         error = answering.error()
@@ -114,9 +113,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource | ArrayS
     return 128 + signal_number if signal_number else 0
 
 
-def _stream(
-    request: RunRequest, here: Cluster, path: Path, source: StampedSource | ArraySource, answering: Answering
-) -> Stream:
+def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
     stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
     answering.choose_head(stored)
@@ -139,7 +136,7 @@ def _stream(
 
 
 def _run(
-    request: RunRequest, stream: Stream, source: StampedSource | ArraySource, answering: Answering
+    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering
 ) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
     error: SeamlineError | None = None
@@ -179,7 +176,8 @@ def _run(
     return signal_number(), error
 
 
-def _print_summary(summary: RunSummary, out: Console) -> None:
+def print_summary(summary: RunSummary, out: Console) -> None:
+    """The figures of a run, in words."""
     counts, latency, energy = summary.frames, summary.latency_s, summary.energy
     if summary.switches:
         out.print(switches_table(summary.switches))
