@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,22 @@ def test_a_picture_is_turned_as_its_camera_was_held(tmp_path, orientation, turn)
     np.testing.assert_array_equal(read_picture(turned(path, orientation)), np.rot90(straight, turn))
     (single,) = open_source(str(path)).frames()
     assert single.shape == np.rot90(straight, turn).shape
+
+
+def test_a_video_is_turned_as_its_camera_was_held(tmp_path):
+    """A telephone writes how it was held into the track header's matrix, here a quarter turn to the right."""
+    path = tmp_path / "v.mp4"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 48))
+    for _ in range(3):
+        video.write(PICTURE[..., ::-1])
+    video.release()
+    (straight, *_) = open_source(str(path)).frames()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    (turned_right, *_) = open_source(str(path)).frames()
+    np.testing.assert_array_equal(turned_right, np.rot90(straight, -1))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
