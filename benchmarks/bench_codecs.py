@@ -17,7 +17,9 @@ from reporting import Report, Spread, parser, progress, spread
 import seamline
 from seamline import codec
 from seamline.core.vocabulary.plans import Codec
-from seamline.runtime.shared.sources import fit, open_source
+from seamline.model import Preprocess
+from seamline.runtime.inputs.pictures import fitted
+from seamline.runtime.sources.opening import open_source
 
 SHAPES = ((1, 8, 56, 56), (1, 48, 56, 56), (1, 64, 112, 112))
 """100 kB, 602 kB and 3.2 MB of float32."""
@@ -91,7 +93,7 @@ def _frame() -> Any:
     frames = iter(open_source(video).frames())
     for _ in range(60):  # the film begins with black
         frame = next(frames)
-    return np.ascontiguousarray(fit(frame, 224, 224))
+    return fitted(frame, Preprocess(height=224, width=224))
 
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:

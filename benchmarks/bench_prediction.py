@@ -28,9 +28,10 @@ from seamline.core.vocabulary.plans import Plan, Segment, Stage
 from seamline.core.vocabulary.ports import Array
 from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.model.locate import load_model
+from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.shared.sources import fit, open_source
+from seamline.runtime.sources.opening import open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""
@@ -109,7 +110,7 @@ def _frame(model: StoredModel) -> Array:
     assert model.preprocess is not None
     video = open_source(str(files("seamline.data") / "bigbuckbunny.mp4"))
     (frame,) = islice(video.frames(), 60, 61)
-    return fit(frame, model.preprocess.height, model.preprocess.width)
+    return fitted(frame, model.preprocess)
 
 
 def _measure(pinned: PinnedStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:

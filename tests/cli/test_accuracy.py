@@ -12,9 +12,9 @@ from seamline.cli.reference import undocumented_keys
 from seamline.cli.shared.planning_options import codecs_named
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Codec
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
-cv2 = pytest.importorskip("cv2", reason="reading images needs seamline[video]")
+cv2 = pytest.importorskip("cv2", reason="reading images needs OpenCV")
 
 
 @pytest.fixture

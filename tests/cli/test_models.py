@@ -229,14 +229,14 @@ def test_an_unknown_zoo_name_leaves_no_file(seamline, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=0,3", "image=-1"])
+@pytest.mark.parametrize("text", ["1,3", "image=", "image=1,x", "=1,2", "image=-1,3", "image=-1"])
 def test_a_malformed_shape_is_wrong_use(text):
     with pytest.raises(UsageError, match="is not a shape"):
         parse_shapes([text])
 
 
 def test_shapes_are_read_with_commas_or_crosses():
-    assert parse_shapes(["a=1,2", "b=3x4"]) == {"a": (1, 2), "b": (3, 4)}
+    assert parse_shapes(["a=1,2", "b=3x4", "past=1,8,0,64"]) == {"a": (1, 2), "b": (3, 4), "past": (1, 8, 0, 64)}
 
 
 def test_flags_say_how_a_frame_becomes_the_input(seamline, open_model_path):
@@ -245,18 +245,34 @@ def test_flags_say_how_a_frame_becomes_the_input(seamline, open_model_path):
     assert undocumented_keys("inspect", data) == set()
     assert data["model"]["frame"] == {
         "height": 8, "width": 12, "layout": "nchw", "mean": [124.0, 116.0, 104.0], "std": [58.0, 58.0, 58.0],
+        "dtype": "float32", "channels": "rgb", "fit": "crop", "pad": 0, "resample": "area", "crop_ratio": 1.0,
+        "is_centred": True, "input": "",
     }  # fmt: skip
     assert data["cuts"][0]["tensors"][0]["shape"] == [1, 3, 8, 12]
     assert seamline("verify", str(open_model_path), *flags, "--json").json["failed"] == []
 
 
 @pytest.mark.parametrize(
-    "flags", [("--size", "8"), ("--size", "0x4"), ("--layout", "chw"), ("--mean", "1,2"), ("--std", "red")]
-)
+    "flags",
+    [
+        ("--size", "8"), ("--size", "0x4"), ("--layout", "cwh"), ("--mean", "1,2"), ("--std", "red"),
+        ("--preprocess", "imagnet"), ("--fit", "squeeze"), ("--channels", "rbg"),
+    ],
+)  # fmt: skip
 def test_malformed_frame_flags_are_wrong_use(seamline, open_model_path, flags):
     outcome = seamline("inspect", str(open_model_path), *flags)
     assert outcome.exit_code == 2
     assert flags[1] in outcome.stderr
+
+
+def test_a_preset_a_fit_and_colours_are_flags_of_every_command_that_takes_a_picture(seamline, open_model_path):
+    flags = ("--size", "8x12", "--preprocess", "yolo", "--fit", "stretch", "--channels", "bgr")
+    frame = seamline("inspect", str(open_model_path), *flags, "--json").json["model"]["frame"]
+    assert (frame["std"], frame["fit"], frame["pad"], frame["channels"]) == ([255.0] * 3, "stretch", 114, "bgr")
+    assert seamline("verify", str(open_model_path), *flags, "--json").json["failed"] == []
+    said = seamline("inspect", str(open_model_path), *flags).stdout
+    assert "pictures: stretch to 12x8, bgr, (pixel - 0) / 255, float32 nchw" in said
+    assert seamline("inspect", str(open_model_path), "--preprocess", "none", "--shape", "image=1,3,4,4").exit_code == 0
 
 
 def test_values_are_read_as_numbers():

@@ -14,7 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MAX_LINES = 60
@@ -42,7 +43,8 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3))
+    whole = Fit.LETTERBOX  # so that no word about cropping is due
+    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3, fit=whole))
     path = tmp_path_factory.mktemp("model") / "small.onnx"
     onnx.save(model, path)
     return path
@@ -67,7 +69,7 @@ def run_example(tmp_path: Path):
 
 def test_every_example_is_run_here_and_short():
     names = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert names == ["01_split_a_model.py", "02_two_nodes.py", "03_plan_by_hand.py"]
+    assert names == ["01_split_a_model.py", "02_two_nodes.py", "03_plan_by_hand.py", "04_save_answers.py"]
     for name in names:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < MAX_LINES, name
 
@@ -97,3 +99,12 @@ def test_planning_by_hand_keeps_private_frames_at_home_and_gives_up_bad_links(ru
     assert len(said) == 12
     assert all("edge[0:0]" not in line for line in said[7:])
     assert said[-1].endswith("by edge[0:9]")
+
+
+def test_answers_are_printed_and_saved(run_example, model_file, tmp_path):
+    lines = run_example("04_save_answers.py", str(model_file)).splitlines()
+    assert lines[0].startswith("classify: ")
+    assert len([line for line in lines if "Label(" in line]) == 20
+    assert lines[-2:] == ["results.jsonl: 20 answers", "seen.mp4: 20 answers"]
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 20
+    assert (tmp_path / "seen.mp4").stat().st_size > 10_000

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from seamline.model import ModelStore
+from seamline.core.vocabulary.local_values import is_local, is_same
+from seamline.core.vocabulary.plans import Segment
+from seamline.model import ModelStore, OrtEngine, StoredModel
 
 SaveModel = Callable[..., Path]
+CheckAnswers = Callable[..., StoredModel]
 
 
 @pytest.fixture
@@ -91,3 +96,46 @@ def save(tmp_path: Path) -> SaveModel:
         return path
 
     return write
+
+
+@pytest.fixture
+def check_answers(store: ModelStore, save: SaveModel) -> CheckAnswers:
+    """``check_answers(model, {"x": array}, ...)``: whole and at every cut, a model gives what the runtime alone gives.
+
+    Each set of inputs is tried; further keywords are `ModelStore.add`'s. Returns the stored model.
+    """
+
+    def check(model: ModelProto, *inputs: Mapping[str, Any], **how: Any) -> StoredModel:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_outputs()]
+        stored = store.add(save(model), **how)
+        engine = OrtEngine(store, 1)
+        for tensors in inputs:
+            expected = dict(zip(names, session.run(None, dict(tensors)), strict=True))
+            for cut in range(len(stored.cuts)):  # the first runs no layer in its head: the whole model
+                found: Mapping[str, Any] = {name: tensors[name] for name in stored.graph.inputs}
+                for part in (Segment(0, cut), Segment(cut, stored.whole.stop)):
+                    found = engine.prepare(stored.model_id, part).run(found)
+                assert list(found) == names
+                for name, value in expected.items():
+                    _check_value(found[name], value, f"{name}, cut {cut}")
+        return stored
+
+    return check
+
+
+def _check_value(found: Any, expected: Any, what: str) -> None:
+    """Sums may be taken in another order: 1e-4, of float16 two units in the last place."""
+    if isinstance(expected, list):
+        assert isinstance(found, list), what
+        for pair in zip(found, expected, strict=True):
+            _check_value(*pair, what)
+    elif is_local(expected):
+        assert is_same(found, expected), what
+    else:
+        assert found.dtype == expected.dtype, what
+        rtol = 2e-3 if expected.dtype == np.float16 else 1e-4
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-6, err_msg=what)

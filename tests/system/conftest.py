@@ -27,7 +27,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline import connect
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.node.peer_client import PeerClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,9 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3))
+    write_preprocess(
+        model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3, fit=Fit.LETTERBOX)
+    )
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     onnx.save(model, path)
     return path

@@ -12,7 +12,8 @@ from importlib.resources import files
 import onnx
 import pytest
 
-from seamline.model.onnx.preprocess import read_preprocess, write_preprocess
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.preprocess import read_preprocess, write_preprocess
 from seamline.testbed.processes import FOLLOW_LOADS
 from seamline.testbed.slowdown import slowdown_line
 
@@ -32,7 +33,7 @@ def wide_model(tmp_path, model_file):
     for extent in model.graph.input[0].type.tensor_type.shape.dim[2:]:
         extent.dim_value = EXTENT
     path = tmp_path / "wide.onnx"
-    write_preprocess(model, replace(read_preprocess(model), height=EXTENT, width=EXTENT))
+    write_preprocess(model, replace(read_preprocess(model), height=EXTENT, width=EXTENT, fit=Fit.LETTERBOX))
     onnx.save(model, path)
     return path
 

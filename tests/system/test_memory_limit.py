@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.model.onnx.preprocess import Preprocess, write_preprocess
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EDGE = NodeId("edge")
 EXTENT = 32
@@ -50,7 +51,9 @@ def heavy_file(tmp_path: Path) -> Path:
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    write_preprocess(model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3))
+    write_preprocess(
+        model, Preprocess(height=EXTENT, width=EXTENT, mean=(127.0,) * 3, std=(64.0,) * 3, fit=Fit.LETTERBOX)
+    )
     path = tmp_path / "heavy.onnx"
     onnx.save(model, path)
     return path

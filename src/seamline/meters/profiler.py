@@ -21,6 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seamline.core.vocabulary.local_values import example_value
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Engine, RunnableSegment, Tensors
 from seamline.core.vocabulary.profiles import (
@@ -261,6 +262,8 @@ def _times(quantiles: Quantiles, factor: float) -> Quantiles:
 
 def fitting_tensor(value: Array | None, spec: TensorSpec, seed: int) -> Array:
     """`value` if it is what `spec` asks for, else a random tensor that is."""
+    if spec.is_local:
+        return random_tensor(spec, seed) if value is None else value
     if value is not None and value.shape == spec.shape and value.dtype.name == spec.dtype:
         return value
     return random_tensor(spec, seed)
@@ -268,6 +271,9 @@ def fitting_tensor(value: Array | None, spec: TensorSpec, seed: int) -> Array:
 
 def random_tensor(spec: TensorSpec, seed: int) -> Array:
     """Normal values for floats, all levels for bytes, and zeros or ones for other integers (they may be indices)."""
+    if spec.is_local:
+        value: Array = example_value(spec)
+        return value
     random = np.random.default_rng(seed)
     if spec.dtype.startswith("float"):
         return random.standard_normal(spec.shape, dtype=np.float32).astype(spec.dtype)

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.engine.verify import CutCheck, verify_cuts
-    from seamline.model.onnx.inputs import input_names
-    from seamline.model.onnx.preprocess import Preprocess
-    from seamline.model.onnx.sidecar import FrameRecipe
+    from seamline.model.metadata.preprocess import Preprocess
+    from seamline.model.metadata.recipe import FrameRecipe
+    from seamline.model.onnx.inputs import input_shapes
     from seamline.model.store.models import ModelStore
     from seamline.model.store.stored import StoredModel
     from seamline.model.store.transfer import Incoming
 
 __all__ = ["ModelStore", "StoredModel", "Incoming", "Preprocess", "FrameRecipe", "OrtEngine", "CutCheck", "verify_cuts"]
-__all__ += ["input_names"]
+__all__ += ["input_shapes"]
 
 _HOMES = {
     "ModelStore": "store.models", "StoredModel": "store.stored", "Incoming": "store.transfer",
-    "Preprocess": "onnx.preprocess",
-    "FrameRecipe": "onnx.sidecar", "OrtEngine": "engine.ort",
+    "Preprocess": "metadata.preprocess",
+    "FrameRecipe": "metadata.recipe", "OrtEngine": "engine.ort",
     "CutCheck": "engine.verify", "verify_cuts": "engine.verify",
-    "input_names": "onnx.inputs",
+    "input_shapes": "onnx.inputs",
 }  # fmt: skip
 
 

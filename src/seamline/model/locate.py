@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,22 @@ from seamline.model import zoo
 from seamline.model.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from seamline.model.onnx.sidecar import FrameRecipe
+    from seamline.model.metadata.recipe import FrameRecipe
     from seamline.model.store.models import ModelStore, StoredModel
 
 ZOO_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What is said of a model beside its file.
+
+    shapes: of inputs with open axes. values: of inputs that become constants. frame: how a picture becomes the input.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    frame: FrameRecipe | None = None
 
 
 def resolve_model(text: str, progress: Progress = SILENT) -> Path:
@@ -49,19 +62,27 @@ def load_model(
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     values: Mapping[str, float] | None = None,
     frame: FrameRecipe | None = None,
+    gives_pictures: bool = False,
     reseed: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it.
 
     shapes: of inputs with open axes. values: of inputs that become constants. frame: how a camera frame becomes the
-    input. reseed: seed of random values for constant weights. Raises `UsageError` as `resolve_model` does, `ModelError`
-    for a file that is no model.
+    input; with gives_pictures it must be known. reseed: seed of random values for constant weights.
+    Raises `UsageError` as `resolve_model` does, `ModelError` for a file that is no model.
     """
     from seamline.model.store.models import ModelStore
 
     store = ModelStore()
-    stored = store.add(resolve_model(text, progress), shapes=shapes, values=values, preprocess=frame, reseed=reseed)
+    stored = store.add(
+        resolve_model(text, progress),
+        shapes=shapes,
+        values=values,
+        preprocess=frame,
+        gives_pictures=gives_pictures,
+        reseed=reseed,
+    )
     return store, stored
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -195,3 +196,48 @@ def test_floats_outside_of_quantised_units_are_ordinary_tensors() -> None:
     )  # fmt: skip
     crossing = [{tensor.name for tensor in cut.tensors} for cut in legal_cuts(graph)]
     assert crossing == [{"x"}, {"a"}, {"a8"}, {"c"}, {"c", "c8"}, {"c8", "d"}, {"d", "f"}, {"g"}, {"y"}]
+
+
+def test_a_model_with_an_end_that_cannot_be_sent_is_not_cut():
+    """Its inner tensors could cross, but no plan may send what it takes or gives."""
+    names = ("x", "a", "b", "y")
+    specs = {name: TensorSpec(name=name, dtype="float32", shape=(4,)) for name in names}
+    layers = tuple(
+        Layer(name=f"make {after}", op="Relu", inputs=(before,), outputs=(after,))
+        for before, after in itertools.pairwise(names)
+    )
+    for end in ("x", "y"):
+        local = TensorSpec(name=end, dtype="string", shape=(4,), is_local=True)
+        graph = ModelGraph(name="m", layers=layers, tensors={**specs, end: local}, inputs=("x",), outputs=("y",))
+        assert [cut.after for cut in legal_cuts(graph)] == ["input", "make y"]
+    assert len(legal_cuts(ModelGraph(name="m", layers=layers, tensors=specs, inputs=("x",), outputs=("y",)))) == 4
+
+
+def test_a_tensor_whose_size_the_frame_decides_crosses_no_inner_cut():
+    """`found` is an output that is made early, and stays alive to the end."""
+    specs = {name: TensorSpec(name=name, dtype="float32", shape=(4,)) for name in ("x", "a", "y")}
+    specs["found"] = TensorSpec(name="found", dtype="float32", shape=(1,), is_open=True)
+    layers = (
+        Layer(name="first", op="Relu", inputs=("x",), outputs=("a",)),
+        Layer(name="choose", op="NonZero", inputs=("a",), outputs=("found",)),
+        Layer(name="then", op="Exp", inputs=("a",), outputs=("b",)),
+        Layer(name="last", op="Neg", inputs=("b",), outputs=("y",)),
+    )
+    graph = ModelGraph(name="m", layers=layers, tensors=specs, inputs=("x",), outputs=("found", "y"))
+    graph.verify()
+    cuts = legal_cuts(graph)
+    assert [cut.after for cut in cuts] == ["input", "first", "last"]
+    assert [spec.name for spec in cuts[-1].tensors] == ["found", "y"]
+
+
+def test_an_output_that_is_an_input_crosses_everywhere():
+    specs = {name: TensorSpec(name=name, dtype="float32", shape=(4,)) for name in ("x", "a", "y")}
+    layers = (
+        Layer(name="first", op="Relu", inputs=("x",), outputs=("a",)),
+        Layer(name="last", op="Neg", inputs=("a",), outputs=("y",)),
+    )
+    graph = ModelGraph(name="m", layers=layers, tensors=specs, inputs=("x",), outputs=("y", "x"))
+    graph.verify()
+    cuts = legal_cuts(graph)
+    verify(graph, cuts)
+    assert [{spec.name for spec in cut.tensors} for cut in cuts] == [{"x"}, {"x", "a"}, {"y", "x"}]

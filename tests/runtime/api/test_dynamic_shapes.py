@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 import seamline
 from seamline.core.vocabulary.errors import OpenAxis, UsageError
 from seamline.model import FrameRecipe, ModelStore
+from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.api.dynamic_shapes import add_model
-from seamline.runtime.shared.sources import open_source
+from seamline.runtime.sources.opening import open_source
 
 RECIPE = FrameRecipe(mean=(127.0,) * 3, std=(64.0,) * 3)
 
@@ -108,7 +109,7 @@ def test_without_a_first_frame_the_open_axis_is_named(cluster, open_model, tmp_p
         OpenAxis, match=r"height \(axis 2\) and width \(axis 3\) of the frames .* is open; hint: fix it"
     ):
         cluster.add_model(open_model, preprocess=RECIPE)
-    with pytest.raises(OpenAxis, match="`x` is open"):  # a picture alone does not say how it becomes the input
+    with pytest.raises(UsageError, match="does not say how a picture becomes its input `x` float32"):
         cluster.add_model(open_model, first=np.zeros((8, 8, 3), np.uint8))
 
 
@@ -134,3 +135,91 @@ def test_a_trained_detector_takes_the_size_of_the_first_frame(cluster):
     (answer,) = result.outputs.values()
     assert answer.shape == expected.shape == (1, 1, 96, 160)
     np.testing.assert_allclose(answer, expected, atol=1e-3)
+
+
+def save_graph(path: Path, nodes: list, inputs: dict, outputs: list[str], weights: dict[str, np.ndarray]) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "open",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_an_open_first_axis_that_is_no_batch_is_that_of_the_first_frame(cluster, tmp_path):
+    """37 points of 4 coordinates each, and 16,000 samples of sound: an axis 0 of 1 would be another model."""
+    points = save_graph(
+        tmp_path / "points.onnx",
+        [helper.make_node("MatMul", ["points", "w"], ["y"])],
+        {"points": ["N", 4]}, ["y"], {"w": np.random.default_rng(1).standard_normal((4, 2)).astype(np.float32)},
+    )  # fmt: skip
+    sound = save_graph(
+        tmp_path / "sound.onnx",
+        [
+            helper.make_node("Unsqueeze", ["audio", "axes"], ["u"]),
+            helper.make_node("Conv", ["u", "k"], ["y"], strides=[4]),
+        ],
+        {"audio": ["n"]}, ["y"],
+        {"axes": np.array([0, 1]), "k": np.random.default_rng(2).standard_normal((2, 1, 8)).astype(np.float32)},
+    )  # fmt: skip
+    for path, shape in ((points, (37, 4)), (sound, (1600,))):
+        frame = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+        stream = cluster.stream(path, first=frame, profile_budget_s=0.1)
+        (result,) = stream.run([frame])
+        session = ort.InferenceSession(str(path))
+        (wanted,) = session.run(None, {session.get_inputs()[0].name: frame})
+        np.testing.assert_allclose(result.outputs["y"], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_arrays_make_a_model_take_arrays_whatever_its_file_says_of_pictures(cluster, open_model, tmp_path):
+    model = onnx.load(open_model)
+    write_preprocess(model, Preprocess(height=8, width=8))
+    onnx.save(model, open_model)
+    array = np.random.default_rng(1).standard_normal((1, 3, 12, 10)).astype(np.float32)
+    assert cluster.add_model(open_model, first=array).preprocess is None
+    assert cluster.add_model(open_model).preprocess is not None
+    assert cluster.add_model(open_model, preprocess="unit").preprocess.std == (255.0,) * 3
+    np.save(tmp_path / "a.npy", np.concatenate([array] * 4))
+    source = open_source(str(tmp_path / "a.npy"))
+    stream = cluster.stream(open_model, first=source, profile_budget_s=0.1)
+    assert len(list(stream.run(source))) == 4
+
+
+def test_a_wrong_first_frame_is_refused_before_anything_runs_and_a_loop_left_early_loses_nothing(cluster, open_model):
+    array = np.random.default_rng(1).standard_normal((1, 3, 12, 10)).astype(np.float32)
+    stream = cluster.stream(open_model, first=array, profile_budget_s=0.1)
+    with pytest.raises(UsageError, match=r"`x` must be float32\[1, 3, 12, 10\], it is float64"):
+        stream.run([array.astype(np.float64)])  # not even asked for a result
+    with pytest.raises(UsageError, match=r"give a list of them: run\(\[frame\]\)"):
+        stream.run(array)
+    later = stream.run([array, array[:, :2]])
+    assert next(later).error is None
+    with pytest.raises(UsageError, match="must be float32"):
+        list(later)
+    for _ in stream.run([array] * 50):
+        break
+    frames = stream.summary()["frames"]
+    assert frames["lost"] == 0
+    assert len(list(stream.run([array] * 3))) == 3
+    assert stream.summary()["frames"] == {**frames, "accepted": 3, "answered": 3}
+
+
+@pytest.mark.parametrize("n", [37, 1, 0])
+def test_a_first_axis_that_counts_no_frames_is_taken_from_the_first_frame(cluster, tmp_path, n):
+    """Points of a cloud: as many as there are."""
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("ReduceSum", ["points", "axes"], ["p"], keepdims=0),
+        helper.make_node("Neg", ["p"], ["y"]),
+    ]
+    axes = numpy_helper.from_array(np.array([1]), "axes")
+    inputs = [info("points", TensorProto.FLOAT, ["N", 4, 3])]
+    graph = helper.make_graph(nodes, "points", inputs, [info("y", TensorProto.FLOAT, None)], [axes])
+    path = tmp_path / "points.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    frame = np.ones((n, 4, 3), np.float32)
+    (result,) = cluster.stream(path, first=frame, profile_budget_s=0.1).run([frame])
+    np.testing.assert_array_equal(result.outputs["y"], np.full((n, 3), -4, np.float32))

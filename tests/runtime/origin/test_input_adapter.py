@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.model import ModelStore, Preprocess, StoredModel
-from seamline.runtime.origin.input_adapter import as_source, input_tensors
-from seamline.runtime.shared.sources import ImageFolder
+from seamline.runtime.origin.input_adapter import InputAdapter, input_tensors, loss_words
 
 EXTENT = 32
 
@@ -69,12 +69,39 @@ def test_a_model_of_two_inputs_wants_them_by_name(tmp_path):
         input_tensors(array, model)
 
 
-def test_who_runs_a_source_may_choose_whether_its_newest_frame_wins():
-    folder = ImageFolder(name="folder", images=(), loop=False)
-    assert [as_source(folder, live).is_live for live in (None, True, False)] == [False, True, False]
-    assert as_source(folder, True).name == "folder"
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (np.zeros((1, 3, EXTENT, EXTENT)), r"must be float32\[1, 3, 32, 32\], it is float64.*astype\(numpy.float32\)"),
+        (np.zeros((3, EXTENT, EXTENT), np.float32), r"it is float32\[3, 32, 32\]; hint: .*array\[None\]"),
+        (np.zeros((1, 3, 8, 8), np.float32), "a stream has one shape"),
+        ({"picture": np.zeros(3)}, "no input `picture`; hint: its inputs are image"),
+        ({}, "input `image` is missing"),
+        ({"image": [1, 2]}, "is an array, not a list"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_the_model_takes(model, frame, words):
+    with pytest.raises(UsageError, match=words):
+        input_tensors(frame, model)
 
 
-def test_any_iterable_is_a_source_without_a_pace():
-    source = as_source([1, 2, 3], None)
-    assert (source.fps, source.is_live, list(source.frames())) == (None, False, [1, 2, 3])
+def test_a_stride_of_an_array_does_not_matter(model):
+    array = np.ones((1, EXTENT, EXTENT, 3), np.float32).transpose(0, 3, 1, 2)
+    (tensor,) = input_tensors(array, model).values()
+    assert tensor.flags.c_contiguous
+    np.testing.assert_array_equal(tensor, array)
+
+
+def test_a_word_is_said_once_when_a_picture_is_cropped_or_stretched(camera_model, caplog):
+    adapter = InputAdapter(camera_model)
+    for _ in range(2):
+        adapter(np.zeros((36, 64, 3), np.uint8))
+    assert [record.getMessage() for record in caplog.records] == [
+        "pictures of 64x36 are cropped about the centre to 32x32: 44 % of each is not seen; "
+        "--fit letterbox keeps all of it"
+    ]
+    assert loss_words(picture_transform(Fit.STRETCH, (36, 64), (32, 32))) == (
+        "pictures of 64x36 are stretched to 32x32; --fit letterbox keeps their aspect"
+    )
+    assert loss_words(picture_transform(Fit.LETTERBOX, (36, 64), (32, 32))) is None
+    assert loss_words(picture_transform(Fit.CROP, (64, 64), (32, 32))) is None

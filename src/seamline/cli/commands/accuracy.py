@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.models import ModelIdentity
-from seamline.cli.shared.options import JsonFlag, ModelArgument, ThreadsOption
+from seamline.cli.shared.options import (
+    ChannelsOption,
+    FitOption,
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    ModelArgument,
+    PreprocessOption,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Codec
@@ -74,21 +87,36 @@ def accuracy(
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Use the first N images only.")
     ] = None,
+    shape: ShapeOption = None,
+    value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     threads: ThreadsOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Compare MODEL cut with a codec in between to MODEL whole, on images: same top class, or relative error."""
-    from seamline.cli.shared.models import load_model
+    from seamline.cli.shared.models import load_model, parse_frame
     from seamline.cli.shared.output import data_console, print_json, track
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
 
     name = _codec_named(codec)
     frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))
     if not frames:
         raise UsageError(f"there are no images in `{images}`", hint="name a folder with PNG or JPEG files")
-    store, stored = load_model(model)
+    store, stored = load_model(
+        model,
+        shapes=shape or (),
+        values=value or (),
+        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+        gives_pictures=True,
+    )
     wanted = chosen_cuts(stored, cuts, name)
     started_s = time.monotonic()
     steps = compare(OrtEngine(store, threads), stored, frames, name, wanted)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.options import (
+    ChannelsOption,
+    FitOption,
     JsonFlag,
     LayoutOption,
     MeanOption,
     ModelArgument,
+    PreprocessOption,
     ShapeOption,
     SizeOption,
     StdOption,
@@ -32,9 +35,17 @@ class Frame:
 
     height: Annotated[int, "rows of the frame"]
     width: Annotated[int, "columns of the frame"]
-    layout: Annotated[str, "nchw or nhwc"]
+    layout: Annotated[str, "axes of the input in order: nchw, nhwc, chw, hwc, nhw or hw"]
     mean: Annotated[tuple[float, ...], "subtracted, per channel R, G, B on the 0-255 scale"]
     std: Annotated[tuple[float, ...], "divided by after that"]
+    dtype: Annotated[str, "of the input"]
+    channels: Annotated[str, "of the input: rgb, bgr or grey"]
+    fit: Annotated[str, "how a picture of another aspect is brought to size: letterbox, crop or stretch"]
+    pad: Annotated[int, "grey level around a letterboxed picture"]
+    resample: Annotated[str, "how pixels are resampled: area, linear, cubic or nearest"]
+    crop_ratio: Annotated[float, "side of the part that is cropped, relative to the largest that fits"]
+    is_centred: Annotated[bool, "whether a letterboxed picture stands in the middle, else in the upper left corner"]
+    input: Annotated[str, "which of several inputs takes the picture, empty when there is one"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,9 @@ def inspect(
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     candidates: Annotated[bool, typer.Option("--candidates", help="Show only cuts the planner considers.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -105,12 +119,19 @@ def inspect(
     from seamline.cli.shared.output import NARROW_WIDTH, data_console, print_json
     from seamline.cli.shared.tables import cut_table
 
-    _, stored = load_model(model, shapes=shape or (), values=value or (), frame=parse_frame(size, layout, mean, std))
+    _, stored = load_model(
+        model,
+        shapes=shape or (),
+        values=value or (),
+        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+    )
     macs = stored.cuts[-1].macs_before
     cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
     if not as_json:
         console = data_console()
         console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
+        if stored.preprocess is not None:
+            console.print(f"pictures: {stored.preprocess.words()}", markup=False, highlight=False)
         return
     print_json(to_json(_summary(stored, cuts)))
 

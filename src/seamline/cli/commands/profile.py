@@ -12,10 +12,13 @@ import typer
 
 from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import (
+    ChannelsOption,
+    FitOption,
     JsonFlag,
     LayoutOption,
     MeanOption,
     ModelArgument,
+    PreprocessOption,
     SeedOption,
     ShapeOption,
     SizeOption,
@@ -129,6 +132,9 @@ def profile(
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     threads: ThreadsOption = None,
     slowdown: Annotated[
         float, typer.Option("--slowdown", metavar="X", min=1.0, help="Profile a machine that takes X times as long.")
@@ -156,7 +162,7 @@ def profile(
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
 
-    frame = parse_frame(size, layout, mean, std)
+    frame = parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels)
     if output is not None:
         require_writable(output, "--output")
     store, stored = load_model(model, shapes=shape or (), values=value or (), frame=frame)

@@ -11,10 +11,13 @@ import typer
 
 from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import (
+    ChannelsOption,
+    FitOption,
     JsonFlag,
     LayoutOption,
     MeanOption,
     ModelArgument,
+    PreprocessOption,
     SeedOption,
     ShapeOption,
     SizeOption,
@@ -105,6 +108,9 @@ def verify(
     layout: LayoutOption = None,
     mean: MeanOption = None,
     std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -129,7 +135,7 @@ def verify(
         model,
         shapes=shape or (),
         values=value or (),
-        frame=parse_frame(size, layout, mean, std),
+        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
         reseed=seed if reseed else None,
     )
     constant = stored.constant_weights()

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.model import FrameRecipe
+    from seamline.model.locate import ModelOptions
     from seamline.model.store.models import ModelStore, StoredModel
 
 
@@ -31,6 +32,7 @@ def load_model(
     shapes: Sequence[str] = (),
     values: Sequence[str] = (),
     frame: FrameRecipe | None = None,
+    gives_pictures: bool = False,
     reseed: int | None = None,
 ) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it, as `model.locate.load_model`, with a spinner while it is built.
@@ -45,6 +47,7 @@ def load_model(
         shapes=parse_shapes(shapes),
         values=parse_values(values),
         frame=frame,
+        gives_pictures=gives_pictures,
         reseed=reseed,
         progress=TERMINAL,
     )
@@ -56,7 +59,7 @@ def parse_shapes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     for text in texts:
         name, _, axes = text.rpartition("=")
         extents = axes.replace("x", ",").split(",")
-        if not name or not all(extent.strip().isdecimal() and int(extent) > 0 for extent in extents):
+        if not name or not all(extent.strip().isdecimal() for extent in extents):
             raise UsageError(f"`{text}` is not a shape", hint="write NAME=1,3,224,224")
         shapes[name] = tuple(int(extent) for extent in extents)
     return shapes
@@ -76,30 +79,82 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
     return values
 
 
+def parse_options(
+    shapes: Sequence[str] | None, values: Sequence[str] | None, frame: FrameRecipe | None
+) -> ModelOptions:
+    """``--shape``, ``--value`` and what `parse_frame` made of the others. Raises `UsageError` as they do."""
+    from seamline.model.locate import ModelOptions
+
+    return ModelOptions(shapes=parse_shapes(shapes or ()), values=parse_values(values or ()), frame=frame)
+
+
+def parse_feed_back(texts: Iterable[str]) -> dict[str, str]:
+    """``["state_out=state_in"]`` as a dict. Raises `UsageError` when one does not read so."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        output, _, given = text.partition("=")
+        if not output or not given or output in pairs:
+            raise UsageError(f"`{text}` feeds nothing back", hint="write OUTPUT=INPUT, each output once")
+        pairs[output] = given
+    return pairs
+
+
 def parse_frame(
-    size: str | None = None, layout: str | None = None, mean: str | None = None, std: str | None = None
+    size: str | None = None,
+    layout: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    *,
+    preprocess: str | None = None,
+    fit: str | None = None,
+    channels: str | None = None,
 ) -> FrameRecipe | None:
-    """The flags ``--size 224x224 --layout nchw --mean 124,116,104 --std 58,57,57``; None when none was given.
+    """The flags ``--size 224x224 --layout nchw --mean 124,116,104 --std 58,57,57 --preprocess imagenet --fit crop``.
 
-    Raises `UsageError` when one does not read so.
+    None when none was given. Raises `UsageError` when one does not read so.
     """
-    from seamline.model import FrameRecipe
+    from seamline.core.vocabulary.pictures import Fit
+    from seamline.model.metadata.preprocess import CHANNELS, LAYOUTS
+    from seamline.model.metadata.recipe import ARRAYS, FrameRecipe, preset_named
 
-    if size is layout is mean is std is None:
+    if size is layout is mean is std is preprocess is fit is channels is None:
         return None
     extents = (size or "").lower().split("x")
     if size is not None and not (len(extents) == 2 and all(part.isdecimal() and int(part) > 0 for part in extents)):
         raise UsageError(f"`{size}` is not a size", hint="write HEIGHTxWIDTH, e.g. 224x224")
-    if layout not in (None, "nchw", "nhwc"):
-        raise UsageError(f"`{layout}` is not a layout", hint="nchw or nhwc")
+    if preprocess not in (None, ARRAYS):
+        preset_named(preprocess)
     height, width = (int(part) for part in extents) if size else (None, None)
+    found = _one_of(fit, tuple(Fit), "a way to fit pictures")
     return FrameRecipe(
+        preprocess=preprocess,
         height=height,
         width=width,
-        layout="nhwc" if layout == "nhwc" else "nchw",
-        mean=_triple(mean or "0"),
-        std=_triple(std or "1"),
+        layout=_one_of(layout, LAYOUTS, "a layout"),
+        mean=None if mean is None else _triple(mean),
+        std=None if std is None else _triple(std),
+        channels=_one_of(channels, CHANNELS, "an order of colours"),
+        fit=None if found is None else Fit(found),
     )
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Shell completion for --preprocess."""
+    from seamline.model.metadata.recipe import PRESET_WORDS
+
+    return [name for name in PRESET_WORDS if name.startswith(incomplete)]
+
+
+_Word = TypeVar("_Word", bound=str)
+
+
+def _one_of(text: str | None, known: Sequence[_Word], what: str) -> _Word | None:
+    for word in known:
+        if word == text:
+            return word
+    if text is not None:
+        raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(known)}")
+    return None
 
 
 def _triple(text: str) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.models import complete_model
+from seamline.cli.shared.models import complete_model, complete_preset
 
 ModelArgument = Annotated[
     str,
@@ -54,7 +54,26 @@ SizeOption = Annotated[
     typer.Option("--size", metavar="HxW", help="Size of the camera frames the model takes; what its input says."),
 ]
 LayoutOption = Annotated[
-    str | None, typer.Option("--layout", metavar="LAYOUT", help="Where the model's input has its channels: nchw, nhwc.")
+    str | None,
+    typer.Option("--layout", metavar="LAYOUT", help="Axes of the model's input: nchw, nhwc, chw, hwc, nhw, hw."),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocess",
+        metavar="NAME",
+        help="How a picture becomes the input: imagenet, yolo, yolox, unit, symmetric, caffe, clip, raw, or none.",
+        autocompletion=complete_preset,
+    ),
+]
+FitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fit", metavar="FIT", help="What becomes of pictures of another aspect: letterbox, crop or stretch."
+    ),
+]
+ChannelsOption = Annotated[
+    str | None, typer.Option("--channels", metavar="ORDER", help="Colours of the model's input: rgb, bgr or grey.")
 ]
 MeanOption = Annotated[
     str | None, typer.Option("--mean", metavar="R,G,B", help="Subtracted from frames of 0-255 before they enter.")

@@ -166,5 +166,9 @@ def _when(change: ChangeSpec | LoadSpec) -> str:
 
 
 def _tensor_text(tensor: TensorSpec) -> str:
+    if tensor.is_local and not tensor.shape:
+        return f"{tensor.name} {tensor.dtype}"
     extents = "x".join(str(extent) for extent in tensor.shape) or "scalar"
+    if tensor.is_open:
+        extents = f"{extents} or more"
     return f"{tensor.name} {tensor.dtype}[{extents}]"

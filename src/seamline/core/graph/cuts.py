@@ -28,8 +28,9 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
     """All cuts of `graph`: 0 is its inputs, the last its outputs. Linear in layers and crossing tensors.
 
     A tensor crosses when it was made before (or is a model input) and is used after, or is a model output made before.
-    Places where a tensor without fixed shape or sendable dtype crosses are left out, and those inside a quantised
-    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers.
+    Places where a tensor without known shape or sendable dtype crosses are left out, and those inside a quantised
+    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers. A model with
+    an input or output that no wire carries has its two ends only.
     """
     places = _places(graph)
     candidates = _candidates(graph, places)
@@ -122,7 +123,7 @@ def verify(graph: ModelGraph, cuts: Sequence[Cut]) -> None:
         before, after = graph.layers[:n_before], graph.layers[n_before:]
         made = {name for layer in before for name in layer.outputs}
         needed = {name for layer in after for name in layer.inputs}
-        crossing = ((made | set(graph.inputs)) & needed) | (made & set(graph.outputs))
+        crossing = (made | set(graph.inputs)) & (needed | set(graph.outputs))
         if n_before == 0:
             crossing = set(graph.inputs)
         if {tensor.name for tensor in cut.tensors} != crossing or len(cut.tensors) != len(crossing):
@@ -138,6 +139,8 @@ def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
     last_reader = {tensor: index for index, layer in enumerate(graph.layers) for tensor in layer.inputs}
     for tensor in graph.outputs:
         last_reader[tensor] = len(graph.layers)
+    if graph.is_local:
+        return [graph.input_specs, *[None] * (len(graph.layers) - 1), graph.output_specs]
     bound = bound_tensors(graph)
     alive = dict.fromkeys(name for name in graph.inputs if name in last_reader)
     places: list[tuple[TensorSpec, ...] | None] = [graph.input_specs]
@@ -148,7 +151,7 @@ def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
         for tensor in layer.outputs:
             if tensor in last_reader:
                 alive[tensor] = None
-        sendable = all(tensor in graph.tensors and tensor not in bound for tensor in alive)
+        sendable = all(graph.can_cross(tensor) and tensor not in bound for tensor in alive)
         places.append(tuple(graph.tensors[tensor] for tensor in alive) if sendable else None)
     places[-1] = graph.output_specs
     return places

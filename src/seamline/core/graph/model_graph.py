@@ -34,8 +34,9 @@ class Layer:
 class ModelGraph:
     """A model: layers in the order they run, each after all it needs.
 
-    tensors: every tensor that has a fixed shape and a dtype that can be sent; one that is missing cannot cross a cut.
-    inputs, outputs: names, in the order of the model file; outputs are made by layers.
+    tensors: every tensor that has a fixed shape and a dtype that can be sent, and all inputs and outputs, whose shape a
+    frame may decide and which may be no tensors that can be sent; one that is missing cannot cross a cut.
+    inputs, outputs: names, in the order of the model file; an output is made by a layer, or is an input.
     """
 
     name: str
@@ -56,6 +57,15 @@ class ModelGraph:
     def output_specs(self) -> tuple[TensorSpec, ...]:
         return tuple(self.tensors[name] for name in self.outputs)
 
+    def can_cross(self, tensor: str) -> bool:
+        """Whether `tensor` may cross a cut inside the model: a size that the frame decides has no price to plan by."""
+        return tensor in self.tensors and not self.tensors[tensor].is_open
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model can only run whole where its frames are: an input or output cannot be sent."""
+        return any(spec.is_local for spec in (*self.input_specs, *self.output_specs))
+
     def verify(self) -> None:
         """Raises `ModelError` unless names are unique, every layer runs after what it needs, and the ends are known."""
         made = set(self.inputs)
@@ -74,7 +84,7 @@ class ModelGraph:
         if not self.outputs:
             raise ModelError(f"model `{self.name}` has no output")
         for tensor in self.outputs:
-            if tensor not in made or tensor in self.inputs:
+            if tensor not in made:
                 raise ModelError(f"output `{tensor}` of model `{self.name}` is made by no layer")
         for tensor in self.inputs + self.outputs:
             if tensor not in self.tensors:

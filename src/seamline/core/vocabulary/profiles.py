@@ -19,14 +19,22 @@ DTYPE_BYTES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """Name, NumPy dtype name and fixed shape of one tensor."""
+    """Name, NumPy dtype name and shape of one tensor.
+
+    is_open: the frame decides its extents (boxes that were found), `shape` has 1 where nothing else is known. Only
+    outputs of a model are; no inner cut lets such a tensor cross. is_local: no wire carries it (`local_values.py`), so
+    the model stays whole on one node; `dtype` says what it is, e.g. ``sequence(float32)``, and it has no bytes.
+    Raises `PlanError` for any other dtype that cannot be sent, and for a negative extent.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    is_open: bool = False
+    is_local: bool = False
 
     def __post_init__(self) -> None:
-        if self.dtype not in DTYPE_BYTES:
+        if self.dtype not in DTYPE_BYTES and not self.is_local:
             raise PlanError(f"tensor `{self.name}` has dtype {self.dtype}, which cannot cross a cut")
         if any(extent < 0 for extent in self.shape):
             raise PlanError(f"tensor `{self.name}` has a negative extent in {list(self.shape)}")
@@ -37,7 +45,7 @@ class TensorSpec:
 
     @property
     def n_bytes(self) -> int:
-        return self.n_elements * DTYPE_BYTES[self.dtype]
+        return 0 if self.is_local else self.n_elements * DTYPE_BYTES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

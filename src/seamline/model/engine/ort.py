@@ -14,6 +14,7 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -91,7 +92,11 @@ class OrtSegment:
         self._inputs = part.inputs
         self._outputs = part.outputs
         self._passed = part.passed
-        self._feeds = frozenset(value.name for value in session.get_inputs()) if session else frozenset()
+        names = [value.name for value in session.get_inputs()] if session else []
+        known = {spec.name for spec in part.inputs}
+        self._feeds = {
+            name: name if name in known else part.inputs[0].name for name in names
+        }  # a frame by another name
         self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
 
     @property
@@ -107,7 +112,7 @@ class OrtSegment:
         self._check(tensors)
         made: dict[str, Array] = {}
         if self._session is not None:
-            feed = {name: _plain(tensors[name]) for name in self._feeds}
+            feed = {name: _plain(tensors[source]) for name, source in self._feeds.items()}
             with translated("the segment failed"):
                 made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
         return {
@@ -120,7 +125,9 @@ class OrtSegment:
             raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
         for spec in self._inputs:
             found = tensors[spec.name]
-            if found.shape != spec.shape or found.dtype.name != spec.dtype:
+            if spec.is_local:
+                continue  # the runtime says itself what is wrong with strings, lists and dicts
+            if (found.shape != spec.shape and not spec.is_open) or found.dtype.name != spec.dtype:
                 raise ModelError(
                     f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
                 )
@@ -139,4 +146,4 @@ def _graph_bytes(model: ModelProto) -> bytes:
 
 def _plain(array: Array) -> Array:
     """`array` as ORT reads it without looking twice: aligned, contiguous, native byte order; usually itself."""
-    return np.require(array, requirements=("C", "A"))
+    return array if is_local(array) else np.require(array, requirements=("C", "A"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.local_values import example_value, is_local, is_same
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Engine
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -78,7 +80,9 @@ def random_tensors(specs: Iterable[TensorSpec], seed: int) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     tensors: dict[str, Array] = {}
     for spec in specs:
-        if spec.dtype.startswith("float"):
+        if spec.is_local:
+            tensors[spec.name] = example_value(spec)
+        elif spec.dtype.startswith("float"):
             tensors[spec.name] = rng.standard_normal(spec.shape).astype(spec.dtype)
         else:
             tensors[spec.name] = rng.integers(0, 256 if spec.dtype == "uint8" else 2, spec.shape).astype(spec.dtype)
@@ -103,20 +107,27 @@ def _check(
         cut=index,
         n_tensors=n_tensors,
         max_relative_error=max(relative_error(found[name], value) for name, value in expected.items()),
-        bit_equal=all(found[name].tobytes() == value.tobytes() for name, value in expected.items()),
+        bit_equal=all(is_same(found[name], value) for name, value in expected.items()),
         prepare_s=prepare_s,
     )
 
 
 def _nudged(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {
-        name: np.nextafter(value, np.array(np.inf, value.dtype)) if value.dtype.kind == "f" else value
+        name: value
+        if is_local(value) or value.dtype.kind != "f"
+        else np.nextafter(value, np.array(np.inf, value.dtype))
         for name, value in tensors.items()
     }
 
 
 def relative_error(found: Array, expected: Array) -> float:
-    """Largest deviation over the largest expected magnitude; NaN where one side has it and the other has not."""
+    """Largest deviation over the largest expected magnitude; NaN where one side has it and the other has not.
+
+    Infinite where the shapes differ, or strings, sequences and the like.
+    """
+    if is_local(expected) or is_local(found) or found.shape != expected.shape:
+        return 0.0 if is_same(found, expected) else math.inf
     if expected.size == 0:
         return 0.0
     same = (found == expected) | (np.isnan(_real(found)) & np.isnan(_real(expected)))

@@ -66,6 +66,10 @@ def locate(tensor: TensorProto, folder: Path) -> TensorData:
     Raises `ModelError` when the size does not fit the shape, or external data lies outside `folder` or behind a link.
     """
     n_bytes = tensor_bytes(tensor)
+    if tensor.data_type == TensorProto.STRING:
+        if tensor.data_location == TensorProto.EXTERNAL or len(tensor.string_data) != math.prod(tensor.dims):
+            raise ModelError(f"`{tensor.name}` holds {len(tensor.string_data)} strings, its shape {list(tensor.dims)}")
+        return TensorData(tensor=tensor, n_bytes=n_bytes)
     if tensor.data_location != TensorProto.EXTERNAL:
         if tensor.HasField("raw_data") and len(tensor.raw_data) != n_bytes:
             raise ModelError(f"`{tensor.name}` holds {len(tensor.raw_data)} bytes, its shape needs {n_bytes}")
@@ -91,7 +95,12 @@ def locate_inside(tensor: TensorProto, path: Path, offset: int, n_bytes: int) ->
 
 
 def tensor_bytes(tensor: TensorProto) -> int:
-    """Size of the values by dtype and shape. Raises `ModelError` for strings, unknown dtypes and negative extents."""
+    """Size of the values by dtype and shape, of strings as they are.
+
+    Raises `ModelError` for unknown dtypes and negative extents.
+    """
+    if tensor.data_type == TensorProto.STRING:
+        return sum(len(text) for text in tensor.string_data)
     if tensor.data_type not in _BITS or any(extent < 0 for extent in tensor.dims):
         kind = _dtype_name(tensor.data_type)
         raise ModelError(f"weights `{tensor.name}` have dtype {kind} and shape {list(tensor.dims)}: not supported")

@@ -51,13 +51,15 @@ def fold(model: ModelProto, weights: dict[str, TensorData]) -> bool:
     graph = model.graph
     has_shapes = _fold_shapes(graph)
     has_branches = inline_decided(graph)
+    if has_branches:
+        _move_out(graph, weights)
     return _fold_values(model, weights) or has_shapes or has_branches
 
 
 def keep_value(graph: GraphProto, weights: dict[str, TensorData], tensor: TensorProto) -> None:
     """Add `tensor` to the initialisers of `graph`; the values of a large one go to `weights`."""
     n_bytes = tensor_bytes(tensor)
-    if n_bytes <= INLINE_BYTES:
+    if n_bytes <= INLINE_BYTES or tensor.data_type == TensorProto.STRING:
         graph.initializer.append(tensor)
         return
     weights[tensor.name] = TensorData(tensor=tensor, n_bytes=n_bytes)
@@ -66,9 +68,20 @@ def keep_value(graph: GraphProto, weights: dict[str, TensorData], tensor: Tensor
     )
 
 
+def _move_out(graph: GraphProto, weights: dict[str, TensorData]) -> None:
+    """Have large values that came from branches refer to `weights`, as all others do."""
+    tensors = [TensorProto.FromString(tensor.SerializeToString()) for tensor in graph.initializer]
+    del graph.initializer[:]
+    for tensor in tensors:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            graph.initializer.append(tensor)
+        else:
+            keep_value(graph, weights, tensor)
+
+
 def _fold_shapes(graph: GraphProto) -> bool:
     """Turn Shape and Size of tensors with a fixed shape into constants; whether there were any."""
-    shapes = value_shapes(graph)
+    shapes = value_shapes(graph)  # names are unique, so those of inner graphs mean no other tensor
     ends = {value.name for value in graph.output}
     kept = []
     for node in graph.node:

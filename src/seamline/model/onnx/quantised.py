@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from onnx import GraphProto, NodeProto
 
 from seamline.model.onnx.operators import node_inputs, weight_only
+from seamline.model.onnx.scopes import Scope
 
 DEQUANTIZE = "DequantizeLinear"
 
@@ -21,6 +22,7 @@ def own_dequantisers(graph: GraphProto) -> None:
     """Give every reader of a dequantised activation a DequantizeLinear of its own, in place, as engines do as well."""
     if all(node.op_type != DEQUANTIZE for node in graph.node):
         return
+    scope = Scope.of(graph)
     constant = {name for node in weight_only(graph) for name in node.output}
     ends = {value.name for value in graph.output}
     copies = [_copied(node) for node in graph.node]
@@ -36,7 +38,7 @@ def own_dequantisers(graph: GraphProto) -> None:
             continue
         for number, reader in enumerate(readers.get(result, [])[0 if result in ends else 1 :]):
             twin = _copied(node)
-            twin.output[0] = f"{result}/{number}"
+            twin.output[0] = scope.fresh(f"{result}/{number}")
             twin.name = f"{node.name}/{number}" if node.name else ""
             reader.input[:] = [twin.output[0] if name == result else name for name in reader.input]
             nodes.append(twin)

@@ -5,25 +5,37 @@ What the normal form promises is in `NormalModel`. `models.py` writes it down on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx.defs
-import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.graph.model_graph import Layer, ordered
 from seamline.core.vocabulary.errors import ModelError, UsageError
+from seamline.model.metadata.exported import exported_with
+from seamline.model.metadata.labels import write_labels
+from seamline.model.metadata.recipe import FrameRecipe
 from seamline.model.onnx.external import TensorData, locate, locate_inside
 from seamline.model.onnx.folding import INLINE_BYTES, fold
+from seamline.model.onnx.functions import without_functions
 from seamline.model.onnx.inputs import fix_inputs, fix_values, shapes_described
-from seamline.model.onnx.operators import attribute_tensors, nested_graphs, node_inputs, weight_only
+from seamline.model.onnx.operators import (
+    attribute_tensors,
+    check_operators,
+    drop_alias,
+    nested_graphs,
+    node_inputs,
+    weight_only,
+)
 from seamline.model.onnx.protobuf import Outline, parse_outline, understood
 from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
+from seamline.model.onnx.scopes import Scope, make_unique, rename
 from seamline.model.onnx.shape_inference import copied, declared, infer
-from seamline.model.onnx.sidecar import FrameRecipe
-from seamline.model.onnx.to_graph import describe_layers, tensor_specs
+from seamline.model.onnx.to_graph import describe_layers, end_specs, tensor_specs
+
+log = logging.getLogger(__name__)
 
 NAME_KEY = "seamline.name"
 """Metadata key of a model's name; without it the file's name is used."""
@@ -31,12 +43,8 @@ NAME_KEY = "seamline.name"
 IR_VERSION = 8
 """Older formats (before 4) want weights among the inputs; nothing else that matters here has changed since."""
 
-MAX_NODES = 100_000
 MAX_ROUNDS = 256
 """Rounds of inference and folding: the deepest chain of shapes that depend on shapes. A 12-block ViT takes 3."""
-
-_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml"})
-_DOMAINS = _STANDARD | {"com.microsoft"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,8 @@ class NormalModel:
     """A model ready to be stored.
 
     model: inputs have fixed shapes; constants are initialisers; nodes have unique names, are all needed for an output,
-    and stand in running order, those that only compute weights first; outputs are made by nodes; types are inferred.
+    and stand in running order, those that only compute weights first; a name stands for one tensor, also inside nodes;
+    outputs are made by nodes, or are inputs; types are inferred.
     weights: where the values of the initialisers above `INLINE_BYTES` are, by name; in `model` those are empty.
     """
 
@@ -59,37 +68,55 @@ def read_model(
     values: Mapping[str, float] | None = None,
     frame: FrameRecipe | None = None,
     frame_size: tuple[int, int] | None = None,
+    gives_pictures: bool = False,
+    folds: bool = True,
 ) -> NormalModel:
     """The model in the ONNX file `path`.
 
     shapes: fixes inputs by name; without it only an open first axis becomes 1. values: makes inputs constants, every
     element the same number (a sampling rate, a switch); what they decide is then folded. frame: how a camera frame
-    becomes the one input, replacing what the file says; it fixes that input's shape as well. frame_size: height and
-    width of the frames, where nothing else says.
+    becomes the one input, before what the file says; it fixes that input's shape as well. frame_size: height and width
+    of the frames, where nothing else says. gives_pictures: frames will be pictures, so that it must be known how.
+    folds: whether constants are folded.
     Raises `UsageError` when the file is missing or a name is no input, `ModelError` when it is not ONNX, an axis
     stays open, or it asks for what is not supported.
     """
     with understood(f"`{path}`"):
         outline = _parse(path)
-        shapes = shapes_described(outline.model, dict(shapes or {}), values or {}, frame, frame_size)
-        return _normalise(outline, path, shapes, dict(values or {}))
+        found = exported_with(outline.model, path)
+        write_labels(outline.model, found)
+        shapes = shapes_described(
+            outline.model, dict(shapes or {}), values or {}, frame, found.frame, frame_size, gives_pictures
+        )
+        return _normalise(outline, path, shapes, dict(values or {}), folds)
 
 
 def _normalise(
-    outline: Outline, path: Path, shapes: dict[str, tuple[int, ...]], values: dict[str, float]
+    outline: Outline,
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    values: dict[str, float],
+    folds: bool,
 ) -> NormalModel:
-    model = _without_functions(outline.model)
+    drop_alias(outline.model)
+    model = without_functions(outline.model)
     model.ir_version = max(model.ir_version, IR_VERSION)
     graph = model.graph
-    _check_operators(model)
+    check_operators(model)
+    make_unique(graph)
     weights = _take_weights(graph, path, outline.places)
+    said = declared(graph, fix_inputs(graph, shapes, values))
     fix_values(graph, values)
-    said = declared(graph, fix_inputs(graph, shapes))
+    _make_outputs(graph, weights)
     _sort_nodes(graph)
-    model = _folded(model, weights, said)
+    model = _folded(model, weights, said) if folds else infer(model, said)
     graph = model.graph
     _check_ends(graph)
+    _advise(graph)
     _drop_unused(graph)
+    if not graph.node:  # every output is an input: without a layer there are no two ends to cut between
+        inputs = [value.name for value in graph.input]
+        graph.node.append(helper.make_node("Identity", inputs[:1], [Scope.of(graph).fresh("unused")]))
     own_dequantisers(graph)
     _name_nodes(graph)
     _order_layers(graph)
@@ -129,41 +156,6 @@ def _model_name(model: ModelProto, path: Path) -> str:
     return name[:64] or "model"
 
 
-def _without_functions(model: ModelProto) -> ModelProto:
-    if not model.functions:
-        return model
-    try:
-        return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError) as exc:
-        raise ModelError(f"the model's own functions cannot be resolved: {exc}") from exc
-
-
-def _check_operators(model: ModelProto) -> None:
-    """Only operators that every ONNX Runtime brings along; libraries with custom ones are foreign code."""
-    n_nodes = 0
-    for graph in nested_graphs(model.graph):
-        n_nodes += len(graph.node)
-        if n_nodes > MAX_NODES:
-            raise ModelError(f"the model has more than {MAX_NODES} nodes")
-        if graph.sparse_initializer:
-            raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
-        for node in graph.node:
-            if node.domain in _STANDARD and not onnx.defs.has(
-                node.op_type, "" if node.domain == "ai.onnx" else node.domain
-            ):
-                raise ModelError(
-                    f"operator `{node.op_type}` of `{node.name}` is not in any version of ONNX",
-                    hint="export the model with standard ONNX operators only",
-                )
-            if node.domain not in _DOMAINS:
-                raise ModelError(
-                    f"operator `{node.domain}.{node.op_type}` of `{node.name}` is not supported",
-                    hint="export the model with standard ONNX operators only",
-                )
-            if any(attribute.HasField("sparse_tensor") for attribute in node.attribute):
-                raise ModelError("the model keeps sparse weights, which are not supported", hint="export dense weights")
-
-
 def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int, int]]) -> dict[str, TensorData]:
     """Empty the large initialisers of `graph` and say where their values are; all other values move into the model.
 
@@ -185,7 +177,7 @@ def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int,
             data = locate_inside(_detached(tensor), path, *places[number])
         else:
             data = locate(_detached(tensor), folder)
-        if data.n_bytes <= INLINE_BYTES:
+        if data.n_bytes <= INLINE_BYTES or tensor.data_type == TensorProto.STRING:
             _localise(tensor, data)
             continue
         if tensor.name in weights:
@@ -203,8 +195,8 @@ def _detached(tensor: TensorProto) -> TensorProto:
 
 
 def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
-    """Whether `node` was a numeric constant; its value is then among the initialisers of `graph`."""
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+    """Whether `node` was a constant tensor; its value is then among the initialisers of `graph`."""
+    if node.op_type != "Constant" or node.domain or len(node.attribute) != 1:
         return False
     attribute = node.attribute[0]
     tensor = TensorProto()
@@ -217,12 +209,13 @@ def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
         case "value_float" | "value_floats":
             numbers = [attribute.f] if attribute.name == "value_float" else list(attribute.floats)
             tensor = helper.make_tensor("", TensorProto.FLOAT, [len(numbers)], numbers)
+        case "value_string" | "value_strings":
+            texts = [attribute.s] if attribute.name == "value_string" else list(attribute.strings)
+            tensor = helper.make_tensor("", TensorProto.STRING, [len(texts)], texts)
         case _:
             return False
-    if attribute.name in ("value_int", "value_float"):
+    if attribute.name in ("value_int", "value_float", "value_string"):
         del tensor.dims[:]
-    if tensor.data_type == TensorProto.STRING:
-        return False
     tensor.name = node.output[0]
     graph.initializer.append(tensor)
     return True
@@ -230,6 +223,8 @@ def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
 
 def _localise(tensor: TensorProto, data: TensorData) -> None:
     """Put the values at `data` into `tensor` as raw bytes; tensors of strings stay as they are."""
+    if tensor.data_type == TensorProto.STRING:
+        return
     values = b"".join(data.chunks())
     _empty(tensor)
     tensor.raw_data = values
@@ -240,6 +235,27 @@ def _empty(tensor: TensorProto) -> None:
         tensor.ClearField(field)
     tensor.ClearField("external_data")
     tensor.ClearField("data_location")
+
+
+def _make_outputs(graph: GraphProto, weights: dict[str, TensorData]) -> None:
+    """Have a node make every output that is a constant; one that is an input has its type, and passes through."""
+    scope = Scope.of(graph)
+    outputs = {value.name: copied(value) for value in graph.output}  # one that is listed twice is one
+    del graph.output[:]
+    graph.output.extend(outputs.values())
+    inputs = {value.name: value for value in graph.input}
+    for value in graph.output:
+        if value.name in inputs:
+            value.CopyFrom(inputs[value.name])
+    for tensor in graph.initializer:
+        name = tensor.name
+        if name not in outputs:
+            continue
+        tensor.name = scope.fresh(name)
+        if name in weights:
+            weights[tensor.name] = weights.pop(name)
+        rename(graph.node, {name: tensor.name})
+        graph.node.append(helper.make_node("Identity", [tensor.name], [name]))
 
 
 def _sort_nodes(graph: GraphProto) -> None:
@@ -273,28 +289,26 @@ def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
 
 
 def _check_ends(graph: GraphProto) -> None:
-    """Raises `ModelError` unless layers make all outputs, and all ends have a fixed shape and a type to send."""
+    """Raises `ModelError` unless all outputs are made, and all ends have types that there are words for."""
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    specs = end_specs((*graph.input, *graph.output))
     taken = given | {name for node in graph.node for name in node.output}
     for value in graph.output:
-        if value.name in given:
-            raise ModelError(f"output `{value.name}` is an input or a constant", hint="remove it from the outputs")
         if value.name not in taken:
             raise ModelError(f"output `{value.name}` is made by no layer")
-        if value.name not in tensor_specs([value]):
-            raise ModelError(f"output `{value.name}` has a shape or type that depends on the data", hint=_advice(graph))
+        if value.name not in specs:
+            raise ModelError(f"output `{value.name}` has a type that cannot be sent")
     for value in graph.input:
-        if value.name not in tensor_specs([value]):
+        if value.name not in specs:
             raise ModelError(f"input `{value.name}` has a type that cannot be sent")
-    if len({value.name for value in graph.output}) < len(graph.output):
-        raise ModelError("the model lists an output twice")
 
 
-def _advice(graph: GraphProto) -> str:
-    """Hint for an output whose shape is not known."""
-    if any(node.op_type == "If" for node in graph.node):
-        return "fix the input that decides the model's If, e.g. --value sr=16000"
-    return "export the model without its post-processing (NonZero, NonMaxSuppression and the like)"
+def _advise(graph: GraphProto) -> None:
+    """Say what would give a model its cuts back, where the frame decides the shape of an output behind an If."""
+    unknown = [name for name, spec in end_specs(graph.output).items() if spec.is_open]
+    if unknown and any(node.op_type == "If" for node in graph.node):
+        words = "the frame decides the shape of output `%s`; fix the input that decides the model's If, e.g. --value %s"
+        log.warning(words, unknown[0], "sr=16000")
 
 
 def _drop_unused(graph: GraphProto) -> None:

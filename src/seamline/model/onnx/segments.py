@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from seamline.core.graph.cuts import layer_counts
 from seamline.core.graph.model_graph import ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
+from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.onnx.operators import node_inputs, weight_only
-from seamline.model.onnx.preprocess import FRAME, Preprocess, prepend
+from seamline.model.onnx.prepending import prepend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentModel:
     """One segment as an ONNX model, or None when no layer runs in it.
 
-    inputs, outputs: all that crosses its two cuts, in their order (the frame, at cut 0 of a model that takes frames).
+    inputs, outputs: all that crosses its two cuts, in their order (at cut 0 of a model that takes frames, the frame
+    instead of the input that is made of it, and first; the ONNX model calls that by another name where it has a
+    tensor of this one).
     passed: tensors that cross both cuts untouched; they are neither inputs nor outputs of the ONNX model.
     """
 
@@ -46,6 +49,7 @@ class Cutter:
         self._cuts = tuple(cuts)
         self._counts = layer_counts(graph, cuts)
         self._preprocess = preprocess
+        self._target = "" if preprocess is None else preprocess.target(graph.input_specs).name
         nodes = {node.name: node for node in model.graph.node}
         self._nodes = tuple(nodes[layer.name] for layer in graph.layers)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -60,17 +64,25 @@ class Cutter:
             raise ModelError(f"segment {segment} does not exist", hint=f"`{self._graph.name}` has cuts 0 to {last}")
         inputs, outputs = self._crossing(segment.start), self._crossing(segment.stop)
         passed = frozenset(spec.name for spec in inputs) & frozenset(spec.name for spec in outputs)
+        if self._takes_frame(segment) and segment.stop:
+            passed -= {FRAME}  # the frame itself goes no further; a tensor may have its name
         nodes = self._nodes[self._counts[segment.start] : self._counts[segment.stop]]
         made = {name for node in nodes for name in node.output}
         if self._takes_frame(segment) and nodes:
-            made.update(self._graph.inputs)  # the preprocessing makes them, and they may cross further on
+            made.add(self._target)  # the preprocessing makes it, and it may cross further on
         ends = [spec.name for spec in outputs if spec.name in made]
         model = self._build(nodes, ends, segment) if ends else None
         return SegmentModel(model=model, inputs=inputs, outputs=outputs, passed=passed)
 
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a segment from cut 0 takes: the model's inputs, the frame for the one that is made of it."""
+        return self._crossing(0)
+
     def _crossing(self, index: int) -> tuple[TensorSpec, ...]:
         if index == 0 and self._preprocess is not None:
-            return (self._preprocess.frame_spec,)
+            others = (spec for spec in self._cuts[0].tensors if spec.name != self._target)
+            return (self._preprocess.frame_spec, *others)
         return self._cuts[index].tensors
 
     def _takes_frame(self, segment: Segment) -> bool:
@@ -85,16 +97,13 @@ class Cutter:
         needed = dict.fromkeys(name for node in nodes for name in node_inputs(node) if name not in made)
         makers, weights, outer = self._sources(needed)
         graph.initializer.extend(weights)
-        if self._takes_frame(segment) and self._preprocess is not None:
-            target = self._graph.inputs[0]
-            graph.node.extend(prepend(graph, self._preprocess, target))
-            graph.input.append(helper.make_tensor_value_info(FRAME, TensorProto.UINT8, _frame_shape(self._preprocess)))
-            outer = []
         graph.node.extend(makers)
         graph.node.extend(nodes)
         graph.input.extend(self._values[name] for name in outer)
         graph.output.extend(self._values[name] for name in ends)
         self._describe(graph, made.difference(ends))
+        if self._takes_frame(segment) and self._preprocess is not None:
+            prepend(graph, self._preprocess, self._target)
         return model
 
     def _sources(self, needed: dict[str, None]) -> tuple[list[NodeProto], list[TensorProto], list[str]]:
@@ -121,7 +130,3 @@ class Cutter:
     def _describe(self, graph: GraphProto, names: set[str]) -> None:
         """Shapes inside the segment, so that the engine need not infer what depends on folded shapes."""
         graph.value_info.extend(self._values[name] for name in sorted(names) if name in self._values)
-
-
-def _frame_shape(preprocess: Preprocess) -> list[int]:
-    return list(preprocess.frame_spec.shape)

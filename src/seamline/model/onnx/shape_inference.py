@@ -15,8 +15,15 @@ import onnxruntime as ort
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.model.onnx.operators import STANDARD_DOMAINS, nested_graphs, node_inputs
 from seamline.model.onnx.session import quiet_options
 from seamline.model.onnx.to_graph import fixed_shape, value_shapes
+
+_DECIDED_BY_VALUES = frozenset(
+    {"BeamSearch", "ExpandDims", "GreedySearch", "Pad", "Range", "RemovePadding", "Sampling", "Tokenizer", "Unique"}
+    | {"DynamicTimeWarping", "WhisperBeamSearch"}
+)
+"""Operators of the runtime's own whose results have the extents that values say."""
 
 _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 
@@ -24,17 +31,18 @@ _NUMPY_NAMES = {"float": "FLOAT", "double": "DOUBLE"}
 def infer(model: ModelProto, said: Mapping[str, ValueInfoProto]) -> ModelProto:
     """`model` with all types and shapes inferred again: those of the file may still have the axes that were open.
 
-    said: declared shapes of tensors that inference leaves open (`declared`). Raises `ModelError` when shapes contradict
-    each other.
+    said: declared shapes (`declared`), for tensors that inference leaves open although no frame decides them. Raises
+    `ModelError` when shapes contradict each other.
     """
-    graph = model.graph
-    del graph.value_info[:]
-    for value in graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
+    for graph in nested_graphs(model.graph):
+        del graph.value_info[:]
+        inputs = {value.name for value in graph.input}
+        for value in graph.output:
+            if value.type.HasField("tensor_type") and value.name not in inputs:
+                value.type.tensor_type.ClearField("shape")
     inferred = _inferred(model)
     is_more_known = False
-    if any(node.domain not in ("", "ai.onnx") for node in inferred.graph.node):
+    if any(node.domain not in STANDARD_DOMAINS for node in inferred.graph.node):
         is_more_known = _complete(inferred.graph, _asked(inferred))
     if _complete(inferred.graph, said) or is_more_known:
         inferred = _inferred(inferred)  # what follows such a tensor
@@ -64,8 +72,8 @@ def _inferred(model: ModelProto) -> ModelProto:
 def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
     """Take the declared shapes `said` for tensors of `graph` that inference left open; whether there were any."""
     known = value_shapes(graph)
-    made = {name for node in graph.node for name in node.output}
-    missing = {name: value for name, value in said.items() if name in made and name not in known}
+    free = _free_of_frame(graph, known)
+    missing = {name: value for name, value in said.items() if name in free and name not in known}
     if not missing:
         return False
     for value in graph.output:
@@ -76,6 +84,25 @@ def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
     del graph.value_info[:]
     graph.value_info.extend([*found, *(value for name, value in missing.items() if name not in ends)])
     return True
+
+
+def _free_of_frame(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> set[str]:
+    """Tensors whose extents no frame decides, as far as can be told: all but those that a file may only guess.
+
+    ONNX knows its own operators: where one takes nothing but known shapes and its result has none, values decide it
+    (NonZero, suppression of boxes, a reshape by a computed shape), and so for all that is made of it.
+    """
+    decided_by_frame: set[str] = set()
+    free: set[str] = set()
+    for node in graph.node:
+        needs = node_inputs(node)
+        is_standard = node.domain in STANDARD_DOMAINS or node.op_type in _DECIDED_BY_VALUES
+        is_open = any(name not in known for name in node.output if name)
+        if is_open and (not decided_by_frame.isdisjoint(needs) or (is_standard and known.keys() >= set(needs))):
+            decided_by_frame.update(node.output)
+        else:
+            free.update(node.output)
+    return free
 
 
 def copied(value: ValueInfoProto) -> ValueInfoProto:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from onnx import GraphProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, TensorProto, TypeProto, ValueInfoProto, helper
 
 from seamline.core.graph.model_graph import Layer, ModelGraph
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.local_values import STRING
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
 from seamline.model.onnx.external import tensor_bytes
 from seamline.model.onnx.macs import node_macs
@@ -27,7 +28,7 @@ def graph_of(graph: GraphProto) -> ModelGraph:
     found = ModelGraph(
         name=graph.name,
         layers=describe_layers(graph),
-        tensors=tensor_specs((*graph.input, *graph.value_info, *graph.output)),
+        tensors={**tensor_specs(graph.value_info), **end_specs((*graph.input, *graph.output))},
         inputs=tuple(value.name for value in graph.input if value.name not in weights),
         outputs=tuple(value.name for value in graph.output),
     )
@@ -70,6 +71,49 @@ def tensor_specs(values: Iterable[ValueInfoProto]) -> dict[str, TensorSpec]:
         if shape is not None and dtype in DTYPE_BYTES:
             specs[value.name] = TensorSpec(name=value.name, dtype=dtype, shape=shape)
     return specs
+
+
+def end_specs(values: Iterable[ValueInfoProto]) -> dict[str, TensorSpec]:
+    """Specs of inputs or outputs, also of those whose extents the frame decides and of kinds that no wire carries.
+
+    A dtype that NumPy has not, or the wire, is missing.
+    """
+    specs = tensor_specs(values := tuple(values))
+    for value in values:
+        kind = _kind(value.type)
+        if value.name in specs or kind is None:
+            continue
+        shape = fixed_shape(value)
+        specs[value.name] = TensorSpec(
+            name=value.name,
+            dtype=kind,
+            shape=tuple(max(1, axis.dim_value) for axis in value.type.tensor_type.shape.dim)
+            if shape is None
+            else shape,
+            is_open=shape is None,
+            is_local=kind not in DTYPE_BYTES,
+        )
+    return specs
+
+
+def _kind(kind: TypeProto) -> str | None:
+    """What a value is, in words: ``float32``, ``string``, ``sequence(float32)``; None for a dtype without a word."""
+    match kind.WhichOneof("value"):
+        case "tensor_type" if kind.tensor_type.elem_type == TensorProto.STRING:
+            return STRING
+        case "tensor_type":
+            dtype = _DTYPES.get(kind.tensor_type.elem_type)
+            return dtype if dtype in DTYPE_BYTES else None
+        case "sequence_type":
+            outer, parts = "sequence", [_kind(kind.sequence_type.elem_type)]
+        case "optional_type":
+            outer, parts = "optional", [_kind(kind.optional_type.elem_type)]
+        case "map_type":
+            key = STRING if kind.map_type.key_type == TensorProto.STRING else _DTYPES.get(kind.map_type.key_type)
+            outer, parts = "map", [key, _kind(kind.map_type.value_type)]
+        case _:
+            return None
+    return None if None in parts else f"{outer}({', '.join(filter(None, parts))})"
 
 
 def value_shapes(graph: GraphProto) -> Mapping[str, tuple[int, ...]]:

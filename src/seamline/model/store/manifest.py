@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.onnx.preprocess import Preprocess
+from seamline.model.metadata.preprocess import Preprocess
 
 SCHEMA = "seamline.model/1"
 MAX_MANIFEST_BYTES = 1 << 16

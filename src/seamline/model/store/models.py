@@ -21,17 +21,17 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 from onnx import ModelProto
 
 from seamline.config import cache_dir
-from seamline.core.vocabulary.errors import ModelError, UsageError
-from seamline.model.onnx.preprocess import Preprocess, read_preprocess
+from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
+from seamline.model.metadata.preprocess import Preprocess, read_preprocess
+from seamline.model.metadata.recipe import FrameRecipe, recipe_of
+from seamline.model.metadata.sidecar import read_sidecar
 from seamline.model.onnx.reading import NormalModel, read_model
-from seamline.model.onnx.sidecar import FrameRecipe, read_sidecar
 from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
 from seamline.model.store.reseed import reseeded
 from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
@@ -72,25 +72,45 @@ class ModelStore:
         values: Mapping[str, float] | None = None,
         preprocess: Preprocess | FrameRecipe | None = None,
         frame_size: tuple[int, int] | None = None,
+        gives_pictures: bool = False,
         reseed: int | None = None,
     ) -> StoredModel:
         """Read the ONNX file `path` and keep it; the same contents give the same id, and are kept once.
 
         shapes: fixes inputs by name. values: makes inputs constants, e.g. a sampling rate.
-        preprocess: how a camera frame becomes the input, replacing what the file says. frame_size: height and width of
-        the frames, where the size is open still. What is not given is taken from the model's sidecar.
+        preprocess: how a camera frame becomes the input; what it leaves open the model's sidecar says, then its file,
+        see `metadata.recipe`. frame_size: height and width of the frames, where the size is open still. gives_pictures:
+        frames will be pictures, so that it must be known how one becomes the input.
         reseed: seed of random values for matrices and filters that are constant; another model, for checking only.
-        Raises `UsageError` when the file is missing, `ModelError` when it cannot be used, naming why.
+        Raises `UsageError` when the file is missing, `OpenAxis` naming an axis to fix, `ModelError` when it cannot be
+        used, naming why.
         """
         path = Path(path)
         said = read_sidecar(path)
-        normal = read_model(
-            path,
-            shapes={**said.shapes, **(shapes or {})},
-            values={**said.values, **(values or {})},
-            frame=_recipe(preprocess) or said.frame,
-            frame_size=frame_size,
-        )
+
+        def read(*, folds: bool) -> NormalModel:
+            return read_model(
+                path,
+                shapes={**said.shapes, **(shapes or {})},
+                values={**said.values, **(values or {})},
+                frame=_first(preprocess, said.frame),
+                frame_size=frame_size,
+                gives_pictures=gives_pictures,
+                folds=folds,
+            )
+
+        try:
+            return self._stored(read(folds=True), reseed)
+        except ModelError as exc:
+            if isinstance(exc, OpenAxis):
+                raise
+            try:  # the runtime refuses some constants whose like it accepts when they are computed (`Range`)
+                return self._stored(read(folds=False), reseed)
+            except ModelError:
+                raise exc from None
+
+    def _stored(self, normal: NormalModel, reseed: int | None) -> StoredModel:
+        """`normal` in the store, written unless it is there. Raises `ModelError` when the runtime refuses it."""
         if reseed is not None:
             normal = reseeded(normal, reseed)
         weights_bytes = _lay_out(normal)
@@ -193,8 +213,10 @@ class ModelStore:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _recipe(preprocess: Preprocess | FrameRecipe | None) -> FrameRecipe | None:
-    return FrameRecipe(**asdict(preprocess)) if isinstance(preprocess, Preprocess) else preprocess
+def _first(given: Preprocess | FrameRecipe | None, said: FrameRecipe | None) -> FrameRecipe | None:
+    """What was given, and what the sidecar says where that says nothing."""
+    recipe = recipe_of(given) if isinstance(given, Preprocess) else given
+    return said if recipe is None else recipe.over(said)
 
 
 def _lay_out(normal: NormalModel) -> int:

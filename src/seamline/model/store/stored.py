@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from seamline.core.graph.cuts import legal_cuts
 from seamline.core.graph.model_graph import ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
-from seamline.core.vocabulary.profiles import Cut
+from seamline.core.vocabulary.profiles import Cut, TensorSpec
+from seamline.model.metadata.labels import read_labels, read_task
+from seamline.model.metadata.preprocess import Preprocess, read_preprocess
 from seamline.model.onnx.external import locate, open_plain, tensor_bytes
 from seamline.model.onnx.operators import attribute_tensors, nested_graphs
-from seamline.model.onnx.preprocess import Preprocess, read_preprocess
 from seamline.model.onnx.protobuf import parse_model, understood
 from seamline.model.onnx.segments import Cutter, SegmentModel
 from seamline.model.onnx.session import check_runs
@@ -30,9 +30,6 @@ WEIGHTS = "weights.bin"
 PARTS = {"manifest": MANIFEST, "graph": GRAPH, "weights": WEIGHTS}
 """File names of the parts that can be transferred."""
 
-LABELS_KEY = "seamline.labels"
-"""Metadata key under which a model carries the names of its classes, a JSON list."""
-
 MAX_READ_BYTES = 1 << 24
 
 
@@ -40,7 +37,8 @@ class StoredModel:
     """A model of the store; immutable. Made by `ModelStore.add` and `ModelStore.get`.
 
     folder: holds its parts. preprocess: set when a segment from cut 0 takes ``frame: uint8[H, W, 3]`` instead of the
-    model's own input; `graph` and `cuts` describe the model without it.
+    model's own input; `graph` and `cuts` describe the model without it. task: what it was exported for, see
+    `onnx.labels.TASKS`; None when nothing says.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, model: ModelProto) -> None:
@@ -52,9 +50,7 @@ class StoredModel:
         self.cuts: tuple[Cut, ...] = legal_cuts(self.graph)
         self._manifest = manifest
         self._model = model
-        self._labels = _read_labels(model)
-        if self.preprocess is not None:
-            self.preprocess.check_fits(self.graph.input_specs)
+        self._labels, self.task = read_labels(model), read_task(model)
         self._cutter = Cutter(model, self.graph, self.cuts, self.preprocess)
 
     @property
@@ -62,9 +58,19 @@ class StoredModel:
         return Segment(0, len(self.cuts) - 1)
 
     @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What one frame is made of: the model's inputs, the camera frame for the one that is made of it."""
+        return self._cutter.inputs
+
+    @property
     def weights_bytes(self) -> int:
         """Size of the shared weights file."""
         return self._manifest.weights.n_bytes
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What exporters wrote beside the graph, by key."""
+        return {entry.key: entry.value for entry in self._model.metadata_props}
 
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, if the model carries them."""
@@ -155,16 +161,3 @@ def _read_small(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise ModelError(f"`{path.name}` of a stored model is larger than {limit} bytes")
     return data
-
-
-def _read_labels(model: ModelProto) -> tuple[str, ...] | None:
-    texts = [entry.value for entry in model.metadata_props if entry.key == LABELS_KEY]
-    if not texts:
-        return None
-    try:
-        labels = json.loads(texts[0])
-    except ValueError as exc:
-        raise ModelError("class names in the model's metadata are malformed") from exc
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ModelError("class names in the model's metadata are malformed")
-    return tuple(labels)

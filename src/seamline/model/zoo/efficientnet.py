@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
-from seamline.model.onnx.preprocess import Preprocess
-from seamline.model.store.stored import LABELS_KEY
+from seamline.model.metadata.labels import LABELS_KEY
+from seamline.model.metadata.preprocess import Preprocess
 from seamline.model.zoo.labels import imagenet_names
 from seamline.model.zoo.network import Floats, Network, Tensor
 from seamline.model.zoo.torch_file import read_tensors

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.onnx.preprocess import Preprocess
+from seamline.model.metadata.preprocess import Preprocess
 
 Floats = npt.NDArray[np.float32]
 Fill = Callable[[np.random.Generator, int], Floats]

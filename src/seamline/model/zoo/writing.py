@@ -14,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from seamline.core.vocabulary.errors import UsageError
-from seamline.model.onnx.preprocess import write_preprocess
+from seamline.model.metadata.preprocess import write_preprocess
 from seamline.model.onnx.protobuf import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, field_head
 from seamline.model.onnx.reading import NAME_KEY
 from seamline.model.zoo.network import INPUT, OUTPUT, Network, Parameter

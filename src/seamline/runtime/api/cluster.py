@@ -125,14 +125,15 @@ class Cluster:
         *,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
-        preprocess: Preprocess | FrameRecipe | None = None,
+        preprocess: Preprocess | FrameRecipe | str | None = None,
         first: First | None = None,
     ) -> StoredModel:
         """`model` in this node's store: an ONNX file, or one that is there already.
 
-        shapes, values: fix inputs by name. preprocess: how a camera frame becomes the input, where the file and the
-        `seamline.toml` beside it do not say so. first: a frame, or the source of frames; says what is open still.
-        Raises `OpenAxis` when something stays open.
+        shapes, values: fix inputs by name. preprocess: how a camera frame becomes the input, before what the
+        `seamline.toml` beside the file and the file say; a preset's name does, see docs/inputs.md. first: a frame, or
+        the source of frames; says what is open still, and whether frames are pictures or arrays.
+        Raises `OpenAxis` when something stays open, `UsageError` when it is not known how a picture becomes the input.
         """
         if isinstance(model, StoredModel):
             return model
@@ -188,6 +189,13 @@ class Cluster:
         if not over:
             others = self._neighbours()
         stored = self.add_model(model, first=first)
+        if stored.graph.is_local:
+            if over[1:]:
+                raise UsageError(
+                    f"`{stored.name}` takes or gives strings or sequences, which cannot be sent: it runs whole here",
+                    hint=f"leave out {', '.join(others)}",
+                )
+            others = []
         constraints = limited(
             constraints, stored.cuts, (self.node.name, *others),
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,

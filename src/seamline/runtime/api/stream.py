@@ -11,9 +11,8 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +35,22 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
 from seamline.model import StoredModel
+from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
-from seamline.runtime.origin.feeder import Feeder
+from seamline.runtime.origin.feed_back import FeedBack
+from seamline.runtime.origin.feeder import Feeder, See
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.input_adapter import as_source, input_tensors
+from seamline.runtime.origin.input_adapter import InputAdapter, source_of
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.frames import FrameSource, StampedSource
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +111,13 @@ class Stream:
             model.model_id,
             Ledger(self._local),
             to_pilot=self.controller.post,
-            answered=self.recorder.answered,
+            answered=self._on_answered,
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
+        self._n_left = 0
+        self._feed_back: FeedBack | None = None
+        self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -154,25 +159,57 @@ class Stream:
 
     def run(
         self,
-        frames: FrameSource | Iterable[Array],
+        frames: FrameSource | Iterable[Frame],
         *,
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
         live: bool | None = None,
+        feed_back: Mapping[str, str] | None = None,
+        keep_pictures: bool = False,
     ) -> Iterator[Result]:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
-        takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
-        None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
-        Raises `UsageError` when the source cannot be read, and whatever `frames` raise, after the answers that are due.
+        takes no camera frames, of its input array, or of dicts by input name. fps: frames a second of the source's own
+        time that are used, all when None; of arrays and pictures, which have no time, the pace. live: newest wins while
+        there is no room (default: for video and cameras); otherwise frames wait, and a video is read as fast as that.
+        feed_back: inputs that outputs of the frame before become, by output; zeros at first; one frame at a time.
+        keep_pictures: each result has its picture, which takes memory until it is let go.
+        Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model. For a
+        later one, and a source that cannot be read, it comes after the answers that are due; so do `SourceError`, when
+        a source ends before its time, and whatever `frames` raise.
         """
+        if self._feeder is not None:
+            raise UsageError("this stream is running already", hint="open another stream for other frames")
+        state = FeedBack(feed_back, self.model) if feed_back else None
+        adapter = InputAdapter(self.model, state)
+        source = source_of(frames, adapter.inputs)
+        is_live = state is None and (source.is_live if live is None else live)
+        if isinstance(frames, Sequence) and frames:
+            adapter.check(frames[0])
+        self._feed_back = state
+        see = seen_by(self.model, keeps_picture=keep_pictures)
+        return self._answers(source, adapter, see, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
+
+    def _answers(
+        self,
+        source: StampedSource,
+        adapter: InputAdapter,
+        see: See,
+        *,
+        is_live: bool,
+        fps: float | None,
+        n_frames: int | None,
+        seconds: float | None,
+    ) -> Iterator[Result]:
+        """Results of the frames of `source`; nothing is read before the first is asked for."""
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
         self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
         before = self._counted_before = self.frames.counts()
-        source = as_source(frames, live)
+        self._n_left = 0
+        self._source = source
         failure: list[BaseException] = []
         ended = threading.Event()
 
@@ -181,9 +218,17 @@ class Stream:
                 failure.append(error)
             ended.set()
 
-        shape = partial(input_tensors, model=self.model)
         self._feeder = Feeder(
-            source, self.frames, shape, fps=fps, n_frames=n_frames, seconds=seconds, ended=source_ended
+            source,
+            self.frames,
+            adapter,
+            wait_ready=adapter.wait_ready,
+            see=see,
+            is_live=is_live,
+            fps=fps,
+            n_frames=n_frames,
+            seconds=seconds,
+            ended=source_ended,
         )
         self._read_own_meter()
         self.recorder.restart(now_s(), self.frames.route.plan)
@@ -192,6 +237,10 @@ class Stream:
         self._feeder.start()
         try:
             yield from self._results(ended, before.accepted)
+        except GeneratorExit:  # the caller has seen enough: what is on its way is left, not lost
+            self._feeder.stop()
+            self._n_left = self.frames.n_in_flight()
+            raise
         finally:
             self._feeder.stop()
             self._feeder = None
@@ -323,6 +372,11 @@ class Stream:
     def on_link(self, estimate: LinkEstimate) -> None:
         self.controller.post(ev.LinkEstimated(estimate))
 
+    def _on_answered(self, result: Result) -> None:
+        self.recorder.answered(result)
+        if self._feed_back is not None:
+            self._feed_back.answered(result)
+
     def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
         self.frames.answer(result, outputs)
 
@@ -355,7 +409,9 @@ class Stream:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
-        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts))
+        source = None if self._source is None else self._source.figures()
+        figures = run_summary(self.recorder.history(), counts, source, n_left=self._n_left)
+        found: dict[str, Any] = to_json(figures)
         return found
 
     def _read_own_meter(self) -> None:

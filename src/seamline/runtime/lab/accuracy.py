@@ -19,8 +19,9 @@ from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Array, Engine, FrameArray
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import StoredModel
-from seamline.model.onnx.preprocess import FRAME
-from seamline.runtime.shared.sources import fit
+from seamline.model.metadata.preprocess import FRAME
+from seamline.model.metadata.recipe import preset_list
+from seamline.runtime.inputs.pictures import fitted
 
 GROUP_BYTES = 256 << 20
 """Boundary tensors kept at once."""
@@ -76,12 +77,12 @@ def compare(
     preprocess = model.preprocess
     if preprocess is None:
         raise UsageError(
-            f"`{model.name}` does not say how a picture becomes its input", hint="describe its preprocessing"
+            f"`{model.name}` does not say how a picture becomes its input", hint=f"--preprocess NAME: {preset_list()}"
         )
     whole = engine.prepare(model.model_id, model.whole)
-    fitted = (fit(frame, preprocess.height, preprocess.width) for frame in frames)
+    ready = (fitted(frame, preprocess) for frame in frames)
     size = _group_size(model, cuts)
-    while group := [{FRAME: frame} for frame in itertools.islice(fitted, size)]:
+    while group := [{FRAME: frame} for frame in itertools.islice(ready, size)]:
         expected = [whole.run(tensors) for tensors in group]
         values: list[Mapping[str, Array]] = list(group)
         at = 0

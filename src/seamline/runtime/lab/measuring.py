@@ -36,6 +36,7 @@ from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
 from seamline.core.vocabulary.ports import Array
 from seamline.model import StoredModel
 from seamline.model.engine.verify import random_tensors
+from seamline.model.metadata.preprocess import FRAME
 from seamline.runtime.api.cluster import Cluster, connect
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result
@@ -298,6 +299,7 @@ def _chain(others: Sequence[str], problem: Problem) -> Plan:
 
 
 def _frame_of(model: StoredModel) -> Any:
+    values: dict[str, Any] = random_tensors(model.inputs, seed=0)
     if model.preprocess is not None:
-        return sample_frame(model.preprocess.height, model.preprocess.width)
-    return random_tensors(model.cuts[0].tensors, seed=0)
+        values[FRAME] = sample_frame(model.preprocess.height, model.preprocess.width)
+    return values

@@ -18,7 +18,7 @@ from seamline.core.vocabulary.ports import Array, Clock, Engine
 from seamline.core.vocabulary.profiles import CodecCost, Cut
 from seamline.model import StoredModel
 from seamline.model.engine.verify import random_tensors
-from seamline.model.onnx.preprocess import FRAME
+from seamline.model.metadata.preprocess import FRAME
 
 MAX_CUTS = 64
 """Of more candidates every second, third, ... is measured."""
@@ -53,9 +53,10 @@ def measure_boundaries(engine: Engine, model: StoredModel, clock: Clock) -> tupl
 
 
 def _inputs(model: StoredModel) -> dict[str, Array]:
+    values = random_tensors(model.inputs, seed=0)
     if model.preprocess is not None:
-        return {FRAME: codec.sample_frame(model.preprocess.height, model.preprocess.width)}
-    return random_tensors(model.cuts[0].tensors, seed=0)
+        values[FRAME] = codec.sample_frame(model.preprocess.height, model.preprocess.width)
+    return values
 
 
 def _cost(values: Mapping[str, Array], cut: Cut, name: Codec, clock: Clock) -> CodecCost:

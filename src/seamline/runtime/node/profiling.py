@@ -20,7 +20,7 @@ from seamline.core.vocabulary.errors import ConfigError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Engine
-from seamline.core.vocabulary.profiles import CodecCost, DeviceInfo, Profile
+from seamline.core.vocabulary.profiles import CodecCost, DeviceInfo, FrameInfo, Profile
 from seamline.meters.caches import CacheFlusher
 from seamline.meters.device import cpu_name
 from seamline.meters.profile_check import SegmentCheck, check_profile
@@ -111,6 +111,9 @@ class Profiler:
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
+        if pre is not None and len(model.inputs) > 1:  # what comes with the picture travels too, and is no JPEG
+            frame = FrameInfo(raw_bytes=sum(spec.n_bytes for spec in model.inputs), jpeg_bytes=None)
+            profile = replace(profile, frame=frame)
         boundaries = measure_boundaries(self._engine, model, THREAD_TIME)
         anywhere = tuple(cost for cost in profile.codecs if cost.cut is None)
         profile = replace(profile, codecs=(*anywhere, *boundaries))

@@ -16,14 +16,14 @@ from typing import Any
 
 import onnx
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.utils import Extractor
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
 from seamline.model.engine.ort import OrtSegment
-from seamline.model.onnx.preprocess import FRAME, prepend
+from seamline.model.onnx.prepending import prepend
 from seamline.model.onnx.session import translated
 from seamline.model.store.stored import GRAPH, StoredModel
 
@@ -68,18 +68,5 @@ def _extracted(stored: StoredModel, segment: Segment) -> ModelProto:
     part = Extractor(whole).extract_model(inputs, [name for name in outputs if name not in passed])
     load_external_data_for_model(part, str(stored.folder))
     if segment.start == 0 and stored.preprocess is not None:
-        _take_frames(part, stored)
+        prepend(part.graph, stored.preprocess, stored.preprocess.target(stored.graph.input_specs).name)
     return part
-
-
-def _take_frames(part: ModelProto, stored: StoredModel) -> None:
-    """Put the preprocessing before the first layer, as the stored model does."""
-    graph, preprocess = part.graph, stored.preprocess
-    assert preprocess is not None, "called only for models that take camera frames"
-    layers = list(graph.node)
-    steps = prepend(graph, preprocess, stored.graph.inputs[0])
-    del graph.node[:]
-    graph.node.extend((*steps, *layers))
-    del graph.input[:]
-    shape = list(preprocess.frame_spec.shape)
-    graph.input.append(helper.make_tensor_value_info(FRAME, TensorProto.UINT8, shape))

@@ -78,7 +78,7 @@ def test_shapes_and_values_may_stand_in_the_description(
         ("[frame]\nmaen = [1, 2, 3]\n", "unknown key `frame.maen`; hint: did you mean `mean`"),
         ("[frame]\nstd = [1, 0, 1]\n", "makes no sense"),
         ("[frame]\nmean = [1, 2]\n", "mean"),
-        ("[shapes]\nx = [0]\n", "extent below 1"),
+        ("[shapes]\nx = [-1]\n", "extent below 0"),
         ("[values]\nx = 'much'\n", "values"),
         ("what?", "is not TOML"),
     ],
@@ -95,7 +95,7 @@ def test_a_recipe_that_does_not_fit_the_input_is_refused(
     open_picture: Path, make_model: Callable[..., ModelProto], save: Save, store: ModelStore
 ) -> None:
     with pytest.raises(ModelError, match=r"makes float32\[1,3,4,4\], the model takes \[\?,\?,\?,3\]"):
-        store.add(open_picture, preprocess=FrameRecipe(height=4, width=4))
+        store.add(open_picture, preprocess=FrameRecipe(height=4, width=4, layout="nchw"))
     nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
     shape = (FLOAT, [1, 3, 4, 4])
     path = save(make_model(nodes, [], inputs={"a": shape, "b": shape}, outputs=["y"]), "two")
