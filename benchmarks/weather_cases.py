@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from seamline.config import Trace, read_trace
-from seamline.core.adaptation.policy import PolicySettings
+from seamline.core.adaptation.policy import Offload, PolicySettings
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within
@@ -28,9 +28,10 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.profiles import Profile
 from seamline.meters.profile_file import from_json
 from seamline.sim import Run, Scene, SceneLink, generated
-from seamline.sim.compare import N_FIXED_PLAYED, cost_of, missed_ratio
+from seamline.sim.compare import cost_of, missed_ratio
 from seamline.sim.oracle import candidates, frame_costs, schedule_of
-from seamline.sim.run import Play, held_plan, made
+from seamline.sim.policy_adapters import CorePolicyAdapter
+from seamline.sim.run import Play, first_plan, held_plan, made
 from seamline.sim.stage_work import StageWorkTable
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
@@ -40,6 +41,10 @@ OBJECTIVES = ("latency", "energy", "deadline")
 DEADLINE_RATIO = 1.3
 """A case's deadline over the median latency of its quickest fixed plan: that plan meets it in usual weather and misses
 it in bad weather, so it can be met by choosing well, and neither always nor never."""
+
+N_FIXED_PLAYED = 5
+"""The best plans to hold by arithmetic are played, for each objective; the best of these, of the start and of all local
+counts."""
 
 BEGINNING_S = 20.0
 """What comes after it is judged once more, without what was learned at the start."""
@@ -267,10 +272,10 @@ class _PlanTable:
         costs = self._costs(scene)
         best = np.argsort(costs.mean(axis=1), kind="stable")[:N_FIXED_PLAYED]
         found = {name: self._holding(held_plan(scene, name, self._table)) for name in ("static_at_start", "local")}
+        if self._group.n_private == 0:
+            found["offload"] = self._holding(first_plan(scene, CorePolicyAdapter(Offload()), self._table))
         fixed = [self._holding(self.plans[at]) for at in best]
         found["static_best"] = min((*fixed, *found.values()), key=lambda run: cost_of(run, goal))
-        if self._group.n_private == 0:
-            found["offload"] = made(scene, Play("offload"), self._table, PolicySettings())
         following = made(scene, Play("oracle", schedule_of(self.plans, costs, scene)), self._table, PolicySettings())
         found["oracle"] = min((following, found["static_best"]), key=lambda run: cost_of(run, goal))
         return found
