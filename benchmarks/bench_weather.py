@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,8 @@ HEAD = (
     "start %",
     "local %",
     "offload %",
+    "switches",
+    "losses",
 )
 
 
@@ -149,7 +150,7 @@ def _tell(report: Report, cases: Sequence[Case]) -> None:
     report.say(
         "By how much adaptive did worse than others: percent of the mean latency or of the joules a frame; by "
         "deadline, how many more frames of 100 missed it. Less than 0 is better. Means over cases, where nothing else "
-        "is said.",
+        "is said. Losses are switches since a node was no longer there.",
         "",
     )
     report.table(HEAD, [_row("all", cases)])
@@ -170,7 +171,27 @@ def _tell(report: Report, cases: Sequence[Case]) -> None:
         report.table(HEAD, [*rows, _row("all", mine)])
         if objective == "deadline":
             report.say(_joules(mine), "")
-    report.data["cases"] = [{"name": case.name, **asdict(case)} for case in cases]
+    head, rows = _samples(cases)
+    report.data |= {"case": head, "cases": rows}
+
+
+def _samples(cases: Sequence[Case]) -> tuple[str, list[str]]:
+    """One line a case, as CSV, and what its columns are."""
+    names = ("adaptive", *RIVALS)
+    head = ("case", "slo_s", *(f"cost {name}" for name in names), *(f"after 20 s {name}" for name in names))
+    rows = []
+    for case in cases:
+        figures = [case.figures.get(name) for name in names]
+        mine, best = case.figures["adaptive"], case.figures["static_best"]
+        numbers = [
+            case.slo_s,
+            *(one and one.cost for one in figures),
+            *(one and one.cost_after_start for one in figures),
+        ]
+        numbers += [mine.energy_j / best.energy_j, mine.n_answered, mine.n_late, mine.n_switches, mine.n_losses]
+        cells = ["" if number is None else f"{number:.5g}" for number in numbers]
+        rows.append(",".join((case.name, *cells, best.plan)))
+    return ",".join((*head, "joules over best fixed", "answered", "late", "switches", "losses", "best plan")), rows
 
 
 def _row(name: str, cases: Sequence[Case]) -> tuple[object, ...]:
@@ -190,6 +211,8 @@ def _row(name: str, cases: Sequence[Case]) -> tuple[object, ...]:
         _mean(rest),
         _most(rest),
         *means,
+        _count([case.figures["adaptive"].n_switches for case in cases]),
+        _count([case.figures["adaptive"].n_losses for case in cases]),
     )
 
 
@@ -207,6 +230,10 @@ def _most(values: Sequence[float]) -> str:
     return f"{100 * max(known):+.1f}" if known else "-"
 
 
+def _count(values: Sequence[int]) -> str:
+    return f"{np.mean(values):.1f}"
+
+
 def _joules(cases: Sequence[Case]) -> str:
     pairs = [(case.figures["adaptive"], case.figures["static_best"]) for case in cases]
     missed = [100 * float(np.mean([pair[at].missed_ratio for pair in pairs])) for at in (0, 1)]
@@ -222,7 +249,7 @@ def _tell_worst(report: Report, cases: Sequence[Case], groups: dict[str, Group],
     worst = sorted(cases, key=lambda case: -case.over("static_best"))[: 1 if chosen.case else N_WORST]
     report.say(f"## The worst {len(worst)} against the best fixed plan", "")
     rivals = [rival for rival in RIVALS if any(rival in case.figures for case in worst)]
-    head = ("case", "over best fixed", "after 20 s", "adaptive", *rivals, "switches")
+    head = ("case", "over best fixed", "after 20 s", "adaptive", *rivals, "switches", "losses", "run again")
     report.table(head, [_worst_row(case, rivals) for case in worst])
     report.say(
         "Percent, or frames of 100; costs in ms, joules a frame, or percent of frames that missed the deadline.", ""
@@ -239,7 +266,8 @@ def _worst_row(case: Case, rivals: Sequence[str]) -> tuple[object, ...]:
     costs = [_cost(case, name) for name in ("adaptive", *rivals)]
     rest = case.over("static_best", after_start=True)
     over = f"{100 * case.over('static_best'):+.1f}"
-    return case.name, over, _mean([rest]), *costs, case.figures["adaptive"].n_switches
+    mine = case.figures["adaptive"]
+    return case.name, over, _mean([rest]), *costs, mine.n_switches, mine.n_losses, mine.n_late
 
 
 def _cost(case: Case, name: str) -> str:

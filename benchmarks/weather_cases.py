@@ -49,6 +49,8 @@ counts."""
 BEGINNING_S = 20.0
 """What comes after it is judged once more, without what was learned at the start."""
 
+LOST = "is not there"
+
 NOT_TRACES = frozenset({".md", ".json"})
 
 
@@ -107,7 +109,7 @@ class Figures:
     missed the deadline.
 
     cost_after_start: of frames that were accepted after `BEGINNING_S`, None where it is not known. missed_ratio: 0.0
-    without a deadline.
+    without a deadline. n_late: frames that had to run again. n_losses: switches since a node was no longer there.
     """
 
     cost: float
@@ -116,7 +118,9 @@ class Figures:
     energy_j: float
     missed_ratio: float
     n_answered: int
+    n_late: int
     n_switches: int
+    n_losses: int
     plan: str
 
     @staticmethod
@@ -130,7 +134,9 @@ class Figures:
             energy_j=joules,
             missed_ratio=missed,
             n_answered=len(run.latency_s),
+            n_late=run.n_late,
             n_switches=len(run.switches),
+            n_losses=sum(LOST in one.reason for one in run.switches),
             plan=str(run.plans[0][1]),
         )
 
@@ -192,12 +198,18 @@ def traces_of(folders: Sequence[Path], generated_names: Sequence[str]) -> list[N
     paths = sorted(path for folder in folders for path in folder.iterdir() if path.is_file())
     paths = [path for path in paths if path.suffix not in NOT_TRACES and not path.name.startswith(".")]
     stems = [path.stem for path in paths]
-    names = [path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "-") for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else _with_suffix(path) for path in paths]
     found = [_named(name, at, read_trace(path)) for at, (name, path) in enumerate(zip(names, paths, strict=True))]
     for at, text in enumerate(generated_names):
         kind, seed, _ = text.split(":")
         found.append(_named(f"{kind}-{int(seed):02}", at, generated(text)))
     return found
+
+
+def _with_suffix(path: Path) -> str:
+    """``lte-1.up`` and ``lte-1.down`` are of two sets, ``lte-up`` and ``lte-down``."""
+    before, number = re.fullmatch(r"(.*?)([-_.]?\d*)", path.stem).groups()
+    return f"{before}-{path.suffix[1:]}{number}"
 
 
 def _named(name: str, at: int, trace: Trace) -> NamedTrace:

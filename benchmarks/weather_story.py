@@ -20,7 +20,7 @@ from seamline.sim.oracle import candidates
 from seamline.sim.policy_adapters import CorePolicyAdapter
 
 WINDOW_S = 10.0
-N_WINDOWS_TOLD, N_SWITCHES_TOLD = 4, 10
+N_WINDOWS_TOLD, N_SWITCHES_TOLD = 3, 5
 STEP_S = 0.1
 
 
@@ -41,7 +41,7 @@ class Window:
     """Ten seconds. rates in bit/s: what the link carried (least, mean, most) and what was believed on average.
 
     cost and best_cost: seconds or shares of missed frames, adaptive's and the best fixed plan's. lost: adaptive's
-    excess summed over frames. switches: (at_s, from, to, reason).
+    excess summed over frames. switches: in words.
     """
 
     at_s: float
@@ -51,7 +51,7 @@ class Window:
     best_cost: float
     lost: float
     plans: tuple[str, ...]
-    switches: tuple[tuple[float, str, str, str], ...]
+    switches: tuple[str, ...]
 
 
 def windows_of(case: Case, group: Group) -> list[Window]:
@@ -79,11 +79,13 @@ def lines_of(case: Case, windows: Sequence[Window], *, is_whole: bool = False) -
         least, mean, most = (value / 1e6 for value in one.true_bps)
         yield (
             f"- from {one.at_s:.0f} s: the link carried {mean:.2f} Mbit/s ({least:.2f} to {most:.2f}), "
-            f"{one.believed_bps / 1e6:.2f} believed; {_cost(one.cost, case)} against {_cost(one.best_cost, case)}; "
+            f"{one.believed_bps / 1e6:.2f} believed; {_moment(one.cost, case)} against {_moment(one.best_cost, case)}; "
             f"{len(one.switches)} switches; served `{'`, `'.join(one.plans)}`"
         )
         shown = one.switches if is_whole else one.switches[:N_SWITCHES_TOLD]
-        yield from (f"  - {at_s:.2f} s `{before}` -> `{after}`: {reason}" for at_s, before, after, reason in shown)
+        yield from (f"  - {words}" for words in shown)
+        if len(shown) < len(one.switches):
+            yield f"  - and {len(one.switches) - len(shown)} more"
     yield ""
 
 
@@ -117,7 +119,7 @@ def _window(
         lost=_n_frames(mine, at_s) * (cost - best_cost) if best_cost == best_cost and cost == cost else 0.0,
         plans=tuple(dict.fromkeys(map(str, served))),
         switches=tuple(
-            (one.at_s, str(one.from_plan), str(one.to_plan), one.reason)
+            f"{one.at_s:.2f} s `{one.from_plan}` -> `{one.to_plan}`: {one.reason}"
             for one in mine.switches
             if at_s <= one.at_s < until_s
         ),
@@ -141,12 +143,12 @@ def _mean(run: Run, at_s: float, goal: Objective | Within) -> float:
 
 
 def _cost(value: float, case: Case) -> str:
-    match case.objective:
-        case "deadline":
-            return f"{100 * value:.1f} % missed"
-        case "energy":
-            return f"{value:.3g} (J, or s within a story)"
-    return f"{1e3 * value:.0f} ms"
+    return f"{value:.3g} J" if case.objective == "energy" else _moment(value, case)
+
+
+def _moment(value: float, case: Case) -> str:
+    """Of some seconds, in which joules are not known."""
+    return f"{100 * value:.1f} % missed" if case.objective == "deadline" else f"{1e3 * value:.0f} ms"
 
 
 def _plan_named(text: str, group: Group) -> Plan:
