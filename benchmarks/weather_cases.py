@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from seamline.config import Trace, read_trace
-from seamline.core.adaptation.policy import Offload, PolicySettings
+from seamline.core.adaptation.policy import Adaptive, Offload, PolicySettings
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.profiles import Profile
 from seamline.meters.profile_file import from_json
-from seamline.sim import Run, Scene, SceneLink, generated
+from seamline.sim import Run, Scene, SceneLink, generated, play
 from seamline.sim.compare import cost_of, missed_ratio
 from seamline.sim.oracle import candidates, frame_costs, schedule_of
 from seamline.sim.policy_adapters import CorePolicyAdapter
@@ -66,7 +66,7 @@ class NamedTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """What cases have in common that differ by objective. length_s: of the run at most."""
+    """What cases have in common that differ by objective. length_s: of the run at most. with_knowing: see `Knowing`."""
 
     trace: NamedTrace
     model: str
@@ -75,6 +75,7 @@ class Group:
     objectives: tuple[str, ...]
     profiles: Path
     length_s: float
+    with_knowing: bool = False
 
     def scene(self, objective: Objective | Within = Objective.LATENCY) -> Scene:
         """A trace that is shorter than the run is not repeated."""
@@ -159,17 +160,29 @@ class Case:
     def name(self) -> str:
         return f"{self.group}/{self.objective}"
 
-    def over(self, other: str, *, after_start: bool = False) -> float:
-        """By how much adaptive did worse than `other`: 0.03 for 3 %, or 3 more frames in 100 that miss. NaN without
-        `other`."""
-        if other not in self.figures:
+    def over(self, other: str, *, who: str = "adaptive", after_start: bool = False) -> float:
+        """By how much `who` did worse than `other`: 0.03 for 3 %, or 3 more frames in 100 that miss. NaN without one of
+        them."""
+        if other not in self.figures or who not in self.figures:
             return math.nan
-        mine, its = (
-            one.cost_after_start if after_start else one.cost for one in (self.figures["adaptive"], self.figures[other])
-        )
+        both = self.figures[who], self.figures[other]
+        mine, its = (one.cost_after_start if after_start else one.cost for one in both)
         if mine is None or its is None:
             return math.nan
         return mine - its if self.objective == "deadline" else mine / its - 1.0
+
+
+@dataclass(slots=True)
+class Knowing(CorePolicyAdapter):
+    """The adaptive policy told the links as they are, none measured: what is lost beside it is lost in knowing."""
+
+    @property
+    def is_probing(self) -> bool:
+        return False
+
+    @property
+    def knows_true_links(self) -> bool:
+        return True
 
 
 class Rivals:
@@ -229,6 +242,8 @@ def cases_of(group: Group, known: Mapping[str, Any]) -> tuple[list[Case], dict[s
         scene, started_s = group.scene(goal), time.process_time()
         run = made(scene, Play("adaptive"), StageWorkTable(scene), PolicySettings())
         figures = {"adaptive": Figures.of(run, goal)}
+        if group.with_knowing:
+            figures["knowing"] = Figures.of(play(scene, Knowing(Adaptive())), goal)
         figures |= {name: Figures(**values) for name, values in told["figures"].items()}
         cases.append(
             Case(
