@@ -145,24 +145,25 @@ def _tell_regret(
     is_quick: bool,
 ) -> None:
     n_played = 1 if is_quick else N_PLAYED_SEEDS
-    regrets: dict[str, list[float]] = {}
+    regrets: dict[str, list[list[float]]] = {}
     with ProcessPoolExecutor(n_workers) as pool:
         for name, kind in PAIRS.items():
             for title, traces in ((name, sets[name][:n_played]), (kind, made[kind][:n_played])):
                 progress(f"regret in {title}")
                 groups = [_group(one, model, profiles) for one in traces for model in models]
                 played = pool.map(cases_of, groups, [{}] * len(groups))
-                regrets[title] = [case.over("static_best") for cases, _ in played for case in cases]
+                found = [case.over("static_best") for cases, _ in played for case in cases]
+                regrets[title] = [found[at : at + len(models)] for at in range(0, len(found), len(models))]
     report.say("## Regret against the best fixed plan, %", "")
     rows = [_regret_row(name, regrets[name], kind, regrets[kind]) for name, kind in PAIRS.items()]
-    every = [[value for one in side for value in regrets[one]] for side in (PAIRS, PAIRS.values())]
+    every = [[values for one in side for values in regrets[one]] for side in (PAIRS, PAIRS.values())]
     rows.append(_regret_row("all", every[0], "all", every[1]))
-    head = ("recorded", "n", "mean", "worst", "generated", "n", "mean", "worst", "generated - recorded")
+    head = ("recorded", "n", "mean", "error", "worst", "generated", "n", "mean", "error", "worst", "apart", "error")
     report.table(head, rows)
-    far = [row[0] for row in rows if abs(float(row[-1])) > 100 * MOST_APART_RATIO]
+    far = [row[0] for row in rows if abs(float(str(row[-2]))) > 100 * MOST_APART_RATIO]
     report.say(
-        f"{', '.join(models)}, raw frames private, {FPS:g} frames/s. Aim: means within {100 * MOST_APART_RATIO:.0f} "
-        f"points. Further apart: {', '.join(map(str, far)) or 'none'}.",
+        f"{', '.join(models)}, raw frames private, {FPS:g} frames/s; n traces. Errors are those of means over traces. "
+        f"Aim: means within {100 * MOST_APART_RATIO:.0f} points. Further apart: {', '.join(map(str, far)) or 'none'}.",
         "",
     )
     report.data["regret"] = regrets
@@ -180,11 +181,19 @@ def _group(trace: NamedTrace, model: str, profiles: Path) -> Group:
     )
 
 
-def _regret_row(name: str, recorded: Sequence[float], kind: str, generated: Sequence[float]) -> tuple[object, ...]:
+def _regret_row(
+    name: str, recorded: Sequence[Sequence[float]], kind: str, generated: Sequence[Sequence[float]]
+) -> tuple[object, ...]:
+    """recorded, generated: of every trace, by model."""
     cells: list[object] = []
-    for title, values in ((name, recorded), (f"`{kind}`", generated)):
-        cells += [title, len(values), f"{100 * np.mean(values):+.2f}", f"{100 * max(values):+.1f}"]
-    return (*cells, f"{100 * (np.mean(generated) - np.mean(recorded)):+.2f}")
+    means, errors = [], []
+    for title, regrets in ((name, recorded), (f"`{kind}`", generated)):
+        of_traces = 100 * np.array([np.mean(values) for values in regrets])
+        means.append(float(of_traces.mean()))
+        errors.append(float(of_traces.std(ddof=1)) / math.sqrt(len(of_traces)) if len(of_traces) > 1 else math.nan)
+        worst = 100 * max(map(max, regrets))
+        cells += [title, len(of_traces), f"{means[-1]:+.2f}", f"{errors[-1]:.2f}", f"{worst:+.1f}"]
+    return (*cells, f"{means[1] - means[0]:+.2f}", f"{math.hypot(*errors):.2f}")
 
 
 if __name__ == "__main__":
