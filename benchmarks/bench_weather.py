@@ -30,6 +30,8 @@ N_WORST = 10
 DURATION_S = 150.0
 HALVES = {"tune": 0, "judge": 1}
 QUICK_STEP = 12
+MOST_WORST_RATIO, MOST_WORST_AFTER_START_RATIO = 0.05, 0.03
+MOST_FAR_SHARE, MOST_OVER_ORACLE_RATIO = 0.05, 0.05
 HEAD = (
     "cases",
     "n",
@@ -165,6 +167,8 @@ def _tell(report: Report, cases: Sequence[Case]) -> None:
         "",
     )
     report.table(HEAD, [_row("all", cases)])
+    report.say("Aims, over all cases and in every set of each objective:", "")
+    report.say(*(f"- {line}" for line in _aims(cases)), "")
     for objective in dict.fromkeys(case.objective for case in cases):
         mine = [case for case in cases if case.objective == objective]
         report.say(f"## By {objective}", "")
@@ -184,6 +188,45 @@ def _tell(report: Report, cases: Sequence[Case]) -> None:
             report.say(_joules(mine), "")
     head, rows = _samples(cases)
     report.data |= {"case": head, "cases": rows}
+
+
+def _aims(cases: Sequence[Case]) -> Iterator[str]:
+    """Whether each is met, and by whom it is missed."""
+    sets: dict[str, list[Case]] = {"all": list(cases)}
+    for case in cases:
+        sets.setdefault(f"{case.objective} {case.kind}", []).append(case)
+    for rival, words in (
+        ("static_best", "the best fixed plan"),
+        ("static_at_start", "the start's plan"),
+        ("local", "all local"),
+    ):
+        over = {name: float(np.nanmean([case.over(rival) for case in some])) for name, some in sets.items()}
+        yield _verdict(f"mean over {words} at most 0 %", {name: value for name, value in over.items() if value > 0.0})
+    worst = {case.name: case.over("static_best") for case in cases}
+    later = {case.name: case.over("static_best", after_start=True) for case in cases}
+    for words, most, values in (
+        ("no case", MOST_WORST_RATIO, worst),
+        ("after 20 s no case", MOST_WORST_AFTER_START_RATIO, later),
+    ):
+        missed = {name: value for name, value in values.items() if value > most}
+        share = f"{len(missed)} of {len(_known(list(values.values())))} cases"
+        yield f"{words} above {100 * most:+.0f} % over the best fixed plan: " + (
+            f"missed by {share}" if missed else "met"
+        )
+    far = sum(value > FAR_RATIO for value in worst.values()) / len(worst)
+    yield _judged(f"behind it by more than 2 % in at most {100 * MOST_FAR_SHARE:.0f} % of cases", far, MOST_FAR_SHARE)
+    oracle = float(np.mean([case.over("oracle") for case in cases]))
+    yield _judged(f"mean over the oracle at most {100 * MOST_OVER_ORACLE_RATIO:.0f} %", oracle, MOST_OVER_ORACLE_RATIO)
+
+
+def _verdict(aim: str, missed: dict[str, float]) -> str:
+    return f"{aim}: " + (
+        "missed by " + ", ".join(f"{name} ({100 * value:+.1f})" for name, value in missed.items()) if missed else "met"
+    )
+
+
+def _judged(aim: str, value: float, most: float) -> str:
+    return f"{aim}: {'met' if value <= most else 'missed'}, {100 * value:.1f} %"
 
 
 def _samples(cases: Sequence[Case]) -> tuple[str, list[str]]:

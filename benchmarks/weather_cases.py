@@ -49,6 +49,9 @@ counts."""
 BEGINNING_S = 20.0
 """What comes after it is judged once more, without what was learned at the start."""
 
+LEAST_LENGTH_S = 60.0
+"""Of a run of which that is said."""
+
 LOST = "is not there"
 
 NOT_TRACES = frozenset({".md", ".json"})
@@ -125,12 +128,13 @@ class Figures:
     plan: str
 
     @staticmethod
-    def of(run: Run, objective: Objective | Within) -> Figures:
+    def of(run: Run, scene: Scene) -> Figures:
+        objective = scene.objective
         missed = missed_ratio(run, objective) if isinstance(objective, Within) else 0.0
         joules = math.inf if run.energy_j_per_frame is None else run.energy_j_per_frame
         return Figures(
             cost=missed if isinstance(objective, Within) else cost_of(run, objective),
-            cost_after_start=_cost_after_start(run, objective),
+            cost_after_start=_cost_after_start(run, objective) if scene.duration_s > LEAST_LENGTH_S else None,
             latency_s=cost_of(run, Objective.LATENCY),
             energy_j=joules,
             missed_ratio=missed,
@@ -241,9 +245,9 @@ def cases_of(group: Group, known: Mapping[str, Any]) -> tuple[list[Case], dict[s
         goal = Within(slo_s=told["slo_s"]) if objective == "deadline" else Objective(objective)
         scene, started_s = group.scene(goal), time.process_time()
         run = made(scene, Play("adaptive"), StageWorkTable(scene), PolicySettings())
-        figures = {"adaptive": Figures.of(run, goal)}
+        figures = {"adaptive": Figures.of(run, scene)}
         if group.with_knowing:
-            figures["knowing"] = Figures.of(play(scene, Knowing(Adaptive())), goal)
+            figures["knowing"] = Figures.of(play(scene, Knowing(Adaptive())), scene)
         figures |= {name: Figures(**values) for name, values in told["figures"].items()}
         cases.append(
             Case(
@@ -266,12 +270,13 @@ def _rivals(group: Group, objectives: Iterable[str]) -> Iterator[tuple[str, dict
     table = _PlanTable(group)
     for objective in objectives:
         goal = table.goal(objective)
+        scene = group.scene(goal)
         runs = table.runs(goal)
         yield (
             objective,
             {
                 "slo_s": goal.slo_s if isinstance(goal, Within) else None,
-                "figures": {name: asdict(Figures.of(run, goal)) for name, run in runs.items()},
+                "figures": {name: asdict(Figures.of(run, scene)) for name, run in runs.items()},
             },
         )
 
