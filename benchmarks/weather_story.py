@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,8 +93,13 @@ def lines_of(case: Case, windows: Sequence[Window], *, is_whole: bool = False) -
 def as_json(case: Case, windows: Sequence[Window]) -> dict[str, Any]:
     return {
         "case": case.name,
-        "windows": [{name: getattr(one, name) for name in Window.__dataclass_fields__} for one in windows],
+        "windows": [{name: _known(getattr(one, name)) for name in Window.__dataclass_fields__} for one in windows],
     }
+
+
+def _known(value: object) -> object:
+    """JSON has no word for what is not a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _window(
@@ -116,7 +122,7 @@ def _window(
         believed_bps=float(np.mean(told)) if told else 0.0,
         cost=cost,
         best_cost=best_cost,
-        lost=_n_frames(mine, at_s) * (cost - best_cost) if best_cost == best_cost and cost == cost else 0.0,
+        lost=0.0 if math.isnan(cost - best_cost) else _n_frames(mine, at_s) * (cost - best_cost),
         plans=tuple(dict.fromkeys(map(str, served))),
         switches=tuple(
             f"{one.at_s:.2f} s `{one.from_plan}` -> `{one.to_plan}`: {one.reason}"
@@ -148,6 +154,8 @@ def _cost(value: float, case: Case) -> str:
 
 def _moment(value: float, case: Case) -> str:
     """Of some seconds, in which joules are not known."""
+    if math.isnan(value):
+        return "no frame"
     return f"{100 * value:.1f} % missed" if case.objective == "deadline" else f"{1e3 * value:.0f} ms"
 
 
