@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import seamline
-from seamline.config import load_testbed
+from seamline.config import load_testbed, recorded_names
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(seamline.__file__).parent / "data"
@@ -72,12 +72,13 @@ def test_the_demo_testbed_is_valid():
     assert sorted(tiers) == ["cloud", "edge", "fog"]
 
 
-def test_the_wheel_carries_video_testbed_types_and_licences(tmp_path):
+def test_the_wheel_carries_video_traces_testbed_types_and_licences(tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("data/bigbuckbunny.mp4", "data/ATTRIBUTION.md", "testbed/demo.toml", "py.typed", "cli/main.py"):
+    shipped = ("data/bigbuckbunny.mp4", "data/ATTRIBUTION.md", "testbed/demo.toml", "py.typed", "cli/main.py")
+    for name in (*shipped, *(f"data/traces/{name}.csv" for name in recorded_names())):
         assert f"seamline/{name}" in names, name
     assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names if ".dist-info/licenses/" in name}
     assert not [name for name in names if name.startswith("tests/")]

@@ -117,6 +117,11 @@ def test_a_narrow_terminal_keeps_the_policies_and_what_matters_most(seamline, pr
     assert all(name in outcome.stdout for name in (*POLICIES, "mean", "p95", "switches"))
 
 
+def test_a_recorded_trace_is_as_long_as_the_run(seamline, profiles: list[str]):
+    arguments = ("--trace", "edge:fog=real:oboe-02", "--fps", "2", "--policy", "local", "--json")
+    assert 140.0 < seamline("simulate", *profiles, *arguments).json["seconds"] < 160.0
+
+
 def test_the_same_scene_gives_the_same_figures_twice(seamline, profiles: list[str]):
     arguments = ("simulate", *profiles, "--trace", "edge:fog=markov:3:60", "--fps", "2", "--json")
     assert seamline(*arguments).stdout == seamline(*arguments).stdout
@@ -142,6 +147,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (["--link", "edge:fog=-1"], "`-1mbps` is not a rate"),
         (["--link", "edge:mars=10"], "`mars` has no profile"),
         (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--trace", "edge:fog=real:?"], "one of fcc-00, "),
         (["--trace", "edge:fog=markov:x:y"], "not a generated trace"),
         (["--trace", "edge:edge=steps:1:60"], "links `edge` to itself"),
         (["--link", "edge:fog=20,2", "--seconds", "1", "--fps", "0.1"], "0.1 frames/s for 1 s are 0 frames"),

@@ -74,6 +74,7 @@ def test_asking_for_an_unknown_node_names_the_nearest(tmp_path: Path) -> None:
         (NODES + LINK + "loss = 1.0\n", r"`link\[0\].loss` is 1; hint: it is a ratio"),
         (NODES + LINK + "jitter_ms = 11\n", "is more than `delay_ms`"),
         (NODES + LINK + 'trace = "absent.csv"\n', "there is no file"),
+        (NODES + LINK + 'trace = "real:metro"\n', r"`link\[0\].trace`.*`metro` is not a recorded trace.*fcc-00"),
         (NODES + LINK + "rate = 3\n", r"unknown key `link\[0\].rate`; hint: did you mean `rate_mbps`"),
         (NODES + LINK + '[[change]]\nlink = "edge-frog"\nat_s = 1\nrate_mbps = 1\n', "did you mean `edge-fog`"),
         (NODES + LINK + '[[change]]\nlink = "edge-fog"\nrate_mbps = 1\n', "needs either `at_s` or `at_ratio`"),

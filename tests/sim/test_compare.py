@@ -1,15 +1,17 @@
 """Policies side by side: who knows more does better, and adaptive does nearly as well as who knows everything."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from seamline.config import Trace
 from seamline.core.adaptation.policy import Fixed
-from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.sim import POLICIES, alternating, compare, generate, play, summary
-from seamline.sim.oracle import best_sequence, candidates, frame_costs
+from seamline.sim.compare import missed_ratio
+from seamline.sim.oracle import MISS_J, best_sequence, candidates, frame_costs
 from seamline.sim.policy_adapters import CorePolicyAdapter
 from seamline.sim.stage_work import StageWorkTable
 
@@ -46,12 +48,35 @@ def test_a_frame_alone_costs_what_playing_it_alone_takes(make_scene):
         assert played.latency_s == pytest.approx(alone_s, abs=1e-6), plan
 
 
+def test_within_a_deadline_a_frame_costs_its_joules_and_far_more_when_it_misses(make_scene):
+    scene = make_scene(alternating(20e6, 3e6, 7.0), noise_ratio=0.0, jitter_s=0.0, objective=Within(slo_s=0.3))
+    work_table = StageWorkTable(scene)
+    for plan in candidates(scene):
+        latency_s = frame_costs(replace(scene, objective=Objective.LATENCY), plan, work_table)
+        spent_j = frame_costs(replace(scene, objective=Objective.ENERGY), plan, work_table)
+        costs = frame_costs(scene, plan, work_table)
+        assert costs == pytest.approx(spent_j + MISS_J * (latency_s > 0.3))
+        assert spent_j.max() < 0.01 * MISS_J
+
+
+def test_within_a_deadline_who_knows_the_future_misses_fewest_frames(make_scene):
+    deadline = Within(slo_s=0.3)
+    scene = make_scene(alternating(20e6, 3e6, 7.0), objective=deadline)
+    comparison = compare(scene, ("static_best", "static_at_start", "local", "oracle"))
+    missed = {name: missed_ratio(run, deadline) for name, run in comparison.runs.items()}
+    assert missed["oracle"] <= missed["static_best"] <= min(missed["static_at_start"], missed["local"])
+    assert missed["oracle"] < missed["local"] == 1.0
+
+
 def test_all_policies_run_and_the_figures_are_complete(make_scene):
     comparison = compare(make_scene(generate("steps", 1, 60.0)))
     assert tuple(comparison.runs) == POLICIES
     for run in comparison.runs.values():
         figures = summary(run)
         assert figures["frames_answered"] + figures["frames_dropped"] == 120
+        assert len(run.accepted_s) == len(run.latency_s)
+        assert run.accepted_s[0] >= 0.0
+        assert np.all(np.diff(run.accepted_s) > 0.0)
         assert 0.0 < figures["latency_s"]["p50"] <= figures["latency_s"]["p95"] <= figures["latency_s"]["p99"]
     assert comparison.runs["local"].switches == ()
     assert not comparison.is_offload_allowed

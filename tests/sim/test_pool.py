@@ -17,9 +17,10 @@ from seamline.sim.stage_work import StageWorkTable
 
 def same(one: Run, other: Run) -> bool:
     """Whether both are the same to the last bit."""
-    fields = [name for name in Run.__dataclass_fields__ if name not in ("latency_s", "wait_s")]
+    arrays = ("latency_s", "accepted_s", "wait_s")
+    fields = [name for name in Run.__dataclass_fields__ if name not in arrays]
     figures = all(getattr(one, name) == getattr(other, name) for name in fields)
-    return figures and np.array_equal(one.latency_s, other.latency_s) and np.array_equal(one.wait_s, other.wait_s)
+    return figures and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in arrays)
 
 
 @pytest.fixture

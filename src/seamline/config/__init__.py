@@ -4,6 +4,7 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 """
 
 from seamline.config.paths import cache_dir
+from seamline.config.recorded_traces import recorded_names, trace_path
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.testbed_file import load_testbed
 from seamline.config.toml import convert, load_toml
@@ -18,6 +19,8 @@ __all__ = [
     "load_testbed",
     "Trace",
     "read_trace",
+    "recorded_names",
+    "trace_path",
     "load_toml",
     "convert",
     "cache_dir",

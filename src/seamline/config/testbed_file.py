@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seamline.config.recorded_traces import trace_path
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.toml import load_toml, nearest_hint
 from seamline.core.vocabulary.errors import ConfigError, UsageError
@@ -154,11 +155,7 @@ def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:
             f"{path}: `{at}.jitter_ms` is more than `delay_ms`",
             hint="a delay cannot vary to below zero; raise delay_ms",
         )
-    trace = None if raw.trace is None else path.parent / raw.trace
-    if trace is not None and not trace.is_file():
-        raise ConfigError(
-            f"{path}: `{at}.trace`: there is no file {trace}", hint="paths are relative to the testbed file"
-        )
+    trace = None if raw.trace is None else _trace(raw.trace, at, path)
     return LinkSpec(
         between=raw.between,
         rate_bps=raw.rate_mbps * 1e6,
@@ -167,6 +164,18 @@ def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:
         loss_ratio=raw.loss,
         trace=trace,
     )
+
+
+def _trace(text: str, at: str, path: Path) -> Path:
+    try:
+        trace = trace_path(text, path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: `{at}.trace`: {error}") from error
+    if not trace.is_file():
+        raise ConfigError(
+            f"{path}: `{at}.trace`: there is no file {trace}", hint="paths are relative to the testbed file"
+        )
+    return trace
 
 
 def _check_links_differ(links: tuple[LinkSpec, ...], path: Path) -> None:

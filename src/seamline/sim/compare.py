@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from seamline.core.adaptation.policy import PolicySettings
-from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.core.vocabulary.plans import Plan
-from seamline.sim.oracle import candidates, frame_costs, schedule_of
+from seamline.sim.oracle import MISS_J, candidates, frame_costs, schedule_of
 from seamline.sim.pool import Pool, n_helpers
 from seamline.sim.rates import Floats
 from seamline.sim.run import Alone, Play, Player, Run, held_plan
@@ -37,12 +37,13 @@ class Comparison:
     """Every policy's run. objective: what they were judged by. regret_ratio: by how much adaptive was worse than the
     oracle, 0.03 for 3 %; None when one of the two did not run."""
 
-    objective: Objective
+    objective: Objective | Within
     runs: Mapping[str, Run]
     is_offload_allowed: bool
 
     def cost(self, name: str) -> float:
-        """What `name` cost by the objective, lower is better: mean seconds, joules, or seconds per frame."""
+        """What `name` cost by the objective, lower is better: mean seconds, joules, or seconds per frame. Within a
+        deadline joules, and `oracle.MISS_J` for each frame that missed it."""
         return cost_of(self.runs[name], self.objective)
 
     @property
@@ -99,7 +100,7 @@ def compared_by(player: Player, scene: Scene, policies: Iterable[str] = POLICIES
     return Comparison(objective=scene.objective, runs=runs, is_offload_allowed=_allows_offload(scene))
 
 
-def cost_of(run: Run, objective: Objective) -> float:
+def cost_of(run: Run, objective: Objective | Within) -> float:
     """See `Comparison.cost`."""
     match objective:
         case Objective.LATENCY:
@@ -107,7 +108,18 @@ def cost_of(run: Run, objective: Objective) -> float:
         case Objective.THROUGHPUT:
             return 1.0 / run.throughput_fps if run.throughput_fps else math.inf
         case Objective.ENERGY:
-            return run.energy_j_per_frame if run.energy_j_per_frame is not None else math.inf
+            return _joules(run)
+        case Within():
+            return MISS_J * missed_ratio(run, objective) + _joules(run)
+
+
+def missed_ratio(run: Run, deadline: Within) -> float:
+    """The share of answered frames that took longer than `deadline`; 1.0 when none was answered."""
+    return float(np.mean(run.latency_s > deadline.slo_s)) if len(run.latency_s) else 1.0
+
+
+def _joules(run: Run) -> float:
+    return run.energy_j_per_frame if run.energy_j_per_frame is not None else math.inf
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -156,18 +168,10 @@ def _in_hindsight(scene: Scene, holding: Sequence[str], *, with_oracle: bool) ->
         also = tuple(name for name, plan in held.items() if plan == plans[at])
         yield Play("static_best", ((0.0, plans[at]),), also)
     if with_oracle:
-        yield Play("oracle", schedule_of(plans, costs, _switch_cost(scene, costs), scene.fps))
+        yield Play("oracle", schedule_of(plans, costs, scene))
 
 
-def _switch_cost(scene: Scene, costs: Floats) -> float:
-    """What a switch takes from frames, in units of the objective: a frame waits while its nodes prepare. For the other
-    objectives, which such a wait hardly touches, one part in a hundred of a frame's cost."""
-    if scene.objective is Objective.LATENCY:
-        return scene.prepare_busy_s
-    return 0.01 * float(np.median(costs.min(axis=0)))
-
-
-def _best_of(made: Mapping[str, Sequence[Run]], name: str, objective: Objective) -> Run:
+def _best_of(made: Mapping[str, Sequence[Run]], name: str, objective: Objective | Within) -> Run:
     """The run that counts for `name`; of equal ones the first."""
     runs = made[name] if name != "oracle" else [*made["oracle"], _best_of(made, "static_best", objective)]
     return min(runs, key=lambda run: cost_of(run, objective))

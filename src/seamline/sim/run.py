@@ -49,12 +49,13 @@ class SwitchMade:
 class Run:
     """What one adapter made of a scene. Latencies count from acceptance, over answered frames, in order of acceptance.
 
-    wait_s: per frame the source brought, accepted or not, from its time until an answer at least as new was there; it
-    does not forgive dropping frames. n_late: frames that had to run again though all nodes were there.
-    energy_j_per_frame: modelled, None without power figures. plans: (at_s, plan).
+    accepted_s: when those frames were accepted. wait_s: per frame the source brought, accepted or not, from its time
+    until an answer at least as new was there; it does not forgive dropping frames. n_late: frames that had to run
+    again though all nodes were there. energy_j_per_frame: modelled, None without power figures. plans: (at_s, plan).
     """
 
     latency_s: Floats
+    accepted_s: Floats
     wait_s: Floats
     n_offered: int
     n_accepted: int
@@ -130,6 +131,7 @@ def _outcome(driver: Driver, work_table: StageWorkTable, first: Plan) -> Run:
     )
     return Run(
         latency_s=np.array([one.latency_s for one in answered]),
+        accepted_s=np.array([one.accepted_s for one in answered]),
         wait_s=_wait_s(scene, [(tally.accepted[one.frame], one) for one in answered]),
         n_offered=tally.n_offered,
         n_accepted=len(tally.accepted),

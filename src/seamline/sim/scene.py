@@ -14,7 +14,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ConfigError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.core.vocabulary.profiles import Profile
 
 
@@ -54,7 +54,7 @@ class Scene:
     links: tuple[SceneLink, ...]
     fps: float
     duration_s: float
-    objective: Objective = Objective.LATENCY
+    objective: Objective | Within = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
     slowdowns: Mapping[NodeId, tuple[tuple[float, float], ...]] = field(default_factory=dict)

@@ -61,7 +61,11 @@ def simulate(
     power: PowersOption = None,
     trace: Annotated[
         list[str] | None,
-        typer.Option("--trace", metavar="A:B=FILE", help="A link's rates: CSV, mahimahi, or KIND:SEED:SECONDS."),
+        typer.Option(
+            "--trace",
+            metavar="A:B=FILE",
+            help="A link's rates: CSV, mahimahi, real:NAME (real:? lists them), or KIND:SEED:SECONDS.",
+        ),
     ] = None,
     link: Annotated[
         list[str] | None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seamline.cli.shared.output import TERMINAL, progress_console
-from seamline.config import Trace, load_testbed, read_trace
+from seamline.config import Trace, load_testbed, read_trace, trace_path
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
@@ -137,6 +137,6 @@ def _is_number(text: str) -> bool:
 
 
 def _trace(value: str) -> Trace:
-    """A file, or a generated trace by its name."""
+    """A file, or a recorded or generated trace by its name."""
     is_generated = value.partition(":")[0] in KINDS and not Path(value).exists()
-    return generated(value) if is_generated else read_trace(Path(value))
+    return generated(value) if is_generated else read_trace(trace_path(value))
