@@ -29,6 +29,10 @@ class OpenAxis(ModelError):
     """How large an input is stays open; the message names the axis."""
 
 
+class FrameRefused(ModelError):
+    """A segment that was ready could not compute one frame: the frame's values are at fault, or the node."""
+
+
 class PlanError(SeamlineError):
     """A plan is malformed or does not fit the model."""
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from seamline.core.vocabulary.errors import FabricError, PlanError, SeamlineError, WireError
+from seamline.core.vocabulary.errors import FabricError, FrameRefused, PlanError, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
@@ -156,6 +156,7 @@ class FramePath:
             node=self._node,
             error=str(error),
             lost=lost,
+            is_input=isinstance(error, FrameRefused),
         )
         if plan.origin == self._node:
             self.on_frame_failed(failure)
