@@ -27,12 +27,12 @@ from typing import Any, Literal
 import zenoh
 
 from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
+from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.bulk import BulkReceiver, BulkSender
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
-from seamline.fabric.wire import MAX_MESSAGE_BYTES
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
 SEND_BUFFER_BYTES = 64 * 1024
