@@ -16,7 +16,7 @@ from seamline import codec
 from seamline.config import cache_dir
 from seamline.config.power import PowerSpec
 from seamline.core.cost.profiled import profiled_s
-from seamline.core.vocabulary.errors import ConfigError, WireError
+from seamline.core.vocabulary.errors import ConfigError, ModelError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Engine
@@ -183,8 +183,19 @@ def powered(device: DeviceInfo, power: PowerSpec) -> DeviceInfo:
 
 
 def profile_to_bytes(profile: Profile) -> bytes:
-    """`profile` as it travels."""
-    return json.dumps(to_json(profile)).encode()
+    """`profile` as it travels: without the tensors of its cuts, which whoever asks has in the model itself.
+
+    They grow with layers times crossing tensors: 600 layers beside 100 states are 7 MB. Raises `ModelError` when it is
+    too large all the same.
+    """
+    bare = replace(profile, cuts=tuple(replace(cut, tensors=()) for cut in profile.cuts))
+    data = json.dumps(to_json(bare)).encode()
+    if len(data) > MAX_PROFILE_BYTES:
+        raise ModelError(
+            f"a profile of {len(profile.cuts)} cuts takes {len(data)} bytes, the most is {MAX_PROFILE_BYTES}",
+            hint="join layers of the model, or run it whole",
+        )
+    return data
 
 
 def profile_from_bytes(data: bytes, source: NodeId) -> Profile:
