@@ -81,6 +81,7 @@ def examine() -> Iterator[Check]:
     """Every check, in the order a newcomer runs into trouble."""
     yield _python()
     yield _machine()
+    yield from _limits()
     yield _engine()
     yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
     yield _loopback()
@@ -102,17 +103,34 @@ def _python() -> Check:
 
 
 def _machine() -> Check:
-    import psutil
+    from seamline.meters.device import memory_available_bytes, memory_total_bytes
 
-    memory = psutil.virtual_memory()
     fact = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{gigabytes_of(memory.available, memory.total)} memory free"
+        f"{gigabytes_of(memory_available_bytes(), memory_total_bytes())} memory free"
     )
     if sys.maxsize < 2**32:
         hint = "use a 64-bit system; on a Raspberry Pi, the 64-bit Raspberry Pi OS"
         return Check(name="machine", status="broken", fact=fact + ", 32 bit", hint=hint)
     return Check(name="machine", status="ok", fact=fact)
+
+
+def _limits() -> Iterator[Check]:
+    """What a container, a service unit or `taskset` leaves of this machine."""
+    from seamline.config.cgroup import ControlGroups, n_usable_cores
+
+    groups = ControlGroups()
+    quota, limit_bytes = groups.cpu_quota(), groups.memory_limit_bytes()
+    found = []
+    if quota is not None:
+        found.append(f"a CPU quota of {quota:g} processors")
+    if limit_bytes is not None:
+        found.append(f"a memory limit of {gigabytes(limit_bytes)}")
+    if found or n_usable_cores() < (os.cpu_count() or 1):
+        words = " and ".join(found) or "an affinity"
+        yield Check(
+            name="limits", status="ok", fact=f"{words}; a node computes with {n_usable_cores()} threads by default"
+        )
 
 
 def _engine() -> Check:

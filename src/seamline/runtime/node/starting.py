@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from seamline.config.cgroup import n_usable_cores
 from seamline.config.power import parse_power
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.fabric.zenoh import ZenohFabric
-from seamline.meters.device import memory_total_bytes, n_cores
+from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
 from seamline.runtime.node.node import Node
@@ -67,7 +68,7 @@ def open_node(options: NodeOptions) -> Node:
     name = node_id(options.name)
     _check(options)
     power = parse_power(options.power) if options.power else None
-    n_threads = options.n_threads or n_cores()
+    n_threads = options.n_threads or n_usable_cores()
     store = ModelStore(options.cache)
     shared = OrtEngine(store, n_threads)
     profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
