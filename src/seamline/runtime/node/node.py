@@ -140,6 +140,7 @@ class Node:
         self.requests.close()
         if self._compile_cache is not None:
             self._compile_cache.close()
+        self.exchange.close()
         self.service.close()
         self.stages.close()
         self.segments.close()
