@@ -107,6 +107,6 @@ LeaseOption = Annotated[
     typer.Option(
         "--lease",
         metavar="SECONDS",
-        help="Silence after which a peer is lost; raise it where machines are so busy that nodes lose each other.",
+        help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
     ),
 ]
