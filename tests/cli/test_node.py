@@ -40,7 +40,7 @@ def test_a_port_in_use_is_said_without_the_innards_of_the_library(seamline, take
         (["--name", "x", "--connect", "nowhere"], "`nowhere` is not an endpoint"),
         (["--name", "x", "--threads", "0"], "Invalid value for '--threads'"),
         (["--name", "x", "--memory", "much"], "`much` is not a size"),
-        ([], "Missing option '--name'"),
+        (["--lease", "0"], "a lease of 0 s is not possible"),
     ],
 )
 def test_wrong_use_of_node_is_said_in_two_lines(seamline, arguments, fact):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -36,6 +37,9 @@ LIMIT_S = 100.0
 EXTENT = 32
 PATIENT = ("--lease", "2")
 """Nobody is lost by being slow; a process that dies is seen by its closed connection."""
+
+
+NEWS = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +101,15 @@ class Process:
 
     @property
     def stderr(self) -> str:
-        return self.err.read_text(encoding="utf-8")
+        """What it wrote there, without the news of a node, which begin with the time."""
+        lines = self.err.read_text(encoding="utf-8").splitlines(keepends=True)
+        return "".join(line for line in lines if not NEWS.match(line))
+
+    @property
+    def news(self) -> list[str]:
+        """What it said as a node of others and of streams, without the times."""
+        lines = self.err.read_text(encoding="utf-8").splitlines()
+        return [line.split(" ", 1)[1] for line in lines if NEWS.match(line)]
 
     @property
     def events(self) -> list[dict[str, Any]]:

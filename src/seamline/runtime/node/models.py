@@ -6,7 +6,6 @@ manifest, whose own hash is the model's id, and kept in the store. Nothing here 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,10 +19,9 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.worker import Worker
-
-log = logging.getLogger(__name__)
 
 PIECE_BYTES = 256 * 1024
 N_IN_FLIGHT = 4
@@ -38,8 +36,9 @@ Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 class ModelExchange:
     """Serves pieces of stored models, and fetches missing ones on threads of its own."""
 
-    def __init__(self, store: ModelStore, requests: Requests, send: Send) -> None:
+    def __init__(self, store: ModelStore, requests: Requests, send: Send, news: News) -> None:
         self._store = store
+        self._news = news
         self._requests = requests
         self._send = send
         self._fetcher = Worker("fetch", N_AT_ONCE)
@@ -88,7 +87,7 @@ class ModelExchange:
         with arriving:  # two streams may want the same model at once; the second finds it in the store
             if self._store.has(model_id):
                 return self._store.get(model_id)
-            log.info("fetching model %s from %s", model_id[:12], source)
+            self._news.fetching(model_id, source)
             manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
             incoming = self._store.receive(model_id, manifest)
             for part in incoming.parts:
@@ -96,7 +95,7 @@ class ModelExchange:
             stored = incoming.finish()
         with self._lock:
             self._arriving.pop(model_id, None)
-        log.info("model %s is here", model_id[:12])
+        self._news.fetched(stored.name, stored.weights_bytes)
         return stored
 
     def _fetch_part(self, source: NodeId, incoming: Incoming, part: str) -> None:

@@ -27,6 +27,7 @@ from seamline.runtime.node.profiling import Profiler, profile_to_bytes, time_seg
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.news import News
 from seamline.runtime.shared.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Service:
         profiler: Profiler,
         energy: EnergyAccount,
         reply: Callable[[NodeId, msg.Message], None],
+        news: News,
     ) -> None:
         self._node = node
         self._exchange = exchange
@@ -56,12 +58,14 @@ class Service:
         self._profiler = profiler
         self._energy = energy
         self._reply = reply
+        self._news = news
         self._preparer = Worker("prepare")
         self._measurer = Worker("profile")
         self._lock = threading.Lock()
         self._origins: dict[str, NodeId] = {}
         self._gone_s: dict[NodeId, float] = {}
         self._awaiting: dict[tuple[str, int], int] = {}
+        self._serving: set[str] = set()
 
     def close(self) -> None:
         """Begin nothing more; what has begun is left to end by itself."""
@@ -151,7 +155,11 @@ class Service:
         self._segments.release(stream, generation)
         if generation == -1:
             with self._lock:
-                self._origins.pop(stream, None)
+                is_known = self._origins.pop(stream, None) is not None
+                is_known = is_known and stream in self._serving
+                self._serving.discard(stream)
+            if is_known:
+                self._news.stream_ended(stream)
 
     def _tidy_segments(self) -> None:
         """Right after preparing, which needs more memory than what it makes; a few ms, and nobody waits."""
@@ -168,8 +176,11 @@ class Service:
                 raise PlanError("it was released before it was prepared")
             plan, form = parse_plan(ask.plan), _form(ask.form)
             spent_s = self._prepare(ask.stream, ask.generation, model, plan, form)
+            self._say_ready(ask.stream, source, plan)
         except Exception as exc:
             error = _words(exc, f"preparing `{ask.plan[:200]}`")
+            if is_wanted:
+                self._news.failed(f"preparing {ask.plan[:200]}", ask.stream, error)
         reply = msg.Prepared(
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )
@@ -186,12 +197,22 @@ class Service:
             self._origins[stream] = source
             return True
 
+    def _say_ready(self, stream: str, source: NodeId, plan: Plan) -> None:
+        with self._lock:
+            is_first = stream not in self._serving and stream in self._origins
+            self._serving.add(stream)
+        if is_first:
+            self._news.stream_began(stream, source, plan)
+        else:
+            self._news.plan_ready(stream, plan)
+
     def _answer_profile(self, source: NodeId, ask: msg.ProfileModel, model: Future[StoredModel]) -> None:
         try:
             profile = self._profile(model, ask.budget_s)
             reply = msg.Profiled(request_id=ask.request_id, profile=profile_to_bytes(profile))
         except Exception as exc:
             reply = msg.Profiled(request_id=ask.request_id, error=_words(exc, "profiling"))
+            self._news.failed(f"profiling model {ask.model_id[:12]}", source, reply.error)
         self._reply(source, reply)
 
     def _time(self, model_id: str, segment: Segment) -> float:
