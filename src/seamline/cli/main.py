@@ -20,6 +20,7 @@ import typer
 import typer.main
 
 import seamline.cli.commands.accuracy as accuracy_command
+import seamline.cli.commands.config as config_command
 import seamline.cli.commands.demo as demo_command
 import seamline.cli.commands.doctor as doctor_command
 import seamline.cli.commands.importing as importing_command
@@ -75,6 +76,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         simulate_command,
         replay_command,
         testbed_command,
+        config_command,
         doctor_command,
         reproduce_command,
     ),

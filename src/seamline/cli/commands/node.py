@@ -74,15 +74,28 @@ def register(app: typer.Typer) -> None:
 def node(
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="Its name, unique in the cluster; the host's if not given."),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            envvar="SEAMLINE_NAME",
+            help="Its name, unique in the cluster; the host's if not given.",
+        ),
     ] = None,
-    tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="edge, fog, cloud or any other label.")] = "cloud",
+    tier: Annotated[
+        str,
+        typer.Option("--tier", metavar="TIER", envvar="SEAMLINE_TIER", help="edge, fog, cloud or any other label."),
+    ] = "cloud",
     connect: ConnectOption = None,
     listen: ListenOption = None,
     threads: ThreadsOption = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", metavar="SIZE", help="What models may use here, e.g. 512MB; all when not given."),
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            envvar="SEAMLINE_MEMORY",
+            help="What models may use here, e.g. 512MB; all when not given.",
+        ),
     ] = None,
     slowdown: SlowdownOption = 1.0,
     cluster: ClusterOption = "default",

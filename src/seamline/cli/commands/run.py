@@ -12,6 +12,7 @@ from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ClusterOption,
     ConnectOption,
+    DeployableArgument,
     EnergyScopeOption,
     InsecureFlag,
     JsonFlag,
@@ -21,7 +22,6 @@ from seamline.cli.shared.options import (
     LoadsFlag,
     MeanOption,
     MeterOption,
-    ModelArgument,
     NoRelayFlag,
     PowerOption,
     ShapeOption,
@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    model: ModelArgument,
+    model: DeployableArgument,
     source: Annotated[
         str, typer.Option("--source", metavar="SOURCE", help="Video file, camera index, or folder of images.")
     ],
@@ -129,6 +129,7 @@ def run(
 ) -> int:
     """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why.
 
+    A deployment file in MODEL's place says what flags would (`seamline config show FILE`); flags count before it.
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
     from seamline.cli.shared.output import require_writable

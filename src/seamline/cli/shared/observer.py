@@ -20,7 +20,12 @@ USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 
 DoorOption = Annotated[
     list[str] | None,
-    typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
+    typer.Option(
+        "--connect",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_CONNECT",
+        help=f"Where a node listens; {USUAL_ENDPOINT} if not given.",
+    ),
 ]
 StreamOption = Annotated[
     str | None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.deployment import from_deployment
 from seamline.cli.shared.models import complete_model
 
 ModelArgument = Annotated[
@@ -15,6 +16,17 @@ ModelArgument = Annotated[
         help="Path of an ONNX file, or a name from `seamline zoo list` (built on demand).",
         autocompletion=complete_model,
         show_default=False,
+    ),
+]
+DeployableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|FILE.toml",
+        help="Path of an ONNX file, a name from `seamline zoo list`, or a deployment file that says what flags would.",
+        autocompletion=complete_model,
+        show_default=False,
+        is_eager=True,
+        callback=from_deployment,
     ),
 ]
 OptionalModelArgument = Annotated[
@@ -29,7 +41,14 @@ OptionalModelArgument = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for computing; all cores when not given.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        envvar="SEAMLINE_THREADS",
+        help="Threads for computing; as many as the cores that may be used when not given.",
+    ),
 ]
 ShapeOption = Annotated[
     list[str] | None,
@@ -66,15 +85,26 @@ StdOption = Annotated[
 # what a command that joins a cluster as a node says of itself
 ConnectOption = Annotated[
     list[str] | None,
-    typer.Option("--connect", metavar="ENDPOINT", help="Where another node listens, tcp/HOST:7447; repeatable."),
+    typer.Option(
+        "--connect",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_CONNECT",
+        help="Where another node listens, tcp/HOST:7447; repeatable.",
+    ),
 ]
 ListenOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--listen", metavar="ENDPOINT", help="Where to listen, tcp/HOST:PORT; a free local port if not given."
+        "--listen",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_LISTEN",
+        help="Where to listen, tcp/HOST:PORT; a free local port if not given.",
     ),
 ]
-ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
+ClusterOption = Annotated[
+    str,
+    typer.Option("--cluster", metavar="NAME", envvar="SEAMLINE_CLUSTER", help="Nodes of other clusters are not seen."),
+]
 SlowdownOption = Annotated[
     float,
     typer.Option("--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."),
@@ -84,13 +114,19 @@ LoadsFlag = Annotated[
 ]
 NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
 InsecureFlag = Annotated[
-    bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="SEAMLINE_INSECURE",
+        help="Listen beyond this machine although peers are not authenticated yet.",
+    ),
 ]
 PowerOption = Annotated[
     str | None,
     typer.Option(
         "--power",
         metavar="POWER",
+        envvar="SEAMLINE_POWER",
         help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
     ),
 ]
@@ -99,6 +135,7 @@ MeterOption = Annotated[
     typer.Option(
         "--meter",
         metavar="METER",
+        envvar="SEAMLINE_METER",
         help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
     ),
 ]
@@ -107,6 +144,7 @@ LeaseOption = Annotated[
     typer.Option(
         "--lease",
         metavar="SECONDS",
+        envvar="SEAMLINE_LEASE",
         help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
     ),
 ]
