@@ -31,6 +31,7 @@ import seamline.cli.commands.profile as profile_command
 import seamline.cli.commands.replay as replay_command
 import seamline.cli.commands.reproduce as reproduce_command
 import seamline.cli.commands.run as run_command
+import seamline.cli.commands.service as service_command
 import seamline.cli.commands.set as set_command
 import seamline.cli.commands.simulate as simulate_command
 import seamline.cli.commands.sweep as sweep_command
@@ -65,6 +66,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         switch_command,
         set_command,
         node_command,
+        service_command,
         inspect_command,
         verify_command,
         importing_command,
