@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,15 @@ def test_names_that_mean_nothing_are_refused_before_anything_is_started(
     assert outcome.exit_code == 2, outcome.stderr
     assert error in outcome.stderr
     assert outcome.stderr.count("hint: ") == 1
+
+
+def test_the_file_in_the_documentation_is_one(seamline, tmp_path):
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    page, commands = ((docs / name).read_text(encoding="utf-8") for name in ("deployment.md", "cli.md"))
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "site.toml").write_text(text)
+    found = shown(seamline("config", "show", str(tmp_path / "site.toml"), "--json"))
+    assert {name for name, (_, source, _) in found.items() if source == "file"} == {
+        "model", "source", "over", "connect", "objective", "private", "memory", "forbid", "codecs",
+    }  # fmt: skip
+    assert all(f"`{variable}`" in page for variable in re.findall(r"SEAMLINE_[A-Z]+", commands))

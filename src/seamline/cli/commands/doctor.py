@@ -29,6 +29,9 @@ from seamline.core.vocabulary.quantities import gigabytes, gigabytes_of
 MIN_CACHE_BYTES = 2_000_000_000
 """Free space that the zoo's largest models need: file, store copy and optimised weights of VGG-19."""
 
+MIN_GLIBC = (2, 28)
+"""What the wheels of ONNX Runtime and of the fabric are built for (manylinux_2_28)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -99,7 +102,18 @@ def examine() -> Iterator[Check]:
 
 def _python() -> Check:
     fact = f"{platform.python_implementation()} {platform.python_version()}, seamline {__version__}"
+    name, found = platform.libc_ver()
+    if name != "glibc":
+        return Check(name="python", status="ok", fact=fact)
+    fact += f", glibc {found}"
+    if _version(found) < MIN_GLIBC:
+        hint = f"use a system with glibc {'.'.join(map(str, MIN_GLIBC))} or newer (Debian 10, Ubuntu 18.10, RHEL 8)"
+        return Check(name="python", status="broken", fact=f"{fact}: too old for the packages", hint=hint)
     return Check(name="python", status="ok", fact=fact)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def _machine() -> Check:
