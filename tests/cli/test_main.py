@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,3 +229,13 @@ def test_where_nothing_can_be_written_nothing_is_measured(seamline, tmp_path):
         outcome = seamline(*words)
         assert outcome.exit_code == 2, words
         assert outcome.stderr.count("hint:") == 1
+
+
+def test_a_file_that_is_closed_to_this_user_is_said_to_be_somebodys(failing, seamline, tmp_path):
+    path = tmp_path / "made" / "later"
+    failing(PermissionError(13, "Permission denied", str(path)))
+    outcome = seamline("doctor")
+    assert outcome.exit_code == 1
+    error, hint = outcome.stderr.splitlines()
+    assert re.match(rf"error: `{re.escape(str(tmp_path))}` belongs to `.+`, and `.+` may not write to it$", error)
+    assert re.match(r"hint: (set SEAMLINE_CACHE .* or )?have `.+` run `chmod -R a\+rwX` on it$", hint)

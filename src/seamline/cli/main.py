@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn, Protocol, cast
 
 import typer
@@ -41,6 +42,7 @@ import seamline.cli.commands.verify as verify_command
 import seamline.cli.commands.zoo as zoo_command
 from seamline import __version__
 from seamline.cli.shared.waiting import end_tidily
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 EXIT_FAILED = 1
@@ -119,6 +121,9 @@ def run(argv: Sequence[str]) -> int:
         return _report(None, None, EXIT_FAILED, False, "aborted")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except PermissionError as error:
+        fact, hint = (str(error), None) if error.filename is None else refused_words(Path(str(error.filename)))
+        return _report(error, hint, EXIT_FAILED, is_verbose, fact)
     except OSError as error:
         return _report(error, None, EXIT_FAILED, is_verbose)
     except Exception as error:  # the last door: a bug is said in one line, with the way to see all of it
