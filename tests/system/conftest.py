@@ -39,6 +39,7 @@ PATIENT = ("--lease", "2")
 """Nobody is lost by being slow; a process that dies is seen by its closed connection."""
 
 
+STALL = "` was silent for "
 NEWS = re.compile(r"\d\d:\d\d:\d\d ")
 
 
@@ -101,9 +102,14 @@ class Process:
 
     @property
     def stderr(self) -> str:
-        """What it wrote there, without the news of a node, which begin with the time."""
+        """What it wrote there, without the news of a node, which begin with the time, and without `stalls`."""
         lines = self.err.read_text(encoding="utf-8").splitlines(keepends=True)
-        return "".join(line for line in lines if not NEWS.match(line))
+        return "".join(line for line in lines if not NEWS.match(line) and STALL not in line)
+
+    @property
+    def stalls(self) -> list[str]:
+        """What it said of nodes that were silent for a while, which a busy machine makes of any."""
+        return [line for line in self.err.read_text(encoding="utf-8").splitlines() if STALL in line]
 
     @property
     def news(self) -> list[str]:
