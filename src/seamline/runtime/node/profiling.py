@@ -25,7 +25,7 @@ from seamline.meters.caches import CacheFlusher
 from seamline.meters.device import cpu_name
 from seamline.meters.profile_check import SegmentCheck, check_profile
 from seamline.meters.profile_file import ProfileCache, from_json, to_json
-from seamline.meters.profiler import profile_model, random_tensor, slowed
+from seamline.meters.profiler import accepted_input, profile_model, slowed
 from seamline.model import StoredModel
 from seamline.runtime.node.boundaries import measure_boundaries
 from seamline.runtime.shared.clock import THREAD_TIME, now_s
@@ -111,12 +111,20 @@ class Profiler:
             jpeg_bytes=int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if pre is not None else None,
             codecs=self._codecs,
         )
-        boundaries = measure_boundaries(self._engine, model, THREAD_TIME)
+        boundaries = self._boundaries(model)
         anywhere = tuple(cost for cost in profile.codecs if cost.cut is None)
         profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile)
         self._at_full_speed[model.model_id] = profile
         return self._as_slowed(model.model_id)
+
+    def _boundaries(self, model: StoredModel) -> tuple[CodecCost, ...]:
+        """What codecs cost at the cuts of `model`; what they cost anywhere must do where it refuses the sample."""
+        try:
+            return measure_boundaries(self._engine, model, THREAD_TIME)
+        except ModelError as error:
+            log.info("codecs are not measured at the cuts of `%s`: %s", model.name, error)
+            return ()
 
     def _known(self, model_id: str) -> Profile | None:
         """The profile at full speed, if there is one."""
@@ -133,8 +141,7 @@ class Profiler:
     def usual_budget_s(self, model: StoredModel) -> float:
         """Return the seconds it takes to measure `model` well: preparing, and some tens of whole inferences."""
         whole = self._engine.prepare(model.model_id, Segment(0, model.cuts[-1].index))
-        feed = {spec.name: random_tensor(spec, 0) for spec in whole.inputs}
-        whole.run(feed)
+        feed = accepted_input(whole, 0)
         begin_s = self._spent_s()
         whole.run(feed)
         return USUAL_BUDGET_S + USUAL_BUDGET_RUNS * (self._spent_s() - begin_s)
@@ -156,13 +163,12 @@ class Profiler:
 
 
 def time_segment(engine: Engine, model_id: str, segment: Segment) -> float:
-    """Seconds that `segment` takes now, as a frame would see it: the second of two runs on random values.
+    """Seconds that `segment` takes now, as a frame would see it: the second of two runs on values that it accepts.
 
     Raises `ModelError`: no such model or segment here, or it does not run.
     """
     ready = engine.prepare(model_id, segment)
-    feed = {spec.name: random_tensor(spec, 0) for spec in ready.inputs}
-    ready.run(feed)
+    feed = accepted_input(ready, 0)
     begun_s = now_s()
     ready.run(feed)
     took_s = now_s() - begun_s
