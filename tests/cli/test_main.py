@@ -210,6 +210,38 @@ def test_logs_go_to_stderr(seamline, failing):
     assert all(handler.stream is not sys.stdout for handler in handlers)
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run --objective l", {"latency"}),
+        ("run --codecs ", {"lossless", "f16", "u8"}),
+        ("run --policy ", {"adaptive", "static", "local", "offload"}),
+        ("run --strategy li", {"live"}),
+        ("run si", {"site.toml"}),
+        ("run models/", {"models/own.onnx", "models/more/"}),
+        ("node --tier f", {"fog"}),
+        ("node --power raspberry-pi-4", {"raspberry-pi-4", "raspberry-pi-400"}),
+        ("node --meter a", {"auto"}),
+        ("switch --strategy pause", {"pause-resume", "pause-resume-best"}),
+    ],
+)
+def test_the_shell_completes_values(typed, offered, tmp_path, monkeypatch, capsys):
+    (tmp_path / "site.toml").touch()
+    (tmp_path / "models" / "more").mkdir(parents=True)
+    (tmp_path / "models" / "own.onnx").touch()
+    (tmp_path / "models" / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in (
+        ("_SEAMLINE_COMPLETE", "complete_bash"),
+        ("COMP_WORDS", f"seamline {typed}"),
+        ("COMP_CWORD", str(len(typed.split(" ")))),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main.run([])
+    assert set(capsys.readouterr().out.split()) == offered
+
+
 def test_the_shell_completes_commands():
     process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline in", COMP_CWORD="1")
     stdout, _ = process.communicate(timeout=60)

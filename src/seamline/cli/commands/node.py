@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.completion import one_of
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import (
     ClusterOption,
@@ -83,7 +84,13 @@ def node(
     ] = None,
     tier: Annotated[
         str,
-        typer.Option("--tier", metavar="TIER", envvar="SEAMLINE_TIER", help="edge, fog, cloud or any other label."),
+        typer.Option(
+            "--tier",
+            metavar="TIER",
+            envvar="SEAMLINE_TIER",
+            autocompletion=one_of("edge", "fog", "cloud"),
+            help="edge, fog, cloud or any other label.",
+        ),
     ] = "cloud",
     connect: ConnectOption = None,
     listen: ListenOption = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.completion import one_of, one_of_later, strategies
 from seamline.cli.shared.models import parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ClusterOption,
@@ -92,13 +93,25 @@ def run(
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False,
     policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
+        str,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            autocompletion=one_of("adaptive", "static", "local", "offload"),
+            help="adaptive, static (best at the start), local or offload.",
+        ),
     ] = "adaptive",
     plan: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Hold this plan: 'edge[0:14]f16 > cloud[14:45]'.")
     ] = None,
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="How the cut moves; `seamline switch --help` lists them.")
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            autocompletion=one_of_later(strategies),
+            help="How the cut moves; `seamline switch --help` lists them.",
+        ),
     ] = "live",
     record: Annotated[
         Path | None,

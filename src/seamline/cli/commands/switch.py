@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.completion import one_of
 from seamline.cli.shared.observer import (
     DoorOption,
     StreamOption,
@@ -55,7 +56,13 @@ def switch(
         typer.Option("--plan", metavar="PLAN", help="'edge[0:14]f16 > cloud[14:45]', held from then on; or `auto`."),
     ],
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}; as before if not given.")
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            autocompletion=one_of(*STRATEGIES),
+            help=f"{', '.join(STRATEGIES)}; as before if not given.",
+        ),
     ] = "",
     stream: StreamOption = None,
     connect: DoorOption = None,

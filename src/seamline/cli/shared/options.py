@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.completion import files, meters, one_of, one_of_later, powers
 from seamline.cli.shared.deployment import from_deployment
 from seamline.cli.shared.models import complete_model
 
@@ -18,12 +19,19 @@ ModelArgument = Annotated[
         show_default=False,
     ),
 ]
+
+
+def complete_deployable(incomplete: str) -> list[str]:
+    """Shell completion for what `seamline run` takes: models, and deployment files."""
+    return list(dict.fromkeys((*complete_model(incomplete), *files(".onnx", ".toml")(incomplete))))
+
+
 DeployableArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL|FILE.toml",
         help="Path of an ONNX file, a name from `seamline zoo list`, or a deployment file that says what flags would.",
-        autocompletion=complete_model,
+        autocompletion=complete_deployable,
         show_default=False,
         is_eager=True,
         callback=from_deployment,
@@ -65,6 +73,7 @@ EnergyScopeOption = Annotated[
     typer.Option(
         "--energy-scope",
         metavar="WHOSE",
+        autocompletion=one_of("all", "origin"),
         help="Whose joules count: all, origin, or weights as in fog=0.5,cloud=0 (nodes not named count 1).",
     ),
 ]
@@ -126,6 +135,7 @@ PowerOption = Annotated[
     typer.Option(
         "--power",
         metavar="POWER",
+        autocompletion=one_of_later(powers),
         envvar="SEAMLINE_POWER",
         help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
     ),
@@ -135,6 +145,7 @@ MeterOption = Annotated[
     typer.Option(
         "--meter",
         metavar="METER",
+        autocompletion=one_of_later(meters),
         envvar="SEAMLINE_METER",
         help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
     ),
