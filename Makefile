@@ -64,8 +64,8 @@ $(RUNTIME): requirements.lock pyproject.toml
 	    fi; \
 	  done; \
 	  if [ -z "$$python" ]; then \
-	    echo 'error: no Python 3.11 or newer found; hint: install python3 (Debian: apt install python3 python3-venv)' \
-	      'or name one: make PYTHON=/path/to/python3 install' >&2; exit 1; \
+	    echo 'error: no Python 3.11 or newer found; hint: install python3 (Debian: apt install python3 python3-venv;' \
+	      'Jetson, Ubuntu 22.04: docs/deployment.md) or name one: make PYTHON=/path/to/python3 install' >&2; exit 1; \
 	  fi; \
 	  echo "making $(VENV) with $$($$python --version)"; \
 	  if ! "$$python" -m venv --clear $(VENV) >/dev/null 2>&1; then \

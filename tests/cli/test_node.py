@@ -52,6 +52,12 @@ def test_wrong_use_of_node_is_said_in_two_lines(seamline, arguments, fact):
     assert hint.startswith("hint: ")
 
 
+def test_what_is_given_can_be_checked_without_a_node(seamline):
+    outcome = seamline("node", "--check", "--tier", "fog", "--listen", "tcp/0.0.0.0:7447", "--insecure")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "", "")
+    assert seamline("node", "--check", "--listen", "tcp/0.0.0.0:7447").exit_code == 2
+
+
 @pytest.mark.parametrize("how", [(), ("--json",)])
 def test_nodes_of_nowhere_is_a_failure_that_names_where_it_looked(seamline, how):
     outcome = seamline("nodes", "--connect", "tcp/127.0.0.1:1", "--wait", "0.1", *how)

@@ -44,7 +44,11 @@ def test_a_unit_of_a_user_names_none_and_needs_no_root(seamline):
     [
         (("--threads", "none"), "Invalid value for '--threads'"),
         (("--speed", "9"), "--speed"),
-        (("--tier", "fog", "--", "x"), "unexpected extra argument"),
+        (("--listen", "tcp/0.0.0.0:7447"), "listens beyond this machine"),
+        (("--lease", "1000"), "a lease of 1000 s is not possible"),
+        (("--power", "toaster"), "toaster"),
+        (("--name", "A B"), "`A B` is not a node name"),
+        (("extra",), "unexpected extra argument"),
     ],
 )
 def test_flags_that_a_node_would_refuse_are_refused(seamline, flags, error):

@@ -112,6 +112,7 @@ def node(
     power: PowerOption = None,
     meter: MeterOption = None,
     lease_s: LeaseOption = 0.4,
+    check: Annotated[bool, typer.Option("--check", help="Only check what was given, and leave.")] = False,
     follow_loads: LoadsFlag = False,
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
@@ -123,7 +124,7 @@ def node(
     Who joins and leaves, which streams begin and end here, and what fails is said on stderr, a line each.
     """
     from seamline.cli.shared.waiting import wait_for_end
-    from seamline.runtime.node.starting import NodeOptions, open_node
+    from seamline.runtime.node.starting import NodeOptions, check_options, open_node
     from seamline.testbed.slowdown import slowdown_from
 
     own_name = name or as_node_name(socket.gethostname())
@@ -144,6 +145,9 @@ def node(
         meter=meter,
         lease_s=lease_s,
     )
+    if check:
+        check_options(options)
+        return
     with wait_for_end(parent_pid) as wait, showing_news():
         running = open_node(options)
         try:

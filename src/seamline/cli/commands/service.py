@@ -48,7 +48,8 @@ def print_unit(
     Nothing is installed: write what is printed where stderr says.
     """
     root: Any = context.find_root().command
-    root.commands["node"].make_context("node", [*context.args], parent=context.find_root())
+    node = root.commands["node"]
+    node.invoke(node.make_context("node", [*context.args, "--check"], parent=context.find_root()))
     command = (sys.executable, "-m", "seamline", "node", *context.args)
     unit = unit_of(command, None if user else getpass.getuser())
     path = USER_UNIT if user else SYSTEM_UNIT

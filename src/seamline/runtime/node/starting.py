@@ -65,8 +65,8 @@ class NodeOptions:
 
 def open_node(options: NodeOptions) -> Node:
     """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
+    check_options(options)
     name = node_id(options.name)
-    _check(options)
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_usable_cores()
     store = ModelStore(options.cache)
@@ -106,7 +106,11 @@ def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
     return SlowEngine(engine, options.pace or options.slowdown, usual_s=profiler.usual_s)
 
 
-def _check(options: NodeOptions) -> None:
+def check_options(options: NodeOptions) -> None:
+    """Raise `UsageError` for options that mean nothing, or no node can have; nothing is opened."""
+    node_id(options.name)
+    if options.power:
+        parse_power(options.power)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
     _check_endpoints(options)
