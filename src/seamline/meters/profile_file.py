@@ -23,6 +23,7 @@ import msgspec
 import seamline
 from seamline.config import convert
 from seamline.config.locks import locked
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import Codec
@@ -184,6 +185,8 @@ class ProfileCache:
         path = self._path(model_id, profile.device)
         try:
             write_profile(profile, path)
+        except PermissionError:
+            log.warning("the profile of `%s` was not cached: %s; hint: %s", profile.model.name, *refused_words(path))
         except OSError as exc:
             log.warning("the profile of `%s` was not cached: %s", profile.model.name, exc)
 

@@ -19,7 +19,7 @@ from onnx import ModelProto
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.plans import Segment
-from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel
+from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel, zoo
 from seamline.model.store.manifest import Manifest, PartInfo
 
 Save = Callable[..., Path]
@@ -305,6 +305,8 @@ def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(
             with pytest.raises(UsageError, match=r"`.*models` belongs to `root`, and `.+` may not write") as refused:
                 ModelStore(root / "models").remove(stored.model_id)
             assert "chmod -R a+rwX" in str(refused.value)
+        with another_user(), pytest.raises(UsageError, match=r"belongs to `root`, and `.+` may not write to it"):
+            zoo.build("mobilenetv2", root / "zoo.onnx")
         stored.folder.chmod(0o700)
         with another_user(), pytest.raises(UsageError, match=r"belongs to `root`.*chmod -R a\+rX"):
             ModelStore(root / "models").get(stored.model_id)
