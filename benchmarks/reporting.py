@@ -24,7 +24,8 @@ from typing import Any
 
 import psutil
 
-from seamline.meters.device import cpu_name, memory_total_bytes, n_cores
+from seamline.config.cgroup import n_usable_cores
+from seamline.meters.device import cpu_name, memory_total_bytes
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("seamline", "onnxruntime", "eclipse-zenoh", "numpy")
@@ -146,7 +147,7 @@ def hardware() -> dict[str, Any]:
     """The machine and the software versions that figures depend on."""
     return {
         "cpu": cpu_name(),
-        "n_cores": n_cores(),
+        "n_cores": n_usable_cores(),
         "memory_bytes": memory_total_bytes(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),

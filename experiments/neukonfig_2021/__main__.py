@@ -135,11 +135,12 @@ def _once(path: Path, words: str, measure: Callable[[], list[dict[str, Any]]]) -
 
 
 def _machine() -> dict[str, Any]:
-    from seamline.meters.device import cpu_name, memory_total_bytes, n_cores
+    from seamline.config.cgroup import n_usable_cores
+    from seamline.meters.device import cpu_name, memory_total_bytes
 
     return {
         "cpu": cpu_name(),
-        "n_cores": n_cores(),
+        "n_cores": n_usable_cores(),
         "memory_bytes": memory_total_bytes(),
         "load_1min": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%d"),

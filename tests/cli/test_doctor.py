@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
+from seamline.config import cgroup
 from seamline.meters import energy
 
 
@@ -61,3 +62,22 @@ def test_every_meter_that_cannot_be_used_says_why_and_what_to_do(seamline, power
     assert all(meter["fact"] for meter in meters.values())
     assert all(meter["hint"] for meter in meters.values() if meter["status"] == "absent")
     assert meters["rapl"]["status"] == "absent"
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.28", "ok"), ("2.41", "ok"), ("2.27", "broken"), ("2.9", "broken")])
+def test_a_c_library_that_is_too_old_for_the_packages_is_said(seamline, powercap, monkeypatch, version, status):
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", version))
+    checks = {check["name"]: check for check in seamline("doctor", "--json").json["checks"]}
+    assert checks["python"]["status"] == status
+    assert f"glibc {version}" in checks["python"]["fact"]
+
+
+def test_limits_of_a_container_are_said_and_what_follows(seamline, powercap, tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text("300000000\n")
+    groups = cgroup.ControlGroups(mount=tmp_path, own=tmp_path / "absent")
+    monkeypatch.setattr(cgroup, "ControlGroups", lambda: groups)
+    checks = {check["name"]: check for check in seamline("doctor", "--json").json["checks"]}
+    assert checks["limits"]["fact"] == (
+        "a CPU quota of 0.5 processors and a memory limit of 0.3 GB; a node computes with 1 threads by default"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,6 +210,38 @@ def test_logs_go_to_stderr(seamline, failing):
     assert all(handler.stream is not sys.stdout for handler in handlers)
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("run --objective l", {"latency"}),
+        ("run --codecs ", {"lossless", "f16", "u8"}),
+        ("run --policy ", {"adaptive", "static", "local", "offload"}),
+        ("run --strategy li", {"live"}),
+        ("run si", {"site.toml"}),
+        ("run models/", {"models/own.onnx", "models/more/"}),
+        ("node --tier f", {"fog"}),
+        ("node --power raspberry-pi-4", {"raspberry-pi-4", "raspberry-pi-400"}),
+        ("node --meter a", {"auto"}),
+        ("switch --strategy pause", {"pause-resume", "pause-resume-best"}),
+    ],
+)
+def test_the_shell_completes_values(typed, offered, tmp_path, monkeypatch, capsys):
+    (tmp_path / "site.toml").touch()
+    (tmp_path / "models" / "more").mkdir(parents=True)
+    (tmp_path / "models" / "own.onnx").touch()
+    (tmp_path / "models" / "notes.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, value in (
+        ("_SEAMLINE_COMPLETE", "complete_bash"),
+        ("COMP_WORDS", f"seamline {typed}"),
+        ("COMP_CWORD", str(len(typed.split(" ")))),
+    ):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main.run([])
+    assert set(capsys.readouterr().out.split()) == offered
+
+
 def test_the_shell_completes_commands():
     process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline in", COMP_CWORD="1")
     stdout, _ = process.communicate(timeout=60)
@@ -228,3 +261,13 @@ def test_where_nothing_can_be_written_nothing_is_measured(seamline, tmp_path):
         outcome = seamline(*words)
         assert outcome.exit_code == 2, words
         assert outcome.stderr.count("hint:") == 1
+
+
+def test_a_file_that_is_closed_to_this_user_is_said_to_be_somebodys(failing, seamline, tmp_path):
+    path = tmp_path / "made" / "later"
+    failing(PermissionError(13, "Permission denied", str(path)))
+    outcome = seamline("doctor")
+    assert outcome.exit_code == 1
+    error, hint = outcome.stderr.splitlines()
+    assert re.match(rf"error: `{re.escape(str(tmp_path))}` belongs to `.+`, and `.+` may not write to it$", error)
+    assert re.match(r"hint: (set SEAMLINE_CACHE .* or )?have `.+` run `chmod -R a\+rwX` on it$", hint)

@@ -40,7 +40,7 @@ def test_a_port_in_use_is_said_without_the_innards_of_the_library(seamline, take
         (["--name", "x", "--connect", "nowhere"], "`nowhere` is not an endpoint"),
         (["--name", "x", "--threads", "0"], "Invalid value for '--threads'"),
         (["--name", "x", "--memory", "much"], "`much` is not a size"),
-        ([], "Missing option '--name'"),
+        (["--lease", "0"], "a lease of 0 s is not possible"),
     ],
 )
 def test_wrong_use_of_node_is_said_in_two_lines(seamline, arguments, fact):
@@ -50,6 +50,12 @@ def test_wrong_use_of_node_is_said_in_two_lines(seamline, arguments, fact):
     error, hint = outcome.stderr.splitlines()
     assert fact in error
     assert hint.startswith("hint: ")
+
+
+def test_what_is_given_can_be_checked_without_a_node(seamline):
+    outcome = seamline("node", "--check", "--tier", "fog", "--listen", "tcp/0.0.0.0:7447", "--insecure")
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (0, "", "")
+    assert seamline("node", "--check", "--listen", "tcp/0.0.0.0:7447").exit_code == 2
 
 
 @pytest.mark.parametrize("how", [(), ("--json",)])

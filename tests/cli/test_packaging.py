@@ -1,4 +1,4 @@
-"""What is shipped: the lock that `make install` uses, the wheel, and the demo's video."""
+"""What is shipped: the lock that `make develop` uses, the wheel, and the demo's video."""
 
 from __future__ import annotations
 

@@ -220,8 +220,8 @@ GOOD = ["a", "float32", [2, 3], "u8", 0.5, 3]
         *(
             msgspec.msgpack.encode([[new if at == index else old for at, old in enumerate(GOOD)]])
             for index, new in [
-                (0, "x" * 600), (1, "object"), (1, "int32"), (2, [2, 4]), (2, [-2, -3]), (2, [2**40] * 8),
-                (2, [1] * 9), (3, "pickle"), (3, "raw"), (3, "jpeg"), (4, float("nan")), (4, 0.0), (4, -1.0),
+                (0, "x" * 5000), (1, "object"), (1, "int32"), (2, [2, 4]), (2, [-2, -3]), (2, [2**40] * 8),
+                (2, [1] * 17), (3, "pickle"), (3, "raw"), (3, "jpeg"), (4, float("nan")), (4, 0.0), (4, -1.0),
                 (4, float("inf")), (5, 256), (5, -1),
             ]
         ),

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from seamline.core.link import report
 from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.limits import MAX_TENSORS
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric import wire
 from seamline.fabric.messages import (
@@ -63,7 +64,7 @@ def reseal(message: bytearray) -> bytearray:
 @given(
     st.lists(
         st.sampled_from(sorted(DTYPE_BYTES)).flatmap(
-            lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=8, min_side=0, max_side=3))
+            lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=16, min_side=0, max_side=2))
         ),
         max_size=4,
     )
@@ -72,6 +73,14 @@ def test_header_and_tensors_come_back_bit_for_bit(tensors: list[np.ndarray[Any, 
     header, back = unpack(pack(HEADER, tensors))
     assert header == HEADER
     assert [(t.dtype, t.shape, t.tobytes()) for t in back] == [(t.dtype, t.shape, t.tobytes()) for t in tensors]
+
+
+def test_thousands_of_tensors_travel_in_one_message() -> None:
+    tensors = [np.full((1,) * (number % 17), number, np.int32) for number in range(MAX_TENSORS)]
+    _, back = unpack(pack(HEADER, tensors))
+    assert [(int(tensor.max()), tensor.ndim) for tensor in back] == [(n, n % 17) for n in range(MAX_TENSORS)]
+    with pytest.raises(WireError, match="exceeds"):
+        pack(HEADER, [*tensors, tensors[0]])
 
 
 def test_strided_and_big_endian_tensors_come_back_as_they_look() -> None:
@@ -184,9 +193,12 @@ def test_a_deeply_nested_header_is_refused() -> None:
 
 
 def test_what_cannot_be_sent_is_refused_by_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
-    for tensor in [np.array(["a"]), np.array([1j]), np.zeros((1,) * 9, np.uint8), np.array([None])]:
+    for tensor in [np.array(["a"]), np.array([1j]), np.zeros((1,) * 17, np.uint8), np.array([None])]:
         with pytest.raises(WireError, match="cannot be sent"):
             pack(Ping(1), [tensor])
+    endless = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (*(1,) * 8, 0, 1 << 32), (0,) * 10)
+    with pytest.raises(WireError, match="an extent is too large"):
+        pack(Ping(1), [endless])
     monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 1000)
     with pytest.raises(WireError, match="1000"):
         pack(Ping(1), tensors_of((300,)))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.cost.profiled import profiled_s
+from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
@@ -265,3 +266,36 @@ def test_a_machine_under_load_is_no_error_of_the_profile() -> None:
     checks = list(check_profile(loaded, "a" * 64, profile, n_segments=3, spent_s=time.now_s))
     assert error_quantiles(checks)[1] < 1e-3
     assert checks[0].drift_ratio == pytest.approx(3.0)
+
+
+class Picky(Chain):
+    """A chain that refuses frames whose largest value is above `most`: they are indices, or lengths."""
+
+    def __init__(self, time: Time, layer_s: list[float], least: int, most: int) -> None:
+        super().__init__(time, layer_s)
+        self._least, self._most = least, most
+
+    def prepare(self, model_id: str, segment: Segment) -> _ChainSegment:
+        ready = super().prepare(model_id, segment)
+        run = ready.run
+
+        def check(tensors: Tensors) -> dict[str, Array]:
+            if segment.start == 0 and not self._least <= tensors["frame"].max() <= self._most:
+                raise ModelError("indices element out of data bounds")
+            return run(tensors)
+
+        ready.run = check
+        return ready
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 0), (0, 1), (1, 1)])
+def test_a_model_that_refuses_noise_is_measured_on_what_it_accepts(least, most):
+    time = Time()
+    profile = measure(Picky(time, [0.01, 0.02], least, most), time, cuts(3))
+    assert profile.whole_s.median == pytest.approx(0.03)
+
+
+def test_a_model_that_refuses_everything_says_so():
+    time = Time()
+    with pytest.raises(ModelError, match=r"noise, zeros and ones are all refused.*: indices element out of data"):
+        measure(Picky(time, [0.01, 0.02], 2, 9), time, cuts(3))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -37,6 +38,10 @@ LIMIT_S = 100.0
 EXTENT = 32
 PATIENT = ("--lease", "2")
 """Nobody is lost by being slow; a process that dies is seen by its closed connection."""
+
+
+STALL = "` was silent for "
+NEWS = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +105,20 @@ class Process:
 
     @property
     def stderr(self) -> str:
-        return self.err.read_text(encoding="utf-8")
+        """What it wrote there, without the news of a node, which begin with the time, and without `stalls`."""
+        lines = self.err.read_text(encoding="utf-8").splitlines(keepends=True)
+        return "".join(line for line in lines if not NEWS.match(line) and STALL not in line)
+
+    @property
+    def stalls(self) -> list[str]:
+        """What it said of nodes that were silent for a while, which a busy machine makes of any."""
+        return [line for line in self.err.read_text(encoding="utf-8").splitlines() if STALL in line]
+
+    @property
+    def news(self) -> list[str]:
+        """What it said as a node of others and of streams, without the times."""
+        lines = self.err.read_text(encoding="utf-8").splitlines()
+        return [line.split(" ", 1)[1] for line in lines if NEWS.match(line)]
 
     @property
     def events(self) -> list[dict[str, Any]]:

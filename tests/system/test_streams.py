@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches
     assert len(node["models"]) == 1
     assert fog.popen.poll() is None
     assert (first.stderr, listed.stderr, fog.stderr) == ("", "", "")
+    assert any(words.startswith("edge joined (edge, onnxruntime ") for words in fog.news)
+    assert any(words.endswith(f"of edge began: {SPLIT}") for words in fog.news)
 
 
 def test_limits_of_a_run_are_kept_over_real_nodes(system, port):
@@ -84,6 +87,8 @@ def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on
     assert run.wait() == 130
     assert_nothing_lost(run.events[-1]["frames"])
     assert run.stderr == ""
+    stall = run.stalls[0]
+    assert re.search(r"`fog` was silent for [\d.]+ s and is back: .* hint: start all nodes with --lease \d+$", stall)
 
 
 def test_two_sources_are_two_streams_over_the_same_nodes(system, port, assert_nothing_lost):

@@ -46,22 +46,21 @@ def test_the_cut_moves_by_every_strategy_and_stays(running, observer):
         run.wait_plan(plan, after=len(run.events))
 
 
-def test_the_command_moves_the_cut_and_refuses_in_words_what_cannot_be(running, observer):
+def test_the_command_moves_the_cut_of_the_only_stream_and_refuses_in_words_what_cannot_be(running):
     system, run, port = running
-    stream, _ = observer
 
-    def start(stream: str, plan: str, *options: str):
+    def start(plan: str, *options: str):
         where = ("--cluster", system.cluster, "--connect", f"tcp/127.0.0.1:{port}")
-        return system.start("switch", "--stream", stream, "--plan", plan, *where, *options)
+        return system.start("switch", "--plan", plan, *where, *options)
 
     seen = len(run.events)
-    nowhere, unknown = start(stream, "edge[0:4]raw > moon[4:15]"), start("edge-00000000", LATE)
+    nowhere, unknown = start("edge[0:4]raw > moon[4:15]"), start(LATE, "--stream", "edge-00000000")
     for refused, words in ((nowhere, "`moon`"), (unknown, "no stream `edge-00000000`")):
         assert refused.wait() == 1
         assert words in refused.stderr
     run.wait_plan(EARLY, after=seen)
     assert not [event for event in run.events[seen:] if event.get("plan", EARLY) != EARLY], "a refusal changes nothing"
-    moved = start(stream, LATE, "--strategy", "live", "--json")
+    moved = start(LATE, "--strategy", "live", "--json")
     assert moved.wait() == 0, moved.stderr
     assert (moved.json["to_plan"], moved.json["strategy"]) == (LATE, "live")
     run.wait_plan(LATE, after=len(run.events))

@@ -14,12 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn, Protocol, cast
 
 import typer
 import typer.main
 
 import seamline.cli.commands.accuracy as accuracy_command
+import seamline.cli.commands.config as config_command
 import seamline.cli.commands.demo as demo_command
 import seamline.cli.commands.doctor as doctor_command
 import seamline.cli.commands.importing as importing_command
@@ -30,6 +32,7 @@ import seamline.cli.commands.profile as profile_command
 import seamline.cli.commands.replay as replay_command
 import seamline.cli.commands.reproduce as reproduce_command
 import seamline.cli.commands.run as run_command
+import seamline.cli.commands.service as service_command
 import seamline.cli.commands.set as set_command
 import seamline.cli.commands.simulate as simulate_command
 import seamline.cli.commands.sweep as sweep_command
@@ -39,6 +42,7 @@ import seamline.cli.commands.verify as verify_command
 import seamline.cli.commands.zoo as zoo_command
 from seamline import __version__
 from seamline.cli.shared.waiting import end_tidily
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 EXIT_FAILED = 1
@@ -64,6 +68,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         switch_command,
         set_command,
         node_command,
+        service_command,
         inspect_command,
         verify_command,
         importing_command,
@@ -75,6 +80,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         simulate_command,
         replay_command,
         testbed_command,
+        config_command,
         doctor_command,
         reproduce_command,
     ),
@@ -115,6 +121,9 @@ def run(argv: Sequence[str]) -> int:
         return _report(None, None, EXIT_FAILED, False, "aborted")
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except PermissionError as error:
+        fact, hint = (str(error), None) if error.filename is None else refused_words(Path(str(error.filename)))
+        return _report(error, hint, EXIT_FAILED, is_verbose, fact)
     except OSError as error:
         return _report(error, None, EXIT_FAILED, is_verbose)
     except Exception as error:  # the last door: a bug is said in one line, with the way to see all of it

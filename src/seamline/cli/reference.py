@@ -99,7 +99,10 @@ def _section(name: str, command: Any, keys: Mapping[str, Mapping[str, str]]) -> 
     rows = [(f"`{argument.metavar or argument.name.upper()}`", argument) for argument in arguments]
     rows += [(_flags_of(option), option) for option in options if not option.hidden]
     lines += ["| argument or option | meaning |", "|---|---|"]
-    lines += [f"| {left} | {_cell(parameter.help)}{_default_of(parameter)} |" for left, parameter in rows]
+    lines += [
+        f"| {left} | {_cell(parameter.help)}{_variable_of(parameter)}{_default_of(parameter)} |"
+        for left, parameter in rows
+    ]
     lines += ["", "JSON:", "", "| key | meaning |", "|---|---|"]
     lines += [f"| `{key}` | {_cell(meaning)} |" for key, meaning in keys[name].items()]
     return "\n".join([*lines, ""])
@@ -113,6 +116,10 @@ def _usage_of(argument: Any) -> str:
 def _flags_of(option: Any) -> str:
     flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
     return flags if option.is_flag else f"{flags} {option.metavar or 'VALUE'}"
+
+
+def _variable_of(parameter: Any) -> str:
+    return f" Environment: `{parameter.envvar}`." if parameter.envvar else ""
 
 
 def _default_of(parameter: Any) -> str:

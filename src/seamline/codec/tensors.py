@@ -21,12 +21,11 @@ from seamline.codec.jpeg import JPEG_TENSOR, decode_frame, encode_frame
 from seamline.codec.kernels import from_f16, to_f16
 from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to_levels
 from seamline.core.vocabulary.errors import CodecError
+from seamline.core.vocabulary.limits import MAX_NAME_LENGTH, MAX_RANK, MAX_TENSORS
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
-MAX_RANK = 8
-MAX_TENSORS = 256
 MAX_DECODED_BYTES = 1 << 30
 """Of all tensors of one payload: as much as one message could carry uncompressed."""
 
@@ -94,7 +93,7 @@ class _Tensor(msgspec.Struct, frozen=True, array_like=True):
     (little-endian) and uint8. planes: bytes of each plane of ``lossless``.
     """
 
-    name: Annotated[str, msgspec.Meta(max_length=512)]
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH)]
     dtype: Annotated[str, msgspec.Meta(max_length=16)]
     shape: Annotated[tuple[_Extent, ...], msgspec.Meta(max_length=MAX_RANK)]
     form: Literal["raw", "f16", "u8", "u8c", "lossless", "jpeg"]

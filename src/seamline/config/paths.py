@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import platformdirs
@@ -14,3 +15,34 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return Path(platformdirs.user_cache_dir("seamline", appauthor=False))
+
+
+def refused_words(path: Path) -> tuple[str, str]:
+    """(fact, hint) where the system refuses `path` to this user: whose it is, and what either of them can do."""
+    elsewhere = "set SEAMLINE_CACHE to a folder of your own"
+    for where in (path, *path.absolute().parents):
+        try:
+            owner = where.stat().st_uid
+        except OSError:
+            continue  # may not even be looked at: whose is the folder around it?
+        whose = _user(owner)
+        is_readable = os.access(
+            where, os.R_OK | (os.X_OK if where.is_dir() else 0), effective_ids=os.access in os.supports_effective_ids
+        )
+        may, mode = ("write to it", "a+rwX") if is_readable else ("read it", "a+rX")
+        fact = f"`{where}` belongs to `{whose}`, and `{_user(os.geteuid())}` may not {may}"
+        hint = f"have `{whose}` run `chmod -R {mode}` on it"
+        return fact, f"{elsewhere}, or {hint}" if _is_cached(where) else hint
+    return f"`{path}` is closed to this user", elsewhere
+
+
+def _is_cached(path: Path) -> bool:
+    cache = cache_dir().absolute()
+    return path.absolute().is_relative_to(cache) or cache.is_relative_to(path.absolute())
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

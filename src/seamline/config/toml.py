@@ -32,7 +32,7 @@ def load_toml(path: Path, schema: type[T]) -> T:
     Raises `ConfigError` naming file and key when the file cannot be read, is not TOML, has an unknown key, lacks one,
     or has a value of the wrong type.
     """
-    return convert(_read(path), schema, origin=str(path))
+    return convert(read_toml(path), schema, origin=str(path))
 
 
 def convert(document: Mapping[str, Any], schema: type[T], *, origin: str) -> T:
@@ -57,7 +57,8 @@ def nearest_hint(name: str, valid: Iterable[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"one of {', '.join(known)}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file at `path` as it is. Raises `ConfigError` when it cannot be read or is not TOML."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", hint="is it the right file?")

@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
+from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Clock, Lane, OnMessage, OnPeer
 from seamline.fabric.virtual_link import SAME_TIME_S, VirtualLink
-from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
 BUFFER_BYTES = 64 * 1024
 

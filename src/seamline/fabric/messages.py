@@ -260,7 +260,7 @@ class ResultData(Header, frozen=True, tag="result"):
 class FrameFailed(Header, frozen=True, tag="frame_failed"):
     """A node could not do its stage; the origin retries the frame.
 
-    lost: the next node, when that one could not be reached.
+    lost: the next node, when that one could not be reached. is_input: the segment ran and refused this frame.
     """
 
     stream: str
@@ -270,6 +270,7 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
     node: str
     error: str
     lost: str | None = None
+    is_input: bool = False
 
 
 Message = (

@@ -3,7 +3,7 @@
 ::
 
     prefix   magic "SLM" | version u8 | crc32 u32 | total u64 | header length u32 | tensor count u16 | zero u16
-    records  per tensor: dtype u8 | rank u8 | zeros 6 | 8 dims i64 | offset u64 | bytes u64
+    records  per tensor: dtype u8 | rank u8 | zeros 6 | 8 dims i64, beyond rank 8 16 dims u32 | offset u64 | bytes u64
     header   msgpack, one of `messages.Message`
     tensors  little-endian, C order, each aligned to 64 bytes
 
@@ -24,14 +24,12 @@ import msgspec
 import numpy as np
 
 from seamline.core.vocabulary.errors import WireError, WireVersion
+from seamline.core.vocabulary.limits import MAX_EXTENT_OF_MANY_AXES, MAX_MESSAGE_BYTES, MAX_RANK, MAX_TENSORS
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric.messages import WIRE_VERSION, Message
 
-MAX_MESSAGE_BYTES = 1 << 30
 MAX_HEADER_BYTES = 1 << 24
-MAX_TENSORS = 1024
-MAX_RANK = 8
 ALIGNMENT_BYTES = 64
 
 
@@ -81,7 +79,10 @@ def unpack(message: bytes | bytearray | memoryview) -> tuple[Message, list[Array
 _MAGIC = b"SLM"
 _START = struct.Struct("<3sBI")
 _GUARDED = struct.Struct("<QIHH")
-_RECORD = struct.Struct("<BB6s8qQQ")
+_RECORD = struct.Struct("<BB6s64sQQ")
+_DIMS = struct.Struct("<8q")
+_MANY_DIMS = struct.Struct("<16I")
+_FEW_AXES = 8
 
 _DTYPES = tuple(DTYPE_BYTES)
 """Position is the number on the wire: append only."""
@@ -108,8 +109,11 @@ def _on_wire(dtype: str) -> np.dtype[Any]:
 def _record(tensor: Array, offset: int) -> bytes:
     if tensor.dtype.name not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
         raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent", hint=f"at most {MAX_RANK} axes")
-    dims = (*tensor.shape, *(0,) * (MAX_RANK - tensor.ndim))
-    return _RECORD.pack(_DTYPES.index(tensor.dtype.name), tensor.ndim, bytes(6), *dims, offset, tensor.nbytes)
+    if tensor.ndim > _FEW_AXES and max(tensor.shape) > MAX_EXTENT_OF_MANY_AXES:
+        raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent: an extent is too large")
+    dims, n_dims = (_DIMS, _FEW_AXES) if tensor.ndim <= _FEW_AXES else (_MANY_DIMS, MAX_RANK)
+    shape = dims.pack(*tensor.shape, *(0,) * (n_dims - tensor.ndim))
+    return _RECORD.pack(_DTYPES.index(tensor.dtype.name), tensor.ndim, bytes(6), shape, offset, tensor.nbytes)
 
 
 def _check_prefix(view: memoryview) -> tuple[int, int]:
@@ -141,8 +145,8 @@ class _Record:
     __slots__ = ("dtype", "n_bytes", "offset", "shape")
 
     def __init__(self, view: memoryview, at: int) -> None:
-        code, rank, zeros, *rest = _RECORD.unpack_from(view, at)
-        dims, (self.offset, self.n_bytes) = rest[:MAX_RANK], rest[MAX_RANK:]
+        code, rank, zeros, shape, self.offset, self.n_bytes = _RECORD.unpack_from(view, at)
+        dims = (_DIMS if rank <= _FEW_AXES else _MANY_DIMS).unpack(shape)
         if code >= len(_DTYPES) or rank > MAX_RANK or any(zeros) or any(dims[rank:]):
             raise WireError(f"a tensor with dtype number {code} and {rank} axes is unknown")
         self.dtype = _DTYPES[code]

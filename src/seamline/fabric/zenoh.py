@@ -27,12 +27,13 @@ from typing import Any, Literal
 import zenoh
 
 from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
+from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.bulk import BulkReceiver, BulkSender
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.roster import Roster
-from seamline.fabric.wire import MAX_MESSAGE_BYTES
+from seamline.fabric.stalls import Stalls
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
 SEND_BUFFER_BYTES = 64 * 1024
@@ -88,6 +89,7 @@ class ZenohFabric:
             lease_s=lease_s,
         )
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
+        self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
         self._sender = BulkSender(
             self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
@@ -248,6 +250,8 @@ class ZenohFabric:
         for node, is_alive in self._roster.token(name, incarnation, alive):
             self._inbox.put(PeerChange(node, is_alive))
             self._sender.wake(node)
+        if (stall := self._stalls.token(name, incarnation, alive, time.monotonic())) is not None:
+            log.warning("%s", stall)
         if name in self._roster.duplicates():
             log.warning("two live nodes use the name `%s`; messages to it reach both", name)
 

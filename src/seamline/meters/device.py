@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 
 import psutil
 
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+from seamline.config.cgroup import ControlGroups
+
+GROUPS = ControlGroups()
 
 
 def cpu_name() -> str:
@@ -25,21 +26,18 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def n_cores() -> int:
-    """Processors that this process may use, which a container or `taskset` can make fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def memory_total_bytes() -> int:
-    """Physical memory that this process may use: the machine's, or its container's when that is less."""
-    return min([int(psutil.virtual_memory().total), *_cgroup_limits_bytes()])
+    """Physical memory that this process may use: the machine's, or its container's or unit's when that is less."""
+    limit = GROUPS.memory_limit_bytes()
+    total = int(psutil.virtual_memory().total)
+    return total if limit is None else min(total, limit)
 
 
 def memory_available_bytes() -> int:
-    """Physical memory that could be taken now without swapping, of the whole machine."""
-    return min(int(psutil.virtual_memory().available), memory_total_bytes())
+    """Physical memory that could be taken now without swapping: the machine's, or what its groups leave."""
+    left = GROUPS.memory_available_bytes()
+    available = int(psutil.virtual_memory().available)
+    return available if left is None else min(available, left)
 
 
 def pss_bytes() -> int | None:
@@ -56,13 +54,3 @@ def pss_bytes() -> int | None:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return None
-
-
-def _cgroup_limits_bytes() -> list[int]:
-    limits = []
-    for path in _CGROUP_LIMITS:
-        try:
-            limits.append(int(path.read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue  # not there, or "max": no limit
-    return limits

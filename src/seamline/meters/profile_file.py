@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,6 +23,7 @@ import msgspec
 import seamline
 from seamline.config import convert
 from seamline.config.locks import locked
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import Codec
@@ -148,13 +149,13 @@ def read_profile(path: Path) -> Profile:
 def write_profile(profile: Profile, path: Path) -> None:
     """Write `profile` to `path`, whole or not at all: readers never see half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")  # readable as any file: caches are shared
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             json.dump(to_json(profile), file, indent=1, allow_nan=False)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -184,6 +185,8 @@ class ProfileCache:
         path = self._path(model_id, profile.device)
         try:
             write_profile(profile, path)
+        except PermissionError:
+            log.warning("the profile of `%s` was not cached: %s; hint: %s", profile.model.name, *refused_words(path))
         except OSError as exc:
             log.warning("the profile of `%s` was not cached: %s", profile.model.name, exc)
 

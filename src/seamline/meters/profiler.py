@@ -21,6 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import example_value
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Engine, RunnableSegment, Tensors
@@ -79,7 +80,8 @@ def profile_model(
     of the camera frame the model begins with, None when it takes none; its preprocessing is part of the first block, so
     that `FrameInfo.preprocess_s` stays 0. jpeg_bytes: of a typical frame. on_progress: called with how many levels are
     done, of how many.
-    The whole model runs at least twice (the first run warms up) and each block once, whatever the budget says.
+    The model is fed noise, or what else it accepts. The whole runs at least twice (the first run warms up) and each
+    block once, whatever the budget says.
     Raises `ModelError` when the model or one of its segments does not run.
     """
     joints = choose_joints(cuts)
@@ -174,12 +176,12 @@ class _Bench:
         self._whole_s: list[float] = []
         self._whole_took_s = self._preparing_s = 0.0
         self._whole = self._prepare((0, len(joints) - 1))
-        first = {spec.name: random_tensor(spec, seed + at) for at, spec in enumerate(self._whole.inputs)}
-        self._values: dict[int, Tensors] = {0: first}
+        self._values: dict[int, Tensors] = {}
 
     def measure_whole(self) -> None:
         """Time the whole model: one run to warm up and one that counts; more come with the levels."""
-        self._run(self._whole, self._values[0])
+        self._between()
+        self._values[0] = accepted_input(self._whole, self._seed)
         begin_s = self._now_s()
         self._whole_s.append(self._run(self._whole, self._values[0])[1])
         self._whole_took_s = self._now_s() - begin_s
@@ -279,3 +281,28 @@ def random_tensor(spec: TensorSpec, seed: int) -> Array:
         return random.standard_normal(spec.shape, dtype=np.float32).astype(spec.dtype)
     top = 256 if spec.dtype == "uint8" else 2
     return random.integers(0, top, spec.shape).astype(spec.dtype)
+
+
+def accepted_input(segment: RunnableSegment, seed: int) -> Tensors:
+    """Values that `segment` has just run on: random, or zeros or ones where it refuses those (indices, lengths).
+
+    Raises `ModelError` when it refuses them all.
+    """
+    refusals: list[ModelError] = []
+    for fill in (None, 0, 1):
+        feed = {
+            spec.name: random_tensor(spec, seed + at)
+            if fill is None or spec.is_local
+            else np.full(spec.shape, fill, spec.dtype)
+            for at, spec in enumerate(segment.inputs)
+        }
+        try:
+            segment.run(feed)
+        except ModelError as error:
+            refusals.append(error)
+        else:
+            return feed
+    raise ModelError(
+        f"noise, zeros and ones are all refused, so nothing can be measured: {refusals[0]}",
+        hint="leave out the part of the model that refuses them",
+    )

@@ -7,7 +7,6 @@ fails is given up, and what it had to make is made here. A helper is `main` in a
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import struct
@@ -21,6 +20,7 @@ from typing import IO, Any, Self, TypeVar
 import msgspec
 import numpy as np
 
+from seamline.config.cgroup import n_usable_cores
 from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim.rates import Floats
 from seamline.sim.run import Play, Run, made
@@ -36,7 +36,7 @@ _LENGTH = struct.Struct(">Q")
 
 def n_helpers(scene: Scene, n_plays: int) -> int:
     """How many helpers pay for `n_plays` runs of `scene` on this machine."""
-    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_processors = n_usable_cores()
     return min(n_processors, n_plays) - 1 if n_plays * scene.n_frames >= LEAST_FRAMES else 0
 
 

@@ -43,3 +43,10 @@ def test_without_frame_figures_the_input_tensors_travel_and_jpeg_does_not_exist(
     assert payload_bytes(cut, Codec.U8, None) == 116
     assert Codec.JPEG not in offered_codecs(cut, None)
     assert offered_codecs(cut, FrameInfo(raw_bytes=300)) == (Codec.RAW,)
+
+
+def test_no_codec_exists_where_more_crosses_than_one_message_carries():
+    deep = TensorSpec(name="t", dtype="float32", shape=(1,) * 17)
+    assert offered_codecs(Cut(index=0, after="input", tensors=(deep,), payload_bytes=4), None) == ()
+    assert offered_codecs(Cut(index=1, after="x", tensors=(), payload_bytes=1 << 30), None) == ()
+    assert Codec.RAW in offered_codecs(Cut(index=1, after="x", tensors=(), payload_bytes=1 << 29), None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from seamline.core.graph.cuts import layer_counts, layers_between, legal_cuts, verify
 from seamline.core.graph.model_graph import Layer, ModelGraph
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.limits import MAX_NAME_LENGTH, MAX_TENSORS
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import TensorSpec
 
@@ -115,6 +116,34 @@ def test_a_tensor_that_cannot_be_sent_makes_its_places_illegal() -> None:
     assert [cut.index for cut in cuts] == [0, 1, 2]
     assert layer_counts(strings, cuts) == (0, 2, 3)
     assert [layer.name for layer in layers_between(strings, cuts, Segment(0, 1))] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "is_legal"),
+    [
+        ("t" * 600, (4,), True),
+        ("t" * (MAX_NAME_LENGTH + 1), (4,), False),
+        ("m", (1,) * 16, True),
+        ("m", (1,) * 17, False),
+        ("m", (1,) * 8 + (1 << 33,), False),
+        ("m", (1 << 28,), False),
+    ],
+)
+def test_what_no_message_can_carry_is_no_cut(name: str, shape: tuple[int, ...], is_legal: bool) -> None:
+    graph = model(("a", "x", name, 1), ("b", name, "y", 1), sizes={"x": 1, name: 1, "y": 1})
+    tensors = {**graph.tensors, name: TensorSpec(name=name, dtype="float32", shape=shape)}
+    cuts = legal_cuts(replace(graph, tensors=tensors))
+    assert [cut.after for cut in cuts] == (["input", "a", "b"] if is_legal else ["input", "b"])
+
+
+@pytest.mark.parametrize(("n_tensors", "is_legal"), [(300, True), (MAX_TENSORS, True), (MAX_TENSORS + 1, False)])
+def test_a_cut_is_crossed_by_as_many_tensors_as_one_message_holds(n_tensors: int, is_legal: bool) -> None:
+    parts = [f"p{number}" for number in range(n_tensors)]
+    graph = model(
+        ("split", "x", " ".join(parts), 1), ("join", " ".join(parts), "y", 1),
+        sizes={"x": n_tensors, "y": n_tensors, **dict.fromkeys(parts, 1)},
+    )  # fmt: skip
+    assert len(legal_cuts(graph)) == (3 if is_legal else 2)
 
 
 @given(random_models())

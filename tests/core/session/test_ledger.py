@@ -24,7 +24,7 @@ from seamline.core.session.ledger import (
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 
-FOG, CLOUD = NodeId("fog"), NodeId("cloud")
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 LOCAL = Plan.parse("edge[0:4]")
 SPLIT = Plan.parse("edge[0:2]f16 > fog[2:4]")
 OTHER = Plan.parse("edge[0:1]u8 > cloud[1:4]")
@@ -52,6 +52,10 @@ class Frames:
 
     def fail(self, frame: int, attempt: int = 0, generation: int = 1, reason: str = "out of memory") -> list[object]:
         return self.handle(ev.StageFailed(frame, attempt, generation, FOG, reason))
+
+    def refuse(self, frame: int, attempt: int = 0, generation: int = 1, node: NodeId = FOG) -> list[object]:
+        failure = ev.StageFailed(frame, attempt, generation, node, "index 20 is out of range", is_input=True)
+        return self.handle(failure)
 
     def route(self, generation: int, plan: Plan, *, depth: int = 1, expected_s: float = 1.0) -> list[object]:
         """The route is swapped for one on which `depth` frames may be in flight."""
@@ -435,6 +439,54 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     assert (finished.answer, finished.n_attempts) == (None, MAX_ATTEMPTS)
     assert frames.delivered == [0]
     assert frames.ledger.counts.lost == 0
+
+
+# -- a frame that a segment refuses ------------------------------------------------------------------------------------
+
+
+def test_a_frame_that_the_origin_refuses_too_is_at_fault_itself(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    (run,) = frames.refuse(0)
+    assert run.route.generation == LOCAL_GENERATION
+    finished, delivered = frames.refuse(0, attempt=1, generation=LOCAL_GENERATION, node=EDGE)
+    assert finished.error == "the model cannot compute this frame: index 20 is out of range"
+    assert finished.refused is None
+    assert delivered == cmd.Deliver(0)
+    assert frames.ledger.has_room(frames.now_s)
+
+
+def test_a_frame_that_the_origin_computes_blames_the_node_that_refused_it(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.refuse(0)
+    finished, _ = frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
+    assert (finished.error, finished.n_attempts) == (None, 2)
+    assert (finished.refused.node, finished.refused.generation) == (FOG, 1)
+
+
+def test_a_frame_that_the_origin_alone_refuses_ends_at_once(frames):
+    frames.offer()
+    finished, _ = frames.refuse(0, generation=LOCAL_GENERATION, node=EDGE)
+    assert finished.n_attempts == 1
+    assert "cannot compute" in finished.error
+
+
+def test_a_refused_frame_runs_on_the_origin_even_when_the_route_has_changed(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.route(2, OTHER)
+    assert frames.refuse(0)[0].route.generation == LOCAL_GENERATION
+
+
+def test_a_refusal_of_an_attempt_that_is_over_ends_no_frame(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.handle(ev.PeerChanged(FOG, False))
+    frames.handle(ev.RetryOverdue())
+    assert frames.refuse(0) == []
+    finished, _ = frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
+    assert finished.refused is None
 
 
 def test_how_long_the_origin_takes_is_the_deadline_of_its_retries(frames):

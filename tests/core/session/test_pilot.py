@@ -13,6 +13,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session import pilot as pilot_module
+from seamline.core.session.events import LOCAL_GENERATION
 from seamline.core.session.pilot import DECISION_INTERVAL_S, RETRY_WAIT_S
 from seamline.core.session.session import Session
 from seamline.core.session.switcher import DRAIN_GRACE_S
@@ -209,6 +210,32 @@ def test_a_link_that_lost_a_frame_is_down_until_it_is_measured_again(session_of)
     driver.link(CLOUD, FAST_BPS)
     driver.run(2.0)
     assert driver.plan == TO_CLOUD
+
+
+def test_a_node_that_refuses_what_no_node_can_compute_stays(session_of):
+    driver = session_of()
+    generation, n_said = driver.session.ledger.route.generation, len(driver.of(cmd.Say))
+    driver.latency_s = 30.0
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.StageFailed(0, 0, generation, CLOUD, "index 20 is out of range", is_input=True))
+    driver.handle(ev.StageFailed(0, 1, LOCAL_GENERATION, EDGE, "index 20 is out of range", is_input=True))
+    driver.run(0.5)
+    assert driver.of(ev.FrameFinished)[0].error is not None
+    assert driver.of(cmd.Say)[n_said:] == []
+    assert driver.plan == TO_CLOUD
+
+
+def test_a_node_that_refuses_what_the_origin_can_compute_is_left_out(session_of):
+    driver = session_of()
+    generation = driver.session.ledger.route.generation
+    driver.latency_s = 30.0
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.handle(ev.StageFailed(0, 0, generation, CLOUD, "no memory left", is_input=True))
+    assert driver.plan == TO_CLOUD
+    driver.handle(ev.AnswerArrived(0, 1, LOCAL_GENERATION, "answer", ()))
+    assert "`cloud` is left out for 1 s: no memory left" in [said.words for said in driver.of(cmd.Say)]
+    driver.run(0.5)
+    assert driver.plan == TO_FOG
 
 
 def test_a_node_that_refuses_a_frame_of_the_plan_in_use_is_left_out_for_a_while(session_of):

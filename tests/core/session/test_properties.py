@@ -82,7 +82,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         st.just(ev.RetryOverdue()),
         st.just(ev.ResumeFrames()),
         st.builds(ev.AnswerArrived, numbers, numbers, numbers, st.just("answer"), reports),
-        st.builds(ev.StageFailed, numbers, numbers, numbers, nodes, words, st.none() | nodes),
+        st.builds(ev.StageFailed, numbers, numbers, numbers, nodes, words, st.none() | nodes, st.booleans()),
         st.builds(ev.AttemptDropped, numbers, numbers),
         st.builds(ev.PeerChanged, nodes, st.booleans()),
         st.builds(ev.SetRoute, routes, seconds),
@@ -207,7 +207,8 @@ def chaotic(driver_kind):
                 return super().answer_to(run)
             node, *others = self.random.sample(run.route.plan.nodes, len(run.route.plan.nodes))
             lost = others[0] if others and self.random.random() < 0.5 else None
-            return ev.StageFailed(run.frame, run.attempt, run.route.generation, node, "out of memory", lost)
+            is_input = lost is None and self.random.random() < 0.5
+            return ev.StageFailed(run.frame, run.attempt, run.route.generation, node, "out of memory", lost, is_input)
 
         def _prepare(self, generation, node) -> None:
             if not self.is_calm and self.random.random() < 0.15:

@@ -7,7 +7,7 @@ import pytest
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import PlanError, UsageError
-from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.nodes import NodeId, as_node_name, node_id
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage, codecs_up_to
 from seamline.core.vocabulary.profiles import CodecCost, TensorSpec
 
@@ -94,3 +94,11 @@ def test_what_is_private_may_leave_for_those_that_are_trusted(three_tiers: Probl
     cuts = three_tiers.cuts
     assert [limits.may_leave(cut, FOG) for cut in cuts[:3]] == [True, True, True]
     assert [limits.may_leave(cut, NodeId("cloud")) for cut in cuts[:3]] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("edge-1", "edge-1"), ("Pi_4.local", "pi-4"), ("ÄÖ", "node"), ("-x-", "x"), ("", "node"), ("a" * 80, "a" * 63)],
+)
+def test_a_hosts_name_becomes_a_nodes_name(host, name):
+    assert as_node_name(host) == node_id(name)

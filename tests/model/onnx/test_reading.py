@@ -146,15 +146,69 @@ def test_external_data_in_the_models_folder_is_read(with_external: Callable[...,
 
 def test_external_data_outside_the_models_folder_is_refused(with_external: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "model" / "symbolic.bin").symlink_to(tmp_path / "secret")
-    (tmp_path / "model" / "hard.bin").hardlink_to(tmp_path / "secret")
     (tmp_path / "model" / "up").symlink_to(tmp_path)
     os.mkfifo(tmp_path / "model" / "pipe")
     for location in (
-        "../secret", str(tmp_path / "secret"), "symbolic.bin", "hard.bin", "up/secret", "", "missing", "..\\secret",
+        "../secret", str(tmp_path / "secret"), "symbolic.bin", "up/secret", "", "missing", "..\\secret",
         "model/../../secret", ".",
     ):  # fmt: skip
         with pytest.raises(ModelError):
             read_model(with_external(location))
+
+
+def test_external_data_with_a_second_hard_link_is_a_file_like_any_other(
+    with_external: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "backup").hardlink_to(tmp_path / "model" / "plain.bin")
+    assert read_model(with_external("plain.bin")).weights["w"].n_bytes == 4096
+
+
+class HuggingFaceCache:
+    """A repository as `huggingface_hub` keeps it: a snapshot of links into the blobs beside it."""
+
+    def __init__(self, folder: Path, model: Path, below: str = "") -> None:
+        self.repository = folder / "models--a--b"
+        self.blobs, self.snapshot = self.repository / "blobs", self.repository / "snapshots" / "4711" / below
+        self.blobs.mkdir(parents=True)
+        self.snapshot.mkdir(parents=True)
+        self._up = Path(*[".."] * (2 + len(Path(below).parts)))
+        for source, blob in ((model, "a"), (model.with_name("plain.bin"), "b")):
+            (self.blobs / blob).write_bytes(source.read_bytes())
+            self.link(source.name, "blobs/" + blob)
+
+    def link(self, name: str, target: str | Path) -> None:
+        """Make `name` in the snapshot a link to `target`, seen from the repository."""
+        (self.snapshot / name).unlink(missing_ok=True)
+        (self.snapshot / name).symlink_to(self._up / target)
+
+
+@pytest.mark.parametrize("below", ["", "onnx", "onnx/fp16"])
+def test_links_of_a_hugging_face_cache_to_its_own_blobs_are_followed(
+    with_external: Callable[..., Path], tmp_path: Path, below: str
+) -> None:
+    cache = HuggingFaceCache(tmp_path / "hub", with_external("plain.bin"), below)
+    found = read_model(cache.snapshot / "m.onnx").weights["w"]
+    assert b"".join(found.chunks()) == np.arange(1024, dtype=np.float32).tobytes()
+    (tmp_path / "here").symlink_to(cache.snapshot)
+    assert read_model(tmp_path / "here" / "m.onnx").weights["w"].n_bytes == 4096
+
+
+def test_links_of_a_cache_to_anything_else_are_refused(with_external: Callable[..., Path], tmp_path: Path) -> None:
+    cache = HuggingFaceCache(tmp_path / "hub", with_external("plain.bin"))
+    other = HuggingFaceCache(tmp_path / "other", with_external("plain.bin"))
+    (cache.blobs / "onwards").symlink_to(tmp_path / "secret")
+    (cache.blobs / "folder").mkdir()
+    (cache.blobs / "folder" / "b").write_bytes(bytes(4096))
+    for target in (tmp_path / "secret", other.blobs / "b", "blobs/onwards", "blobs/folder/b", "blobs/../../../secret"):
+        cache.link("plain.bin", target)
+        with pytest.raises(ModelError, match=r"behind the link `plain\.bin`"):
+            read_model(cache.snapshot / "m.onnx")
+    cache.link("plain.bin", "blobs/b")
+    cache.blobs.rename(tmp_path / "moved")
+    (tmp_path / "hub" / "models--a--b" / "blobs").symlink_to(tmp_path / "moved")
+    (tmp_path / "model" / "m.onnx").rename(cache.snapshot / "n.onnx")
+    with pytest.raises(ModelError, match=r"behind the link `plain\.bin`"):
+        read_model(cache.snapshot / "n.onnx")
 
 
 def test_external_data_beyond_the_end_of_its_file_is_refused(with_external: Callable[..., Path]) -> None:

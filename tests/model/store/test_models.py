@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ from onnx import ModelProto
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.plans import Segment
-from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel
+from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel, zoo
 from seamline.model.store.manifest import Manifest, PartInfo
 
 Save = Callable[..., Path]
@@ -259,3 +263,56 @@ def test_a_graph_from_a_peer_may_not_refer_to_foreign_files(stored: StoredModel,
         with pytest.raises(ModelError, match="do not lie in the model's weights file"):
             incoming.finish()
         assert not other.has(manifest.model_id)
+
+
+@contextlib.contextmanager
+def another_user() -> Iterator[None]:
+    """The rights of `nobody`, for as long as it is open."""
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def test_a_kept_model_is_as_open_to_others_as_the_umask_says(small_cnn: ModelProto, save: Save, tmp_path: Path) -> None:
+    path = save(small_cnn)
+    for umask, folder_mode, file_mode in ((0o022, 0o755, 0o644), (0o077, 0o700, 0o600)):
+        before = os.umask(umask)
+        try:
+            folder = ModelStore(tmp_path / oct(umask)).add(path).folder
+        finally:
+            os.umask(before)
+        assert folder.stat().st_mode & 0o777 == folder_mode
+        assert {file.stat().st_mode & 0o777 for file in folder.iterdir() if file.is_file()} == {file_mode}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be two users")
+def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(
+    small_cnn: ModelProto, save: Save, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = save(small_cnn)
+    root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
+    try:
+        root.chmod(0o755)
+        before = os.umask(0o022)
+        stored = ModelStore(root / "models").add(path)
+        os.umask(before)
+        with another_user():
+            assert ModelStore(root / "models").get(stored.model_id).model_id == stored.model_id
+            with pytest.raises(UsageError, match=r"`.*models` belongs to `root`, and `.+` may not write") as refused:
+                ModelStore(root / "models").remove(stored.model_id)
+            assert "chmod -R a+rwX" in str(refused.value)
+        with another_user(), pytest.raises(UsageError, match=r"belongs to `root`, and `.+` may not write to it"):
+            zoo.build("mobilenetv2", root / "zoo.onnx")
+        stored.folder.chmod(0o700)
+        with another_user(), pytest.raises(UsageError, match=r"belongs to `root`.*chmod -R a\+rX"):
+            ModelStore(root / "models").get(stored.model_id)
+        stored.folder.chmod(0o755)
+        (stored.folder / "graph.onnx").chmod(0o600)
+        with another_user(), pytest.raises(ModelError, match=r"graph.onnx` belongs to `root`"):
+            ModelStore(root / "models").get(stored.model_id)
+    finally:
+        shutil.rmtree(root)

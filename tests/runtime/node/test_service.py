@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from seamline.core.vocabulary.errors import ModelError, PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
+from seamline.model import StoredModel
 
 FOG = NodeId("fog")
 
@@ -54,13 +59,65 @@ def test_a_release_that_overtakes_what_it_releases_leaves_nothing_behind(edge, b
     waiting = edge.client.prepare(FOG, "s", 2, model.model_id, second)
     edge.client.release(FOG, "s", 2)
     fog.dispatcher.put(engine.go_on.set)  # behind the release
-    for answer in (begun, waiting):
-        answer.result(timeout=20)
+    begun.result(timeout=20)
+    with pytest.raises(PlanError, match="released before it was prepared"):
+        waiting.result(timeout=20)
     wait_until(lambda: fog.segments.n_generations == 1)
 
 
-def test_a_model_that_is_here_does_not_wait_for_one_that_is_being_fetched(edge, bench):
+class SlowSource:
+    """Holds back every piece of a model that `node` asks another for, until `go_on`."""
+
+    def __init__(self, node, monkeypatch) -> None:
+        self.go_on, self.is_waiting = threading.Event(), threading.Event()
+        self._piece = node.exchange._piece
+        monkeypatch.setattr(node.exchange, "_piece", self.wait)
+
+    def wait(self, answer):
+        self.is_waiting.set()
+        assert self.go_on.wait(20)
+        return self._piece(answer)
+
+
+@pytest.fixture
+def another(bench, tmp_path) -> StoredModel:
+    """A model that the origin alone has."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], range(16))
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "m", values[:1], values[1:], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    return bench.origin_store.add(tmp_path / "m.onnx")
+
+
+def test_streams_of_other_models_do_not_wait_for_one_that_is_being_fetched(edge, bench, another, monkeypatch):
     model = bench.model
-    plan = Plan.local(NodeId("edge"), len(model.cuts))
-    with edge.exchange._lock:  # as while the pieces of another model arrive
-        assert edge.client.prepare(NodeId("edge"), "s", 1, model.model_id, plan).result(timeout=10) >= 0.0
+    plan = Plan.parse(f"edge[0:2]raw > fog[2:{len(model.cuts) - 1}]")
+    edge.client.profile(FOG, model.model_id, 1.0).result(timeout=20)
+    slow = SlowSource(bench.nodes["fog"], monkeypatch)
+    waiting = edge.client.prepare(FOG, "b", 1, another.model_id, Plan.parse("edge[0:0]raw > fog[0:1]"))
+    profiled = edge.client.profile(FOG, another.model_id, 1.0)
+    assert slow.is_waiting.wait(10)
+    assert edge.client.prepare(FOG, "a", 1, model.model_id, plan).result(timeout=10) >= 0.0
+    assert edge.client.time_segment(FOG, model.model_id, model.whole).result(timeout=10) >= 0.0
+    assert not waiting.done()
+    slow.go_on.set()
+    assert waiting.result(timeout=20) >= 0.0
+    assert profiled.exception(timeout=20) is None
+
+
+def test_what_is_released_while_its_model_is_fetched_is_not_prepared(edge, bench, another, monkeypatch, wait_until):
+    slow = SlowSource(bench.nodes["fog"], monkeypatch)
+    waiting = edge.client.prepare(FOG, "b", 1, another.model_id, Plan.parse("edge[0:0]raw > fog[0:1]"))
+    assert slow.is_waiting.wait(10)
+    edge.client.release(FOG, "b", -1)
+    wait_until(lambda: not bench.nodes["fog"].service._awaiting)
+    slow.go_on.set()
+    with pytest.raises(PlanError, match="released before it was prepared"):
+        waiting.result(timeout=20)
+    assert bench.nodes["fog"].segments.n_generations == 0
+
+
+def test_a_model_that_cannot_be_fetched_is_answered_with_the_reason(edge):
+    for asked in (edge.client.profile(FOG, "0" * 64, 1.0), edge.client.profile(FOG, "../x", 1.0)):
+        with pytest.raises(PlanError, match=r"is not in the store|is not a model id"):
+            asked.result(timeout=20)

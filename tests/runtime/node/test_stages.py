@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from seamline.core.vocabulary.errors import FabricError, ModelError, PeerLost, SeamlineError, WireError
+from seamline.core.vocabulary.errors import FabricError, FrameRefused, ModelError, PeerLost, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Lane
@@ -71,8 +71,20 @@ def test_a_finished_stage_brings_its_outputs_and_what_it_took(stages):
 
 
 def test_whatever_an_engine_throws_is_the_frames_answer(stages):
-    assert "of its own" in str(run(stages, Throwing()))
+    error = run(stages, Throwing())
+    assert isinstance(error, FrameRefused)
+    assert "of its own" in str(error)
     assert run(stages, Double()) is None
+
+
+class Refusing:
+    def run(self, tensors):
+        raise ModelError("indices element out of data bounds")
+
+
+def test_what_a_segment_refuses_is_told_from_what_a_stage_cannot_do(stages):
+    assert isinstance(run(stages, Refusing()), FrameRefused)
+    assert not isinstance(run(stages, Double(), throw(ModelError("no such thing"))), FrameRefused)
 
 
 @pytest.mark.parametrize("error", [WireError("a tensor int4[2] cannot be sent"), ZeroDivisionError("of its own")])

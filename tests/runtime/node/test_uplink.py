@@ -11,7 +11,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
 from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
-from seamline.runtime.node.uplink import SMALL_RESULT_BYTES, Uplink
+from seamline.runtime.node.uplink import MAX_URGENT_BYTES, SMALL_RESULT_BYTES, Uplink
 from seamline.runtime.shared.energy import EnergyAccount
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
@@ -54,6 +54,13 @@ def frame(uplink: Uplink) -> msg.FrameData:
         stream="s", frame=0, attempt=0, generation=1, model_id="m", plan="edge[0:1]raw > fog[1:2]", stage=1,
         seq=uplink.next_seq(), encoding=b"", reports=(),
     )  # fmt: skip
+
+
+def test_a_header_that_is_large_travels_in_chunks_and_a_small_one_at_once(uplink, fabric, wait_until):
+    uplink.send(FOG, msg.Profiled(request_id=1, profile=bytes(MAX_URGENT_BYTES)))
+    wait_until(lambda: fabric.sent)
+    uplink.send(FOG, msg.Profiled(request_id=2, profile=b"{}"))
+    assert [lane for lane, _ in fabric.sent] == [Lane.DATA, Lane.CONTROL]
 
 
 def test_a_frame_is_measured_by_its_receipt_and_charged_to_the_radio(uplink, fabric, energy, wait_until):

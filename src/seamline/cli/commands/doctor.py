@@ -29,6 +29,9 @@ from seamline.core.vocabulary.quantities import gigabytes, gigabytes_of
 MIN_CACHE_BYTES = 2_000_000_000
 """Free space that the zoo's largest models need: file, store copy and optimised weights of VGG-19."""
 
+MIN_GLIBC = (2, 28)
+"""What the wheels of ONNX Runtime and of the fabric are built for (manylinux_2_28)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -81,6 +84,7 @@ def examine() -> Iterator[Check]:
     """Every check, in the order a newcomer runs into trouble."""
     yield _python()
     yield _machine()
+    yield from _limits()
     yield _engine()
     yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
     yield _loopback()
@@ -101,21 +105,49 @@ def examine() -> Iterator[Check]:
 
 def _python() -> Check:
     fact = f"{platform.python_implementation()} {platform.python_version()}, seamline {__version__}"
+    name, found = platform.libc_ver()
+    if name != "glibc":
+        return Check(name="python", status="ok", fact=fact)
+    fact += f", glibc {found}"
+    if _version(found) < MIN_GLIBC:
+        hint = f"use a system with glibc {'.'.join(map(str, MIN_GLIBC))} or newer (Debian 10, Ubuntu 18.10, RHEL 8)"
+        return Check(name="python", status="broken", fact=f"{fact}: too old for the packages", hint=hint)
     return Check(name="python", status="ok", fact=fact)
 
 
-def _machine() -> Check:
-    import psutil
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
-    memory = psutil.virtual_memory()
+
+def _machine() -> Check:
+    from seamline.meters.device import memory_available_bytes, memory_total_bytes
+
     fact = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-        f"{gigabytes_of(memory.available, memory.total)} memory free"
+        f"{gigabytes_of(memory_available_bytes(), memory_total_bytes())} memory free"
     )
     if sys.maxsize < 2**32:
         hint = "use a 64-bit system; on a Raspberry Pi, the 64-bit Raspberry Pi OS"
         return Check(name="machine", status="broken", fact=fact + ", 32 bit", hint=hint)
     return Check(name="machine", status="ok", fact=fact)
+
+
+def _limits() -> Iterator[Check]:
+    """What a container, a service unit or `taskset` leaves of this machine."""
+    from seamline.config.cgroup import ControlGroups, n_usable_cores
+
+    groups = ControlGroups()
+    quota, limit_bytes = groups.cpu_quota(), groups.memory_limit_bytes()
+    found = []
+    if quota is not None:
+        found.append(f"a CPU quota of {quota:g} processors")
+    if limit_bytes is not None:
+        found.append(f"a memory limit of {gigabytes(limit_bytes)}")
+    if found or n_usable_cores() < (os.cpu_count() or 1):
+        words = " and ".join(found) or "an affinity"
+        yield Check(
+            name="limits", status="ok", fact=f"{words}; a node computes with {n_usable_cores()} threads by default"
+        )
 
 
 def _engine() -> Check:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.completion import one_of
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import (
     ClusterOption,
@@ -30,6 +34,7 @@ from seamline.cli.shared.output import data_console, print_json, progress_consol
 from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import FabricError
+from seamline.core.vocabulary.nodes import as_node_name
 from seamline.core.vocabulary.quantities import energy_text, parse_size
 
 if TYPE_CHECKING:
@@ -68,14 +73,36 @@ def register(app: typer.Typer) -> None:
 
 
 def node(
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="This node's name, unique in the cluster.")],
-    tier: Annotated[str, typer.Option("--tier", metavar="TIER", help="edge, fog, cloud or any other label.")] = "cloud",
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            envvar="SEAMLINE_NAME",
+            help="Its name, unique in the cluster; the host's if not given.",
+        ),
+    ] = None,
+    tier: Annotated[
+        str,
+        typer.Option(
+            "--tier",
+            metavar="TIER",
+            envvar="SEAMLINE_TIER",
+            autocompletion=one_of("edge", "fog", "cloud"),
+            help="edge, fog, cloud or any other label.",
+        ),
+    ] = "cloud",
     connect: ConnectOption = None,
     listen: ListenOption = None,
     threads: ThreadsOption = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", metavar="SIZE", help="What models may use here, e.g. 512MB; all when not given."),
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            envvar="SEAMLINE_MEMORY",
+            help="What models may use here, e.g. 512MB; all when not given.",
+        ),
     ] = None,
     slowdown: SlowdownOption = 1.0,
     cluster: ClusterOption = "default",
@@ -85,19 +112,24 @@ def node(
     power: PowerOption = None,
     meter: MeterOption = None,
     lease_s: LeaseOption = 0.4,
+    check: Annotated[bool, typer.Option("--check", help="Only check what was given, and leave.")] = False,
     follow_loads: LoadsFlag = False,
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C)."""
+    """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C).
+
+    Who joins and leaves, which streams begin and end here, and what fails is said on stderr, a line each.
+    """
     from seamline.cli.shared.waiting import wait_for_end
-    from seamline.runtime.node.starting import NodeOptions, open_node
+    from seamline.runtime.node.starting import NodeOptions, check_options, open_node
     from seamline.testbed.slowdown import slowdown_from
 
+    own_name = name or as_node_name(socket.gethostname())
     options = NodeOptions(
-        name=name,
+        name=own_name,
         tier=tier,
         connect=tuple(connect or ()),
         listen=tuple(listen or ("tcp/127.0.0.1:0",)),
@@ -113,19 +145,40 @@ def node(
         meter=meter,
         lease_s=lease_s,
     )
-    with wait_for_end(parent_pid) as wait:
+    if check:
+        check_options(options)
+        return
+    with wait_for_end(parent_pid) as wait, showing_news():
         running = open_node(options)
         try:
             endpoints = running.endpoints
             if json:
-                print_json(to_json(NodeReady(name=name, tier=tier, listen=tuple(endpoints))))
+                print_json(to_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints))))
             else:
-                data_console().print(f"{name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
+                data_console().print(f"{own_name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
             if insecure:
                 progress_console().print("peers are NOT authenticated: use this on a network you trust", style="red")
             wait()
         finally:
             running.close()
+
+
+@contextmanager
+def showing_news() -> Iterator[None]:
+    """Within it, the news of this process's node are lines on stderr, each with its time."""
+    from seamline.runtime.shared.news import LOGGER
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    before = LOGGER.level, LOGGER.propagate
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # with --verbose they would be there twice
+    LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        LOGGER.level, LOGGER.propagate = before
 
 
 def nodes(

@@ -156,8 +156,8 @@ def profile(
     from seamline.cli.shared.models import load_model, parse_frame
     from seamline.cli.shared.output import data_console, print_json, progress_bar, require_writable, track
     from seamline.cli.shared.tables import profile_report
+    from seamline.config.cgroup import n_usable_cores
     from seamline.core.vocabulary.nodes import node_id
-    from seamline.meters.device import n_cores
     from seamline.meters.profile_file import write_profile
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
@@ -166,7 +166,7 @@ def profile(
     if output is not None:
         require_writable(output, "--output")
     store, stored = load_model(model, shapes=shape or (), values=value or (), frame=frame)
-    n_threads = threads or n_cores()
+    n_threads = threads or n_usable_cores()
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads, slowdown=slowdown)
     started_s = time.monotonic()
     with progress_bar(f"profiling {stored.name}") as on_progress:

@@ -16,11 +16,13 @@ from seamline.cli.shared.answer_options import (
     ScoreOption,
     TopOption,
 )
+from seamline.cli.shared.completion import one_of, one_of_later, strategies
 from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ChannelsOption,
     ClusterOption,
     ConnectOption,
+    DeployableArgument,
     EnergyScopeOption,
     FitOption,
     InsecureFlag,
@@ -31,7 +33,6 @@ from seamline.cli.shared.options import (
     LoadsFlag,
     MeanOption,
     MeterOption,
-    ModelArgument,
     NoRelayFlag,
     PowerOption,
     PreprocessOption,
@@ -78,7 +79,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    model: ModelArgument,
+    model: DeployableArgument,
     source: Annotated[
         list[str],
         typer.Option(
@@ -116,13 +117,25 @@ def run(
         bool, typer.Option("--live", help="The newest frame wins, as from a camera (default for all but images).")
     ] = False,
     policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
+        str,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            autocompletion=one_of("adaptive", "static", "local", "offload"),
+            help="adaptive, static (best at the start), local or offload.",
+        ),
     ] = "adaptive",
     plan: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Hold this plan: 'edge[0:14]f16 > cloud[14:45]'.")
     ] = None,
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help="How the cut moves; `seamline switch --help` lists them.")
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            autocompletion=one_of_later(strategies),
+            help="How the cut moves; `seamline switch --help` lists them.",
+        ),
     ] = "live",
     record: Annotated[
         Path | None,
@@ -168,6 +181,7 @@ def run(
 ) -> int:
     """Run frames of SOURCE through MODEL, cut where it is best; show and save the answers, where the cut is and why.
 
+    A deployment file in MODEL's place says what flags would (`seamline config show FILE`); flags count before it.
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
     from seamline.cli.running.answering import AnswerRequest

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
+from seamline.cli.shared.observer import (
+    DoorOption,
+    StreamOption,
+    find_stream,
+    observing,
+    require_stream_name,
+    wait_answer,
+)
 from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.core.cost.problem import EnergyScope
@@ -47,15 +54,16 @@ def set_(
             show_default=False,
         ),
     ],
-    stream: StreamOption,
+    stream: StreamOption = None,
     connect: DoorOption = None,
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
     """Change a running stream: `objective=energy` when the machine goes on battery, `objective=latency` back again."""
-    (key, value), origin = _setting(setting), origin_of(stream)
+    key, value = _setting(setting)
+    require_stream_name(stream)
     with observing(connect, cluster) as here:
-        here.wait_nodes([origin])
+        origin, stream = find_stream(here, stream)
         ask = here.node.client.set_objective if key == "objective" else here.node.client.set_energy_scope
         before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
     if json:

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.observer import DoorOption, StreamOption, observing, origin_of, wait_answer
+from seamline.cli.shared.completion import one_of
+from seamline.cli.shared.observer import (
+    DoorOption,
+    StreamOption,
+    find_stream,
+    observing,
+    require_stream_name,
+    wait_answer,
+)
 from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.cli.shared.planning_options import plan_named
@@ -43,14 +51,20 @@ def register(app: typer.Typer) -> None:
 
 
 def switch(
-    stream: StreamOption,
     plan: Annotated[
         str,
         typer.Option("--plan", metavar="PLAN", help="'edge[0:14]f16 > cloud[14:45]', held from then on; or `auto`."),
     ],
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}; as before if not given.")
+        str,
+        typer.Option(
+            "--strategy",
+            metavar="NAME",
+            autocompletion=one_of(*STRATEGIES),
+            help=f"{', '.join(STRATEGIES)}; as before if not given.",
+        ),
     ] = "",
+    stream: StreamOption = None,
     connect: DoorOption = None,
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
@@ -62,9 +76,9 @@ def switch(
         strategy_named(strategy)
     if plan != "auto":
         plan_named(plan)
-    origin = origin_of(stream)
+    require_stream_name(stream)
     with observing(connect, cluster) as here:
-        here.wait_nodes([origin])
+        origin, stream = find_stream(here, stream)
         answer = wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
     record = msgspec.json.decode(answer, type=SwitchSummary)
     if json:

@@ -16,10 +16,15 @@ from rich.console import Console
 
 from seamline.cli.running.answering import Answering, AnswerRequest, saved_json
 from seamline.cli.shared.output import TERMINAL, print_json
+from seamline.cli.shared.planning_options import as_usage
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
 from seamline.cli.shared.watching import Watcher
-from seamline.core.vocabulary.errors import SeamlineError, SourceError
+from seamline.core.adaptation.policy import policy_named
+from seamline.core.cost.problem import EnergyScope
+from seamline.core.switching import strategy_named
+from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
+from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model import FrameRecipe
@@ -77,6 +82,7 @@ class RunRequest:
 
 def execute(request: RunRequest) -> int:
     """Join the cluster, run the stream to its end, print its figures; the exit code."""
+    check_names(request)
     source = open_source(request.source, loop=request.loop)
     path = resolve_model(request.model, TERMINAL)
     with closing(source):
@@ -111,6 +117,22 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     if error is not None:
         raise error
     return 128 + signal_number if signal_number else 0
+
+
+def check_names(request: RunRequest) -> None:
+    """Raise `UsageError` for a name that can mean nothing, before a node is started and a model is measured."""
+    nodes = [node_id(name) for name in request.over]
+    try:
+        policy_named(request.policy)
+    except PlanError as error:
+        raise as_usage(error) from error
+    strategy_named(request.strategy)
+    EnergyScope.parse(request.energy_scope).among(nodes)
+    limited = {*request.trust, *request.memory_bytes, *request.pins.values()}
+    if unknown := sorted(limited - set(nodes)):
+        raise UsageError(
+            f"a limit names `{unknown[0]}`, which is not among the nodes", hint=f"one of {', '.join(nodes)}"
+        )
 
 
 def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from seamline.cli.running.answering import Answering, saved_json
-from seamline.cli.running.run_request import RunRequest, make_stream, print_summary
+from seamline.cli.running.run_request import RunRequest, check_names, make_stream, print_summary
 from seamline.cli.shared.output import TERMINAL, print_json, progress_console
 from seamline.cli.shared.waiting import draining
 from seamline.cli.shared.watching import Watcher
@@ -83,6 +83,7 @@ def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
     """
     if request.record is not None or request.as_events:
         raise UsageError("--record and --events take a single --source", hint="run one source at a time")
+    check_names(request)
     path = resolve_model(request.model, TERMINAL)
     with ExitStack() as opened:
         sources = [opened.enter_context(closing(open_source(text, loop=request.loop))) for text in texts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from seamline.core.vocabulary.errors import PeerLost, UsageError
+from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 
 if TYPE_CHECKING:
@@ -19,11 +20,21 @@ USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 
 DoorOption = Annotated[
     list[str] | None,
-    typer.Option("--connect", metavar="ENDPOINT", help=f"Where a node listens; {USUAL_ENDPOINT} if not given."),
+    typer.Option(
+        "--connect",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_CONNECT",
+        help=f"Where a node listens; {USUAL_ENDPOINT} if not given.",
+    ),
 ]
 StreamOption = Annotated[
-    str, typer.Option("--stream", metavar="STREAM", help="The stream, as `seamline nodes` shows it.")
+    str | None,
+    typer.Option("--stream", metavar="STREAM", help="As `seamline nodes` shows it; not needed where there is one."),
 ]
+SEARCH_S = 5.0
+ANOTHER_S = 0.7
+"""Nodes say twice a second which streams start there: so long until another one would have been seen."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -42,12 +53,53 @@ def observing(connect: Sequence[str] | None, cluster: str) -> Iterator[Cluster]:
         yield here
 
 
+def require_stream_name(stream: str | None) -> None:
+    """Raise `UsageError` when `stream` is given and can be no stream's name."""
+    if stream is not None:
+        origin_of(stream)
+
+
 def origin_of(stream: str) -> NodeId:
     """The node where `stream` starts, whose name it carries. Raises `UsageError` when it is no stream's name."""
     origin, dash, _ = stream.rpartition("-")
     if not dash:
         raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
     return node_id(origin)
+
+
+def find_stream(here: Cluster, stream: str | None) -> tuple[NodeId, str]:
+    """(its origin, its name) of `stream`, of the only one there is when None; its origin is there.
+
+    Raises `UsageError` when the origin is not there or several streams run, `FabricError` when none does.
+    """
+    if stream is None:
+        stream = _only_stream(here)
+    origin = origin_of(stream)
+    here.wait_nodes([origin])
+    return origin, stream
+
+
+def _only_stream(here: Cluster) -> str:
+    until_s = time.monotonic() + SEARCH_S
+    while not (found := _streams(here)):
+        if time.monotonic() > until_s:
+            nodes = ", ".join(sorted(here.nodes())) or "none"
+            raise FabricError(
+                f"no stream runs in the cluster; nodes seen: {nodes}",
+                hint="`seamline run` starts one; --connect and --cluster say where to look",
+            )
+        time.sleep(0.05)
+    time.sleep(ANOTHER_S)
+    found |= _streams(here)
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} streams run: {', '.join(sorted(found))}", hint=f"name one: --stream {min(found)}"
+        )
+    return found.pop()
+
+
+def _streams(here: Cluster) -> set[str]:
+    return {stream for status in here.nodes().values() for stream in status.streams}
 
 
 def wait_answer(asked: NodeId, answer: Future[_Answer], timeout_s: float) -> _Answer:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.completion import files, meters, one_of, one_of_later, powers
+from seamline.cli.shared.deployment import from_deployment
 from seamline.cli.shared.models import complete_model, complete_preset
 
 ModelArgument = Annotated[
@@ -15,6 +17,24 @@ ModelArgument = Annotated[
         help="Path of an ONNX file, or a name from `seamline zoo list` (built on demand).",
         autocompletion=complete_model,
         show_default=False,
+    ),
+]
+
+
+def complete_deployable(incomplete: str) -> list[str]:
+    """Shell completion for what `seamline run` takes: models, and deployment files."""
+    return list(dict.fromkeys((*complete_model(incomplete), *files(".onnx", ".toml")(incomplete))))
+
+
+DeployableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|FILE.toml",
+        help="Path of an ONNX file, a name from `seamline zoo list`, or a deployment file that says what flags would.",
+        autocompletion=complete_deployable,
+        show_default=False,
+        is_eager=True,
+        callback=from_deployment,
     ),
 ]
 OptionalModelArgument = Annotated[
@@ -29,7 +49,14 @@ OptionalModelArgument = Annotated[
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; logs go to stderr.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads for computing; all cores when not given.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        envvar="SEAMLINE_THREADS",
+        help="Threads for computing; as many as the cores that may be used when not given.",
+    ),
 ]
 ShapeOption = Annotated[
     list[str] | None,
@@ -46,6 +73,7 @@ EnergyScopeOption = Annotated[
     typer.Option(
         "--energy-scope",
         metavar="WHOSE",
+        autocompletion=one_of("all", "origin"),
         help="Whose joules count: all, origin, or weights as in fog=0.5,cloud=0 (nodes not named count 1).",
     ),
 ]
@@ -85,15 +113,26 @@ StdOption = Annotated[
 # what a command that joins a cluster as a node says of itself
 ConnectOption = Annotated[
     list[str] | None,
-    typer.Option("--connect", metavar="ENDPOINT", help="Where another node listens, tcp/HOST:7447; repeatable."),
+    typer.Option(
+        "--connect",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_CONNECT",
+        help="Where another node listens, tcp/HOST:7447; repeatable.",
+    ),
 ]
 ListenOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--listen", metavar="ENDPOINT", help="Where to listen, tcp/HOST:PORT; a free local port if not given."
+        "--listen",
+        metavar="ENDPOINT",
+        envvar="SEAMLINE_LISTEN",
+        help="Where to listen, tcp/HOST:PORT; a free local port if not given.",
     ),
 ]
-ClusterOption = Annotated[str, typer.Option("--cluster", metavar="NAME", help="Nodes of other clusters are not seen.")]
+ClusterOption = Annotated[
+    str,
+    typer.Option("--cluster", metavar="NAME", envvar="SEAMLINE_CLUSTER", help="Nodes of other clusters are not seen."),
+]
 SlowdownOption = Annotated[
     float,
     typer.Option("--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."),
@@ -103,13 +142,20 @@ LoadsFlag = Annotated[
 ]
 NoRelayFlag = Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")]
 InsecureFlag = Annotated[
-    bool, typer.Option("--insecure", help="Listen beyond this machine although peers are not authenticated yet.")
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="SEAMLINE_INSECURE",
+        help="Listen beyond this machine although peers are not authenticated yet.",
+    ),
 ]
 PowerOption = Annotated[
     str | None,
     typer.Option(
         "--power",
         metavar="POWER",
+        autocompletion=one_of_later(powers),
+        envvar="SEAMLINE_POWER",
         help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or idle=W,busy=W[,tx=J/MB,rx=J/MB].",
     ),
 ]
@@ -118,6 +164,8 @@ MeterOption = Annotated[
     typer.Option(
         "--meter",
         metavar="METER",
+        autocompletion=one_of_later(meters),
+        envvar="SEAMLINE_METER",
         help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not given.",
     ),
 ]
@@ -126,6 +174,7 @@ LeaseOption = Annotated[
     typer.Option(
         "--lease",
         metavar="SECONDS",
-        help="Silence after which a peer is lost; raise it where machines are so busy that nodes lose each other.",
+        envvar="SEAMLINE_LEASE",
+        help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
     ),
 ]

@@ -11,13 +11,20 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.completion import one_of
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.objectives import Goal, Objective, Within, goal_named, weights_named
 from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan, codecs_up_to
 from seamline.core.vocabulary.quantities import parse_size
 
 ObjectiveOption = Annotated[
-    str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy; see also --slo and --weigh.")
+    str,
+    typer.Option(
+        "--objective",
+        metavar="WHAT",
+        autocompletion=one_of(*Objective),
+        help="latency, throughput or energy; see also --slo and --weigh.",
+    ),
 ]
 PrivateOption = Annotated[
     int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
@@ -50,7 +57,10 @@ TrustOption = Annotated[
 CodecsOption = Annotated[
     str,
     typer.Option(
-        "--codecs", metavar="MOST", help="Tensors lose at most what this codec takes: lossless, f16 or u8 (8 bits)."
+        "--codecs",
+        metavar="MOST",
+        autocompletion=one_of(*LOSSINESS),
+        help="Tensors lose at most what this codec takes: lossless, f16 or u8 (8 bits).",
     ),
 ]
 DEFAULT_CODECS = str(Codec.F16)

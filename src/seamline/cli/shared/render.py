@@ -61,7 +61,7 @@ class NodeRow:
     tier: Annotated[str, "its tier label"]
     engine: Annotated[str, "what computes there, with version"]
     threads: Annotated[int, "threads it computes with"]
-    n_cores: Annotated[int, "processor cores of its machine"]
+    n_cores: Annotated[int, "processor cores that it may use"]
     memory_bytes: Annotated[int, "memory it may use"]
     free_memory_bytes: Annotated[int, "memory available to it now"]
     queue_s: Annotated[float, "seconds a new frame would wait there before it is computed"]

@@ -7,6 +7,7 @@ import math
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost
 from seamline.core.vocabulary.errors import PlanError
+from seamline.core.vocabulary.limits import MAX_CROSSING_BYTES, is_sendable
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
 
@@ -38,9 +39,11 @@ def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
 
 
 def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
-    """Codecs that exist at `cut`, whatever the constraints say."""
+    """Codecs that exist at `cut`, whatever the constraints say; none where more would cross than a message carries."""
     if cut.index == 0 and frame is not None:
         return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
+    if cut.payload_bytes > MAX_CROSSING_BYTES or not is_sendable(cut.tensors):
+        return ()
     return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
 
 

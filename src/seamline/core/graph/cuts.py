@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from seamline.core.graph.model_graph import Layer, ModelGraph
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.limits import is_sendable
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
 
@@ -28,9 +29,10 @@ def legal_cuts(graph: ModelGraph) -> tuple[Cut, ...]:
     """All cuts of `graph`: 0 is its inputs, the last its outputs. Linear in layers and crossing tensors.
 
     A tensor crosses when it was made before (or is a model input) and is used after, or is a model output made before.
-    Places where a tensor without known shape or sendable dtype crosses are left out, and those inside a quantised
-    unit (`bound_tensors`): a cut there would compute in floats what the whole model computes in integers. A model with
-    an input or output that no wire carries has its two ends only.
+    Places where a tensor without known shape or sendable dtype crosses are left out, and those where more crosses than
+    one message carries (`vocabulary.limits`). So are those inside a quantised unit (`bound_tensors`): a cut there would
+    compute in floats what the whole model computes in integers. A model with an input or output that no wire carries
+    has its two ends only.
     """
     places = _places(graph)
     candidates = _candidates(graph, places)
@@ -151,8 +153,9 @@ def _places(graph: ModelGraph) -> list[tuple[TensorSpec, ...] | None]:
         for tensor in layer.outputs:
             if tensor in last_reader:
                 alive[tensor] = None
-        sendable = all(graph.can_cross(tensor) and tensor not in bound for tensor in alive)
-        places.append(tuple(graph.tensors[tensor] for tensor in alive) if sendable else None)
+        may_cross = all(graph.can_cross(tensor) and tensor not in bound for tensor in alive)
+        crossing = tuple(graph.tensors[tensor] for tensor in alive) if may_cross else ()
+        places.append(crossing if may_cross and is_sendable(crossing) else None)
     places[-1] = graph.output_specs
     return places
 

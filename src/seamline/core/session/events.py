@@ -93,7 +93,11 @@ class AnswerArrived:
 
 @dataclass(frozen=True, slots=True)
 class StageFailed:
-    """A node could not do its stage of an attempt. lost: the next node, when that one could not be reached."""
+    """A node could not do its stage of an attempt. lost: the next node, when that one could not be reached.
+
+    is_input: its segment ran and refused this frame. Whether the frame or the node is at fault is known once the frame
+    has run on the origin too.
+    """
 
     frame: int
     attempt: int
@@ -101,6 +105,7 @@ class StageFailed:
     node: NodeId
     reason: str
     lost: NodeId | None = None
+    is_input: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,7 @@ class FrameFinished:
     """The first answer to a frame, or the error that ends it. To the pilot, and a command to the driver.
 
     plan, generation: of the attempt that answered. n_attempts: more than 1 when the frame had to be run again.
+    refused: a node's refusal of this frame, which then ran elsewhere: the node is at fault, not the frame.
     """
 
     frame: int
@@ -207,6 +213,7 @@ class FrameFinished:
     answer: object
     reports: Reports
     error: str | None = None
+    refused: StageFailed | None = None
 
 
 # -- the world: to the pilot -----------------------------------------------------------------------------------------

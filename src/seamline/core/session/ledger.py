@@ -8,6 +8,10 @@ Retry: a frame whose node is lost, that was refused, or that is overdue (past it
 route when that avoids the trouble and on the origin otherwise. While one is retried on the origin no frame is accepted:
 it would wait behind that one, be late itself, be retried too, and so on for as long as frames come.
 
+Refusal of a frame's values: a segment that ran and refused a frame (an index out of range, a shape that does not fit)
+says nothing yet of its node. The frame runs on the origin alone: when that refuses it too it is the frame's fault and
+ends as an error, and when that answers `FrameFinished` names the node that refused.
+
 Local fallback: while a node of the route is lost, frames wait for another route until `RetryOverdue`, and run on the
 origin from then on.
 
@@ -16,7 +20,8 @@ origin from then on.
     FrameOffered      accepted, or waits for room and drops the one that did    RunFrame
     SourceEnded       the one that waits is dropped                             -
     AnswerArrived     finished; or known already, and dropped                   FrameFinished, Deliver, RunFrame
-    StageFailed       the latest attempt runs again; an earlier one is no news  RunFrame, or as a last answer
+    StageFailed       the latest attempt runs again, an earlier one is no news; RunFrame, or as a last answer
+                      of one that the origin refuses too it was the last
     AttemptDropped    its retry on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
     PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
@@ -93,7 +98,8 @@ class FrameCounts:
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame in flight. route: of its latest attempt. routes: of each attempt."""
+    """A frame in flight. route: of its latest attempt. routes: of each attempt. refused: the first refusal of its
+    values."""
 
     number: int
     tensors: object
@@ -102,6 +108,7 @@ class _Frame:
     route: Route
     attempt: int = 0
     routes: dict[int, Route] = field(default_factory=dict)
+    refused: ev.StageFailed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +160,8 @@ class Ledger:
             case ev.AnswerTaken():
                 self._n_undelivered = max(0, self._n_undelivered - 1)
                 self._accept_waiting(out, now_s)
-            case ev.StageFailed(frame, attempt, _, node, reason):
-                self._note(frame, now_s, f"attempt {attempt} failed on {node}: {reason}")
-                self._retry(frame, attempt, reason, out, now_s)
+            case ev.StageFailed():
+                self._stage_failed(event, out, now_s)
             case ev.AttemptDropped(frame, attempt):
                 self._note(frame, now_s, f"attempt {attempt} was not wanted any more")
                 self._attempt_over(frame, attempt)
@@ -376,6 +382,7 @@ class Ledger:
                 answer=answer,
                 reports=reports,
                 error=error,
+                refused=frame.refused if error is None else None,
             )
         )
         while self._next_out in self._finished:
@@ -399,7 +406,30 @@ class Ledger:
 
     # -- retries -------------------------------------------------------------------------------------------------------
 
-    def _retry(self, number: int, attempt: int | None, reason: str, out: list[Output], now_s: float) -> None:
+    def _stage_failed(self, failure: ev.StageFailed, out: list[Output], now_s: float) -> None:
+        number, attempt, reason = failure.frame, failure.attempt, failure.reason
+        self._note(number, now_s, f"attempt {attempt} failed on {failure.node}: {reason}")
+        frame = self._in_flight.get(number)
+        if not failure.is_input or frame is None or attempt != frame.attempt:
+            self._retry(number, attempt, reason, out, now_s)
+        elif frame.route.plan.is_local:
+            self._attempt_over(number, attempt)
+            self._finish(frame, frame.route, None, (), f"the model cannot compute this frame: {reason}", out, now_s)
+            self._accept_waiting(out, now_s)
+        else:
+            frame.refused = frame.refused or failure
+            self._retry(number, attempt, reason, out, now_s, on_origin=True)
+
+    def _retry(
+        self,
+        number: int,
+        attempt: int | None,
+        reason: str,
+        out: list[Output],
+        now_s: float,
+        *,
+        on_origin: bool = False,
+    ) -> None:
         """Retry a frame: on the current route if no node of it is lost and it is another one, else on the origin.
 
         attempt: only if this was its latest try; a refusal of an earlier one is old news.
@@ -416,7 +446,7 @@ class Ledger:
             self._accept_waiting(out, now_s)
             return
         old, route = frame.route, self.route
-        if frame.attempt or route.generation == old.generation or self._is_broken:
+        if on_origin or frame.attempt or route.generation == old.generation or self._is_broken:
             route = self._local
         frame.attempt += 1
         if route.plan.is_local:

@@ -224,6 +224,8 @@ class Pilot:
     def _frame_finished(self, finished: ev.FrameFinished, now_s: float) -> None:
         if finished.error is not None:
             return
+        if finished.refused is not None:  # the origin answered what a node refused: the node is at fault
+            self._refused(finished.refused, now_s)
         segments = {stage.node: stage.segment for stage in finished.plan.stages}
         for report in finished.reports:
             node = NodeId(report.node)
@@ -244,7 +246,11 @@ class Pilot:
     def _stage_failed(self, failure: ev.StageFailed, now_s: float) -> None:
         if failure.lost is not None:
             self._view.link_lost(failure.node, failure.lost, now_s)
-        elif failure.generation == self._switcher.routed.generation and failure.node in self._peers.names:
+        elif not failure.is_input:
+            self._refused(failure, now_s)
+
+    def _refused(self, failure: ev.StageFailed, now_s: float) -> None:
+        if failure.generation == self._switcher.routed.generation and failure.node in self._peers.names:
             self._peers.open_breaker(failure.node, failure.reason, now_s)
 
     def _switch_ended(self, outcome: Outcome, now_s: float) -> None:

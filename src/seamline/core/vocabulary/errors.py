@@ -34,6 +34,10 @@ class SourceError(SeamlineError):
     """Frames stop coming: an address that does not answer, a video that ends before its time."""
 
 
+class FrameRefused(ModelError):
+    """A segment that was ready could not compute one frame: the frame's values are at fault, or the node."""
+
+
 class PlanError(SeamlineError):
     """A plan is malformed or does not fit the model."""
 

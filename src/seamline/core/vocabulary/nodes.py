@@ -24,3 +24,8 @@ def node_id(name: str) -> NodeId:
     if not _NAME.fullmatch(name):
         raise UsageError(f"`{name}` is not a node name", hint="use lower-case letters, digits and dashes, e.g. edge-1")
     return NodeId(name)
+
+
+def as_node_name(text: str) -> str:
+    """`text`, a host's name, in the letters of a node's: ``Pi_4.local`` is ``pi-4``. ``node`` when nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", text.partition(".")[0].lower()).strip("-")[:63] or "node"

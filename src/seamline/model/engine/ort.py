@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
+from seamline.config.cgroup import n_usable_cores
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
@@ -131,11 +131,6 @@ class OrtSegment:
                 raise ModelError(
                     f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
                 )
-
-
-def n_usable_cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _graph_bytes(model: ModelProto) -> bytes:

@@ -1,8 +1,10 @@
 """Reader of ONNX tensor values, in the model file or in external files, without leaving the model's folder.
 
-External data is a path chosen by whoever made the file: CVE-2022-25882, CVE-2024-27318, CVE-2026-34447 (symbolic link)
-and GHSA-cmw6-hcpp-c6jp (hard link) all read foreign files through it. So only plain files below the model's own folder
-are opened, and never through a link.
+External data is a path chosen by whoever made the file: CVE-2022-25882, CVE-2024-27318 and CVE-2026-34447 (symbolic
+link) all read foreign files through it. So only plain files below the model's own folder are opened, and no symbolic
+link is followed but one: in a Hugging Face cache ``<repository>/snapshots/<revision>/...`` holds links to files in
+``<repository>/blobs``, which are the model's own. A hard link is a file like any other, made by package managers and
+backups: who makes one has to own the file (``fs.protected_hardlinks``), so a model cannot bring a foreign one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import BinaryIO
 
 from onnx import TensorProto, numpy_helper
 
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError
 
 CHUNK_BYTES = 1 << 24
@@ -109,15 +112,19 @@ def tensor_bytes(tensor: TensorProto) -> int:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """`path` opened for reading. Raises `ModelError` when it is missing, a link, or anything but a plain file."""
+    """`path` opened for reading. Raises `ModelError` when it is missing, a symbolic link, or no plain file."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(path, flags)
+    except PermissionError as exc:
+        fact, hint = refused_words(path)
+        raise ModelError(fact, hint=hint) from exc
     except OSError as exc:
         raise ModelError(f"cannot open `{path.name}` beside the model: {exc.strerror}") from exc
     found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise ModelError(f"`{path.name}` is linked from elsewhere or no plain file", hint="copy it into place")
+        raise ModelError(f"`{path.name}` is no plain file", hint="copy it into place")
     return os.fdopen(descriptor, "rb")
 
 
@@ -125,12 +132,31 @@ def _inside(folder: Path, location: str, tensor: str) -> Path:
     parts = PurePosixPath(location).parts
     if not parts or location.startswith(("/", "\\")) or ".." in parts or "\\" in location or "\0" in location:
         raise ModelError(f"external data of `{tensor}` points outside the model's folder: `{location}`")
-    path = folder
-    for part in parts:
+    path = folder.resolve()
+    for part in parts[:-1]:
         path = path / part
         if path.is_symlink():
-            raise ModelError(f"external data of `{tensor}` lies behind the link `{part}`", hint="copy it into place")
-    return path
+            raise _behind_link(tensor, part)
+    path = path / parts[-1]
+    if not path.is_symlink():
+        return path
+    target = path.resolve()
+    if (repository := _cached_repository(path.parent)) is None or target.parent != repository / "blobs":
+        raise _behind_link(tensor, parts[-1])
+    return target
+
+
+def _cached_repository(folder: Path) -> Path | None:
+    """The repository of a Hugging Face cache of which `folder` is, or is below, a snapshot; None when it is not."""
+    for revision in (folder, *folder.parents):
+        if revision.parent.name == "snapshots":
+            return revision.parent.parent
+    return None
+
+
+def _behind_link(tensor: str, part: str) -> ModelError:
+    hint = "copy it into place; only links of a Hugging Face cache to its own blobs are followed"
+    return ModelError(f"external data of `{tensor}` lies behind the link `{part}`", hint=hint)
 
 
 def _typed_bytes(tensor: TensorProto) -> bytes:

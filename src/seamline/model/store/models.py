@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from typing import BinaryIO
 from onnx import ModelProto
 
 from seamline.config import cache_dir
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, recipe_of
@@ -132,14 +134,21 @@ class ModelStore:
             found = self._loaded.get(model_id)
         if found is not None:
             return found
-        if not folder.is_dir():
+        if not self.has(model_id):
             raise ModelError(f"model {model_id[:12]} is not in the store `{self.root}`")
         loaded = load_stored(folder, model_id)
         with self._lock:
             return self._loaded.setdefault(model_id, loaded)
 
     def has(self, model_id: str) -> bool:
-        return (self.root / check_model_id(model_id) / MANIFEST).is_file()
+        """Whether the model is here. Raises `UsageError` when it is, and another user keeps it to himself."""
+        path = self.root / check_model_id(model_id) / MANIFEST
+        try:
+            return stat.S_ISREG(path.stat().st_mode)
+        except PermissionError as exc:
+            raise self._refused(path) from exc
+        except OSError:
+            return False
 
     def ids(self) -> tuple[str, ...]:
         """All models here, sorted."""
@@ -172,6 +181,11 @@ class ModelStore:
                 self._incoming[model_id] = incoming
             return incoming
 
+    @staticmethod
+    def _refused(path: Path) -> UsageError:
+        fact, hint = refused_words(path)
+        return UsageError(fact, hint=hint)
+
     def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> None:
         with self._workplace() as folder:
             with (folder / WEIGHTS).open("wb") as file:
@@ -202,7 +216,10 @@ class ModelStore:
         """A fresh folder below the root, on the same disk; removed in the end unless it was renamed."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix="adding-", dir=self.root))
+            folder = self.root / f"adding-{secrets.token_hex(8)}"  # open to others as any folder: caches are shared
+            folder.mkdir()
+        except PermissionError as exc:
+            raise self._refused(self.root) from exc
         except OSError as exc:
             raise UsageError(f"cannot write to `{self.root}`: {exc.strerror}", hint="set SEAMLINE_CACHE") from exc
         try:

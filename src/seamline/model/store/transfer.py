@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seamline.config.locks import locked
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model.onnx.external import CHUNK_BYTES, open_plain
 from seamline.model.store.manifest import Manifest, PartInfo
@@ -45,6 +46,9 @@ class Incoming:
             if missing > free:
                 raise ModelError(f"model {self.model_id[:12]} needs {missing} bytes more, the disk has {free}")
             (folder / MANIFEST).write_bytes(manifest.to_json())
+        except PermissionError as exc:
+            fact, hint = refused_words(folder)
+            raise ModelError(f"cannot receive model {self.model_id[:12]}: {fact}", hint=hint) from exc
         except OSError as exc:
             raise ModelError(f"cannot receive model {self.model_id[:12]}: {exc.strerror}") from exc
 

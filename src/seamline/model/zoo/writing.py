@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model.metadata.preprocess import write_preprocess
 from seamline.model.onnx.protobuf import GRAPH_INITIALIZER, MODEL_GRAPH, TENSOR_RAW_DATA, field_head
@@ -42,6 +43,9 @@ def write_network(network: Network, path: Path, seed: int) -> Path:
                 file.write(field_head(GRAPH_INITIALIZER, _tensor_bytes(parameter, head)) + head)
                 for piece in _values(parameter, seed):
                     file.write(piece)
+    except PermissionError as exc:
+        fact, hint = refused_words(path)
+        raise UsageError(fact, hint=hint) from exc
     except OSError as exc:
         raise UsageError(f"cannot write `{path}`: {exc.strerror}") from exc
     return path

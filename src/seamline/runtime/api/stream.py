@@ -389,6 +389,7 @@ class Stream:
             NodeId(failure.node),
             failure.error,
             None if failure.lost is None else NodeId(failure.lost),
+            failure.is_input,
         )
         self.controller.post(event)
         self.frames.handle(event)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from seamline.core.vocabulary.errors import FabricError, PlanError, SeamlineError, WireError
+from seamline.core.vocabulary.errors import FabricError, FrameRefused, PlanError, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
@@ -20,6 +20,7 @@ from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class FramePath:
         stages: StageWorker,
         energy: EnergyAccount,
         listeners: Listeners,
+        news: News,
     ) -> None:
         self._node = node
         self._uplink = uplink
@@ -44,6 +46,7 @@ class FramePath:
         self._stages = stages
         self._energy = energy
         self._listeners = listeners
+        self._news = news
 
     def begin(
         self,
@@ -148,6 +151,7 @@ class FramePath:
             listener.on_result(result, dict(zip(result.outputs, tensors, strict=True)))
 
     def _failed(self, header: msg.FrameData, plan: Plan, error: SeamlineError, *, lost: NodeId | None = None) -> None:
+        self._news.failed(f"frame {header.frame}", header.stream, error)
         failure = msg.FrameFailed(
             stream=header.stream,
             frame=header.frame,
@@ -156,6 +160,7 @@ class FramePath:
             node=self._node,
             error=str(error),
             lost=lost,
+            is_input=isinstance(error, FrameRefused),
         )
         if plan.origin == self._node:
             self.on_frame_failed(failure)

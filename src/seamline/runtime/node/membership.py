@@ -17,6 +17,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.listeners import Listener, Listeners
 from seamline.runtime.node.status import OBSERVER
+from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Membership:
         post: Callable[[Callable[[], None]], None],
         announce: Callable[[], None],
         parts: Sequence[OnPeer],
+        news: News,
     ) -> None:
         self._fabric = fabric
         self._links = links
@@ -45,6 +47,7 @@ class Membership:
         self._post = post
         self._announce = announce
         self._parts = parts
+        self._news = news
         self._lock = threading.Lock()
         self._statuses: dict[NodeId, msg.Status] = {}
 
@@ -74,7 +77,9 @@ class Membership:
             part(peer, alive)
         if not alive:
             with self._lock:
-                self._statuses.pop(peer, None)
+                known = self._statuses.pop(peer, None)
+            if known is not None and known.tier != OBSERVER:
+                self._news.left(peer)
         self._announce()
         status = self.statuses().get(peer)
         for listener in self._listeners.all():
@@ -89,9 +94,12 @@ class Membership:
         as soon as it is. Nothing is ever sent to an observer, so its link is not measured.
         """
         with self._lock:
+            is_new = source not in self._statuses
             self._statuses[source] = status
         if status.tier == OBSERVER:
             self._links.forget(source)
+        elif is_new:
+            self._news.joined(source, status)
         if source in self._fabric.peers():
             for listener in self._listeners.all():
                 listener.on_status(source, status)

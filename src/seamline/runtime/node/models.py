@@ -6,7 +6,6 @@ manifest, whose own hash is the model's id, and kept in the store. Nothing here 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,25 +19,35 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
-
-log = logging.getLogger(__name__)
+from seamline.runtime.shared.worker import Worker
 
 PIECE_BYTES = 256 * 1024
 N_IN_FLIGHT = 4
+N_AT_ONCE = 4
+"""Models that are fetched at the same time; they share the links, and one behind a slow link holds up no other."""
+
 ANSWER_TIMEOUT_S = 30.0
 
 Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
 
 class ModelExchange:
-    """Serves pieces of stored models and fetches missing ones. `obtain` blocks; call it off the message thread."""
+    """Serves pieces of stored models, and fetches missing ones on threads of its own."""
 
-    def __init__(self, store: ModelStore, requests: Requests, send: Send) -> None:
+    def __init__(self, store: ModelStore, requests: Requests, send: Send, news: News) -> None:
         self._store = store
+        self._news = news
         self._requests = requests
         self._send = send
+        self._fetcher = Worker("fetch", N_AT_ONCE)
         self._lock = threading.Lock()
+        self._arriving: dict[str, threading.Lock] = {}
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        self._fetcher.close()
 
     def on_fetch(self, source: NodeId, ask: FetchModel) -> None:
         """Answer one `FetchModel` of `source`, with an error when we do not have it either."""
@@ -56,29 +65,40 @@ class ModelExchange:
             return
         self._send(source, answer, (data,))
 
-    def obtain(
-        self, model_id: str, source: NodeId, *, progress: Callable[[int, int], None] | None = None
-    ) -> StoredModel:
-        """The model `model_id`, fetched from `source` when the store lacks it.
+    def obtain(self, model_id: str, source: NodeId) -> Future[StoredModel]:
+        """The model `model_id`, at once when it is here, else as soon as it has come from `source`.
 
-        progress(n_bytes_present, n_bytes_total) is called after every piece. Raises `ModelError` when the bytes do not
-        match the id, `PeerLost` when `source` goes away (what has arrived is kept for the next try).
+        Settles with `ModelError` when it cannot be read or the bytes do not match the id, with `PeerLost` when `source`
+        goes away (what has arrived is kept for the next try).
         """
-        if self._store.has(model_id):  # without waiting for another model, which may take minutes to fetch
-            return self._store.get(model_id)
-        with self._lock:  # two streams may want the same model at once; the second finds it in the store
+        try:
+            if not self._store.has(model_id):
+                return self._fetcher.submit(self._fetch, model_id, source)
+        except SeamlineError as error:
+            return _settled(error)
+        try:
+            return _settled(self._store.get(model_id))
+        except SeamlineError as error:
+            return _settled(error)
+
+    def _fetch(self, model_id: str, source: NodeId) -> StoredModel:
+        with self._lock:
+            arriving = self._arriving.setdefault(model_id, threading.Lock())
+        with arriving:  # two streams may want the same model at once; the second finds it in the store
             if self._store.has(model_id):
                 return self._store.get(model_id)
-            log.info("fetching model %s from %s", model_id[:12], source)
+            self._news.fetching(model_id, source)
             manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
             incoming = self._store.receive(model_id, manifest)
             for part in incoming.parts:
-                self._fetch_part(source, incoming, part, progress)
-            return incoming.finish()
+                self._fetch_part(source, incoming, part)
+            stored = incoming.finish()
+        with self._lock:
+            self._arriving.pop(model_id, None)
+        self._news.fetched(stored.name, stored.weights_bytes)
+        return stored
 
-    def _fetch_part(
-        self, source: NodeId, incoming: Incoming, part: str, progress: Callable[[int, int], None] | None
-    ) -> None:
+    def _fetch_part(self, source: NodeId, incoming: Incoming, part: str) -> None:
         stop = incoming.parts[part]
         offsets = deque(range(incoming.n_bytes_present(part), stop, PIECE_BYTES))
         asked: deque[tuple[int, Future[bytes]]] = deque()
@@ -91,8 +111,6 @@ class ModelExchange:
             offset, answer = asked.popleft()
             data = self._piece(answer)
             incoming.write(part, offset, data)
-            if progress is not None:
-                progress(offset + len(data), stop)
 
     def _ask(self, source: NodeId, model_id: str, part: str, offset: int, length: int) -> Future[bytes]:
         return self._requests.ask(
@@ -118,3 +136,12 @@ class ModelExchange:
             self._requests.settle(part.request_id, source, ModelError(f"`{source}` sent a malformed piece of a model"))
         else:
             self._requests.settle(part.request_id, source, tensors[0].tobytes())
+
+
+def _settled(outcome: StoredModel | SeamlineError) -> Future[StoredModel]:
+    future: Future[StoredModel] = Future()
+    if isinstance(outcome, SeamlineError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+    return future

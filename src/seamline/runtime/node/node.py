@@ -34,6 +34,7 @@ from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 
 
@@ -72,8 +73,9 @@ class Node:
         on_prepared = None if compile_cache is None else compile_cache.on_prepared
         self.segments = PreparedSegments(engine, engines=engines, on_prepared=on_prepared)
         self.stages = StageWorker(name, self.energy)
-        self.exchange = ModelExchange(store, self.requests, self.uplink.send)
-        self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners)
+        news = News(name)
+        self.exchange = ModelExchange(store, self.requests, self.uplink.send, news)
+        self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news)
         self.service = Service(
             name,
             exchange=self.exchange,
@@ -82,6 +84,7 @@ class Node:
             profiler=profiler,
             energy=self.energy,
             reply=self.uplink.send_best_effort,
+            news=news,
         )
         self.client = PeerClient(name, self.uplink, self.requests, self.service)
         self.status = OwnStatus(
@@ -101,6 +104,7 @@ class Node:
             post=self.dispatcher.put,
             announce=self.heartbeat.announce_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
+            news=news,
         )
         self.handlers = message_handlers(
             frames=self.frames,
@@ -140,6 +144,7 @@ class Node:
         self.requests.close()
         if self._compile_cache is not None:
             self._compile_cache.close()
+        self.exchange.close()
         self.service.close()
         self.stages.close()
         self.segments.close()

@@ -1,7 +1,8 @@
 """The slow work of a node for streams, its own and others': fetching models, preparing, profiling, timing a segment.
 
 It runs on two threads of its own, one that prepares and one that measures, so that a switch does not wait for a
-profile. Running frames is `frame_path.py`; asking other nodes for the same is `peer_client.py`.
+profile. What needs a model that is not here joins their queues when it has come, so nobody waits for another's.
+Running frames is `frame_path.py`; asking other nodes for the same is `peer_client.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
+from seamline.model import StoredModel
 from seamline.runtime.node.frame_path import parse_plan
 from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.profiling import Profiler, profile_to_bytes, time_segment
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.news import News
 from seamline.runtime.shared.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ class Service:
         profiler: Profiler,
         energy: EnergyAccount,
         reply: Callable[[NodeId, msg.Message], None],
+        news: News,
     ) -> None:
         self._node = node
         self._exchange = exchange
@@ -54,11 +58,14 @@ class Service:
         self._profiler = profiler
         self._energy = energy
         self._reply = reply
+        self._news = news
         self._preparer = Worker("prepare")
         self._measurer = Worker("profile")
         self._lock = threading.Lock()
         self._origins: dict[str, NodeId] = {}
         self._gone_s: dict[NodeId, float] = {}
+        self._awaiting: dict[tuple[str, int], int] = {}
+        self._serving: set[str] = set()
 
     def close(self) -> None:
         """Begin nothing more; what has begun is left to end by itself."""
@@ -69,13 +76,14 @@ class Service:
 
     def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: PreparationMode) -> Future[float]:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
-        done = self._preparer.submit(self._prepare, stream, generation, model_id, plan, self._node, form)
+        model = self._exchange.obtain(model_id, self._node)
+        done = self._preparer.submit(self._prepare, stream, generation, model, plan, form)
         self._preparer.submit(self._tidy_segments)
         return done
 
     def profile(self, model_id: str, budget_s: float) -> Future[Profile]:
         """Profile the model here; settles with the profile, or the error."""
-        return self._measurer.submit(self._profile, model_id, budget_s, self._node)
+        return self._measurer.submit(self._profile, self._exchange.obtain(model_id, self._node), budget_s)
 
     def time_segment(self, model_id: str, segment: Segment) -> Future[float]:
         """Time `segment` here now; settles with its seconds, or the error."""
@@ -84,10 +92,15 @@ class Service:
     # -- for others ----------------------------------------------------------------------------------------------------
 
     def on_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
-        self._preparer.submit(self._answer_prepare, source, ask)
+        key = (ask.stream, ask.generation)
+        with self._lock:
+            self._awaiting[key] = self._awaiting.get(key, 0) + 1
+        model = self._exchange.obtain(ask.model_id, NodeId(ask.source))
+        model.add_done_callback(lambda model: self._preparer.submit(self._answer_prepare, source, ask, model))
 
     def on_profile(self, source: NodeId, ask: msg.ProfileModel) -> None:
-        self._measurer.submit(self._answer_profile, source, ask)
+        model = self._exchange.obtain(ask.model_id, NodeId(ask.source))
+        model.add_done_callback(lambda model: self._measurer.submit(self._answer_profile, source, ask, model))
 
     def on_time_segment(self, source: NodeId, ask: msg.TimeSegment) -> None:
         self._measurer.submit(self._answer_time, source, ask)
@@ -95,8 +108,12 @@ class Service:
     def release(self, stream: str, generation: int) -> None:
         """Let a generation of a stream go; all that it has here for -1.
 
-        At once, and once more behind what waits to be prepared: it may be what is released.
+        At once, and once more behind what waits to be prepared: it may be what is released. What waits for its model
+        is not prepared at all.
         """
+        with self._lock:
+            for key in [key for key in self._awaiting if key[0] == stream and generation in (key[1], -1)]:
+                del self._awaiting[key]
         self._let_go(stream, generation)
         self._preparer.submit(self._let_go, stream, generation)
 
@@ -123,10 +140,11 @@ class Service:
     # -- on the two threads --------------------------------------------------------------------------------------------
 
     def _prepare(
-        self, stream: str, generation: int, model_id: str, plan: Plan, source: NodeId, form: PreparationMode
+        self, stream: str, generation: int, model: Future[StoredModel], plan: Plan, form: PreparationMode
     ) -> float:
+        """model: settled, whatever became of it."""
         started_s = now_s()
-        self._exchange.obtain(model_id, source)
+        model_id = model.result(timeout=0).model_id
         mine = tuple(number for number, stage in enumerate(plan.stages) if stage.node == self._node)
         if not mine:
             raise PlanError(f"`{plan}` has no stage for `{self._node}`")
@@ -137,36 +155,64 @@ class Service:
         self._segments.release(stream, generation)
         if generation == -1:
             with self._lock:
-                self._origins.pop(stream, None)
+                is_known = self._origins.pop(stream, None) is not None
+                is_known = is_known and stream in self._serving
+                self._serving.discard(stream)
+            if is_known:
+                self._news.stream_ended(stream)
 
     def _tidy_segments(self) -> None:
         """Right after preparing, which needs more memory than what it makes; a few ms, and nobody waits."""
         self._segments.tidy(now_s())
 
-    def _profile(self, model_id: str, budget_s: float, source: NodeId) -> Profile:
-        return self._profiler.profile(self._exchange.obtain(model_id, source), budget_s)
+    def _profile(self, model: Future[StoredModel], budget_s: float) -> Profile:
+        return self._profiler.profile(model.result(timeout=0), budget_s)
 
-    def _answer_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
+    def _answer_prepare(self, source: NodeId, ask: msg.Prepare, model: Future[StoredModel]) -> None:
         spent_s, error = 0.0, None
-        with self._lock:
-            self._origins[ask.stream] = source
+        is_wanted = self._take_awaited(ask.stream, ask.generation, source)
         try:
+            if not is_wanted:
+                raise PlanError("it was released before it was prepared")
             plan, form = parse_plan(ask.plan), _form(ask.form)
-            spent_s = self._prepare(ask.stream, ask.generation, ask.model_id, plan, NodeId(ask.source), form)
+            spent_s = self._prepare(ask.stream, ask.generation, model, plan, form)
+            self._say_ready(ask.stream, source, plan)
         except Exception as exc:
             error = _words(exc, f"preparing `{ask.plan[:200]}`")
+            if is_wanted:
+                self._news.failed(f"preparing {ask.plan[:200]}", ask.stream, error)
         reply = msg.Prepared(
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )
         self._reply(source, reply)
         self._tidy_segments()
 
-    def _answer_profile(self, source: NodeId, ask: msg.ProfileModel) -> None:
+    def _take_awaited(self, stream: str, generation: int, source: NodeId) -> bool:
+        """Whether a generation that was to be prepared has not been released meanwhile; its turn has come."""
+        with self._lock:
+            if (n_asked := self._awaiting.pop((stream, generation), 0)) == 0:
+                return False
+            if n_asked > 1:
+                self._awaiting[stream, generation] = n_asked - 1
+            self._origins[stream] = source
+            return True
+
+    def _say_ready(self, stream: str, source: NodeId, plan: Plan) -> None:
+        with self._lock:
+            is_first = stream not in self._serving and stream in self._origins
+            self._serving.add(stream)
+        if is_first:
+            self._news.stream_began(stream, source, plan)
+        else:
+            self._news.plan_ready(stream, plan)
+
+    def _answer_profile(self, source: NodeId, ask: msg.ProfileModel, model: Future[StoredModel]) -> None:
         try:
-            profile = self._profile(ask.model_id, ask.budget_s, NodeId(ask.source))
+            profile = self._profile(model, ask.budget_s)
             reply = msg.Profiled(request_id=ask.request_id, profile=profile_to_bytes(profile))
         except Exception as exc:
             reply = msg.Profiled(request_id=ask.request_id, error=_words(exc, "profiling"))
+            self._news.failed(f"profiling model {ask.model_id[:12]}", source, reply.error)
         self._reply(source, reply)
 
     def _time(self, model_id: str, segment: Segment) -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from seamline import codec
 from seamline.core.speed.load import observe_job, queue_s
-from seamline.core.vocabulary.errors import ModelError, SeamlineError
+from seamline.core.vocabulary.errors import FrameRefused, ModelError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Stage
 from seamline.core.vocabulary.ports import Array, RunnableSegment
@@ -135,7 +135,7 @@ class StageWorker:
         started_s = now_s()
         tensors = job.arrival.open()
         decoded_s = now_s()
-        outputs = job.segment.run(tensors) if job.segment is not None else tensors
+        outputs = _computed(job.segment, tensors) if job.segment is not None else tensors
         computed_s = now_s()
         encoded = codec.encode(outputs, job.stage.codec) if job.stage.codec is not None else None
         encoded_s = now_s()
@@ -153,6 +153,17 @@ class StageWorker:
             energy_source=self._energy.source,
         )
         return Finished(outputs=outputs, encoded=encoded, report=report)
+
+
+def _computed(segment: RunnableSegment, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Outputs of `segment`. Raises `FrameRefused`, whatever an engine throws: the origin finds out who is at fault."""
+    try:
+        return segment.run(tensors)
+    except SeamlineError as error:
+        raise FrameRefused(str(error)) from error
+    except Exception as error:
+        log.exception("a segment failed")
+        raise FrameRefused(f"{type(error).__name__}: {error}") from error
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:

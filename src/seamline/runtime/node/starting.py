@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from seamline.config.cgroup import n_usable_cores
 from seamline.config.power import parse_power
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.fabric.zenoh import ZenohFabric
-from seamline.meters.device import memory_total_bytes, n_cores
+from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
 from seamline.runtime.node.node import Node
@@ -64,10 +65,10 @@ class NodeOptions:
 
 def open_node(options: NodeOptions) -> Node:
     """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
+    check_options(options)
     name = node_id(options.name)
-    _check(options)
     power = parse_power(options.power) if options.power else None
-    n_threads = options.n_threads or n_cores()
+    n_threads = options.n_threads or n_usable_cores()
     store = ModelStore(options.cache)
     shared = OrtEngine(store, n_threads)
     profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
@@ -105,7 +106,11 @@ def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
     return SlowEngine(engine, options.pace or options.slowdown, usual_s=profiler.usual_s)
 
 
-def _check(options: NodeOptions) -> None:
+def check_options(options: NodeOptions) -> None:
+    """Raise `UsageError` for options that mean nothing, or no node can have; nothing is opened."""
+    node_id(options.name)
+    if options.power:
+        parse_power(options.power)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
     _check_endpoints(options)

@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 import psutil
 
 from seamline import __version__
+from seamline.config.cgroup import n_usable_cores
 from seamline.core.link.report import report_of
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.ports import Engine
 from seamline.fabric import messages as msg
+from seamline.meters.device import memory_available_bytes
 from seamline.model import ModelStore
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.stages import StageWorker
@@ -63,7 +65,7 @@ class OwnStatus:
         seen as this process's own memory grown since the start.
         """
         grown = max(0, _own_bytes() - self._own_at_start_bytes)
-        return int(min(self._identity.memory_bytes, psutil.virtual_memory().available + grown))
+        return int(min(self._identity.memory_bytes, memory_available_bytes() + grown))
 
     def compose(self) -> msg.Status:
         """Return the status as of now."""
@@ -74,9 +76,9 @@ class OwnStatus:
             version=__version__,
             engine=self._engine.name,
             threads=identity.n_threads,
-            n_cores=psutil.cpu_count() or 1,
+            n_cores=n_usable_cores(),
             memory_bytes=identity.memory_bytes,
-            free_memory_bytes=min(identity.memory_bytes, psutil.virtual_memory().available),
+            free_memory_bytes=min(identity.memory_bytes, memory_available_bytes()),
             queue_s=self._stages.queue_s,
             models=tuple(self._store.ids()),
             streams=self._streams(),

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 SMALL_RESULT_BYTES = 16 * 1024
 """Answers up to this size travel as control messages: they need not queue behind tensors."""
 
+MAX_URGENT_BYTES = 256 * 1024
+"""A header beyond this size (the profile of a large model) travels in chunks: nothing urgent may wait behind it."""
+
 
 class Uplink:
     """Owner of a node's outbox, of its link meter and of the count of bytes; safe from any thread.
@@ -47,10 +50,10 @@ class Uplink:
 
     def send(self, target: NodeId, header: msg.Message, tensors: tuple[Array, ...] = ()) -> None:
         """Send one message: bulk through the outbox, a bare header at once. Raises `FabricError`."""
-        if tensors:
-            self._outbox.put(target, Outgoing(message=pack(header, tensors)))
+        message = pack(header, tensors)
+        if tensors or len(message) > MAX_URGENT_BYTES:
+            self._outbox.put(target, Outgoing(message=message))
             return
-        message = pack(header)
         if isinstance(header, msg.Prepare | msg.Release):
             self.switching_bytes[type(header).__name__] += len(message)
         self._fabric.send(target, message, Lane.CONTROL)

@@ -172,7 +172,7 @@ class Recorder:
             self._answered_s.append(at_s)
             self._latency_s.append(result.latency_s)
             self._n_failed += result.error is not None
-            self._n_completed_elsewhere += result.n_attempts > 1
+            self._n_completed_elsewhere += result.n_attempts > 1 and result.error is None
             if result.energy_j is not None and result.energy_source is not None:
                 self._frame_j.append(result.energy_j)
                 self._frame_sources.add(result.energy_source)

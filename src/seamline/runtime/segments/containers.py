@@ -174,7 +174,7 @@ def container_command(kind: str, folder: Path, *read_only: str) -> list[str]:
     run = [engine, "run", "--rm", "--network", "none", *runtime, *_LIMITS, *_group_options(engine), *seen]
     run += ["-v", f"{folder}:{folder}"]
     if kind.endswith("image"):
-        return [*run, "--entrypoint", "python", IMAGE]
+        return [*run, "--user", "0", "--entrypoint", "python", IMAGE]  # as here: the socket's folder is its maker's
     return [*run, *_rootfs_options(folder), sys.executable]
 
 

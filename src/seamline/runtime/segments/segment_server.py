@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from seamline.core.vocabulary.errors import FabricError, ModelError, SeamlineError
+from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
-from seamline.fabric.wire import MAX_MESSAGE_BYTES, pack, unpack
+from seamline.fabric.wire import pack, unpack
 
 _SIZE = struct.Struct("<Q")
 

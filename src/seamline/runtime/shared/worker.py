@@ -1,5 +1,7 @@
 """A background worker for slow work: calls queued up, a future for each, and an end that does not wait for them.
 
+One thread runs them one after the other; several where calls mostly wait, as for another node.
+
 `concurrent.futures` joins its threads when the interpreter ends, so that Ctrl-C during a long profile would hang.
 """
 
@@ -18,14 +20,15 @@ _Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class Worker:
-    """Runs calls one after the other. `close` drops what has not begun and leaves what has to end by itself."""
+    """Runs calls in turn, on `n_threads` threads. `close` drops what has not begun; what has begun ends by itself."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, n_threads: int = 1) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(n_threads)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
         """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`."""
@@ -41,9 +44,11 @@ class Worker:
         """Begin nothing more; calls that wait are answered with `PeerLost`."""
         with self._lock:
             self._closed = True
-        self._calls.put(None)
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

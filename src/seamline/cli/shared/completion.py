@@ -1,0 +1,57 @@
+"""Shell completion of values: words that an option takes, and files.
+
+What completes is asked for at every press of a key, so nothing here imports more than it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+Complete = Callable[[str], list[str]]
+
+
+def one_of(*words: str) -> Complete:
+    """Completion by `words`."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def one_of_later(words: Callable[[], Iterable[str]]) -> Complete:
+    """Completion by what `words` gives, which is called when a shell asks."""
+    return lambda incomplete: [word for word in words() if word.startswith(incomplete)]
+
+
+def files(*endings: str) -> Complete:
+    """Completion by files with one of `endings`, and by the folders on the way."""
+
+    def complete(incomplete: str) -> list[str]:
+        folder = Path(incomplete.rpartition("/")[0] or "/") if "/" in incomplete else Path()
+        try:
+            found = sorted(folder.iterdir())
+        except OSError:
+            return []
+        shown = [f"{path}/" if path.is_dir() else str(path) for path in found]
+        return [name for name in shown if name.startswith(incomplete) and name.endswith((*endings, "/"))]
+
+    return complete
+
+
+def powers() -> Iterable[str]:
+    """Names for ``--power``: the profiles of devices."""
+    from seamline.config.power import PROFILES
+
+    return PROFILES
+
+
+def meters() -> Iterable[str]:
+    """Names for ``--meter``."""
+    from seamline.meters.energy import METERS
+
+    return (*METERS, "auto", "replay:")
+
+
+def strategies() -> Iterable[str]:
+    """Names for ``--strategy``."""
+    from seamline.core.switching import STRATEGIES
+
+    return STRATEGIES

@@ -1,0 +1,68 @@
+"""News of a node in words, for whoever runs it: who joined and left, which streams began and ended, what failed.
+
+They go to the logger ``seamline.news``, which `seamline node` shows; elsewhere nobody listens, and they are silent.
+Everything else that is logged is for whoever looks for a fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan
+from seamline.fabric import messages as msg
+
+LOGGER = logging.getLogger("seamline.news")
+
+MAX_WORDS = 300
+MAX_REASONS = 256
+"""Of so many different failures repetitions are counted; the count begins anew when there are more."""
+
+
+class News:
+    """Says what happens to one node, and nothing twice; safe from any thread. node: its name."""
+
+    def __init__(self, node: NodeId) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._n_failures: Counter[tuple[str, str]] = Counter()
+
+    def joined(self, peer: NodeId, status: msg.Status) -> None:
+        """Another node is here and has said what it is."""
+        threads = f"{status.threads} thread{'s' if status.threads != 1 else ''}"
+        LOGGER.info("%s joined (%s, %s, %s)", peer, status.tier, status.engine, threads)
+
+    def left(self, peer: NodeId) -> None:
+        """Another node has left, died or fallen silent."""
+        LOGGER.info("%s is gone", peer)
+
+    def fetching(self, model_id: str, source: NodeId) -> None:
+        LOGGER.info("model %s is fetched from %s", model_id[:12], source)
+
+    def fetched(self, name: str, n_bytes: int) -> None:
+        LOGGER.info("model %s is here (%.1f MB of weights)", name, n_bytes / 1e6)
+
+    def stream_began(self, stream: str, origin: NodeId, plan: Plan) -> None:
+        """The first plan of a stream is ready here."""
+        LOGGER.info("stream %s of %s began: %s", stream, origin, plan)
+
+    def plan_ready(self, stream: str, plan: Plan) -> None:
+        """Another plan of a stream is ready here."""
+        LOGGER.info("stream %s: ready for %s", stream, plan)
+
+    def stream_ended(self, stream: str) -> None:
+        LOGGER.info("stream %s ended", stream)
+
+    def failed(self, what: str, stream: str, reason: object) -> None:
+        """Something asked for by a stream could not be done; of repetitions the 10th, the 100th and so on are said."""
+        words = " ".join(str(reason).split())[:MAX_WORDS]
+        with self._lock:
+            if len(self._n_failures) > MAX_REASONS:
+                self._n_failures.clear()
+            self._n_failures[stream, words] += 1
+            n_times = self._n_failures[stream, words]
+        if str(n_times).strip("0") == "1":
+            times = "" if n_times == 1 else f" ({n_times} times so far)"
+            LOGGER.info("%s of %s failed on %s%s: %s", what, stream, self._node, times, words)
