@@ -14,7 +14,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine
-from seamline.model.engine.verify import random_tensors, relative_error
+from seamline.model.engine.comparison import relative_error
+from seamline.model.engine.verify import random_tensors
 
 WIDTH = 64
 TOLERANCE = 1e-5  # a cut may keep two operators from being fused, which sums in another order

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.cuts import cuts_named
 from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import JsonFlag, ModelArgument, ThreadsOption
 from seamline.core.vocabulary.documented import key_docs, to_json
@@ -115,21 +116,7 @@ def chosen_cuts(model: StoredModel, text: str, codec: Codec) -> tuple[int, ...]:
     """
     if codec is Codec.JPEG:
         return (0,)
-    inner = model.cuts[1:-1]
-    if text == "all":
-        return tuple(cut.index for cut in inner)
-    if text == "candidates":
-        return tuple(cut.index for cut in inner if cut.is_candidate)
-    try:
-        numbers = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise UsageError(f"`{text}` names no cuts", hint="write candidates, all, or numbers: 3,8,14") from None
-    if not all(0 < number < len(model.cuts) - 1 for number in numbers):
-        raise UsageError(
-            f"`{model.name}` has no inner cut {next(n for n in numbers if not 0 < n < len(model.cuts) - 1)}",
-            hint=f"inner cuts are 1 to {len(model.cuts) - 2}; `seamline inspect` lists them",
-        )
-    return tuple(numbers)
+    return cuts_named(model, text, inner_only=True)
 
 
 def _codec_named(text: str) -> Codec:
