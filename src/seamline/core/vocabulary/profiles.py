@@ -19,11 +19,15 @@ DTYPE_BYTES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """Name, NumPy dtype name and fixed shape of one tensor."""
+    """Name, NumPy dtype name and fixed shape of one tensor.
+
+    exact: a tensor of floats that must keep every bit wherever it crosses (`core.graph.exactness`).
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    exact: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:
@@ -60,6 +64,11 @@ class Cut:
     is_candidate: bool = True
     carries_input: bool = False
     weights_before_bytes: int = 0
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """Names of the crossing tensors of floats that must keep every bit."""
+        return frozenset(tensor.name for tensor in self.tensors if tensor.exact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,8 +82,8 @@ def check_file(
 ) -> FileCheck:
     """Run the file `path`, which `model` was read from, and the whole `model` on the input of `verify_cuts`.
 
-    values, shapes: of inputs that became constants, as given when the file was read. Raises `ModelError` when the whole model does not run; a file that does not
-    is reported in the check.
+    values, shapes: of inputs that became constants, as given when the file was read. Raises `ModelError` when the whole
+    model does not run; a file that does not is reported in the check.
     """
     whole = engine.prepare(model.model_id, model.whole)
     tensors = random_tensors(whole.inputs, seed)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from onnx import GraphProto, TensorProto, ValueInfoProto, helper
 
+from seamline.core.graph.exactness import exact_tensors
 from seamline.core.graph.model_graph import Layer, ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
@@ -32,7 +34,8 @@ def graph_of(graph: GraphProto) -> ModelGraph:
         outputs=tuple(value.name for value in graph.output),
     )
     found.verify()
-    return found
+    exact = exact_tensors(found)
+    return replace(found, tensors={name: replace(spec, exact=name in exact) for name, spec in found.tensors.items()})
 
 
 def describe_layers(graph: GraphProto) -> tuple[Layer, ...]:

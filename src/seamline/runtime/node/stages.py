@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline import codec
+from seamline.core.graph.exactness import PICTURE_AXES
 from seamline.core.speed.load import observe_job, queue_s
 from seamline.core.vocabulary.errors import ModelError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
@@ -137,7 +138,9 @@ class StageWorker:
         decoded_s = now_s()
         outputs = job.segment.run(tensors) if job.segment is not None else tensors
         computed_s = now_s()
-        encoded = codec.encode(outputs, job.stage.codec) if job.stage.codec is not None else None
+        encoded = None
+        if job.stage.codec is not None:
+            encoded = codec.encode(outputs, job.stage.codec, exact=_exact(job, outputs))
         encoded_s = now_s()
         self._mean_job_s = observe_job(self._mean_job_s, encoded_s - started_s)
         report = StageReport(
@@ -153,6 +156,13 @@ class StageWorker:
             energy_source=self._energy.source,
         )
         return Finished(outputs=outputs, encoded=encoded, report=report)
+
+
+def _exact(job: StageJob, outputs: Mapping[str, Array]) -> frozenset[str]:
+    """Names of what must keep every bit: as the segment says; of a model's inputs, those that are no pictures."""
+    if job.segment is not None:
+        return frozenset(spec.name for spec in job.segment.outputs if spec.exact)
+    return frozenset(name for name, value in outputs.items() if value.ndim < PICTURE_AXES)
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:
