@@ -12,7 +12,7 @@ from seamline.cli.shared.models import parse_shapes
 from seamline.cli.shared.options import EnergyScopeOption, JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
 from seamline.cli.shared.output import TERMINAL, data_console, print_json
 from seamline.cli.shared.planning_options import (
-    DEFAULT_CODECS,
+    MOST_LOSSY_BY_DEFAULT,
     CodecsOption,
     ForbidOption,
     LinkOption,
@@ -71,7 +71,7 @@ def plan(
     objective: ObjectiveOption = "latency",
     energy_scope: EnergyScopeOption = "all",
     private: PrivateOption = 0,
-    codecs: CodecsOption = DEFAULT_CODECS,
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     trust: TrustOption = None,
     memory: MemoryOption = None,
     pin: PinOption = None,

@@ -32,7 +32,7 @@ from seamline.cli.shared.options import (
     ValueOption,
 )
 from seamline.cli.shared.planning_options import (
-    DEFAULT_CODECS,
+    MOST_LOSSY_BY_DEFAULT,
     CodecsOption,
     ForbidOption,
     MemoryOption,
@@ -82,7 +82,7 @@ def run(
     memory: MemoryOption = None,
     pin: PinOption = None,
     forbid: ForbidOption = None,
-    codecs: CodecsOption = DEFAULT_CODECS,
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
     ] = None,

@@ -53,7 +53,7 @@ CodecsOption = Annotated[
         "--codecs", metavar="MOST", help="Tensors lose at most what this codec takes: lossless, f16 or u8 (8 bits)."
     ),
 ]
-DEFAULT_CODECS = str(Codec.F16)
+MOST_LOSSY_BY_DEFAULT = str(Codec.LOSSLESS)
 ProfileOption = Annotated[
     list[str] | None,
     typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node: `seamline profile -o FILE`."),

@@ -17,6 +17,7 @@ from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
 from seamline.core.vocabulary.quantities import parse_duration, parse_rate
 from seamline.runtime.lab.offline import profiles_of
@@ -45,6 +46,7 @@ class SimulateRequest:
     objective: Objective
     energy_scope: str
     n_private_cuts: int
+    codecs: tuple[Codec, ...]
     fps: float
     seconds: float | None
     noise_ratio: float
@@ -63,7 +65,7 @@ def scene_of(request: SimulateRequest) -> Scene:
         duration_s=seconds,
         objective=request.objective,
         energy_scope=EnergyScope.parse(request.energy_scope).among(list(profiles)),
-        constraints=Constraints(n_private_cuts=request.n_private_cuts),
+        constraints=Constraints(n_private_cuts=request.n_private_cuts, codecs=request.codecs),
         slowdowns=_loads(request.testbed, seconds),
         noise_ratio=request.noise_ratio,
         seed=request.seed,

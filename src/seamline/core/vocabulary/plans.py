@@ -41,6 +41,10 @@ def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
     return tuple(codec for codec in Codec if codec not in forbidden)
 
 
+DEFAULT_CODECS = codecs_up_to(Codec.LOSSLESS)
+"""What commands, `Cluster.stream` and simulations use where nobody says what may be lost: tensors lose no bit."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
     """The layers between cut `start` and cut `stop`; empty when they are equal."""

@@ -22,7 +22,7 @@ from seamline.core.vocabulary.constraints import Constraints, limited
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import goal_named
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import DEFAULT_CODECS, Codec, Plan
 from seamline.core.vocabulary.ports import LEASE_S
 from seamline.fabric import messages as msg
 from seamline.model import FrameRecipe, Preprocess, StoredModel
@@ -154,7 +154,7 @@ class Cluster:
         memory_bytes: Mapping[str, int] | None = None,
         pins: Mapping[str, str] | None = None,
         forbid: Sequence[str] = (),
-        codecs: Sequence[str] = tuple(Codec),
+        codecs: Sequence[str] = DEFAULT_CODECS,
         policy: str | Policy = "adaptive",
         profile_budget_s: float = 3.0,
         strategy: str = "live",
