@@ -11,7 +11,7 @@ import typer
 
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
-from seamline.cli.shared.planning_options import CodecsOption, codecs_named
+from seamline.cli.shared.planning_options import CodecsOption, checked_codecs
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.plans import Codec
 
@@ -93,7 +93,7 @@ def demo(
     json: JsonFlag = False,
 ) -> None:
     """Cut a network over three nodes on this machine, with shaped links that change while a video runs through it."""
-    codecs_named(codecs)  # a wrong one is said before anything starts
+    checked_codecs(codecs)  # a wrong one is said before anything starts
     request = _request(
         testbed=testbed,
         model=model,

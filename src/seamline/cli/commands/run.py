@@ -42,7 +42,7 @@ from seamline.cli.shared.planning_options import (
     SloOption,
     TrustOption,
     WeighOption,
-    codecs_named,
+    checked_codecs,
     goal_of,
     pins_by_layer,
     sizes_by_node,
@@ -172,7 +172,7 @@ def run(
             memory_bytes=sizes_by_node(memory or ()),
             pins=pins_by_layer(pin or ()),
             forbid=tuple(forbid or ()),
-            codecs=_codecs(codecs, plan),
+            codecs=checked_codecs(codecs) if plan is None else tuple(Codec),  # a plan is allowed what it says
             policy=plan if plan is not None else policy,
             strategy=strategy,
             record=record,
@@ -182,12 +182,6 @@ def run(
             parent_pid=parent_pid,
         )
     )
-
-
-def _codecs(most: str, plan: str | None) -> tuple[Codec, ...]:
-    """What --codecs allows; a plan given by --plan is allowed what it says."""
-    allowed = codecs_named(most)
-    return allowed if plan is None else tuple(Codec)
 
 
 def _nodes_of(over: str, connect: Sequence[str] | None) -> list[str]:

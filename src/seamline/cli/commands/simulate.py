@@ -16,7 +16,7 @@ from seamline.cli.shared.planning_options import (
     CodecsOption,
     PowersOption,
     SlowdownsOption,
-    codecs_named,
+    checked_codecs,
 )
 from seamline.cli.shared.tables import add_row, new_table
 from seamline.core.vocabulary.documented import key_docs, to_json
@@ -126,7 +126,7 @@ def simulate(
             objective=_objective(objective),
             energy_scope=energy_scope,
             n_private_cuts=private,
-            codecs=codecs_named(codecs),
+            codecs=checked_codecs(codecs),
             fps=fps,
             seconds=seconds,
             noise_ratio=noise,

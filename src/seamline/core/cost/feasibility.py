@@ -85,6 +85,8 @@ def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str 
     for node in (here.node, there.node):
         if (node, here.codec) in limits.forbidden_codecs:
             return f"codec {here.codec} is forbidden on `{node}`"
+    if not limits.may_lose(cut.index, here.codec):
+        return f"no calibration allows codec {here.codec} at cut {cut.index}"
     if not limits.may_use(here.node, there.node):
         return f"{here.node}->{there.node} is forbidden"
     if here.codec not in offered_codecs(cut, problem.frame):

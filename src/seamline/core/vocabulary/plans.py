@@ -29,6 +29,10 @@ LOSSINESS = (Codec.LOSSLESS, Codec.F16, Codec.U8)
 """What a user may ask for at most, from none to the most."""
 
 
+LOSSY = frozenset({Codec.F16, Codec.U8})
+"""Codecs of tensors that round values."""
+
+
 def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
     """What may be used when tensors lose at most what `most`, one of `LOSSINESS`, takes from them.
 
