@@ -174,3 +174,68 @@ def test_sessions_pack_weights_but_those_of_one_row(is_kept: bool, tmp_path: Pat
     assert session.get_session_options().get_session_config_entry("session.disable_prepacking") == "0"
     assert len(session.get_overridable_initializers()) == 2
     assert [value.name for value in session.get_inputs()] == ["x"]
+
+
+def rows_of(rng: np.random.Generator, side: int = 520) -> Net:
+    weights = [constant(f"w{i}", rng.standard_normal((side, side)) / 20) for i in range(3)]
+    nodes = [
+        NODE("Gemm", ["x", "w0"], ["h"], transB=1), NODE("Relu", ["h"], ["r"]),
+        NODE("MatMul", ["r", "w1"], ["s"]), NODE("Relu", ["s"], ["t"]), NODE("MatMul", ["t", "w2"], ["y"]),
+    ]  # fmt: skip
+    return nodes, weights, [3, side], [3, side], 17
+
+
+def mapped_files(folder: Path) -> set[str]:
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    return {line.split()[-1] for line in lines if str(folder) in line}
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux says what is mapped")
+def test_sessions_map_one_copy_of_packed_weights(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    stored = store.add(saved(rows_of(np.random.default_rng(5)), tmp_path / "net.onnx"))
+    feeds = random_tensors(stored.graph.input_specs, 1)
+    first = OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run(feeds)["y"]
+    engine, last = OrtEngine(store, 1), stored.whole.stop
+    for segment in (stored.whole, Segment(0, 2), Segment(2, last)):
+        engine.keep(stored.model_id, segment)
+    copies = {str(path) for path in stored.folder.rglob("*.bin") if path.name != "weights.bin"}
+    assert len(copies) == 3, "one for each weight, whatever was cut"
+    assert all(Path(path).stat().st_size > 2 * 520 * 520 * 4 for path in copies), "the weight and its packed copy"
+    held = [engine.prepare(stored.model_id, segment) for segment in (stored.whole, Segment(0, 2), Segment(2, last))]
+    assert mapped_files(stored.folder) == copies, "the packed ones, and not the weights that they were made of"
+    np.testing.assert_array_equal(held[0].run(feeds)["y"], first)
+    np.testing.assert_array_equal(held[2].run(held[1].run(feeds))["y"], first)
+    del held
+
+
+def test_a_packed_copy_of_something_else_is_not_used(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "store")
+    stored = store.add(saved(rows_of(np.random.default_rng(5)), tmp_path / "net.onnx"))
+    feeds = random_tensors(stored.graph.input_specs, 1)
+    engine = OrtEngine(store, 1)
+    first = engine.prepare(stored.model_id, stored.whole).run(feeds)["y"]
+    engine.keep(stored.model_id, stored.whole)
+    for path in stored.folder.rglob("*.bin"):
+        if path.name != "weights.bin":
+            path.write_bytes(path.read_bytes()[: 520 * 520 * 4 + 100])  # the copy is cut off
+    np.testing.assert_array_equal(engine.prepare(stored.model_id, stored.whole).run(feeds)["y"], first)
+    assert not engine.is_kept(stored.model_id, stored.whole), "what the runtime refused is dropped"
+
+
+def test_products_of_packed_weights_are_work_so_that_planners_consider_cuts_between_them(tmp_path: Path) -> None:
+    rng, block = np.random.default_rng(5), 32
+    nodes, weights, last = [], [], "x"
+    for i in range(2):
+        weights += [
+            constant(f"q{i}", rng.integers(0, 256, (WIDTH, WIDTH // block, block // 2)), "uint8"),
+            constant(f"s{i}", rng.random(WIDTH * WIDTH // block) * 0.01),
+        ]
+        sizes = {"K": WIDTH, "N": WIDTH, "bits": 4, "block_size": block}
+        nodes.append(NODE("MatMulNBits", [last, f"q{i}", f"s{i}"], [f"y{i}"], domain="com.microsoft", **sizes))
+        last = f"y{i}"
+    nodes.append(NODE("Relu", [last], ["y"]))
+    path = saved((nodes, weights, [1, 4, WIDTH], [1, 4, WIDTH], 17), tmp_path / "net.onnx")
+    stored = ModelStore(tmp_path / "store").add(path)
+    assert stored.graph.macs == 2 * 4 * WIDTH * WIDTH
+    assert [cut.index for cut in stored.cuts if cut.is_candidate] == [0, 1, 3]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from seamline.model.onnx.prepacking import LARGE_BYTES, keep_mapped, mapped_weights
+from seamline.model.onnx.prepacking import LARGE_BYTES, keep_mapped, mapped_weights, packed_products
+from seamline.model.onnx.to_graph import describe_layers
 
 SIDE = 512
 assert SIDE * SIDE * 4 == LARGE_BYTES
@@ -85,3 +86,26 @@ def test_a_model_without_such_weights_is_left_alone() -> None:
     before = model.SerializeToString()
     assert not keep_mapped(model)
     assert model.SerializeToString() == before
+
+
+def test_products_of_many_rows_are_those_whose_packed_weights_can_be_shared() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Gemm", ["h", "w"], ["y"])]
+    assert packed_products(graph(nodes, 2)) == (0, 1)
+    assert packed_products(graph(nodes, 1)) == (), "one row packs nothing"
+    both = [nodes[0], helper.make_node("Add", ["h", "w"], ["y"])]
+    assert packed_products(graph(both, 2)) == (), "something else reads the weight"
+    assert packed_products(graph([helper.make_node("MatMul", ["w", "x"], ["y"])], 2)) == ()
+    integers = [helper.make_node("MatMulInteger", ["x", "w"], ["y"])]
+    assert packed_products(graph(integers, 2, weights=[matrix("w", "int8", 2 * SIDE)])) == ()
+
+
+def test_memory_counts_what_sessions_hold_beyond_the_weights() -> None:
+    def held(op: str, weight: TensorProto) -> int:
+        made = graph([helper.make_node(op, ["x", "w"], ["y"], name="layer")], 2, weights=[weight])
+        return describe_layers(made)[0].weight_bytes
+
+    n_bytes = SIDE * SIDE
+    assert held("MatMul", matrix("w")) == 4 * n_bytes
+    assert held("MatMul", matrix("w", "float16")) == 4 * n_bytes
+    assert held("MatMulInteger", matrix("w", "int8")) == n_bytes
+    assert held("MatMulNBits", matrix("w", "uint8")) == 1.5 * n_bytes

@@ -25,10 +25,29 @@ from seamline.model.onnx.operators import node_inputs
 LARGE_BYTES = 1 << 20
 """Weights below this size are copied like all others: what they take is lost in a session's own memory."""
 
+SHARED_BYTES = 1 << 16
+"""From this size on a packed copy is worth a file of its own."""
+
+_HELD_RATIO = {"MatMulNBits": 1.5}
+"""Memory of a session over the bytes of its weights: packed in 4 bits, and sums and scales in floats beside them."""
+
+_F16_HELD_RATIO = 2
+"""Processors' kernels compute in float32, so the optimiser widens these weights."""
+
 _PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm"})
 _RIGHT_OPERAND = 1
 _MIN_IR_VERSION = 4
 """Before it, every weight was listed among the inputs, and constant nevertheless."""
+
+
+def held_bytes(tensor: TensorProto) -> int:
+    """Memory that a session takes for a weight: its size, twice that in float16. Measured; see `held_ratio` too."""
+    return tensor_bytes(tensor) * (_F16_HELD_RATIO if tensor.data_type == TensorProto.FLOAT16 else 1)
+
+
+def held_ratio(op: str) -> float:
+    """What a layer of that operator takes for its weights, over their size; 1.0 for all but a few."""
+    return _HELD_RATIO.get(op, 1.0)
 
 
 def mapped_weights(graph: GraphProto) -> tuple[str, ...]:
@@ -47,6 +66,32 @@ def mapped_weights(graph: GraphProto) -> tuple[str, ...]:
         used |= fine
         refused.update(name for name in node_inputs(node) if name not in fine)
     return tuple(tensor.name for tensor in graph.initializer if tensor.name in (large & used) - refused)
+
+
+def packed_products(graph: GraphProto) -> tuple[int, ...]:
+    """Numbers of the nodes of `graph` that multiply by a float32 weight which kernels pack, from `SHARED_BYTES` on.
+
+    Bodies of loops and branches are left out, and so are weights that are read as something else too.
+    """
+    large = {
+        tensor.name
+        for tensor in graph.initializer
+        if tensor.data_type == TensorProto.FLOAT and tensor_bytes(tensor) >= SHARED_BYTES and len(tensor.dims) == 2
+    } - set(mapped_weights(graph))
+    readers: dict[str, list[int]] = {}
+    for number, node in enumerate(graph.node):
+        for name in large.intersection(node_inputs(node)):
+            readers.setdefault(name, []).append(number)
+    found = set()
+    for name, numbers in readers.items():
+        nodes = [graph.node[number] for number in numbers]
+        if all(node.op_type in _PRODUCTS and _weighs(node, name) for node in nodes):
+            found.update(numbers)
+    return tuple(sorted(found))
+
+
+def _weighs(node: NodeProto, name: str) -> bool:
+    return len(node.input) > _RIGHT_OPERAND and node.input[_RIGHT_OPERAND] == name != node.input[0]
 
 
 def keep_mapped(model: ModelProto) -> bool:

@@ -42,6 +42,32 @@ def open_bytes(
     save_to: file for the optimised graph; references stay references, values that the optimiser made are written there.
     Raises `ModelError` naming `what`, with the runtime's reason.
     """
+    options = _options(folder, n_threads=n_threads, optimised=optimised, prepacked=prepacked)
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
+    with translated(f"{what} cannot be prepared"):
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def save_packed(model: ModelProto, folder: Path, path: Path, weights: str) -> None:
+    """Save `model` at `path` as it is, all its weights in the file `weights` beside it, and packed copies of them too.
+
+    Which are packed is its kernels' choice; the entries ``prepacked_0`` ... of a weight's external data say where.
+    Raises `ModelError` with the runtime's reason.
+    """
+    options = _options(folder, n_threads=1, optimised=False, prepacked=True)
+    options.optimized_model_filepath = str(path)
+    for key, value in (
+        ("session.save_external_prepacked_constant_initializers", "1"),
+        ("session.optimized_model_external_initializers_file_name", weights),
+        ("session.optimized_model_external_initializers_min_size_in_bytes", "0"),
+    ):
+        options.add_session_config_entry(key, value)
+    with translated("packed weights cannot be kept"):
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _options(folder: Path, *, n_threads: int, optimised: bool, prepacked: bool) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
@@ -52,10 +78,7 @@ def open_bytes(
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
-    if save_to is not None:
-        options.optimized_model_filepath = str(save_to)
-    with translated(f"{what} cannot be prepared"):
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def quiet_options() -> Any:
