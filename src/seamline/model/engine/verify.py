@@ -73,7 +73,7 @@ def uncut_deviation(model: StoredModel, seed: int = 0, *, without: Collection[st
         return 0.0
     found = []
     for optimised, feed in ((True, tensors), (False, tensors), (True, _nudged(tensors))):
-        session = open_session(part.model, model.folder, n_threads=1, optimised=optimised)
+        session = open_session(part.model, model.folder, n_threads=1, optimised=optimised, prepacked=True)
         with translated("the whole model failed"):
             found.append(session.run(names, feed))
     return max(relative_error(other, value) for run in found[1:] for other, value in zip(run, found[0], strict=True))

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seamline import codec
-from seamline.core.graph.exactness import PICTURE_AXES
 from seamline.core.speed.load import observe_job, queue_s
 from seamline.core.vocabulary.errors import ModelError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
@@ -159,10 +158,10 @@ class StageWorker:
 
 
 def _exact(job: StageJob, outputs: Mapping[str, Array]) -> frozenset[str]:
-    """Names of what must keep every bit: as the segment says; of a model's inputs, those that are no pictures."""
+    """Names of what must keep every bit: as the segment says; without one, all that the model is given."""
     if job.segment is not None:
         return frozenset(spec.name for spec in job.segment.outputs if spec.exact)
-    return frozenset(name for name, value in outputs.items() if value.ndim < PICTURE_AXES)
+    return frozenset(outputs)
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:
