@@ -19,7 +19,7 @@ from seamline import codec
 from seamline.core.vocabulary.plans import Codec
 from seamline.model import Preprocess
 from seamline.runtime.inputs.pictures import fitted
-from seamline.runtime.shared.sources import open_source
+from seamline.runtime.sources.opening import open_source
 
 SHAPES = ((1, 8, 56, 56), (1, 48, 56, 56), (1, 64, 112, 112))
 """100 kB, 602 kB and 3.2 MB of float32."""

@@ -31,7 +31,7 @@ from seamline.model.locate import load_model
 from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.shared.sources import open_source
+from seamline.runtime.sources.opening import open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""

@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seamline.core.vocabulary.errors import SeamlineError
     from seamline.core.vocabulary.plans import Plan
+    from seamline.runtime.api.answers import answers
     from seamline.runtime.api.cluster import Cluster, connect
     from seamline.runtime.api.stream import Stream
     from seamline.runtime.origin.results import Result
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
 
 __version__ = "0.1.0"
-__all__ = ["connect", "open_source", "Cluster", "Stream", "Result", "Plan", "SeamlineError", "__version__"]
+__all__ = ["connect", "open_source", "Cluster", "Stream", "Result", "Plan", "SeamlineError", "answers", "__version__"]
 
 _HOMES = {
     "connect": "runtime.api.cluster",
     "Cluster": "runtime.api.cluster",
-    "open_source": "runtime.shared.sources",
+    "open_source": "runtime.sources.opening",
     "Stream": "runtime.api.stream",
+    "answers": "runtime.api.answers",
     "Result": "runtime.origin.results",
     "Plan": "core.vocabulary.plans",
     "SeamlineError": "core.vocabulary.errors",

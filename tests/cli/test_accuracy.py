@@ -15,7 +15,7 @@ from seamline.model.locate import load_model
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.model.store.calibration import read_calibration
 
-cv2 = pytest.importorskip("cv2", reason="reading images needs seamline[video]")
+cv2 = pytest.importorskip("cv2", reason="reading images needs OpenCV")
 
 
 @pytest.fixture

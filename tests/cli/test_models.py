@@ -324,6 +324,8 @@ def test_a_preset_a_fit_and_colours_are_flags_of_every_command_that_takes_a_pict
     frame = seamline("inspect", str(open_model_path), *flags, "--json").json["model"]["frame"]
     assert (frame["std"], frame["fit"], frame["pad"], frame["channels"]) == ([255.0] * 3, "stretch", 114, "bgr")
     assert seamline("verify", str(open_model_path), *flags, "--json").json["failed"] == []
+    said = seamline("inspect", str(open_model_path), *flags).stdout
+    assert "pictures: stretch to 12x8, bgr, (pixel - 0) / 255, float32 nchw" in said
     assert seamline("inspect", str(open_model_path), "--preprocess", "none", "--shape", "image=1,3,4,4").exit_code == 0
 
 

@@ -145,6 +145,20 @@ def test_joules_of_a_plan_are_called_modelled(seamline, nodes):
     assert "J (modelled) a frame" in said
 
 
+def test_flags_about_pictures_mean_the_same_when_profiling_and_when_planning(seamline, open_model_path, tmp_path):
+    """A model that takes pictures of another size, or in another way, is another model, with profiles of its own."""
+    flags = ("--preprocess", "unit", "--size", "8x12")
+    file = tmp_path / "edge.json"
+    outcome = seamline("profile", str(open_model_path), *flags, "--budget", "0.2", "--output", str(file))
+    assert outcome.exit_code == 0, outcome.stderr
+    profiles = ("--profile", f"edge={file}", "--profile", f"fog={file}", "--link", "edge:fog=20mbps,5ms")
+    assert seamline("plan", str(open_model_path), *profiles, *flags).exit_code == 0
+    other = seamline("plan", str(open_model_path), *profiles, "--preprocess", "imagenet", "--size", "8x12")
+    assert (other.exit_code, "profile this file, with the same flags" in other.stderr) == (2, True)
+    swept = seamline("sweep", str(open_model_path), *profiles, *flags, "--json")
+    assert swept.exit_code == 0, swept.stderr
+
+
 def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_path):
     arguments = ("--slowdown", "edge=8", "--slowdown", "cloud=1", "--link", "edge:cloud=20mbps,1ms", "--json")
     data = seamline("plan", str(model_path), *arguments).json

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
 
+from seamline.cli.main import StderrOfNow
 from seamline.cli.shared.output import key_paths, print_json
 from seamline.cli.shared.render import (
     BaselineView,
@@ -214,6 +216,29 @@ def test_on_a_terminal_the_last_state_stays():
         view.update(STATE)
     assert isinstance(console.file, io.StringIO)
     assert "tabby cat" in console.file.getvalue()
+
+
+def test_a_warning_that_comes_while_the_view_is_drawn_stands_on_lines_of_its_own():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, no_color=True, highlight=False)
+    log = logging.Logger("alone")
+    log.addHandler(StderrOfNow())
+    with LiveView(console) as view:
+        view.update(state_at(1.0))
+        log.warning("`cam` is lost")
+        view.update(STATE)
+    assert isinstance(console.file, io.StringIO)
+    before, after = console.file.getvalue().split("`cam` is lost")
+    assert before.endswith(("\x1b[2K", "\x1b[?25l"))  # the view, if it was drawn yet, was taken off first
+    assert after.startswith("\n")
+
+
+def test_one_of_several_streams_is_shown_in_lines_with_its_name_on_a_terminal_too():
+    console = Console(file=io.StringIO(), width=300, force_terminal=True, no_color=True, highlight=False)
+    with LiveView(console, name="cam") as view:
+        view.update(STATE)
+    lines = lines_of(console)
+    assert len(lines) == 2
+    assert all(line.startswith("cam  ") for line in lines)
 
 
 def test_text_in_brackets_is_printed_as_it_is():

@@ -143,6 +143,46 @@ def test_wrong_use_is_said_with_what_would_be_right(refused, camera_model, argum
     assert fact in error
 
 
+def noise_avi(path: Path, n_frames: int) -> bytes:
+    rng = np.random.default_rng(n_frames)
+    out = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (64, 64))
+    for _ in range(n_frames):
+        out.write(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    out.release()
+    return path.read_bytes()
+
+
+def test_a_video_that_was_cut_short_is_answered_as_far_as_it_goes_and_is_an_error(seamline, camera_model, tmp_path):
+    data = noise_avi(tmp_path / "v.avi", 20)
+    (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
+    outcome = seamline("run", str(camera_model), "--source", str(tmp_path / "cut.avi"), "--every-frame", "--json")
+    assert outcome.exit_code == 1
+    assert "cut.avi` ended early" in outcome.stderr
+    source = outcome.json["source"]
+    assert (source["ended_early"], source["read"]) == (True, outcome.json["frames"]["answered"])
+    assert 5 < source["read"] < 15
+    told = seamline("run", str(camera_model), "--source", str(tmp_path / "cut.avi"), "--every-frame")
+    assert f"source `cut.avi`: {source['read']} frames read, ended early" in told.stdout
+
+
+def test_every_frame_of_a_video_and_every_good_picture_is_answered(seamline, camera_model, tmp_path):
+    noise_avi(tmp_path / "v.avi", 20)
+    run = ("run", str(camera_model), "--json", "--source")
+    video = seamline(*run, str(tmp_path / "v.avi"), "--every-frame").json["frames"]
+    assert (video["answered"], video["dropped_before_acceptance"]) == (20, 0)
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.png", "c.png"):
+        cv2.imwrite(str(tmp_path / "pictures" / name), np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "pictures" / "b.png").touch()
+    outcome = seamline(*run, str(tmp_path / "pictures"))
+    assert (outcome.json["frames"]["answered"], outcome.json["source"]["unreadable"]) == (2, 1)
+
+
+def test_every_frame_and_live_exclude_each_other(refused, camera_model):
+    error, _ = refused(2, "run", str(camera_model), "--source", str(VIDEO), "--every-frame", "--live")
+    assert "exclude each other" in error
+
+
 def test_alone_every_frame_is_answered_and_every_key_is_documented(seamline, camera_model):
     outcome = seamline("run", str(camera_model), "--source", str(VIDEO), "--frames", "5", "--fps", "50", "--json")
     assert outcome.exit_code == 0

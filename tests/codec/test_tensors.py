@@ -184,7 +184,7 @@ def photo() -> np.ndarray[Any, Any]:
 
 
 def test_jpeg_keeps_the_look_and_the_colour_order_of_a_frame() -> None:
-    pytest.importorskip("cv2", reason="JPEG needs seamline[video]")
+    pytest.importorskip("cv2", reason="JPEG needs OpenCV")
     frame = photo()
     encoded = encode({"frame": frame}, Codec.JPEG)
     after = decode(encoded.encoding, encoded.buffers)["frame"]
@@ -212,7 +212,7 @@ def test_jpeg_refuses_everything_but_one_rgb_frame(tensors: dict[str, np.ndarray
 
 
 def test_a_jpeg_that_claims_another_size_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    cv2 = pytest.importorskip("cv2", reason="JPEG needs seamline[video]")
+    cv2 = pytest.importorskip("cv2", reason="JPEG needs OpenCV")
     encoded = encode({"frame": photo()}, Codec.JPEG)
     data = bytearray(encoded.buffers[0].tobytes())
     at = data.index(b"\xff\xc0") + 5
@@ -242,7 +242,7 @@ def test_missing_opencv_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.delitem(sys.modules, "cv2", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_cv2)
-    with pytest.raises(CodecError, match=r"pip install seamline\[video\]"):
+    with pytest.raises(CodecError, match="pip install opencv-python-headless"):
         encode({"frame": np.zeros((4, 4, 3), np.uint8)}, Codec.JPEG)
     assert [cost.codec for cost in measure_costs(_StepClock())] == [c for c in Codec if c is not Codec.JPEG]
 

@@ -69,7 +69,7 @@ def run_example(tmp_path: Path):
 
 def test_every_example_is_run_here_and_short():
     names = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert names == ["01_split_a_model.py", "02_two_nodes.py", "03_plan_by_hand.py"]
+    assert names == ["01_split_a_model.py", "02_two_nodes.py", "03_plan_by_hand.py", "04_save_answers.py"]
     for name in names:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < MAX_LINES, name
 
@@ -99,3 +99,12 @@ def test_planning_by_hand_keeps_private_frames_at_home_and_gives_up_bad_links(ru
     assert len(said) == 12
     assert all("edge[0:0]" not in line for line in said[7:])
     assert said[-1].endswith("by edge[0:9]")
+
+
+def test_answers_are_printed_and_saved(run_example, model_file, tmp_path):
+    lines = run_example("04_save_answers.py", str(model_file)).splitlines()
+    assert lines[0].startswith("classify: ")
+    assert len([line for line in lines if "Label(" in line]) == 20
+    assert lines[-2:] == ["results.jsonl: 20 answers", "seen.mp4: 20 answers"]
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 20
+    assert (tmp_path / "seen.mp4").stat().st_size > 10_000

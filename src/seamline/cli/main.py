@@ -102,7 +102,7 @@ def run(argv: Sequence[str]) -> int:
     logging.basicConfig(
         level=logging.DEBUG if is_verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[StderrOfNow()],
     )
     try:
         command = typer.main.get_command(build_app())
@@ -131,6 +131,18 @@ def main() -> NoReturn:
         faulthandler.enable()  # a crash in a library's own code says where it was, not just a signal's number
     end_tidily()
     sys.exit(run(sys.argv[1:]))
+
+
+class StderrOfNow(logging.Handler):
+    """Logs to what `sys.stderr` is at that moment: a live view stands there while it is drawn, and lets lines pass
+    above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # a log line is not worth failing for
+            self.handleError(record)
 
 
 def _global_options(

@@ -111,4 +111,6 @@ def _cv2() -> Any:
     try:
         return load_opencv()
     except ImportError as exc:
-        raise CodecError("JPEG needs OpenCV, which is not installed", hint="pip install seamline[video]") from exc
+        raise CodecError(
+            "JPEG needs OpenCV, which is not installed", hint="pip install opencv-python-headless"
+        ) from exc

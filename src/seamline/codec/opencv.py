@@ -1,8 +1,7 @@
 """Adapter of OpenCV, which reads videos, images and JPEG: loaded on first use, and quiet.
 
 OpenCV and the FFmpeg in it write to the process's stderr what they think of a broken file; whoever reads the file says
-so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.) OpenCV is the
-optional extra ``seamline[video]``; that it is missing is said by those who ask for it.
+so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.)
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from seamline.core.vocabulary.errors import UsageError
 
 FFMPEG_QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg: not a word."""
@@ -29,6 +30,17 @@ def load_opencv() -> Any:
 
     _quieten(cv2, ffmpeg_level)
     return cv2
+
+
+def require_opencv() -> Any:
+    """The module `cv2`. Raises `UsageError` when it cannot be imported."""
+    try:
+        return load_opencv()
+    except ImportError as exc:
+        raise UsageError(
+            f"reading pictures needs OpenCV, which cannot be imported: {exc}",
+            hint="install it with: pip install opencv-python-headless",
+        ) from exc
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
     from seamline.model.store.models import ModelStore, StoredModel
 
 ZOO_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """What is said of a model beside its file.
+
+    shapes: of inputs with open axes. values: of inputs that become constants. frame: how a picture becomes the input.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    frame: FrameRecipe | None = None
 
 
 def resolve_model(text: str, progress: Progress = SILENT) -> Path:

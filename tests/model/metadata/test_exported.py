@@ -30,6 +30,11 @@ CONVNEXT = {
     "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3,
     "size": {"shortest_edge": 256},
 }  # fmt: skip
+CONVNEXT_OWN = {
+    "crop_pct": 0.875, "do_normalize": True, "do_rescale": True, "image_mean": [0.485, 0.456, 0.406],
+    "image_processor_type": "ConvNextImageProcessor", "image_std": [0.229, 0.224, 0.225],
+    "size": {"shortest_edge": 224},
+}  # fmt: skip
 DETR = {
     "do_normalize": True, "do_pad": True, "do_resize": True, "feature_extractor_type": "DetrFeatureExtractor",
     "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
@@ -81,7 +86,8 @@ def test_a_size_from_the_first_frame_is_a_multiple_of_the_stride(model, save, st
 
 
 @pytest.mark.parametrize(
-    "names", ["{0: 'a', 2: 'b'}", "__import__('os').getcwd()", "[" * 5000, "{}", "7", "{0: 'a'", "{'a': 0}"]
+    "names",
+    ["{0: 'a', 2: 'b'}", "__import__('os').getcwd()", "[" * 5000, "{}", "7", "{0: 'a'", "{'a': 0}", "-" * 99_999 + "1"],
 )
 def test_names_that_cannot_be_meant_are_left_out(model, names):
     said = exported_with(with_metadata(model, {**ULTRALYTICS, "names": names}), Path("m.onnx"))
@@ -100,7 +106,12 @@ def test_an_input_of_fixed_size_goes_before_the_size_that_was_trained_at(make_mo
 @pytest.mark.parametrize("folder", ["", "onnx"])
 @pytest.mark.parametrize(
     ("config", "fit", "size", "crop_ratio"),
-    [(VIT, Fit.STRETCH, (224, 224), 1.0), (CONVNEXT, Fit.CROP, (224, 224), 0.875)],
+    [
+        (VIT, Fit.STRETCH, (224, 224), 1.0),
+        (CONVNEXT, Fit.CROP, (224, 224), 0.875),
+        (CONVNEXT_OWN, Fit.CROP, (224, 224), 0.875),
+        ({**CONVNEXT_OWN, "size": {"shortest_edge": 384}}, Fit.STRETCH, (384, 384), 1.0),
+    ],
 )
 def test_hugging_face_files_beside_or_above_say_it(model, save, tmp_path, store, folder, config, fit, size, crop_ratio):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
@@ -183,6 +194,10 @@ def test_keras_applications_are_known_by_their_name(model, name, preset):
     assert (None if frame is None else (frame.mean, frame.std)) == (
         None if preset is None else (PRESETS[preset].mean, PRESETS[preset].std)
     )
+    model.graph.node[0].name = f"{name}/batch_normalization_1/mul"
+    assert (exported_with(model, Path("m.onnx")).frame is None) == (preset is None)
+    model.graph.node[0].name = "model/rescaling_1/mul"  # a user's own, before the network
+    assert (exported_with(model, Path("m.onnx")).frame is None) == (preset != "raw")
     model.producer_name = "pytorch"
     assert exported_with(model, Path("m.onnx")).frame is None
 

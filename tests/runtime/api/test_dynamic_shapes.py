@@ -18,7 +18,7 @@ from seamline.core.vocabulary.errors import OpenAxis, UsageError
 from seamline.model import FrameRecipe, ModelStore
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.api.dynamic_shapes import add_model
-from seamline.runtime.shared.sources import open_source
+from seamline.runtime.sources.opening import open_source
 
 RECIPE = FrameRecipe(mean=(127.0,) * 3, std=(64.0,) * 3)
 

@@ -45,6 +45,7 @@ def test_several_inputs_come_by_name_one_frame_a_file_or_many(tmp_path):
     np.savez(tmp_path / "b.npz", x=x[:1], ids=ids[0])
     frames = list(opened(tmp_path).of((X, IDS)))
     assert len(frames) == 4
+    assert len(list(opened(tmp_path / "*.npz").of((X, IDS)))) == 4
     for at, frame in enumerate(frames):
         np.testing.assert_array_equal(frame["x"], x[at % 3][None])
         np.testing.assert_array_equal(frame["ids"], ids[at % 3])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.pictures import Fit
 from seamline.model import Preprocess
-from seamline.runtime.inputs.pictures import decode_picture, fitted, read_picture
-from seamline.runtime.shared.sources import open_source
+from seamline.runtime.inputs.pictures import Unreadable, fitted, read_picture
+from seamline.runtime.sources.opening import open_source
 
 PICTURE = cv2.resize(
     np.random.default_rng(5).integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48), interpolation=cv2.INTER_CUBIC
@@ -69,6 +69,22 @@ def test_a_picture_is_turned_as_its_camera_was_held(tmp_path, orientation, turn)
     assert single.shape == np.rot90(straight, turn).shape
 
 
+def test_a_video_is_turned_as_its_camera_was_held(tmp_path):
+    """A telephone writes how it was held into the track header's matrix, here a quarter turn to the right."""
+    path = tmp_path / "v.mp4"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 48))
+    for _ in range(3):
+        video.write(PICTURE[..., ::-1])
+    video.release()
+    (straight, *_) = open_source(str(path)).frames()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    (turned_right, *_) = open_source(str(path)).frames()
+    np.testing.assert_array_equal(turned_right, np.rot90(straight, -1))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_tiff_and_a_cmyk_one_are_read(tmp_path, orientation):
     image = pytest.importorskip("PIL.Image", reason="Pillow writes what OpenCV cannot").fromarray(PICTURE)
@@ -83,27 +99,17 @@ def test_a_turned_tiff_and_a_cmyk_one_are_read(tmp_path, orientation):
 
 def test_what_is_cut_short_empty_or_no_picture_is_told_apart(tmp_path):
     jpeg, png = (write(tmp_path / name).read_bytes() for name in ("a.jpg", "a.png"))
+    path = tmp_path / "b.jpg"
     for data, words in (
         (b"", "is empty"), (jpeg[:-200], "cut short"), (png[:-200], "cut short"), (b"hello", "is not an image"),
     ):  # fmt: skip
-        with pytest.raises(UsageError, match=words):
-            decode_picture(data)
-    assert decode_picture(jpeg + bytes(100)).shape == (48, 64, 3)  # cameras append what they like
-
-
-def test_a_broken_picture_costs_itself_and_hidden_files_nothing(tmp_path, caplog):
-    for name in ("1.png", "3.png"):
-        write(tmp_path / name)
-    (tmp_path / "2.jpg").write_bytes(b"")
-    (tmp_path / "._1.png").write_bytes(b"\0\5\x16\7Mac OS X")
-    assert len(list(open_source(str(tmp_path)).frames())) == 2
-    assert [record.getMessage() for record in caplog.records] == [
-        f"left out: `{tmp_path / '2.jpg'}` is empty; hint: remove it, or convert it to PNG or JPEG"
-    ]
-    for name in ("1.png", "3.png"):
-        (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UsageError, match="none of the 3 files"):
-        list(open_source(str(tmp_path), loop=True).frames())
+        path.write_bytes(data)
+        with pytest.raises(Unreadable, match=f"`{path}` .*{words}.*; hint: remove it"):
+            read_picture(path)
+    path.write_bytes(jpeg + bytes(100))
+    assert read_picture(path).shape == (48, 64, 3)  # cameras append what they like
+    with pytest.raises(Unreadable, match="cannot be read: No such file"):
+        read_picture(tmp_path / "c.jpg")
 
 
 def test_a_letterboxed_picture_stands_in_its_grey(tmp_path):

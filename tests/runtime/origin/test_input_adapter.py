@@ -10,8 +10,7 @@ from onnx import TensorProto, helper
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.model import ModelStore, Preprocess, StoredModel
-from seamline.runtime.origin.input_adapter import InputAdapter, as_source, input_tensors, loss_words
-from seamline.runtime.shared.sources import ImageFolder
+from seamline.runtime.origin.input_adapter import InputAdapter, input_tensors, loss_words
 
 EXTENT = 32
 
@@ -106,20 +105,3 @@ def test_a_word_is_said_once_when_a_picture_is_cropped_or_stretched(camera_model
     )
     assert loss_words(picture_transform(Fit.LETTERBOX, (36, 64), (32, 32))) is None
     assert loss_words(picture_transform(Fit.CROP, (64, 64), (32, 32))) is None
-
-
-def test_one_frame_where_frames_are_wanted_is_refused():
-    for frame in (np.zeros((2, 2)), {"x": np.zeros(2)}):
-        with pytest.raises(UsageError, match=r"one frame where frames are wanted; hint: .*run\(\[frame\]\)"):
-            as_source(frame, None)
-
-
-def test_who_runs_a_source_may_choose_whether_its_newest_frame_wins():
-    folder = ImageFolder(name="folder", images=(), loop=False)
-    assert [as_source(folder, live).is_live for live in (None, True, False)] == [False, True, False]
-    assert as_source(folder, True).name == "folder"
-
-
-def test_any_iterable_is_a_source_without_a_pace():
-    source = as_source([1, 2, 3], None)
-    assert (source.fps, source.is_live, list(source.frames())) == (None, False, [1, 2, 3])

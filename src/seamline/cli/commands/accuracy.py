@@ -110,7 +110,7 @@ def accuracy(
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
 
     name = _codec_named(codec)
     frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))

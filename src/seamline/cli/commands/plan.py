@@ -8,8 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_shapes
-from seamline.cli.shared.options import EnergyScopeOption, JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
+from seamline.cli.shared.models import parse_frame, parse_options
+from seamline.cli.shared.options import (
+    ChannelsOption,
+    EnergyScopeOption,
+    FitOption,
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    OptionalModelArgument,
+    PreprocessOption,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 from seamline.cli.shared.output import TERMINAL, data_console, print_json
 from seamline.cli.shared.planning_options import (
     MOST_LOSSY_BY_DEFAULT,
@@ -42,6 +56,7 @@ if TYPE_CHECKING:
     from seamline.cli.shared.plan_summary import Branches, PlanSummary
     from seamline.core.planning.planner import Problem
     from seamline.core.vocabulary.links import Link, LinkEstimate
+    from seamline.model.locate import ModelOptions
 
 
 def _keys() -> Mapping[str, str]:
@@ -84,6 +99,14 @@ def plan(
         str | None, typer.Option("--plan", metavar="PLAN", help="Say what this plan costs, and whether it may be used.")
     ] = None,
     shape: ShapeOption = None,
+    value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     threads: ThreadsOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -93,7 +116,11 @@ def plan(
     summary = _planned(
         PlanRequest(
             model=model,
-            shapes=parse_shapes(shape or ()),
+            options=parse_options(
+                shape,
+                value,
+                parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+            ),
             profiles=tuple(profiles or ()),
             slowdowns=tuple(slowdowns or ()),
             powers=tuple(powers or ()),
@@ -128,7 +155,7 @@ class PlanRequest:
     """
 
     model: str | None
-    shapes: Mapping[str, tuple[int, ...]]
+    options: ModelOptions
     profiles: tuple[str, ...]
     slowdowns: tuple[str, ...]
     powers: tuple[str, ...]
@@ -153,7 +180,7 @@ def _planned(request: PlanRequest) -> PlanSummary:
 
     problem = _problem(request)
     summary = plan_summary(problem, request.given, with_front=request.with_front)
-    branches = _branches(request.model, request.shapes, problem) if request.model is not None else None
+    branches = _branches(request.model, request.options, problem) if request.model is not None else None
     return with_branches(summary, branches)
 
 
@@ -167,7 +194,7 @@ def _problem(request: PlanRequest) -> Problem:
         request.profiles,
         request.slowdowns,
         powers=request.powers,
-        shapes=request.shapes,
+        options=request.options,
         threads=request.n_threads,
         progress=TERMINAL,
     )
@@ -191,7 +218,7 @@ def _problem(request: PlanRequest) -> Problem:
     )
 
 
-def _branches(model: str, shapes: Mapping[str, tuple[int, ...]], problem: Problem) -> Branches | None:
+def _branches(model: str, options: ModelOptions, problem: Problem) -> Branches | None:
     """What cutting parallel branches apart would bring; None unless the problem is one of latency between two nodes."""
     from seamline.cli.shared.plan_summary import Branches
     from seamline.core.analysis.mincut import best_closed_set, best_prefix, costs_between
@@ -200,7 +227,8 @@ def _branches(model: str, shapes: Mapping[str, tuple[int, ...]], problem: Proble
     others = sorted(problem.profiles.keys() - {problem.origin})
     if len(others) != 1 or (problem.origin, others[0]) not in problem.links or problem.objective != Objective.LATENCY:
         return None
-    graph = load_model(model, shapes=shapes, progress=TERMINAL)[1].graph
+    stored = load_model(model, shapes=options.shapes, values=options.values, frame=options.frame, progress=TERMINAL)[1]
+    graph = stored.graph
     costs = costs_between(graph, problem, others[0])
     found, prefix = best_closed_set(graph, costs), best_prefix(graph, costs)
     is_prefix = found.latency_s >= prefix.latency_s * (1.0 - 1e-9)

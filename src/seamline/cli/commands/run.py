@@ -8,6 +8,14 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.answer_options import (
+    HeadOption,
+    LabelsOption,
+    PrintOption,
+    SaveOption,
+    ScoreOption,
+    TopOption,
+)
 from seamline.cli.shared.models import parse_feed_back, parse_frame, parse_shapes, parse_values
 from seamline.cli.shared.options import (
     ChannelsOption,
@@ -56,9 +64,10 @@ from seamline.core.vocabulary.plans import Codec
 
 
 def _keys() -> Mapping[str, str]:
+    from seamline.cli.running.answering import SavedFigures
     from seamline.runtime.origin.summary import RunSummary
 
-    return key_docs(RunSummary)
+    return {**key_docs(RunSummary), **key_docs(SavedFigures)}
 
 
 JSON_KEYS = {"run": _keys}
@@ -71,11 +80,12 @@ def register(app: typer.Typer) -> None:
 def run(
     model: ModelArgument,
     source: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Video, camera index, image, .npy, .npz, .jsonl, .wav, a folder of these, or - for JSON.",
+            help="Video, image, .npy, .npz, .jsonl, .wav, folder or 'pattern' of these, camera (0), rtsp:// or http:// "
+            "address, pipe, or - (video, or lines of JSON). Repeatable: a stream for each, all at once.",
         ),
     ],
     over: Annotated[
@@ -92,13 +102,19 @@ def run(
     forbid: ForbidOption = None,
     codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     fps: Annotated[
-        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second of a video.")
+        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames a second of the source's time to use.")
     ] = None,
     frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None,
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False,
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Drop none: a recording is read as fast as frames are answered.")
+    ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="The newest frame wins, as from a camera (default for all but images).")
+    ] = False,
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help="adaptive, static (best at the start), local or offload.")
     ] = "adaptive",
@@ -112,6 +128,12 @@ def run(
         Path | None,
         typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
     ] = None,
+    save: SaveOption = None,
+    head: HeadOption = "auto",
+    labels: LabelsOption = None,
+    score: ScoreOption = None,
+    top: TopOption = None,
+    prints: PrintOption = "all",
     shape: ShapeOption = None,
     value: ValueOption = None,
     feed_back: Annotated[
@@ -144,62 +166,67 @@ def run(
     parent_pid: Annotated[int | None, typer.Option("--parent-pid", metavar="PID", hidden=True)] = None,
     json: JsonFlag = False,
 ) -> int:
-    """Run frames of SOURCE through MODEL, cut where it is best, and show where the cut is and why.
+    """Run frames of SOURCE through MODEL, cut where it is best; show and save the answers, where the cut is and why.
 
     Ctrl-C takes no more frames, waits for the answers that are due, and prints the figures.
     """
+    from seamline.cli.running.answering import AnswerRequest
+    from seamline.cli.running.run_request import RunRequest, execute
+    from seamline.cli.running.several_sources import execute_several
     from seamline.cli.shared.output import require_writable
-    from seamline.cli.shared.run_request import RunRequest, execute
     from seamline.runtime.node.starting import NodeOptions
 
     nodes = _nodes_of(over, connect)
+    if every_frame and live:
+        raise UsageError("--every-frame and --live exclude each other", hint="give one of them, or none")
     if record is not None:
         require_writable(record, "--record")
-    return execute(
-        RunRequest(
-            model=model,
-            shapes=parse_shapes(shape or ()),
-            values=parse_values(value or ()),
-            frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-            source=source,
-            feed_back=parse_feed_back(feed_back or ()),
-            loop=loop,
-            fps=fps,
-            n_frames=frames,
-            seconds=seconds,
-            node=NodeOptions(
-                name=nodes[0],
-                tier=tier,
-                connect=tuple(connect or ()),
-                listen=tuple(listen or ("tcp/127.0.0.1:0",)),
-                cluster=cluster,
-                n_threads=threads,
-                slowdown=slowdown,
-                cache=cache,
-                relay=not no_relay,
-                allow_insecure=insecure,
-                power=power,
-                meter=meter,
-                lease_s=lease_s,
-            ),
-            over=tuple(nodes),
-            objective=str(goal_of(objective, slo, weigh)),
-            energy_scope=energy_scope,
-            n_private_cuts=private,
-            trust=tuple(trust or ()),
-            memory_bytes=sizes_by_node(memory or ()),
-            pins=pins_by_layer(pin or ()),
-            forbid=tuple(forbid or ()),
-            codecs=checked_codecs(codecs) if plan is None else tuple(Codec),  # a plan is allowed what it says
-            policy=plan if plan is not None else policy,
-            strategy=strategy,
-            record=record,
-            follow_loads=follow_loads,
-            as_events=events,
-            as_json=json,
-            parent_pid=parent_pid,
-        )
+    request = RunRequest(
+        model=model,
+        shapes=parse_shapes(shape or ()),
+        values=parse_values(value or ()),
+        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+        source=source[0],
+        feed_back=parse_feed_back(feed_back or ()),
+        loop=loop,
+        live=True if live else False if every_frame else None,
+        fps=fps,
+        n_frames=frames,
+        seconds=seconds,
+        node=NodeOptions(
+            name=nodes[0],
+            tier=tier,
+            connect=tuple(connect or ()),
+            listen=tuple(listen or ("tcp/127.0.0.1:0",)),
+            cluster=cluster,
+            n_threads=threads,
+            slowdown=slowdown,
+            cache=cache,
+            relay=not no_relay,
+            allow_insecure=insecure,
+            power=power,
+            meter=meter,
+            lease_s=lease_s,
+        ),
+        over=tuple(nodes),
+        objective=str(goal_of(objective, slo, weigh)),
+        energy_scope=energy_scope,
+        n_private_cuts=private,
+        trust=tuple(trust or ()),
+        memory_bytes=sizes_by_node(memory or ()),
+        pins=pins_by_layer(pin or ()),
+        forbid=tuple(forbid or ()),
+        codecs=checked_codecs(codecs) if plan is None else tuple(Codec),  # a plan is allowed what it says
+        policy=plan if plan is not None else policy,
+        strategy=strategy,
+        record=record,
+        answers=AnswerRequest(head=head, labels=labels, score=score, top=top, save=tuple(save or ()), prints=prints),
+        follow_loads=follow_loads,
+        as_events=events,
+        as_json=json,
+        parent_pid=parent_pid,
     )
+    return execute(request) if len(source) == 1 else execute_several(request, source)
 
 
 def _nodes_of(over: str, connect: Sequence[str] | None) -> list[str]:

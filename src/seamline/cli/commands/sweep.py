@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_shapes
-from seamline.cli.shared.options import JsonFlag, OptionalModelArgument, ShapeOption, ThreadsOption
+from seamline.cli.shared.models import parse_frame, parse_options
+from seamline.cli.shared.options import (
+    ChannelsOption,
+    FitOption,
+    JsonFlag,
+    LayoutOption,
+    MeanOption,
+    OptionalModelArgument,
+    PreprocessOption,
+    ShapeOption,
+    SizeOption,
+    StdOption,
+    ThreadsOption,
+    ValueOption,
+)
 from seamline.cli.shared.output import TERMINAL, data_console, print_json, require_writable
 from seamline.cli.shared.planning_options import LinkOption, ProfileOption, SlowdownsOption
 from seamline.cli.shared.tables import add_row, new_table
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from seamline.model.locate import ModelOptions
     from seamline.runtime.lab.sweep_summary import GivenLink, LinkSummary, SweepSummary
 
 DEFAULT_SLOWDOWNS = ("edge=8", "cloud=1")
@@ -67,6 +81,14 @@ def sweep(
         int, typer.Option("--frames", metavar="N", min=1, help="Frames per measured cut; three where they take long.")
     ] = DEFAULT_FRAMES,
     shape: ShapeOption = None,
+    value: ValueOption = None,
+    size: SizeOption = None,
+    layout: LayoutOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    preprocess: PreprocessOption = None,
+    fit: FitOption = None,
+    channels: ChannelsOption = None,
     threads: ThreadsOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -84,7 +106,11 @@ def sweep(
         is_measured=measure,
         n_cuts=n_cuts,
         n_frames=n_frames,
-        shapes=parse_shapes(shape or ()),
+        options=parse_options(
+            shape,
+            value,
+            parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
+        ),
         n_threads=threads,
     )
     swept = _swept(request)
@@ -111,7 +137,7 @@ class SweepRequest:
     is_measured: bool
     n_cuts: int | None
     n_frames: int
-    shapes: Mapping[str, tuple[int, ...]]
+    options: ModelOptions
     n_threads: int | None
 
     @property
@@ -146,7 +172,7 @@ def _swept(request: SweepRequest) -> SweepSummary:
             request.model,
             request.profiles,
             request.slowdowns,
-            shapes=request.shapes,
+            options=request.options,
             threads=request.n_threads,
             progress=TERMINAL,
         )
@@ -163,7 +189,8 @@ def _swept(request: SweepRequest) -> SweepSummary:
         n_cuts=request.n_cuts,
         n_frames=request.n_frames,
     )
-    _, model = load_model(request.model, shapes=request.shapes, progress=TERMINAL)
+    said = request.options
+    _, model = load_model(request.model, shapes=said.shapes, values=said.values, frame=said.frame, progress=TERMINAL)
     return measured_summary(model, request.links, how, TERMINAL)
 
 

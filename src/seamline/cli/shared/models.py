@@ -14,6 +14,7 @@ from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.model import FrameRecipe
+    from seamline.model.locate import ModelOptions
     from seamline.model.store.models import ModelStore, StoredModel
 
 
@@ -76,6 +77,15 @@ def parse_values(texts: Iterable[str]) -> dict[str, float]:
         if not name:
             raise UsageError(f"`{text}` is not a value", hint="write NAME=NUMBER, e.g. sr=16000")
     return values
+
+
+def parse_options(
+    shapes: Sequence[str] | None, values: Sequence[str] | None, frame: FrameRecipe | None
+) -> ModelOptions:
+    """``--shape``, ``--value`` and what `parse_frame` made of the others. Raises `UsageError` as they do."""
+    from seamline.model.locate import ModelOptions
+
+    return ModelOptions(shapes=parse_shapes(shapes or ()), values=parse_values(values or ()), frame=frame)
 
 
 def parse_feed_back(texts: Iterable[str]) -> dict[str, str]:

@@ -8,22 +8,22 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 import msgspec
-import numpy as np
 from rich.console import Console
 from rich.live import Live
 
 from seamline.cli.shared.output import print_json, progress_console
 from seamline.cli.shared.render import LiveState, live_line, live_panel, switch_text
 from seamline.cli.shared.waiting import is_alive
-from seamline.core.vocabulary.ports import Array
+from seamline.heads.answers import Classes, labels_of
 from seamline.runtime.api.snapshot import StreamSnapshot
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result
+from seamline.sinks.answered import AnsweredFrame, state_words
 
 INTERVAL_S = 0.2
 LINE_EVERY_S = 1.0
@@ -34,12 +34,14 @@ class LiveView:
     """Shows a running stream on `console`. Use as a context manager and call `update` as often as you like.
 
     On a terminal the view is redrawn in place and stays when it is left. Elsewhere (pipe, log file) it writes a line
-    for each second of stream time and one for each switch. `update` may be called from any one thread.
+    for each second of stream time and one for each switch; so it does everywhere for one of several streams, whose
+    `name` stands before its lines. `update` may be called from any one thread.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, name: str = "") -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+        self._name = name
+        self._live = Live(console=console, refresh_per_second=8) if console.is_terminal and not name else None
         self._next_line_s = 0.0
         self._n_switches_written = 0
 
@@ -50,13 +52,17 @@ class LiveView:
             return
         stream = state.stream
         for switch in stream.switches[self._n_switches_written :]:
-            self._write(switch_text(switch))
+            self.write(self._named(switch_text(switch)))
         self._n_switches_written = max(self._n_switches_written, len(stream.switches))
         if stream.at_s >= self._next_line_s:
-            self._write(live_line(state))
+            self.write(self._named(live_line(state)))
             self._next_line_s = stream.at_s + LINE_EVERY_S
 
-    def _write(self, line: str) -> None:
+    def _named(self, line: str) -> str:
+        return f"{self._name}  {line}" if self._name else line
+
+    def write(self, line: str) -> None:
+        """Write a line; above the view, where there is one."""
         self._console.print(line, markup=False, soft_wrap=True)
 
     def __enter__(self) -> LiveView:
@@ -74,7 +80,8 @@ class LiveView:
 class Watcher:
     """Shows `stream` while it runs. as_events: JSON lines on stdout instead; is_quiet: nothing at all.
 
-    parent_pid: interrupt this process when that one is gone, so that nothing is left running.
+    name: of its source where there are several streams. parent_pid: interrupt this process when that one is gone, so
+    that nothing is left running.
     """
 
     def __init__(
@@ -86,21 +93,32 @@ class Watcher:
         as_events: bool,
         is_quiet: bool,
         parent_pid: int | None,
+        name: str = "",
     ) -> None:
         self._stream = stream
         self._title = title
         self._duration_s = duration_s
         self._as_events = as_events
         self._parent_pid = parent_pid
-        self._view = None if as_events or is_quiet else LiveView(progress_console())
-        self._labels = stream.model.labels()
-        self._last: Result | None = None
+        self._view = None if as_events or is_quiet else LiveView(progress_console(), name=name)
+        self._seen: AnsweredFrame | None = None
         self._saying = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
-    def answered(self, result: Result) -> None:
-        self._last = result
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees what the network sees."""
+        return self._as_events or self._view is not None
+
+    @property
+    def aside(self) -> Callable[[str], None] | None:
+        """Writes a line beside the live view; None when there is none."""
+        return None if self._view is None else self._view.write
+
+    def answered(self, result: Result, seen: AnsweredFrame | None) -> None:
+        """One more result; seen: what it says, when somebody has read it."""
+        self._seen = seen
         if self._as_events:
             self._say(
                 {
@@ -139,9 +157,11 @@ class Watcher:
             print_json(event)
 
     def _label(self) -> tuple[str | None, float | None]:
-        if self._last is None or self._labels is None or not self._last.outputs:
+        seen = self._seen
+        if seen is None or seen.answer is None or not labels_of(seen.answer):
             return None, None
-        return top_label(next(iter(self._last.outputs.values())), self._labels)
+        best = labels_of(seen.answer)[0]
+        return (best.name, best.score_ratio) if isinstance(seen.answer, Classes) else (state_words(seen), None)
 
     def __enter__(self) -> Watcher:
         if self._view is not None:
@@ -160,15 +180,6 @@ class Watcher:
             self._show(is_last=True)
         if self._view is not None:
             self._view.__exit__(kind, error, trace)
-
-
-def top_label(scores: Array, labels: Sequence[str]) -> tuple[str | None, float | None]:
-    """The class with the highest score and its softmax probability; scores: float[1, n_classes], before softmax."""
-    flat = scores.reshape(-1).astype(np.float64)
-    if flat.size != len(labels):
-        return None, None
-    best = int(flat.argmax())
-    return labels[best], float(1.0 / np.exp(flat - flat[best]).sum())
 
 
 def snapshot_of(event: Mapping[str, Any]) -> StreamSnapshot:

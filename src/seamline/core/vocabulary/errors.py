@@ -10,6 +10,7 @@ class SeamlineError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.hint = hint
+        self.message = message
         super().__init__(message if hint is None else f"{message}; hint: {hint}")
 
 
@@ -27,6 +28,10 @@ class ModelError(SeamlineError):
 
 class OpenAxis(ModelError):
     """How large an input is stays open; the message names the axis."""
+
+
+class SourceError(SeamlineError):
+    """Frames stop coming: an address that does not answer, a video that ends before its time."""
 
 
 class PlanError(SeamlineError):

@@ -36,6 +36,9 @@ _KERAS = tuple(
 )
 """Modes of keras.applications' ``preprocess_input``; ``raw`` where the model has its own rescaling layer."""
 
+_OWN_PREPROCESSING = re.compile(r"(^|/)(rescaling|normalization|lambda|tf\.math\.\w+|tf\.nn\.\w+)(_\d+)?(/|$)")
+"""Layers that a user has put before such a model: what numbers it then takes only they know."""
+
 
 def torchvision(model: ModelProto, _: Path) -> Exported:
     """ImageNet's mean and std for a model whose outermost class is torchvision's; 0 to 1 for its detectors, which
@@ -60,7 +63,8 @@ def keras(model: ModelProto, _: Path) -> Exported:
     if not model.producer_name.lower().startswith(("tf2onnx", "keras")):
         return Exported()
     names = [model.graph.name, *(node.name for node in model.graph.node)]
+    has_own = any(_OWN_PREPROCESSING.search(name) for name in names)
     for pattern, preset in _KERAS:
-        if any(pattern.search(name) for name in names):
+        if any(pattern.search(name) for name in names) and (preset == "raw" or not has_own):
             return Exported(frame=FrameRecipe(preprocess=preset).resolved(), task=None)
     return Exported()

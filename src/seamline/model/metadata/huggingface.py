@@ -21,6 +21,9 @@ from seamline.model.metadata.recipe import Exported, FrameRecipe
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 4 << 20
+LEAST_WHOLE_SIDE = 384
+"""From this size on ConvNeXt's processor stretches pictures, and crops none."""
+
 _TASKS = {
     "ForImageClassification": "classify",
     "ForObjectDetection": "detect",
@@ -75,7 +78,12 @@ def _of_processor(said: Mapping[str, Any]) -> FrameRecipe | None:
     size, crop = _size(said.get("size")), _size(said.get("crop_size"))
     shortest = _shortest(said.get("size"))
     fit, crop_ratio = Fit.STRETCH, None
-    if said.get("do_center_crop") or (shortest and crop):
+    if "crop_pct" in said and (side := shortest or (size[0] if size else None)) and not crop:  # ConvNeXt's way
+        size = (side, side)
+        if side < LEAST_WHOLE_SIDE:
+            crop_pct = _number(said["crop_pct"], 1.0)
+            fit, crop_ratio = Fit.CROP, crop_pct if 0 < crop_pct <= 1 else None
+    elif said.get("do_center_crop") or (shortest and crop):
         fit = Fit.CROP
         size, crop_ratio = crop or size, _ratio(crop, shortest)
     elif shortest or said.get("do_pad"):  # detectors: the aspect stays, and what is missing is padded

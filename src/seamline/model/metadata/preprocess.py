@@ -100,6 +100,16 @@ class Preprocess:
         """Whether pixels enter as they are, but for dtype and layout."""
         return not any(self.mean) and all(number == 1 for number in self.std)
 
+    def words(self) -> str:
+        """How pictures enter: ``letterbox to 640x640 in grey 114, rgb, (pixel - 0) / 255, float32 nchw``."""
+        numbers = [each[:1] if len(set(each)) == 1 else each for each in (self.mean, self.std)]
+        mean, std = (" ".join(f"{number:.5g}" for number in each) for each in numbers)
+        padded = f" in grey {self.pad}" if self.fit is Fit.LETTERBOX else ""
+        values = "pixels as they are" if self.is_identity else f"(pixel - {mean}) / {std}"
+        return (
+            f"{self.fit} to {self.width}x{self.height}{padded}, {self.channels}, {values}, {self.dtype} {self.layout}"
+        )
+
     def transform(self, rows: int, columns: int) -> PictureTransform:
         """How a picture of `rows` x `columns` becomes the frame, and boxes of the answer its boxes."""
         return picture_transform(

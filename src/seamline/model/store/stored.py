@@ -67,6 +67,11 @@ class StoredModel:
         """Size of the shared weights file."""
         return self._manifest.weights.n_bytes
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What exporters wrote beside the graph, by key."""
+        return {entry.key: entry.value for entry in self._model.metadata_props}
+
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes, if the model carries them."""
         return self._labels

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from seamline.core.vocabulary.ports import Array
 from seamline.model import FrameRecipe, ModelStore, Preprocess, StoredModel, input_shapes
 from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import ARRAYS, layout_of
-from seamline.runtime.inputs.source import ArraySource
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.arrays import ArrayFrames
+from seamline.runtime.sources.frames import FrameSource, StampedSource
 
 Frame = Array | Mapping[str, Array]
-First = Frame | FrameSource | ArraySource | Callable[[], Frame]
+First = Frame | FrameSource | Callable[[], Frame]
 """A frame as a stream takes it (uint8[H, W, 3], an input's array, or arrays by input name), or where to get one."""
 
 
@@ -60,7 +61,7 @@ def add_model(
 
 def _gives_pictures(first: First | None) -> bool | None:
     """Whether frames like `first` are pictures; None when that is not known before one is taken."""
-    if isinstance(first, ArraySource):
+    if isinstance(first, ArrayFrames):
         return False
     if isinstance(first, FrameSource):
         return True
@@ -78,19 +79,26 @@ def _is_picture(frame: Frame) -> bool:
 def _frame_of(first: First) -> Frame:
     if isinstance(first, np.ndarray | Mapping):
         return first
-    if isinstance(first, ArraySource):
-        return first.first()
+    if isinstance(first, StampedSource):  # which keeps its first frame, and is opened once
+        frame = first.first()
+        if frame is None:
+            raise UsageError(_no_frame(first))
+        return cast(Frame, frame.data)
     if not isinstance(first, FrameSource):
         return first()
     frames = first.frames()
     try:
         return next(frames)
     except StopIteration:
-        raise UsageError(f"`{first.name}` has no frame to take the size of the model's input from") from None
+        raise UsageError(_no_frame(first)) from None
     finally:
         close = getattr(frames, "close", None)
         if close is not None:  # a camera is given back before the stream opens it
             close()
+
+
+def _no_frame(source: FrameSource) -> str:
+    return f"`{source.name}` has no frame to take the size of the model's input from"
 
 
 def _shapes_of(frame: Frame, path: Path, values: Mapping[str, float]) -> dict[str, tuple[int, ...]]:

@@ -37,20 +37,20 @@ from seamline.fabric import messages as msg
 from seamline.model import StoredModel
 from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
-from seamline.runtime.origin.feeder import Feeder
+from seamline.runtime.origin.feeder import Feeder, See
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.input_adapter import InputAdapter, as_source
+from seamline.runtime.origin.input_adapter import InputAdapter, source_of
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.frames import FrameSource, StampedSource
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ class Stream:
         self._counted_before = FrameCounts()
         self._n_left = 0
         self._feed_back: FeedBack | None = None
+        self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
         self._closed = False
@@ -158,38 +159,46 @@ class Stream:
 
     def run(
         self,
-        frames: FrameSource | ArraySource | Iterable[Frame],
+        frames: FrameSource | Iterable[Frame],
         *,
         fps: float | None = None,
         n_frames: int | None = None,
         seconds: float | None = None,
         live: bool | None = None,
         feed_back: Mapping[str, str] | None = None,
+        keep_pictures: bool = False,
     ) -> Iterator[Result]:
         """Feed `frames` and yield one result per accepted frame, in order; may be called again when it is over.
 
         frames: a source (`open_source`) or an iterable of uint8[H, W, 3] RGB arrays of any size; for a model that
-        takes no camera frames, of its input array, or of dicts by input name. fps: pace, the source's own when
-        None. live: newest wins while there is no room (default: for video and cameras); otherwise frames wait.
+        takes no camera frames, of its input array, or of dicts by input name. fps: frames a second of the source's own
+        time that are used, all when None; of arrays and pictures, which have no time, the pace. live: newest wins while
+        there is no room (default: for video and cameras); otherwise frames wait, and a video is read as fast as that.
         feed_back: inputs that outputs of the frame before become, by output; zeros at first; one frame at a time.
-        Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model; for a
-        later one, a source that cannot be read, and whatever `frames` raise, after the answers that are due.
+        keep_pictures: each result has its picture, which takes memory until it is let go.
+        Raises `UsageError` at once for what is no frames, or a first one in a list that does not fit the model. For a
+        later one, and a source that cannot be read, it comes after the answers that are due; so do `SourceError`, when
+        a source ends before its time, and whatever `frames` raise.
         """
         if self._feeder is not None:
             raise UsageError("this stream is running already", hint="open another stream for other frames")
         state = FeedBack(feed_back, self.model) if feed_back else None
         adapter = InputAdapter(self.model, state)
-        source = as_source(frames, live if state is None else False, adapter.inputs)
+        source = source_of(frames, adapter.inputs)
+        is_live = state is None and (source.is_live if live is None else live)
         if isinstance(frames, Sequence) and frames:
             adapter.check(frames[0])
         self._feed_back = state
-        return self._answers(source, adapter, fps=fps, n_frames=n_frames, seconds=seconds)
+        see = seen_by(self.model, keeps_picture=keep_pictures)
+        return self._answers(source, adapter, see, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
 
     def _answers(
         self,
-        source: FrameSource,
+        source: StampedSource,
         adapter: InputAdapter,
+        see: See,
         *,
+        is_live: bool,
         fps: float | None,
         n_frames: int | None,
         seconds: float | None,
@@ -200,6 +209,7 @@ class Stream:
         self.frames.wait_idle(DRAIN_TIMEOUT_S)  # of a run that was left early frames may still be on their way
         before = self._counted_before = self.frames.counts()
         self._n_left = 0
+        self._source = source
         failure: list[BaseException] = []
         ended = threading.Event()
 
@@ -213,6 +223,8 @@ class Stream:
             self.frames,
             adapter,
             wait_ready=adapter.wait_ready,
+            see=see,
+            is_live=is_live,
             fps=fps,
             n_frames=n_frames,
             seconds=seconds,
@@ -397,7 +409,9 @@ class Stream:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
-        found: dict[str, Any] = to_json(run_summary(self.recorder.history(), counts, n_left=self._n_left))
+        source = None if self._source is None else self._source.figures()
+        figures = run_summary(self.recorder.history(), counts, source, n_left=self._n_left)
+        found: dict[str, Any] = to_json(figures)
         return found
 
     def _read_own_meter(self) -> None:

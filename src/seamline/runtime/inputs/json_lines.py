@@ -53,7 +53,8 @@ class JsonLines:
         return False
 
     def first(self) -> Given:
-        self._first = next((line for line in self._lines() if line is not None), None)
+        if self._first is None:
+            self._first = next((line for line in self._lines() if line is not None), None)
         if self._first is None:
             raise UsageError(f"`{self.name}` has no line of JSON")
         number, value = self._first

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Sequence
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.runtime.inputs.arrays import ARRAY_SUFFIXES, ArrayFiles
 from seamline.runtime.inputs.json_lines import JSON_SUFFIXES, json_lines_on, open_json_lines
-from seamline.runtime.inputs.pictures import is_picture_name
+from seamline.runtime.inputs.pictures import IMAGE_SUFFIXES
 from seamline.runtime.inputs.sound import SOUND_SUFFIXES, SoundFiles
 from seamline.runtime.inputs.source import ArraySource
 
@@ -15,7 +17,7 @@ STDIN = 0
 
 
 def open_arrays(text: str, *, loop: bool = False) -> ArraySource | None:
-    """The arrays that `text` names, None when it names something else: a picture, a video, a camera.
+    """The arrays that `text` names (a file, a folder, a pattern); None when it names something else: a video, a camera.
 
     ``-`` is standard input when lines of JSON come through it. Raises `UsageError` when they cannot be read.
     """
@@ -24,6 +26,8 @@ def open_arrays(text: str, *, loop: bool = False) -> ArraySource | None:
     path = Path(text)
     if path.is_dir():
         return _in_folder(path, loop)
+    if not path.exists() and glob.has_magic(text):
+        return _of_files(text, sorted(Path(name) for name in glob.glob(text, recursive=True)), loop)
     suffix = path.suffix.lower()
     if not path.is_file():
         return None
@@ -39,11 +43,17 @@ def _in_folder(path: Path, loop: bool) -> ArraySource | None:
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
     arrays = tuple(file for file in files if file.suffix.lower() in ARRAY_SUFFIXES)
     sounds = tuple(file for file in files if file.suffix.lower() in SOUND_SUFFIXES)
-    pictures = [file for file in files if is_picture_name(file)]
+    pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     kinds = {"pictures": pictures, "arrays": arrays, "sounds": sounds}
     held = [kind for kind, found in kinds.items() if found]
     if len(held) > 1:
         raise UsageError(f"folder `{path}` holds {' and '.join(held)}", hint="put each kind into a folder of its own")
-    if arrays:
-        return ArrayFiles(name=path.name, files=arrays, loop=loop)
-    return SoundFiles(name=path.name, files=sounds, loop=loop) if sounds else None
+    return _of_files(path.name, [*arrays, *sounds], loop)
+
+
+def _of_files(name: str, files: Sequence[Path], loop: bool) -> ArraySource | None:
+    """Files of one kind as one source; None for none, and for what is not ours."""
+    suffixes = {file.suffix.lower() for file in files}
+    if suffixes and suffixes <= ARRAY_SUFFIXES:
+        return ArrayFiles(name=name, files=tuple(files), loop=loop)
+    return SoundFiles(name=name, files=tuple(files), loop=loop) if suffixes and suffixes <= SOUND_SUFFIXES else None

@@ -7,11 +7,11 @@ and grey as RGB, 16 bits cut to the upper 8, transparency left out.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from seamline.codec.opencv import load_opencv
+from seamline.codec.opencv import require_opencv
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.pictures import PixelBox
 from seamline.core.vocabulary.ports import FrameArray
@@ -24,42 +24,38 @@ MAX_FILE_BYTES = 1 << 30
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 
 
-def is_picture_name(path: Path) -> bool:
-    """Whether `path` is called like a picture, and not like what systems leave beside them (``._1.jpg``)."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+class Unreadable(UsageError):
+    """A file that is no picture. path: of it. reason: why, in words that follow its name."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"`{path}` {reason}", hint="remove it, or convert it to PNG or JPEG")
 
 
 def read_picture(path: Path) -> FrameArray:
     """The picture in the file `path`: uint8[H, W, 3] RGB.
 
-    Raises `UsageError` saying what is wrong with it: empty, cut short, or no picture.
+    Raises `Unreadable` saying what is wrong with it: empty, cut short, or no picture.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise UsageError(f"`{path}` is larger than {MAX_FILE_BYTES >> 30} GiB", hint="is it a picture?")
+            raise Unreadable(path, f"is larger than {MAX_FILE_BYTES >> 30} GiB")
         data = path.read_bytes()
     except OSError as exc:
-        raise UsageError(f"`{path}` cannot be read: {exc.strerror}") from exc
-    try:
-        return decode_picture(data)
-    except UsageError as exc:
-        raise UsageError(f"`{path}` {exc}", hint="remove it, or convert it to PNG or JPEG") from exc
-
-
-def decode_picture(data: bytes) -> FrameArray:
-    """The picture in the bytes of a file. Raises `UsageError` in words that follow the file's name."""
+        raise Unreadable(path, f"cannot be read: {exc.strerror}") from exc
     if not data:
-        raise UsageError("is empty")
+        raise Unreadable(path, "is empty")
     if _is_cut_short(data):
-        raise UsageError("is cut short: its last bytes are missing")
+        raise Unreadable(path, "is cut short: its last bytes are missing")
     cv2 = require_opencv()
     try:
         # from memory, not by name: OpenCV 5 reads no turned TIFF from a file
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as exc:
-        raise UsageError("cannot be decoded") from exc
+    except cv2.error as exc:  # of more pixels than OpenCV takes
+        raise Unreadable(path, "cannot be decoded") from exc
     if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise UsageError("is not an image that OpenCV can read")
+        raise Unreadable(path, "is not an image that can be decoded")
     return cast(FrameArray, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
@@ -93,13 +89,3 @@ def _is_cut_short(data: bytes) -> bool:
     if data.startswith(_JPEG):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # no end of the image behind its last scan
     return data.startswith(_PNG) and b"IEND" not in data[-1024:] and b"IEND" not in data
-
-
-def require_opencv() -> Any:
-    """The module `cv2`. Raises `UsageError` when it is not installed."""
-    try:
-        return load_opencv()
-    except ImportError as exc:
-        raise UsageError(
-            "reading video and images needs OpenCV", hint="install it with: pip install 'seamline[video]'"
-        ) from exc

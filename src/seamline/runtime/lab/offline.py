@@ -19,7 +19,7 @@ from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.quantities import parse_duration, parse_rate
-from seamline.model.locate import load_model
+from seamline.model.locate import ModelOptions, load_model
 from seamline.model.progress import SILENT, Progress
 from seamline.model.store.calibration import calibration_of
 
@@ -80,14 +80,14 @@ def profiles_of(
     slowdowns: Sequence[str],
     *,
     powers: Sequence[str] = (),
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    options: ModelOptions | None = None,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> dict[NodeId, Profile]:
     """A profile per node, those from `files` first, in the order given; each carries the node's name.
 
-    threads: of the profile made here. powers: figures that take the place of those in the profiles. Raises `UsageError`
-    when there is no profile, a node has two, or they are of different models.
+    options: what is said of the model. threads: of the profile made here. powers: figures that take the place of those
+    in the profiles. Raises `UsageError` when there is no profile, a node has two, or they are of different models.
     """
     from seamline.meters.profile_file import read_profile
 
@@ -101,10 +101,10 @@ def profiles_of(
     if slow:
         if model is None:
             raise UsageError("--slowdown profiles a model on this machine, and none is named", hint="name a MODEL")
-        profiles |= _profiles_here(model, slow, shapes, threads, progress)
+        profiles |= _profiles_here(model, slow, options or ModelOptions(), threads, progress)
     if not profiles:
         raise UsageError("no node has a profile", hint="--profile edge=edge.json, or MODEL and --slowdown edge=8")
-    _refuse_different_models(profiles, model, shapes)
+    _refuse_different_models(profiles, model, options or ModelOptions())
     return profiles | _powered(profiles, by_node(powers, "--power"))
 
 
@@ -136,7 +136,7 @@ def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -
 def _profiles_here(
     model: str,
     ratios: Mapping[NodeId, float],
-    shapes: Mapping[str, tuple[int, ...]] | None,
+    options: ModelOptions,
     threads: int | None,
     progress: Progress,
 ) -> dict[NodeId, Profile]:
@@ -145,7 +145,9 @@ def _profiles_here(
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
 
-    store, stored = load_model(model, shapes=shapes, progress=progress)
+    store, stored = load_model(
+        model, shapes=options.shapes, values=options.values, frame=options.frame, progress=progress
+    )
     n_threads = threads or 1
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads)
     with progress.working(f"profiling {stored.name}"):
@@ -165,9 +167,7 @@ def _slowdown(node: NodeId, text: str) -> float:
     return ratio
 
 
-def _refuse_different_models(
-    profiles: Mapping[NodeId, Profile], model: str | None, shapes: Mapping[str, tuple[int, ...]] | None
-) -> None:
+def _refuse_different_models(profiles: Mapping[NodeId, Profile], model: str | None, options: ModelOptions) -> None:
     first = next(iter(profiles.values()))
     for node, profile in profiles.items():
         known = None not in (first.model.sha256, profile.model.sha256)
@@ -179,16 +179,16 @@ def _refuse_different_models(
                 hint="profile the same model on every node",
             )
     if model is not None:
-        _refuse_another_file(first, model, shapes)
+        _refuse_another_file(first, model, options)
 
 
-def _refuse_another_file(profile: Profile, model: str, shapes: Mapping[str, tuple[int, ...]] | None) -> None:
+def _refuse_another_file(profile: Profile, model: str, options: ModelOptions) -> None:
     """A profile says which model it is of; without that, its cuts have to fit those of the file."""
 
-    stored: StoredModel = load_model(model, shapes=shapes)[1]
+    stored: StoredModel = load_model(model, shapes=options.shapes, values=options.values, frame=options.frame)[1]
     is_other = profile.model.sha256 not in (None, stored.model_id) or len(stored.cuts) != len(profile.cuts)
     if is_other:
         raise UsageError(
             f"the profile of `{profile.device.name}` is of another `{profile.model.name}` than {model}",
-            hint="profile this file, or leave MODEL out: profiles carry the cuts",
+            hint="profile this file, with the same flags, or leave MODEL out: profiles carry the cuts",
         )

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from seamline.core.cost.problem import EnergyScope
@@ -18,12 +19,23 @@ from seamline.core.session import events as ev
 from seamline.core.session.events import Route
 from seamline.core.session.ledger import FrameCounts, Ledger, Step
 from seamline.core.vocabulary.ports import Array, Tensors
+from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.fabric import messages as msg
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.results import Result
+from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """What the ledger keeps of a frame: what its first stage takes, where it came from, and what is seen of it."""
+
+    tensors: Tensors
+    stamp: FrameStamp | None
+    seen: Seen | None
 
 
 class StreamFrames:
@@ -51,6 +63,7 @@ class StreamFrames:
         self._answered = answered
         self._room = threading.Condition(threading.Lock())
         self._finished: dict[int, Result] = {}  # first answers that wait for those before them
+        self._unanswered: dict[int, _Offered] = {}
         self.energy_scope = EnergyScope.ALL
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
 
@@ -63,16 +76,23 @@ class StreamFrames:
             self._room.notify_all()
         self._carry_out(later)
 
-    def offer(self, tensors: Tensors) -> None:
+    def offer(self, tensors: Tensors, stamp: FrameStamp | None = None, seen: Seen | None = None) -> None:
         """A live frame: accepted when there is room, else kept as the newest, replacing an older one (dropped)."""
-        self.handle(ev.FrameOffered(tensors))
+        self.handle(ev.FrameOffered(_Offered(tensors, stamp, seen)))
 
-    def put(self, tensors: Tensors, *, timeout_s: float | None = None) -> bool:
+    def put(
+        self,
+        tensors: Tensors,
+        stamp: FrameStamp | None = None,
+        seen: Seen | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> bool:
         """A frame that must not be dropped: waits for room; False when there was none in time."""
         with self._room:
             if not self._room.wait_for(lambda: self._ledger.has_room(now_s()), timeout_s):
                 return False
-            event = ev.FrameOffered(tensors, is_live=False)
+            event = ev.FrameOffered(_Offered(tensors, stamp, seen), is_live=False)
             later = self._carry_out_locked(self._ledger.handle(event, now_s()))
         self._carry_out(later)
         return True
@@ -135,7 +155,11 @@ class StreamFrames:
                     self.results.put(self._finished.pop(frame))
                 case ev.FrameFinished():
                     result = self._finished[command.frame] = self._result_of(command)
-                    later += (result, command)
+                    later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
+                case cmd.RunFrame(frame, 0, _, offered):
+                    assert isinstance(offered, _Offered)
+                    self._unanswered[frame] = offered
+                    later.append(command)
                 case _:
                     later.append(command)
         return later
@@ -153,8 +177,8 @@ class StreamFrames:
                     self._to_pilot(command)
 
     def _begin(self, run: cmd.RunFrame) -> None:
-        plan, tensors = run.route.plan, run.tensors
-        assert isinstance(tensors, dict)
+        plan, offered = run.route.plan, run.tensors
+        assert isinstance(offered, _Offered)
         header = msg.FrameData(
             stream=self.stream,
             frame=run.frame,
@@ -168,7 +192,7 @@ class StreamFrames:
             reports=(),
         )
         claim = partial(self._claim, run.frame, run.attempt)
-        self._node.frames.begin(header, plan, tensors, urgent=run.is_urgent, claim=claim)
+        self._node.frames.begin(header, plan, offered.tensors, urgent=run.is_urgent, claim=claim)
 
     def _claim(self, frame: int, attempt: int) -> bool:
         """Whether to run the first stage of an attempt, whose turn has come; without the lock, as nearly always."""
@@ -178,6 +202,8 @@ class StreamFrames:
         return False
 
     def _result_of(self, finished: ev.FrameFinished) -> Result:
+        offered = self._unanswered.pop(finished.frame, None)
+        seen = None if offered is None else offered.seen
         outputs = finished.answer if isinstance(finished.answer, dict) else {}
         reports = tuple(report for report in finished.reports if isinstance(report, msg.StageReport))
         answer_bytes = sum(output.nbytes for output in outputs.values()) if len(reports) > 1 else 0
@@ -196,4 +222,7 @@ class StreamFrames:
             error=finished.error,
             energy_j=None if energy is None else energy.energy_j,
             energy_source=None if energy is None else energy.source,
+            stamp=None if offered is None else offered.stamp,
+            transform=None if seen is None else seen.transform,
+            picture=None if seen is None else seen.picture,
         )

@@ -1,14 +1,13 @@
-"""What a user gives a stream, made into what it runs on: any iterable into a source, any frame into input tensors.
+"""What a user gives a stream, made into what it runs on: any frame into input tensors.
 
 Whatever does not fit is refused here, before a node has seen it: a wrong frame is its giver's fault. How pictures are
-brought to size is `inputs.pictures`, the pace at which sources are read `feeder.py`.
+brought to size is `inputs.pictures`; sources are `runtime.sources`, the pace at which they are read is `feeder.py`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -22,9 +21,9 @@ from seamline.model import StoredModel
 from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
 from seamline.runtime.inputs.pictures import fitted
-from seamline.runtime.inputs.source import ArraySource
 from seamline.runtime.origin.feed_back import FeedBack
-from seamline.runtime.shared.sources import FrameSource
+from seamline.runtime.sources.arrays import ArrayFrames
+from seamline.runtime.sources.frames import FrameSource, StampedSource, stamped
 
 log = logging.getLogger(__name__)
 
@@ -75,21 +74,14 @@ class InputAdapter:
         return tensors
 
 
-def as_source(
-    frames: FrameSource | ArraySource | Iterable[Any], live: bool | None, inputs: tuple[TensorSpec, ...] = ()
-) -> FrameSource:
-    """`frames` as a source. live: whether its newest frame wins; None for what the source says, else no.
+def source_of(frames: FrameSource | Iterable[Any], inputs: tuple[TensorSpec, ...]) -> StampedSource:
+    """`frames` as a source with stamps; one of arrays gives them as `inputs` want them.
 
-    inputs: what a source of arrays is asked for. Raises `UsageError` for one frame where frames are wanted.
+    Raises `UsageError` for one frame where frames are wanted.
     """
     if isinstance(frames, np.ndarray | Mapping):
         raise UsageError("this is one frame where frames are wanted", hint="give a list of them: run([frame])")
-    if isinstance(frames, ArraySource):
-        return _Source(name=frames.name, fps=None, is_live=False, open=lambda stride: frames.of(inputs))
-    if isinstance(frames, FrameSource):
-        is_live = frames.is_live if live is None else live
-        return _Source(name=frames.name, fps=frames.fps, is_live=is_live, open=frames.frames)
-    return _Source(name="frames", fps=None, is_live=bool(live), open=lambda stride: iter(frames))
+    return frames.of(inputs) if isinstance(frames, ArrayFrames) else stamped(frames)
 
 
 def input_tensors(
@@ -195,16 +187,3 @@ def _hint(array: Array, spec: TensorSpec) -> str:
     if array.shape == spec.shape[1:]:
         return "it lacks the first axis: array[None]"
     return "a stream has one shape: open another for other shapes, or leave the axis open and give `first`"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
-    """An iterable as a source, or a source whose `is_live` the caller has chosen."""
-
-    name: str
-    fps: float | None
-    is_live: bool
-    open: Callable[[float], Iterator[Any]]
-
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
-        return self.open(stride)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seamline.core.vocabulary.pictures import PictureTransform
 from seamline.core.vocabulary.plans import Plan
-from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.ports import Array, FrameArray
+from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.fabric import messages as msg
 
 
@@ -17,7 +19,9 @@ class Result:
     answer. plan: the one that produced it. reports: what each stage spent. n_attempts: more than 1 when the
     frame had to be completed elsewhere. energy_j: joules of the stages that produced the answer and of the origin until
     it was here (`core.cost.formulas.energy_j`), None when a node has no meter or power figures; energy_source: whose
-    they are.
+    they are. stamp: where the frame came from and when; None only for frames that no source gave. transform: how its
+    picture became the model's input, None when it is none. picture: as its source gave it, only when `Stream.run` was
+    asked to keep pictures.
     """
 
     frame: int
@@ -31,6 +35,9 @@ class Result:
     error: str | None = None
     energy_j: float | None = None
     energy_source: str | None = None
+    stamp: FrameStamp | None = None
+    transform: PictureTransform | None = None
+    picture: FrameArray | None = None
 
     @property
     def transfer_s(self) -> float:

@@ -16,6 +16,7 @@ from typing import Annotated
 from seamline.core.session.ledger import FrameCounts
 from seamline.runtime.origin.record import History, SwitchRecord
 from seamline.runtime.shared.energy import joint_source
+from seamline.runtime.sources.health import SourceFigures
 
 BEFORE_S = 2.0
 """Stretch before a switch whose intervals between answers are the usual ones."""
@@ -109,6 +110,7 @@ class RunSummary:
     """A stream's figures; times since it began."""
 
     frames: FrameFigures
+    source: SourceFigures | None
     latency_s: LatencyFigures
     energy: EnergyFigures
     longest_gap_s: Annotated[float | None, "longest time between two answers"]
@@ -116,8 +118,10 @@ class RunSummary:
     plan_timeline: tuple[PlanInUse, ...]
 
 
-def run_summary(history: History, counts: FrameCounts, *, n_left: int = 0) -> RunSummary:
-    """What a stream with this `history` and these `counts` of frames ends with.
+def run_summary(
+    history: History, counts: FrameCounts, source: SourceFigures | None = None, *, n_left: int = 0
+) -> RunSummary:
+    """What a stream with this `history`, these `counts` of frames and this `source` of them ends with.
 
     n_left: frames that were on their way when the caller wanted no more answers; they are not lost.
     """
@@ -134,6 +138,7 @@ def run_summary(history: History, counts: FrameCounts, *, n_left: int = 0) -> Ru
             late_answers_ignored=counts.late_answers,
             failed=history.n_failed,
         ),
+        source=source,
         latency_s=latency_figures(history.latency_s),
         energy=_energy(history),
         longest_gap_s=max((there - here for here, there in pairwise(answered)), default=None),

@@ -1,0 +1,127 @@
+"""Detection head: a network's outputs as boxes in the picture, by score, without those that overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+
+from seamline.core.vocabulary.pictures import Fit, PictureTransform, picture_transform
+from seamline.core.vocabulary.ports import Array
+from seamline.heads.answers import Box, Boxes, Label
+from seamline.heads.found import MAX_CANDIDATES, Found, suppressed, surest
+from seamline.heads.layouts import (
+    DenseLayout,
+    Layout,
+    ListedLayout,
+    PairLayout,
+    QueriesLayout,
+    RowsLayout,
+    layout_words,
+)
+from seamline.heads.listed import read_listed, read_rows
+from seamline.heads.masks import mask_of
+from seamline.heads.names import ClassNames
+from seamline.heads.queries import Background, read_pair, read_queries
+from seamline.heads.yolo import read_dense
+
+SCORE_RATIO = 0.25
+N_BOXES = 300
+"""Least score and most boxes where the user says nothing; Ultralytics has the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detect:
+    """Reads boxes. score_ratio: the least. n_boxes: the most. overlap_ratio: of one class, None for the layout's own.
+
+    height, width: of the network's input.
+    """
+
+    layout: Layout
+    names: ClassNames
+    height: int
+    width: int
+    score_ratio: float = SCORE_RATIO
+    n_boxes: int = N_BOXES
+    overlap_ratio: float | None = None
+
+    @property
+    def words(self) -> str:
+        return f"detect ({layout_words(self.layout)})"
+
+    @property
+    def n_classes(self) -> int | None:
+        """Classes that the layout has scores for; None where it says only which class was found."""
+        match self.layout:
+            case DenseLayout(dense=dense):
+                return dense.n_classes
+            case PairLayout(n_scores=n_scores, background=background):
+                return n_scores - (background is Background.LAST)
+            case QueriesLayout(n_classes=n_classes):
+                return n_classes
+        return None
+
+    def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Boxes:
+        """Boxes in pixels of the picture that `transform` made the input of, of the input when it is None."""
+        transform = transform or picture_transform(Fit.STRETCH, (self.height, self.width), (self.height, self.width))
+        found, overlap_ratio = self._found(outputs)
+        found = surest(found, self.score_ratio, MAX_CANDIDATES)
+        found = found.at(found.classes >= 0)
+        if overlap_ratio is not None:
+            found = suppressed(found, overlap_ratio)
+        return self._boxes(found, self._prototypes(outputs), transform)
+
+    def _found(self, outputs: Mapping[str, Array]) -> tuple[Found, float | None]:
+        """All objects, and the overlap beyond which one goes; None when none does."""
+        size = (self.height, self.width)
+        match self.layout:
+            case DenseLayout(output=output, dense=dense, overlap_ratio=usual):
+                return read_dense(outputs[output], dense, self.score_ratio), self.overlap_ratio or usual
+            case PairLayout(background=background, overlap_ratio=usual) as pair:
+                boxes, scores = outputs[pair.boxes], outputs[pair.scores]
+                if pair.is_columns:
+                    boxes, scores = boxes.transpose(0, 2, 1), scores.transpose(0, 2, 1)
+                found = read_pair(boxes, scores, size, background, self.score_ratio)
+                return found, None if usual is None else self.overlap_ratio or usual
+            case QueriesLayout(output=output):
+                return read_queries(outputs[output], size, self.score_ratio), None
+            case RowsLayout(output=output):
+                return read_rows(outputs[output], size), None
+            case ListedLayout(names=names):
+                return read_listed(outputs, names, size), None
+        assert_never(self.layout)
+
+    def _prototypes(self, outputs: Mapping[str, Array]) -> Array | None:
+        name = self.layout.prototypes if isinstance(self.layout, DenseLayout | RowsLayout) else None
+        return None if name is None else outputs[name][0]
+
+    def _boxes(self, found: Found, prototypes: Array | None, transform: PictureTransform) -> Boxes:
+        """Those that lie in the picture at least in part, at most `n_boxes`."""
+        edges = transform.to_picture(found.boxes)
+        points = None if found.points is None else transform.to_picture(found.points[:, :, :2], clip=False)
+        boxes = []
+        for at in np.flatnonzero((edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1]))[: self.n_boxes]:
+            left, top, right, bottom = edges[at].tolist()
+            mask = None
+            if prototypes is not None and found.coefficients is not None:
+                mask = mask_of(found.coefficients[at], prototypes, (left, top, right, bottom), transform)
+            index = int(found.classes[at])
+            boxes.append(
+                Box(
+                    label=Label(index=index, name=self.names.name(index), score_ratio=float(found.scores[at])),
+                    left=left,
+                    top=top,
+                    right=right,
+                    bottom=bottom,
+                    mask=mask,
+                    points=()
+                    if points is None or found.points is None
+                    else tuple(
+                        (float(x), float(y), float(score))
+                        for (x, y), score in zip(points[at], found.points[at, :, 2], strict=True)
+                    ),
+                )
+            )
+        return Boxes(boxes=tuple(boxes), height=transform.picture_height, width=transform.picture_width)

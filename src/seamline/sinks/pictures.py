@@ -1,0 +1,155 @@
+"""Pictures with the answers drawn in: a video, or a folder with one file for each answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from seamline.codec.opencv import require_opencv
+from seamline.core.vocabulary.ports import FrameArray
+from seamline.sinks.answered import AnsweredFrame
+from seamline.sinks.drawing import drawn
+from seamline.sinks.sink import SinkError, StreamFacts
+
+FOURCC = MappingProxyType({".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"})
+"""Codecs that OpenCV's packages can write; H.264 is not among them. Browsers play .webm only."""
+
+STILLS_FPS = 2.0
+UNKNOWN_FPS = 25.0
+LONGEST_HOLD_S = 10.0
+"""A longer gap between two frames (a camera that was away) is cut to this."""
+
+JPEG_QUALITY = 92
+
+
+class Video:
+    """Writes a video that keeps the source's time: a frame that was dropped leaves the one before it standing.
+
+    A picture of another size than the first is fitted into it, with bars.
+    """
+
+    draws = True
+    keeps_outputs = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._path = path
+        self._writer: Any = None
+        self._size = (0, 0)
+        self._facts = StreamFacts(source="", model="")
+        self._fps = UNKNOWN_FPS
+        self._first_s: float | None = None
+        self._n_written = 0
+        self._last: FrameArray | None = None
+
+    def open(self, facts: StreamFacts) -> None:
+        require_opencv()
+        self._facts = facts
+
+    def write(self, answered: AnsweredFrame) -> None:
+        if answered.picture is None:
+            raise SinkError("the frames are no pictures, so nothing can be drawn into them")
+        if self._writer is None:
+            self._begin(answered)
+        n_missed = self._n_missed(answered)
+        if n_missed < -1:
+            return  # frames come faster than the video shows them: this one's place is taken
+        picture = self._fitted(drawn(answered.picture, answered.answer, answered.error))
+        for _ in range(n_missed):
+            self._add(picture if self._last is None else self._last)
+        self._add(picture)
+        self._last = picture
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        if self._n_written and not (self._path.is_file() and self._path.stat().st_size):
+            raise SinkError("OpenCV wrote no video", hint="is there room on the disk?")
+
+    def _begin(self, answered: AnsweredFrame) -> None:
+        assert answered.picture is not None
+        cv2 = require_opencv()
+        stamp = answered.stamp
+        self._fps = self._facts.fps or (STILLS_FPS if stamp.at_s is None else UNKNOWN_FPS)
+        self._first_s = stamp.at_s
+        rows, columns = answered.picture.shape[:2]
+        self._size = (max(2, rows - rows % 2), max(2, columns - columns % 2))  # codecs halve the colours' resolution
+        fourcc = cv2.VideoWriter_fourcc(*FOURCC[self._path.suffix.lower()])
+        self._writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, self._size[::-1])
+        if not self._writer.isOpened():
+            raise SinkError("OpenCV cannot write it", hint=f"one of {', '.join(FOURCC)}, in a folder that is there")
+
+    def _n_missed(self, answered: AnsweredFrame) -> int:
+        """Frames of the video between the last one and this one, by the source's time; below 0 when it is ahead."""
+        at_s = answered.stamp.at_s
+        if at_s is None or self._first_s is None:
+            return 0
+        n_missed = round((at_s - self._first_s) * self._fps) - self._n_written
+        n_held = min(n_missed, round(LONGEST_HOLD_S * self._fps))
+        self._first_s += (n_missed - n_held) / self._fps  # what was cut out is not missed again
+        return n_held
+
+    def _add(self, picture: FrameArray) -> None:
+        self._writer.write(picture[:, :, ::-1])
+        self._n_written += 1
+
+    def _fitted(self, picture: FrameArray) -> FrameArray:
+        rows, columns = picture.shape[:2]
+        height, width = self._size
+        if (rows - rows % 2, columns - columns % 2) == self._size:
+            return np.ascontiguousarray(picture[:height, :width])
+        scale = min(height / rows, width / columns)
+        inner = max(1, round(rows * scale)), max(1, round(columns * scale))
+        cv2 = require_opencv()
+        whole = np.zeros((height, width, 3), np.uint8)
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        whole[top : top + inner[0], left : left + inner[1]] = cv2.resize(
+            picture, inner[::-1], interpolation=cv2.INTER_AREA
+        )
+        return whole
+
+
+class Folder:
+    """Writes one JPEG for each answer: under the picture's own name, or as ``frame_000012.jpg``."""
+
+    draws = True
+    keeps_outputs = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"{path}/"
+        self._path = path
+        self._names: set[str] = set()
+
+    def open(self, facts: StreamFacts) -> None:
+        require_opencv()
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SinkError(f"`{self._path}` cannot be made: {exc.strerror}") from exc
+
+    def write(self, answered: AnsweredFrame) -> None:
+        if answered.picture is None:
+            raise SinkError("the frames are no pictures, so nothing can be drawn into them")
+        cv2 = require_opencv()
+        picture = drawn(answered.picture, answered.answer, answered.error)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        ok, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]), quality)
+        if not ok:
+            raise SinkError("OpenCV cannot encode the picture", is_final=False)
+        (self._path / self._name_of(answered)).write_bytes(data.tobytes())
+
+    def close(self) -> None:
+        """Every picture is written already."""
+
+    def _name_of(self, answered: AnsweredFrame) -> str:
+        """A name that no other answer of this stream has: a second round through a folder overwrites nothing."""
+        stamp = answered.stamp
+        is_picture = stamp.file is not None and stamp.at_s is None  # else the file is one of several videos
+        stem = Path(stamp.file).stem if is_picture and stamp.file else f"frame_{stamp.number:06d}"
+        name = f"{stem}.jpg" if f"{stem}.jpg" not in self._names else f"{stem}_{answered.number:06d}.jpg"
+        self._names.add(name)
+        return name
