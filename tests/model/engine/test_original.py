@@ -150,3 +150,13 @@ def test_products_of_4_bit_weights_compute_what_the_file_says(store: ModelStore,
     check = checked(store, stored, path)
     assert check.unoptimised_whole_error == pytest.approx(0.0, abs=ROUNDING)
     assert all(cut.max_relative_error <= ROUNDING for cut in verify_cuts(OrtEngine(store, 1), stored))
+
+
+def test_an_answer_without_a_finite_number_is_named(store: ModelStore, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [NODE("Sub", ["x", "x"], ["zero"]), NODE("Log", ["zero"], ["y"]), NODE("Relu", ["x"], ["z"])],
+        "blank", [value("x", 1, 4)], [value("y", 1, 4), value("z", 1, 4)],
+    )  # fmt: skip
+    path = tmp_path / "blank.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert checked(store, store.add(path), path).blank_outputs == ("y",)

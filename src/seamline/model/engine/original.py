@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto, helper
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.ports import Array, Engine
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.model.engine.comparison import relative_error
+from seamline.model.engine.comparison import is_blank, relative_error
 from seamline.model.engine.verify import random_tensors
 from seamline.model.onnx.preprocess import Preprocess, prepend
 from seamline.model.onnx.session import quiet_options, translated
@@ -46,6 +46,7 @@ class FileCheck:
     against the optimised file. unoptimised_whole_error: of the whole model against the file without optimisation.
     random_outputs: outputs that differ between two runs on the same input, which nothing is compared in.
     missing_outputs: outputs of the file that the whole model does not have. n_compared: outputs that errors are of.
+    blank_outputs: outputs without a finite number on this input, whose equality proves nothing.
     """
 
     error: str | None = None
@@ -55,6 +56,7 @@ class FileCheck:
     random_outputs: tuple[str, ...] = ()
     missing_outputs: tuple[str, ...] = ()
     n_compared: int = 0
+    blank_outputs: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[float | None, float | None, float | None]:
@@ -104,6 +106,7 @@ def check_file(
         random_outputs=random,
         missing_outputs=tuple(name for name in plain if name not in found),
         n_compared=len(compared),
+        blank_outputs=tuple(name for name in compared if is_blank(plain[name])),
     )
 
 
