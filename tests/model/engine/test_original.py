@@ -91,6 +91,17 @@ def test_outputs_that_are_drawn_at_random_are_named_and_not_compared(store: Mode
     assert all(cut.error is None and cut.bit_equal for cut in cuts)
 
 
+def test_a_model_that_draws_once_for_each_session_is_random_as_well(store: ModelStore, tmp_path: Path) -> None:
+    """Dropout as in training: two runs of one session drop the same, another session others."""
+    nodes = [NODE("Relu", ["x"], ["a"]), NODE("Dropout", ["a", "half", "trains"], ["y"])]
+    weights = [numpy_helper.from_array(np.float32(0.5), "half"), numpy_helper.from_array(np.array(True), "trains")]
+    graph = helper.make_graph(nodes, "drop", [value("x", 1, 64)], [value("y", 1, 64)], weights)
+    path = tmp_path / "drop.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    check = checked(store, store.add(path), path)
+    assert (check.random_outputs, check.n_compared) == (("y",), 0)
+
+
 def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
     store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
 ) -> None:
