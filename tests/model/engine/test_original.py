@@ -102,6 +102,36 @@ def test_a_model_that_draws_once_for_each_session_is_random_as_well(store: Model
     assert (check.random_outputs, check.n_compared) == (("y",), 0)
 
 
+def test_noise_that_a_body_draws_from_constants_alone_is_drawn_anew_for_every_frame(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    flag = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
+    body = helper.make_graph(
+        [
+            NODE("Identity", ["go"], ["on"]),
+            NODE("RandomNormal", [], ["r"], shape=[1, 8]),
+            NODE("Add", ["v", "r"], ["w"]),
+        ],
+        "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []), flag, value("v", 1, 8)],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), value("w", 1, 8)],
+    )
+    weights = [
+        numpy_helper.from_array(np.array(3, np.int64), "n"),
+        numpy_helper.from_array(np.array(True), "yes"),
+        numpy_helper.from_array(np.zeros((1, 8), np.float32), "zero"),
+    ]
+    nodes = [NODE("Loop", ["n", "yes", "zero"], ["noise"], body=body), NODE("Add", ["x", "noise"], ["y"])]
+    graph = helper.make_graph(nodes, "noise", [value("x", 1, 8)], [value("y", 1, 8)], weights)
+    path = tmp_path / "noise.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    stored = store.add(path)
+    whole = OrtEngine(store, 1).prepare(stored.model_id, stored.whole)
+    frame = {"x": np.zeros((1, 8), np.float32)}
+    assert len({whole.run(frame)["y"].tobytes() for _ in range(5)}) == 5
+    assert checked(store, stored, path).random_outputs == ("y",)
+
+
 def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
     store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
 ) -> None:
