@@ -143,6 +143,28 @@ def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
     assert check.errors == (None, None, None)
 
 
+def test_a_file_that_ends_the_runtime_by_a_signal_is_said_and_not_opened_here(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    """A branch of a function has a weight named like an input of the function that the caller leaves out."""
+    ones = numpy_helper.from_array(np.ones((1, 4), np.float32), "k")
+    then = helper.make_graph([NODE("Add", ["a", "k"], ["r"])], "then", [], [value("r", 1, 4)], [ones])
+    other = helper.make_graph([NODE("Identity", ["a"], ["r"])], "else", [], [value("r", 1, 4)])
+    body = [
+        NODE("ReduceSum", ["a"], ["s"], keepdims=0), NODE("Cast", ["s"], ["c"], to=TensorProto.BOOL),
+        NODE("If", ["c"], ["b"], then_branch=then, else_branch=other),
+    ]  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("pkg.local", 1)]
+    function = helper.make_function("pkg.local", "f", ["a", "k"], ["b"], body, opsets[:1])
+    nodes = [NODE("f", ["x"], ["h"], domain="pkg.local"), NODE("Relu", ["h"], ["y"])]
+    graph = helper.make_graph(nodes, "crafted", [value("x", 1, 4)], [value("y", 1, 4)])
+    path = tmp_path / "crafted.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=[function]), path)
+    check = checked(store, store.add(path), path)
+    assert check.error is not None
+    assert "ends plain ONNX Runtime by signal" in check.error
+
+
 @pytest.mark.parametrize(
     ("found", "expected", "error"),
     [
