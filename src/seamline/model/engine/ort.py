@@ -19,6 +19,7 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model.engine import optimised
+from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
 from seamline.model.store.models import ModelStore
@@ -70,16 +71,22 @@ class OrtEngine:
         graph, what = _graph_bytes(model), f"`{model.graph.name}`"
         form = optimised.find(graph, folder) if self._takes_kept else None
         if form is None:
-            return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            return self._made(model, folder, what)
         try:
-            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
+            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False, prepacked=True)
         except ModelError as error:
-            session = open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            session = self._made(model, folder, what)
             optimised.forget(
                 graph, folder
             )  # it was to blame: without it, there is neither a lack of memory nor of files
             log.warning("the optimised form of %s is dropped: %s", what, error)
             return session
+
+    def _made(self, model: ModelProto, folder: Path, what: str) -> Any:
+        """A session made as the first time; its kernels pack their weights, but for those that gain nothing by it."""
+        keep_mapped(model)
+        data = model.SerializeToString()
+        return open_bytes(data, folder, what=what, n_threads=self.n_threads, prepacked=True)
 
 
 class OrtSegment:
