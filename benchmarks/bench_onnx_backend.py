@@ -28,7 +28,6 @@ from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.local_values import is_local, is_same
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel
-from seamline.runtime.api.dynamic_shapes import add_model
 
 NOT_RUN, RIGHT, WRONG, REFUSED = "not run by the runtime", "right", "wrong", "refused"
 EVERY_QUICK = 47
@@ -57,7 +56,7 @@ class Tried:
 def main() -> None:
     chosen = parser("Which models of ONNX's backend suite are answered rightly").parse_args()
     report = Report("onnx-backend", "ONNX's backend suite, whole and at every cut", chosen)
-    logging.disable(logging.WARNING)  # advice on open axes: the suite's inputs fix them
+    logging.disable(logging.WARNING)  # advice on branches that an input decides
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # the suite divides by zero on purpose
     cases = collect_testcases(None)[:: EVERY_QUICK if chosen.quick else 1]
     tried = []
@@ -92,7 +91,8 @@ def try_case(case: Case, folder: Path) -> Tried:
     onnx.save(case.model, path)
     store = ModelStore(folder / "store")
     try:
-        stored = add_model(store, path, first=frames[0])
+        given = {name: value.shape for name, value in frames[0].items() if isinstance(value, np.ndarray)}
+        stored = store.add(path, shapes=given)
     except SeamlineError as exc:
         return Tried(name=case.name, outcome=REFUSED, why=_short(exc), is_expected=is_expected)
     faults = [

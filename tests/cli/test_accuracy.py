@@ -9,10 +9,11 @@ import onnx
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.planning_options import codecs_named
-from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.calibration import MIN_FRAMES, limits_named
 from seamline.core.vocabulary.plans import Codec
+from seamline.model.locate import load_model
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
+from seamline.model.store.calibration import read_calibration
 
 cv2 = pytest.importorskip("cv2", reason="reading images needs OpenCV")
 
@@ -94,9 +95,30 @@ def test_a_model_without_preprocessing_cannot_take_images(seamline, model_path, 
     assert "does not say how a picture becomes its input" in outcome.stderr
 
 
-def test_a_limit_allows_what_loses_less_and_frames_as_jpeg():
-    assert codecs_named("lossless") == (Codec.RAW, Codec.LOSSLESS, Codec.JPEG)
-    assert codecs_named("f16") == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG)
-    assert codecs_named("u8") == tuple(Codec)
-    with pytest.raises(UsageError, match="one of lossless, f16, u8"):
-        codecs_named("jpeg")
+@pytest.fixture
+def many_images(images) -> Path:
+    for number in range(MIN_FRAMES):
+        picture = np.random.default_rng(number).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        cv2.imwrite(str(images / f"more-{number:02d}.png"), picture)
+    return images
+
+
+def test_what_was_measured_is_what_calibrated_streams_go_by(seamline, camera_model, images, many_images):
+    def limits(text: str = "calibrated"):
+        stored = load_model(str(camera_model))[1]
+        return limits_named(text, read_calibration(stored.folder))
+
+    assert limits() == limits("lossless"), "nothing was measured"
+    few = seamline("accuracy", str(camera_model), "--images", str(images), "--codec", "f16", "--limit", "3")
+    assert "3 images are too few" in few.stderr
+    assert limits() == limits("lossless")
+    said = seamline("accuracy", str(camera_model), "--images", str(many_images), "--codec", "f16", "--cuts", "all")
+    assert "streams may use f16 at 4 of 4 cuts" in said.stderr
+    assert limits().lossy == tuple((cut, Codec.F16) for cut in range(1, 5))
+    assert Codec.U8 not in limits().codecs
+    assert limits("calibrated=0") == limits("lossless"), "f16 changes answers by a little"
+
+
+def test_jpeg_is_no_codec_of_tensors_and_is_not_kept(seamline, camera_model, many_images):
+    seamline("accuracy", str(camera_model), "--images", str(many_images), "--codec", "jpeg")
+    assert read_calibration(load_model(str(camera_model))[1].folder) == ()

@@ -138,6 +138,60 @@ def test_a_deviation_that_the_uncut_model_shows_as_well_is_no_failure(seamline, 
     assert outcome.json["failed"] == []
 
 
+def test_verify_looks_at_the_file_itself_and_says_so(seamline, model_path):
+    good = seamline("verify", str(model_path), "--json")
+    assert (good.exit_code, good.json["differs"]) == (0, [])
+    assert good.json["file"]["error"] is None
+    assert good.json["file"]["whole_error"] <= good.json["tolerance"]
+    assert "within" in seamline("verify", str(model_path)).stdout.splitlines()[-1]
+    assert seamline("verify", str(model_path), "--reseed", "--json").json["file"] is None
+
+
+def test_verify_fails_when_the_whole_differs_from_its_file(seamline, model_path, monkeypatch):
+    from seamline.model.engine import original
+    from seamline.model.engine.original import FileCheck
+
+    def told(**errors):
+        monkeypatch.setattr(original, "check_file", lambda *_args, **_kwargs: FileCheck(n_compared=1, **errors))
+        return seamline("verify", str(model_path), "--json"), seamline("verify", str(model_path))
+
+    whole, words = told(optimised_error=1e-7, whole_error=0.5, unoptimised_whole_error=0.5)
+    assert (whole.exit_code, whole.json["differs"]) == (1, ["whole"])
+    assert "reads this file wrongly" in words.stdout
+    theirs, words = told(optimised_error=0.5, whole_error=0.0, unoptimised_whole_error=0.5)
+    assert (theirs.exit_code, theirs.json["differs"]) == (1, ["file", "whole"])
+    assert "it does as the optimised file" in words.stdout
+    file, words = told(optimised_error=0.5, whole_error=0.5, unoptimised_whole_error=1e-7)
+    assert (file.exit_code, file.json["differs"]) == (0, ["file"])
+    assert "ONNX Runtime's own optimisation" in words.stdout
+    silent, words = told(error="no such operator")
+    assert (silent.exit_code, silent.json["differs"]) == (0, [])
+    assert "not compared with the file itself: no such operator" in words.stdout
+
+
+def test_verify_names_outputs_that_are_random(seamline, tmp_path):
+    nodes = [helper.make_node("RandomUniformLike", ["x"], ["n"]), helper.make_node("Add", ["x", "n"], ["y"])]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 64])] for name in "xy"]
+    path = tmp_path / "noise.onnx"
+    graph = helper.make_graph(nodes, "noise", *ends)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    outcome = seamline("verify", str(path), "--json")
+    assert (outcome.exit_code, outcome.json["random_outputs"], outcome.json["failed"]) == (0, ["y"], [])
+    assert "random: the model draws `y` anew" in seamline("verify", str(path)).stdout
+
+
+def test_verify_tries_the_cuts_that_were_asked_for(seamline, model_path):
+    some = seamline("verify", str(model_path), "--cuts", "1,4", "--json").json
+    assert [cut["cut"] for cut in some["cuts"]] == [1, 4]
+    candidates = seamline("inspect", str(model_path), "--candidates", "--json").json["cuts"]
+    tried = seamline("verify", str(model_path), "--cuts", "candidates", "--json").json["cuts"]
+    assert [cut["cut"] for cut in tried] == [cut["index"] for cut in candidates]
+    for wrong in ("9", "some"):
+        refused = seamline("verify", str(model_path), "--cuts", wrong)
+        assert refused.exit_code == 2
+        assert wrong in refused.stderr
+
+
 def test_a_file_that_is_not_onnx_is_refused_in_two_lines(seamline, tmp_path):
     path = tmp_path / "notes.onnx"
     path.write_text("dear diary", encoding="utf-8")

@@ -91,10 +91,17 @@ def test_limits_are_given_in_words(seamline, nodes):
 
     assert best("--forbid", "cloud") == "edge[0:0]jpeg > fog[0:4]"
     assert best("--forbid", "cloud", "--forbid", "edge>fog") == "edge[0:4]"
-    assert best("--forbid", "edge:jpeg", "--forbid", "edge:raw").startswith("edge[0:2]f16")
-    assert best("--pin", "l1=edge").startswith("edge[0:2]f16")
+    assert best("--forbid", "edge:jpeg", "--forbid", "edge:raw").startswith("edge[0:2]lossless")
+    assert best("--pin", "l1=edge", "--codecs", "f16").startswith("edge[0:2]f16")
     assert best("--private", "1", "--trust", "fog").startswith("edge[0:0]jpeg > fog[0:")
-    assert best("--memory", "cloud=40MB", "--memory", "fog=1MB").startswith("edge[0:2]f16")
+    assert best("--memory", "cloud=40MB", "--memory", "fog=1MB", "--codecs", "f16").startswith("edge[0:2]f16")
+
+
+def test_no_tensor_loses_a_bit_unless_that_is_asked_for(seamline, nodes):
+    plain = seamline("plan", *nodes, *LINKS, "--private", "1", "--json").json["plan"]["text"]
+    assert "f16" not in plain
+    assert "u8" not in plain
+    assert "u8" in seamline("plan", *nodes, *LINKS, "--private", "1", "--codecs", "u8", "--json").json["plan"]["text"]
 
 
 def test_a_deadline_or_a_sum_picks_from_the_plans_that_no_other_beats(seamline, nodes):

@@ -59,7 +59,7 @@ def test_every_cut_is_split_into_edge_transfer_and_cloud(seamline, nodes):
 def test_the_best_cut_is_the_one_that_plan_finds(seamline, nodes):
     link = ("--link", "edge:cloud=20mbps,20ms")
     swept = seamline("sweep", *nodes, *link, "--codec", "f16", "--json").json["links"][0]
-    planned = seamline("plan", *nodes, *link, "--json").json
+    planned = seamline("plan", *nodes, *link, "--codecs", "f16", "--json").json
     assert swept["best_plan"] == planned["plan"]["text"]
     assert swept["cuts"][swept["best_cut"]]["latency_s"] == pytest.approx(planned["latency_s"])
 

@@ -89,11 +89,11 @@ def test_channels_of_zeros_and_of_single_values_come_back(shape: tuple[int, ...]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_bad_value_in_one_channel_is_refused(bad: float) -> None:
+def test_one_bad_value_in_one_channel_keeps_all_of_them(bad: float) -> None:
     tensor = uneven((1, 16, 8, 8), 1)
     tensor[0, 3, 4, 5] = bad
-    with pytest.raises(CodecError, match=r"`conv`.*NaN or infinity"):
-        encode({"conv": tensor}, Codec.U8)
+    encoded = encode({"conv": tensor}, Codec.U8)
+    np.testing.assert_array_equal(decode(encoded.encoding, encoded.buffers)["conv"], tensor)
 
 
 GOOD = ["a", "float32", [1, 2, 3], "u8c", 1.0, 0, 1, np.ones(2, "<f4").tobytes(), b"\x00\x80"]

@@ -132,6 +132,16 @@ def test_the_compression_ratio_has_the_key_of_published_profiles() -> None:
     assert to_json(profile)["codecs"] == [codec]
 
 
+def test_tensors_that_must_keep_every_bit_are_marked_and_others_as_ever() -> None:
+    tensors = [
+        {"name": "a", "dtype": "float32", "shape": [2]},
+        {"name": "at", "dtype": "float32", "shape": [1], "exact": True},
+    ]
+    profile = from_json(changed(PUBLISHED, lambda d: d["cuts"][1].update(tensors=tensors)))
+    assert profile.cuts[1].exact == {"at"}
+    assert to_json(profile)["cuts"][1]["tensors"] == tensors
+
+
 def test_keys_of_a_later_version_are_ignored() -> None:
     assert from_json({**PUBLISHED, "room_temperature_c": -5}) == from_json(PUBLISHED)
 

@@ -9,7 +9,7 @@ What each codec does to values is in `lossless.py`, `kernels.py`, `quantise.py` 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, assert_never
 
@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from seamline.codec import lossless
+from seamline.codec.fidelity import f16_holds, is_whole, u8_holds, whole_grid
 from seamline.codec.jpeg import JPEG_TENSOR, decode_frame, encode_frame
 from seamline.codec.kernels import from_f16, to_f16
 from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to_levels
@@ -46,19 +47,19 @@ class Encoded:
         return len(self.encoding) + sum(buffer.nbytes for buffer in self.buffers)
 
 
-def encode(tensors: Mapping[str, Array], codec: Codec) -> Encoded:
+def encode(tensors: Mapping[str, Array], codec: Codec, *, exact: Collection[str] = ()) -> Encoded:
     """`tensors` as `codec` sends them.
 
     RAW: views, every bit kept. LOSSLESS: every bit kept in fewer bytes. F16 and U8: floating-point tensors only, the
-    others travel raw; infinities saturate under F16 and are refused under U8. JPEG: exactly one tensor ``frame``,
-    uint8[H, W, 3] RGB.
-    Raises `CodecError` for a dtype that cannot be sent, a tensor JPEG cannot hold, or NaN and infinity under U8.
+    others travel raw; a tensor that is named in `exact`, or whose values the codec would do worse to than round them
+    (`fidelity`), travels as under LOSSLESS. JPEG: exactly one tensor ``frame``, uint8[H, W, 3] RGB.
+    Raises `CodecError` for a dtype that cannot be sent, or a tensor JPEG cannot hold.
     """
     if codec is Codec.JPEG and list(tensors) != [JPEG_TENSOR]:
         raise CodecError(f"JPEG cannot send {sorted(tensors)}", hint=f"it takes one tensor named `{JPEG_TENSOR}`")
     if len(tensors) > MAX_TENSORS:
         raise CodecError(f"{len(tensors)} tensors cross one cut, at most {MAX_TENSORS} can")
-    encoded = [_encode_one(name, tensor, codec) for name, tensor in tensors.items()]
+    encoded = [_encode_one(name, tensor, codec, name in exact) for name, tensor in tensors.items()]
     description = _ENCODER.encode([tensor for tensor, _ in encoded])
     return Encoded(description, tuple(buffer for _, buffer in encoded))
 
@@ -116,7 +117,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Annotated[list[_Tensor], msgspec.Meta(max_length=MAX_TENSORS)])
 
 
-def _encode_one(name: str, tensor: Array, codec: Codec) -> tuple[_Tensor, Array]:
+def _encode_one(name: str, tensor: Array, codec: Codec, is_exact: bool) -> tuple[_Tensor, Array]:
     dtype, shape = tensor.dtype.name, tensor.shape
     if dtype not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
         raise CodecError(f"tensor `{name}` ({dtype}{list(shape)}) cannot be sent", hint=f"at most {MAX_RANK} axes")
@@ -124,23 +125,36 @@ def _encode_one(name: str, tensor: Array, codec: Codec) -> tuple[_Tensor, Array]
         case Codec.JPEG:
             return _Tensor(name, dtype, shape, "jpeg"), encode_frame(tensor)
         case Codec.F16 if dtype in ("float32", "float64"):
-            return _Tensor(name, dtype, shape, "f16"), to_f16(_float32(tensor))
+            return (None if is_exact else _encode_f16(name, tensor)) or _encode_lossless(name, tensor)
         case Codec.U8 if dtype in _LOSSY_DTYPES:
-            return _encode_u8(name, tensor)
+            return (None if is_exact else _encode_u8(name, tensor)) or _encode_lossless(name, tensor)
         case Codec.LOSSLESS:
-            buffer, planes = lossless.compress(tensor)
-            return _Tensor(name, dtype, shape, "lossless", planes=planes), buffer
+            return _encode_lossless(name, tensor)
         case Codec.RAW | Codec.F16 | Codec.U8:
             return _Tensor(name, dtype, shape, "raw"), tensor
     assert_never(codec)
 
 
-def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array]:
+def _encode_lossless(name: str, tensor: Array) -> tuple[_Tensor, Array]:
+    buffer, planes = lossless.compress(tensor)
+    return _Tensor(name, tensor.dtype.name, tensor.shape, "lossless", planes=planes), buffer
+
+
+def _encode_f16(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
+    """The tensor in float16; None when that would do worse to its values than round them."""
+    values = _float32(tensor)
+    return (_Tensor(name, tensor.dtype.name, tensor.shape, "f16"), to_f16(values)) if f16_holds(values) else None
+
+
+def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
+    """The tensor in eight bits; None when they would do worse to its values than round them."""
     dtype, shape, values = tensor.dtype.name, tensor.shape, _float32(tensor)
-    try:
+    if u8_holds(values):
         grid = grid_of(values)
-    except CodecError as exc:
-        raise CodecError(f"tensor `{name}`: {exc}") from exc
+    elif is_whole(values) and (whole := whole_grid(values)) is not None:
+        grid = Grid(np.array([whole[0]], np.float32), np.array([whole[1]], np.uint8))
+    else:
+        return None
     levels = to_levels(values, grid)
     if grid.axis is None:
         return _Tensor(name, dtype, shape, "u8", float(grid.scales[0]), int(grid.zero_points[0])), levels

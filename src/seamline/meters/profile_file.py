@@ -213,6 +213,7 @@ class _Tensor(msgspec.Struct, frozen=True):
     name: str
     dtype: str
     shape: tuple[int, ...]
+    exact: bool = False
 
 
 class _Cut(msgspec.Struct, frozen=True, rename={"payload_bytes": "bytes"}):
@@ -285,7 +286,9 @@ class _File(msgspec.Struct, frozen=True):
 
 def _cut(raw: _Cut, at: str) -> Cut:
     try:
-        tensors = tuple(TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape) for spec in raw.tensors)
+        tensors = tuple(
+            TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape, exact=spec.exact) for spec in raw.tensors
+        )
     except SeamlineError as exc:
         raise ConfigError(f"{at}: {exc}") from exc
     return Cut(
@@ -352,13 +355,18 @@ def _cut_to_json(cut: Cut) -> dict[str, Any]:
     return {
         "index": cut.index,
         "after": cut.after,
-        "tensors": [{"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)} for spec in cut.tensors],
+        "tensors": [_tensor_to_json(spec) for spec in cut.tensors],
         "bytes": cut.payload_bytes,
         "macs_before": cut.macs_before,
         "is_candidate": cut.is_candidate,
         "carries_input": cut.carries_input,
         "weights_before_bytes": cut.weights_before_bytes,
     }
+
+
+def _tensor_to_json(spec: TensorSpec) -> dict[str, Any]:
+    plain = {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+    return {**plain, "exact": True} if spec.exact else plain
 
 
 def _quantiles_to_json(quantiles: Quantiles) -> dict[str, float]:

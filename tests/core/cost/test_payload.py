@@ -2,7 +2,7 @@
 
 import pytest
 
-from seamline.core.cost.payload import offered_codecs, payload_bytes
+from seamline.core.cost.payload import U8_HEADER_BYTES, offered_codecs, payload_bytes
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Cut, FrameInfo, TensorSpec
@@ -43,3 +43,14 @@ def test_without_frame_figures_the_input_tensors_travel_and_jpeg_does_not_exist(
     assert payload_bytes(cut, Codec.U8, None) == 116
     assert Codec.JPEG not in offered_codecs(cut, None)
     assert offered_codecs(cut, FrameInfo(raw_bytes=300)) == (Codec.RAW,)
+
+
+def test_a_tensor_that_must_keep_every_bit_is_priced_so() -> None:
+    at = TensorSpec(name="at", dtype="float32", shape=(10,), exact=True)
+    free = TensorSpec(name="a", dtype="float32", shape=(10,))
+    cut = Cut(index=1, after="l", tensors=(at, free), payload_bytes=80)
+    assert Codec.F16 in offered_codecs(cut, None)
+    alone = Cut(index=1, after="l", tensors=(at,), payload_bytes=40)
+    assert offered_codecs(alone, None) == (Codec.RAW, Codec.LOSSLESS), "nothing there may lose a bit"
+    assert payload_bytes(cut, Codec.F16, None) == 40 + 20
+    assert payload_bytes(cut, Codec.U8, None) == 40 + 10 + U8_HEADER_BYTES

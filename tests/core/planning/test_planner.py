@@ -147,6 +147,7 @@ def limited_problems(draw: st.DrawFn) -> Problem:
     cuts = tuple(replace(cut, weights_before_bytes=weight) for cut, weight in zip(problem.cuts, weights, strict=True))
     nodes = st.sampled_from(sorted(problem.profiles))
     some = partial(st.lists, max_size=1)
+    calibrated = st.tuples(st.integers(0, len(cuts) - 1), st.sampled_from([Codec.F16, Codec.U8]))
     limits = replace(
         problem.constraints,
         trusted=tuple(draw(some(nodes))),
@@ -155,6 +156,7 @@ def limited_problems(draw: st.DrawFn) -> Problem:
         forbidden_nodes=tuple(draw(some(nodes))) if draw(st.booleans()) else (),
         forbidden_links=tuple(draw(some(st.tuples(nodes, nodes)))),
         forbidden_codecs=tuple(draw(some(st.tuples(nodes, st.sampled_from(list(Codec)))))),
+        lossy=draw(st.none() | st.lists(calibrated, max_size=3).map(tuple)),
     )
     return replace(problem, cuts=cuts, constraints=limits)
 

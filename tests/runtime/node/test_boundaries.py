@@ -66,9 +66,9 @@ def test_one_measurement_on_a_computer_serves_all_nodes_it_stands_for(bench, tmp
 
 
 def test_what_others_take_of_the_processor_is_in_no_codec_s_cost(bench, tmp_path, monkeypatch):
-    def held_up(*arguments):
+    def held_up(*arguments, **named):
         time.sleep(0.01)  # as by another process
-        return encode(*arguments)
+        return encode(*arguments, **named)
 
     monkeypatch.setattr(codec, "encode", held_up)
     profile = Profiler(OrtEngine(bench.origin_store, 1), NodeId("edge"), 1, cache=tmp_path).profile(bench.model, 0.05)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.cuts import cuts_named
 from seamline.cli.shared.models import ModelIdentity
 from seamline.cli.shared.options import (
     ChannelsOption,
@@ -25,9 +26,10 @@ from seamline.cli.shared.options import (
     ThreadsOption,
     ValueOption,
 )
+from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import LOSSY, Codec
 from seamline.core.vocabulary.quantities import ABSENT, bytes_text, ratio_text
 
 if TYPE_CHECKING:
@@ -99,10 +101,14 @@ def accuracy(
     threads: ThreadsOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Compare MODEL cut with a codec in between to MODEL whole, on images: same top class, or relative error."""
+    """Compare MODEL cut with a codec in between to MODEL whole, on images: same top class, or relative error.
+
+    What f16 and u8 do is kept beside the model, as the calibration that streams go by (`--codecs calibrated`).
+    """
     from seamline.cli.shared.models import load_model, parse_frame
-    from seamline.cli.shared.output import data_console, print_json, track
+    from seamline.cli.shared.output import data_console, print_json, progress_console, track
     from seamline.model.engine.ort import OrtEngine
+    from seamline.model.store.calibration import keep_calibration
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
     from seamline.runtime.sources.opening import open_source
 
@@ -130,6 +136,9 @@ def accuracy(
         elapsed_s=time.monotonic() - started_s,
         cuts=tuple(_cut_summary(stored, tallies[cut], is_scores) for cut in wanted),
     )
+    if name in LOSSY:
+        keep_calibration(stored.folder, [_calibration(tallies[cut], name, is_scores) for cut in wanted])
+        progress_console().print(_allowed_text(stored, name, len(frames)), highlight=False)
     if json:
         print_json(to_json(summary))
     else:
@@ -143,21 +152,7 @@ def chosen_cuts(model: StoredModel, text: str, codec: Codec) -> tuple[int, ...]:
     """
     if codec is Codec.JPEG:
         return (0,)
-    inner = model.cuts[1:-1]
-    if text == "all":
-        return tuple(cut.index for cut in inner)
-    if text == "candidates":
-        return tuple(cut.index for cut in inner if cut.is_candidate)
-    try:
-        numbers = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        raise UsageError(f"`{text}` names no cuts", hint="write candidates, all, or numbers: 3,8,14") from None
-    if not all(0 < number < len(model.cuts) - 1 for number in numbers):
-        raise UsageError(
-            f"`{model.name}` has no inner cut {next(n for n in numbers if not 0 < n < len(model.cuts) - 1)}",
-            hint=f"inner cuts are 1 to {len(model.cuts) - 2}; `seamline inspect` lists them",
-        )
-    return tuple(numbers)
+    return cuts_named(model, text, inner_only=True)
 
 
 def _codec_named(text: str) -> Codec:
@@ -165,6 +160,29 @@ def _codec_named(text: str) -> Codec:
         return Codec(text)
     except ValueError:
         raise UsageError(f"`{text}` is not a codec", hint=f"one of {', '.join(Codec)}") from None
+
+
+def _calibration(tally: Tally, codec: Codec, is_scores: bool) -> CutCalibration:
+    return CutCalibration(
+        cut=tally.cut,
+        codec=codec,
+        n_frames=tally.n_frames,
+        max_change_ratio=tally.largest_error,
+        n_changed=tally.n_frames - tally.n_agreeing if is_scores else None,
+        n_refused=tally.n_refused,
+    )
+
+
+def _allowed_text(model: StoredModel, codec: Codec, n_images: int) -> str:
+    """What the calibration that was kept means for streams."""
+    from seamline.model.store.calibration import read_calibration
+
+    if n_images < MIN_FRAMES:
+        return f"kept, but {n_images} images are too few for streams to go by: take {MIN_FRAMES} or more"
+    kept = [each for each in read_calibration(model.folder) if each.codec is codec]
+    n_allowed = sum(each.allows(MAX_CHANGE_RATIO) for each in kept)
+    where = f"where answers change by at most {MAX_CHANGE_RATIO:.0%} (`--codecs {CALIBRATED}`)"
+    return f"kept: streams may use {codec} at {n_allowed} of {len(kept)} cuts, {where}"
 
 
 def _raw_bytes(model: StoredModel, cut: int) -> int:

@@ -26,7 +26,7 @@ from seamline.cli.shared.options import (
 )
 from seamline.cli.shared.output import TERMINAL, data_console, print_json
 from seamline.cli.shared.planning_options import (
-    DEFAULT_CODECS,
+    MOST_LOSSY_BY_DEFAULT,
     CodecsOption,
     ForbidOption,
     LinkOption,
@@ -40,13 +40,12 @@ from seamline.cli.shared.planning_options import (
     SlowdownsOption,
     TrustOption,
     WeighOption,
-    codecs_named,
+    checked_codecs,
     goal_of,
     pins_by_layer,
     plan_named,
     sizes_by_node,
 )
-from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -86,7 +85,7 @@ def plan(
     objective: ObjectiveOption = "latency",
     energy_scope: EnergyScopeOption = "all",
     private: PrivateOption = 0,
-    codecs: CodecsOption = DEFAULT_CODECS,
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     trust: TrustOption = None,
     memory: MemoryOption = None,
     pin: PinOption = None,
@@ -131,7 +130,8 @@ def plan(
             given=plan_named(by_hand) if by_hand is not None else None,
             goal=goal_of(objective, slo, weigh),
             energy_scope=energy_scope,
-            limits=Constraints(n_private_cuts=private, codecs=codecs_named(codecs)),
+            codecs=checked_codecs(codecs),
+            n_private_cuts=private,
             memory_bytes=sizes_by_node(memory or ()),
             pins=pins_by_layer(pin or ()),
             forbid=tuple(forbid or ()),
@@ -150,8 +150,8 @@ class PlanRequest:
     """What is to be planned, over what.
 
     profiles, slowdowns, powers, links: as given, per node or link. origin: the first node with a profile when None.
-    given: a plan to judge. limits: beside what memory_bytes, pins, forbid and trust say, see
-    `core.vocabulary.constraints.limited`.
+    given: a plan to judge. codecs: a limit, see `core.vocabulary.calibration`. memory_bytes, pins, forbid, trust:
+    see `core.vocabulary.constraints.limited`.
     """
 
     model: str | None
@@ -165,7 +165,8 @@ class PlanRequest:
     given: Plan | None
     goal: Goal
     energy_scope: str
-    limits: Constraints
+    codecs: str
+    n_private_cuts: int
     memory_bytes: Mapping[str, int]
     pins: Mapping[str, str]
     forbid: tuple[str, ...]
@@ -186,7 +187,7 @@ def _planned(request: PlanRequest) -> PlanSummary:
 def _problem(request: PlanRequest) -> Problem:
     from seamline.core.planning.planner import EnergyScope, Problem
     from seamline.core.vocabulary.constraints import limited
-    from seamline.runtime.lab.offline import profiles_of
+    from seamline.runtime.lab.offline import limits_of, profiles_of
 
     known = profiles_of(
         request.model,
@@ -206,7 +207,7 @@ def _problem(request: PlanRequest) -> Problem:
         objective=request.goal,
         energy_scope=EnergyScope.parse(request.energy_scope).among(nodes),
         constraints=limited(
-            request.limits,
+            limits_of(known, request.codecs, n_private_cuts=request.n_private_cuts),
             known[enters].cuts,
             nodes,
             memory_bytes=request.memory_bytes,

@@ -43,7 +43,7 @@ from seamline.cli.shared.options import (
     ValueOption,
 )
 from seamline.cli.shared.planning_options import (
-    DEFAULT_CODECS,
+    MOST_LOSSY_BY_DEFAULT,
     CodecsOption,
     ForbidOption,
     MemoryOption,
@@ -53,7 +53,7 @@ from seamline.cli.shared.planning_options import (
     SloOption,
     TrustOption,
     WeighOption,
-    codecs_named,
+    checked_codecs,
     goal_of,
     pins_by_layer,
     sizes_by_node,
@@ -100,7 +100,7 @@ def run(
     memory: MemoryOption = None,
     pin: PinOption = None,
     forbid: ForbidOption = None,
-    codecs: CodecsOption = DEFAULT_CODECS,
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     fps: Annotated[
         float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames a second of the source's time to use.")
     ] = None,
@@ -216,7 +216,7 @@ def run(
         memory_bytes=sizes_by_node(memory or ()),
         pins=pins_by_layer(pin or ()),
         forbid=tuple(forbid or ()),
-        codecs=_codecs(codecs, plan),
+        codecs=checked_codecs(codecs) if plan is None else tuple(Codec),  # a plan is allowed what it says
         policy=plan if plan is not None else policy,
         strategy=strategy,
         record=record,
@@ -227,12 +227,6 @@ def run(
         parent_pid=parent_pid,
     )
     return execute(request) if len(source) == 1 else execute_several(request, source)
-
-
-def _codecs(most: str, plan: str | None) -> tuple[Codec, ...]:
-    """What --codecs allows; a plan given by --plan is allowed what it says."""
-    allowed = codecs_named(most)
-    return allowed if plan is None else tuple(Codec)
 
 
 def _nodes_of(over: str, connect: Sequence[str] | None) -> list[str]:

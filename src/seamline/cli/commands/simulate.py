@@ -11,7 +11,13 @@ import typer
 
 from seamline.cli.shared.options import EnergyScopeOption, JsonFlag, SeedOption
 from seamline.cli.shared.output import data_console, print_json, progress_console
-from seamline.cli.shared.planning_options import PowersOption, SlowdownsOption
+from seamline.cli.shared.planning_options import (
+    MOST_LOSSY_BY_DEFAULT,
+    CodecsOption,
+    PowersOption,
+    SlowdownsOption,
+    checked_codecs,
+)
 from seamline.cli.shared.tables import add_row, new_table
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
@@ -81,6 +87,7 @@ def simulate(
     private: Annotated[
         int, typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the origin, 1 does not.")
     ] = 0,
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
     fps: Annotated[float, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second.")] = DEFAULT_FPS,
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="S", min=1.0, help="Length; the longest trace's if not given.")
@@ -119,6 +126,7 @@ def simulate(
             objective=_objective(objective),
             energy_scope=energy_scope,
             n_private_cuts=private,
+            codecs=checked_codecs(codecs),
             fps=fps,
             seconds=seconds,
             noise_ratio=noise,

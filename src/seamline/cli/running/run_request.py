@@ -64,7 +64,7 @@ class RunRequest:
     memory_bytes: Mapping[str, int]
     pins: Mapping[str, str]
     forbid: tuple[str, ...]
-    codecs: tuple[Codec, ...]
+    codecs: str | tuple[Codec, ...]
     policy: str
     strategy: str
     record: Path | None

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ PIPE_WIDTH = 160
 
 NARROW_WIDTH = 80
 """Below so many columns, wide tables leave out what can be done without."""
+
+LINE_EVERY_S = 10.0
+"""How often progress is said where no bar can be drawn."""
 
 Item = TypeVar("Item")
 
@@ -60,11 +64,25 @@ def progress_console() -> Console:
 
 
 def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
-    """Yield `items` behind a progress bar on stderr; silent when stderr is no terminal."""
+    """Yield `items` behind a progress bar on stderr; one line every `LINE_EVERY_S` when stderr is no terminal."""
     console = progress_console()
+    if not console.is_terminal:
+        yield from _track_in_lines(items, n_items, what, console)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         yield from progress.track(items, total=n_items, description=what)
+
+
+def _track_in_lines(items: Iterable[Item], n_items: int, what: str, console: Console) -> Iterator[Item]:
+    began_s = said_s = time.monotonic()
+    for n_done, item in enumerate(items, 1):
+        yield item
+        now_s = time.monotonic()
+        if now_s - said_s >= LINE_EVERY_S and n_done < n_items:
+            said_s = now_s
+            left_s = (now_s - began_s) / n_done * (n_items - n_done)
+            console.print(f"{what}: {n_done} of {n_items}, about {left_s:.0f} s left")
 
 
 class Terminal:

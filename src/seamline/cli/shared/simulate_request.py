@@ -13,13 +13,12 @@ from pathlib import Path
 from seamline.cli.shared.output import TERMINAL, progress_console
 from seamline.config import Trace, load_testbed, read_trace
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.profiles import Profile
 from seamline.core.vocabulary.quantities import parse_duration, parse_rate
-from seamline.runtime.lab.offline import profiles_of
+from seamline.runtime.lab.offline import limits_of, profiles_of
 from seamline.sim import KINDS, Scene, SceneLink, generated
 from seamline.sim.from_testbed import left_out, links_of, loads_of
 
@@ -45,6 +44,7 @@ class SimulateRequest:
     objective: Objective
     energy_scope: str
     n_private_cuts: int
+    codecs: str
     fps: float
     seconds: float | None
     noise_ratio: float
@@ -63,7 +63,7 @@ def scene_of(request: SimulateRequest) -> Scene:
         duration_s=seconds,
         objective=request.objective,
         energy_scope=EnergyScope.parse(request.energy_scope).among(list(profiles)),
-        constraints=Constraints(n_private_cuts=request.n_private_cuts),
+        constraints=limits_of(profiles, request.codecs, n_private_cuts=request.n_private_cuts),
         slowdowns=_loads(request.testbed, seconds),
         noise_ratio=request.noise_ratio,
         seed=request.seed,

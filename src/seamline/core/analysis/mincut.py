@@ -26,7 +26,7 @@ from seamline.core.graph.cuts import layers_between
 from seamline.core.graph.model_graph import ModelGraph
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.plans import LOSSY, Segment
 from seamline.core.vocabulary.profiles import Cut, Profile, TensorSpec
 
 _LIGHT_MACS = 1.0
@@ -138,7 +138,9 @@ def _fewest_bytes(spec: TensorSpec, graph: ModelGraph, problem: Problem) -> int:
     frame = problem.frame if spec.name in graph.inputs else None
     at = 0 if frame is not None else 1
     alone = Cut(index=at, after="", tensors=(spec,), payload_bytes=spec.n_bytes)
-    offered = [codec for codec in offered_codecs(alone, frame) if codec in problem.constraints.codecs]
+    limits = problem.constraints  # a calibration is of cuts, and says nothing of a tensor alone
+    lossy = LOSSY if limits.lossy is not None else frozenset()
+    offered = [codec for codec in offered_codecs(alone, frame) if codec in limits.codecs and codec not in lossy]
     return min((payload_bytes(alone, codec, frame) for codec in offered), default=spec.n_bytes)
 
 

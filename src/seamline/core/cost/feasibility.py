@@ -85,10 +85,13 @@ def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str 
     for node in (here.node, there.node):
         if (node, here.codec) in limits.forbidden_codecs:
             return f"codec {here.codec} is forbidden on `{node}`"
+    if not limits.may_lose(cut.index, here.codec):
+        return f"no calibration allows codec {here.codec} at cut {cut.index}"
     if not limits.may_use(here.node, there.node):
         return f"{here.node}->{there.node} is forbidden"
     if here.codec not in offered_codecs(cut, problem.frame):
-        return f"codec {here.codec} does not exist at cut {cut.index}"
+        why = f": {', '.join(sorted(cut.exact))} must keep every bit" if cut.exact else ""
+        return f"codec {here.codec} does not exist at cut {cut.index}{why}"
     link = forward_link(here, there, problem)
     if link is None or link.goodput_bps <= 0.0:
         return f"{here.node}->{there.node} is down"

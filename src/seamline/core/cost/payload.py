@@ -20,8 +20,9 @@ def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
     """Bytes that cross `cut` under `codec`, without message headers.
 
     At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
-    per float element; other tensors stay raw. A cut without tensors (a profile from elsewhere) counts as one float32.
-    What lossless saves depends on the data: here it is the upper bound, all bytes.
+    per float element; other tensors, and those that must keep every bit, stay as they are. A cut without tensors (a
+    profile from elsewhere) counts as one float32. What lossless saves depends on the data: here it is the upper bound,
+    all bytes.
     Raises `PlanError` when `codec` does not exist at `cut`.
     """
     if codec not in offered_codecs(cut, frame):
@@ -33,14 +34,17 @@ def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
     if not cut.tensors:
         return _float_bytes(cut.payload_bytes // DTYPE_BYTES["float32"], codec)
     return sum(
-        _float_bytes(tensor.n_elements, codec) if tensor.dtype in _FLOATS else tensor.n_bytes for tensor in cut.tensors
+        _float_bytes(tensor.n_elements, codec) if tensor.dtype in _FLOATS and not tensor.exact else tensor.n_bytes
+        for tensor in cut.tensors
     )
 
 
 def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
-    """Codecs that exist at `cut`, whatever the constraints say."""
+    """Codecs that exist at `cut`, whatever the constraints say; where every float must keep its bits, no lossy one."""
     if cut.index == 0 and frame is not None:
         return (Codec.RAW,) if frame.jpeg_bytes is None else (Codec.RAW, Codec.JPEG)
+    if cut.exact and not any(tensor.dtype in _FLOATS and not tensor.exact for tensor in cut.tensors):
+        return (Codec.RAW, Codec.LOSSLESS)
     return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
 
 

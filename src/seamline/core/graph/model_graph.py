@@ -19,7 +19,7 @@ class Layer:
     """One operation on tensors. Weights are no inputs; a layer with sub-graphs (If, Loop, Scan) stays whole.
 
     inputs, outputs: names of tensors, without repeats. macs: multiply-accumulates for one frame; 0 for element-wise
-    work. weight_bytes: what it reads of the weights (shared weights count at every reader).
+    work. weight_bytes: what an engine holds of the weights that it reads (shared weights count at every reader).
     """
 
     name: str

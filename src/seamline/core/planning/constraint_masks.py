@@ -122,8 +122,16 @@ class BoundaryMask:
             for row, codec in enumerate(self.codecs)
             if (source, codec) in limits.forbidden_codecs or (target, codec) in limits.forbidden_codecs
         ]
-        if not rows and not closed.any():
+        unknown = self._uncalibrated()
+        if not rows and not closed.any() and not unknown.any():
             return sent_bytes
-        sent_bytes = np.where(closed, math.inf, sent_bytes)
+        sent_bytes = np.where(closed | unknown, math.inf, sent_bytes)
         sent_bytes[rows] = math.inf
         return sent_bytes
+
+    def _uncalibrated(self) -> npt.NDArray[np.bool_]:
+        """bool[Q, C]: where a codec would lose bits that no calibration allows it to."""
+        limits = self.problem.constraints
+        if limits.lossy is None:
+            return np.zeros((1, len(self.index)), dtype=bool)
+        return np.array([[not limits.may_lose(int(cut), codec) for cut in self.index] for codec in self.codecs])

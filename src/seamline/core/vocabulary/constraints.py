@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import LOSSY, Codec
 from seamline.core.vocabulary.profiles import Cut
 
 
@@ -21,6 +21,7 @@ class Constraints:
     switch those two kinds of plan off. memory_bytes: what a node may use (`refusal.memory_bytes`); all of it when
     missing. pins: (k, node), the layers between cut k-1 and cut k run on that node. forbidden_nodes run nothing,
     forbidden_links carry nothing, and a node neither encodes nor decodes what forbidden_codecs names for it.
+    lossy: (cut, codec) at which f16 and u8 may be used, as a calibration found; None for wherever codecs has them.
     """
 
     n_private_cuts: int = 0
@@ -33,11 +34,16 @@ class Constraints:
     forbidden_nodes: tuple[NodeId, ...] = ()
     forbidden_links: tuple[Link, ...] = ()
     forbidden_codecs: tuple[tuple[NodeId, Codec], ...] = ()
+    lossy: tuple[tuple[int, Codec], ...] | None = None
 
     def may_leave(self, cut: Cut, target: NodeId | None = None) -> bool:
         """Whether the tensors of `cut` may leave for `target`, for anywhere when None."""
         is_public = self.n_private_cuts == 0 or (cut.index >= self.n_private_cuts and not cut.carries_input)
         return is_public or target in self.trusted
+
+    def may_lose(self, cut: int, codec: Codec) -> bool:
+        """Whether `codec` may be used at that cut, as far as what it loses goes."""
+        return self.lossy is None or codec not in LOSSY or (cut, codec) in self.lossy
 
     def may_use(self, source: NodeId, target: NodeId) -> bool:
         """Whether anything may travel from `source` to `target`."""

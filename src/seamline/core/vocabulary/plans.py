@@ -29,6 +29,10 @@ LOSSINESS = (Codec.LOSSLESS, Codec.F16, Codec.U8)
 """What a user may ask for at most, from none to the most."""
 
 
+LOSSY = frozenset({Codec.F16, Codec.U8})
+"""Codecs of tensors that round values."""
+
+
 def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
     """What may be used when tensors lose at most what `most`, one of `LOSSINESS`, takes from them.
 
@@ -39,6 +43,10 @@ def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
         raise UsageError(f"`{most}` is no limit of what may be lost", hint=f"one of {', '.join(LOSSINESS)}")
     forbidden = LOSSINESS[LOSSINESS.index(most) + 1 :]
     return tuple(codec for codec in Codec if codec not in forbidden)
+
+
+DEFAULT_CODECS = codecs_up_to(Codec.LOSSLESS)
+"""What commands, `Cluster.stream` and simulations use where nobody says what may be lost: tensors lose no bit."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -24,6 +24,7 @@ class TensorSpec:
     is_open: the frame decides its extents (boxes that were found), `shape` has 1 where nothing else is known. Only
     outputs of a model are; no inner cut lets such a tensor cross. is_local: no wire carries it (`local_values.py`), so
     the model stays whole on one node; `dtype` says what it is, e.g. ``sequence(float32)``, and it has no bytes.
+    exact: a tensor of floats that must keep every bit wherever it crosses (`core.graph.exactness`).
     Raises `PlanError` for any other dtype that cannot be sent, and for a negative extent.
     """
 
@@ -32,6 +33,7 @@ class TensorSpec:
     shape: tuple[int, ...]
     is_open: bool = False
     is_local: bool = False
+    exact: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES and not self.is_local:
@@ -68,6 +70,11 @@ class Cut:
     is_candidate: bool = True
     carries_input: bool = False
     weights_before_bytes: int = 0
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """Names of the crossing tensors of floats that must keep every bit."""
+        return frozenset(tensor.name for tensor in self.tensors if tensor.exact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

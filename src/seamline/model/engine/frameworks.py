@@ -23,8 +23,9 @@ import numpy as np
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.model.engine.comparison import relative_error
 from seamline.model.engine.ort import OrtEngine
-from seamline.model.engine.verify import random_tensors, relative_error
+from seamline.model.engine.verify import random_tensors
 from seamline.model.store.models import ModelStore
 
 OPSET = 20

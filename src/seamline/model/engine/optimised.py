@@ -4,7 +4,8 @@ ONNX Runtime spends most of a segment's preparation on optimising its graph, and
 of convolutions in its own memory. Here both are kept from the first time on, beside the model's weights:
 
     <model folder>/optimised/<machine>/<digest>.onnx   the optimised graph of one segment, after 32 bytes of checksum
-                                       <sha256>.bin    one re-ordered tensor, mapped by every segment that has it
+                                       <sha256>.bin    one re-ordered tensor, mapped by every segment that has it;
+                                                       or a weight and its packed copy, see packed.py
 
 An optimised graph fits one kind of processor and one release of the runtime (`machine_key`), so none is ever sent to
 another node. The digest is of the segment's own graph: whatever changes in how segments are cut finds nothing here.
@@ -16,6 +17,7 @@ instead of 33, the same answers bit for bit. When forms are kept, and by which p
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import tempfile
@@ -29,9 +31,12 @@ import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.model.engine.packed import keep_packed
 from seamline.model.onnx.external import CHUNK_BYTES
 from seamline.model.onnx.protobuf import parse_outline
 from seamline.model.onnx.session import open_bytes
+
+log = logging.getLogger(__name__)
 
 OPTIMISED = "optimised"
 """Name of the folder below a model's."""
@@ -40,7 +45,7 @@ LARGE_BYTES = 1024
 """Tensors above this size get a file of their own; the rest stays in the graph."""
 
 _CHECKSUM_BYTES = 32
-_FORMAT = "1"
+_FORMAT = "2"
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part")
 
 
@@ -79,7 +84,12 @@ def keep(graph: bytes, folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="making-", dir=target.parent) as work:
             saved = Path(work) / "saved.onnx"
             open_bytes(graph, folder, what="the segment", n_threads=1, save_to=saved)
-            form: bytes = _without_weights(saved, folder, target.parent).SerializeToString(deterministic=True)
+            model = _without_weights(saved, folder, target.parent)
+            try:
+                keep_packed(model, folder, target.parent, Path(work), _publish)
+            except ModelError as error:  # then every session packs for itself
+                log.debug("no packed weights are kept: %s", error)
+            form: bytes = model.SerializeToString(deterministic=True)
             _publish((hashlib.sha256(form).digest(), form), Path(work), target)
     except OSError as exc:
         raise ModelError(f"cannot keep an optimised segment in `{target.parent}`: {exc.strerror}") from exc

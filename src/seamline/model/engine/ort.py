@@ -19,6 +19,8 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model.engine import optimised
+from seamline.model.onnx.prepacking import keep_mapped
+from seamline.model.onnx.protobuf import understood
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
 from seamline.model.store.models import ModelStore
@@ -70,16 +72,24 @@ class OrtEngine:
         graph, what = _graph_bytes(model), f"`{model.graph.name}`"
         form = optimised.find(graph, folder) if self._takes_kept else None
         if form is None:
-            return open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            return self._open(model, folder, what, optimised=True)
         try:
-            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False)
+            with understood(f"the optimised form of {what}"):
+                kept = ModelProto.FromString(form)
+            return self._open(kept, folder, what, optimised=False)
         except ModelError as error:
-            session = open_bytes(graph, folder, what=what, n_threads=self.n_threads)
+            session = self._open(model, folder, what, optimised=True)
             optimised.forget(
                 graph, folder
             )  # it was to blame: without it, there is neither a lack of memory nor of files
             log.warning("the optimised form of %s is dropped: %s", what, error)
             return session
+
+    def _open(self, model: ModelProto, folder: Path, what: str, *, optimised: bool) -> Any:
+        """A session whose kernels have their weights prepacked, but for those that gain nothing by it."""
+        keep_mapped(model)
+        data = model.SerializeToString()
+        return open_bytes(data, folder, what=what, n_threads=self.n_threads, optimised=optimised, prepacked=True)
 
 
 class OrtSegment:

@@ -78,7 +78,9 @@ _FORMULAS: dict[str, Callable[[NodeProto, Mapping[str, Shape]], int]] = {
     "Conv": _convolution(1), "FusedConv": _convolution(1), "ConvInteger": _convolution(1),
     "QLinearConv": _convolution(3), "ConvTranspose": _transposed,
     "MatMul": _matrix_product, "FusedMatMul": _matrix_product, "MatMulInteger": _matrix_product,
-    "QLinearMatMul": _matrix_product, "Gemm": _gemm, "FusedGemm": _gemm,
-    "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent,
+    "QLinearMatMul": _matrix_product, "MatMulIntegerToFloat": _matrix_product, "DynamicQuantizeMatMul": _matrix_product,
+    "MatMulNBits": _matrix_product, "MatMulBnb4": _matrix_product,
+    "Gemm": _gemm, "FusedGemm": _gemm, "QGemm": _gemm,
+    "LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent, "DynamicQuantizeLSTM": _recurrent,
     "Einsum": _einsum, "Attention": _attention, "MultiHeadAttention": _attention,
 }  # fmt: skip

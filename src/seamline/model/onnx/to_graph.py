@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from onnx import GraphProto, TensorProto, TypeProto, ValueInfoProto, helper
 
+from seamline.core.graph.exactness import exact_tensors
 from seamline.core.graph.model_graph import Layer, ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import STRING
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
-from seamline.model.onnx.external import tensor_bytes
 from seamline.model.onnx.macs import node_macs
 from seamline.model.onnx.operators import nested_graphs, node_inputs, weight_only
+from seamline.model.onnx.prepacking import held_bytes, held_ratio
 
 _DTYPES = {
     number: helper.tensor_dtype_to_np_dtype(number).name
@@ -33,13 +35,14 @@ def graph_of(graph: GraphProto) -> ModelGraph:
         outputs=tuple(value.name for value in graph.output),
     )
     found.verify()
-    return found
+    exact = exact_tensors(found)
+    return replace(found, tensors={name: replace(spec, exact=name in exact) for name, spec in found.tensors.items()})
 
 
 def describe_layers(graph: GraphProto) -> tuple[Layer, ...]:
     """A layer per node that is not weight-only, in the order of `graph`."""
     shapes = value_shapes(graph)
-    weight_bytes = {tensor.name: tensor_bytes(tensor) for tensor in graph.initializer}
+    weight_bytes = {tensor.name: held_bytes(tensor) for tensor in graph.initializer}
     makers = weight_only(graph)
     for node in makers:  # what they make counts as what they were made from
         total = sum(weight_bytes.get(name, 0) for name in node_inputs(node))
@@ -56,7 +59,7 @@ def describe_layers(graph: GraphProto) -> tuple[Layer, ...]:
             inputs=tuple(name for name in needs if name not in weight_bytes),
             outputs=tuple(dict.fromkeys(name for name in node.output if name)),
             macs=node_macs(node, shapes),
-            weight_bytes=sum(weight_bytes.get(name, 0) for name in needs),
+            weight_bytes=math.ceil(sum(weight_bytes.get(name, 0) for name in needs) * held_ratio(node.op_type)),
         )
         layers.append(layer)
     return tuple(layers)

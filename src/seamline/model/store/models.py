@@ -3,6 +3,7 @@
     <root>/<model_id>/manifest.json   sizes and SHA-256 of the two parts, name
                       graph.onnx      normal form (see reading.py); weights are references into weights.bin
                       weights.bin     values, page-aligned, mapped by every session
+                      calibration.json  what codecs do to its answers, see calibration.py
                       optimised/      forms of segments that this machine has used, see optimised.py
     <root>/incoming/<model_id>/       parts on their way from a peer, see transfer.py
 
@@ -26,12 +27,12 @@ from typing import BinaryIO
 
 from onnx import ModelProto
 
-from seamline.config import cache_dir
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, recipe_of
 from seamline.model.metadata.sidecar import read_sidecar
 from seamline.model.onnx.reading import NormalModel, read_model
+from seamline.model.store.calibration import default_root
 from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
 from seamline.model.store.reseed import reseeded
 from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, StoredModel, load_stored
@@ -41,11 +42,6 @@ __all__ = ["ModelStore", "StoredModel", "default_root"]
 
 PAGE_BYTES = 4096
 LINE_BYTES = 64
-
-
-def default_root() -> Path:
-    """Folder of the store: below the folder of all caches."""
-    return cache_dir() / "models"
 
 
 class ModelStore:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +91,8 @@ def compare(
                 head = engine.prepare(model.model_id, Segment(at, cut))
                 values, at = [head.run(tensors) for tensors in values], cut
             tail = engine.prepare(model.model_id, Segment(cut, model.whole.stop))
-            answers = (_through(tensors, name) for tensors in values)
+            exact = model.cuts[cut].exact
+            answers = (_through(tensors, name, exact) for tensors in values)
             found = (None if sent is None else (tail.run(sent[0]), sent[1]) for sent in answers)
             yield _tally(cut, expected, found)
 
@@ -122,10 +123,10 @@ def _group_size(model: StoredModel, cuts: Sequence[int]) -> int:
     return max(1, min(64, GROUP_BYTES // max(1, largest)))
 
 
-def _through(tensors: Mapping[str, Array], name: Codec) -> tuple[dict[str, Array], int] | None:
+def _through(tensors: Mapping[str, Array], name: Codec, exact: Collection[str]) -> tuple[dict[str, Array], int] | None:
     """`tensors` sent and received, and the bytes that took; None when the codec refuses their values."""
     try:
-        encoded = codec.encode(tensors, name)
+        encoded = codec.encode(tensors, name, exact=exact)
     except CodecError:
         return None
     return codec.decode(encoded.encoding, encoded.buffers), encoded.n_bytes

@@ -13,12 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seamline.core.vocabulary.calibration import limits_named
+from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.quantities import parse_duration, parse_rate
 from seamline.model.locate import ModelOptions, load_model
 from seamline.model.progress import SILENT, Progress
+from seamline.model.store.calibration import calibration_of
 
 if TYPE_CHECKING:
     from seamline.core.vocabulary.profiles import Profile
@@ -103,6 +106,16 @@ def profiles_of(
         raise UsageError("no node has a profile", hint="--profile edge=edge.json, or MODEL and --slowdown edge=8")
     _refuse_different_models(profiles, model, options or ModelOptions())
     return profiles | _powered(profiles, by_node(powers, "--power"))
+
+
+def limits_of(profiles: Mapping[NodeId, Profile], codecs: str, *, n_private_cuts: int = 0) -> Constraints:
+    """The limits of plans for the model of `profiles`, with what its calibration says when `codecs` asks for that.
+
+    Raises `UsageError` when `codecs` is no limit, see `core.vocabulary.calibration`.
+    """
+    ids = [profile.model.sha256 for profile in profiles.values() if profile.model.sha256 is not None]
+    calibration = calibration_of(ids[0] if ids else None)
+    return limits_named(codecs, calibration, Constraints(n_private_cuts=n_private_cuts))
 
 
 def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -> dict[NodeId, Profile]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from seamline import codec
-from seamline.core.cost.payload import payload_bytes
+from seamline.core.cost.payload import offered_codecs, payload_bytes
 from seamline.core.vocabulary.errors import CodecError
 from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Array, Clock, Engine
@@ -31,8 +31,7 @@ _CODECS = (Codec.LOSSLESS, Codec.F16, Codec.U8)
 def measure_boundaries(engine: Engine, model: StoredModel, clock: Clock) -> tuple[CodecCost, ...]:
     """Costs of the codecs for tensors at the inner candidate cuts of `model`, each the quickest of `N_RUNS`.
 
-    A codec that refuses the values (NaN and infinity under u8) is left out there. Raises `ModelError` when the model
-    does not run.
+    A codec that refuses the tensors is left out there. Raises `ModelError` when the model does not run.
     """
     candidates = [cut for cut in model.cuts[1:-1] if cut.is_candidate and cut.payload_bytes > 0]
     chosen = candidates[:: 1 + len(candidates) // MAX_CUTS]
@@ -45,6 +44,8 @@ def measure_boundaries(engine: Engine, model: StoredModel, clock: Clock) -> tupl
             values = _inputs(model)
         values, at = segment.run(values), cut.index
         for name in _CODECS:
+            if name not in offered_codecs(cut, None):
+                continue
             try:
                 costs.append(_cost(values, cut, name, clock))
             except CodecError:
@@ -60,7 +61,8 @@ def _inputs(model: StoredModel) -> dict[str, Array]:
 
 
 def _cost(values: Mapping[str, Array], cut: Cut, name: Codec, clock: Clock) -> CodecCost:
-    encode_s, encoded = _quickest(lambda: codec.encode(values, name), clock)
+    exact = cut.exact
+    encode_s, encoded = _quickest(lambda: codec.encode(values, name, exact=exact), clock)
     decode_s, _ = _quickest(lambda: codec.decode(encoded.encoding, encoded.buffers), clock)
     return CodecCost(
         codec=name,

@@ -137,7 +137,9 @@ class StageWorker:
         decoded_s = now_s()
         outputs = job.segment.run(tensors) if job.segment is not None else tensors
         computed_s = now_s()
-        encoded = codec.encode(outputs, job.stage.codec) if job.stage.codec is not None else None
+        encoded = None
+        if job.stage.codec is not None:
+            encoded = codec.encode(outputs, job.stage.codec, exact=_exact(job, outputs))
         encoded_s = now_s()
         self._mean_job_s = observe_job(self._mean_job_s, encoded_s - started_s)
         report = StageReport(
@@ -153,6 +155,13 @@ class StageWorker:
             energy_source=self._energy.source,
         )
         return Finished(outputs=outputs, encoded=encoded, report=report)
+
+
+def _exact(job: StageJob, outputs: Mapping[str, Array]) -> frozenset[str]:
+    """Names of what must keep every bit: as the segment says; without one, all that the model is given."""
+    if job.segment is not None:
+        return frozenset(spec.name for spec in job.segment.outputs if spec.exact)
+    return frozenset(outputs)
 
 
 def _leaving_bytes(job: StageJob, outputs: Mapping[str, Array], encoded: codec.Encoded | None) -> int:

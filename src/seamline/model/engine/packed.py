@@ -1,0 +1,153 @@
+"""Packed weights of float products, kept on disk and mapped by every session that needs them.
+
+Kernels copy the weights of a product into their own layout as a session is made (`model.onnx.prepacking`). ONNX Runtime
+can save these copies beside an optimised model, and a session that packs the same bytes again finds them by their hash,
+drops its own and maps the file: two pipelines then hold one copy, as of all other weights. Measured, six products of
+2048 x 2048 (101 MB): the first session adds 101 MB, the second 2 instead of 101.
+
+Only float products are kept so. Kernels of 4- and 8-bit weights pack in several steps, the later ones into memory of
+the earlier, and their weights are small; they stay private to a session, and `model.onnx.prepacking` counts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+from seamline.core.vocabulary.errors import ModelError
+from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.onnx.prepacking import packed_products
+from seamline.model.onnx.session import save_packed
+
+PAGE_BYTES = 4096
+_GRAPH, _WEIGHTS = "packed.onnx", "packed.bin"
+_ENTRY = "prepacked_0"
+_PREFIX = "prepacked_"
+
+Publish = Callable[[Iterator[bytes], Path, Path], None]
+"""(contents, working folder, target): writes a file that appears complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packed:
+    """One weight in a saved model. start, n_bytes: the weight itself. blob_start, blob_bytes: its packed copy."""
+
+    key: str
+    start: int
+    n_bytes: int
+    blob_start: int
+    blob_bytes: int
+
+
+def keep_packed(form: ModelProto, folder: Path, beside: Path, work: Path, publish: Publish) -> None:
+    """Let the weights of float products in `form` refer to files in `beside` that hold their packed copies too.
+
+    form: an optimised graph, changed in place; its weights are references into `folder`, of which `beside` and `work`
+    are folders below. Raises `ModelError` when the runtime refuses the products.
+    """
+    products = packed_products(form.graph)
+    if not products:
+        return
+    save_packed(_only(form, products), folder, work / _GRAPH, _WEIGHTS)
+    tensors = {tensor.name: tensor for tensor in form.graph.initializer}
+    for name, packed in _saved(work / _GRAPH):
+        target = beside / f"{_digest(work / _WEIGHTS, packed)}.bin"
+        if not target.is_file():
+            publish(_contents(work / _WEIGHTS, packed), work, target)
+        offset = _aligned(packed.n_bytes)
+        del tensors[name].external_data[:]
+        tensors[name].data_location = TensorProto.EXTERNAL
+        tensors[name].ClearField("raw_data")
+        location = target.relative_to(folder).as_posix()
+        for key, value in (
+            ("location", location),
+            ("offset", "0"),
+            ("length", str(packed.n_bytes)),
+            (_ENTRY, f"{packed.key}|{offset};{packed.blob_bytes};0"),
+        ):
+            tensors[name].external_data.add(key=key, value=value)
+
+
+def _only(form: ModelProto, products: tuple[int, ...]) -> ModelProto:
+    """The products of `form` by number of node, each from an input of its own: what packs is the same, nothing runs."""
+    model = ModelProto(ir_version=form.ir_version)
+    model.opset_import.extend(form.opset_import)
+    graph = model.graph
+    graph.name = "products"
+    weights = {tensor.name: tensor for tensor in form.graph.initializer}
+    used: dict[str, None] = {}
+    given: dict[str, None] = {}
+    for number in products:
+        node = form.graph.node[number]
+        graph.node.append(node)
+        used.update(dict.fromkeys(name for name in node.input if name in weights))
+        given.update(dict.fromkeys(name for name in node.input if name and name not in weights))
+    made = {name for node in graph.node for name in node.output}
+    graph.initializer.extend(weights[name] for name in used)
+    graph.input.extend(_float(name) for name in given if name not in made)
+    graph.output.extend(_float(name) for name in made)
+    return model
+
+
+def _float(name: str) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def _saved(path: Path) -> Iterator[tuple[str, _Packed]]:
+    """The weights of the model that the runtime saved, by name, that have one packed copy."""
+    model = ModelProto.FromString(path.read_bytes())
+    for tensor in _external(model.graph):
+        fields = {entry.key: entry.value for entry in tensor.external_data}
+        if [key for key in fields if key.startswith(_PREFIX)] != [_ENTRY]:
+            continue  # none, or copies for two kinds of kernel: packed by each session
+        key, _, places = fields[_ENTRY].partition("|")
+        numbers = places.split(";")
+        if len(numbers) != 3:
+            continue  # a copy in several parts
+        yield (
+            tensor.name,
+            _Packed(
+                key=key,
+                start=int(fields["offset"]),
+                n_bytes=int(fields["length"]),
+                blob_start=int(numbers[0]),
+                blob_bytes=int(numbers[1]),
+            ),
+        )
+
+
+def _external(graph: GraphProto) -> Iterator[TensorProto]:
+    return (tensor for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL)
+
+
+def _digest(path: Path, packed: _Packed) -> str:
+    digest = hashlib.sha256()
+    for piece in _contents(path, packed):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _contents(path: Path, packed: _Packed) -> Iterator[bytes]:
+    """The weight, then, from the next page on, its packed copy."""
+    yield from _pieces(path, packed.start, packed.n_bytes)
+    yield bytes(_aligned(packed.n_bytes) - packed.n_bytes)
+    yield from _pieces(path, packed.blob_start, packed.blob_bytes)
+
+
+def _pieces(path: Path, offset: int, n_bytes: int) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        source.seek(offset)
+        while n_bytes > 0:
+            piece = source.read(min(n_bytes, CHUNK_BYTES))
+            if not piece:
+                raise ModelError("packed weights end early")
+            n_bytes -= len(piece)
+            yield piece
+
+
+def _aligned(n_bytes: int) -> int:
+    return -(-n_bytes // PAGE_BYTES) * PAGE_BYTES

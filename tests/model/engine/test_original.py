@@ -1,0 +1,152 @@
+"""The user's own file in plain ONNX Runtime beside the whole model: what differs is found and said."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from seamline.core.vocabulary.ports import Array
+from seamline.model import ModelStore, OrtEngine, Preprocess, StoredModel, verify_cuts
+from seamline.model.engine.comparison import relative_error
+from seamline.model.engine.original import FileCheck, check_file
+
+NODE = helper.make_node
+ROUNDING = 1e-5
+FLOAT = TensorProto.FLOAT
+
+
+def value(name: str, *shape: int | str, dtype: int = FLOAT) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def checked(store: ModelStore, stored: StoredModel, path: Path, **values: float) -> FileCheck:
+    return check_file(OrtEngine(store, 1), stored, path, seed=3, values=values)
+
+
+def test_a_file_that_was_read_rightly_agrees_with_the_whole(
+    store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
+) -> None:
+    path = save(small_cnn)
+    check = checked(store, store.add(path), path)
+    assert (check.error, check.random_outputs, check.missing_outputs, check.n_compared) == (None, (), (), 1)
+    assert all(error is not None and error <= ROUNDING for error in check.errors)
+
+
+def test_a_whole_that_was_read_wrongly_differs_from_its_file(
+    store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
+) -> None:
+    stored = store.add(save(small_cnn))
+    for tensor in small_cnn.graph.initializer:
+        if tensor.name == "w1":
+            tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), "w1"))
+    check = checked(store, stored, save(small_cnn, "meant"))
+    optimised, whole, unoptimised_whole = check.errors
+    assert optimised == pytest.approx(0.0, abs=ROUNDING)
+    assert min(whole or 0.0, unoptimised_whole or 0.0) > 0.01
+
+
+def test_the_preprocessing_of_frames_is_done_before_the_file(
+    store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
+) -> None:
+    path = save(small_cnn)
+    recipe = Preprocess(height=8, width=8, mean=(1.0, 20.0, 3.0), std=(50.0, 40.0, 30.0))
+    stored = store.add(path, preprocess=recipe)
+    assert stored.preprocess is not None
+    check = checked(store, stored, path)
+    assert check.whole_error == pytest.approx(0.0, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 4)])
+def test_inputs_that_became_constants_are_given_to_the_file(
+    shape: tuple[int, ...], store: ModelStore, tmp_path: Path
+) -> None:
+    nodes = [NODE("Mul", ["x", "gain"], ["h"]), NODE("Relu", ["h"], ["y"])]
+    graph = helper.make_graph(nodes, "gain", [value("x", 1, 4), value("gain", *shape)], [value("y", 1, 4)])
+    path = tmp_path / "gain.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    check = checked(store, store.add(path, values={"gain": -2.5}), path, gain=-2.5)
+    assert (check.error, check.whole_error) == (None, 0.0)
+
+
+def test_outputs_that_are_drawn_at_random_are_named_and_not_compared(store: ModelStore, tmp_path: Path) -> None:
+    nodes = [
+        NODE("Relu", ["x"], ["a"]),
+        NODE("RandomNormalLike", ["a"], ["noise"]),
+        NODE("Add", ["a", "noise"], ["y"]),
+        NODE("Neg", ["a"], ["z"]),
+    ]
+    graph = helper.make_graph(nodes, "noisy", [value("x", 1, 64)], [value("y", 1, 64), value("z", 1, 64)])
+    path = tmp_path / "noisy.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    stored = store.add(path)
+    check = checked(store, stored, path)
+    assert (check.random_outputs, check.n_compared, check.whole_error) == (("y",), 1, 0.0)
+    cuts = list(verify_cuts(OrtEngine(store, 1), stored, without=check.random_outputs))
+    assert all(cut.error is None and cut.bit_equal for cut in cuts)
+
+
+def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
+    store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
+) -> None:
+    stored = store.add(save(small_cnn))
+    small_cnn.graph.node[0].op_type = "Unheard"
+    check = checked(store, stored, save(small_cnn, "foreign"))
+    assert check.error is not None
+    assert "plain ONNX Runtime" in check.error
+    assert check.errors == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([1.0, 2.0], [1.0, 4.0], 0.5),
+        ([[1.0, 2.0]], [1.0, 2.0], math.inf),
+        ([np.nan, 1.0], [np.nan, 1.0], 0.0),
+        ([0.0, 1.0], [np.nan, 1.0], math.inf),
+        ([np.inf, 1.0], [np.inf, 2.0], 0.5),
+        ([1.0, 1.0], [np.inf, 1.0], math.inf),
+        ([], [], 0.0),
+    ],
+)
+def test_the_error_of_an_answer(found: list[float], expected: list[float], error: float) -> None:
+    assert relative_error(np.array(found), np.array(expected)) == error
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (np.array(["a"]), np.array(["b"])),
+        (np.array([2**60 + 1], np.int64), np.array([2**60], np.int64)),
+        (np.array([True, False]), np.array([True, True])),
+        (np.array([1 + 2j]), np.array([1 - 2j])),
+    ],
+)
+def test_what_is_no_float_differs_or_not(found: Array, expected: Array) -> None:
+    assert relative_error(found, expected) > 0.0
+    assert relative_error(found, found) == 0.0
+
+
+def test_products_of_4_bit_weights_compute_what_the_file_says(store: ModelStore, tmp_path: Path) -> None:
+    """The runtime rounds their inputs to 8 bits when it optimises the file: 1 % of the answer."""
+    rng, side, block = np.random.default_rng(0), 256, 32
+    weight = helper.make_tensor("w", TensorProto.INT4, [side, side], rng.integers(-8, 8, side * side).tolist())
+    scale = numpy_helper.from_array((rng.random((side // block, side)) * 0.1).astype(np.float32), "s")
+    nodes = [
+        NODE("DequantizeLinear", ["w", "s"], ["d"], axis=0, block_size=block),
+        NODE("MatMul", ["x", "d"], ["m"]),
+        NODE("Relu", ["m"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "int4", [value("x", 1, side)], [value("y", 1, side)], [weight, scale])
+    path = tmp_path / "int4.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    stored = store.add(path)
+    check = checked(store, stored, path)
+    assert check.unoptimised_whole_error == pytest.approx(0.0, abs=ROUNDING)
+    assert all(cut.max_relative_error <= ROUNDING for cut in verify_cuts(OrtEngine(store, 1), stored))
