@@ -180,6 +180,22 @@ def test_verify_names_outputs_that_are_random(seamline, tmp_path):
     assert "random: the model draws `y` anew" in seamline("verify", str(path)).stdout
 
 
+def test_a_float16_model_may_deviate_by_as_much_as_it_does_uncut(seamline, tmp_path):
+    random, nodes, weights, last = np.random.default_rng(0), [], [], "x"
+    for i in range(6):
+        weights.append(numpy_helper.from_array((random.normal(0, 0.12, (16, 16, 3, 3))).astype(np.float16), f"w{i}"))
+        nodes.append(helper.make_node("Conv", [last, f"w{i}"], [f"c{i}"], pads=[1] * 4))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"]))
+        last = f"r{i}"
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT16, [1, 16, 16, 16])] for name in ("x", last)]
+    path = tmp_path / "half.onnx"
+    graph = helper.make_graph(nodes, "half", *ends, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
+    outcome = seamline("verify", str(path), "--json")
+    assert (outcome.exit_code, outcome.json["differs"], outcome.json["failed"]) == (0, [], [])
+    assert outcome.json["uncut_deviation"] is None or outcome.json["uncut_deviation"] < 0.02
+
+
 def test_verify_tries_the_cuts_that_were_asked_for(seamline, model_path):
     some = seamline("verify", str(model_path), "--cuts", "1,4", "--json").json
     assert [cut["cut"] for cut in some["cuts"]] == [1, 4]

@@ -19,7 +19,9 @@ from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 
 EDGE = NodeId("edge")
 EXTENT = 32
-N_HIDDEN = 4096
+N_HIDDEN = 6144
+"""Makes a matrix beyond 64 MiB, for which no thread of a process has address space in reserve."""
+
 LIGHT, HEAVY = "edge[0:4]raw > fog[4:5]", "edge[0:2]raw > fog[2:5]"
 ROOM_BYTES = 8 << 20
 
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="l
 
 @pytest.fixture
 def heavy_file(tmp_path: Path) -> Path:
-    """Convolution, flatten, a matrix of 50 MB, ReLU, ten classes; cut 4 leaves the last, small matrix."""
+    """Convolution, flatten, a matrix of 75 MB, ReLU, ten classes; cut 4 leaves the last, small matrix."""
     rng = np.random.default_rng(8)
     n_flat = 3 * EXTENT * EXTENT
     weights = {

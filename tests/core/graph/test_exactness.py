@@ -79,6 +79,15 @@ def test_an_answer_made_early_is_exact_where_it_crosses() -> None:
     assert exact(("Conv", "x", "z"), ("Conv", "z", "y"), outputs="z y") == set(), "z is an output, seen by the helper"
 
 
+def test_an_answer_is_exact_as_far_back_as_it_is_only_scaled_and_moved() -> None:
+    rows = (
+        ("Conv", "x", "raw"), ("Sigmoid", "raw", "in"), ("Mul", "in", "pixels"), ("Transpose", "pixels", "turned"),
+        ("Concat", "turned", "y"),
+    )  # fmt: skip
+    assert exact(*rows) == {"raw", "in", "pixels", "turned"}
+    assert exact(("Conv", "x", "raw"), ("Softmax", "raw", "y")) == set(), "scores are mixed from features"
+
+
 def test_where_to_look_is_exact_and_what_is_looked_at_is_not() -> None:
     rows = (("Conv", "x", "map"), ("Conv", "x", "raw"), ("Mul", "raw", "grid"))
     for op in ("RoiAlign", "GridSample", "DeformConv"):

@@ -91,6 +91,47 @@ def test_outputs_that_are_drawn_at_random_are_named_and_not_compared(store: Mode
     assert all(cut.error is None and cut.bit_equal for cut in cuts)
 
 
+def test_a_model_that_draws_once_for_each_session_is_random_as_well(store: ModelStore, tmp_path: Path) -> None:
+    """Dropout as in training: two runs of one session drop the same, another session others."""
+    nodes = [NODE("Relu", ["x"], ["a"]), NODE("Dropout", ["a", "half", "trains"], ["y"])]
+    weights = [numpy_helper.from_array(np.float32(0.5), "half"), numpy_helper.from_array(np.array(True), "trains")]
+    graph = helper.make_graph(nodes, "drop", [value("x", 1, 64)], [value("y", 1, 64)], weights)
+    path = tmp_path / "drop.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    check = checked(store, store.add(path), path)
+    assert (check.random_outputs, check.n_compared) == (("y",), 0)
+
+
+def test_noise_that_a_body_draws_from_constants_alone_is_drawn_anew_for_every_frame(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    flag = helper.make_tensor_value_info("go", TensorProto.BOOL, [])
+    body = helper.make_graph(
+        [
+            NODE("Identity", ["go"], ["on"]),
+            NODE("RandomNormal", [], ["r"], shape=[1, 8]),
+            NODE("Add", ["v", "r"], ["w"]),
+        ],
+        "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []), flag, value("v", 1, 8)],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, []), value("w", 1, 8)],
+    )
+    weights = [
+        numpy_helper.from_array(np.array(3, np.int64), "n"),
+        numpy_helper.from_array(np.array(True), "yes"),
+        numpy_helper.from_array(np.zeros((1, 8), np.float32), "zero"),
+    ]
+    nodes = [NODE("Loop", ["n", "yes", "zero"], ["noise"], body=body), NODE("Add", ["x", "noise"], ["y"])]
+    graph = helper.make_graph(nodes, "noise", [value("x", 1, 8)], [value("y", 1, 8)], weights)
+    path = tmp_path / "noise.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    stored = store.add(path)
+    whole = OrtEngine(store, 1).prepare(stored.model_id, stored.whole)
+    frame = {"x": np.zeros((1, 8), np.float32)}
+    assert len({whole.run(frame)["y"].tobytes() for _ in range(5)}) == 5
+    assert checked(store, stored, path).random_outputs == ("y",)
+
+
 def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
     store: ModelStore, small_cnn: ModelProto, save: Callable[..., Path]
 ) -> None:
@@ -100,6 +141,28 @@ def test_a_file_that_plain_onnx_runtime_refuses_is_said_and_not_compared(
     assert check.error is not None
     assert "plain ONNX Runtime" in check.error
     assert check.errors == (None, None, None)
+
+
+def test_a_file_that_ends_the_runtime_by_a_signal_is_said_and_not_opened_here(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    """A branch of a function has a weight named like an input of the function that the caller leaves out."""
+    ones = numpy_helper.from_array(np.ones((1, 4), np.float32), "k")
+    then = helper.make_graph([NODE("Add", ["a", "k"], ["r"])], "then", [], [value("r", 1, 4)], [ones])
+    other = helper.make_graph([NODE("Identity", ["a"], ["r"])], "else", [], [value("r", 1, 4)])
+    body = [
+        NODE("ReduceSum", ["a"], ["s"], keepdims=0), NODE("Cast", ["s"], ["c"], to=TensorProto.BOOL),
+        NODE("If", ["c"], ["b"], then_branch=then, else_branch=other),
+    ]  # fmt: skip
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("pkg.local", 1)]
+    function = helper.make_function("pkg.local", "f", ["a", "k"], ["b"], body, opsets[:1])
+    nodes = [NODE("f", ["x"], ["h"], domain="pkg.local"), NODE("Relu", ["h"], ["y"])]
+    graph = helper.make_graph(nodes, "crafted", [value("x", 1, 4)], [value("y", 1, 4)])
+    path = tmp_path / "crafted.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=[function]), path)
+    check = checked(store, store.add(path), path)
+    assert check.error is not None
+    assert "ends plain ONNX Runtime by signal" in check.error
 
 
 @pytest.mark.parametrize(
@@ -150,3 +213,13 @@ def test_products_of_4_bit_weights_compute_what_the_file_says(store: ModelStore,
     check = checked(store, stored, path)
     assert check.unoptimised_whole_error == pytest.approx(0.0, abs=ROUNDING)
     assert all(cut.max_relative_error <= ROUNDING for cut in verify_cuts(OrtEngine(store, 1), stored))
+
+
+def test_an_answer_without_a_finite_number_is_named(store: ModelStore, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [NODE("Sub", ["x", "x"], ["zero"]), NODE("Log", ["zero"], ["y"]), NODE("Relu", ["x"], ["z"])],
+        "blank", [value("x", 1, 4)], [value("y", 1, 4), value("z", 1, 4)],
+    )  # fmt: skip
+    path = tmp_path / "blank.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert checked(store, store.add(path), path).blank_outputs == ("y",)

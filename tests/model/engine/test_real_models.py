@@ -92,5 +92,5 @@ def test_a_model_that_decides_by_its_input_runs_and_says_what_to_fix(
     store: ModelStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = store.add(Trained(package="silero_vad", file="data/silero_vad.onnx", n_cuts=0).path(), shapes=SOUND)
-    assert "fix the input that decides the model's If, e.g. --value sr=16000" in caplog.text
+    assert "input `sr` decides a branch, which stays one layer; to cut it fix the input: --value sr=" in caplog.text
     assert [cut.after for cut in stored.cuts] == ["input", "Equal_0", "Introduce_0_id1"]  # undecided, it is one layer

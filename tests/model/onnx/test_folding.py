@@ -211,8 +211,14 @@ def test_a_branch_decided_by_a_fixed_input_is_cut_like_any_network(
     assert branch in next(layer.outputs[0] for layer in stored.graph.layers)
 
 
-def test_a_branch_that_the_frame_decides_stays_one_layer(two_rates: Path, store: ModelStore) -> None:
+def test_a_branch_that_an_input_decides_stays_one_layer_until_it_is_fixed(
+    two_rates: Path, store: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
     stored = store.add(two_rates)
+    assert "input `rate` decides a branch, which stays one layer; to cut it fix the input" in caplog.text
+    caplog.clear()
+    store.add(two_rates, values={"rate": 16000})
+    assert caplog.text == ""
     assert [layer.op for layer in stored.graph.layers] == ["Equal", "If"]
     assert stored.graph.layers[1].macs == 2 * (6 * 8 + 8)
     assert all(check.error is None for check in verify_cuts(OrtEngine(store, 1), stored))

@@ -288,6 +288,9 @@ def _file_lines(outcome: _Outcome) -> Iterator[tuple[str, bool]]:
     if file.error is not None:
         yield f"not compared with the file itself: {file.error}", True
         return
+    if file.blank_outputs:
+        names = ", ".join(f"`{name}`" for name in file.blank_outputs)
+        yield f"{names}: no finite number on this input, so equal outputs prove little; try another --seed", False
     if file.missing_outputs:
         yield f"the whole model lacks outputs of the file: {', '.join(file.missing_outputs)}", False
     if FILE in outcome.differs:

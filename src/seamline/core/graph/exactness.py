@@ -4,7 +4,8 @@ A feature that is rounded by a thousandth moves an answer by about as much. A nu
 float that becomes an index takes another row, a position another phase, a corner of a box another region, and no small
 error of an answer tells. So a tensor is exact when a layer that selects reads it, directly or through layers that work
 element by element or only move elements. The walk ends at layers that mix (convolutions, products, sums over an axis):
-what goes into them is features. Answers are exact as well, and so are inputs: nothing here says what they are.
+what goes into them is features. Answers are exact as well, as far back, and so are inputs: nothing here says what they
+are.
 
 This looks at the graph alone and errs to the safe side; `seamline.codec.fidelity` looks at the values of each frame,
 and `seamline accuracy` measures what a codec does to answers on real frames.
@@ -41,10 +42,8 @@ _FLOATS = ("float16", "float32", "float64")
 
 def exact_tensors(graph: ModelGraph) -> frozenset[str]:
     """Names of the tensors of floats in `graph` that must keep every bit."""
-    exact = {name for name in graph.outputs if _is_float(name, graph.tensors)}
-    exact.update(graph.inputs)
-    exact.update(name for name, spec in graph.tensors.items() if spec.dtype == "float64")
-    selected: set[str] = set()
+    exact = set(graph.inputs) | {name for name, spec in graph.tensors.items() if spec.dtype == "float64"}
+    selected = set(graph.outputs)  # what is only scaled and moved after it is an answer already, a box in pixels say
     for layer in reversed(graph.layers):
         is_reached = layer.op in _PASSED and not selected.isdisjoint(layer.outputs)
         if is_reached or _selects(layer, graph.tensors):

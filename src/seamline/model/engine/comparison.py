@@ -36,6 +36,11 @@ def relative_error(found: Array, expected: Array) -> float:
     )  # two integers beyond 2**53 may differ by nothing that float64 shows
 
 
+def is_blank(values: Array) -> bool:
+    """Whether there are elements and none of them is a finite number."""
+    return values.size > 0 and _is_number(values) and not np.isfinite(_wide(values)).any()
+
+
 def _is_number(values: Array) -> bool:
     return values.dtype.kind in "biufc" or "float" in values.dtype.name  # bfloat16 and float8 have kinds of their own
 

@@ -33,6 +33,7 @@ from onnx import ModelProto, TensorProto
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model.engine.packed import keep_packed
 from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.protobuf import parse_outline
 from seamline.model.onnx.session import open_bytes
 
@@ -45,14 +46,14 @@ LARGE_BYTES = 1024
 """Tensors above this size get a file of their own; the rest stays in the graph."""
 
 _CHECKSUM_BYTES = 32
-_FORMAT = "2"
+_FORMAT = "3"
 _CPU_FACTS = ("model name", "flags", "Features", "CPU part")
 
 
 def find(graph: bytes, folder: Path) -> bytes | None:
     """The optimised form of the segment whose serialised graph is `graph`; None when it is not kept, or damaged.
 
-    folder: the model's. Load it with optimisation off and `folder` as the place of external weights.
+    folder: the model's. Load it with optimisation off, prepacking on, and `folder` as the place of external weights.
     """
     try:
         data = _graph_path(graph, folder).read_bytes()
@@ -89,6 +90,7 @@ def keep(graph: bytes, folder: Path) -> None:
                 keep_packed(model, folder, target.parent, Path(work), _publish)
             except ModelError as error:  # then every session packs for itself
                 log.debug("no packed weights are kept: %s", error)
+            keep_mapped(model)
             form: bytes = model.SerializeToString(deterministic=True)
             _publish((hashlib.sha256(form).digest(), form), Path(work), target)
     except OSError as exc:

@@ -20,7 +20,6 @@ from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model.engine import optimised
 from seamline.model.onnx.prepacking import keep_mapped
-from seamline.model.onnx.protobuf import understood
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
 from seamline.model.store.models import ModelStore
@@ -72,24 +71,22 @@ class OrtEngine:
         graph, what = _graph_bytes(model), f"`{model.graph.name}`"
         form = optimised.find(graph, folder) if self._takes_kept else None
         if form is None:
-            return self._open(model, folder, what, optimised=True)
+            return self._made(model, folder, what)
         try:
-            with understood(f"the optimised form of {what}"):
-                kept = ModelProto.FromString(form)
-            return self._open(kept, folder, what, optimised=False)
+            return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False, prepacked=True)
         except ModelError as error:
-            session = self._open(model, folder, what, optimised=True)
+            session = self._made(model, folder, what)
             optimised.forget(
                 graph, folder
             )  # it was to blame: without it, there is neither a lack of memory nor of files
             log.warning("the optimised form of %s is dropped: %s", what, error)
             return session
 
-    def _open(self, model: ModelProto, folder: Path, what: str, *, optimised: bool) -> Any:
-        """A session whose kernels have their weights prepacked, but for those that gain nothing by it."""
+    def _made(self, model: ModelProto, folder: Path, what: str) -> Any:
+        """A session made as the first time; its kernels pack their weights, but for those that gain nothing by it."""
         keep_mapped(model)
         data = model.SerializeToString()
-        return open_bytes(data, folder, what=what, n_threads=self.n_threads, optimised=optimised, prepacked=True)
+        return open_bytes(data, folder, what=what, n_threads=self.n_threads, prepacked=True)
 
 
 class OrtSegment:

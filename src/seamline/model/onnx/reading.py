@@ -304,11 +304,33 @@ def _check_ends(graph: GraphProto) -> None:
 
 
 def _advise(graph: GraphProto) -> None:
-    """Say what would give a model its cuts back, where the frame decides the shape of an output behind an If."""
-    unknown = [name for name, spec in end_specs(graph.output).items() if spec.is_open]
-    if unknown and any(node.op_type == "If" for node in graph.node):
-        words = "the frame decides the shape of output `%s`; fix the input that decides the model's If, e.g. --value %s"
-        log.warning(words, unknown[0], "sr=16000")
+    """Name the inputs of one whole number or truth that decide a branch: fixed, they would give it cuts of its own."""
+    specs = tensor_specs(graph.input)
+    found: dict[str, None] = {}
+    for node in graph.node:
+        if node.op_type != "If":
+            continue
+        deciding = _inputs_behind(node.input[0], graph)
+        if all(name in specs and specs[name].n_elements == 1 for name in deciding) and not any(
+            specs[name].dtype.startswith("float") for name in deciding
+        ):
+            found.update(dict.fromkeys(sorted(deciding)))
+    for name in found:
+        words = "input `%s` decides a branch, which stays one layer; to cut it fix the input: --value %s=NUMBER"
+        log.warning(words, name, name)
+
+
+def _inputs_behind(tensor: str, graph: GraphProto) -> set[str]:
+    """Inputs of `graph` that `tensor` is computed from."""
+    inputs = {value.name for value in graph.input}
+    makers = {name: node for node in graph.node for name in node.output}
+    seen, waiting = {tensor}, [tensor]
+    while waiting:
+        maker = makers.get(waiting.pop())
+        needs = () if maker is None else node_inputs(maker)
+        waiting.extend(name for name in needs if name not in seen)
+        seen.update(needs)
+    return inputs & seen
 
 
 def _drop_unused(graph: GraphProto) -> None:

@@ -47,7 +47,7 @@ class Scenario:
     seconds: float
     fps: float
     objective: str = "latency"
-    codecs: str = "lossless"
+    codecs: str = "calibrated"
     kills: tuple[Kill, ...] = ()
     cache: Path | None = None
     lease_s: float | None = None
