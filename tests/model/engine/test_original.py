@@ -201,3 +201,25 @@ def test_an_answer_without_a_finite_number_is_named(store: ModelStore, tmp_path:
     path = tmp_path / "blank.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     assert checked(store, store.add(path), path).blank_outputs == ("y",)
+
+
+def test_a_file_over_which_the_runtime_ends_by_a_signal_is_said(store: ModelStore, tmp_path: Path) -> None:
+    """A function called with an input left out, which a branch reads that has a weight of the same name."""
+    then = helper.make_graph(
+        [NODE("Add", ["a", "b"], ["r"])], "then", [], [value("r", 1, 8)],
+        [numpy_helper.from_array(np.ones((1, 8), np.float32), "b")],
+    )  # fmt: skip
+    other = helper.make_graph([NODE("Identity", ["a"], ["s"])], "else", [], [value("s", 1, 8)])
+    body = [
+        NODE("ReduceSum", ["a"], ["sum"], keepdims=0),
+        NODE("Cast", ["sum"], ["c"], to=TensorProto.BOOL),
+        NODE("If", ["c"], ["o"], then_branch=then, else_branch=other),
+    ]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("pkg", 1)]
+    function = helper.make_function("pkg", "f", ["a", "b"], ["o"], body, opsets[:1])
+    nodes = [NODE("f", ["x"], ["h"], domain="pkg"), NODE("Relu", ["h"], ["y"])]
+    graph = helper.make_graph(nodes, "crafted", [value("x", 1, 8)], [value("y", 1, 8)])
+    path = tmp_path / "crafted.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=[function]), path)
+    error = checked(store, store.add(path), path).error
+    assert error is None or "does not run in plain ONNX Runtime" in error, "this process is there to say it"
