@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from seamline.cli.main import StderrOfNow
+from seamline.cli.running.watching import LiveView
 from seamline.cli.shared.output import key_paths, print_json
 from seamline.cli.shared.render import (
     BaselineView,
@@ -23,7 +24,6 @@ from seamline.cli.shared.render import (
     switches_table,
 )
 from seamline.cli.shared.tables import cut_table
-from seamline.cli.shared.watching import LiveView
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
 from seamline.core.vocabulary.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot

@@ -86,7 +86,7 @@ def test_a_source_that_gives_no_frames_is_refused_before_anything_is_shown(
         time.sleep(0.02)
         return run(*arguments, **options)
 
-    monkeypatch.setattr("seamline.cli.shared.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
+    monkeypatch.setattr("seamline.cli.running.watching.INTERVAL_S", 0.001)  # however long the source takes to fail
     monkeypatch.setattr(Stream, "run", late)
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "empty.mp4").touch()

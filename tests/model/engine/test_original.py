@@ -223,3 +223,41 @@ def test_an_answer_without_a_finite_number_is_named(store: ModelStore, tmp_path:
     path = tmp_path / "blank.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     assert checked(store, store.add(path), path).blank_outputs == ("y",)
+
+
+TEXTS = ["a", "", "ü"]
+
+
+def test_texts_maps_and_sequences_are_compared_by_what_is_in_them(store: ModelStore, tmp_path: Path) -> None:
+    """They come from the file's process as they are."""
+    nodes = [
+        NODE("ArgMax", ["x"], ["at"], axis=1, keepdims=0),
+        NODE(
+            "LabelEncoder", ["at"], ["text"], domain="ai.onnx.ml", keys_int64s=[0, 1, 2], values_strings=["a", "", "ü"]
+        ),
+        NODE("ZipMap", ["x"], ["map"], domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
+        NODE("SequenceConstruct", ["x"], ["list"]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("text", TensorProto.STRING, [1]),
+        helper.make_value_info(
+            "map",
+            helper.make_sequence_type_proto(
+                helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+            ),
+        ),
+        helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, [1, 3]),
+    ]
+    graph = helper.make_graph(nodes, "local", [value("x", 1, 3)], outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    path = tmp_path / "local.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    stored = store.add(path)
+    check = checked(store, stored, path)
+    assert check.error is None
+    assert (check.n_compared, check.errors, check.blank_outputs) == (3, (0.0, 0.0, 0.0), ())
+    nodes[1].attribute[1].strings[:] = [b"b", b"a", b"c"]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    assert checked(store, stored, path).whole_error == math.inf

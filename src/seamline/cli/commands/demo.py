@@ -16,9 +16,9 @@ from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.plans import Codec
 
 if TYPE_CHECKING:
+    from seamline.cli.running.watching import LiveView
     from seamline.cli.shared.demo_summary import DemoSummary
     from seamline.cli.shared.render import BaselineView
-    from seamline.cli.shared.watching import LiveView
     from seamline.runtime.lab.scenario import Scenario, TestbedRun
     from seamline.runtime.origin.summary import RunSummary
 
@@ -165,7 +165,7 @@ def _request(
 
 def _runs(request: DemoRequest, *, is_quiet: bool) -> Mapping[str, RunSummary]:
     """Every policy's summary by its key, each run in turn, shown while it goes on."""
-    from seamline.cli.shared.watching import LiveView
+    from seamline.cli.running.watching import LiveView
     from seamline.runtime.lab.scenario import TestbedRun
     from seamline.testbed.changes import schedule
 
@@ -190,8 +190,8 @@ def _play(run: TestbedRun, policy: str, n_private_cuts: int, title: str, view: L
     """One policy, shown while it runs; its summary."""
     import msgspec
 
+    from seamline.cli.running.watching import snapshot_of
     from seamline.cli.shared.render import LiveState
-    from seamline.cli.shared.watching import snapshot_of
     from seamline.runtime.origin.summary import RunSummary
 
     summary: Mapping[str, Any] = {}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.answer_options import (
+from seamline.cli.running.answer_options import (
     HeadOption,
     LabelsOption,
     PrintOption,

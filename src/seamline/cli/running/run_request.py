@@ -15,11 +15,11 @@ import msgspec
 from rich.console import Console
 
 from seamline.cli.running.answering import Answering, AnswerRequest, saved_json
+from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.planning_options import as_usage
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
-from seamline.cli.shared.watching import Watcher
 from seamline.core.adaptation.policy import policy_named
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named

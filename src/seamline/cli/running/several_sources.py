@@ -18,9 +18,9 @@ import msgspec
 
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_request import RunRequest, check_names, make_stream, print_summary
+from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.output import TERMINAL, print_json, progress_console
 from seamline.cli.shared.waiting import draining
-from seamline.cli.shared.watching import Watcher
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster

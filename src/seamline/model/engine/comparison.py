@@ -38,7 +38,7 @@ def relative_error(found: Array, expected: Array) -> float:
 
 def is_blank(values: Array) -> bool:
     """Whether there are elements and none of them is a finite number."""
-    return values.size > 0 and _is_number(values) and not np.isfinite(_wide(values)).any()
+    return not is_local(values) and values.size > 0 and _is_number(values) and not np.isfinite(_wide(values)).any()
 
 
 def _is_number(values: Array) -> bool:
