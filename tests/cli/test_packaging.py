@@ -47,6 +47,14 @@ def test_every_direct_requirement_and_the_build_backend_are_pinned():
     assert names - pinned().keys() == set()
 
 
+def test_nobody_asks_for_an_extra_that_there_is_not():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    texts = [ROOT / "Makefile", *(ROOT / "containers").iterdir(), *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for path in (*texts, *(ROOT / "src").rglob("*.py")):
+        asked = re.findall(r"(?:'\.|seamline)\[([a-z, ]+)\]", path.read_text(encoding="utf-8"))
+        assert {name.strip() for names in asked for name in names.split(",")} <= extras.keys(), path
+
+
 def test_the_video_is_the_one_that_is_attributed():
     digest = hashlib.sha256((DATA / "bigbuckbunny.mp4").read_bytes()).hexdigest()
     attribution = (DATA / "ATTRIBUTION.md").read_text(encoding="utf-8")
