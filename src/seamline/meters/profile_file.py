@@ -42,8 +42,8 @@ from seamline.core.vocabulary.profiles import (
 log = logging.getLogger(__name__)
 
 SCHEMA = "seamline.profile/1"
-METHOD = 3
-"""Counts the ways of measuring; a profile cached by an earlier one is measured again."""
+METHOD = 4
+"""Counts the ways of measuring, and of running a segment; a profile cached by an earlier one is measured again."""
 
 MAX_FILE_BYTES = 64 << 20
 MAX_NUMBER = 2**62

@@ -131,7 +131,8 @@ class BoundaryMask:
 
     def _uncalibrated(self) -> npt.NDArray[np.bool_]:
         """bool[Q, C]: where a codec would lose bits that no calibration allows it to."""
-        limits = self.problem.constraints
-        if limits.lossy is None:
-            return np.zeros((1, len(self.index)), dtype=bool)
-        return np.array([[not limits.may_lose(int(cut), codec) for cut in self.index] for codec in self.codecs])
+        limits, closed = self.problem.constraints, np.zeros((len(self.codecs), len(self.index)), dtype=bool)
+        if limits.lossy is not None:
+            for row, codec in enumerate(self.codecs):
+                closed[row] = [not limits.may_lose(int(cut), codec) for cut in self.index]
+        return closed

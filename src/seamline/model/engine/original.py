@@ -7,12 +7,9 @@ more without optimisation, which tells a fault of the runtime's optimiser from o
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -22,25 +19,13 @@ from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.ports import Array, Engine
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model.engine.comparison import is_blank, relative_error
+from seamline.model.engine.plain_run import AGAIN, OPTIMISED, OTHER, PLAIN, UNLIKE, Request, run_file
 from seamline.model.engine.verify import random_tensors
 from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.metadata.sidecar import read_sidecar
 from seamline.model.onnx.prepending import prepend
-from seamline.model.onnx.protobuf import parse_outline
-from seamline.model.onnx.session import quiet_options, translated
+from seamline.model.onnx.session import quiet_options
 from seamline.model.store.stored import StoredModel
-
-LARGE_BYTES = 1024
-
-RANDOM_ERROR = 1e-3
-"""Two runs of one session that differ by more draw at random; threads that sum in another order differ by less."""
-
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(double)": "float64",
-    "tensor(float16)": "float16",
-    "tensor(bool)": "bool",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +55,6 @@ class FileCheck:
         return self.optimised_error, self.whole_error, self.unoptimised_whole_error
 
 
-@dataclass(frozen=True, slots=True)
-class _Constants:
-    """Inputs that became constants: their values, and the shapes of those whose file leaves an axis open."""
-
-    values: Mapping[str, float]
-    shapes: Mapping[str, tuple[int, ...]]
-
-
 def check_file(
     engine: Engine,
     model: StoredModel,
@@ -97,70 +74,29 @@ def check_file(
     tensors = random_tensors(whole.inputs, seed)
     found, again = whole.run(tensors), whole.run(tensors)
     said = read_sidecar(path)
-    fixed = _Constants({**said.values, **(values or {})}, {**said.shapes, **(shapes or {})})
+    request = Request(
+        path=str(path.absolute()),
+        n_threads=n_threads,
+        values={**said.values, **(values or {})},
+        shapes={**said.shapes, **(shapes or {})},
+    )
     try:
-        _check_opens(path)
-        file = _runs(path, model, tensors, fixed, n_threads, optimised=True)
-        (plain,) = _runs(path, model, tensors, fixed, n_threads, optimised=False, n_runs=1)
-        random = [*_random(found, again), *_random(*file)]
-        if _random(file[0], plain):  # some operators draw once for each session
-            (other,) = _runs(path, model, tensors, fixed, n_threads, optimised=False, n_runs=1)
-            random += _random(plain, other)
+        runs = run_file(request, _own_inputs(model, tensors))
     except ModelError as exc:
         return FileCheck(error=str(exc), random_outputs=_random(found, again))
+    file, plain = runs[OPTIMISED], runs[PLAIN]
+    # some operators draw in every run, others once for each session
+    random = (*_random(found, again), *_random(file, runs[AGAIN]), *_random(plain, runs[OTHER]))
     compared = [name for name in plain if name not in random]
     return FileCheck(
-        optimised_error=_largest(file[0], plain, compared),
-        whole_error=_largest(found, file[0], compared),
+        optimised_error=_largest(file, plain, compared),
+        whole_error=_largest(found, file, compared),
         unoptimised_whole_error=_largest(found, plain, compared),
         random_outputs=tuple(dict.fromkeys(random)),
         missing_outputs=tuple(name for name in plain if name not in found),
         n_compared=len(compared),
         blank_outputs=tuple(name for name in compared if is_blank(plain[name])),
     )
-
-
-def _check_opens(path: Path) -> None:
-    """Raises `ModelError` when plain ONNX Runtime ends by a signal as it opens the file.
-
-    Release 1.31 does on crafted functions, which are inlined here before it sees them. Files with functions of their
-    own are therefore opened in a process of its own first; that costs a second, and other files nothing.
-    """
-    if not parse_outline(path, LARGE_BYTES).model.functions:
-        return
-    child = subprocess.run([sys.executable, "-c", _OPENS, str(path)], capture_output=True, check=False)
-    if child.returncode < 0:
-        raise ModelError(f"`{path.name}` ends plain ONNX Runtime by signal {-child.returncode}")
-
-
-_OPENS = """
-import sys
-import onnxruntime
-try:
-    onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
-except Exception:
-    pass  # said by whoever opens it next
-"""
-
-
-def _runs(
-    path: Path,
-    model: StoredModel,
-    tensors: Mapping[str, Array],
-    fixed: _Constants,
-    n_threads: int,
-    *,
-    optimised: bool,
-    n_runs: int = 2,
-) -> list[dict[str, Array]]:
-    """Outputs by name of that many runs of one session of the file."""
-    options = ort.SessionOptions() if optimised else quiet_options()
-    options.intra_op_num_threads = n_threads
-    with translated(f"`{path.name}` does not run in plain ONNX Runtime"):
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feeds = _feeds(session.get_inputs(), _own_inputs(model, tensors), fixed)
-        names = [output.name for output in session.get_outputs()]
-        return [dict(zip(names, session.run(names, feeds), strict=True)) for _ in range(n_runs)]
 
 
 def _own_inputs(model: StoredModel, tensors: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -182,28 +118,8 @@ def preprocessed(preprocess: Preprocess, target: TensorSpec, tensors: Mapping[st
     return {target.name: session.run([target.name], {FRAME: tensors[FRAME]})[0]}
 
 
-def _feeds(inputs: Sequence[Any], tensors: Mapping[str, Array], fixed: _Constants) -> dict[str, Array]:
-    """A value for each input of the file; constants in the shape that it states, open axes being 1."""
-    feeds = {}
-    for value in inputs:
-        if value.name in tensors:
-            feeds[value.name] = tensors[value.name]
-        elif value.name in fixed.values:
-            stated = [extent if isinstance(extent, int) else 1 for extent in value.shape]
-            shape = fixed.shapes.get(value.name, stated)
-            feeds[value.name] = np.full(shape, fixed.values[value.name], _dtype(value.type))
-        else:
-            raise ModelError(f"its input `{value.name}` is none of the model that was read from it")
-    return feeds
-
-
-def _dtype(text: str) -> str:
-    """``tensor(int64)`` as NumPy's ``int64``."""
-    return _DTYPES.get(text, text.removeprefix("tensor(").removesuffix(")"))
-
-
 def _random(one: Mapping[str, Array], other: Mapping[str, Array]) -> tuple[str, ...]:
-    return tuple(name for name, value in one.items() if not relative_error(other[name], value) <= RANDOM_ERROR)
+    return tuple(name for name, value in one.items() if not relative_error(other[name], value) <= UNLIKE)
 
 
 def _largest(found: Mapping[str, Array], expected: Mapping[str, Array], names: Sequence[str]) -> float:
