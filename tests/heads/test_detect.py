@@ -218,6 +218,27 @@ def test_boxes_and_scores_as_columns_are_those_of_rows():
     check(read(**outputs), wanted_boxes(candidates(centres, sizes, scores), 0.45))
 
 
+@pytest.mark.parametrize("names", [ClassNames(names={0: "thing 0", 1: "thing 1"}), ClassNames(names={})])
+@pytest.mark.parametrize("are_rows", [False, True])
+def test_six_columns_are_rows_or_the_queries_of_two_classes_by_their_last(names, are_rows):
+    rng = np.random.default_rng(17)
+    if are_rows:
+        corners = np.sort(rng.uniform(0, 90, (300, 2, 2)), axis=1).reshape(300, 4)
+        output = np.column_stack([corners, rng.uniform(0, 1, 300), rng.integers(2, size=300)]).astype(np.float32)
+        listed = [(int(row[5]), float(row[4]), tuple(row[:4].tolist())) for row in output]
+    else:
+        boxes, logits, edges = queries(18, 2)
+        shares = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+        output = np.concatenate([boxes, shares], axis=1)
+        listed = [(int(row.argmax()), float(row.max()), place) for row, place in zip(shares, edges, strict=True)]
+    found = read("detect", names=names, output0=output[np.newaxis])
+    wanted = wanted_boxes(listed, None, 0.25)
+    assert [box.label.index for box in found.boxes] == [index for index, _, _ in wanted][:300]
+    assert len(wanted) > 1
+    edges_found = [(box.left, box.top, box.right, box.bottom) for box in found.boxes]
+    np.testing.assert_allclose(edges_found, [edges for _, _, edges in wanted][:300], atol=1e-3)
+
+
 def test_two_outputs_with_edges_and_a_background_are_suppressed():
     rng = np.random.default_rng(11)
     n_rows = 1200

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -141,6 +143,35 @@ def test_a_video_shows_the_boxes_where_they_are(answers, save, tmp_path, suffix)
         assert np.abs(edge - colour_of(1)).max() < 80
         assert np.abs(frame[55, 50 + 4 * at].astype(int) - 128).max() < 25
         assert np.abs(frame[90, 5].astype(int) - 128).max() < 25
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from seamline.core.vocabulary.stamps import FrameStamp
+from seamline.heads.answers import Boxes
+from seamline.sinks.answered import AnsweredFrame
+from seamline.sinks.opening import parse_sink
+from seamline.sinks.sink import StreamFacts
+from seamline.sinks.sinks import Sinks
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+with Sinks([parse_sink(sys.argv[1])], StreamFacts(source="a", model="m", fps=10.0), waits=True) as sinks:
+    for number in range(30):
+        picture = np.random.default_rng(number).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+        stamp = FrameStamp(source="a", number=number, at_s=number / 10, unix_s=0.0)
+        answer = Boxes(boxes=(), height=96, width=128)
+        sinks.put(AnsweredFrame(number=number, stamp=stamp, plan="", latency_s=0.0, answer=answer, picture=picture))
+print(sinks.figures()[0].error)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.avi", "out.webm", "out.mkv", "out/"])
+def test_a_disk_that_is_full_is_said(tmp_path, name):
+    """A limit on the size of files stands for it: the system refuses to write on in the same way."""
+    place = f"{tmp_path}/{name}"
+    done = subprocess.run([sys.executable, "-c", FULL, place], capture_output=True, text=True, timeout=60)
+    wanted = "None" if name == "out/" else "the video is not whole; hint: is there room on the disk?"
+    assert done.stdout.splitlines()[-1] == wanted, done.stderr
 
 
 def test_a_video_keeps_the_sources_time_whatever_was_dropped(answers, save, tmp_path):

@@ -21,7 +21,7 @@ from seamline.heads.layouts import (
     RowsLayout,
     layout_words,
 )
-from seamline.heads.listed import read_listed, read_rows
+from seamline.heads.listed import are_queries, read_listed, read_rows
 from seamline.heads.masks import mask_of
 from seamline.heads.names import ClassNames
 from seamline.heads.queries import Background, read_pair, read_queries
@@ -88,6 +88,8 @@ class Detect:
             case QueriesLayout(output=output):
                 return read_queries(outputs[output], size, self.score_ratio), None
             case RowsLayout(output=output):
+                if are_queries(outputs[output]):
+                    return read_queries(outputs[output], size, self.score_ratio), None
                 return read_rows(outputs[output], size), None
             case ListedLayout(names=names):
                 return read_listed(outputs, names, size), None

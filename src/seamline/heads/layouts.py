@@ -58,7 +58,10 @@ class QueriesLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsLayout:
-    """A list of finished objects as rows; masks from `prototypes`, if it has them."""
+    """A list of finished objects as rows; masks from `prototypes`, if it has them.
+
+    Six columns may be queries of a network with two classes instead: their last column is a score, not a number.
+    """
 
     output: str
     prototypes: str | None = None
@@ -170,7 +173,7 @@ def _short(
         return RowsLayout(output=spec.name) if n_columns == 7 and is_sure else None
     if n_rows > MAX_LISTED or n_rows < 10 or spec.shape[0] != 1:
         return None
-    if n_columns == 6 + n_masks and (n_masks or known != 2 or _suppresses(facts)):
+    if n_columns == 6 + n_masks:
         return RowsLayout(output=spec.name, prototypes=None if prototypes is None else prototypes.name)
     is_queries = known == n_columns - 4 if known else is_sure
     return (
@@ -227,12 +230,6 @@ def _is_part(facts: ModelFacts, table: TensorSpec) -> bool:
 
 N_COCO_AND_NONE = 92
 """Scores of DETR and YOLOS trained on COCO: 91 classes and "no object"."""
-
-
-def _suppresses(facts: ModelFacts) -> bool:
-    """Whether the file says that it suppresses overlaps itself."""
-    said = facts.metadata.get("args", "") + facts.metadata.get("end2end", "")
-    return "'nms': True" in said or facts.metadata.get("end2end", "").lower() == "true"
 
 
 def _is_table(spec: TensorSpec) -> bool:

@@ -70,6 +70,12 @@ def read_listed(outputs: Mapping[str, Array], names: ListedNames, size: tuple[in
     return Found(boxes=_in_pixels(boxes[:n], size), scores=scores[:n], classes=classes[:n])
 
 
+def are_queries(output: Array) -> bool:
+    """Whether rows of six columns end in the score of a second class, rather than in the number of a class."""
+    last = output[..., -1]
+    return output.shape[-1] == 6 and bool((last != np.round(last)).any())
+
+
 def read_rows(output: Array, size: tuple[int, int]) -> Found:
     """The objects in rows of 6 or more numbers, or of 7 in a table of two axes."""
     rows = output.reshape(-1, output.shape[-1]).astype(np.float64)

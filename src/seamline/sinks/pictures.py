@@ -23,6 +23,8 @@ LONGEST_HOLD_S = 10.0
 """A longer gap between two frames (a camera that was away) is cut to this."""
 
 JPEG_QUALITY = 92
+LATE_SHARE = 0.98
+"""A frame so late in a video must be there for it to be whole; how many it holds, containers only claim."""
 
 
 class Video:
@@ -67,8 +69,20 @@ class Video:
         if self._writer is None:
             return
         self._writer.release()
-        if self._n_written and not (self._path.is_file() and self._path.stat().st_size):
-            raise SinkError("OpenCV wrote no video", hint="is there room on the disk?")
+        if self._n_written and not self._is_whole():
+            raise SinkError("the video is not whole", hint="is there room on the disk?")
+
+    def _is_whole(self) -> bool:
+        """Whether a frame near the end of the file can be read: OpenCV says nothing of a disk that was full."""
+        cv2 = require_opencv()
+        capture = cv2.VideoCapture(str(self._path))
+        try:
+            n_late = max(1, int(self._n_written * LATE_SHARE))
+            n_claimed = capture.get(cv2.CAP_PROP_FRAME_COUNT)  # none by an AVI without its index
+            capture.set(cv2.CAP_PROP_POS_FRAMES, n_late - 1)
+            return bool(capture.isOpened() and n_claimed >= 0.9 * n_late and capture.grab())
+        finally:
+            capture.release()
 
     def _begin(self, answered: AnsweredFrame) -> None:
         assert answered.picture is not None
