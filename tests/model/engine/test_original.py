@@ -261,3 +261,15 @@ def test_texts_maps_and_sequences_are_compared_by_what_is_in_them(store: ModelSt
     graph.node.extend(nodes)
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
     assert checked(store, stored, path).whole_error == math.inf
+
+
+def test_texts_and_sequences_that_the_file_takes_reach_it(store: ModelStore, tmp_path: Path) -> None:
+    texts = [value(name, 2, dtype=TensorProto.STRING) for name in "aby"]
+    rows = helper.make_value_info("s", helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None)))
+    nodes = [NODE("StringConcat", ["a", "b"], ["y"]), NODE("SequenceLength", ["s"], ["n"])]
+    outputs = [texts[2], value("n", dtype=TensorProto.INT64)]
+    graph = helper.make_graph(nodes, "local", [*texts[:2], rows], outputs)
+    path = tmp_path / "local.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    check = checked(store, store.add(path), path)
+    assert (check.error, check.errors, check.n_compared) == (None, (0.0, 0.0, 0.0), 2)

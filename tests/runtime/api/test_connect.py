@@ -5,14 +5,18 @@ from __future__ import annotations
 import secrets
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import seamline
 from seamline.core.adaptation.policy import Local
 from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
+from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.plans import DEFAULT_CODECS, Codec
-from seamline.model import OrtEngine, Preprocess
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import DEFAULT_CODECS, Codec, Plan
+from seamline.model import ModelStore, OrtEngine, Preprocess
 from seamline.model.store.calibration import keep_calibration
 from seamline.runtime.api import cluster as cluster_module
 from seamline.runtime.node.starting import NodeOptions, open_node
@@ -72,6 +76,32 @@ def test_what_may_be_lost_is_what_the_calibration_of_the_model_says(tmp_path, mo
         (Codec.RAW,),
     ]
     assert [limits.lossy for limits in asked] == [None, ((2, Codec.F16),), None, None]
+
+
+def test_a_plan_that_is_written_is_allowed_its_codecs_but_none_that_would_lose_an_index(tmp_path):
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["f"]),
+            helper.make_node("MatMul", ["f", "w"], ["at"]),
+            helper.make_node("Cast", ["at"], ["i"], to=TensorProto.INT64),
+            helper.make_node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        ],
+        "rows",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
+        [numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")],
+    )
+    path = tmp_path / "rows.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    model = ModelStore(tmp_path / "store").add(path)
+    nodes = (NodeId("edge"), NodeId("fog"))
+    plan = Plan.parse("edge[0:1]u8 > fog[1:4]")
+    limits = cluster_module._with_codecs_of(plan, Constraints(codecs=DEFAULT_CODECS, lossy=()))
+    assert Codec.U8 in limits.codecs
+    assert limits.lossy is None
+    cluster_module._check_held(plan, nodes, model, limits)
+    with pytest.raises(UsageError, match="sends at as u8"):
+        cluster_module._check_held(Plan.parse("edge[0:2]u8 > fog[2:4]"), nodes, model, limits)
 
 
 def test_a_node_that_is_not_there_is_named(tmp_path, model_file):

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from seamline.core.adaptation.policy import Fixed, Policy, policy_named
 from seamline.core.cost.feasibility import check_fits
+from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.calibration import CALIBRATED, limits_named
@@ -24,7 +25,7 @@ from seamline.core.vocabulary.constraints import Constraints, limited
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import goal_named
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import LOSSY, Codec, Plan
 from seamline.core.vocabulary.ports import LEASE_S
 from seamline.fabric import messages as msg
 from seamline.model import FrameRecipe, Preprocess, StoredModel
@@ -212,6 +213,7 @@ class Cluster:
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
         )  # fmt: skip
         if isinstance(chosen, Fixed):
+            constraints = _with_codecs_of(chosen.plan, constraints)
             _check_held(chosen.plan, (self.node.name, *others), stored, constraints)
         stream = Stream(
             self.node,
@@ -274,12 +276,23 @@ def _wrong_use() -> Iterator[None]:
         raise UsageError(str(exc).partition("; hint: ")[0], hint=exc.hint) from exc
 
 
+def _with_codecs_of(plan: Plan, limits: Constraints) -> Constraints:
+    """`limits` that allow `plan` what it says: whoever writes a codec allows it."""
+    allowed = {*limits.codecs, *(stage.codec for stage in plan.stages)}
+    return replace(limits, codecs=tuple(codec for codec in Codec if codec in allowed), lossy=None)
+
+
 def _check_held(plan: Plan, nodes: Sequence[NodeId], model: StoredModel, constraints: Constraints) -> None:
     """Raise `UsageError` when a plan to hold can never be used here: another plan would silently stand in for it."""
     with _wrong_use():
         check_fits(plan, nodes, last_cut=len(model.cuts) - 1, model=model.name)
     for here, there in pairwise(plan.stages):
         cut = model.cuts[here.segment.stop]
+        if here.codec in LOSSY and cut.exact and here.codec not in offered_codecs(cut, None):
+            raise UsageError(
+                f"`{plan}` sends {', '.join(sorted(cut.exact))} as {here.codec}, and every bit of that counts",
+                hint=f"write {Codec.LOSSLESS} there",
+            )
         if not constraints.may_leave(cut, there.node):
             raise UsageError(
                 f"`{plan}` lets cut {cut.index} leave `{here.node}`, which is private",

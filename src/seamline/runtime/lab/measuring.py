@@ -155,7 +155,9 @@ class PlanBench:
             except FutureTimeout:
                 raise SeamlineError(f"`{name}` did not profile the model within {PROFILE_TIMEOUT_S:.0f} s") from None
         self._cluster.wait_nodes(names, NODES_TIMEOUT_S)  # profiling may have kept one from answering
-        with self._cluster.stream(model, over=names, policy="local", profile_budget_s=profile_budget_s) as stream:
+        with self._cluster.stream(
+            model, over=names, policy="local", codecs=tuple(Codec), profile_budget_s=profile_budget_s
+        ) as stream:
             pinned = PinnedStream(stream, _frame_of(model) if frame is None else frame)
             try:
                 pinned.learn_links(names[1:])
