@@ -214,7 +214,7 @@ def test_logs_go_to_stderr(seamline, failing):
     ("typed", "offered"),
     [
         ("run --objective l", {"latency"}),
-        ("run --codecs ", {"lossless", "f16", "u8"}),
+        ("run --codecs ", {"lossless", "f16", "u8", "calibrated"}),
         ("run --policy ", {"adaptive", "static", "local", "offload"}),
         ("run --strategy li", {"live"}),
         ("run si", {"site.toml"}),
