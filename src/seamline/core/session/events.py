@@ -196,6 +196,7 @@ class FrameFinished:
     """The first answer to a frame, or the error that ends it. To the pilot, and a command to the driver.
 
     plan, generation: of the attempt that answered. n_attempts: more than 1 when the frame had to be run again.
+    excess_s: latency beyond what was expected when it was accepted, None if its first plan was local.
     """
 
     frame: int
@@ -207,6 +208,7 @@ class FrameFinished:
     answer: object
     reports: Reports
     error: str | None = None
+    excess_s: float | None = None
 
 
 # -- the world: to the pilot -----------------------------------------------------------------------------------------
