@@ -178,7 +178,6 @@ class LinkMeter:
         if seq in link.probes:
             link.probes.discard(seq)
             link.probing = probing.probed(link.probing, before, link.state, sample)
-        link.probing = probing.measured(link.probing, link.state, now_s)
         return self._news(link, now_s)
 
     # -- the beat ------------------------------------------------------------------------------------------------------

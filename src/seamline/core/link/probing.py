@@ -2,7 +2,8 @@
 
 Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
 is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
-probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are never left out.
+probe a second, of 0.6 % of what it carries in that time and 4 kB at least; these are never left out, however little the
+link carries: what nobody measures, nobody knows to be back.
 
 A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
 token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
@@ -21,11 +22,6 @@ from seamline.core.link import estimator as est
 from seamline.core.link.lower_envelope import RTT_NOISE_S
 
 PROBE_INTERVAL_S = 1.0
-
-
-MOST_INTERVAL_S = 5.0
-"""Between two regular probes, however little the link carries: what nobody measures, nobody knows to be back. 4 kB in
-5 s are 6.6 kbit/s."""
 
 
 REGULAR_SHARE_RATIO = 0.006
@@ -129,7 +125,7 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     if now_s < probing.regular_s:  # nothing to confirm, or no credit for it: the regular probe at its time
         return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
     n_bytes = _regular_bytes(state)
-    regular_s = now_s + _regular_interval_s(state)
+    regular_s = now_s + PROBE_INTERVAL_S
     return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
 
 
@@ -146,17 +142,6 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
         return replace(probing, n_confirming=0)
     return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
-
-
-def measured(probing: Probing, state: est.LinkState, now_s: float) -> Probing:
-    """A message was acknowledged: a link that is faster by now than its next usual probe was put off for, is probed
-    sooner."""
-    if probing.regular_s <= now_s + PROBE_INTERVAL_S or _goodput_bps(state) <= 0.0:
-        return probing
-    regular_s = now_s + _regular_interval_s(state)
-    if regular_s >= probing.regular_s:
-        return probing
-    return replace(probing, due_s=min(probing.due_s, regular_s), regular_s=regular_s)
 
 
 def long_probe_bytes(goodput_bps: float) -> int:
@@ -184,11 +169,6 @@ def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
 def _regular_bytes(state: est.LinkState) -> int:
     share = int(REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S)
     return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
-
-
-def _regular_interval_s(state: est.LinkState) -> float:
-    wanted_s = 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO
-    return max(PROBE_INTERVAL_S, min(MOST_INTERVAL_S, wanted_s))
 
 
 def _goodput_bps(state: est.LinkState) -> float:
