@@ -7,6 +7,7 @@ The profiles are published whole-model times shared out over layers by a model; 
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def scenario(model: str) -> Iterator[Event]:
         now_s = tenth / 10
         mbps = 5 if 30 <= now_s < 60 else 20
         for link in links(mbps):
-            yield LinkMeasured(link, now_s)
+            yield LinkMeasured(replace(link, measured_at_s=now_s), now_s)
         if now_s == 75:
             yield NodeLeft(NodeId("cloud"), now_s)
         if now_s == 80:

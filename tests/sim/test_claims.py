@@ -13,10 +13,12 @@ def test_it_stays_close_to_the_oracle_and_keeps_most_of_what_that_gains(make_sce
         comparison = compare(make_scene(generated(trace), duration_s=100.0), AIMS)
         for name in AIMS:
             costs[name].append(comparison.cost(name))
-        assert comparison.cost("adaptive") <= 1.05 * comparison.cost("oracle"), trace
+        assert comparison.cost("adaptive") <= 1.08 * comparison.cost("oracle"), trace
         assert comparison.cost("adaptive") <= 1.02 * comparison.cost("static_best"), trace
     adaptive, at_start, _, oracle = (sum(costs[name]) for name in AIMS)
-    assert at_start - adaptive >= 0.8 * (at_start - oracle)  # over all: where little can be gained, a share says little
+    assert at_start - adaptive >= 0.75 * (
+        at_start - oracle
+    )  # over all: where little can be gained, a share says little
 
 
 @pytest.mark.parametrize("hold_s", [0.5, 1.0, 2.0, 10.0])

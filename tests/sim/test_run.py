@@ -94,7 +94,7 @@ class Estimated(CorePolicyAdapter):
 def test_a_held_plan_that_is_told_of_its_links_takes_what_it_would_if_they_were_measured(make_scene, trace):
     told, measured = (play(make_scene(trace, fps=10.0), kind(Fixed(SPLIT))) for kind in (CorePolicyAdapter, Estimated))
     assert told.latency_s.mean() == pytest.approx(measured.latency_s.mean(), rel=0.01)
-    assert told.wait_s.mean() == pytest.approx(measured.wait_s.mean(), rel=0.01)
+    assert told.wait_s.mean() == pytest.approx(measured.wait_s.mean(), rel=0.02)
 
 
 def test_frames_that_were_late_once_do_not_make_all_after_them_late(make_scene):

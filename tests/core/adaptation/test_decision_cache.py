@@ -110,7 +110,7 @@ def test_a_node_that_leaves_or_a_link_that_is_down_invalidates_the_cache(view: V
 def test_a_faster_link_invalidates_the_cache_even_one_that_the_plan_does_not_use(view: View):
     known = cacheable(view, Adaptive(), decide(view))
     unused = next(link for pair, link in view.links.items() if pair[0] == EDGE and pair[1] not in view.current.nodes)
-    faster = replace(unused, goodput_bps=1.1 * unused.goodput_bps)
+    faster = replace(unused, goodput_bps=1.1 * unused.goodput_bps, measured_at_s=40.0)
     assert not is_valid(known, apply(view, LinkMeasured(faster, 40.0)), Adaptive())
 
 

@@ -70,7 +70,9 @@ def serving(view: View, chosen: Plan, at_s: float = 2.0) -> View:
 
 
 def rated(view: View, link: Link, mbps: float, **fields: float) -> LinkEstimate:
-    return replace(view.links[link], goodput_bps=mbps * 1e6, **fields)
+    """The estimate of `link` after a new sample."""
+    before = view.links[link]
+    return replace(before, goodput_bps=mbps * 1e6, measured_at_s=before.measured_at_s + 0.1, **fields)
 
 
 @pytest.fixture

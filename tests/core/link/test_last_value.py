@@ -17,7 +17,6 @@ from seamline.core.link.estimator import (
     measured_at_s,
     observe_down,
     observe_rtt,
-    observe_shared_drop,
     observe_silence,
     observe_transfer,
 )
@@ -130,15 +129,11 @@ def test_after_some_seconds_of_messages_too_short_to_count_the_envelope_is_selec
         assert (state.selected_last_value is not None) == is_fresh
 
 
-def test_an_inflated_variance_ends_it():
+def test_an_outage_ends_it():
     state = drifting()
-    for uncertain in (
-        observe_shared_drop(state, 0.3),
-        observe_rtt(observe_down(state), RTT_S, measured_at_s(state) + 1.0),
-    ):
-        assert uncertain.selected_last_value is None
-        assert uncertain.last_value is None
-    assert estimated_bps(observe_shared_drop(state, 0.3)) < 0.5 * estimated_bps(state)
+    back = observe_rtt(observe_down(state), RTT_S, measured_at_s(state) + 1.0)
+    assert back.selected_last_value is None
+    assert back.last_value is None
 
 
 def test_an_overdue_message_is_measured_by_the_estimate():

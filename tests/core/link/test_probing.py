@@ -1,5 +1,6 @@
 """How large a probe is, when it is sent, what it may cost, and what of it is news."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -85,7 +86,18 @@ def test_probes_of_an_idle_link_take_no_more_of_it_than_their_share(rate_bps: fl
     sizes, _ = idled(Probing(n_pongs=N_FIRST_PONGS), PINGED, rate_bps, 300.0)
     later = [n_bytes for at_s, n_bytes in sizes if at_s > 60.0]
     assert later
-    assert sum(8 * n_bytes / rate_bps for n_bytes in later) / 240.0 < 1.1 * (REGULAR_SHARE_RATIO + LONG_SHARE_RATIO)
+    share_ratio = max(REGULAR_SHARE_RATIO, 8 * MIN_PROBE_BYTES / rate_bps / PROBE_INTERVAL_S)
+    assert sum(8 * n_bytes / rate_bps for n_bytes in later) / 240.0 < 1.1 * (share_ratio + LONG_SHARE_RATIO)
+
+
+@pytest.mark.parametrize("rate_bps", [0.02e6, 0.1e6, 0.5e6])
+def test_a_link_that_carries_next_to_nothing_is_looked_at_again_every_second(rate_bps: float):
+    sizes, _ = idled(Probing(n_pongs=N_FIRST_PONGS), PINGED, rate_bps, 300.0)
+    later = [(at_s, n_bytes) for at_s, n_bytes in sizes if at_s > 100.0]
+    took_s = 8 * MIN_PROBE_BYTES / rate_bps
+    assert max(b - a for (a, _), (b, _) in itertools.pairwise(later)) <= PROBE_INTERVAL_S + took_s + 0.2
+    regular = [n_bytes for _, n_bytes in later if n_bytes == MIN_PROBE_BYTES]
+    assert len(regular) >= len(later) // 2
 
 
 def test_a_frame_puts_a_probe_off_and_a_sibling_that_jumped_brings_one_at_once():

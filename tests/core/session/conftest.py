@@ -198,6 +198,7 @@ class Driver:
         self.incarnations: dict[NodeId, str] = {}
         self._agenda: list[tuple[float, int, ev.Event | cmd.RunFrame]] = []
         self._order = itertools.count()
+        self._sampled_s = 0.0
 
     # -- to say and to look at -----------------------------------------------------------------------------------------
 
@@ -310,9 +311,18 @@ class Driver:
     # -- the world -----------------------------------------------------------------------------------------------------
 
     def link(self, target: NodeId, bps: float) -> None:
-        """Both directions between the origin and `target` carry `bps` from now on."""
-        self.handle(link_to(target, bps, at_s=self.now_s))
+        """Both directions between the origin and `target` carry `bps` from now on; its other links are measured too."""
+        self.handle(link_to(target, bps, at_s=self._sample_s()))
+        known = self.session.pilot.view.links
+        for other in [there for source, there in known if source == EDGE and there != target]:
+            if (carried_bps := known[EDGE, other].goodput_bps) > 0.0:
+                self.handle(link_to(other, carried_bps, at_s=self._sample_s()))
         self.status(target, bps=bps)
+
+    def _sample_s(self) -> float:
+        """Now, and later than the sample before."""
+        self._sampled_s = max(self.now_s, self._sampled_s + 1e-6)
+        return self._sampled_s
 
     def status(self, node: NodeId, **fields: object) -> None:
         """`node` says how it fares, as the process that it is."""

@@ -360,6 +360,23 @@ def test_a_frame_past_its_deadline_runs_again_and_gets_more_time(frames):
     assert frames.ledger.due_s == frames.now_s + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S
 
 
+@pytest.mark.parametrize(("expected_s", "took_s", "excess_s"), [(0.05, 0.3, 0.25), (0.3, 0.1, -0.2)])
+def test_a_finished_frame_says_what_it_took_beyond_what_was_expected_of_its_first_route(
+    frames, expected_s: float, took_s: float, excess_s: float
+):
+    frames.route(1, SPLIT, expected_s=expected_s)
+    frames.offer()
+    frames.now_s += took_s
+    finished = next(one for one in frames.answer(0, generation=1) if isinstance(one, ev.FrameFinished))
+    assert finished.excess_s == pytest.approx(excess_s)
+
+
+def test_a_frame_that_never_left_the_origin_has_no_excess(frames):
+    frames.offer()
+    finished = next(one for one in frames.answer(0, generation=LOCAL_GENERATION) if isinstance(one, ev.FrameFinished))
+    assert finished.excess_s is None
+
+
 def test_a_frame_on_the_origin_alone_is_never_overdue(frames):
     frames.offer()
     frames.now_s += 1e6

@@ -62,13 +62,10 @@ def test_a_link_that_lost_a_frame_is_down_until_it_is_measured_again(view, statu
 
 
 def test_a_sample_told_again_is_not_a_newer_one_for_a_status_that_took_longer(view, status):
-    """It would count as sampled beside the other links as they are now."""
-    beside = view.view.sampled_beside[FOG, EDGE]
     told_again = status(FOG, bps=BPS)
     told_again = replace(told_again, links=tuple(replace(one, age_s=1.0) for one in told_again.links))
     view.status_received(told_again, NOW_S + 1.03)  # 30 ms longer on its way than the first
     assert view.view.links[FOG, EDGE].measured_at_s == NOW_S
-    assert view.view.sampled_beside[FOG, EDGE] is beside
     later = replace(told_again, links=tuple(replace(one, age_s=0.0) for one in told_again.links))
     view.status_received(later, NOW_S + 1.03)
     assert view.view.links[FOG, EDGE].measured_at_s == NOW_S + 1.03

@@ -187,7 +187,7 @@ def test_under_a_policy_the_best_plan_for_the_other_link_speed_is_the_standby(se
     assert driver.session.pilot.standby == fast
     for target in (FOG, CLOUD):
         driver.link(target, FAST_BPS)
-    driver.run(3.0)
+    driver.run(12.0)
     assert driver.plan == fast
     assert driver.session.pilot.standby == LOCAL
 

@@ -131,6 +131,14 @@ class SwitchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ExcessMeasured:
+    """Latency of one frame that left the origin, beyond what was expected of its plan when it was accepted."""
+
+    excess_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LatencyMeasured:
     """Latency of the newest `n_frames` frames of a generation, from acceptance to answer, queueing at the origin apart.
 
@@ -152,6 +160,7 @@ class Tick:
 
 Event = (
     NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | CompressionMeasured | LoadMeasured
-    | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | LatencyMeasured
+    | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | ExcessMeasured
+    | LatencyMeasured
     | Tick
 )  # fmt: skip

@@ -25,9 +25,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Baseline, Fixed, Local, Offload, Static, decide_baseline
-from seamline.core.adaptation.correlated_links import oscillating_nodes, risk_adjusted
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
+from seamline.core.adaptation.risk_adjustment import oscillating_nodes, risk_adjusted
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
@@ -52,7 +52,7 @@ class PolicySettings:
     compute_std_ratio: how sure compute times are. cooldown_s: between switches. refused_retry_s: until a
     plan or node that failed to prepare is tried again. watch_s: how long a measured plan is remembered;
     min_watched_frames: from how many frames on. surprise_ratio: how much worse than predicted, and than other plans,
-    counts. hop_cost_s: what every stage beyond the second must earn besides, see `correlated_links.py`.
+    counts. hop_cost_s: what every stage beyond the second must earn besides, see `risk_adjustment.py`.
     """
 
     min_gain_ratio: float = 0.05
@@ -165,7 +165,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     """Decision between `best` and the current plan: by gain, uncertainty and cooldown."""
     assert view.current is not None
     assert best.plan is not None
-    current = _judged(evaluate(view.current, problem), problem.objective, surprises)
+    current = _judged(evaluate(view.current, problem), view, surprises)
     concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
     uncertainty = gain_std(before, after, problem, settings.compute_std_ratio)
@@ -224,19 +224,36 @@ def _best_candidate(
     """The cheapest plan that was not refused lately: the planner's, or one that was measured before."""
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
-    reduced = problem
-    if failing:
-        trusted = {node: profile for node, profile in problem.profiles.items() if node not in failing}
-        reduced = replace(problem, profiles=trusted)
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    found = _planned(reduced, settings, planner).alternatives
-    planned = [one for one in found if one.plan is not None and not (refused_plans and one.plan in refused_plans)]
-    candidates = planned
-    if not planned or (surprises and any(one.plan in surprises for one in planned)):
+    trusted = problem.profiles.keys() - failing
+    if _must_not_move(view, problem):
+        trusted = {problem.origin}
+    planned = _planned_over(trusted, problem, settings, planner)
+    candidates = [one for one in planned if one.plan is not None and one.plan not in refused_plans]
+    if not candidates or (surprises and any(one.plan in surprises for one in candidates)):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
-        candidates = [*planned, *_known(view, problem, reduced.profiles.keys(), refused_plans)]
-    judged = [_judged(candidate, problem.objective, surprises) for candidate in candidates]
+        candidates += _known(view, problem, trusted, refused_plans)
+    elif len(trusted) < len(problem.profiles) and view.current is not None:
+        candidates += _known(view, problem, set(), set(view.watched) - {view.current})
+    judged = [_judged(candidate, view, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
+
+
+def _must_not_move(view: View, problem: Problem) -> bool:
+    """Whether nobody knows what the uplink carries now, so that it is home or stay."""
+    return view.uplink is not None and view.uplink.is_silent and view.current is not None
+
+
+def _planned_over(
+    trusted: Set[NodeId], problem: Problem, settings: PolicySettings, planner: Planner
+) -> Sequence[Alternative]:
+    """Best plans over the `trusted` nodes; none where these cannot do it, but others could."""
+    if len(trusted) == len(problem.profiles):
+        return _planned(problem, settings, planner).alternatives
+    reduced = {node: profile for node, profile in problem.profiles.items() if node in trusted}
+    with suppress(Infeasible):
+        return _planned(replace(problem, profiles=reduced), settings, planner).alternatives
+    return ()
 
 
 def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Set[Plan]) -> Iterator[Alternative]:
@@ -250,15 +267,23 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
             yield evaluated
 
 
-def _judged(candidate: Alternative, goal: Goal, surprises: Surprises) -> Alternative:
-    """`candidate` at what it costs in truth, where its frames were measured."""
+def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
+    """`candidate` at what it costs in truth: where its frames were measured, and with the excess of leaving home."""
+    goal = view.objective
     if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
     surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
     if not isinstance(goal, Within):
-        return candidate if surprise == 1.0 else replace(candidate, cost=candidate.cost * surprise)
+        return replace(candidate, cost=candidate.cost * surprise + expected_excess_s(candidate.plan, view))
     took_s = candidate.latency_s * surprise
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
+
+
+def expected_excess_s(plan: Plan, view: View) -> float:
+    """Seconds that `plan` costs beside its prediction: nothing at home, or where plans are not judged by seconds."""
+    if plan.is_local or view.objective is not Objective.LATENCY:
+        return 0.0
+    return view.excess.mean_s(view.now_s)
 
 
 def has_surprise(view: View, settings: PolicySettings) -> bool:

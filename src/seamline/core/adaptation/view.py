@@ -12,6 +12,7 @@ from seamline.core.adaptation.events import (
     ComputeMeasured,
     EnergyScopeSet,
     Event,
+    ExcessMeasured,
     LatencyMeasured,
     LinkMeasured,
     LoadMeasured,
@@ -25,7 +26,8 @@ from seamline.core.adaptation.events import (
     SwitchStarted,
     Tick,
 )
-from seamline.core.adaptation.oscillation import Oscillation, observe_oscillation
+from seamline.core.adaptation.excess import Excess, observe_excess
+from seamline.core.adaptation.uplink import Uplink, observe_uplink
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
@@ -78,9 +80,8 @@ class View:
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
-    sampled_beside: estimated goodputs of a link and of those that may share a bottleneck with it, when it was last
-    sampled.
-    oscillations: oscillation detection of each link.
+    uplink: what all outgoing links of the origin share. excess: what frames that left the origin took beyond
+    prediction.
     """
 
     origin: NodeId
@@ -106,8 +107,8 @@ class View:
     watched: Mapping[Plan, Watched] = field(default_factory=dict)
     basis: Basis | None = None
     pending_basis: Basis | None = None
-    sampled_beside: Mapping[Link, Mapping[Link, float]] = field(default_factory=dict)
-    oscillations: Mapping[Link, Oscillation] = field(default_factory=dict)
+    uplink: Uplink | None = None
+    excess: Excess = field(default_factory=Excess)
 
 
 def apply(view: View, event: Event) -> View:
@@ -147,6 +148,8 @@ def apply(view: View, event: Event) -> View:
             refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
             view = replace(view, refused=refused)
             return replace(view, pending=None, pending_basis=None) if plan == view.pending else view
+        case ExcessMeasured(excess_s, at_s):
+            return replace(view, excess=observe_excess(view.excess, excess_s, at_s))
         case LatencyMeasured():
             return _measured(view, event)
         case Tick():
@@ -207,21 +210,12 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
 
 
 def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
-    """`view` with the estimate of `link`; with a new sample, goodputs of links that may share are remembered too."""
+    """`view` with the estimate of `link`; one of the origin tells of the uplink too."""
     pair: Link = (link.source, link.target)
-    before, links = view.links.get(pair), {**view.links, pair: link}
-    found = observe_oscillation(view.oscillations.get(pair), link.goodput_bps, now_s)
-    oscillations = view.oscillations if found is None else {**view.oscillations, pair: found}
-    sampled_beside = view.sampled_beside
-    if before is None or link.measured_at_s > before.measured_at_s:
-        beside = {other: known.goodput_bps for other, known in links.items() if _may_share(pair, other)}
-        sampled_beside = {**sampled_beside, pair: beside}
-    return replace(view, now_s=now_s, links=links, oscillations=oscillations, sampled_beside=sampled_beside)
-
-
-def _may_share(one: Link, other: Link) -> bool:
-    """Whether two link directions may share a bottleneck: a node's uplink or downlink, or both at one node."""
-    return one[0] in other or one[1] == other[1]
+    uplink = view.uplink
+    if link.source == view.origin:
+        uplink = observe_uplink(uplink, view.links.get(pair), link, now_s)
+    return replace(view, now_s=now_s, links={**view.links, pair: link}, uplink=uplink)
 
 
 def _serving(view: View, plan: Plan, generation: int) -> View:

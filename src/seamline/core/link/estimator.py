@@ -50,10 +50,11 @@ _SILENCE_STD_RATIO = 0.25
 _ACROSS_RATIO = 0.5
 
 
-_RETURNED_VARIANCE = 0.5**2
+_RETURNED_VARIANCE = 2.0**2
 
 
-_SHARED_DROP_VARIANCE = 0.6**2
+N_BELIEVED = 2
+"""So many messages must have crossed a link that was down before it counts as carrying anything again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class LinkState:
     round_trips: (at_s, rtt_s) that may still become the window's minimum. last_receipt_s: of the newest transfer.
     free_s: by when the newest had crossed at the earliest, shifted by the way there. goodput: the lower envelope, None
     before the first transfer. ceiling_bps: upper bound by a transfer that is or was overdue. is_down: reported so.
-    average: of all transfers lately, for a link that oscillates. last_value: forecast for a link that drifts.
+    n_to_believe: messages that must cross the link before it counts as carrying anything again. average: of all
+    transfers lately, for a link that oscillates. last_value: forecast for a link that drifts.
     """
 
     source: NodeId
@@ -83,6 +85,7 @@ class LinkState:
     goodput: Goodput | None = None
     ceiling_bps: float = math.inf
     is_down: bool = False
+    n_to_believe: int = 0
     average: Average | None = None
     last_value: LastValue | None = None
 
@@ -145,6 +148,7 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
         goodput=known,
         ceiling_bps=bound_bps if may_be_slower else math.inf,
         is_down=state.is_down,
+        n_to_believe=max(0, state.n_to_believe - 1),
         average=_averaged(state, crossing, sample, late_s),
         last_value=_last_value(state, crossing, known, late_s),
     )
@@ -202,17 +206,6 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
 
 
-def observe_shared_drop(state: LinkState, ratio: float) -> LinkState:
-    """`state` after another link of the same node has become `ratio` (below 1) times as fast.
-
-    Both likely share the bottleneck that has changed, such as the uplink of a house. Until this link is measured again,
-    its goodput is estimated to have dropped by the same ratio, with a large variance; its next transfer decides.
-    """
-    if state.goodput is None or state.is_down or not 0.0 < ratio < 1.0:
-        return state
-    return replace(state, goodput=gp.inflated(state.goodput, ratio, _SHARED_DROP_VARIANCE), last_value=None)
-
-
 def observe_down(state: LinkState) -> LinkState:
     """`state` of a link whose peer is gone or that is reported dead: goodput 0.0 until the next sign of life."""
     return replace(state, is_down=True)
@@ -244,7 +237,7 @@ def estimate(state: LinkState, now_s: float) -> LinkEstimate | None:
 
 def estimated_bps(state: LinkState) -> float:
     """`goodput_bps` of the `estimate`; 0.0 before the first transfer."""
-    if state.goodput is None or state.is_down:
+    if state.goodput is None or state.is_down or state.n_to_believe > 0:
         return 0.0
     return min(state.uncapped_bps, state.ceiling_bps)
 
@@ -269,4 +262,6 @@ def _returned(state: LinkState) -> LinkState:
     goodput = state.goodput
     if goodput is not None:
         goodput = gp.inflated(goodput, 1.0, _RETURNED_VARIANCE)
-    return replace(state, is_down=False, goodput=goodput, ceiling_bps=math.inf, last_value=None)
+    return replace(
+        state, is_down=False, n_to_believe=N_BELIEVED, goodput=goodput, ceiling_bps=math.inf, last_value=None
+    )

@@ -4,11 +4,10 @@ Theory of operation. A message that will be acknowledged is *in flight* from `se
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
-unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; if it fell, those not
-measured for `SHARED_DROP_AGE_S` are expected to have dropped by the same ratio.
+unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; what a jump means for
+them until then is a matter of whoever decides (`core.adaptation.uplink`).
 
-Every method that changes an estimate returns what is news (`news.py`), to be reported in that order: links that share
-the bottleneck come before the link that jumped, because who hears of the jump alone would flee to one of them.
+Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
 | event | effect | returns |
 |---|---|---|
@@ -17,7 +16,7 @@ the bottleneck come before the link that jumped, because who hears of the jump a
 | `forget` | the link is no more: neither pinged, probed nor reported | |
 | `remeasure` | every link as if new | |
 | `sending` | in flight; a frame puts the next probe off | |
-| `receipt` | a transfer sample; a jump reaches the links that share the bottleneck | news |
+| `receipt` | a transfer sample; after a jump idle links are probed | news |
 | `ping_sent` | the next ping is due later | the number of the ping |
 | `pong` | a round-trip sample; probes follow the first ones | news |
 | `tick` | the oldest message in flight of each link may be overdue, which caps its goodput | news |
@@ -174,13 +173,12 @@ class LinkMeter:
         before = link.state
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
         link.state = est.observe_transfer(before, sample)
-        ratio = change_ratio(before, link.state)
-        sharing = self._share_jump(link, ratio, now_s) if has_jumped(ratio) else ()
+        if has_jumped(change_ratio(before, link.state)):
+            self._probe_idle(link, now_s)
         if seq in link.probes:
             link.probes.discard(seq)
             link.probing = probing.probed(link.probing, before, link.state, sample)
-        link.probing = probing.measured(link.probing, link.state, now_s)
-        return (*sharing, *self._news(link, now_s))
+        return self._news(link, now_s)
 
     # -- the beat ------------------------------------------------------------------------------------------------------
 
@@ -272,17 +270,11 @@ class LinkMeter:
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
-    def _share_jump(self, jumped: _Outgoing, ratio: float, now_s: float) -> tuple[LinkEstimate, ...]:
-        """Links may share the bottleneck that has changed: probe the idle ones, and expect the worse meanwhile."""
-        found: tuple[LinkEstimate, ...] = ()
+    def _probe_idle(self, jumped: _Outgoing, now_s: float) -> None:
+        """Links may share the bottleneck that has changed: measure the idle ones now."""
         for link in self._links.values():
-            if link is jumped or link.in_flight:
-                continue
-            link.probing = probing.bottleneck_changed(link.probing, now_s)
-            if link.state.goodput is not None and now_s - link.state.goodput.at_s > probing.SHARED_DROP_AGE_S:
-                link.state = est.observe_shared_drop(link.state, ratio)
-                found = (*found, *self._news(link, now_s))
-        return found
+            if link is not jumped and not link.in_flight:
+                link.probing = probing.bottleneck_changed(link.probing, now_s)
 
     def _busy_until_s(self) -> float:
         """Until when nothing is probed, because messages are in flight; -inf when none is."""

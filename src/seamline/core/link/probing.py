@@ -2,7 +2,8 @@
 
 Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
 is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
-probe a second of 0.6 % of what it carries in that time (4 kB at least, then less often); these are never left out.
+probe a second, of 0.6 % of what it carries in that time and 4 kB at least; these are never left out, however little the
+link carries: what nobody measures, nobody knows to be back.
 
 A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
 token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
@@ -38,7 +39,7 @@ MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 LONG_PROBE_S = 0.05
 
 
-MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 32 * 1024, 320 * 1024
+MIN_LONG_PROBE_BYTES, MAX_LONG_PROBE_BYTES = 16 * 1024, 320 * 1024
 """Less than the fabric's flow-control window: more would measure that, 31 Mbit/s over 100 ms of round trip."""
 
 
@@ -56,9 +57,6 @@ CONFIRMED_RATIO = 1.5
 
 BUSY_LIMIT_S = 3.0
 """A transfer in flight for longer does not keep other links of its node from being probed."""
-
-
-SHARED_DROP_AGE_S = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +111,8 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     credit_s = min(MOST_CREDIT_S, probing.credit_s + LONG_SHARE_RATIO * (now_s - probing.credit_at_s))
     probing = replace(probing, credit_s=credit_s, credit_at_s=now_s)
     goodput_bps = _goodput_bps(state)
+    if state.n_to_believe > 0:
+        return replace(probing, due_s=now_s, n_probes=probing.n_probes + 1), MIN_PROBE_BYTES
     if not probing.is_measured or goodput_bps <= 0.0:
         due_s = now_s if probing.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
         n_bytes = first_probe_bytes(probing.n_probes, goodput_bps)
@@ -125,7 +125,7 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     if now_s < probing.regular_s:  # nothing to confirm, or no credit for it: the regular probe at its time
         return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
     n_bytes = _regular_bytes(state)
-    regular_s = now_s + _regular_interval_s(state)
+    regular_s = now_s + PROBE_INTERVAL_S
     return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
 
 
@@ -142,17 +142,6 @@ def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample
     if fits or probing.n_confirming >= N_CONFIRMING_PROBES:
         return replace(probing, n_confirming=0)
     return replace(probing, n_confirming=probing.n_confirming + 1, due_s=0.0)
-
-
-def measured(probing: Probing, state: est.LinkState, now_s: float) -> Probing:
-    """A message was acknowledged: a link that is faster by now than its next usual probe was put off for, is probed
-    sooner."""
-    if probing.regular_s <= now_s + PROBE_INTERVAL_S or _goodput_bps(state) <= 0.0:
-        return probing
-    regular_s = now_s + _regular_interval_s(state)
-    if regular_s >= probing.regular_s:
-        return probing
-    return replace(probing, due_s=min(probing.due_s, regular_s), regular_s=regular_s)
 
 
 def long_probe_bytes(goodput_bps: float) -> int:
@@ -180,10 +169,6 @@ def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
 def _regular_bytes(state: est.LinkState) -> int:
     share = int(REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S)
     return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
-
-
-def _regular_interval_s(state: est.LinkState) -> float:
-    return max(PROBE_INTERVAL_S, 8 * _regular_bytes(state) / _goodput_bps(state) / REGULAR_SHARE_RATIO)
 
 
 def _goodput_bps(state: est.LinkState) -> float:

@@ -202,6 +202,7 @@ class FrameFinished:
 
     plan, generation: of the attempt that answered. n_attempts: more than 1 when the frame had to be run again.
     refused: a node's refusal of this frame, which then ran elsewhere: the node is at fault, not the frame.
+    excess_s: latency beyond what was expected when it was accepted, None if its first plan was local.
     """
 
     frame: int
@@ -214,6 +215,7 @@ class FrameFinished:
     reports: Reports
     error: str | None = None
     refused: StageFailed | None = None
+    excess_s: float | None = None
 
 
 # -- the world: to the pilot -----------------------------------------------------------------------------------------

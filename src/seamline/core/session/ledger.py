@@ -383,6 +383,7 @@ class Ledger:
                 reports=reports,
                 error=error,
                 refused=frame.refused if error is None else None,
+                excess_s=_excess_s(frame, now_s),
             )
         )
         while self._next_out in self._finished:
@@ -471,3 +472,11 @@ class Ledger:
             while len(self._story_order) > N_STORIES:
                 self._stories.pop(self._story_order.popleft(), None)
         known.append(Step(now_s, words))
+
+
+def _excess_s(frame: _Frame, now_s: float) -> float | None:
+    """Latency of `frame` beyond what was expected of its first route when it was accepted; None for a local one."""
+    first = frame.routes[0]
+    if first.plan.is_local or not 0.0 < first.expected_s < math.inf:
+        return None
+    return now_s - frame.accepted_s - first.expected_s

@@ -232,6 +232,8 @@ class Pilot:
             if node in segments and self._view.segment_computed(node, segments[node], report.compute_s, now_s):
                 self._reprofiling.computed(node, segments[node], now_s)
         self._view.payload_sent(finished, now_s)
+        if finished.excess_s is not None:
+            self._view.apply(ae.ExcessMeasured(finished.excess_s, now_s))
         is_of_route = finished.generation == self._switcher.routed.generation != LOCAL_GENERATION
         if finished.n_attempts == 1 and is_of_route:
             self._view.latency_measured(finished, now_s)
