@@ -256,7 +256,8 @@ def test_who_waits_for_a_plan_when_the_stream_ends_or_asks_later_is_told(two_nod
 
 def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nodes, run_frames, wait_until):
     stream = two_nodes.stream(strategy="standby")
-    run_frames(stream)
+    running = run_frames(stream)
+    wait_until(lambda: len(running.results) >= 200)  # beside which the frames that get stuck soon are few
     fast = stream.plan
     two_nodes.link("edge", "fog", 0.2e6)
     wait_until(lambda: stream.plan != fast)
