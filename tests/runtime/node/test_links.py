@@ -69,7 +69,7 @@ def test_the_first_probes_tell_a_new_link_within_a_tenth(monkeypatch, rate_mbps)
 
 
 @pytest.mark.parametrize("rate_mbps", [2, 5, 20, 100])
-def test_probes_of_an_idle_link_stay_below_a_hundredth_or_4_kb_a_second_and_the_estimate_where_it_was(monkeypatch, rate_mbps):
+def test_probes_of_an_idle_link_stay_below_a_hundredth_or_4_kb_a_second_and_the_estimate_stays(monkeypatch, rate_mbps):
     rehearsal = Rehearsal(monkeypatch, rate_mbps)
     rehearsal.run(3.0)
     rehearsal.probes.clear()
