@@ -10,7 +10,7 @@ not be prepared is not tried again for a while. A plan that took longer than pre
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
 
 With a deadline (`objectives.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans
-take beyond their prediction. A plan that comes has to leave a share of it (`min_gain_ratio`) as headroom, the one that
+take beyond their prediction. A plan that comes has to leave a share of it (`headroom_ratio`) as headroom, the one that
 serves may use all. While no plan is in time the quickest is wanted.
 
 Policies with one static plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
@@ -56,6 +56,7 @@ class PolicySettings:
     """
 
     min_gain_ratio: float = 0.05
+    headroom_ratio: float = 0.15
     uncertainty_factor: float = 1.0
     small_gain_ratio: float = 0.02
     small_gain_factor: float = 2.0
@@ -214,7 +215,7 @@ def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Pl
     goal = problem.objective
     if isinstance(goal, Within):
         with suppress(Infeasible):
-            return planner.plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.min_gain_ratio))))
+            return planner.plan(replace(problem, objective=Within(slo_s=goal.slo_s * (1.0 - settings.headroom_ratio))))
     return planner.plan(problem)
 
 
@@ -275,13 +276,14 @@ def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alterna
     surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
     if not isinstance(goal, Within):
         return replace(candidate, cost=candidate.cost * surprise + expected_excess_s(candidate.plan, view))
-    took_s = candidate.latency_s * surprise
+    took_s = candidate.latency_s * surprise + expected_excess_s(candidate.plan, view)
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
 
 
 def expected_excess_s(plan: Plan, view: View) -> float:
     """Seconds that `plan` costs beside its prediction: nothing at home, or where plans are not judged by seconds."""
-    if plan.is_local or view.objective is not Objective.LATENCY:
+    goal = view.objective
+    if plan.is_local or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return 0.0
     return view.excess.mean_s(view.now_s)
 
