@@ -271,3 +271,13 @@ def test_a_file_that_is_closed_to_this_user_is_said_to_be_somebodys(failing, sea
     error, hint = outcome.stderr.splitlines()
     assert re.match(rf"error: `{re.escape(str(tmp_path))}` belongs to `.+`, and `.+` may not write to it$", error)
     assert re.match(r"hint: (set SEAMLINE_CACHE .* or )?have `.+` run `chmod -R a\+rwX` on it$", hint)
+
+
+def test_what_is_missing_is_explained(seamline):
+    outcome = seamline("run", "model.onnx", "street.mp4")
+    error, hint = outcome.stderr.splitlines()
+    assert (outcome.exit_code, error) == (2, "error: Missing option '--source'.")
+    assert hint.startswith("hint: --source: Video, image")
+    assert hint.endswith("`seamline run --help` shows what fits")
+    _, hint = seamline("verify").stderr.splitlines()
+    assert hint.startswith("hint: Path of an ONNX file")

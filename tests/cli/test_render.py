@@ -108,6 +108,20 @@ def test_the_live_view_shows_everything_that_matters():
         assert fact in text, fact
 
 
+def test_the_links_of_three_nodes_fit_eighty_columns():
+    names = ("edge", "fog", "cloud")
+    links = tuple(
+        LinkSnapshot(source=source, target=target, goodput_bps=210.4e6, rtt_s=0.0201)
+        for source in names
+        for target in names
+        if source != target
+    )
+    lines = text_of(live_panel(replace(STATE, stream=replace(STREAM, links=links))), width=80).splitlines()
+    shown = [line for line in lines if "Mbit/s rtt" in line]
+    assert len(shown) == 3, lines
+    assert all(line.count("210.4 Mbit/s rtt 20.1 ms") == 2 for line in shown)
+
+
 def test_the_live_view_fits_a_narrow_terminal():
     assert max(len(line) for line in text_of(live_panel(STATE), width=40).splitlines()) <= 40
 

@@ -116,7 +116,7 @@ def run(argv: Sequence[str]) -> int:
     except SeamlineError as error:
         return _report(error, error.hint, EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED, is_verbose)
     except typer.TyperException as error:
-        return _report(error, f"`{_help_of(error)}` shows what fits", EXIT_USAGE, False, error.format_message())
+        return _report(error, _usage_hint(error), EXIT_USAGE, False, error.format_message())
     except typer.Abort:
         return _report(None, None, EXIT_FAILED, False, "aborted")
     except KeyboardInterrupt:
@@ -192,6 +192,17 @@ def _report(
     if hint is not None:
         print(f"hint: {hint}", file=sys.stderr)
     return exit_code
+
+
+def _usage_hint(error: typer.TyperException) -> str:
+    """What a missing parameter takes, else where the help is."""
+    shows = f"`{_help_of(error)}` shows what fits"
+    missing = getattr(error, "param", None) if type(error).__name__ == "MissingParameter" else None
+    takes = str(getattr(missing, "help", None) or "").rstrip(".")
+    if missing is None or not takes:
+        return shows
+    name = next((f"{option}: " for option in missing.opts if option.startswith("--")), "")
+    return f"{name}{takes}; {shows}"
 
 
 def _help_of(error: typer.TyperException) -> str:

@@ -64,7 +64,8 @@ def read_names(path: Path) -> ClassNames:
             raise UsageError(f"`{path}` is no list of class names: it is larger than 16 MB")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"class names cannot be read from `{path}`: {exc}", hint="one name a line, or JSON") from exc
+        words = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise UsageError(f"class names cannot be read from `{path}`: {words}", hint="one name a line, or JSON") from exc
     found = _numbered(_value(text)) if text.lstrip()[:1] in ("{", "[") else _from_lines(text.splitlines())
     if not found:
         raise UsageError(f"`{path}` has no class names", hint="one name a line, a JSON list, or `0: person`")

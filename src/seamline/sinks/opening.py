@@ -10,7 +10,8 @@ http://HOST/PATH             see `webhook.py`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
@@ -53,6 +54,31 @@ def parse_sink(text: str) -> Sink:
     if suffix in FOURCC:
         return Video(path)
     return Csv(path) if suffix == ".csv" else Archive(path) if suffix == ".npz" else JsonLines(path)
+
+
+def require_apart(places: Sequence[str], read: Iterable[str]) -> None:
+    """Refuse a place whose writing would destroy what is read. Raises `UsageError`.
+
+    read: sources, models and the like, as the user wrote them. Links are followed. A folder of drawn pictures gets
+    files of its source's names, so no folder of pictures may be its own place; videos may lie in it.
+    """
+    sources = [text for text in read if "://" not in text]
+    for place in places:
+        if place == "-" or "://" in place:
+            continue
+        for text in sources:
+            if any(_would_destroy(Path(place), Path(file)) for file in (text, *glob.glob(text, recursive=True))):
+                raise UsageError(f"`--save {place}` would overwrite `{text}`, which is read", hint="name another place")
+
+
+def _would_destroy(place: Path, file: Path) -> bool:
+    try:
+        if place.exists() and file.exists() and place.samefile(file):
+            return True
+    except OSError:
+        return False  # whoever opens it has better words
+    is_still = file.is_file() and file.suffix.lower() not in FOURCC
+    return is_still and place.is_dir() and (place / file.name).exists() and (place / file.name).samefile(file)
 
 
 def _make(folder: Path, text: str) -> None:

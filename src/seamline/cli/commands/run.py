@@ -189,7 +189,9 @@ def run(
     from seamline.cli.running.several_sources import execute_several
     from seamline.cli.shared.output import require_writable
     from seamline.runtime.node.starting import NodeOptions
+    from seamline.sinks.opening import require_apart
 
+    require_apart(save or (), [*source, model, *([] if labels is None else [str(labels)])])
     nodes = _nodes_of(over, connect)
     if every_frame and live:
         raise UsageError("--every-frame and --live exclude each other", hint="give one of them, or none")

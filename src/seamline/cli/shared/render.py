@@ -97,7 +97,7 @@ def live_panel(state: LiveState) -> RenderableType:
     if stream.parts:
         lines.append(latency_split(stream.parts))
     if stream.links:
-        lines.append(Text("links   ") + Text("   ").join(_link_text(link) for link in stream.links))
+        lines.append(_links_table(stream.links))
     if stream.energy_j_per_frame is not None:
         lines.append(Text(f"energy  {energy_text(stream.energy_j_per_frame)} a frame, {_energy_words(stream)}"))
     if stream.energy_nodes:
@@ -214,9 +214,7 @@ def _headline(state: LiveState) -> Text:
     stream = state.stream
     end = "" if state.duration_s is None else f" of {state.duration_s:.0f}"
     counts = f"{stream.n_answered} answered, {stream.n_in_flight} in flight, {stream.n_dropped} dropped"
-    return Text(
-        f"{state.title}   {stream.at_s:.1f}{end} s   {stream.frame_rate_fps:.1f} frames/s   {counts} before acceptance"
-    )
+    return Text(f"{state.title}   {stream.at_s:.1f}{end} s   {stream.frame_rate_fps:.1f} frames/s   {counts}")
 
 
 def _latency_line(stream: StreamSnapshot) -> Text:
@@ -233,6 +231,15 @@ def _energy_words(stream: StreamSnapshot) -> str | None:
     return f"{stream.energy_source}; {stream.energy_scope} counts"
 
 
+def _links_table(links: Sequence[LinkSnapshot]) -> Table:
+    """Two links a line, each with its goodput and round trip: six of them fit a terminal of 80 columns."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=len("energy"))
+    for first in range(0, len(links), 2):
+        table.add_row("links" if first == 0 else "", *(_link_text(link) for link in links[first : first + 2]))
+    return table
+
+
 def _link_text(link: LinkSnapshot) -> Text:
-    text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)}, round trip {seconds_text(link.rtt_s)}"
+    text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)} rtt {seconds_text(link.rtt_s)}"
     return Text(text, style="red" if link.goodput_bps <= 0.0 else "")

@@ -106,7 +106,10 @@ class Plan:
             if there.segment.is_empty:
                 raise PlanError(f"plan `{self}` has an empty stage `{there}`", hint="only the origin may run no layers")
             if here.codec is None:
-                raise PlanError(f"plan `{self}` does not say how `{here}` is sent", hint="add a codec, e.g. f16")
+                raise PlanError(
+                    f"plan `{self}` does not say how `{here}` is sent",
+                    hint=f"add a codec behind it: `{here}lossless`; see `seamline run --help`",
+                )
             if here.codec is Codec.JPEG and here.segment.stop != 0:
                 raise PlanError(f"plan `{self}` sends `{here}` as JPEG", hint="JPEG fits only the frame itself, [0:0]")
         if len(self.stages) == 1 and self.stages[0].segment.is_empty:
