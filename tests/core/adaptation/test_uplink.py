@@ -113,3 +113,11 @@ def test_a_link_that_shows_itself_fast_again_is_suspected_no_more():
     links.sample("cloud", 20.0, 0.9)
     links.sample("fog", 20.0, 1.2)
     assert links.mbps("cloud") == 20.0
+
+
+def test_a_receipt_that_lifts_the_cap_ends_the_silence_though_it_is_no_sample_yet():
+    links = Links(cloud=20.0, fog=20.0)
+    links.overdue("cloud", 2.0, 1.4)
+    links.overdue("cloud", 8.0, 1.9)
+    assert not links.uplink.is_silent
+    assert links.mbps("fog") == 8.0

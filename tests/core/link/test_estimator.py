@@ -178,7 +178,7 @@ def n_flaps(known: list[float]) -> int:
 def test_a_link_that_was_down_carries_nothing_until_two_messages_have_crossed_it():
     state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
     back = observe_rtt(observe_down(state), RTT_S, 9.0)
-    assert mbps(back) == 0.0
+    assert estimate(back, 9.0) is None
     one = observe_transfer(back, TransferSample(4096, 9.0, 9.0 + RTT_S + 8 * 4096 / 2e6))
     assert mbps(one) == 0.0
     two = observe_transfer(one, TransferSample(32_768, 9.2, 9.2 + RTT_S + 8 * 32_768 / 2e6))
@@ -234,10 +234,7 @@ def test_a_link_that_is_down_has_no_goodput_and_a_sign_of_life_is_not_enough():
     down = observe_down(state)
     assert mbps(down) == 0.0
     back = observe_rtt(down, RTT_S, 20.0)
-    assert mbps(back) == 0.0
-    known = estimate(back, 20.0)
-    assert known is not None
-    assert known.goodput_std_ratio > 0.4
+    assert estimate(back, 20.0) is None  # nothing of before is known of it
 
 
 samples = st.builds(

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MEMORY_S = 120.0
+MEMORY_S = 60.0
 """Time constant of the average."""
 
-N_PRIOR = 8.0
+N_PRIOR = 16.0
 """Frames without excess that are supposed before the first."""
 
-MOST_S = 10.0
+MOST_S = 5.0
+"""Of one frame: one that is stuck early in a stream must not keep it at home for minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,10 @@ def observe_uplink(
     if bps <= 0.0:
         return uplink
     if before is not None and now.measured_at_s <= before.measured_at_s:
-        is_overdue = bps < before.goodput_bps
-        if uplink is None or not is_overdue:
+        if uplink is None or bps == before.goodput_bps:
             return uplink
-        return replace(uplink, bps=bps, at_s=now_s, by=link, suspect=None, is_silent=True)
+        is_overdue = bps < before.goodput_bps  # else a receipt has lifted its cap, and says no more than that
+        return replace(uplink, bps=bps, at_s=now_s, by=link, suspect=None, is_silent=is_overdue)
     if uplink is None:
         return Uplink(bps=bps, at_s=now.measured_at_s, by=link, ceiling_bps={link: bps})
     return _sampled(uplink, link, bps, now.measured_at_s)

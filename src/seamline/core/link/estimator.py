@@ -50,9 +50,6 @@ _SILENCE_STD_RATIO = 0.25
 _ACROSS_RATIO = 0.5
 
 
-_RETURNED_VARIANCE = 2.0**2
-
-
 N_BELIEVED = 2
 """So many messages must have crossed a link that was down before it counts as carrying anything again."""
 
@@ -256,12 +253,7 @@ def _began_s(state: LinkState, sent_s: float) -> float:
 
 
 def _returned(state: LinkState) -> LinkState:
-    """`state` after a sign of life: the estimate from before an outage stays, with a large variance."""
+    """`state` after a sign of life: of the estimate from before an outage nothing stays but round trips."""
     if not state.is_down:
         return state
-    goodput = state.goodput
-    if goodput is not None:
-        goodput = gp.inflated(goodput, 1.0, _RETURNED_VARIANCE)
-    return replace(
-        state, is_down=False, n_to_believe=N_BELIEVED, goodput=goodput, ceiling_bps=math.inf, last_value=None
-    )
+    return replace(state, is_down=False, n_to_believe=N_BELIEVED, goodput=None, ceiling_bps=math.inf, last_value=None)
