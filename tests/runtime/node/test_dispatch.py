@@ -38,7 +38,7 @@ def test_a_message_that_makes_no_sense_is_warned_of_while_the_node_is_here(pair,
     edge, fog = pair
     senseless = msg.ResultData(stream="s", frame=0, attempt=0, generation=0, outputs=("a", "b"), reports=())
     fog.fabric.send(edge.name, pack(senseless), Lane.CONTROL)
-    wait_until(lambda: "a result names 2 outputs and carries 0" in said(log, logging.WARNING))
+    wait_until(lambda: "a result of `fog` names 2 outputs and carries 0" in said(log, logging.WARNING))
 
 
 def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, log, monkeypatch):

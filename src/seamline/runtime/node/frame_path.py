@@ -132,7 +132,7 @@ class FramePath:
             reports=reports,
         )
         if plan.origin == self._node:
-            self.on_result(result, list(finished.outputs.values()))
+            self.on_result(self._node, result, list(finished.outputs.values()))
             return
         try:
             self._uplink.send_result(plan.origin, result, tuple(finished.outputs.values()))
@@ -143,12 +143,12 @@ class FramePath:
                 "frame %d of %s: the answer cannot reach %s: %s", header.frame, header.stream, plan.origin, error
             )
 
-    def on_result(self, result: msg.ResultData, tensors: list[Array]) -> None:
+    def on_result(self, source: NodeId, result: msg.ResultData, tensors: list[Array]) -> None:
         if len(result.outputs) != len(tensors):
-            raise WireError(f"a result names {len(result.outputs)} outputs and carries {len(tensors)}")
+            raise WireError(f"a result of `{source}` names {len(result.outputs)} outputs and carries {len(tensors)}")
         listener = self._listeners.of(result.stream)
         if listener is not None:
-            listener.on_result(result, dict(zip(result.outputs, tensors, strict=True)))
+            listener.on_result(source, result, dict(zip(result.outputs, tensors, strict=True)))
 
     def _failed(self, header: msg.FrameData, plan: Plan, error: SeamlineError, *, lost: NodeId | None = None) -> None:
         self._news.failed(f"frame {header.frame}", header.stream, error)
@@ -163,14 +163,14 @@ class FramePath:
             is_input=isinstance(error, FrameRefused),
         )
         if plan.origin == self._node:
-            self.on_frame_failed(failure)
+            self.on_frame_failed(self._node, failure)
             return
         try:
             self._uplink.send(plan.origin, failure)
         except FabricError:
             log.debug("origin %s is gone; frame %d needs no answer", plan.origin, header.frame)
 
-    def on_frame_failed(self, failure: msg.FrameFailed) -> None:
+    def on_frame_failed(self, source: NodeId, failure: msg.FrameFailed) -> None:
         listener = self._listeners.of(failure.stream)
         if listener is not None:
-            listener.on_frame_failed(failure)
+            listener.on_frame_failed(source, failure)
