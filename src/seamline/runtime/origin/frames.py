@@ -28,6 +28,7 @@ from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
+from seamline.runtime.shared.bounds import bounded_report
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
@@ -109,10 +110,13 @@ class StreamFrames:
         """An answer has arrived, the first to its frame or not. From elsewhere only outputs of this model are taken."""
         if source == self._node.name:
             self._check.learn(outputs)
+            reports = result.reports
         elif (fault := self._check.fault(outputs)) is not None:
             self.strange(source, "an answer", fault)
             return
-        event = ev.AnswerArrived(result.frame, result.attempt, result.generation, source, outputs, result.reports)
+        else:
+            reports = tuple(bounded_report(report) for report in result.reports)
+        event = ev.AnswerArrived(result.frame, result.attempt, result.generation, source, outputs, reports)
         self.handle(event)
 
     def strange(self, source: NodeId, what: str, why: str) -> None:
