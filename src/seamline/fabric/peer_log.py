@@ -23,8 +23,16 @@ class PeerLog:
 
     def warn(self, peer: NodeId, words: str) -> None:
         """Write `words`, cut to a line, unless there was one about `peer` just now."""
+        if (n_unsaid := self._due(peer)) is not None:
+            self._log.warning("%s", with_unsaid(quoted(words, _MAX_LINE), n_unsaid))
+
+    def fault(self, peer: NodeId, words: str) -> None:
+        """The same with the exception that is being handled: what `peer` sent met a fault of ours."""
+        if (n_unsaid := self._due(peer)) is not None:
+            self._log.exception("%s", with_unsaid(quoted(words, _MAX_LINE), n_unsaid))
+
+    def _due(self, peer: NodeId) -> int | None:
         with self._lock:
             n_unsaid = self._complaints.due(peer, time.monotonic())
             self.n_unsaid += n_unsaid is None
-        if n_unsaid is not None:
-            self._log.warning("%s", with_unsaid(quoted(words, _MAX_LINE), n_unsaid))
+        return n_unsaid

@@ -15,6 +15,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.fabric import messages as msg
+from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
 from seamline.runtime.node.uplink import Uplink
@@ -24,7 +25,17 @@ from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)
 
-parse_plan = lru_cache(maxsize=256)(Plan.parse)
+MAX_PLAN_LETTERS = 4096
+"""A plan visits each node once; parsing one of 60 000 letters takes 40 ms on the thread that all messages come by."""
+
+_parse_plan = lru_cache(maxsize=256)(Plan.parse)
+
+
+def parse_plan(text: str) -> Plan:
+    """The plan that a peer wrote. Raises `PlanError` when it is none, or too long to be one."""
+    if len(text) > MAX_PLAN_LETTERS:
+        raise PlanError(f"a plan of {len(text)} letters, at most {MAX_PLAN_LETTERS} are read")
+    return _parse_plan(text)
 
 
 class FramePath:
@@ -47,6 +58,7 @@ class FramePath:
         self._energy = energy
         self._listeners = listeners
         self._news = news
+        self._peer_log = PeerLog(log)
 
     def begin(
         self,
@@ -139,9 +151,8 @@ class FramePath:
         except WireError:
             raise  # an answer that no message can hold is a failure of its stage
         except FabricError as error:
-            log.warning(
-                "frame %d of %s: the answer cannot reach %s: %s", header.frame, header.stream, plan.origin, error
-            )
+            words = f"frame {header.frame} of {header.stream[:80]}: the answer cannot reach {plan.origin}: {error}"
+            self._peer_log.warn(plan.origin, words)
 
     def on_result(self, source: NodeId, result: msg.ResultData, tensors: list[Array]) -> None:
         if len(result.outputs) != len(tensors):
