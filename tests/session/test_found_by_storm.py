@@ -163,7 +163,7 @@ def test_a_new_frame_does_not_set_out_to_a_node_that_is_gone(world: World):
     world.hear(ev.PeerChanged(FOG, False), ev.FrameOffered("b"))
     (again,) = only(cmd.RunFrame, world.hear(ev.Tick(), after_s=0.5))
     assert (again.frame, again.route.plan) == (0, LOCAL)
-    (second,) = only(cmd.RunFrame, world.hear(ev.AnswerArrived(0, 1, 0, "A", ())))
+    (second,) = only(cmd.RunFrame, world.hear(ev.AnswerArrived(0, 1, 0, LOCAL.origin, "A", ())))
     assert (second.frame, second.attempt, second.route.plan) == (1, 0, LOCAL)
 
 

@@ -20,6 +20,9 @@ from seamline.fabric.window import Window, pack_credit, unpack_credit
 _CHUNKS_PER_CREDIT = 3
 """At most, of the six in a window: the sender must not run out of room while it waits for a credit."""
 
+_MAX_UNCREDITED = 512
+"""Sources that wait for a credit; beyond it each chunk is credited as it comes."""
+
 
 class BulkSender:
     """Owner of the windows towards all targets; safe from any thread. put: sends one chunk to a node."""
@@ -93,15 +96,17 @@ class BulkReceiver:
             if message is not None:
                 on_message(source, message)
         finally:
-            n_taken = self._n_uncredited.get(source, 0) + 1
+            n_taken = self._n_uncredited.pop(source, 0) + 1
             is_credited = message is not None or n_taken >= _CHUNKS_PER_CREDIT or not self._has_more()
-            self._n_uncredited[source] = 0 if is_credited else n_taken
-            if is_credited:
+            if not is_credited and len(self._n_uncredited) < _MAX_UNCREDITED:
+                self._n_uncredited[source] = n_taken
+            else:
                 self._credit(source, pack_credit(*position_of(chunk)))
 
     def forget(self, source: NodeId) -> None:
         """Drop what has arrived of a message of a node that is gone."""
         self._assembler.forget(source)
+        self._n_uncredited.pop(source, None)
 
 
 class _Lane:

@@ -3,16 +3,16 @@
 A fabric must not be handed a tensor in one piece: Zenoh then holds megabytes in front of urgent messages and gives up
 on a link that is congested for long (ecosystem A1). A chunk is a fixed header and a slice of the message. The chunks
 of one message follow each other in order, because a sender serialises its messages per target; so per source there is
-at most one message in flight, and that bounds memory. Nothing is repaired here: a message with a missing chunk is
+at most one message in flight. Nothing is repaired here: a message with a missing chunk is
 dropped, and the sender learns from the receipt that does not come.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,7 +28,14 @@ CHUNK_BYTES = 63 * 1024
 
 _HEADER = struct.Struct("<3sB4xQQQQ")
 _MAGIC = b"SLC"
-_N_RETIRED = 8
+_FIRST_ROOM_BYTES = 4 << 20
+
+EXPIRE_S = 20.0
+"""Silence after which a partial message is dropped; a chunk takes 5 s at 0.1 Mbit/s."""
+
+MAX_RUNS_PER_SOURCE = 4
+MAX_RUNS = 512
+"""Senders of which the state is kept; names and incarnations are whatever a peer writes."""
 
 
 def cut(message: bytes | bytearray | memoryview, incarnation: int, number: int) -> Iterator[bytearray]:
@@ -52,26 +59,39 @@ def position_of(chunk: bytes | bytearray | memoryview) -> tuple[int, Position]:
 
 
 class Assembler:
-    """Joins chunks to messages, per source. Not thread-safe: one thread feeds it.
+    """Joins chunks to messages, per source and incarnation. Not thread-safe: one thread feeds it.
 
-    max_message_bytes: largest message of any source. max_total_bytes: all unfinished messages together.
-    n_dropped: messages given up (a gap, a newer message or incarnation, too much memory). n_refused: chunks that
-    repeat or precede what has already been delivered, or come from an incarnation that was replaced.
+    Memory is taken as bytes come in, not as they are announced, and nobody can hold it against the others: a partial
+    message that gets no chunk for `expire_s` is dropped, and so is the largest one when all together would exceed
+    `max_total_bytes`, and the one idle for longest when a source or all have too many. Whoever sends in another's name
+    has another incarnation, and so hurts no message but its own.
+
+    max_message_bytes: largest message of any source. max_total_bytes: received bytes of all unfinished messages.
+    n_dropped: messages given up (a gap, a newer message, too much memory, too long silent). n_refused: chunks that
+    repeat or precede what has already been delivered.
     """
 
     def __init__(
-        self, *, max_message_bytes: int = MAX_MESSAGE_BYTES, max_total_bytes: int = 2 * MAX_MESSAGE_BYTES
+        self,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_total_bytes: int = 2 * MAX_MESSAGE_BYTES,
+        expire_s: float = EXPIRE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_message_bytes = max_message_bytes
         self.max_total_bytes = max_total_bytes
         self.n_dropped = 0
         self.n_refused = 0
-        self._sources: dict[NodeId, _Source] = {}
+        self._expire_s = expire_s
+        self._clock = clock
+        self._swept_s = clock()
+        self._runs: dict[tuple[NodeId, int], _Run] = {}  # of the longest idle first
 
     @property
     def held_bytes(self) -> int:
-        """Announced sizes of all unfinished messages; memory is taken as their bytes come in."""
-        return sum(source.partial.size for source in self._sources.values() if source.partial is not None)
+        """Received bytes of all unfinished messages."""
+        return sum(run.n_received for run in self._runs.values())
 
     def add(self, source: NodeId, chunk: bytes | bytearray | memoryview) -> memoryview | None:
         """The message that `chunk` completes, read-only, or None.
@@ -87,62 +107,85 @@ class Assembler:
             raise WireError(
                 f"`{source}` announces a message of {total} bytes, at most {self.max_message_bytes} are taken"
             )
-        state = self._source(source, incarnation)
-        if state is None or number < state.next_number or (number == state.next_number and offset < state.n_received):
+        now_s = self._clock()
+        self._expire(now_s)
+        run = self._run(source, incarnation, now_s)
+        if number < run.next_number or (number == run.next_number and offset < run.n_received):
             self.n_refused += 1
             return None
-        return self._join(state, number, offset, total, payload)
+        return self._join(run, number, offset, total, payload)
 
     def forget(self, source: NodeId) -> None:
         """`source` is gone: drop what it left unfinished. Its incarnation stays known, in case it was only silent."""
-        if (state := self._sources.get(source)) is not None:
-            self._drop_partial(state)
+        for (owner, _), run in self._runs.items():
+            if owner == source:
+                self._drop_partial(run)
 
-    def _source(self, source: NodeId, incarnation: int) -> _Source | None:
-        """State of `source`, reset for a new incarnation; None for a late chunk of a replaced one."""
-        state = self._sources.setdefault(source, _Source(incarnation=incarnation))
-        if state.incarnation != incarnation:
-            if incarnation in state.retired:
-                return None
-            self._drop_partial(state)
-            state.retired.append(state.incarnation)
-            state.incarnation, state.next_number = incarnation, 0
-        return state
+    def _run(self, source: NodeId, incarnation: int, now_s: float) -> _Run:
+        """State of one run of `source`, now the latest to have sent."""
+        run = self._runs.pop((source, incarnation), None)
+        if run is None:
+            run = _Run()
+            self._make_room([key for key in self._runs if key[0] == source], MAX_RUNS_PER_SOURCE)
+            self._make_room(list(self._runs), MAX_RUNS)
+        self._runs[source, incarnation] = run
+        run.heard_s = now_s
+        return run
 
-    def _join(self, state: _Source, number: int, offset: int, total: int, payload: memoryview) -> memoryview | None:
-        if number > state.next_number:
-            self._drop_partial(state)
-            state.next_number = number
-        if offset != state.n_received or (state.partial is not None and state.partial.size != total):
-            self._give_up(state)
+    def _make_room(self, keys: list[tuple[NodeId, int]], n_max: int) -> None:
+        """Let the longest idle of `keys` go, so that one more is not too many."""
+        for key in keys[: max(0, len(keys) + 1 - n_max)]:
+            self._drop_partial(self._runs.pop(key))
+
+    def _expire(self, now_s: float) -> None:
+        if now_s - self._swept_s < self._expire_s / 8.0:
+            return
+        self._swept_s = now_s
+        for run in self._runs.values():
+            if now_s - run.heard_s >= self._expire_s:
+                self._drop_partial(run)
+
+    def _join(self, run: _Run, number: int, offset: int, total: int, payload: memoryview) -> memoryview | None:
+        if number > run.next_number:
+            self._drop_partial(run)
+            run.next_number = number
+        if offset != run.n_received or (run.partial is not None and run.total != total):
+            self._give_up(run)
             return None
         if len(payload) == total:
-            state.next_number += 1
+            run.next_number += 1
             return payload.toreadonly()
-        if state.partial is None:
-            if self.held_bytes + total > self.max_total_bytes:
-                self._give_up(state)
-                return None
-            state.partial = np.empty(total, np.uint8)  # not bytearray: that would touch every page now
-        state.partial[offset : offset + len(payload)] = payload
-        state.n_received = offset + len(payload)
-        if state.n_received < total:
+        if not self._has_memory(run, len(payload)):
+            self._give_up(run)
             return None
-        message = state.partial.data.toreadonly()
-        state.partial, state.n_received, state.next_number = None, 0, state.next_number + 1
+        run.total = total
+        run.append(payload)
+        if run.n_received < total or run.partial is None:
+            return None
+        message = run.partial.data.toreadonly()
+        run.partial, run.n_received, run.next_number = None, 0, run.next_number + 1
         return message
 
-    def _give_up(self, state: _Source) -> None:
-        """Drop the current message; its remaining chunks are refused."""
-        if state.partial is None:
-            self.n_dropped += 1
-        self._drop_partial(state)
-        state.next_number += 1
+    def _has_memory(self, run: _Run, n_bytes: int) -> bool:
+        """Whether `run` may take `n_bytes` more, after larger messages were dropped for it."""
+        while self.held_bytes + n_bytes > self.max_total_bytes:
+            largest = max(self._runs.values(), key=lambda other: other.n_received)  # of equals the longest idle
+            if largest.n_received < run.n_received + n_bytes or largest is run:
+                return False
+            self._give_up(largest)
+        return True
 
-    def _drop_partial(self, state: _Source) -> None:
-        if state.partial is not None:
+    def _give_up(self, run: _Run) -> None:
+        """Drop the current message; its remaining chunks are refused."""
+        if run.partial is None:
             self.n_dropped += 1
-        state.partial, state.n_received = None, 0
+        self._drop_partial(run)
+        run.next_number += 1
+
+    def _drop_partial(self, run: _Run) -> None:
+        if run.partial is not None:
+            self.n_dropped += 1
+        run.partial, run.n_received = None, 0
 
 
 def _read_header(view: memoryview) -> tuple[int, int, int, int]:
@@ -160,11 +203,23 @@ def _read_header(view: memoryview) -> tuple[int, int, int, int]:
 
 
 @dataclass(slots=True)
-class _Source:
-    """State of one sender: the message expected or in flight, and the incarnations it had before."""
+class _Run:
+    """State of one run of a sender: the message expected or in flight. total: its announced size, once some is here."""
 
-    incarnation: int
     next_number: int = 0
     n_received: int = 0
+    total: int = 0
+    heard_s: float = 0.0
     partial: np.ndarray[tuple[int], np.dtype[np.uint8]] | None = None
-    retired: deque[int] = field(default_factory=lambda: deque(maxlen=_N_RETIRED))
+
+    def append(self, payload: memoryview) -> None:
+        """Add `payload`; room grows with what has come, so that an announcement alone takes none."""
+        n_bytes = self.n_received + len(payload)
+        if self.partial is None or n_bytes > len(self.partial):
+            room = min(self.total, max(_FIRST_ROOM_BYTES, 4 * n_bytes))
+            grown = np.empty(room, np.uint8)  # not bytearray: that would touch every page now
+            if self.partial is not None:
+                grown[: self.n_received] = self.partial[: self.n_received]
+            self.partial = grown
+        self.partial[self.n_received : n_bytes] = payload
+        self.n_received = n_bytes

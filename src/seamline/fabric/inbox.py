@@ -1,6 +1,7 @@
 """Inbox of a fabric: a queue between a network's threads and the delivery thread.
 
-Urgent things (control messages, peers that come and go) overtake bulk and are never dropped. Bulk is bounded in bytes:
+Urgent things (control messages, peers that come and go) overtake bulk. Of one source so many control messages wait and
+no more, so that a flood costs only who sends it; peers that come and go are never dropped. Bulk is bounded in bytes:
 past the bound new chunks are dropped and counted, because holding up the network's thread would stop keep-alives too
 and turn a slow node into a lost one. The sender learns from the receipt that does not come.
 """
@@ -17,6 +18,9 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
 
 MAX_BULK_BYTES = 256 << 20
+MAX_URGENT_PER_SOURCE = 4096
+MAX_URGENT = 65536
+"""Control messages that wait to be read; a busy node sends some hundred a second."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ class PeerChange:
 
 
 class Inbox:
-    """A queue for one reader, who iterates until it is closed. `n_dropped`: chunks that did not fit."""
+    """A queue for one reader, who iterates until it is closed. `n_dropped`: what did not fit."""
 
     def __init__(self, *, max_bulk_bytes: int = MAX_BULK_BYTES) -> None:
         self.max_bulk_bytes = max_bulk_bytes
@@ -45,6 +49,7 @@ class Inbox:
         self._urgent: deque[Arrival | PeerChange] = deque()
         self._bulk: deque[Arrival] = deque()
         self._bulk_bytes = 0
+        self._n_urgent: dict[NodeId, int] = {}  # of sources with control messages that wait
         self._closed = False
         self._changed = threading.Condition()
 
@@ -58,9 +63,12 @@ class Inbox:
         with self._changed:
             if self._closed:
                 return
-            if isinstance(item, PeerChange) or item.lane is Lane.CONTROL:
+            if isinstance(item, PeerChange):
                 self._urgent.append(item)
-            elif self._bulk_bytes + len(item.payload) <= self.max_bulk_bytes:
+            elif item.lane is Lane.CONTROL and self._has_urgent_room(item.source):
+                self._n_urgent[item.source] = self._n_urgent.get(item.source, 0) + 1
+                self._urgent.append(item)
+            elif item.lane is not Lane.CONTROL and self._bulk_bytes + len(item.payload) <= self.max_bulk_bytes:
                 self._bulk.append(item)
                 self._bulk_bytes += len(item.payload)
             else:
@@ -85,11 +93,20 @@ class Inbox:
             self._closed = True
             self._urgent.clear()
             self._bulk.clear()
+            self._n_urgent.clear()
             self._changed.notify_all()
 
     def _take(self) -> Arrival | PeerChange:
         if self._urgent:
-            return self._urgent.popleft()
+            urgent = self._urgent.popleft()
+            if isinstance(urgent, Arrival):
+                self._n_urgent[urgent.source] -= 1
+                if not self._n_urgent[urgent.source]:
+                    del self._n_urgent[urgent.source]
+            return urgent
         item = self._bulk.popleft()
         self._bulk_bytes -= len(item.payload)
         return item
+
+    def _has_urgent_room(self, source: NodeId) -> bool:
+        return self._n_urgent.get(source, 0) < MAX_URGENT_PER_SOURCE and len(self._urgent) < MAX_URGENT

@@ -32,12 +32,14 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.bulk import BulkReceiver, BulkSender
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
+from seamline.fabric.peer_log import PeerLog
 from seamline.fabric.roster import Roster
 from seamline.fabric.stalls import Stalls
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
+MAX_CHUNK_BYTES = 1 << 20
 
 _CLOSE_TIMEOUT_S = 2.0
 """Closing takes milliseconds, or as long as a handshake when a configured neighbour hangs; nothing is lost then."""
@@ -91,6 +93,7 @@ class ZenohFabric:
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
+        self._peer_log = PeerLog(log)
         self._sender = BulkSender(
             self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
         )
@@ -233,16 +236,26 @@ class ZenohFabric:
             raise FabricError(f"cannot send to `{target}`: {exc}") from exc
 
     def _on_control(self, sample: zenoh.Sample) -> None:
+        if len(sample.payload) > MAX_CONTROL_BYTES:
+            error = WireError(
+                f"a control message of {len(sample.payload)} bytes, at most {MAX_CONTROL_BYTES} are taken"
+            )
+            self._refused(_source_of(sample), error)
+            return
         self._inbox.put(Arrival(_source_of(sample), Lane.CONTROL, sample.payload.to_bytes()))
 
     def _on_data(self, sample: zenoh.Sample) -> None:
+        if len(sample.payload) > MAX_CHUNK_BYTES:
+            error = WireError(f"a chunk of {len(sample.payload)} bytes, at most {MAX_CHUNK_BYTES} are taken")
+            self._refused(_source_of(sample), error)
+            return
         self._inbox.put(Arrival(_source_of(sample), Lane.DATA, sample.payload.to_bytes()))
 
     def _on_credit(self, sample: zenoh.Sample) -> None:
         try:
             self._sender.on_credit(_source_of(sample), sample.payload.to_bytes())
         except WireError as exc:
-            log.warning("refused what a peer sent: %s", exc)
+            self._refused(_source_of(sample), exc)
 
     def _on_token(self, sample: zenoh.Sample) -> None:
         name, incarnation = str(sample.key_expr).split("/")[2::2]
@@ -253,7 +266,7 @@ class ZenohFabric:
         if (stall := self._stalls.token(name, incarnation, alive, time.monotonic())) is not None:
             log.warning("%s", stall)
         if name in self._roster.duplicates():
-            log.warning("two live nodes use the name `%s`; messages to it reach both", name)
+            self._peer_log.warn(NodeId(name), f"two live nodes use the name `{name}`; messages to it reach both")
 
     def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
         """The delivery thread: until the inbox is closed."""
@@ -269,13 +282,20 @@ class ZenohFabric:
                     case Arrival(source, _, payload):
                         self._receiver.on_chunk(source, payload, on_message)
             except WireError as exc:
-                log.warning("refused what a peer sent: %s", exc)
+                self._refused(_sender_of(item), exc)
             except Exception:  # a callback's fault must not silence the node for good
-                log.exception("a callback failed on %r", type(item).__name__)
+                self._peer_log.fault(_sender_of(item), f"a callback failed on {type(item).__name__}")
+
+    def _refused(self, source: NodeId, error: WireError) -> None:
+        self._peer_log.warn(source, f"refused what `{source[:40]}` sent: {error}")
 
 
 def _source_of(sample: Any) -> NodeId:
     return NodeId(str(sample.key_expr).rpartition("/")[2])
+
+
+def _sender_of(item: Arrival | PeerChange) -> NodeId:
+    return item.source if isinstance(item, Arrival) else item.node
 
 
 def _leave(session: Any, declared: list[Any]) -> None:

@@ -22,6 +22,7 @@ import msgspec
 
 import seamline
 from seamline.config import convert
+from seamline.config.durable import sync_file, sync_folder
 from seamline.config.locks import locked
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
@@ -153,7 +154,9 @@ def write_profile(profile: Profile, path: Path) -> None:
     try:
         with temporary.open("x", encoding="utf-8") as file:
             json.dump(to_json(profile), file, indent=1, allow_nan=False)
+            sync_file(file)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

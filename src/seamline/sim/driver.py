@@ -275,7 +275,9 @@ class Driver:
 
     def _answer(self, way: Attempt) -> None:
         answer = Answer(way.generation, way.offered)
-        self.hear(ev.AnswerArrived(way.frame, way.attempt, way.generation, answer, way.reports))
+        self.hear(
+            ev.AnswerArrived(way.frame, way.attempt, way.generation, way.stage_works[-1].node, answer, way.reports)
+        )
 
     def _fail(self, way: Attempt, node: NodeId, reason: str, lost: NodeId | None = None) -> None:
         failure = ev.StageFailed(way.frame, way.attempt, way.generation, node, reason, lost)

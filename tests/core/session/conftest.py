@@ -306,7 +306,8 @@ class Driver:
             )
             for stage in run.route.plan.stages
         ]
-        return ev.AnswerArrived(run.frame, run.attempt, run.route.generation, f"answer {run.frame}", reports)
+        node = run.route.plan.stages[-1].node
+        return ev.AnswerArrived(run.frame, run.attempt, run.route.generation, node, f"answer {run.frame}", reports)
 
     # -- the world -----------------------------------------------------------------------------------------------------
 

@@ -47,11 +47,20 @@ class Frames:
     def offer(self, tensors: object = "pixels", *, is_live: bool = True) -> list[object]:
         return self.handle(ev.FrameOffered(tensors, is_live))
 
-    def answer(self, frame: int, attempt: int = 0, generation: int = 1) -> list[object]:
-        return self.handle(ev.AnswerArrived(frame, attempt, generation, f"answer {frame}", ()))
+    def answer(self, frame: int, attempt: int = 0, generation: int = 1, node: NodeId | None = None) -> list[object]:
+        """An answer; of the last node of that attempt unless `node` is given."""
+        sender = node or self._last_node(frame, attempt)
+        return self.handle(ev.AnswerArrived(frame, attempt, generation, sender, f"answer {frame}", ()))
+
+    def _last_node(self, frame: int, attempt: int) -> NodeId:
+        for run in self.of(cmd.RunFrame):
+            if (run.frame, run.attempt) == (frame, attempt):
+                return run.route.plan.stages[-1].node
+        return FOG
 
     def fail(self, frame: int, attempt: int = 0, generation: int = 1, reason: str = "out of memory") -> list[object]:
-        return self.handle(ev.StageFailed(frame, attempt, generation, FOG, reason))
+        node = self._last_node(frame, attempt)
+        return self.handle(ev.StageFailed(frame, attempt, generation, node, reason))
 
     def refuse(self, frame: int, attempt: int = 0, generation: int = 1, node: NodeId = FOG) -> list[object]:
         failure = ev.StageFailed(frame, attempt, generation, node, "index 20 is out of range", is_input=True)
@@ -450,7 +459,7 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     frames.route(1, SPLIT)
     frames.offer()
     for attempt in range(MAX_ATTEMPTS):
-        frames.fail(0, attempt)
+        frames.fail(0, attempt, generation=1 if attempt == 0 else LOCAL_GENERATION)
     (finished,) = frames.of(ev.FrameFinished)
     assert "out of memory" in finished.error
     assert (finished.answer, finished.n_attempts) == (None, MAX_ATTEMPTS)
@@ -539,3 +548,58 @@ def test_stories_of_old_frames_are_forgotten(frames):
         frames.handle(ev.AnswerTaken())
     assert frames.ledger.story(0) == ()
     assert frames.ledger.story(N_STORIES) != ()
+
+
+# -- strangers and mistaken nodes -----------------------------------------------------------------------------------
+
+CLOUD, EDGE = NodeId("cloud"), NodeId("edge")
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"node": NodeId("mallory")},
+        {"node": CLOUD},  # of this cluster, and not in this plan
+        {"node": EDGE},  # in the plan, and not its last
+        {"attempt": 1, "node": FOG},
+        {"attempt": -1, "node": FOG},
+        {"generation": 2, "node": FOG},
+        {"frame": 1, "node": FOG},
+        {"frame": -1, "node": FOG},
+    ],
+)
+def test_an_answer_of_no_last_stage_is_dropped_counted_and_said_once(frames, strange):
+    frames.route(1, SPLIT)
+    frames.offer()
+    said = [frames.answer(**{"frame": 0, **strange}) for _ in range(100)]
+    assert [len(out) for out in said] == [1] + [0] * 99
+    assert "was dropped" in said[0][0].words
+    assert frames.ledger.counts.strange_answers == 100
+    assert frames.ledger.counts.answered == 0
+    frames.answer(0)
+    assert frames.ledger.counts.answered == 1
+
+
+@pytest.mark.parametrize("strange", [{"node": CLOUD}, {"generation": 7}, {"attempt": 2}, {"node": NodeId("mallory")}])
+@pytest.mark.parametrize("is_input", [False, True])
+def test_a_failure_of_no_stage_makes_no_frame_run_again(frames, strange, is_input):
+    frames.route(1, SPLIT)
+    frames.offer()
+    said = {"attempt": 0, "generation": 1, "node": FOG, **strange}
+    for _ in range(10):
+        frames.handle(ev.StageFailed(0, said["attempt"], said["generation"], said["node"], "boo", is_input=is_input))
+    counts = frames.ledger.counts
+    assert (counts.retried, counts.answered, counts.strange_answers) == (0, 0, 10)
+
+
+def test_another_node_cannot_end_a_retry_that_runs_on_the_origin(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.fail(0)
+    frames.answer(0, attempt=0, node=FOG)  # it had computed it after all; the retry still runs here
+    frames.offer("second")
+    assert len(frames.of(cmd.RunFrame)) == 2
+    frames.answer(0, attempt=1, generation=LOCAL_GENERATION, node=FOG)
+    assert len(frames.of(cmd.RunFrame)) == 2
+    frames.answer(0, attempt=1, generation=LOCAL_GENERATION, node=EDGE)
+    assert len(frames.of(cmd.RunFrame)) == 3

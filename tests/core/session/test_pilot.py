@@ -232,7 +232,7 @@ def test_a_node_that_refuses_what_the_origin_can_compute_is_left_out(session_of)
     driver.handle(ev.FrameOffered("pixels"))
     driver.handle(ev.StageFailed(0, 0, generation, CLOUD, "no memory left", is_input=True))
     assert driver.plan == TO_CLOUD
-    driver.handle(ev.AnswerArrived(0, 1, LOCAL_GENERATION, "answer", ()))
+    driver.handle(ev.AnswerArrived(0, 1, LOCAL_GENERATION, EDGE, "answer", ()))
     assert "`cloud` is left out for 1 s: no memory left" in [said.words for said in driver.of(cmd.Say)]
     driver.run(0.5)
     assert driver.plan == TO_FOG

@@ -81,7 +81,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         st.just(ev.AnswerTaken()),
         st.just(ev.RetryOverdue()),
         st.just(ev.ResumeFrames()),
-        st.builds(ev.AnswerArrived, numbers, numbers, numbers, st.just("answer"), reports),
+        st.builds(ev.AnswerArrived, numbers, numbers, numbers, nodes, st.just("answer"), reports),
         st.builds(ev.StageFailed, numbers, numbers, numbers, nodes, words, st.none() | nodes, st.booleans()),
         st.builds(ev.AttemptDropped, numbers, numbers),
         st.builds(ev.PeerChanged, nodes, st.booleans()),

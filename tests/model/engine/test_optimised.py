@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,21 @@ def test_a_store_that_cannot_be_written_to_is_a_model_error(store: ModelStore, s
     with pytest.raises(ModelError, match="cannot keep an optimised segment"):
         OrtEngine(store, 1).keep(stored.model_id, stored.whole)
     assert np.frombuffer(answers(store, stored, stored.whole), np.float32).any()
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".bin"])
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_pipes_and_links_among_kept_forms_are_not_opened_and_the_segment_is_made_anew(
+    store: ModelStore, stored: StoredModel, tmp_path: Path, suffix: str, kind: str
+) -> None:
+    right = answers(store, stored, stored.whole)
+    OrtEngine(store, 1).keep(stored.model_id, stored.whole)
+    path = kept_files(stored, suffix)[0]
+    outside = tmp_path / "outside"
+    outside.write_bytes(bytes(path.stat().st_size))
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(outside)
+    assert answers(store, stored, stored.whole) == right

@@ -316,3 +316,57 @@ def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(
             ModelStore(root / "models").get(stored.model_id)
     finally:
         shutil.rmtree(root)
+
+
+def test_pipes_and_links_in_place_of_parts_are_refused_and_nothing_waits(
+    stored: StoredModel, store: ModelStore, other: ModelStore, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"")
+    for part, name in (("weights", "weights.bin"), ("graph", "graph.onnx")):
+        incoming = other.receive(stored.model_id, stored.manifest())
+        path = other.root / "incoming" / stored.model_id / name
+        path.unlink(missing_ok=True)
+        path.symlink_to(outside)
+        with pytest.raises(ModelError):
+            incoming.write(part, 0, stored.read_part(part, 0, 100))
+        assert outside.read_bytes() == b""
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(ModelError, match="no plain file"):
+            incoming.write(part, 0, stored.read_part(part, 0, 100))
+        path.unlink()
+    weights = store.root / stored.model_id / "weights.bin"
+    for replace in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir):
+        weights.unlink()
+        replace(weights)
+        with pytest.raises(ModelError):
+            ModelStore(store.root).get(stored.model_id)
+        if weights.is_dir():
+            weights.rmdir()
+        else:
+            weights.unlink()
+        weights.touch()
+
+
+def test_a_model_is_on_the_disk_before_it_appears(
+    small_cnn: ModelProto, save: Save, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        sync(descriptor)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append("renamed")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    store.add(save(small_cnn))
+    at = done.index("renamed")
+    assert {"weights.bin", "graph.onnx", "manifest.json"} <= set(done[:at])
+    assert done[at - 1].startswith("adding-")
+    assert done[at + 1] == store.root.name

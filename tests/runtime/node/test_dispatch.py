@@ -38,7 +38,7 @@ def test_a_message_that_makes_no_sense_is_warned_of_while_the_node_is_here(pair,
     edge, fog = pair
     senseless = msg.ResultData(stream="s", frame=0, attempt=0, generation=0, outputs=("a", "b"), reports=())
     fog.fabric.send(edge.name, pack(senseless), Lane.CONTROL)
-    wait_until(lambda: "a result names 2 outputs and carries 0" in said(log, logging.WARNING))
+    wait_until(lambda: "a result of `fog` names 2 outputs and carries 0" in said(log, logging.WARNING))
 
 
 def test_what_is_asked_of_a_node_that_is_leaving_fails_without_a_warning(pair, log, monkeypatch):
@@ -60,3 +60,19 @@ def test_every_message_has_one_handler(bench):
     handlers = bench.start("edge").handlers
     assert not handlers.at_once.keys() & handlers.in_turn.keys()
     assert handlers.at_once.keys() | handlers.in_turn.keys() == set(get_args(msg.Message))
+
+
+def test_a_flood_of_bad_messages_is_a_few_short_lines(pair, log):
+    edge, _ = pair
+    plan = "edge[0:1]raw > " * 200_000
+    long = msg.FrameData(
+        stream="s", frame=0, attempt=0, generation=0, model_id="0", plan=plan[:60_000], stage=1, seq=0, encoding=b"",
+        reports=(),
+    )  # fmt: skip
+    for bad in (b"\x00garbage", bytes(pack(long))):
+        for _ in range(1000):
+            edge.dispatcher.on_message(NodeId("mallory"), memoryview(bad))
+            edge.dispatcher.on_message(NodeId("fog"), memoryview(bad))
+    lines = said(log, logging.WARNING) + said(log, logging.ERROR)
+    assert 1 <= len(lines) <= 4
+    assert all(len(line) < 700 for line in lines)

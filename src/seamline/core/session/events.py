@@ -82,18 +82,19 @@ class SourceEnded:
 
 @dataclass(frozen=True, slots=True)
 class AnswerArrived:
-    """The last stage of an attempt has answered. answer: the outputs; opaque here."""
+    """A node has answered an attempt as its last stage. node: who sent it. answer: the outputs; opaque here."""
 
     frame: int
     attempt: int
     generation: int
+    node: NodeId
     answer: object
     reports: Reports
 
 
 @dataclass(frozen=True, slots=True)
 class StageFailed:
-    """A node could not do its stage of an attempt. lost: the next node, when that one could not be reached.
+    """`node` could not do its stage of an attempt. lost: the next node, when that one could not be reached.
 
     is_input: its segment ran and refused this frame. Whether the frame or the node is at fault is known once the frame
     has run on the origin too.

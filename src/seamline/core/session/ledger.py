@@ -19,7 +19,7 @@ origin from then on.
     ----------------  --------------------------------------------------------  ------------------------------------
     FrameOffered      accepted, or waits for room and drops the one that did    RunFrame
     SourceEnded       the one that waits is dropped                             -
-    AnswerArrived     finished; or known already, and dropped                   FrameFinished, Deliver, RunFrame
+    AnswerArrived     finished; or known already, or strange, and dropped       FrameFinished, Deliver, RunFrame
     StageFailed       the latest attempt runs again, an earlier one is no news; RunFrame, or as a last answer
                       of one that the origin refuses too it was the last
     AttemptDropped    its retry on the origin is over                           RunFrame
@@ -49,6 +49,7 @@ from seamline.core.adaptation.pipeline_depth import pipeline_depth
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.vocabulary.complaints import Complaints, quoted, with_unsaid
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 
@@ -74,13 +75,17 @@ Output = cmd.LedgerCommand | ev.Drained | ev.Routed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameCounts:
-    """Counts of frames so far, by outcome. duplicated, out_of_order: always 0, counted all the same."""
+    """Counts of frames so far, by outcome. duplicated, out_of_order: always 0, counted all the same.
+
+    strange_answers: answers and failures from a node that has no such part in the attempt, or of no attempt; dropped.
+    """
 
     accepted: int = 0
     answered: int = 0
     dropped_before_acceptance: int = 0
     retried: int = 0
     late_answers: int = 0
+    strange_answers: int = 0
     duplicated: int = 0
     out_of_order: int = 0
 
@@ -141,7 +146,8 @@ class Ledger:
         self._unavailable: frozenset[NodeId] = frozenset()
         self._next_out = 0
         self._n_undelivered = 0
-        self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = 0
+        self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = self._n_strange = 0
+        self._complaints = Complaints()
         self._offered_s = -math.inf
         self._stories: dict[int, list[Step]] = {}
         self._story_order: deque[int] = deque()
@@ -215,6 +221,7 @@ class Ledger:
             dropped_before_acceptance=self._n_dropped,
             retried=self._n_retried,
             late_answers=self._n_late,
+            strange_answers=self._n_strange,
         )
 
     @property
@@ -344,18 +351,32 @@ class Ledger:
     # -- out -----------------------------------------------------------------------------------------------------------
 
     def _answered(self, event: ev.AnswerArrived, out: list[Output], now_s: float) -> None:
-        self._attempt_over(event.frame, event.attempt)
         frame = self._in_flight.get(event.frame)
-        route = None if frame is None else frame.routes.get(event.attempt)
+        route = self._route_of(event)
         if frame is None and 0 <= event.frame < self._n_accepted:
+            self._attempt_over_on(event.node, event.frame, event.attempt)
             self._n_late += 1
             self._note(event.frame, now_s, f"attempt {event.attempt} answered late")
-        elif frame is None or route is None or route.generation != event.generation:
-            words = f"frame {event.frame} has no attempt {event.attempt} in generation {event.generation}"
-            out.append(cmd.Say(cmd.Level.WARNING, f"an answer was dropped: {words}"))
+        elif frame is None or route is None or event.node != route.plan.stages[-1].node:
+            self._strange("an answer", event, out, now_s)
         else:
+            self._attempt_over(event.frame, event.attempt)
             self._finish(frame, route, event.answer, event.reports, None, out, now_s)
         self._accept_waiting(out, now_s)
+
+    def _route_of(self, event: ev.AnswerArrived | ev.StageFailed) -> Route | None:
+        """The route of the attempt that `event` is about; None when there is none such, of that generation."""
+        frame = self._in_flight.get(event.frame)
+        route = None if frame is None else frame.routes.get(event.attempt)
+        return route if route is not None and route.generation == event.generation else None
+
+    def _strange(self, what: str, event: ev.AnswerArrived | ev.StageFailed, out: list[Output], now_s: float) -> None:
+        """Count and drop what does not come from a node with that part in that attempt, and say so now and then."""
+        self._n_strange += 1
+        if (n_unsaid := self._complaints.due(event.node, now_s)) is not None:
+            words = f"frame {event.frame} has no attempt {event.attempt} in generation {event.generation} that ends so"
+            line = f"{what} of `{quoted(event.node, 40)}` was dropped: {words}"
+            out.append(cmd.Say(cmd.Level.WARNING, with_unsaid(line, n_unsaid)))
 
     def _finish(
         self,
@@ -409,9 +430,16 @@ class Ledger:
 
     def _stage_failed(self, failure: ev.StageFailed, out: list[Output], now_s: float) -> None:
         number, attempt, reason = failure.frame, failure.attempt, failure.reason
+        route = self._route_of(failure)
+        if number in self._in_flight and (route is None or failure.node not in route.plan.nodes):
+            self._strange("a failure", failure, out, now_s)
+            return
         self._note(number, now_s, f"attempt {attempt} failed on {failure.node}: {reason}")
         frame = self._in_flight.get(number)
-        if not failure.is_input or frame is None or attempt != frame.attempt:
+        if frame is None:
+            self._attempt_over_on(failure.node, number, attempt)
+            self._accept_waiting(out, now_s)
+        elif not failure.is_input or attempt != frame.attempt:
             self._retry(number, attempt, reason, out, now_s)
         elif frame.route.plan.is_local:
             self._attempt_over(number, attempt)
@@ -461,6 +489,11 @@ class Ledger:
         """An attempt is over: when it was a retry on the origin, frames may be accepted once more."""
         if self._local_retries and self._local_retries.get(number) == attempt:
             del self._local_retries[number]
+
+    def _attempt_over_on(self, node: NodeId, number: int, attempt: int) -> None:
+        """The same, when `node` says so of a frame that has its answer: of a retry on the origin only that knows."""
+        if node == self._local.plan.origin:
+            self._attempt_over(number, attempt)
 
     def _note(self, number: int, now_s: float, words: str) -> None:
         if not self._keeps_stories or not 0 <= number < self._n_accepted:

@@ -30,9 +30,10 @@ from typing import BinaryIO
 import onnxruntime as ort
 from onnx import ModelProto, TensorProto
 
+from seamline.config.durable import sync_file, sync_folder
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model.engine.packed import keep_packed
-from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.onnx.external import CHUNK_BYTES, open_plain
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.protobuf import parse_outline
 from seamline.model.onnx.session import open_bytes
@@ -56,11 +57,24 @@ def find(graph: bytes, folder: Path) -> bytes | None:
     folder: the model's. Load it with optimisation off, prepacking on, and `folder` as the place of external weights.
     """
     try:
-        data = _graph_path(graph, folder).read_bytes()
-    except OSError:
+        with open_plain(_graph_path(graph, folder)) as file:
+            data = file.read()
+    except (OSError, ModelError):
         return None
     checksum, form = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
-    return form if hashlib.sha256(form).digest() == checksum else None
+    if hashlib.sha256(form).digest() != checksum or not _are_plain(_graph_path(graph, folder).parent):
+        return None
+    return form
+
+
+def _are_plain(kept: Path) -> bool:
+    """Whether all tensors kept in a folder are plain files: the runtime opens them by name, and would follow links and
+    wait for pipes."""
+    try:
+        with os.scandir(kept) as entries:
+            return all(e.is_file(follow_symlinks=False) for e in entries if e.name.endswith(".bin"))
+    except OSError:
+        return False
 
 
 def is_kept(graph: bytes, folder: Path) -> bool:
@@ -140,7 +154,7 @@ def _keep_tensor(source: BinaryIO, offset: int, n_bytes: int, work: Path, beside
     for piece in _pieces(source, offset, n_bytes):
         digest.update(piece)
     target = beside / f"{digest.hexdigest()}.bin"
-    if not target.is_file():
+    if target.is_symlink() or not target.is_file():
         _publish(_pieces(source, offset, n_bytes), work, target)
     return target
 
@@ -161,6 +175,6 @@ def _publish(pieces: Iterable[bytes], work: Path, target: Path) -> None:
     with half.open("wb") as file:
         for piece in pieces:
             file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
     os.replace(half, target)
+    sync_folder(target.parent)

@@ -112,7 +112,17 @@ def tensor_bytes(tensor: TensorProto) -> int:
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """`path` opened for reading. Raises `ModelError` when it is missing, a symbolic link, or no plain file."""
+    """`path` opened for reading. Raises `ModelError` when it is missing, a symbolic link, or no plain file.
+
+    That is seen before it is opened, which waits for a pipe's other end and sets some devices going; and once more
+    afterwards, because it may have been replaced in between.
+    """
+    try:
+        kind = path.lstat().st_mode
+    except OSError:
+        kind = stat.S_IFREG  # opening it says why
+    if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
+        raise ModelError(f"`{path.name}` is no plain file", hint="copy it into place")
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, flags)

@@ -7,8 +7,8 @@
                       optimised/      forms of segments that this machine has used, see optimised.py
     <root>/incoming/<model_id>/       parts on their way from a peer, see transfer.py
 
-A folder appears by rename and its parts never change after, so two processes may add the same model at once. The model
-id is a hash of the parts: who has the id can check them. Running models is `ort.py`'s work.
+A folder appears by rename, when its parts are on the disk, and these never change after: two processes may add the same
+model at once. The model id is a hash of the parts: who has the id can check them. Running models is `ort.py`'s work.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import BinaryIO
 
 from onnx import ModelProto
 
+from seamline.config.durable import sync_folder
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess
@@ -201,7 +202,9 @@ class ModelStore:
         """Rename `folder` into place; whoever comes second with the same contents throws his copy away."""
         target = self.root / model_id
         try:
+            sync_folder(folder, (WEIGHTS, GRAPH, MANIFEST))
             os.rename(folder, target)
+            sync_folder(self.root)
         except OSError as exc:
             if not (target / MANIFEST).is_file():
                 raise ModelError(f"cannot keep model {model_id[:12]} in `{self.root}`: {exc.strerror}") from exc

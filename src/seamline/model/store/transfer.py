@@ -81,7 +81,7 @@ class Incoming:
             if not fresh:
                 return
             try:
-                with path.open("ab") as file:
+                with os.fdopen(_open_own(path), "ab") as file:
                     file.write(fresh)
             except OSError as exc:
                 raise ModelError(f"cannot keep {part} of model {self.model_id[:12]}: {exc.strerror}") from exc
@@ -110,7 +110,7 @@ class Incoming:
         present = self.n_bytes_present(part)
         if present != info.n_bytes:
             raise ModelError(f"{part} of model {self.model_id[:12]} has {present} of {info.n_bytes} bytes")
-        path.touch()  # a part of 0 bytes was never written
+        os.close(_open_own(path))  # a part of 0 bytes was never written
         digest = hashlib.sha256()
         with open_plain(path) as file:
             while piece := file.read(CHUNK_BYTES):
@@ -118,3 +118,12 @@ class Incoming:
         if digest.hexdigest() != info.sha256:
             os.unlink(path)
             raise ModelError(f"{part} of model {self.model_id[:12]} arrived damaged", hint="fetch it again")
+
+
+def _open_own(path: Path) -> int:
+    """Descriptor of a part, opened to be appended to, made when it is not there. Raises `OSError` for a link, and
+    `ModelError` for anything that is no plain file."""
+    if path.exists() and not path.is_file():
+        raise ModelError(f"`{path.name}` of an unfinished model is no plain file", hint="remove its folder")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags, 0o666)

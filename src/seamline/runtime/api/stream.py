@@ -25,6 +25,7 @@ from seamline.core.session.ledger import FrameCounts, Ledger
 from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
+from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
@@ -38,6 +39,7 @@ from seamline.model import StoredModel
 from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
+from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder, See
@@ -112,6 +114,7 @@ class Stream:
             Ledger(self._local),
             to_pilot=self.controller.post,
             answered=self._on_answered,
+            check=AnswerCheck(model.graph.output_specs),
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
@@ -377,17 +380,22 @@ class Stream:
         if self._feed_back is not None:
             self._feed_back.answered(result)
 
-    def on_result(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
-        self.frames.answer(result, outputs)
+    def on_result(self, source: NodeId, result: msg.ResultData, outputs: dict[str, Array]) -> None:
+        self.frames.answer(source, result, outputs)
 
-    def on_frame_failed(self, failure: msg.FrameFailed) -> None:
-        log.info("frame %d failed on %s: %s", failure.frame, failure.node, failure.error)
+    def on_frame_failed(self, source: NodeId, failure: msg.FrameFailed) -> None:
+        """Nobody but the node itself is believed, and only one that may have a stage."""
+        if failure.node != source or source not in (self._node.name, *self._others):
+            self.frames.strange(source, "a failure", "it is of another node, or of none of this stream's")
+            return
+        reason = failure.error if source == self._node.name else quoted(failure.error)
+        log.info("frame %d failed on %s: %s", failure.frame, source, reason)
         event = ev.StageFailed(
             failure.frame,
             failure.attempt,
             failure.generation,
-            NodeId(failure.node),
-            failure.error,
+            source,
+            reason,
             None if failure.lost is None else NodeId(failure.lost),
             failure.is_input,
         )

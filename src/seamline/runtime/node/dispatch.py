@@ -19,9 +19,13 @@ from seamline.core.vocabulary.errors import PeerLost, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import Message
+from seamline.fabric.peer_log import PeerLog
 from seamline.fabric.wire import unpack
 
 log = logging.getLogger(__name__)
+
+_OWN = NodeId("this-node")
+"""In the log of complaints, for work that no peer asked for."""
 
 Handler = Callable[[NodeId, Any, list[Array]], None]
 """Called with the sender, the header (of the type it stands for) and the tensors behind it."""
@@ -43,6 +47,7 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._handlers = Handlers()
+        self._peer_log = PeerLog(log)
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._dispatch, name="dispatch", daemon=True)
         self._leaving = False
@@ -64,30 +69,33 @@ class Dispatcher:
 
     def put(self, work: Callable[[], None]) -> None:
         """Do `work` on the dispatcher's thread, after what is in the inbox."""
-        self._inbox.put(work)
+        self._inbox.put(partial(self._guarded, _OWN, work))
 
     def on_message(self, source: NodeId, data: memoryview) -> None:
         """A message has arrived, on the fabric's thread."""
-        self._guarded(partial(self._sort, source, data))
+        self._guarded(source, partial(self._sort, source, data))
 
     def _sort(self, source: NodeId, data: memoryview) -> None:
         header, tensors = unpack(data)
         if (handler := self._handlers.at_once.get(type(header))) is not None:
             handler(source, header, tensors)
         elif (handler := self._handlers.in_turn.get(type(header))) is not None:
-            self.put(partial(handler, source, header, tensors))
+            self._inbox.put(partial(self._guarded, source, partial(handler, source, header, tensors)))
 
     def _dispatch(self) -> None:
         while (work := self._inbox.get()) is not None:
-            self._guarded(work)
+            work()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Do `work`; one bad message must not end the node."""
+    def _guarded(self, source: NodeId, work: Callable[[], None]) -> None:
+        """Do `work` for `source`; one bad message must not end the node, nor many of them fill its log."""
         try:
             work()
         except PeerLost as error:  # it asked and went away; those who wait for it are told when it is seen to be gone
             log.debug("%s", error)
         except SeamlineError as error:
-            log.log(logging.DEBUG if self._leaving else logging.WARNING, "%s", error)
+            if self._leaving:
+                log.debug("%s", error)
+            else:
+                self._peer_log.warn(source, str(error))
         except Exception:
-            log.exception("a message could not be handled")
+            self._peer_log.fault(source, f"a message of `{source}` could not be handled")

@@ -15,6 +15,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.fabric import messages as msg
+from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
 from seamline.runtime.node.uplink import Uplink
@@ -24,7 +25,17 @@ from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)
 
-parse_plan = lru_cache(maxsize=256)(Plan.parse)
+MAX_PLAN_LETTERS = 4096
+"""A plan visits each node once; parsing one of 60 000 letters takes 40 ms on the thread that all messages come by."""
+
+_parse_plan = lru_cache(maxsize=256)(Plan.parse)
+
+
+def parse_plan(text: str) -> Plan:
+    """The plan that a peer wrote. Raises `PlanError` when it is none, or too long to be one."""
+    if len(text) > MAX_PLAN_LETTERS:
+        raise PlanError(f"a plan of {len(text)} letters, at most {MAX_PLAN_LETTERS} are read")
+    return _parse_plan(text)
 
 
 class FramePath:
@@ -47,6 +58,7 @@ class FramePath:
         self._energy = energy
         self._listeners = listeners
         self._news = news
+        self._peer_log = PeerLog(log)
 
     def begin(
         self,
@@ -132,23 +144,22 @@ class FramePath:
             reports=reports,
         )
         if plan.origin == self._node:
-            self.on_result(result, list(finished.outputs.values()))
+            self.on_result(self._node, result, list(finished.outputs.values()))
             return
         try:
             self._uplink.send_result(plan.origin, result, tuple(finished.outputs.values()))
         except WireError:
             raise  # an answer that no message can hold is a failure of its stage
         except FabricError as error:
-            log.warning(
-                "frame %d of %s: the answer cannot reach %s: %s", header.frame, header.stream, plan.origin, error
-            )
+            words = f"frame {header.frame} of {header.stream[:80]}: the answer cannot reach {plan.origin}: {error}"
+            self._peer_log.warn(plan.origin, words)
 
-    def on_result(self, result: msg.ResultData, tensors: list[Array]) -> None:
+    def on_result(self, source: NodeId, result: msg.ResultData, tensors: list[Array]) -> None:
         if len(result.outputs) != len(tensors):
-            raise WireError(f"a result names {len(result.outputs)} outputs and carries {len(tensors)}")
+            raise WireError(f"a result of `{source}` names {len(result.outputs)} outputs and carries {len(tensors)}")
         listener = self._listeners.of(result.stream)
         if listener is not None:
-            listener.on_result(result, dict(zip(result.outputs, tensors, strict=True)))
+            listener.on_result(source, result, dict(zip(result.outputs, tensors, strict=True)))
 
     def _failed(self, header: msg.FrameData, plan: Plan, error: SeamlineError, *, lost: NodeId | None = None) -> None:
         self._news.failed(f"frame {header.frame}", header.stream, error)
@@ -163,14 +174,14 @@ class FramePath:
             is_input=isinstance(error, FrameRefused),
         )
         if plan.origin == self._node:
-            self.on_frame_failed(failure)
+            self.on_frame_failed(self._node, failure)
             return
         try:
             self._uplink.send(plan.origin, failure)
         except FabricError:
             log.debug("origin %s is gone; frame %d needs no answer", plan.origin, header.frame)
 
-    def on_frame_failed(self, failure: msg.FrameFailed) -> None:
+    def on_frame_failed(self, source: NodeId, failure: msg.FrameFailed) -> None:
         listener = self._listeners.of(failure.stream)
         if listener is not None:
-            listener.on_frame_failed(failure)
+            listener.on_frame_failed(source, failure)

@@ -43,7 +43,7 @@ def message_handlers(
     return Handlers(
         at_once={
             msg.FrameData: on_frame,
-            msg.ResultData: lambda source, result, tensors: frames.on_result(result, tensors),
+            msg.ResultData: frames.on_result,
             msg.Receipt: lambda source, receipt, _: uplink.links.receipt(source, receipt.seq),
             msg.Ping: lambda source, ping, _: uplink.send(source, msg.Pong(seq=ping.seq)),
             msg.Pong: lambda source, pong, _: uplink.links.pong(source, pong.seq),
@@ -51,7 +51,7 @@ def message_handlers(
         },
         in_turn={
             msg.Status: lambda source, status, _: membership.on_status(source, status),
-            msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(failure),
+            msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(source, failure),
             msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
             msg.Release: lambda source, ask, _: service.release(ask.stream, ask.generation),
             msg.ProfileModel: lambda source, ask, _: service.on_profile(source, ask),

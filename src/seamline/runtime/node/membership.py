@@ -17,6 +17,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.listeners import Listener, Listeners
 from seamline.runtime.node.status import OBSERVER
+from seamline.runtime.shared.bounds import bounded_status
 from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Membership:
         Streams hear it while they can send there: not of a node that went meanwhile, and of one that was not seen yet
         as soon as it is. Nothing is ever sent to an observer, so its link is not measured.
         """
+        status = bounded_status(status)
         with self._lock:
             is_new = source not in self._statuses
             self._statuses[source] = status

@@ -16,6 +16,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.profiling import profile_from_bytes
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.uplink import Uplink
+from seamline.runtime.shared.bounds import MAX_SPENT_S, clamped
 from seamline.runtime.shared.requests import Requests
 
 Answer = msg.Prepared | msg.PlanSwitched | msg.ObjectiveChanged | msg.Profiled | msg.SegmentTimed
@@ -100,7 +101,11 @@ class PeerClient:
         answer: object
         match reply:
             case msg.Prepared(prepare_s=prepare_s, error=error):
-                answer = prepare_s if error is None else _error(PlanError, f"`{source}` cannot prepare", error)
+                answer = (
+                    clamped(prepare_s, MAX_SPENT_S)
+                    if error is None
+                    else _error(PlanError, f"`{source}` cannot prepare", error)
+                )
             case msg.PlanSwitched(record=record, error=error):
                 answer = record if record is not None else _error(SwitchError, f"`{source}` did not switch", error)
             case msg.ObjectiveChanged(before=before, error=error):
@@ -108,7 +113,9 @@ class PeerClient:
             case msg.Profiled():
                 answer = _profile_in(reply, source)
             case msg.SegmentTimed(compute_s=took_s, error=error):
-                answer = took_s if took_s is not None else _error(ModelError, f"`{source}` cannot run it", error)
+                answer = _error(ModelError, f"`{source}` cannot run it", error)
+                if took_s is not None:
+                    answer = clamped(took_s, MAX_SPENT_S)
         self._requests.settle(reply.request_id, source, answer)
 
 

@@ -17,6 +17,7 @@ from seamline.meters.device import memory_available_bytes
 from seamline.model import ModelStore
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.stages import StageWorker
+from seamline.runtime.shared.bounds import bounded_status
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 
@@ -70,7 +71,7 @@ class OwnStatus:
     def compose(self) -> msg.Status:
         """Return the status as of now."""
         identity, now = self._identity, now_s()
-        return msg.Status(
+        status = msg.Status(
             tier=identity.tier,
             incarnation=identity.incarnation,
             version=__version__,
@@ -86,6 +87,7 @@ class OwnStatus:
             usable_memory_bytes=self.usable_memory_bytes(),
             links=tuple(msg.LinkReport(**asdict(report_of(estimate, now))) for estimate in self._links.estimates()),
         )
+        return bounded_status(status)
 
     def _energy_report(self) -> msg.EnergyReport | None:
         reading = self._energy.reading()

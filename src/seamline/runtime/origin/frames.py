@@ -18,12 +18,17 @@ from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
 from seamline.core.session.ledger import FrameCounts, Ledger, Step
+from seamline.core.vocabulary.complaints import quoted
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.fabric import messages as msg
+from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.node import Node
+from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
+from seamline.runtime.shared.bounds import bounded_report
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
@@ -41,8 +46,8 @@ class _Offered:
 class StreamFrames:
     """Owner of the ledger of one stream; every method is safe from any thread.
 
-    to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. results:
-    answers in order of acceptance, for the user to take.
+    to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
+    the outputs that other nodes send. results: answers in order of acceptance, for the user to take.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class StreamFrames:
         *,
         to_pilot: Callable[[ev.ToPilot], None],
         answered: Callable[[Result], None],
+        check: AnswerCheck,
     ) -> None:
         self.stream = stream
         self._node = node
@@ -61,6 +67,9 @@ class StreamFrames:
         self._ledger = ledger
         self._to_pilot = to_pilot
         self._answered = answered
+        self._check = check
+        self._peer_log = PeerLog(log)
+        self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
         self._finished: dict[int, Result] = {}  # first answers that wait for those before them
         self._unanswered: dict[int, _Offered] = {}
@@ -97,9 +106,24 @@ class StreamFrames:
         self._carry_out(later)
         return True
 
-    def answer(self, result: msg.ResultData, outputs: dict[str, Array]) -> None:
-        """An answer has arrived, the first to its frame or not."""
-        self.handle(ev.AnswerArrived(result.frame, result.attempt, result.generation, outputs, result.reports))
+    def answer(self, source: NodeId, result: msg.ResultData, outputs: dict[str, Array]) -> None:
+        """An answer has arrived, the first to its frame or not. From elsewhere only outputs of this model are taken."""
+        if source == self._node.name:
+            self._check.learn(outputs)
+            reports = result.reports
+        elif (fault := self._check.fault(outputs)) is not None:
+            self.strange(source, "an answer", fault)
+            return
+        else:
+            reports = tuple(bounded_report(report) for report in result.reports)
+        event = ev.AnswerArrived(result.frame, result.attempt, result.generation, source, outputs, reports)
+        self.handle(event)
+
+    def strange(self, source: NodeId, what: str, why: str) -> None:
+        """Count and drop a message of `source` that cannot be right."""
+        with self._room:
+            self._n_strange += 1
+        self._peer_log.warn(source, f"{what} of `{quoted(source, 40)}` was dropped: {why}")
 
     def take(self, timeout_s: float) -> Result | None:
         """The next answer in order; None when there was none in time."""
@@ -125,7 +149,8 @@ class StreamFrames:
 
     def counts(self) -> FrameCounts:
         with self._room:
-            return self._ledger.counts
+            counts = self._ledger.counts
+            return replace(counts, strange_answers=counts.strange_answers + self._n_strange)
 
     def n_in_flight(self) -> int:
         """Frames on their way."""

@@ -1,0 +1,86 @@
+"""Physical bounds of what nodes say of themselves, applied before it is sent and again when it is received.
+
+The wire only refuses what is no number or beyond 1e15; a link that is reported to lose a year per message would still
+go into every plan. A value beyond its bound says "very slow" or "very fast" and is taken as that, so that one absurd
+estimate costs neither the status that carries it nor the plans made of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from seamline.fabric import messages as msg
+
+MAX_RTT_S = 60.0
+MAX_OVERHEAD_S = 60.0
+MAX_GOODPUT_BPS = 1e12
+MAX_STD_RATIO = 100.0
+MAX_SPENT_S = 3600.0
+"""Of queueing and computing."""
+
+MAX_AGE_S = 86400.0
+MAX_OSCILLATING_S = 3600.0
+MAX_SAMPLES = 10**9
+MAX_MEMORY_BYTES = 1 << 50
+MAX_THREADS = 1 << 16
+MAX_SENT_BYTES = 1 << 40
+MAX_ENERGY_J = 1e12
+MAX_LINKS = 256
+
+
+def clamped(value: float, most: float) -> float:
+    """`value` within 0 and `most`; what is no number counts as `most`."""
+    return most if math.isnan(value) else min(max(value, 0.0), most)
+
+
+def bounded_status(status: msg.Status) -> msg.Status:
+    """`status` with every quantity within its bounds."""
+    return msgspec.structs.replace(
+        status,
+        threads=_whole(status.threads, MAX_THREADS),
+        n_cores=_whole(status.n_cores, MAX_THREADS),
+        memory_bytes=_whole(status.memory_bytes, MAX_MEMORY_BYTES),
+        free_memory_bytes=_whole(status.free_memory_bytes, MAX_MEMORY_BYTES),
+        usable_memory_bytes=_whole(status.usable_memory_bytes, MAX_MEMORY_BYTES),
+        queue_s=clamped(status.queue_s, MAX_SPENT_S),
+        links=tuple(bounded_link(link) for link in status.links[:MAX_LINKS]),
+    )
+
+
+def bounded_link(link: msg.LinkReport) -> msg.LinkReport:
+    """`link` with every quantity within its bounds. A rate that is no number counts as none."""
+    return msg.LinkReport(
+        target=link.target,
+        rtt_s=clamped(link.rtt_s, MAX_RTT_S),
+        goodput_bps=_rate(link.goodput_bps),
+        goodput_std_ratio=clamped(link.goodput_std_ratio, MAX_STD_RATIO),
+        n_samples=_whole(link.n_samples, MAX_SAMPLES),
+        age_s=clamped(link.age_s, MAX_AGE_S),
+        overhead_s=clamped(link.overhead_s, MAX_OVERHEAD_S),
+        average_bps=_rate(link.average_bps),
+        average_std_ratio=clamped(link.average_std_ratio, MAX_STD_RATIO),
+        oscillating_for_s=clamped(link.oscillating_for_s, MAX_OSCILLATING_S),
+    )
+
+
+def bounded_report(report: msg.StageReport) -> msg.StageReport:
+    """`report` with every quantity within its bounds."""
+    return msgspec.structs.replace(
+        report,
+        queue_s=clamped(report.queue_s, MAX_SPENT_S),
+        decode_s=clamped(report.decode_s, MAX_SPENT_S),
+        compute_s=clamped(report.compute_s, MAX_SPENT_S),
+        encode_s=clamped(report.encode_s, MAX_SPENT_S),
+        sent_bytes=_whole(report.sent_bytes, MAX_SENT_BYTES),
+        energy_j=None if report.energy_j is None else clamped(report.energy_j, MAX_ENERGY_J),
+    )
+
+
+def _rate(value: float) -> float:
+    return 0.0 if math.isnan(value) else clamped(value, MAX_GOODPUT_BPS)
+
+
+def _whole(value: int, most: int) -> int:
+    return min(max(value, 0), most)
