@@ -397,3 +397,17 @@ def test_a_link_that_was_thought_slow_is_not_left_alone_for_as_long_once_it_is_k
     n_before = len(links.probes)
     links.run(36.0)
     assert len(links.probes) >= n_before + 4
+
+
+def test_a_link_that_is_back_is_probed_though_another_is_busy_all_the_time():
+    links = measured(FOG, CLOUD)
+    links.peer(CLOUD, False)
+    links.run(links.now_s + 1.0)
+    links.peer(CLOUD, True)
+    returned_s = links.now_s
+    links.probes.clear()
+    for number in range(200):  # a frame every 10 ms that takes 12
+        links.frame(FOG, 30_000)
+        links.run(returned_s + 0.01 * (number + 1))
+    assert [probe[1] for probe in links.probes][:2] == [CLOUD, CLOUD]
+    assert links.bps(CLOUD) > 0.0

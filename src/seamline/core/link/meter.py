@@ -4,8 +4,8 @@ Theory of operation. A message that will be acknowledged is *in flight* from `se
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
-unless one has been for `BUSY_LIMIT_S`. When one link jumps, the idle ones are probed at once; what a jump means for
-them until then is a matter of whoever decides (`core.adaptation.uplink`).
+unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. When one link jumps, the idle ones are probed
+at once; what a jump means for them until then is a matter of whoever decides (`core.adaptation.uplink`).
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -82,6 +82,11 @@ class _Outgoing:
     def is_probed_when_idle(self) -> bool:
         """Whether probes are due at all: not before the first pings are back, and not while the link is down."""
         return not (self.probing.is_new or self.state.is_down)
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it was down, and too few messages have crossed it since: it is probed beside what else goes on."""
+        return self.state.n_to_believe > 0
 
     def reset(self, ping_due_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
@@ -229,11 +234,12 @@ class LinkMeter:
 
     def next_probe(self, now_s: float) -> Probe | None:
         """The idle link to probe now, if any; hand the probe to `sending` when it leaves."""
-        if not self._is_probing or now_s < self._busy_until_s():
+        if not self._is_probing:
             return None
         self._is_due_known = False
+        is_busy = now_s < self._busy_until_s()
         for target, link in self._links.items():
-            if link.in_flight:
+            if link.in_flight or (is_busy and not link.is_back):
                 continue
             link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
             if n_bytes > 0:
@@ -286,7 +292,8 @@ class LinkMeter:
         if link.in_flight:
             return min(link.ping_due_s, link.oldest_sent_s + est.SILENCE_GRACE_S)
         if self._is_probing and link.is_probed_when_idle:
-            return min(link.ping_due_s, max(link.probing.due_s, busy_until_s))
+            probe_s = link.probing.due_s if link.is_back else max(link.probing.due_s, busy_until_s)
+            return min(link.ping_due_s, probe_s)
         return link.ping_due_s
 
     def _news(self, link: _Outgoing, now_s: float) -> tuple[LinkEstimate, ...]:
