@@ -41,7 +41,6 @@ Which plan is routed, and when to retry, is the pilot's business; how many frame
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field, fields, replace
 from typing import assert_never
 
@@ -49,6 +48,7 @@ from seamline.core.adaptation.pipeline_depth import pipeline_depth
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.stories import Step, Stories
 from seamline.core.vocabulary.complaints import Complaints, quoted, with_unsaid
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
@@ -66,9 +66,6 @@ STUCK_RATIO = 0.5
 PACE_GAIN = 0.2
 LONGEST_GAP_S = 5.0
 """A source that was silent for longer has paused, which says nothing of its pace."""
-
-N_STORIES = 256
-"""Of so many finished frames the story is kept."""
 
 Output = cmd.LedgerCommand | ev.Drained | ev.Routed
 
@@ -116,17 +113,6 @@ class _Frame:
     refused: ev.StageFailed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of a frame's story."""
-
-    at_s: float
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.at_s:12.6f}  {self.words}"
-
-
 class Ledger:
     """Owner of the frames of one stream. Changed by `handle` alone; every other method only looks.
 
@@ -135,7 +121,7 @@ class Ledger:
 
     def __init__(self, local: Plan, *, has_deadlines: bool = True, keeps_stories: bool = True) -> None:
         self._local = Route(generation=LOCAL_GENERATION, plan=local)
-        self._has_deadlines, self._keeps_stories = has_deadlines, keeps_stories
+        self._has_deadlines = has_deadlines
         self._in_flight: dict[int, _Frame] = {}
         self._by_generation: dict[int, int] = {}
         self._finished: set[int] = set()
@@ -149,8 +135,7 @@ class Ledger:
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = self._n_strange = 0
         self._complaints = Complaints()
         self._offered_s = -math.inf
-        self._stories: dict[int, list[Step]] = {}
-        self._story_order: deque[int] = deque()
+        self._stories = Stories() if keeps_stories else None
         self.route = self._local
         self.period_s = 0.0
 
@@ -277,7 +262,7 @@ class Ledger:
 
     def story(self, frame: int) -> tuple[Step, ...]:
         """The life of one frame, oldest first; empty where it is not kept any more."""
-        return tuple(self._stories.get(frame, ()))
+        return () if self._stories is None else self._stories.of(frame)
 
     def validate(self) -> None:
         """Raises `AssertionError` when an invariant does not hold; for tests."""
@@ -319,7 +304,7 @@ class Ledger:
     def _begin(self, frame: _Frame, route: Route, out: list[Output], now_s: float) -> None:
         frame.route = frame.routes[frame.attempt] = route
         self._by_generation[route.generation] = self._by_generation.get(route.generation, 0) + 1
-        if self._keeps_stories:
+        if self._stories is not None:
             self._note(frame.number, now_s, f"attempt {frame.attempt} begins by {route.generation}:`{route.plan}`")
         out.append(cmd.RunFrame(frame.number, frame.attempt, route, frame.tensors, frame.attempt > 0))
 
@@ -496,15 +481,8 @@ class Ledger:
             self._attempt_over(number, attempt)
 
     def _note(self, number: int, now_s: float, words: str) -> None:
-        if not self._keeps_stories or not 0 <= number < self._n_accepted:
-            return
-        known = self._stories.get(number)
-        if known is None:
-            known = self._stories[number] = []
-            self._story_order.append(number)
-            while len(self._story_order) > N_STORIES:
-                self._stories.pop(self._story_order.popleft(), None)
-        known.append(Step(now_s, words))
+        if self._stories is not None and 0 <= number < self._n_accepted:
+            self._stories.note(number, now_s, words)
 
 
 def _excess_s(frame: _Frame, now_s: float) -> float | None:

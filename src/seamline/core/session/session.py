@@ -11,9 +11,10 @@ from typing import cast
 
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.ledger import Ledger, Step
+from seamline.core.session.ledger import Ledger
 from seamline.core.session.pilot import Decide, Pilot
 from seamline.core.session.spec import SessionSpec
+from seamline.core.session.stories import Step
 
 _INTERNAL = frozenset((ev.Drained, ev.Routed))
 

@@ -17,7 +17,8 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
-from seamline.core.session.ledger import FrameCounts, Ledger, Step
+from seamline.core.session.ledger import FrameCounts, Ledger
+from seamline.core.session.stories import Step
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array, Tensors
