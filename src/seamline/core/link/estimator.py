@@ -34,9 +34,6 @@ _N_YOUNG = 12
 _MISJUDGED_RTT_S = 20e-3
 
 
-_MISJUDGED_VARIANCE = 1.0
-
-
 _SILENCE_FACTOR = 2.0
 
 
@@ -113,9 +110,7 @@ def observe_rtt(state: LinkState, rtt_s: float, now_s: float) -> LinkState:
     state, less_s = _returned(state), state.rtt_s - rtt_s
     if state.goodput is not None and state.goodput.n_samples <= _N_YOUNG and less_s > 0.0:
         # the first pings were all delayed, perhaps by so much that the estimate is worth nothing
-        is_little = less_s < _MISJUDGED_RTT_S
-        goodput = shifted(state.goodput, less_s) if is_little else gp.inflated(state.goodput, 1.0, _MISJUDGED_VARIANCE)
-        state = replace(state, goodput=goodput)
+        state = replace(state, goodput=shifted(state.goodput, less_s) if less_s < _MISJUDGED_RTT_S else None)
     return replace(state, round_trips=(*kept, (now_s, rtt_s)))
 
 

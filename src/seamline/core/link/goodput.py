@@ -107,31 +107,6 @@ def observe(goodput: Goodput, crossing: Crossing, rtt_s: float) -> Goodput:
     return known if drifted is None else _reset(known, drifted, former=replace(known, former=None))
 
 
-def inflated(goodput: Goodput, ratio: float, more_variance: float) -> Goodput:
-    """`goodput` times `ratio`, its variance inflated by `more_variance`, until the next sample."""
-    seconds_per_bit, variance = goodput.seconds_per_bit / ratio, goodput.variance + more_variance
-    n_bits = max((c.n_bits for c in goodput.window), default=1.0)
-    took_s = goodput.fixed_overhead_s + seconds_per_bit * n_bits
-    supposed = Crossing(
-        n_bits=n_bits,
-        whole_s=took_s,
-        least_s=took_s,
-        burst_bits=0.0,
-        at_s=goodput.at_s,
-        more_noise_ratio=math.sqrt(variance),
-        is_supposed=True,
-    )
-    return replace(
-        goodput,
-        seconds_per_bit=seconds_per_bit,
-        variance=variance,
-        window=(supposed,),
-        candidates=(),
-        n_samples=0,
-        former=None,
-    )
-
-
 def _fast_sigmas(goodput: Goodput, crossing: Crossing, variance: float) -> float:
     """Standard deviations by which the lower bound of the rate of `crossing` exceeds the estimate; 0.0 within 10 %."""
     least_s = max(crossing.whole_s - goodput.fixed_overhead_s, 0.0) + RTT_NOISE_S

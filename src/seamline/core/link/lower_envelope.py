@@ -45,8 +45,7 @@ class Crossing:
 
     whole_s: beyond a round trip, since the earliest time at which the link can have been free. least_s: since the
     message before was known to be through. The two differ only for a message that waited behind another one.
-    burst_bits: of n_bits, those that may have crossed at once. is_supposed: no message, but the estimate before its
-    variance was inflated.
+    burst_bits: of n_bits, those that may have crossed at once.
     """
 
     n_bits: float
@@ -55,7 +54,6 @@ class Crossing:
     burst_bits: float
     at_s: float
     more_noise_ratio: float = 0.0
-    is_supposed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +93,9 @@ class Goodput:
         )
 
     @property
-    def newest(self) -> list[Crossing]:
+    def newest(self) -> tuple[Crossing, ...]:
         """The newest messages, from which usual delays are known."""
-        return [c for c in self.window[-N_NEWEST:] if not c.is_supposed]
+        return self.window[-N_NEWEST:]
 
     @property
     def overhead_s(self) -> float:
