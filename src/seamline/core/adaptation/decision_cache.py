@@ -22,8 +22,8 @@ from seamline.core.adaptation.policy import (
     Policy,
     PolicySettings,
     decide,
-    expected_excess_s,
     has_surprise,
+    leaving_s,
 )
 from seamline.core.adaptation.risk_adjustment import risk_adjusted
 from seamline.core.adaptation.view import View, problem_of
@@ -55,14 +55,14 @@ class DecisionCache:
 class CachedDecision:
     """Cache entry: a decision to keep `current`, the problem it was taken for, and the cheapest plan's cost in that.
 
-    excess_s: of frames that left the origin then. is_silent: whether its uplink was.
+    leaving_s, is_silent: of the view then.
     """
 
     decision: Keep
     current: Plan
     problem: Problem
     least_cost: float
-    excess_s: float
+    leaving_s: float
     is_silent: bool
 
 
@@ -73,20 +73,20 @@ def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | No
         return None
     if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
         return None
-    cost = evaluate(view.current, problem).cost + expected_excess_s(view.current, view)
+    cost = evaluate(view.current, problem).cost + leaving_s(view.current, view)
     return CachedDecision(
         decision=decision,
         current=view.current,
         problem=problem,
         least_cost=(1.0 - decision.gain_ratio) * cost,
-        excess_s=view.excess.mean_s(view.now_s),
-        is_silent=_is_silent(view),
+        leaving_s=view.leaving_s,
+        is_silent=view.is_uplink_silent,
     )
 
 
 def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     """Whether `decide` would return for `view` the decision in `known`, by the gain bound."""
-    if view.current != known.current or known.is_silent != _is_silent(view) or not _is_quiet(view, policy):
+    if view.current != known.current or known.is_silent != view.is_uplink_silent or not _is_quiet(view, policy):
         return False
     problem, before = _judged_problem(view, policy), known.problem
     if problem is None or _rest_of(before) != _rest_of(problem):
@@ -96,8 +96,8 @@ def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     if speed_up is None or cost is None:
         return False
     ratio, less_s = speed_up
-    cost += expected_excess_s(known.current, view)
-    less_s += max(0.0, known.excess_s - view.excess.mean_s(view.now_s))
+    cost += leaving_s(known.current, view)
+    less_s += max(0.0, known.leaving_s - view.leaving_s)
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
     return cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * cost
 
@@ -126,10 +126,6 @@ def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None
             return None
         less_s += max(0.0, earlier_s)
     return ratio, less_s
-
-
-def _is_silent(view: View) -> bool:
-    return view.uplink is not None and view.uplink.is_silent
 
 
 def _is_quiet(view: View, policy: Policy) -> bool:

@@ -227,7 +227,7 @@ def _best_candidate(
     failing = {refused.node for refused in lately} - {problem.origin, None}
     refused_plans = {refused.plan for refused in lately} - {view.current}
     trusted = problem.profiles.keys() - failing
-    if _must_not_move(view, problem):
+    if view.is_uplink_silent and view.current is not None:  # home, or stay
         trusted = {problem.origin}
     planned = _planned_over(trusted, problem, settings, planner)
     candidates = [one for one in planned if one.plan is not None and one.plan not in refused_plans]
@@ -238,11 +238,6 @@ def _best_candidate(
         candidates += _known(view, problem, set(), set(view.watched) - {view.current})
     judged = [_judged(candidate, view, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
-
-
-def _must_not_move(view: View, problem: Problem) -> bool:
-    """Whether nobody knows what the uplink carries now, so that it is home or stay."""
-    return view.uplink is not None and view.uplink.is_silent and view.current is not None
 
 
 def _planned_over(
@@ -273,19 +268,16 @@ def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alterna
     goal = view.objective
     if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    surprise = surprises.get(candidate.plan, 1.0) if surprises else 1.0
+    ratio, more_s = surprises.get(candidate.plan, 1.0), leaving_s(candidate.plan, view)
     if not isinstance(goal, Within):
-        return replace(candidate, cost=candidate.cost * surprise + expected_excess_s(candidate.plan, view))
-    took_s = candidate.latency_s * surprise + expected_excess_s(candidate.plan, view)
+        return replace(candidate, cost=candidate.cost * ratio + more_s)
+    took_s = candidate.latency_s * ratio + more_s
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
 
 
-def expected_excess_s(plan: Plan, view: View) -> float:
-    """Seconds that `plan` costs beside its prediction: nothing at home, or where plans are not judged by seconds."""
-    goal = view.objective
-    if plan.is_local or not (goal is Objective.LATENCY or isinstance(goal, Within)):
-        return 0.0
-    return view.excess.mean_s(view.now_s)
+def leaving_s(plan: Plan, view: View) -> float:
+    """Seconds that `plan` costs beside its prediction: nothing at home."""
+    return 0.0 if plan.is_local else view.leaving_s
 
 
 def has_surprise(view: View, settings: PolicySettings) -> bool:

@@ -34,7 +34,7 @@ from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
-from seamline.core.vocabulary.objectives import Goal, Objective
+from seamline.core.vocabulary.objectives import Goal, Objective, Within
 from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.profiles import Profile
 
@@ -109,6 +109,17 @@ class View:
     pending_basis: Basis | None = None
     uplink: Uplink | None = None
     excess: Excess = field(default_factory=Excess)
+
+    @property
+    def is_uplink_silent(self) -> bool:
+        """Whether nobody knows what the uplink carries now."""
+        return self.uplink is not None and self.uplink.is_silent
+
+    @property
+    def leaving_s(self) -> float:
+        """What a frame that leaves the origin is expected to take beyond prediction; 0.0 where seconds do not count."""
+        is_timed = self.objective is Objective.LATENCY or isinstance(self.objective, Within)
+        return self.excess.mean_s(self.now_s) if is_timed else 0.0
 
 
 def apply(view: View, event: Event) -> View:
