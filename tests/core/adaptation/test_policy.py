@@ -10,6 +10,7 @@ from seamline.core.adaptation.events import (
     ComputeMeasured,
     EnergyScopeSet,
     Event,
+    ExcessMeasured,
     LatencyMeasured,
     LinkMeasured,
     LoadMeasured,
@@ -419,6 +420,45 @@ def test_a_plan_that_comes_keeps_some_of_the_deadline_in_hand_and_one_that_serve
     assert isinstance(first, Switch)
     assert first.plan != frugal.plan
     assert isinstance(decide(after(serving(view, frugal.plan), Tick(10.0))), Keep)
+
+
+@pytest.mark.parametrize(("slack", "is_taken"), [(1.12, False), (1.3, True)])
+def test_headroom_is_a_share_of_the_deadline(thirsty: Problem, slack: float, is_taken: bool):
+    frugal = plan(replace(thirsty, objective=Objective.ENERGY))
+    first = decide(judged_by(thirsty, Within(slo_s=slack * frugal.latency_s)))
+    assert isinstance(first, Switch)
+    assert (first.plan == frugal.plan) == is_taken
+
+
+def test_while_the_uplink_is_silent_a_stream_goes_home_or_stays(private: View):
+    """A transfer is overdue, so that links are known to be slower than anything and by how much nobody knows."""
+    assert not private.current.is_local
+    fell = {there: rated(private, (EDGE, there), 0.5) for there in (FOG, CLOUD)}
+    sampled = after(private, *(LinkMeasured(link, 10.0) for link in fell.values()))
+    capped = replace(fell[FOG], measured_at_s=private.links[(EDGE, FOG)].measured_at_s, n_samples=0)
+    silent = after(private, LinkMeasured(capped, 10.0))
+    assert silent.is_uplink_silent
+    assert not sampled.is_uplink_silent
+    decision = decide(silent)
+    assert isinstance(decision, Switch)
+    assert decision.plan.is_local
+    home = after(serving(silent, decision.plan, 10.1), Tick(12.0))
+    assert isinstance(decide(home), Keep)
+    assert isinstance(decide(replace(home, links=private.links, uplink=private.uplink)), Switch)
+
+
+def test_a_plan_that_leaves_home_pays_for_what_such_frames_took_beyond_prediction(private: View):
+    """Until they are forgotten: what is not seen any more fades."""
+    split = private.current
+    late = after(private, *(ExcessMeasured(3.0, 10.0) for _ in range(20)))
+    decision = decide(late)
+    assert isinstance(decision, Switch)
+    assert decision.plan.is_local
+    home = serving(late, decision.plan, 21.0)
+    assert isinstance(decide(after(home, Tick(30.0))), Keep)
+    later = decide(after(home, Tick(900.0)))
+    assert isinstance(later, Switch)
+    assert later.plan == split
 
 
 def test_a_plan_that_misses_the_deadline_is_left_even_for_one_that_takes_more_energy(thirsty: Problem):
