@@ -11,6 +11,7 @@ from seamline.core.adaptation.events import (
     ComputeMeasured,
     EnergyScopeSet,
     Event,
+    ExcessMeasured,
     LatencyMeasured,
     LinkMeasured,
     LoadMeasured,
@@ -49,14 +50,14 @@ def view(three_tiers: Problem) -> View:
 
 
 def walked(view: View, rng: random.Random, at_s: float) -> View:
-    """Every link and node a little faster or slower than before; the edge's links ever slower."""
+    """Every link and node a little faster or slower than before; the edge's links ever slower; frames late or early."""
     for link in view.links.values():
         goodput_bps = link.goodput_bps * rng.lognormvariate(-0.015 if link.source == EDGE else 0.0, 0.004)
         view = apply(view, LinkMeasured(replace(link, goodput_bps=goodput_bps, measured_at_s=at_s), at_s))
     for node in view.profiles:
         ratio = view.compute_ratio.get(node, 1.0) * rng.lognormvariate(0.0, 0.004)
         view = apply(view, ComputeMeasured(node, ratio, at_s))
-    return view
+    return apply(view, ExcessMeasured(rng.uniform(-2e-3, 2e-3), at_s))
 
 
 EAGER = Adaptive(PolicySettings(min_gain_ratio=0.005, uncertainty_factor=0.0))
@@ -134,6 +135,28 @@ def test_whatever_else_a_decision_rests_on_invalidates_the_cache(view: View, eve
     known = cacheable(view, Adaptive(), decide(view))
     assert is_valid(known, apply(view, Tick(40.0)), Adaptive())
     assert not is_valid(known, apply(view, event), Adaptive())
+
+
+def test_an_uplink_that_falls_silent_invalidates_the_cache(view: View):
+    decision = decide(apply(view, Tick(30.0)))
+    assert isinstance(decision, Keep)
+    known = cacheable(view, Adaptive(), decision)
+    assert known is not None
+    assert is_valid(known, view, Adaptive())
+    assert not is_valid(known, replace(view, uplink=replace(view.uplink, is_silent=True)), Adaptive())
+
+
+def test_frames_that_leave_home_sooner_than_they_did_invalidate_the_cache(view: View):
+    """Then another plan than the one at home may be the best."""
+    home = apply(view, PlanServing(Plan.local(EDGE, view.profiles[EDGE].cuts[-1].index + 1), 2, 20.0))
+    for _ in range(40):
+        home = apply(home, ExcessMeasured(3.0, 20.0))
+    decision = decide(home)
+    assert isinstance(decision, Keep)
+    known = cacheable(home, Adaptive(), decision)
+    assert known is not None
+    assert is_valid(known, apply(home, Tick(20.5)), Adaptive())
+    assert not is_valid(known, apply(home, Tick(600.0)), Adaptive())
 
 
 def test_a_decision_that_only_waits_is_not_cached(view: View):
