@@ -62,11 +62,11 @@ def main() -> None:
     rows = []
     for n_nodes, objective in product(N_NODES, Objective):
         n_samples = N_SAMPLES if n_nodes < 8 and not chosen.quick else N_SAMPLES_GROWTH
-        base = replace(_problem(n_nodes, objective, seed=0), constraints=LIMITS)
+        base = replace(made_up_problem(n_nodes, objective, seed=0), constraints=LIMITS)
         problems = [replace(base, links=_links(n_nodes, seed)) for seed in range(n_samples)]
         rows.append({"n_nodes": n_nodes, "goal": objective, **_timed(problems)})
     for n_nodes, goal in product(N_NODES_MIXED, MIXED):
-        base = replace(_thirsty(_problem(n_nodes, Objective.ENERGY, seed=0)), constraints=LIMITS)
+        base = replace(_thirsty(made_up_problem(n_nodes, Objective.ENERGY, seed=0)), constraints=LIMITS)
         n_samples = N_SAMPLES_MIXED if n_nodes < 8 and not chosen.quick else N_SAMPLES_GROWTH
         problems = [_with_goal(replace(base, links=_links(n_nodes, seed)), goal, seed) for seed in range(n_samples)]
         rows.append({"n_nodes": n_nodes, "goal": goal, **_timed(problems)})
@@ -123,9 +123,9 @@ def _heavy(cuts: tuple[Cut, ...]) -> tuple[Cut, ...]:
     return tuple(replace(cut, weights_before_bytes=WEIGHTS_BYTES * cut.index // (len(cuts) - 1)) for cut in cuts)
 
 
-def _problem(n_nodes: int, objective: Objective, seed: int) -> Problem:
-    """A made-up model of `N_CUTS` cuts, all candidates, on nodes that get faster and links that get better."""
-    nodes, cuts = _nodes(n_nodes), _cuts()
+def made_up_problem(n_nodes: int, objective: Objective, seed: int, n_cuts: int = N_CUTS) -> Problem:
+    """A made-up model of `n_cuts` cuts, all candidates, on nodes that get faster and links that get better."""
+    nodes, cuts = _nodes(n_nodes), _cuts(n_cuts)
     profiles = {node: _profile(node, cuts, 0.4 / 2.5**number) for number, node in enumerate(nodes)}
     links = _links(n_nodes, seed)
     return Problem(origin=nodes[0], cuts=cuts, profiles=profiles, links=links, objective=objective)
@@ -147,9 +147,9 @@ def _links(n_nodes: int, seed: int) -> dict[tuple[NodeId, NodeId], LinkEstimate]
     }
 
 
-def _cuts() -> tuple[Cut, ...]:
+def _cuts(n_cuts: int) -> tuple[Cut, ...]:
     random = np.random.default_rng(1)  # the same model in all problems
-    sizes = [150_528, *random.integers(2_000, 900_000, N_CUTS - 2), 1_000]
+    sizes = [150_528, *random.integers(2_000, 900_000, n_cuts - 2), 1_000]
     return tuple(
         Cut(
             index=index,

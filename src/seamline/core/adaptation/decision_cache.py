@@ -39,14 +39,14 @@ class DecisionCache:
     """Cached decisions of one stream under `policy`; a valid one is returned again, the same object."""
 
     policy: Policy
-    _planner: Planner = field(default_factory=Planner)
+    planner: Planner = field(default_factory=Planner)
     _newest: CachedDecision | None = None
 
     def decide(self, view: View) -> Decision:
         """`policy.decide`, for views of one stream in order."""
         if self._newest is not None and is_valid(self._newest, view, self.policy):
             return self._newest.decision
-        decision = decide(view, self.policy, self._planner)
+        decision = decide(view, self.policy, self.planner)
         self._newest = cacheable(view, self.policy, decision) if isinstance(decision, Keep) else None
         return decision
 
