@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
     from seamline.core.session.record import Decision, Step
@@ -79,7 +79,7 @@ def replay(
 
     summary = _replayed(file)
     if json:
-        print_json(to_json(summary))
+        print_json(summary)
     else:
         _print(summary)
 
@@ -141,7 +141,7 @@ def _print(summary: ReplaySummary) -> None:
         before = cells
     console = data_console()
     console.print(table)
-    console.print(_last_line(summary), markup=False, soft_wrap=True)
+    console.print(_last_line(summary), soft_wrap=True)
 
 
 def _cells(decision: RecordedDecision | TodaysDecision | None) -> tuple[str, str]:

@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
 
+from seamline.cli.running.run_flags import AnswerFlags
 from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import StoredModel
@@ -29,18 +29,6 @@ _LINES = "the lines on stdout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRequest:
-    """What is asked of answers. head, labels, score, top: see `AnswerReader`. save: places. prints: one of `PRINTS`."""
-
-    head: str = "auto"
-    labels: Path | None = None
-    score: float | None = None
-    top: int | None = None
-    save: tuple[str, ...] = ()
-    prints: str = "all"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SavedFigures:
     """What became of the answers at the places of ``--save``."""
 
@@ -57,7 +45,7 @@ class Answering:
 
     def __init__(
         self,
-        request: AnswerRequest,
+        request: AnswerFlags,
         source: StampedSource,
         *,
         model: str,
@@ -125,7 +113,7 @@ class Answering:
             if figures.name == _LINES and figures.dropped and figures.error is None:
                 self._warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
         for figures in self.saved():
-            self.console.print(f"saved {figures_words(figures)}", markup=False, soft_wrap=True)
+            self.console.print(f"saved {figures_words(figures)}", soft_wrap=True)
 
     def error(self) -> SinkError | None:
         """Why answers are missing somewhere for good."""
@@ -164,7 +152,7 @@ class Answering:
         if self._aside is not None:
             self._aside(line)
         else:
-            progress_console().print(line, markup=False, soft_wrap=True)
+            progress_console().print(line, soft_wrap=True)
 
     def __enter__(self) -> Answering:
         self._sinks.__enter__()

@@ -15,9 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import UsageError
 
 PIPE_WIDTH = 160
@@ -32,10 +33,18 @@ LINE_EVERY_S = 10.0
 Item = TypeVar("Item")
 
 
-def print_json(data: Mapping[str, Any]) -> None:
-    """Write `data` to stdout as one line. Infinities and NaN, which JSON has not, become null."""
-    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(data: object) -> None:
+    """Write a summary or mapping to stdout as one line. Infinities and NaN, which JSON has not, become null."""
+    sys.stdout.write(json.dumps(_finite(to_json(data)), ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
+
+
+def print_result(summary: object, *, as_json: bool, words: Callable[[], RenderableType]) -> None:
+    """Write the result of a command to stdout: its summary as JSON, or what `words` makes of it."""
+    if as_json:
+        print_json(summary)
+    else:
+        data_console().print(words())
 
 
 def require_writable(path: Path, option: str, *, is_folder: bool = False) -> None:
@@ -55,12 +64,12 @@ def require_writable(path: Path, option: str, *, is_folder: bool = False) -> Non
 def data_console() -> Console:
     """Console for results, on stdout."""
     is_free = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if is_free else PIPE_WIDTH, highlight=False)
+    return Console(width=None if is_free else PIPE_WIDTH, highlight=False, markup=False)
 
 
 def progress_console() -> Console:
     """Console for everything that is not a result, on stderr."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
