@@ -64,7 +64,7 @@ class Answering:
         saved = parse_sinks(request.save)
         lines = [Lines(_LINES, self._line_of, self._say)] if self._prints_lines else []
         facts = StreamFacts(source=source.name, model=model, fps=source.fps)
-        self._sinks = Sinks([*saved, *lines], facts, waits=not is_live, trouble=self._warn)
+        self._sinks = Sinks([*saved, *lines], facts, waits=not is_live, trouble=self.warn)
         self._reads = bool(saved or lines)
         self._last_state: str | None = None
         self._reader: AnswerReader | None = None
@@ -93,9 +93,9 @@ class Answering:
         answered = self._reader.read(result, keep_outputs=self._sinks.keeps_outputs)
         if result.frame == 0 and self._prints_lines:
             chosen = self._reader.chosen
-            self._warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
+            self.warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
             if chosen.doubt is not None:
-                self._warn(chosen.doubt)
+                self.warn(chosen.doubt)
         self._sinks.put(answered)
         return answered
 
@@ -111,7 +111,7 @@ class Answering:
         """One line for each place, and one when lines on stdout were left out."""
         for figures in self._sinks.figures():
             if figures.name == _LINES and figures.dropped and figures.error is None:
-                self._warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
+                self.warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
         for figures in self.saved():
             self.console.print(f"saved {figures_words(figures)}", soft_wrap=True)
 
@@ -147,7 +147,8 @@ class Answering:
             self.stop()
             raise SinkError("nobody reads them any more") from exc
 
-    def _warn(self, words: str, word: str = "warning") -> None:
+    def warn(self, words: str, word: str = "warning") -> None:
+        """Say `words` on stderr, or beside the live view."""
         line = f"{word}: {self._before}{words}"
         if self._aside is not None:
             self._aside(line)

@@ -25,7 +25,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
 from seamline.core.vocabulary.nodes import node_id
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
@@ -87,6 +87,7 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
         stream = make_stream(request, here, path, source, answering)
         signal_number, error = _run(request, stream, source, answering)
         summary = stream.summary()
+        warn_if_kept_here(request, stream, answering)
     if request.asked.events:
         print_json({"event": "summary", **summary, **saved_json(answering)})
     elif request.as_json:
@@ -160,6 +161,13 @@ def run_frames(
     )
     for result in results:
         watcher.answered(result, answering.take(result, is_shown=watcher.is_shown))
+
+
+def warn_if_kept_here(request: RunRequest, stream: Stream, answering: Answering) -> None:
+    """Say so where frames should have been offloaded, and none was."""
+    plans = [Plan.parse(used["plan"]) for used in stream.summary()["plan_timeline"]]
+    if request.policy == "offload" and not any(plan.is_offload for plan in plans):
+        answering.warn(f"--policy offload sent no frame: {stream.snapshot().decision}")
 
 
 def _run(

@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from seamline.cli.running.answering import Answering, saved_json
-from seamline.cli.running.run_request import RunRequest, check_words, make_stream, print_summary, run_frames
+from seamline.cli.running.run_request import (
+    RunRequest,
+    check_words,
+    make_stream,
+    print_summary,
+    run_frames,
+    warn_if_kept_here,
+)
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.output import TERMINAL, print_json, progress_console
 from seamline.cli.shared.waiting import draining
@@ -63,6 +70,7 @@ class _Run:
         except Exception as error:  # the other streams go on; it is said at the end
             self.error = error
         self.summary = stream.summary()
+        warn_if_kept_here(self.request, stream, self.answering)
 
 
 def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
