@@ -23,8 +23,7 @@ from msgspec import structs
 
 import seamline
 from seamline.config import convert
-from seamline.config.durable import sync_file, sync_folder
-from seamline.config.locks import locked
+from seamline.config.durable import locked, sync_file, sync_folder
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id

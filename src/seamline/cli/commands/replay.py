@@ -92,8 +92,7 @@ def _replayed(file: Path) -> ReplaySummary:
     try:
         decisions = tuple(map(_decision, replay_lines(read_recording(file))))
     except ConfigError as error:
-        text = str(error).partition("; hint: ")[0]
-        words = text if str(file) in text else f"{file}: {text}"
+        words = error.message if str(file) in error.message else f"{file}: {error.message}"
         raise ConfigError(words, hint=error.hint or "`seamline run --record FILE` writes recordings") from error
     return ReplaySummary(
         file=str(file),

@@ -5,20 +5,18 @@ Colour, `NO_COLOR` and the width of the terminal are rich's business; what data 
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seamline.core.vocabulary.documented import to_json
+from seamline.core.vocabulary.documented import json_line, to_json
 from seamline.core.vocabulary.errors import UsageError
 
 PIPE_WIDTH = 160
@@ -34,8 +32,8 @@ Item = TypeVar("Item")
 
 
 def print_json(data: object) -> None:
-    """Write a summary or mapping to stdout as one line. Infinities and NaN, which JSON has not, become null."""
-    sys.stdout.write(json.dumps(_finite(to_json(data)), ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a summary or mapping to stdout as one line of JSON."""
+    sys.stdout.write(json_line(to_json(data)) + "\n")
     sys.stdout.flush()
 
 
@@ -128,13 +126,3 @@ def key_paths(data: object, prefix: str = "") -> set[str]:
     if isinstance(data, list | tuple):
         return set().union(*(key_paths(item, f"{prefix}[]") for item in data)) if data else set()
     return set()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

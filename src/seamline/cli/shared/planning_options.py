@@ -158,4 +158,4 @@ def plan_named(text: str) -> Plan:
 
 def as_usage(error: PlanError) -> UsageError:
     """A plan that a user typed and that cannot be one is wrong use, not a failure of the world."""
-    return UsageError(str(error).removesuffix(f"; hint: {error.hint}"), hint=error.hint)
+    return UsageError(error.message, hint=error.hint)
