@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from reporting import Report, parser, progress, spread
 
 from seamline.core.vocabulary.plans import Segment
-from seamline.meters.device import pss_bytes
 from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.model.locate import load_model
 
@@ -89,7 +89,7 @@ def _child(model_id: str, kind: str, cuts: list[int]) -> None:
     del frame
     tensors = None
     gc.collect()
-    print(json.dumps({"pss_bytes": pss_bytes(), "n_segments": len(held)}))
+    print(json.dumps({"pss_bytes": psutil.Process().memory_full_info().pss, "n_segments": len(held)}))
 
 
 class _Ordinary:

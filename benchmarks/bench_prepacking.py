@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
+import psutil
 from packed_nets import NETS
 from reporting import Report, parser, progress, spread
 
 from seamline.core.vocabulary.plans import Segment
-from seamline.meters.device import pss_bytes
 from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.model.engine.verify import random_tensors
 from seamline.runtime.shared.trimming import trim
@@ -153,7 +153,7 @@ def _child(root: str, model_id: str, path: str, held: str, *cuts: str) -> None:
             holding.append(engine.prepare(model_id, segment))
             tensors = holding[-1].run(tensors)
     trim()  # as a node does after it has prepared something
-    print(json.dumps({"pss_bytes": pss_bytes(), "n_sessions": len(holding)}))
+    print(json.dumps({"pss_bytes": psutil.Process().memory_full_info().pss, "n_sessions": len(holding)}))
 
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:

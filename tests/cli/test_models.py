@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.shared.models import parse_shapes, parse_values
+from seamline.cli.shared.model_flags import parse_shapes, parse_values
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.quantities import bytes_text, macs_text
 

@@ -234,3 +234,13 @@ def test_an_open_input_is_as_large_as_the_first_frame_of_the_source(seamline, mo
     assert outcome.exit_code == 2
     assert "does not say how a picture becomes its input `image` float32[1,3,?,?]" in outcome.stderr
     assert "--preprocess NAME: imagenet (ImageNet mean and std" in outcome.stderr
+
+
+def test_offloading_that_sends_nothing_says_so_and_why(seamline, camera_model):
+    outcome = seamline(
+        "run", str(camera_model), "--source", str(VIDEO), "--frames", "2", "--policy", "offload", "--print", "none"
+    )
+    assert outcome.exit_code == 0, outcome.stderr
+    (warning,) = [line for line in outcome.stderr.splitlines() if line.startswith("warning: --policy offload")]
+    assert "sent no frame" in warning
+    assert "no other node with a profile is there" in warning

@@ -114,7 +114,8 @@ def run(argv: Sequence[str]) -> int:
         command = typer.main.get_command(build_app())
         result = command.main(args=arguments or ["--help"], prog_name="seamline", standalone_mode=False)
     except SeamlineError as error:
-        return _report(error, error.hint, EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED, is_verbose)
+        code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+        return _report(error, error.hint, code, is_verbose, error.message)
     except typer.TyperException as error:
         return _report(error, _usage_hint(error), EXIT_USAGE, False, error.format_message())
     except typer.Abort:
@@ -185,10 +186,7 @@ def _report(
     """Say on stderr what happened and what to do next; `exit_code` is passed through."""
     if is_verbose and error is not None:
         traceback.print_exception(error)
-    message = str(error) if text is None else text
-    if hint is not None:
-        message = message.removesuffix(f"; hint: {hint}")
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {error if text is None else text}", file=sys.stderr)
     if hint is not None:
         print(f"hint: {hint}", file=sys.stderr)
     return exit_code

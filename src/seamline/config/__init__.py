@@ -4,11 +4,10 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 """
 
 from seamline.config.paths import cache_dir
-from seamline.config.recorded_traces import recorded_names, trace_path
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.testbed_file import load_testbed
 from seamline.config.toml import convert, load_toml
-from seamline.config.trace import Trace, read_trace
+from seamline.config.trace import Trace, read_trace, recorded_names, trace_path
 
 __all__ = [
     "Testbed",

@@ -1,11 +1,12 @@
-"""Files that survive a power cut: what is renamed into place was on the disk before, whole."""
+"""Files that processes share and that survive a power cut: what is renamed into place was on the disk before, whole."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 
 def sync_file(file: IO[bytes] | IO[str]) -> None:
@@ -35,3 +36,12 @@ def sync_folder(folder: Path, names: Iterable[str] = ()) -> None:
         return
     finally:
         os.close(descriptor)
+
+
+def locked(file: BinaryIO) -> bool:
+    """Whether this process now holds the lock of `file`; it ends with the process at the latest."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.config.recorded_traces import trace_path
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.toml import load_toml, nearest_hint
+from seamline.config.trace import trace_path
 from seamline.core.vocabulary.errors import ConfigError, UsageError
 from seamline.core.vocabulary.nodes import node_id
 

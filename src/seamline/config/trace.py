@@ -4,6 +4,9 @@ Two formats. CSV with the header ``time_s,mbps[,delay_ms][,loss_ratio]`` (other 
 until the next.
 Mahimahi: one number a line, the millisecond at which a 1500-byte packet could be delivered; counted here in bins.
 A trace shorter than the run starts again from its beginning, as mahimahi does.
+
+Some ship with the package and are named ``real:NAME``; where they come from, and under what licence, is in
+`seamline/data/ATTRIBUTION.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import ConfigError
@@ -23,6 +27,8 @@ MAHIMAHI_BIN_S = 0.2
 """Short enough to follow a mobile link, long enough to hold several packets at 1 Mbit/s."""
 
 MAX_TRACE_BYTES = 64 << 20
+PREFIX = "real:"
+_FOLDER = Path(str(files("seamline") / "data" / "traces"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,24 @@ class Trace:
                     yield begin_s + time_s, rate_bps, delay_s, loss_ratio
                     last = rate_bps, delay_s, loss_ratio
             begin_s += self.length_s
+
+
+def recorded_names() -> tuple[str, ...]:
+    """All that may follow `PREFIX`, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.csv")))
+
+
+def trace_path(text: str, folder: Path = Path()) -> Path:
+    """The file of the trace that `text` names: a recorded one as ``real:fcc-00``, else a path relative to `folder`.
+
+    Raises `ConfigError` that lists the recorded ones when it is none of them.
+    """
+    if not text.startswith(PREFIX):
+        return folder / text
+    name = text.removeprefix(PREFIX)
+    if name not in recorded_names():
+        raise ConfigError(f"`{name}` is not a recorded trace", hint=f"real: and one of {', '.join(recorded_names())}")
+    return _FOLDER / f"{name}.csv"
 
 
 def read_trace(path: Path) -> Trace:

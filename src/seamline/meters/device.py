@@ -1,4 +1,4 @@
-"""Device facts of this machine: processor, cores, memory, and the physical memory of this process."""
+"""Device facts of this machine: processor and memory."""
 
 from __future__ import annotations
 
@@ -38,19 +38,3 @@ def memory_available_bytes() -> int:
     left = GROUPS.memory_available_bytes()
     available = int(psutil.virtual_memory().available)
     return available if left is None else min(available, left)
-
-
-def pss_bytes() -> int | None:
-    """Proportional set size of this process: its physical memory, pages shared with others counted by their share.
-
-    The figure to compare memory by when one file of weights is mapped several times: RSS counts such pages once for
-    each mapping, USS not at all. None where the system does not report it (anything but Linux).
-    """
-    try:
-        lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return None

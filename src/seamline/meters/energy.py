@@ -67,7 +67,7 @@ def _first_usable(clock: Clock, sensors: Sensors) -> EnergyMeter:
         try:
             return opener(clock, sensors)
         except MeterError as error:
-            reasons.append(f"{name}: {str(error).partition('; hint')[0]}")
+            reasons.append(f"{name}: {error.message}")
     raise MeterError(f"no energy meter works here ({'; '.join(reasons)})", hint="give --power PROFILE to model it")
 
 
@@ -75,12 +75,12 @@ def _try(name: str, opener: Callable[[Clock, Sensors], EnergyMeter], clock: Cloc
     try:
         meter = opener(clock, sensors)
     except MeterError as error:
-        return Finding(name=name, is_usable=False, fact=str(error).partition("; hint: ")[0], hint=error.hint)
+        return Finding(name=name, is_usable=False, fact=error.message, hint=error.hint)
     try:
         meter.energy_j()
         return Finding(name=name, is_usable=True, fact=meter.scope)
     except MeterError as error:
-        return Finding(name=name, is_usable=False, fact=str(error).partition("; hint: ")[0], hint=error.hint)
+        return Finding(name=name, is_usable=False, fact=error.message, hint=error.hint)
     finally:
         meter.close()
 

@@ -14,16 +14,16 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 import seamline
 from seamline.config import convert
-from seamline.config.durable import sync_file, sync_folder
-from seamline.config.locks import locked
+from seamline.config.durable import locked, sync_file, sync_folder
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
@@ -54,42 +54,20 @@ MAX_NUMBER = 2**62
 def to_json(profile: Profile) -> dict[str, Any]:
     """`profile` as a JSON object of schema ``seamline.profile/1``. What is None is left out."""
     device, frame = profile.device, profile.frame
+    radio = {name: getattr(device, name) or None for name in ("tx_j_per_byte", "rx_j_per_byte")}
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "model": _present(name=profile.model.name, sha256=profile.model.sha256),
-        "device": _present(
-            name=device.name,
-            cpu=device.cpu,
-            engine=device.engine,
-            threads=device.threads,
-            idle_w=device.idle_w,
-            busy_w=device.busy_w,
-            tx_j_per_byte=device.tx_j_per_byte or None,
-            rx_j_per_byte=device.rx_j_per_byte or None,
-        ),
+        "model": _present(asdict(profile.model)),
+        "device": _present(asdict(device) | radio),
         "cuts": [_cut_to_json(cut) for cut in profile.cuts],
-        "blocks": [
-            {"from_cut": block.from_cut, "to_cut": block.to_cut, "compute_s": _quantiles_to_json(block.compute_s)}
-            for block in profile.blocks
-        ],
-        "whole_s": _quantiles_to_json(profile.whole_s),
-        "codecs": [
-            _present(
-                codec=str(cost.codec),
-                encode_s_per_byte=cost.encode_s_per_byte,
-                decode_s_per_byte=cost.decode_s_per_byte,
-                cut=cost.cut,
-                sent_ratio=None if cost.compression_ratio == 1.0 else cost.compression_ratio,
-            )
-            for cost in profile.codecs
-        ],
+        "blocks": [asdict(block) for block in profile.blocks],
+        "whole_s": asdict(profile.whole_s),
+        "codecs": [_codec_to_json(cost) for cost in profile.codecs],
     }
     if profile.boundaries:
-        document["boundaries"] = [{"cut": each.cut, "overhead_s": each.overhead_s} for each in profile.boundaries]
+        document["boundaries"] = [asdict(each) for each in profile.boundaries]
     if frame is not None:
-        document["frame"] = _present(
-            raw_bytes=frame.raw_bytes, jpeg_bytes=frame.jpeg_bytes, preprocess_s=frame.preprocess_s
-        )
+        document["frame"] = _present(asdict(frame))
     return document
 
 
@@ -108,25 +86,19 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
     cuts = tuple(_cut(raw, f"{origin}: `cuts[{i}]`") for i, raw in enumerate(file.cuts))
     _check_indices(file, origin)
     try:
-        device = DeviceInfo(
-            name=node_id(file.device.name),
-            cpu=file.device.cpu,
-            engine=file.device.engine,
-            threads=file.device.threads,
-            idle_w=file.device.idle_w,
-            busy_w=file.device.busy_w,
-            tx_j_per_byte=file.device.tx_j_per_byte,
-            rx_j_per_byte=file.device.rx_j_per_byte,
-        )
+        node_id(file.device.name)
         return Profile(
-            model=ModelInfo(name=file.model.name, sha256=file.model.sha256),
-            device=device,
+            model=file.model,
+            device=file.device,
             cuts=cuts,
-            blocks=tuple(_block(raw) for raw in file.blocks),
+            blocks=tuple(
+                Block(from_cut=raw.from_cut, to_cut=raw.to_cut, compute_s=_quantiles(raw.compute_s))
+                for raw in file.blocks
+            ),
             whole_s=_quantiles(file.whole_s),
-            frame=_frame(file.frame),
-            codecs=tuple(_codec(raw) for raw in file.codecs),
-            boundaries=tuple(Boundary(cut=raw.cut, overhead_s=raw.overhead_s) for raw in file.boundaries),
+            frame=file.frame,
+            codecs=tuple(CodecCost(**structs.asdict(raw)) for raw in file.codecs),
+            boundaries=file.boundaries,
         )
     except SeamlineError as exc:
         raise ConfigError(f"{origin}: {exc}") from exc
@@ -244,28 +216,6 @@ class _Block(msgspec.Struct, frozen=True):
     compute_s: _Quantiles
 
 
-class _Model(msgspec.Struct, frozen=True):
-    name: str
-    sha256: str | None = None
-
-
-class _Device(msgspec.Struct, frozen=True):
-    name: str
-    cpu: str = "unknown"
-    engine: str = "unknown"
-    threads: int = 1
-    idle_w: float | None = None
-    busy_w: float | None = None
-    tx_j_per_byte: float = 0.0
-    rx_j_per_byte: float = 0.0
-
-
-class _Frame(msgspec.Struct, frozen=True):
-    raw_bytes: int
-    jpeg_bytes: int | None = None
-    preprocess_s: float = 0.0
-
-
 class _CodecCost(msgspec.Struct, frozen=True):
     codec: Codec
     encode_s_per_byte: float
@@ -274,64 +224,28 @@ class _CodecCost(msgspec.Struct, frozen=True):
     compression_ratio: float = msgspec.field(name="sent_ratio", default=1.0)
 
 
-class _Boundary(msgspec.Struct, frozen=True):
-    cut: int
-    overhead_s: float
-
-
 class _File(msgspec.Struct, frozen=True):
-    model: _Model
-    device: _Device
+    model: ModelInfo
+    device: DeviceInfo
     cuts: tuple[_Cut, ...]
     blocks: tuple[_Block, ...]
     whole_s: _Quantiles
-    frame: _Frame | None = None
+    frame: FrameInfo | None = None
     codecs: tuple[_CodecCost, ...] = ()
-    boundaries: tuple[_Boundary, ...] = ()
+    boundaries: tuple[Boundary, ...] = ()
 
 
 def _cut(raw: _Cut, at: str) -> Cut:
     try:
-        tensors = tuple(
-            TensorSpec(name=spec.name, dtype=spec.dtype, shape=spec.shape, exact=spec.exact) for spec in raw.tensors
-        )
+        tensors = tuple(TensorSpec(**structs.asdict(spec)) for spec in raw.tensors)
     except SeamlineError as exc:
         raise ConfigError(f"{at}: {exc}") from exc
-    return Cut(
-        index=raw.index,
-        after=raw.after,
-        tensors=tensors,
-        payload_bytes=raw.payload_bytes,
-        macs_before=raw.macs_before,
-        is_candidate=raw.is_candidate,
-        carries_input=raw.carries_input,
-        weights_before_bytes=raw.weights_before_bytes,
-    )
-
-
-def _block(raw: _Block) -> Block:
-    return Block(from_cut=raw.from_cut, to_cut=raw.to_cut, compute_s=_quantiles(raw.compute_s))
+    return Cut(**structs.asdict(raw) | {"tensors": tensors})
 
 
 def _quantiles(raw: _Quantiles) -> Quantiles:
     """A published figure without a spread is taken as one that does not vary."""
     return Quantiles(median=raw.median, p90=raw.median if raw.p90 is None else raw.p90)
-
-
-def _frame(raw: _Frame | None) -> FrameInfo | None:
-    if raw is None:
-        return None
-    return FrameInfo(raw_bytes=raw.raw_bytes, jpeg_bytes=raw.jpeg_bytes, preprocess_s=raw.preprocess_s)
-
-
-def _codec(raw: _CodecCost) -> CodecCost:
-    return CodecCost(
-        codec=raw.codec,
-        encode_s_per_byte=raw.encode_s_per_byte,
-        decode_s_per_byte=raw.decode_s_per_byte,
-        cut=raw.cut,
-        compression_ratio=raw.compression_ratio,
-    )
 
 
 def _check_indices(file: _File, origin: str) -> None:
@@ -375,9 +289,11 @@ def _tensor_to_json(spec: TensorSpec) -> dict[str, Any]:
     return {**plain, "exact": True} if spec.exact else plain
 
 
-def _quantiles_to_json(quantiles: Quantiles) -> dict[str, float]:
-    return {"median": quantiles.median, "p90": quantiles.p90}
+def _codec_to_json(cost: CodecCost) -> dict[str, Any]:
+    plain = asdict(cost) | {"codec": str(cost.codec)}
+    ratio = plain.pop("compression_ratio")
+    return _present(plain | {"sent_ratio": None if ratio == 1.0 else ratio})
 
 
-def _present(**values: Any) -> dict[str, Any]:
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -89,14 +87,6 @@ def answered_json(answered: AnsweredFrame) -> dict[str, Any]:
     return found if answered.answer is None else found | answer_json(answered.answer)
 
 
-def json_line(data: Any) -> str:
-    """`data` on one line. Infinities and NaN, which JSON has not, become null."""
-    try:
-        return json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False)
-
-
 def answered_words(answered: AnsweredFrame) -> str:
     """The record on one line, for people."""
     stamp = answered.stamp
@@ -118,13 +108,3 @@ def state_words(answered: AnsweredFrame) -> str:
         case Tensors():
             return answer_words(answered.answer)[:255]
     return labels[0].name[:255] if labels else "nothing"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

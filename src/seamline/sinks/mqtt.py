@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.errors import UsageError
 from seamline.heads.answers import Boxes
-from seamline.sinks.answered import AnsweredFrame, answered_json, json_line, state_words
+from seamline.sinks.answered import AnsweredFrame, answered_json, state_words
 from seamline.sinks.sink import SinkError, StreamFacts
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}

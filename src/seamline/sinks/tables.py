@@ -12,9 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.ports import Array
 from seamline.heads.answers import Box, Boxes, Classes, Label, Regions, Tensors, value_json
-from seamline.sinks.answered import AnsweredFrame, answered_json, json_line
+from seamline.sinks.answered import AnsweredFrame, answered_json
 from seamline.sinks.sink import StreamFacts
 
 COLUMNS = (

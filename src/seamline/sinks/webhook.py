@@ -8,8 +8,9 @@ import ssl
 import time
 from urllib.parse import unquote, urlsplit
 
+from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.errors import UsageError
-from seamline.sinks.answered import AnsweredFrame, answered_json, json_line
+from seamline.sinks.answered import AnsweredFrame, answered_json
 from seamline.sinks.mqtt import hidden
 from seamline.sinks.sink import SinkError, StreamFacts
 

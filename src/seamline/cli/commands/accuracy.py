@@ -10,24 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.cuts import cuts_named
-from seamline.cli.shared.models import ModelIdentity
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    ModelArgument,
-    PreprocessOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ThreadsOption,
-    ValueOption,
-)
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
+from seamline.cli.shared.options import JsonFlag, ThreadsOption
 from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES, CutCalibration
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import LOSSY, Codec
 from seamline.core.vocabulary.quantities import ABSENT, bytes_text, ratio_text
@@ -77,8 +64,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="accuracy")(accuracy)
 
 
+@with_groups
 def accuracy(
     model: ModelArgument,
+    about: ModelFlags,
     images: Annotated[str, typer.Option("--images", metavar="DIR", help="Folder of images, or a video file.")],
     codec: Annotated[str, typer.Option("--codec", metavar="NAME", help="lossless, f16, u8, or jpeg for the frame.")] = (
         "u8"
@@ -89,15 +78,6 @@ def accuracy(
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Use the first N images only.")
     ] = None,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
     threads: ThreadsOption = None,
     json: JsonFlag = False,
 ) -> None:
@@ -105,8 +85,7 @@ def accuracy(
 
     What f16 and u8 do is kept beside the model, as the calibration that streams go by (`--codecs calibrated`).
     """
-    from seamline.cli.shared.models import load_model, parse_frame
-    from seamline.cli.shared.output import data_console, print_json, progress_console, track
+    from seamline.cli.shared.output import print_result, progress_console, track
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
@@ -116,14 +95,9 @@ def accuracy(
     frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))
     if not frames:
         raise UsageError(f"there are no images in `{images}`", hint="name a folder with PNG or JPEG files")
-    store, stored = load_model(
-        model,
-        shapes=shape or (),
-        values=value or (),
-        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-        gives_pictures=True,
-    )
-    wanted = chosen_cuts(stored, cuts, name)
+    store, stored = about.load(model, gives_pictures=True)
+    # JPEG exists at cut 0, the others inside
+    wanted = (0,) if name is Codec.JPEG else cuts_named(stored, cuts, inner_only=True)
     started_s = time.monotonic()
     steps = compare(OrtEngine(store, threads), stored, frames, name, wanted)
     tallies = total(track(steps, step_count(stored, wanted, len(frames)), f"{stored.name} with {name}"))
@@ -138,21 +112,9 @@ def accuracy(
     )
     if name in LOSSY:
         keep_calibration(stored.folder, [_calibration(tallies[cut], name, is_scores) for cut in wanted])
-        progress_console().print(_allowed_text(stored, name, len(frames)), highlight=False)
-    if json:
-        print_json(to_json(summary))
-    else:
-        data_console().print(_table(f"{stored.name} cut with {name}, {len(frames)} images", summary))
-
-
-def chosen_cuts(model: StoredModel, text: str, codec: Codec) -> tuple[int, ...]:
-    """Cuts that `text` names, ascending: ``candidates``, ``all``, or numbers. JPEG exists at cut 0, the others inside.
-
-    Raises `UsageError` for anything else.
-    """
-    if codec is Codec.JPEG:
-        return (0,)
-    return cuts_named(model, text, inner_only=True)
+        progress_console().print(_allowed_text(stored, name, len(frames)))
+    title = f"{stored.name} cut with {name}, {len(frames)} images"
+    print_result(summary, as_json=json, words=lambda: _table(title, summary))
 
 
 def _codec_named(text: str) -> Codec:

@@ -12,7 +12,7 @@ import typer
 from seamline.cli.shared.deployment import is_deployment
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import data_console, print_json
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 
 SHOWABLE = ("run", "node")
@@ -75,7 +75,7 @@ def show(
         if parameter.name not in ("help", "json") and not getattr(parameter, "hidden", False)
     )
     if json:
-        print_json(to_json(ConfigSummary(command=command, settings=settings)))
+        print_json(ConfigSummary(command=command, settings=settings))
         return
     _print(settings)
 

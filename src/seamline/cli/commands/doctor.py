@@ -23,7 +23,7 @@ import typer
 
 from seamline import __version__
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.quantities import gigabytes, gigabytes_of
 
 MIN_CACHE_BYTES = 2_000_000_000
@@ -69,13 +69,13 @@ def doctor(as_json: JsonFlag = False) -> None:
     checks = list(examine())
     healthy = all(check.status != "broken" for check in checks)
     if as_json:
-        print_json(to_json(DoctorSummary(healthy=healthy, checks=tuple(checks))))
+        print_json(DoctorSummary(healthy=healthy, checks=tuple(checks)))
     else:
         console = data_console()
         for check in checks:
-            console.print(f"{check.status:<7} {check.name}: {check.fact}", markup=False, soft_wrap=True)
+            console.print(f"{check.status:<7} {check.name}: {check.fact}", soft_wrap=True)
             if check.hint is not None:
-                console.print(f"        hint: {check.hint}", markup=False, soft_wrap=True)
+                console.print(f"        hint: {check.hint}", soft_wrap=True)
     if not healthy:
         raise typer.Exit(1)
 

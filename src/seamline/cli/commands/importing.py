@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import ModelIdentity, parse_shapes
-from seamline.cli.shared.options import JsonFlag, SeedOption, ShapeOption
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelIdentity, ShapeOption, parse_shapes
+from seamline.cli.shared.options import JsonFlag, SeedOption
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="import")
 
 
+@with_groups
 def import_torch(
     target: Annotated[
         str, typer.Argument(metavar="PACKAGE.MODULE:FUNCTION", help="Function that returns the torch.nn.Module.")
@@ -77,9 +79,10 @@ def import_torch(
     _import(work, target, as_json)
 
 
+@with_groups
 def import_keras(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .keras file.")],
-    shape: ShapeOption = None,
+    shape: ShapeOption = (),
     output: OutputOption = None,
     seed: SeedOption = 0,
     as_json: JsonFlag = False,
@@ -91,7 +94,7 @@ def import_keras(
         from seamline.model import ModelStore
         from seamline.model.engine.frameworks import import_keras
 
-        return import_keras(file, path, ModelStore(), shapes=parse_shapes(shape or ()), seed=seed)
+        return import_keras(file, path, ModelStore(), shapes=parse_shapes(shape), seed=seed)
 
     _import(work, file.name, as_json)
 
@@ -132,9 +135,9 @@ def _import(work: Callable[[], Imported], what: str, as_json: bool) -> None:
             max_relative_error=found.max_relative_error,
             tolerance=TOLERANCE,
         )
-        print_json(to_json(summary))
+        print_json(summary)
     else:
         text = f"{found.path}: {found.n_cuts} cuts, {found.max_relative_error:.1e} from {found.framework}"
-        data_console().print(text, markup=False)
+        data_console().print(text)
     if not found.max_relative_error <= TOLERANCE:
         raise typer.Exit(1)

@@ -9,20 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    ModelArgument,
-    PreprocessOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ValueOption,
-)
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelArgument, ModelFlags
+from seamline.cli.shared.options import JsonFlag
+from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
     from seamline.core.vocabulary.profiles import Cut
@@ -100,40 +90,27 @@ def register(app: typer.Typer) -> None:
     app.command(name="inspect")(inspect)
 
 
+@with_groups
 def inspect(
     model: ModelArgument,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
+    about: ModelFlags,
     candidates: Annotated[bool, typer.Option("--candidates", help="Show only cuts the planner considers.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Print every place where MODEL can be cut, with what crosses there and the work before and after it."""
-    from seamline.cli.shared.models import load_model, parse_frame
     from seamline.cli.shared.output import NARROW_WIDTH, data_console, print_json
     from seamline.cli.shared.tables import cut_table
 
-    _, stored = load_model(
-        model,
-        shapes=shape or (),
-        values=value or (),
-        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-    )
+    _, stored = about.load(model)
     macs = stored.cuts[-1].macs_before
     cuts = [cut for cut in stored.cuts if cut.is_candidate or not candidates]
-    if not as_json:
-        console = data_console()
-        console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
-        if stored.preprocess is not None:
-            console.print(f"pictures: {stored.preprocess.words()}", markup=False, highlight=False)
+    if as_json:
+        print_json(_summary(stored, cuts))
         return
-    print_json(to_json(_summary(stored, cuts)))
+    console = data_console()
+    console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
+    if stored.preprocess is not None:
+        console.print(f"pictures: {stored.preprocess.words()}")
 
 
 def _summary(stored: StoredModel, cuts: Sequence[Cut]) -> InspectSummary:

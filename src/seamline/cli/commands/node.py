@@ -9,30 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.completion import one_of
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
-from seamline.cli.shared.options import (
-    ClusterOption,
-    ConnectOption,
-    InsecureFlag,
-    JsonFlag,
-    LeaseOption,
-    ListenOption,
-    LoadsFlag,
-    MeterOption,
-    NoRelayFlag,
-    PowerOption,
-    SlowdownOption,
-    ThreadsOption,
-)
+from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.nodes import as_node_name
 from seamline.core.vocabulary.quantities import energy_text, parse_size
@@ -72,7 +59,9 @@ def register(app: typer.Typer) -> None:
     app.command("nodes")(nodes)
 
 
+@with_groups
 def node(
+    own: NodeFlags,
     name: Annotated[
         str | None,
         typer.Option(
@@ -92,9 +81,6 @@ def node(
             help="edge, fog, cloud or any other label.",
         ),
     ] = "cloud",
-    connect: ConnectOption = None,
-    listen: ListenOption = None,
-    threads: ThreadsOption = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -104,19 +90,7 @@ def node(
             help="What models may use here, e.g. 512MB; all when not given.",
         ),
     ] = None,
-    slowdown: SlowdownOption = 1.0,
-    cluster: ClusterOption = "default",
-    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None,
-    no_relay: NoRelayFlag = False,
-    insecure: InsecureFlag = False,
-    power: PowerOption = None,
-    meter: MeterOption = None,
-    lease_s: LeaseOption = 0.4,
     check: Annotated[bool, typer.Option("--check", help="Only check what was given, and leave.")] = False,
-    follow_loads: LoadsFlag = False,
-    parent_pid: Annotated[
-        int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
-    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C).
@@ -124,39 +98,22 @@ def node(
     Who joins and leaves, which streams begin and end here, and what fails is said on stderr, a line each.
     """
     from seamline.cli.shared.waiting import wait_for_end
-    from seamline.runtime.node.starting import NodeOptions, check_options, open_node
-    from seamline.testbed.slowdown import slowdown_from
+    from seamline.runtime.node.starting import check_options, open_node
 
     own_name = name or as_node_name(socket.gethostname())
-    options = NodeOptions(
-        name=own_name,
-        tier=tier,
-        connect=tuple(connect or ()),
-        listen=tuple(listen or ("tcp/127.0.0.1:0",)),
-        cluster=cluster,
-        n_threads=threads,
-        memory_bytes=parse_size(memory) if memory is not None else None,
-        slowdown=slowdown,
-        pace=slowdown_from(sys.stdin.fileno(), slowdown) if follow_loads else None,
-        cache=cache,
-        relay=not no_relay,
-        allow_insecure=insecure,
-        power=power,
-        meter=meter,
-        lease_s=lease_s,
-    )
+    options = own.options(own_name, tier, parse_size(memory) if memory is not None else None)
     if check:
         check_options(options)
         return
-    with wait_for_end(parent_pid) as wait, showing_news():
+    with wait_for_end(own.parent_pid) as wait, showing_news():
         running = open_node(options)
         try:
             endpoints = running.endpoints
             if json:
-                print_json(to_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints))))
+                print_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints)))
             else:
                 data_console().print(f"{own_name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
-            if insecure:
+            if own.insecure:
                 progress_console().print("peers are NOT authenticated: use this on a network you trust", style="red")
             wait()
         finally:
@@ -181,8 +138,9 @@ def showing_news() -> Iterator[None]:
         LOGGER.level, LOGGER.propagate = before
 
 
+@with_groups
 def nodes(
-    connect: DoorOption = None,
+    connect: DoorOption = (),
     cluster: ClusterOption = "default",
     wait: Annotated[
         float, typer.Option("--wait", metavar="S", min=0.1, max=60.0, help="Seconds to listen before printing.")
@@ -204,7 +162,7 @@ def nodes(
             hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
         )
     if json:
-        print_json(to_json(NodesSummary(nodes=rows)))
+        print_json(NodesSummary(nodes=rows))
     else:
         _print_nodes(rows)
 
@@ -235,8 +193,8 @@ def _print_nodes(rows: Sequence[NodeRow]) -> None:
     out.print(nodes_table(rows, is_narrow=out.width < WIDE_ENOUGH))
     for row in rows:
         for stream in row.streams:
-            out.print(f"stream {stream}", markup=False)
+            out.print(f"stream {stream}")
     for row in rows:
         if (energy := row.energy) is not None:
             drew = f"{energy_text(energy.energy_j)} since it started ({energy.source}, {energy.scope})"
-            out.print(f"{row.name} drew {drew}", markup=False, soft_wrap=True)
+            out.print(f"{row.name} drew {drew}", soft_wrap=True)

@@ -8,52 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_frame, parse_options
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    EnergyScopeOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    OptionalModelArgument,
-    PreprocessOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ThreadsOption,
-    ValueOption,
-)
-from seamline.cli.shared.output import TERMINAL, data_console, print_json
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelFlags, OptionalModelArgument
+from seamline.cli.shared.options import JsonFlag, ThreadsOption
+from seamline.cli.shared.output import TERMINAL, print_result
 from seamline.cli.shared.planning_options import (
-    MOST_LOSSY_BY_DEFAULT,
-    CodecsOption,
-    ForbidOption,
     LinkOption,
-    MemoryOption,
-    ObjectiveOption,
-    PinOption,
+    PlanningFlags,
     PowersOption,
-    PrivateOption,
     ProfileOption,
-    SloOption,
     SlowdownsOption,
-    TrustOption,
-    WeighOption,
     checked_codecs,
-    goal_of,
-    pins_by_layer,
     plan_named,
-    sizes_by_node,
 )
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.objectives import Goal, Objective
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.objectives import Objective
 
 if TYPE_CHECKING:
-    from seamline.cli.shared.plan_summary import Branches, PlanSummary
+    from seamline.cli.shared.plan_summary import Branches
     from seamline.core.planning.planner import Problem
     from seamline.core.vocabulary.links import Link, LinkEstimate
     from seamline.model.locate import ModelOptions
@@ -73,162 +47,84 @@ def register(app: typer.Typer) -> None:
     app.command(name="plan")(plan)
 
 
-def plan(
-    model: OptionalModelArgument = None,
-    profiles: ProfileOption = None,
-    slowdowns: SlowdownsOption = None,
-    powers: PowersOption = None,
-    links: LinkOption = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFlags:
+    """Over which profiles and links, and what else is said of the best plan."""
+
+    profiles: ProfileOption = ()
+    slowdowns: SlowdownsOption = ()
+    powers: PowersOption = ()
+    links: LinkOption = ()
     origin: Annotated[
         str | None, typer.Option("--origin", metavar="NODE", help="Where frames enter; the first node with a profile.")
-    ] = None,
-    objective: ObjectiveOption = "latency",
-    energy_scope: EnergyScopeOption = "all",
-    private: PrivateOption = 0,
-    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
-    trust: TrustOption = None,
-    memory: MemoryOption = None,
-    pin: PinOption = None,
-    forbid: ForbidOption = None,
-    slo: SloOption = None,
-    weigh: WeighOption = None,
+    ] = None
     with_front: Annotated[
         bool, typer.Option("--front", help="List the plans that no other beats in latency, throughput and energy.")
-    ] = False,
+    ] = False
     by_hand: Annotated[
         str | None, typer.Option("--plan", metavar="PLAN", help="Say what this plan costs, and whether it may be used.")
-    ] = None,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
-    threads: ThreadsOption = None,
+    ] = None
+    threads: ThreadsOption = None
+
+
+@with_groups
+def plan(
+    asked: PlanFlags,
+    planning: PlanningFlags,
+    about: ModelFlags,
+    model: OptionalModelArgument = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the best plan for given nodes and links, without running any, and say what it costs and why."""
-    from seamline.cli.shared.plan_table import plan_report
-
-    summary = _planned(
-        PlanRequest(
-            model=model,
-            options=parse_options(
-                shape,
-                value,
-                parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-            ),
-            profiles=tuple(profiles or ()),
-            slowdowns=tuple(slowdowns or ()),
-            powers=tuple(powers or ()),
-            n_threads=threads,
-            links=tuple(links or ()),
-            origin=origin,
-            given=plan_named(by_hand) if by_hand is not None else None,
-            goal=goal_of(objective, slo, weigh),
-            energy_scope=energy_scope,
-            codecs=checked_codecs(codecs),
-            n_private_cuts=private,
-            memory_bytes=sizes_by_node(memory or ()),
-            pins=pins_by_layer(pin or ()),
-            forbid=tuple(forbid or ()),
-            trust=tuple(trust or ()),
-            with_front=with_front,
-        )
-    )
-    if as_json:
-        print_json(to_json(summary))
-    else:
-        data_console().print(plan_report(summary))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRequest:
-    """What is to be planned, over what.
-
-    profiles, slowdowns, powers, links: as given, per node or link. origin: the first node with a profile when None.
-    given: a plan to judge. codecs: a limit, see `core.vocabulary.calibration`. memory_bytes, pins, forbid, trust:
-    see `core.vocabulary.constraints.limited`.
-    """
-
-    model: str | None
-    options: ModelOptions
-    profiles: tuple[str, ...]
-    slowdowns: tuple[str, ...]
-    powers: tuple[str, ...]
-    n_threads: int | None
-    links: tuple[str, ...]
-    origin: str | None
-    given: Plan | None
-    goal: Goal
-    energy_scope: str
-    codecs: str
-    n_private_cuts: int
-    memory_bytes: Mapping[str, int]
-    pins: Mapping[str, str]
-    forbid: tuple[str, ...]
-    trust: tuple[str, ...]
-    with_front: bool
-
-
-def _planned(request: PlanRequest) -> PlanSummary:
-    """Raises `UsageError` for what does not fit together, `Infeasible` when there is no plan."""
     from seamline.cli.shared.plan_summary import plan_summary, with_branches
+    from seamline.cli.shared.tables import plan_report
 
-    problem = _problem(request)
-    summary = plan_summary(problem, request.given, with_front=request.with_front)
-    branches = _branches(request.model, request.options, problem) if request.model is not None else None
-    return with_branches(summary, branches)
+    given = plan_named(asked.by_hand) if asked.by_hand is not None else None
+    problem = _problem(model, asked, planning, about.options())
+    summary = plan_summary(problem, given, with_front=asked.with_front)
+    summary = with_branches(summary, _branches(model, about, problem) if model is not None else None)
+    print_result(summary, as_json=as_json, words=lambda: plan_report(summary))
 
 
-def _problem(request: PlanRequest) -> Problem:
+def _problem(model: str | None, asked: PlanFlags, planning: PlanningFlags, said: ModelOptions) -> Problem:
+    """Raises `UsageError` for what does not fit together."""
     from seamline.core.planning.planner import EnergyScope, Problem
     from seamline.core.vocabulary.constraints import limited
     from seamline.runtime.lab.offline import limits_of, profiles_of
 
+    goal, limits = planning.goal(), planning.limits()
+    checked_codecs(planning.codecs)
     known = profiles_of(
-        request.model,
-        request.profiles,
-        request.slowdowns,
-        powers=request.powers,
-        options=request.options,
-        threads=request.n_threads,
+        model,
+        asked.profiles,
+        asked.slowdowns,
+        powers=asked.powers,
+        options=said,
+        threads=asked.threads,
         progress=TERMINAL,
     )
-    nodes, enters = list(known), _origin(request.origin, list(known))
+    nodes, enters = list(known), _origin(asked.origin, list(known))
+    allowed = limits_of(known, planning.codecs, n_private_cuts=planning.private)
     return Problem(
         origin=enters,
         cuts=known[enters].cuts,
         profiles=known,
-        links=_links(request.links, nodes),
-        objective=request.goal,
-        energy_scope=EnergyScope.parse(request.energy_scope).among(nodes),
-        constraints=limited(
-            limits_of(known, request.codecs, n_private_cuts=request.n_private_cuts),
-            known[enters].cuts,
-            nodes,
-            memory_bytes=request.memory_bytes,
-            pins=request.pins,
-            forbid=request.forbid,
-            trust=request.trust,
-        ),
+        links=_links(asked.links, nodes),
+        objective=goal,
+        energy_scope=EnergyScope.parse(planning.energy_scope).among(nodes),
+        constraints=limited(allowed, known[enters].cuts, nodes, **limits),
     )
 
 
-def _branches(model: str, options: ModelOptions, problem: Problem) -> Branches | None:
+def _branches(model: str, about: ModelFlags, problem: Problem) -> Branches | None:
     """What cutting parallel branches apart would bring; None unless the problem is one of latency between two nodes."""
     from seamline.cli.shared.plan_summary import Branches
     from seamline.core.analysis.mincut import best_closed_set, best_prefix, costs_between
-    from seamline.model.locate import load_model
 
     others = sorted(problem.profiles.keys() - {problem.origin})
     if len(others) != 1 or (problem.origin, others[0]) not in problem.links or problem.objective != Objective.LATENCY:
         return None
-    stored = load_model(model, shapes=options.shapes, values=options.values, frame=options.frame, progress=TERMINAL)[1]
-    graph = stored.graph
+    graph = about.load(model)[1].graph
     costs = costs_between(graph, problem, others[0])
     found, prefix = best_closed_set(graph, costs), best_prefix(graph, costs)
     is_prefix = found.latency_s >= prefix.latency_s * (1.0 - 1e-9)

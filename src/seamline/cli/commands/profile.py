@@ -10,28 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from seamline.cli.shared.models import ModelIdentity
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    ModelArgument,
-    PreprocessOption,
-    SeedOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ThreadsOption,
-    ValueOption,
-)
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity
+from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
+from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seamline.core.vocabulary.profiles import Profile
     from seamline.meters.profile_check import SegmentCheck
 
 N_CHECKED = 20
@@ -124,17 +110,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="profile")(profile)
 
 
+@with_groups
 def profile(
     model: ModelArgument,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
+    about: ModelFlags,
     threads: ThreadsOption = None,
     slowdown: Annotated[
         float, typer.Option("--slowdown", metavar="X", min=1.0, help="Profile a machine that takes X times as long.")
@@ -153,8 +132,7 @@ def profile(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure what MODEL costs on this machine, block by block, and what cutting it adds."""
-    from seamline.cli.shared.models import load_model, parse_frame
-    from seamline.cli.shared.output import data_console, print_json, progress_bar, require_writable, track
+    from seamline.cli.shared.output import print_result, progress_bar, require_writable, track
     from seamline.cli.shared.tables import profile_report
     from seamline.config.cgroup import n_usable_cores
     from seamline.core.vocabulary.nodes import node_id
@@ -162,10 +140,9 @@ def profile(
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
 
-    frame = parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels)
     if output is not None:
         require_writable(output, "--output")
-    store, stored = load_model(model, shapes=shape or (), values=value or (), frame=frame)
+    store, stored = about.load(model)
     n_threads = threads or n_usable_cores()
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads, slowdown=slowdown)
     started_s = time.monotonic()
@@ -177,45 +154,29 @@ def profile(
         write_profile(measured, output)
     found = profiler.check(stored, measured, N_CHECKED, seed) if check else iter(())
     checks = list(track(found, N_CHECKED if check else 0, f"checking {stored.name}"))
-    if as_json:
-        summary = ProfileSummary(
-            model=ModelIdentity(name=stored.name, id=stored.model_id),
-            device=_device(measured, slowdown),
-            clock="cpu" if n_threads == 1 else "wall",
-            budget_s=budget_s,
-            elapsed_s=elapsed_s,
-            whole_s=WholeTimes(median=measured.whole_s.median, p90=measured.whole_s.p90),
-            blocks=_blocks(measured),
-            boundaries=tuple(
-                BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries
-            ),
-            output=None if output is None else str(output),
-            check=_check_summary(checks) if checks else None,
-        )
-        print_json(to_json(summary))
-    else:
-        data_console().print(profile_report(measured, checks, elapsed_s))
-
-
-def _device(measured: Profile, slowdown: float) -> Device:
-    device = measured.device
-    return Device(cpu=device.cpu, engine=device.engine, threads=device.threads, slowdown=slowdown)
-
-
-def _blocks(measured: Profile) -> tuple[BlockTimes, ...]:
-    return tuple(
-        BlockTimes(
-            from_cut=block.from_cut,
-            to_cut=block.to_cut,
-            median_s=block.compute_s.median,
-            p90_s=block.compute_s.p90,
-        )
-        for block in measured.blocks
+    summary = ProfileSummary(
+        model=ModelIdentity(name=stored.name, id=stored.model_id),
+        device=Device(
+            cpu=measured.device.cpu, engine=measured.device.engine, threads=measured.device.threads, slowdown=slowdown
+        ),
+        clock="cpu" if n_threads == 1 else "wall",
+        budget_s=budget_s,
+        elapsed_s=elapsed_s,
+        whole_s=WholeTimes(median=measured.whole_s.median, p90=measured.whole_s.p90),
+        blocks=tuple(
+            BlockTimes(
+                from_cut=block.from_cut,
+                to_cut=block.to_cut,
+                median_s=block.compute_s.median,
+                p90_s=block.compute_s.p90,
+            )
+            for block in measured.blocks
+        ),
+        boundaries=tuple(BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries),
+        output=None if output is None else str(output),
+        check=_check_summary(checks) if checks else None,
     )
-
-
-def _boundaries(measured: Profile) -> tuple[BoundaryOverhead, ...]:
-    return tuple(BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries)
+    print_result(summary, as_json=as_json, words=lambda: profile_report(measured, checks, elapsed_s))
 
 
 def _check_summary(checks: Sequence[SegmentCheck]) -> CheckSummary:

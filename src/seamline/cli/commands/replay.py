@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
     from seamline.core.session.record import Decision, Step
@@ -79,7 +79,7 @@ def replay(
 
     summary = _replayed(file)
     if json:
-        print_json(to_json(summary))
+        print_json(summary)
     else:
         _print(summary)
 
@@ -92,8 +92,7 @@ def _replayed(file: Path) -> ReplaySummary:
     try:
         decisions = tuple(map(_decision, replay_lines(read_recording(file))))
     except ConfigError as error:
-        text = str(error).partition("; hint: ")[0]
-        words = text if str(file) in text else f"{file}: {text}"
+        words = error.message if str(file) in error.message else f"{file}: {error.message}"
         raise ConfigError(words, hint=error.hint or "`seamline run --record FILE` writes recordings") from error
     return ReplaySummary(
         file=str(file),
@@ -141,7 +140,7 @@ def _print(summary: ReplaySummary) -> None:
         before = cells
     console = data_console()
     console.print(table)
-    console.print(_last_line(summary), markup=False, soft_wrap=True)
+    console.print(_last_line(summary), soft_wrap=True)
 
 
 def _cells(decision: RecordedDecision | TodaysDecision | None) -> tuple[str, str]:

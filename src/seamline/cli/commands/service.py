@@ -14,7 +14,7 @@ import typer
 
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import print_json, progress_console
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 
 SYSTEM_UNIT, USER_UNIT = "/etc/systemd/system/seamline.service", "~/.config/systemd/user/seamline.service"
 
@@ -54,12 +54,12 @@ def print_unit(
     unit = unit_of(command, None if user else getpass.getuser())
     path = USER_UNIT if user else SYSTEM_UNIT
     if json:
-        print_json(to_json(ServiceSummary(path=path, command=command, unit=unit)))
+        print_json(ServiceSummary(path=path, command=command, unit=unit))
         return
     sys.stdout.write(unit)
     how = "systemctl --user" if user else "sudo systemctl"
     progress_console().print(
-        f"write it to {path}, then: {how} daemon-reload && {how} enable --now seamline", markup=False, soft_wrap=True
+        f"write it to {path}, then: {how} daemon-reload && {how} enable --now seamline", soft_wrap=True
     )
 
 

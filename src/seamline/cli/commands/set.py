@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.observer import (
     DoorOption,
     StreamOption,
@@ -19,7 +20,7 @@ from seamline.cli.shared.observer import (
 from seamline.cli.shared.options import ClusterOption, JsonFlag
 from seamline.cli.shared.output import data_console, print_json
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.objectives import Objective, goal_named
 
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("set")(set_)
 
 
+@with_groups
 def set_(
     setting: Annotated[
         str,
@@ -55,7 +57,7 @@ def set_(
         ),
     ],
     stream: StreamOption = None,
-    connect: DoorOption = None,
+    connect: DoorOption = (),
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
@@ -68,10 +70,10 @@ def set_(
         before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
     if json:
         objective, scope = (value, None) if key == "objective" else (None, value)
-        print_json(to_json(SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before)))
+        print_json(SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before))
     else:
         words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
-        data_console().print(f"{stream}: {words.format(value, before)}", markup=False, soft_wrap=True)
+        data_console().print(f"{stream}: {words.format(value, before)}", soft_wrap=True)
 
 
 def _setting(setting: str) -> tuple[str, str]:

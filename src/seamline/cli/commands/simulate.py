@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.options import EnergyScopeOption, JsonFlag, SeedOption
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import data_console, print_json, progress_console
-from seamline.cli.shared.planning_options import (
-    MOST_LOSSY_BY_DEFAULT,
-    CodecsOption,
-    PowersOption,
-    SlowdownsOption,
-    checked_codecs,
-)
+from seamline.cli.shared.simulate_flags import SimulateFlags
 from seamline.cli.shared.tables import add_row, new_table
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.quantities import ABSENT, seconds_text
 
 if TYPE_CHECKING:
@@ -29,8 +22,6 @@ if TYPE_CHECKING:
     from seamline.config import Trace
     from seamline.core.vocabulary.nodes import NodeId
     from seamline.sim import Comparison, Scene
-
-DEFAULT_FPS = 10.0
 
 WIDE_ENOUGH = 125
 """Columns of a terminal that shows the whole table."""
@@ -54,92 +45,35 @@ def register(app: typer.Typer) -> None:
     app.command("simulate")(simulate)
 
 
+@with_groups
 def simulate(
+    flags: SimulateFlags,
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help="Name of the model in the profiles; a file or zoo name for --slowdown."),
     ] = None,
-    profile: Annotated[
-        list[str] | None,
-        typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node; the first is the origin."),
-    ] = None,
-    slowdown: SlowdownsOption = None,
-    power: PowersOption = None,
-    trace: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--trace",
-            metavar="A:B=FILE",
-            help="A link's rates: CSV, mahimahi, real:NAME (real:? lists them), or KIND:SEED:SECONDS.",
-        ),
-    ] = None,
-    link: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--link",
-            metavar="A:B=RATE[,DELAY]",
-            help="A steady link, or with a trace its one-way delay: edge:fog=20mbps,2ms, or bare Mbit/s and ms.",
-        ),
-    ] = None,
-    testbed: Annotated[
-        Path | None, typer.Option("--testbed", metavar="FILE", help="Take links, changes and loads from a testbed.")
-    ] = None,
-    objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
-        "latency"
-    ),
-    energy_scope: EnergyScopeOption = "all",
-    private: Annotated[
-        int, typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the origin, 1 does not.")
-    ] = 0,
-    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT,
-    fps: Annotated[float, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second.")] = DEFAULT_FPS,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="S", min=1.0, help="Length; the longest trace's if not given.")
-    ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", metavar="NAME", help="Only these policies; may be repeated.")
-    ] = None,
-    noise: Annotated[
-        float, typer.Option("--noise", metavar="R", min=0.0, max=1.0, help="Relative scatter of compute times.")
-    ] = 0.03,
-    seed: SeedOption = 0,
+        tuple[str, ...], typer.Option("--policy", metavar="NAME", help="Only these policies; may be repeated.")
+    ] = (),
     generate: Annotated[
         str | None, typer.Option("--generate", metavar="KIND:SEED:SECONDS", help="Only print such a trace as CSV.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Play policies side by side over recorded profiles and link traces, hundreds of times faster than real time."""
-    from seamline.cli.shared.simulate_request import SimulateRequest, scene_of
+    from seamline.cli.shared.simulate_scene import scene_of
     from seamline.cli.shared.simulate_summary import simulate_summary
     from seamline.sim import POLICIES, generated
 
     if generate is not None:
         _print_trace(generated(generate), json)
         return
-    if math.inf in (fps, seconds):
+    if math.inf in (flags.fps, flags.seconds):
         raise UsageError("a simulation has an end", hint="--fps and --seconds are numbers")
-    scene = scene_of(
-        SimulateRequest(
-            model=model,
-            profiles=tuple(profile or ()),
-            slowdowns=tuple(slowdown or ()),
-            powers=tuple(power or ()),
-            traces=tuple(trace or ()),
-            links=tuple(link or ()),
-            testbed=testbed,
-            objective=_objective(objective),
-            energy_scope=energy_scope,
-            n_private_cuts=private,
-            codecs=checked_codecs(codecs),
-            fps=fps,
-            seconds=seconds,
-            noise_ratio=noise,
-            seed=seed,
-        )
-    )
+    scene = scene_of(model, flags)
     summary = simulate_summary(scene, _compared(scene, _policies(policy, POLICIES)))
     if json:
-        print_json(to_json(summary))
+        print_json(summary)
     else:
         _print_report(summary)
 
@@ -150,7 +84,7 @@ def _compared(scene: Scene, policies: Sequence[str]) -> Comparison:
 
     console = progress_console()
     for node in _powerless(scene):
-        console.print(f"`{node}` has no power figures, so no plan over it has joules; give --power", markup=False)
+        console.print(f"`{node}` has no power figures, so no plan over it has joules; give --power")
     with console.status("simulating") as status:
         return compare_at_once(scene, policies, told=lambda name: status.update(f"simulating {name}"))
 
@@ -166,15 +100,8 @@ def _powerless(scene: Scene) -> Sequence[NodeId]:
     return [node for node, known in profiles if weight(node, scene.origin) > 0.0 and known.device.busy_w is None]
 
 
-def _objective(text: str) -> Objective:
-    try:
-        return Objective(text)
-    except ValueError:
-        raise UsageError(f"`{text}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
-
-
-def _policies(wanted: Sequence[str] | None, known: Sequence[str]) -> Sequence[str]:
-    for name in wanted or ():
+def _policies(wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    for name in wanted:
         if name not in known:
             raise UsageError(f"`{name}` is not a policy of the simulator", hint=f"one of {', '.join(known)}")
     return wanted or known
@@ -226,6 +153,6 @@ def _print_trace(trace: Trace, as_json: bool) -> None:
     from seamline.sim import csv_lines
 
     if as_json:
-        print_json(to_json(generate_summary(trace)))
+        print_json(generate_summary(trace))
     else:
         typer.echo("\n".join(csv_lines(trace)))

@@ -9,27 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import parse_frame, parse_options
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    OptionalModelArgument,
-    PreprocessOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ThreadsOption,
-    ValueOption,
-)
-from seamline.cli.shared.output import TERMINAL, data_console, print_json, require_writable
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelFlags, OptionalModelArgument
+from seamline.cli.shared.options import JsonFlag, ThreadsOption
+from seamline.cli.shared.output import TERMINAL, print_result, require_writable
 from seamline.cli.shared.planning_options import LinkOption, ProfileOption, SlowdownsOption
 from seamline.cli.shared.tables import add_row, new_table
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.quantities import bytes_text, seconds_text
 
@@ -37,7 +24,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from seamline.model.locate import ModelOptions
     from seamline.runtime.lab.sweep_summary import GivenLink, LinkSummary, SweepSummary
 
 DEFAULT_SLOWDOWNS = ("edge=8", "cloud=1")
@@ -58,93 +44,43 @@ def register(app: typer.Typer) -> None:
     app.command(name="sweep")(sweep)
 
 
-def sweep(
-    model: OptionalModelArgument = None,
-    links: LinkOption = None,
-    profiles: ProfileOption = None,
-    slowdowns: SlowdownsOption = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepFlags:
+    """Over which profiles and links, and whether frames are run too."""
+
+    links: LinkOption = ()
+    profiles: ProfileOption = ()
+    slowdowns: SlowdownsOption = ()
     codec: Annotated[
         str, typer.Option("--codec", metavar="CODEC", help="How boundaries travel: raw, lossless, f16 or u8.")
-    ] = "raw",
+    ] = "raw"
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write sweep.json, sweep.png and sweep.html into it."),
-    ] = None,
+    ] = None
     measure: Annotated[
         bool, typer.Option("--measure", help="Also run frames through every cut, on a testbed of two processes.")
-    ] = False,
+    ] = False
     n_cuts: Annotated[
         int | None,
         typer.Option("--cuts", metavar="N", min=2, help="Measure N cuts spread evenly, and the best one; not all."),
-    ] = None,
+    ] = None
     n_frames: Annotated[
         int, typer.Option("--frames", metavar="N", min=1, help="Frames per measured cut; three where they take long.")
-    ] = DEFAULT_FRAMES,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
-    threads: ThreadsOption = None,
-    as_json: JsonFlag = False,
-) -> None:
+    ] = DEFAULT_FRAMES
+    threads: ThreadsOption = None
+
+
+@with_groups
+def sweep(asked: SweepFlags, about: ModelFlags, model: OptionalModelArgument = None, as_json: JsonFlag = False) -> None:
     """Show what every cut between two nodes would cost, for each --link. Without profiles this machine is profiled and
     stands for the cloud, and eight times slower for the edge."""
-    given = _given(links or ())
-    if output is not None:
-        require_writable(output, "--output", is_folder=True)
-    request = SweepRequest(
-        model=model,
-        links=given,
-        profiles=tuple(profiles or ()),
-        slowdowns=tuple(slowdowns or (() if profiles else DEFAULT_SLOWDOWNS)),
-        codec=_codec(codec),
-        is_measured=measure,
-        n_cuts=n_cuts,
-        n_frames=n_frames,
-        options=parse_options(
-            shape,
-            value,
-            parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-        ),
-        n_threads=threads,
-    )
-    swept = _swept(request)
-    if output is not None:
-        swept = _written(swept, output)
-    if as_json:
-        print_json(to_json(swept))
-    else:
-        data_console().print(_report(swept))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepRequest:
-    """What is to be swept, over which links, of whose profiles; all links are between the ends of the first.
-
-    profiles, slowdowns: as given, per node. n_cuts, n_frames: of a sweep that is measured. n_threads: of each node.
-    """
-
-    model: str | None
-    links: tuple[GivenLink, ...]
-    profiles: tuple[str, ...]
-    slowdowns: tuple[str, ...]
-    codec: Codec
-    is_measured: bool
-    n_cuts: int | None
-    n_frames: int
-    options: ModelOptions
-    n_threads: int | None
-
-    @property
-    def ends(self) -> tuple[NodeId, NodeId]:
-        """Where frames enter, and the other node."""
-        first = self.links[0][1][0]
-        return first.source, first.target
+    if asked.output is not None:
+        require_writable(asked.output, "--output", is_folder=True)
+    swept = _swept(model, asked, about)
+    if asked.output is not None:
+        swept = _written(swept, asked.output)
+    print_result(swept, as_json=as_json, words=lambda: _report(swept))
 
 
 def _given(texts: Sequence[str]) -> tuple[GivenLink, ...]:
@@ -161,37 +97,32 @@ def _given(texts: Sequence[str]) -> tuple[GivenLink, ...]:
     return links
 
 
-def _swept(request: SweepRequest) -> SweepSummary:
+def _swept(model: str | None, asked: SweepFlags, about: ModelFlags) -> SweepSummary:
     """Predicted from profiles alone, or beside what frames took on a testbed."""
-    from seamline.model.locate import load_model
     from seamline.runtime.lab.offline import parse_slowdowns, profiles_of
     from seamline.runtime.lab.sweep_summary import predicted_summary
 
-    if not request.is_measured:
+    links, codec = _given(asked.links), _codec(asked.codec)
+    ends = links[0][1][0].source, links[0][1][0].target  # where frames enter, and the other node
+    slowdowns = asked.slowdowns or (() if asked.profiles else DEFAULT_SLOWDOWNS)
+    if not asked.measure:
         profiles = profiles_of(
-            request.model,
-            request.profiles,
-            request.slowdowns,
-            options=request.options,
-            threads=request.n_threads,
-            progress=TERMINAL,
+            model, asked.profiles, slowdowns, options=about.options(), threads=asked.threads, progress=TERMINAL
         )
-        return predicted_summary(profiles, request.ends, request.links, request.codec)
-    if request.model is None or request.profiles:
+        return predicted_summary(profiles, ends, links, codec)
+    if model is None or asked.profiles:
         raise UsageError("--measure runs a model on nodes that profile it", hint="name a MODEL, and no --profile")
     from seamline.runtime.lab.sweep import Measuring, measured_summary
 
     how = Measuring(
-        ends=request.ends,
-        slowdowns=parse_slowdowns(request.slowdowns),
-        n_threads=request.n_threads or 1,
-        codec=request.codec,
-        n_cuts=request.n_cuts,
-        n_frames=request.n_frames,
+        ends=ends,
+        slowdowns=parse_slowdowns(slowdowns),
+        n_threads=asked.threads or 1,
+        codec=codec,
+        n_cuts=asked.n_cuts,
+        n_frames=asked.n_frames,
     )
-    said = request.options
-    _, model = load_model(request.model, shapes=said.shapes, values=said.values, frame=said.frame, progress=TERMINAL)
-    return measured_summary(model, request.links, how, TERMINAL)
+    return measured_summary(about.load(model)[1], links, how, TERMINAL)
 
 
 def _written(swept: SweepSummary, folder: Path) -> SweepSummary:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.completion import one_of
+from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.observer import (
     DoorOption,
     StreamOption,
@@ -17,11 +17,11 @@ from seamline.cli.shared.observer import (
     require_stream_name,
     wait_answer,
 )
-from seamline.cli.shared.options import ClusterOption, JsonFlag
+from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json
 from seamline.cli.shared.planning_options import plan_named
 from seamline.core.switching import STRATEGIES, strategy_named
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.quantities import milliseconds
 
 TIMEOUT_S = 90.0
@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
     app.command("switch")(switch)
 
 
+@with_groups
 def switch(
     plan: Annotated[
         str,
@@ -65,7 +66,7 @@ def switch(
         ),
     ] = "",
     stream: StreamOption = None,
-    connect: DoorOption = None,
+    connect: DoorOption = (),
     cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
@@ -82,12 +83,11 @@ def switch(
         answer = wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
     record = msgspec.json.decode(answer, type=SwitchSummary)
     if json:
-        print_json(to_json(record))
+        print_json(record)
         return
     closed_s = record.pause_s + record.switch_s
     data_console().print(
         f"{record.from_plan}  ->  {record.to_plan} by {record.strategy}: serving after "
         f"{milliseconds(record.prepare_s)}, nothing accepted for {milliseconds(closed_s, 3)}",
         soft_wrap=True,
-        markup=False,
     )

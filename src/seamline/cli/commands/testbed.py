@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
     from seamline.config import Testbed
@@ -100,7 +100,7 @@ def check(
 
     testbed = load_testbed(file)
     if as_json:
-        print_json(to_json(_summary(testbed)))
+        print_json(_summary(testbed))
     else:
         data_console().print(testbed_tables(testbed))
 

@@ -9,24 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.models import ModelIdentity
-from seamline.cli.shared.options import (
-    ChannelsOption,
-    FitOption,
-    JsonFlag,
-    LayoutOption,
-    MeanOption,
-    ModelArgument,
-    PreprocessOption,
-    SeedOption,
-    ShapeOption,
-    SizeOption,
-    StdOption,
-    ThreadsOption,
-    ValueOption,
-)
+from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
+from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
 from seamline.cli.shared.verify_summary import FailedCut, VerifiedCut, VerifiedFile, VerifySummary
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.quantities import ratio_text
 
 if TYPE_CHECKING:
@@ -38,6 +25,7 @@ if TYPE_CHECKING:
     from seamline.core.vocabulary.ports import Engine
     from seamline.model.engine.original import FileCheck
     from seamline.model.engine.verify import CutCheck
+    from seamline.model.locate import ModelOptions
     from seamline.model.store.models import StoredModel
 
 TOLERANCE = 1e-4
@@ -62,17 +50,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="verify")(verify)
 
 
+@with_groups
 def verify(
     model: ModelArgument,
-    shape: ShapeOption = None,
-    value: ValueOption = None,
-    size: SizeOption = None,
-    layout: LayoutOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    preprocess: PreprocessOption = None,
-    fit: FitOption = None,
-    channels: ChannelsOption = None,
+    about: ModelFlags,
     tolerance: Annotated[
         float,
         typer.Option(
@@ -92,34 +73,25 @@ def verify(
     Says which of the three differs. Exits 1 when the whole differs from the file, as it computes without optimisation,
     or a cut from the whole.
     """
-    from seamline.cli.shared.cuts import cuts_named
-    from seamline.cli.shared.models import load_model, parse_frame, parse_shapes, parse_values
     from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.locate import resolve_model
 
-    store, stored = load_model(
-        model,
-        shapes=shape or (),
-        values=value or (),
-        frame=parse_frame(size, layout, mean, std, preprocess=preprocess, fit=fit, channels=channels),
-        reseed=seed if reseed else None,
-    )
+    store, stored = about.load(model, reseed=seed if reseed else None)
     constant = stored.constant_weights()
     if constant.ratio >= MANY_CONSTANTS_RATIO:
         progress_console().print(_warning(constant.names), style="yellow")
     request = _Request(
         stored=stored,
         path=None if reseed else resolve_model(model, TERMINAL),
-        values=parse_values(value or ()),
-        shapes=parse_shapes(shape or ()),
+        said=about.options(),
         cuts=cuts_named(stored, cuts, inner_only=False),
         tolerance=tolerance,
         seed=seed,
     )
     outcome = _verified_model(OrtEngine(store, threads), request)
     if as_json:
-        print_json(to_json(_summary(request, outcome, n_constant=len(constant.names), reseeded=reseed)))
+        print_json(_summary(request, outcome, n_constant=len(constant.names), reseeded=reseed))
     else:
         _print(request, outcome, data_console())
     if outcome.is_wrong:
@@ -132,8 +104,7 @@ class _Request:
 
     stored: StoredModel
     path: Path | None
-    values: dict[str, float]
-    shapes: dict[str, tuple[int, ...]]
+    said: ModelOptions
     cuts: tuple[int, ...]
     tolerance: float
     seed: int
@@ -186,7 +157,9 @@ def _verified_model(engine: Engine, request: _Request) -> _Outcome:
     file = None
     if request.path is not None:
         with progress_console().status(f"running {request.path.name} itself"):
-            file = check_file(engine, stored, request.path, seed=seed, values=request.values, shapes=request.shapes)
+            file = check_file(
+                engine, stored, request.path, seed=seed, values=request.said.values, shapes=request.said.shapes
+            )
     without = file.random_outputs if file is not None else ()
     found = verify_cuts(engine, stored, seed, _candidates_first(stored, request.cuts), without=without)
     excuse = _Excuse(tolerance, lambda: uncut_deviation(stored, seed, without=without))

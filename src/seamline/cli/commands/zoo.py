@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seamline.cli.shared.options import JsonFlag, SeedOption
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.quantities import bytes_text
 
 
@@ -62,7 +62,7 @@ def list_models(as_json: JsonFlag = False) -> None:
         ZooModel(name=name, description=zoo.describe(name), is_cached=zoo_path(name).is_file()) for name in zoo.names()
     )
     if as_json:
-        print_json(to_json(ZooSummary(models=models)))
+        print_json(ZooSummary(models=models))
     else:
         data_console().print(zoo_table([(each.name, each.description, each.is_cached) for each in models]))
 
@@ -87,6 +87,6 @@ def build(
         build_zoo_model(name, path, seed)
     n_bytes = path.stat().st_size
     if as_json:
-        print_json(to_json(BuiltModel(name=name, path=str(path), bytes=n_bytes, seed=seed)))
+        print_json(BuiltModel(name=name, path=str(path), bytes=n_bytes, seed=seed))
     else:
-        data_console().print(f"{path}  {bytes_text(n_bytes)}", markup=False)
+        data_console().print(f"{path}  {bytes_text(n_bytes)}")

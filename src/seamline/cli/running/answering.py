@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
 
+from seamline.cli.running.run_flags import AnswerFlags
 from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import StoredModel
@@ -29,18 +29,6 @@ _LINES = "the lines on stdout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRequest:
-    """What is asked of answers. head, labels, score, top: see `AnswerReader`. save: places. prints: one of `PRINTS`."""
-
-    head: str = "auto"
-    labels: Path | None = None
-    score: float | None = None
-    top: int | None = None
-    save: tuple[str, ...] = ()
-    prints: str = "all"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SavedFigures:
     """What became of the answers at the places of ``--save``."""
 
@@ -57,7 +45,7 @@ class Answering:
 
     def __init__(
         self,
-        request: AnswerRequest,
+        request: AnswerFlags,
         source: StampedSource,
         *,
         model: str,
@@ -76,7 +64,7 @@ class Answering:
         saved = parse_sinks(request.save)
         lines = [Lines(_LINES, self._line_of, self._say)] if self._prints_lines else []
         facts = StreamFacts(source=source.name, model=model, fps=source.fps)
-        self._sinks = Sinks([*saved, *lines], facts, waits=not is_live, trouble=self._warn)
+        self._sinks = Sinks([*saved, *lines], facts, waits=not is_live, trouble=self.warn)
         self._reads = bool(saved or lines)
         self._last_state: str | None = None
         self._reader: AnswerReader | None = None
@@ -105,9 +93,9 @@ class Answering:
         answered = self._reader.read(result, keep_outputs=self._sinks.keeps_outputs)
         if result.frame == 0 and self._prints_lines:
             chosen = self._reader.chosen
-            self._warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
+            self.warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
             if chosen.doubt is not None:
-                self._warn(chosen.doubt)
+                self.warn(chosen.doubt)
         self._sinks.put(answered)
         return answered
 
@@ -123,9 +111,9 @@ class Answering:
         """One line for each place, and one when lines on stdout were left out."""
         for figures in self._sinks.figures():
             if figures.name == _LINES and figures.dropped and figures.error is None:
-                self._warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
+                self.warn(f"{figures.dropped} of {_LINES} were left out: whoever reads them is too slow")
         for figures in self.saved():
-            self.console.print(f"saved {figures_words(figures)}", markup=False, soft_wrap=True)
+            self.console.print(f"saved {figures_words(figures)}", soft_wrap=True)
 
     def error(self) -> SinkError | None:
         """Why answers are missing somewhere for good."""
@@ -159,12 +147,13 @@ class Answering:
             self.stop()
             raise SinkError("nobody reads them any more") from exc
 
-    def _warn(self, words: str, word: str = "warning") -> None:
+    def warn(self, words: str, word: str = "warning") -> None:
+        """Say `words` on stderr, or beside the live view."""
         line = f"{word}: {self._before}{words}"
         if self._aside is not None:
             self._aside(line)
         else:
-            progress_console().print(line, markup=False, soft_wrap=True)
+            progress_console().print(line, soft_wrap=True)
 
     def __enter__(self) -> Answering:
         self._sinks.__enter__()

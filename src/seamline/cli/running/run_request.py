@@ -5,19 +5,19 @@ The flags that a request is made of are read in `commands/run.py`; how a running
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from seamline.cli.running.answering import Answering, AnswerRequest, saved_json
+from seamline.cli.running.answering import Answering, saved_json
+from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.running.watching import Watcher
+from seamline.cli.shared.model_flags import ModelFlags
 from seamline.cli.shared.output import TERMINAL, print_json
-from seamline.cli.shared.planning_options import as_usage
+from seamline.cli.shared.planning_options import PlanningFlags, as_usage, checked_codecs
 from seamline.cli.shared.render import switches_table
 from seamline.cli.shared.waiting import draining
 from seamline.core.adaptation.policy import policy_named
@@ -25,9 +25,8 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
 from seamline.core.vocabulary.nodes import node_id
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
-from seamline.model import FrameRecipe
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
@@ -36,54 +35,40 @@ from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
-from seamline.testbed.slowdown import slowdown_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """All that a run is asked for, read and checked as far as words go; nothing has been opened.
+    """All that a run is asked for; nothing has been opened. node: this one, the origin. as_json: what stdout gets.
 
-    shapes, values, frame: how the model is added, see `ModelStore.add`. source, loop: see `open_source`. feed_back to
-    seconds: see `Stream.run`. node: this one, the origin. over to record: see `Cluster.stream`; policy may be a plan to
-    pin. follow_loads: slowdowns of this node come on standard input. as_events, as_json: what stdout gets. parent_pid:
-    the run ends when that process is gone.
+    parent_pid: the run ends when that process is gone.
     """
 
     model: str
-    shapes: Mapping[str, tuple[int, ...]]
-    values: Mapping[str, float]
-    frame: FrameRecipe | None
     source: str
-    loop: bool
-    feed_back: Mapping[str, str]
-    live: bool | None
-    fps: float | None
-    n_frames: int | None
-    seconds: float | None
+    about: ModelFlags
+    asked: RunFlags
+    planning: PlanningFlags
+    answers: AnswerFlags
     node: NodeOptions
-    over: tuple[str, ...]
-    objective: str
-    energy_scope: str
-    n_private_cuts: int
-    trust: tuple[str, ...]
-    memory_bytes: Mapping[str, int]
-    pins: Mapping[str, str]
-    forbid: tuple[str, ...]
-    codecs: str | tuple[Codec, ...]
-    policy: str
-    strategy: str
-    record: Path | None
-    answers: AnswerRequest
-    follow_loads: bool
-    as_events: bool
     as_json: bool
     parent_pid: int | None
+
+    @property
+    def policy(self) -> str:
+        """A plan to hold, or a name."""
+        return self.asked.policy if self.asked.plan is None else self.asked.plan
+
+    def is_live(self, source: StampedSource) -> bool:
+        """Whether the newest frame wins."""
+        asked = self.asked.is_live()
+        return source.is_live if asked is None else asked
 
 
 def execute(request: RunRequest) -> int:
     """Join the cluster, run the stream to its end, print its figures; the exit code."""
-    check_names(request)
-    source = open_source(request.source, loop=request.loop)
+    check_words(request)
+    source = open_source(request.source, loop=request.asked.loop)
     path = resolve_model(request.model, TERMINAL)
     with closing(source):
         source.first()  # one that cannot be read is said before anything starts
@@ -91,21 +76,19 @@ def execute(request: RunRequest) -> int:
             request.answers,
             source,
             model=path.stem,
-            is_live=source.is_live if request.live is None else request.live,
-            is_quiet=request.as_json or request.as_events,
+            is_live=request.is_live(source),
+            is_quiet=request.as_json or request.asked.events,
         )
         return _with_source(request, path, source, answering)
 
 
 def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
-    pace = slowdown_from(sys.stdin.fileno(), request.node.slowdown) if request.follow_loads else None
-    with answering:
-        node = open_node(replace(request.node, pace=pace))
-        with Cluster(node, n_expected=len(request.node.connect)) as here:
-            stream = make_stream(request, here, path, source, answering)
-            signal_number, error = _run(request, stream, source, answering)
-            summary = stream.summary()
-    if request.as_events:
+    with answering, Cluster(open_node(request.node), n_expected=len(request.node.connect)) as here:
+        stream = make_stream(request, here, path, source, answering)
+        signal_number, error = _run(request, stream, source, answering)
+        summary = stream.summary()
+        warn_if_kept_here(request, stream, answering)
+    if request.asked.events:
         print_json({"event": "summary", **summary, **saved_json(answering)})
     elif request.as_json:
         print_json({**summary, **saved_json(answering)})
@@ -119,16 +102,23 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     return 128 + signal_number if signal_number else 0
 
 
-def check_names(request: RunRequest) -> None:
-    """Raise `UsageError` for a name that can mean nothing, before a node is started and a model is measured."""
-    nodes = [node_id(name) for name in request.over]
+def check_words(request: RunRequest) -> None:
+    """Raise `UsageError` for flags that can mean nothing, before a node is started and a model is measured."""
+    asked, limits = request.asked, request.planning.limits()
+    names = asked.nodes()
+    nodes = [node_id(name) for name in names]
+    asked.is_live()
+    asked.feed_backs()
+    request.about.options()
+    request.planning.goal()
+    checked_codecs(request.planning.codecs)
     try:
         policy_named(request.policy)
     except PlanError as error:
         raise as_usage(error) from error
-    strategy_named(request.strategy)
-    EnergyScope.parse(request.energy_scope).among(nodes)
-    limited = {*request.trust, *request.memory_bytes, *request.pins.values()}
+    strategy_named(asked.strategy)
+    EnergyScope.parse(request.planning.energy_scope).among(nodes)
+    limited = {*limits["trust"], *limits["memory_bytes"], *limits["pins"].values()}
     if unknown := sorted(limited - set(nodes)):
         raise UsageError(
             f"a limit names `{unknown[0]}`, which is not among the nodes", hint=f"one of {', '.join(nodes)}"
@@ -137,24 +127,47 @@ def check_names(request: RunRequest) -> None:
 
 def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
-    stored = here.add_model(path, shapes=request.shapes, values=request.values, preprocess=request.frame, first=source)
+    asked, planning, said = request.asked, request.planning, request.about.options()
+    stored = here.add_model(path, shapes=said.shapes, values=said.values, preprocess=said.frame, first=source)
     answering.choose_head(stored)
-    with TERMINAL.working(f"measuring {stored.name} on {', '.join(request.over)}"):
+    with TERMINAL.working(f"measuring {stored.name} on {', '.join(asked.nodes())}"):
         return here.stream(
             stored,
-            over=request.over,
-            objective=request.objective,
-            energy_scope=request.energy_scope,
-            private=request.n_private_cuts,
-            trust=request.trust,
-            memory_bytes=request.memory_bytes,
-            pins=request.pins,
-            forbid=request.forbid,
-            codecs=request.codecs,
+            over=asked.nodes(),
+            objective=str(planning.goal()),
+            energy_scope=planning.energy_scope,
+            private=planning.private,
+            codecs=planning.codecs if asked.plan is None else tuple(Codec),  # a plan is allowed what it says
             policy=request.policy,
-            strategy=request.strategy,
-            record=request.record,
+            strategy=asked.strategy,
+            record=asked.record,
+            **planning.limits(),
         )
+
+
+def run_frames(
+    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering, watcher: Watcher
+) -> None:
+    """All frames of `source` through `stream`, to whoever watches and to the places where answers go."""
+    asked = request.asked
+    results = stream.run(
+        source,
+        fps=asked.fps,
+        n_frames=asked.frames,
+        seconds=asked.seconds,
+        live=asked.is_live(),
+        feed_back=asked.feed_backs(),
+        keep_pictures=answering.draws,
+    )
+    for result in results:
+        watcher.answered(result, answering.take(result, is_shown=watcher.is_shown))
+
+
+def warn_if_kept_here(request: RunRequest, stream: Stream, answering: Answering) -> None:
+    """Say so where frames should have been offloaded, and none was."""
+    plans = [Plan.parse(used["plan"]) for used in stream.summary()["plan_timeline"]]
+    if request.policy == "offload" and not any(plan.is_offload for plan in plans):
+        answering.warn(f"--policy offload sent no frame: {stream.snapshot().decision}")
 
 
 def _run(
@@ -162,13 +175,13 @@ def _run(
 ) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
     error: SeamlineError | None = None
-    if request.as_events:
+    if request.asked.events:
         print_json({"event": "started"})
     watching = Watcher(
         stream,
         title=f"{stream.model.name}: {source.name}",
-        duration_s=request.seconds,
-        as_events=request.as_events,
+        duration_s=request.asked.seconds,
+        as_events=request.asked.events,
         is_quiet=request.as_json,
         parent_pid=request.parent_pid,
     )
@@ -181,18 +194,8 @@ def _run(
     with draining(end) as signal_number, watching as watcher:  # whoever sees it run may end it
         if watcher.aside is not None:
             answering.show_beside(watcher.aside)
-        results = stream.run(
-            source,
-            fps=request.fps,
-            n_frames=request.n_frames,
-            seconds=request.seconds,
-            live=request.live,
-            feed_back=request.feed_back,
-            keep_pictures=answering.draws,
-        )
         try:
-            for result in results:
-                watcher.answered(result, answering.take(result, is_shown=watcher.is_shown))
+            run_frames(request, stream, source, answering, watcher)
         except SourceError as exc:  # what could be read has been answered, and its figures are printed all the same
             error = exc
     return signal_number(), error
@@ -204,13 +207,13 @@ def print_summary(summary: RunSummary, out: Console) -> None:
     if summary.switches:
         out.print(switches_table(summary.switches))
     if energy.j_per_frame is not None:
-        out.print(f"energy {energy_text(energy.j_per_frame)} a frame ({energy.source})", markup=False)
+        out.print(f"energy {energy_text(energy.j_per_frame)} a frame ({energy.source})")
     if energy.total_j_per_frame is not None:
         each = ", ".join(f"{name} {energy_text(drew.j_per_frame)}" for name, drew in energy.nodes.items())
         together = "" if len(energy.nodes) < 2 else f", together {energy_text(energy.total_j_per_frame)}"
-        out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})", markup=False)
+        out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})")
     if summary.source is not None and (trouble := trouble_text(summary.source)):
-        out.print(trouble, markup=False)
+        out.print(trouble)
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"

@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 
 from seamline.cli.running.answering import Answering, saved_json
-from seamline.cli.running.run_request import RunRequest, check_names, make_stream, print_summary
+from seamline.cli.running.run_request import (
+    RunRequest,
+    check_words,
+    make_stream,
+    print_summary,
+    run_frames,
+    warn_if_kept_here,
+)
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.output import TERMINAL, print_json, progress_console
 from seamline.cli.shared.waiting import draining
@@ -47,33 +54,23 @@ class _Run:
 
     def run(self, stream: Stream) -> None:
         """All frames; an error is kept."""
-        asked = self.request
         self.answering.stop = stream.stop
         watching = Watcher(
             stream,
             title=self.name,
-            duration_s=asked.seconds,
+            duration_s=self.request.asked.seconds,
             as_events=False,
-            is_quiet=asked.as_json,
-            parent_pid=asked.parent_pid,
+            is_quiet=self.request.as_json,
+            parent_pid=self.request.parent_pid,
             name=self.name,
         )
         try:
             with watching as watcher:
-                results = stream.run(
-                    self.source,
-                    fps=asked.fps,
-                    n_frames=asked.n_frames,
-                    seconds=asked.seconds,
-                    live=asked.live,
-                    feed_back=asked.feed_back,
-                    keep_pictures=self.answering.draws,
-                )
-                for result in results:
-                    watcher.answered(result, self.answering.take(result, is_shown=watcher.is_shown))
+                run_frames(self.request, stream, self.source, self.answering, watcher)
         except Exception as error:  # the other streams go on; it is said at the end
             self.error = error
         self.summary = stream.summary()
+        warn_if_kept_here(self.request, stream, self.answering)
 
 
 def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
@@ -81,12 +78,12 @@ def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
 
     Raises the first error of a stream, after all have ended.
     """
-    if request.record is not None or request.as_events:
+    if request.asked.record is not None or request.asked.events:
         raise UsageError("--record and --events take a single --source", hint="run one source at a time")
-    check_names(request)
+    check_words(request)
     path = resolve_model(request.model, TERMINAL)
     with ExitStack() as opened:
-        sources = [opened.enter_context(closing(open_source(text, loop=request.loop))) for text in texts]
+        sources = [opened.enter_context(closing(open_source(text, loop=request.asked.loop))) for text in texts]
         for source in sources:
             source.first()  # one that cannot be read is said before anything starts
         names = told_apart([source.name for source in sources])
@@ -97,7 +94,7 @@ def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
         _print_figures(run)
     errors = [run.error for run in runs if run.error is not None]
     for other in errors[1:]:
-        progress_console().print(f"warning: {other}", markup=False, soft_wrap=True)
+        progress_console().print(f"warning: {other}", soft_wrap=True)
     error = errors[0] if errors else None
     if error is None and not signal_number:
         error = next((failed for run in runs if (failed := run.answering.error())), None)
@@ -140,7 +137,7 @@ def _run_of(request: RunRequest, name: str, slug: str, source: StampedSource, pa
         replace(request.answers, save=save),
         source,
         model=path.stem,
-        is_live=source.is_live if request.live is None else request.live,
+        is_live=request.is_live(source),
         is_quiet=request.as_json,
         name=name,
     )
@@ -179,6 +176,6 @@ def _print_figures(run: _Run) -> None:
         print_json({**run.summary, **saved_json(run.answering)})
         return
     out = run.answering.console
-    out.print(f"{run.name}:", markup=False)
+    out.print(f"{run.name}:")
     print_summary(msgspec.convert(run.summary, RunSummary), out)
     run.answering.print_saved()

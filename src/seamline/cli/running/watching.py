@@ -63,7 +63,7 @@ class LiveView:
 
     def write(self, line: str) -> None:
         """Write a line; above the view, where there is one."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     def __enter__(self) -> LiveView:
         if self._live is not None:

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from seamline.cli.shared.model_flags import complete_model
+from seamline.cli.shared.options import files
 from seamline.config.toml import nearest_hint, read_toml
 from seamline.core.vocabulary.errors import ConfigError
 
@@ -67,6 +69,24 @@ def from_deployment(context: typer.Context, model: str) -> str:
         raise ConfigError(f"{model} names no model", hint='write model = "FILE.onnx", or a name of `seamline zoo list`')
     context.default_map = {**(context.default_map or {}), **settings}
     return str(named)
+
+
+def complete_deployable(incomplete: str) -> list[str]:
+    """Shell completion for what `seamline run` takes: models, and deployment files."""
+    return list(dict.fromkeys((*complete_model(incomplete), *files(".onnx", ".toml")(incomplete))))
+
+
+DeployableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|FILE.toml",
+        help="Path of an ONNX file, a name from `seamline zoo list`, or a deployment file that says what flags would.",
+        autocompletion=complete_deployable,
+        show_default=False,
+        is_eager=True,
+        callback=from_deployment,
+    ),
+]
 
 
 def read_deployment(path: Path, parameters: Iterable[Any]) -> Settings:

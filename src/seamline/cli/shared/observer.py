@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 
 DoorOption = Annotated[
-    list[str] | None,
+    tuple[str, ...],
     typer.Option(
         "--connect",
         metavar="ENDPOINT",
@@ -39,7 +39,7 @@ _Answer = TypeVar("_Answer")
 
 
 @contextmanager
-def observing(connect: Sequence[str] | None, cluster: str) -> Iterator[Cluster]:
+def observing(connect: Sequence[str], cluster: str) -> Iterator[Cluster]:
     """Within it, the cluster behind `connect` as seen by a node of its own that takes no part in streams."""
     import secrets
 

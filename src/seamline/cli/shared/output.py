@@ -5,19 +5,18 @@ Colour, `NO_COLOR` and the width of the terminal are rich's business; what data 
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seamline.core.vocabulary.documented import json_line, to_json
 from seamline.core.vocabulary.errors import UsageError
 
 PIPE_WIDTH = 160
@@ -32,10 +31,18 @@ LINE_EVERY_S = 10.0
 Item = TypeVar("Item")
 
 
-def print_json(data: Mapping[str, Any]) -> None:
-    """Write `data` to stdout as one line. Infinities and NaN, which JSON has not, become null."""
-    sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(data: object) -> None:
+    """Write a summary or mapping to stdout as one line of JSON."""
+    sys.stdout.write(json_line(to_json(data)) + "\n")
     sys.stdout.flush()
+
+
+def print_result(summary: object, *, as_json: bool, words: Callable[[], RenderableType]) -> None:
+    """Write the result of a command to stdout: its summary as JSON, or what `words` makes of it."""
+    if as_json:
+        print_json(summary)
+    else:
+        data_console().print(words())
 
 
 def require_writable(path: Path, option: str, *, is_folder: bool = False) -> None:
@@ -55,12 +62,12 @@ def require_writable(path: Path, option: str, *, is_folder: bool = False) -> Non
 def data_console() -> Console:
     """Console for results, on stdout."""
     is_free = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(width=None if is_free else PIPE_WIDTH, highlight=False)
+    return Console(width=None if is_free else PIPE_WIDTH, highlight=False, markup=False)
 
 
 def progress_console() -> Console:
     """Console for everything that is not a result, on stderr."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def track(items: Iterable[Item], n_items: int, what: str) -> Iterator[Item]:
@@ -119,13 +126,3 @@ def key_paths(data: object, prefix: str = "") -> set[str]:
     if isinstance(data, list | tuple):
         return set().union(*(key_paths(item, f"{prefix}[]") for item in data)) if data else set()
     return set()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

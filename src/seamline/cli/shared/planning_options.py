@@ -1,4 +1,4 @@
-"""Options of every command that plans: objective, constraints, codecs, and profiles and links where no node runs.
+"""Options of every command that plans: objective, limits, codecs, and profiles and links where no node runs.
 
 Their words are read here, in `core.vocabulary.constraints` and `core.vocabulary.objectives`, which Python callers use
 as they are, and in `runtime.lab.offline`.
@@ -7,53 +7,17 @@ as they are, and in `runtime.lab.offline`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
 import typer
 
-from seamline.cli.shared.completion import one_of
+from seamline.cli.shared.options import EnergyScopeOption, one_of
 from seamline.core.vocabulary.calibration import CALIBRATED, limits_named
 from seamline.core.vocabulary.errors import PlanError, UsageError
 from seamline.core.vocabulary.objectives import Goal, Objective, Within, goal_named, weights_named
 from seamline.core.vocabulary.plans import LOSSINESS, Plan
 from seamline.core.vocabulary.quantities import parse_size
-
-ObjectiveOption = Annotated[
-    str,
-    typer.Option(
-        "--objective",
-        metavar="WHAT",
-        autocompletion=one_of(*Objective),
-        help="latency, throughput or energy; see also --slo and --weigh.",
-    ),
-]
-PrivateOption = Annotated[
-    int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
-]
-SloOption = Annotated[
-    float | None,
-    typer.Option("--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."),
-]
-WeighOption = Annotated[
-    str | None,
-    typer.Option("--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."),
-]
-MemoryOption = Annotated[
-    list[str] | None,
-    typer.Option("--memory", metavar="NODE=SIZE", help="What a node may use, e.g. edge=512MB. Repeatable."),
-]
-PinOption = Annotated[
-    list[str] | None,
-    typer.Option("--pin", metavar="LAYER=NODE", help="Run what stands before the cut after LAYER (or number) there."),
-]
-ForbidOption = Annotated[
-    list[str] | None,
-    typer.Option("--forbid", metavar="WHAT", help="NODE, NODE:CODEC, or a link NODE>NODE is not used. Repeatable."),
-]
-TrustOption = Annotated[
-    list[str] | None,
-    typer.Option("--trust", metavar="NODE", help="A node that may receive what --private keeps. Repeatable."),
-]
 
 CodecsOption = Annotated[
     str,
@@ -67,17 +31,17 @@ CodecsOption = Annotated[
 ]
 MOST_LOSSY_BY_DEFAULT = CALIBRATED
 ProfileOption = Annotated[
-    list[str] | None,
+    tuple[str, ...],
     typer.Option("--profile", metavar="NODE=FILE", help="What the model costs on a node: `seamline profile -o FILE`."),
 ]
 SlowdownsOption = Annotated[
-    list[str] | None,
+    tuple[str, ...],
     typer.Option(
         "--slowdown", metavar="NODE=X", help="A node X times as slow as this machine, profiled here. Needs MODEL."
     ),
 ]
 PowersOption = Annotated[
-    list[str] | None,
+    tuple[str, ...],
     typer.Option(
         "--power",
         metavar="NODE=POWER",
@@ -85,7 +49,7 @@ PowersOption = Annotated[
     ),
 ]
 LinkOption = Annotated[
-    list[str] | None,
+    tuple[str, ...],
     typer.Option(
         "--link",
         metavar="A:B=RATE,DELAY",
@@ -94,24 +58,81 @@ LinkOption = Annotated[
 ]
 
 
-def goal_of(objective: str, slo_s: float | None, weigh: str | None) -> Goal:
-    """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""
-    if sum((objective != Objective.LATENCY, slo_s is not None, weigh is not None)) > 1:
-        raise UsageError("--objective, --slo and --weigh each say what counts", hint="give one of them")
-    if slo_s is not None:
-        return Within(slo_s=slo_s)
-    return goal_named(objective) if weigh is None else weights_named(weigh)
+class Limits(TypedDict):
+    """What plans may not do, as `core.vocabulary.constraints.limited` and `Cluster.stream` take it."""
+
+    trust: tuple[str, ...]
+    memory_bytes: dict[str, int]
+    pins: dict[str, str]
+    forbid: tuple[str, ...]
 
 
-def sizes_by_node(texts: Sequence[str]) -> dict[str, int]:
-    """``["edge=512MB"]`` as bytes by node. Raises `UsageError`."""
-    from seamline.runtime.lab.offline import by_node
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanningFlags:
+    """What counts, and what plans may not do."""
 
-    return {str(node): parse_size(text) for node, text in by_node(texts, "--memory").items()}
+    objective: Annotated[
+        str,
+        typer.Option(
+            "--objective",
+            metavar="WHAT",
+            autocompletion=one_of(*Objective),
+            help="latency, throughput or energy; see also --slo and --weigh.",
+        ),
+    ] = "latency"
+    slo: Annotated[
+        float | None,
+        typer.Option(
+            "--slo", metavar="S", min=0.0, help="The plan with the least energy that answers within S seconds."
+        ),
+    ] = None
+    weigh: Annotated[
+        str | None,
+        typer.Option(
+            "--weigh", metavar="SUM", help="The least sum, e.g. latency=1,throughput=0.5,energy=0.2 per s, s, J."
+        ),
+    ] = None
+    energy_scope: EnergyScopeOption = "all"
+    private: Annotated[
+        int, typer.Option("--private", metavar="N", min=0, help="The input and the first N-1 cuts never leave here.")
+    ] = 0
+    trust: Annotated[
+        tuple[str, ...],
+        typer.Option("--trust", metavar="NODE", help="A node that may receive what --private keeps. Repeatable."),
+    ] = ()
+    memory: Annotated[
+        tuple[str, ...],
+        typer.Option("--memory", metavar="NODE=SIZE", help="What a node may use, e.g. edge=512MB. Repeatable."),
+    ] = ()
+    pin: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--pin", metavar="LAYER=NODE", help="Run what stands before the cut after LAYER (or number) there."
+        ),
+    ] = ()
+    forbid: Annotated[
+        tuple[str, ...],
+        typer.Option("--forbid", metavar="WHAT", help="NODE, NODE:CODEC, or a link NODE>NODE is not used. Repeatable."),
+    ] = ()
+    codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT
+
+    def goal(self) -> Goal:
+        """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""
+        if sum((self.objective != Objective.LATENCY, self.slo is not None, self.weigh is not None)) > 1:
+            raise UsageError("--objective, --slo and --weigh each say what counts", hint="give one of them")
+        if self.slo is not None:
+            return Within(slo_s=self.slo)
+        return goal_named(self.objective) if self.weigh is None else weights_named(self.weigh)
+
+    def limits(self) -> Limits:
+        """Raises `UsageError` for what does not read so."""
+        from seamline.runtime.lab.offline import by_node
+
+        memory_bytes = {str(node): parse_size(text) for node, text in by_node(self.memory, "--memory").items()}
+        return Limits(trust=self.trust, memory_bytes=memory_bytes, pins=_pins(self.pin), forbid=self.forbid)
 
 
-def pins_by_layer(texts: Sequence[str]) -> dict[str, str]:
-    """``["conv3=edge"]`` as nodes by layer. Raises `UsageError`."""
+def _pins(texts: Sequence[str]) -> dict[str, str]:
     pins: dict[str, str] = {}
     for text in texts:
         layer, equals, node = text.rpartition("=")
@@ -137,4 +158,4 @@ def plan_named(text: str) -> Plan:
 
 def as_usage(error: PlanError) -> UsageError:
     """A plan that a user typed and that cannot be one is wrong use, not a failure of the world."""
-    return UsageError(str(error).removesuffix(f"; hint: {error.hint}"), hint=error.hint)
+    return UsageError(error.message, hint=error.hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from seamline.cli.shared.models import ModelIdentity
+from seamline.cli.shared.model_flags import ModelIdentity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ on are documented by those of the summary that they hold. Printing is the comman
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import UnionType
@@ -40,6 +42,14 @@ def to_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return value
+
+
+def json_line(data: Any) -> str:
+    """`data` on one line. Infinities and NaN, which JSON has not, become null."""
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False)
 
 
 def key_docs(summary: type) -> dict[str, str]:
@@ -74,3 +84,13 @@ def _at(hint: Any, path: str) -> Iterator[tuple[str, str]]:
         yield from _at(arguments[0], f"{path}[]")
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         yield from _at(arguments[1], f"{path}.*")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from seamline.config.locks import locked
+from seamline.config.durable import locked
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model.onnx.external import CHUNK_BYTES, open_plain

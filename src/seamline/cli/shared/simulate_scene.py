@@ -1,16 +1,17 @@
-"""Request of `seamline simulate`, and the scene that is read from it: profiles, links, traces, and a testbed's changes.
+"""The scene of `seamline simulate`, read from its flags: profiles, links, traces, and a testbed's changes.
 
-The flags that a request is made of are read in `commands/simulate.py`; what happens in a scene is `seamline.sim`'s.
+What happens in a scene is `seamline.sim`'s.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from seamline.cli.shared.output import TERMINAL, progress_console
+from seamline.cli.shared.planning_options import checked_codecs
+from seamline.cli.shared.simulate_flags import SimulateFlags
 from seamline.config import Trace, load_testbed, read_trace, trace_path
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.errors import UsageError
@@ -25,56 +26,35 @@ from seamline.sim.from_testbed import left_out, links_of, loads_of
 DEFAULT_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulateRequest:
-    """The scene that policies are put through, as it was given.
+def scene_of(model: str | None, flags: SimulateFlags) -> Scene:
+    """Read from its files. Raises `UsageError` for what does not fit together.
 
-    model: a name where profiles are given, what is profiled here where slowdowns are. profiles, slowdowns, powers,
-    traces, links: per node or link, a link's steady rate or, beside a trace, its delay. testbed: file of further links,
-    changes and loads. seconds: as long as the longest trace when None. noise_ratio: scatter of compute times.
+    model: a name where profiles are given, what is profiled here where slowdowns are.
     """
-
-    model: str | None
-    profiles: tuple[str, ...]
-    slowdowns: tuple[str, ...]
-    powers: tuple[str, ...]
-    traces: tuple[str, ...]
-    links: tuple[str, ...]
-    testbed: Path | None
-    objective: Objective
-    energy_scope: str
-    n_private_cuts: int
-    codecs: str
-    fps: float
-    seconds: float | None
-    noise_ratio: float
-    seed: int
-
-
-def scene_of(request: SimulateRequest) -> Scene:
-    """Read from its files. Raises `UsageError` for what does not fit together."""
-    profiles = _profiles(request)
-    links, seconds = _links(request)
+    checked_codecs(flags.codecs)
+    objective = _objective(flags.objective)
+    profiles = _profiles(model, flags)
+    links, seconds = _links(flags)
     return Scene(
         origin=next(iter(profiles)),
         profiles=profiles,
         links=links,
-        fps=request.fps,
+        fps=flags.fps,
         duration_s=seconds,
-        objective=request.objective,
-        energy_scope=EnergyScope.parse(request.energy_scope).among(list(profiles)),
-        constraints=limits_of(profiles, request.codecs, n_private_cuts=request.n_private_cuts),
-        slowdowns=_loads(request.testbed, seconds),
-        noise_ratio=request.noise_ratio,
-        seed=request.seed,
+        objective=objective,
+        energy_scope=EnergyScope.parse(flags.energy_scope).among(list(profiles)),
+        constraints=limits_of(profiles, flags.codecs, n_private_cuts=flags.private),
+        slowdowns=_loads(flags.testbed, seconds),
+        noise_ratio=flags.noise,
+        seed=flags.seed,
     )
 
 
-def _profiles(request: SimulateRequest) -> Mapping[NodeId, Profile]:
+def _profiles(model: str | None, flags: SimulateFlags) -> Mapping[NodeId, Profile]:
     """By node, in the order given. Raises `UsageError` when there is none or they are not of one model."""
-    model, is_name = request.model, not request.slowdowns  # without a slowdown, the profiles are enough
+    is_name = not flags.slowdown  # without a slowdown, the profiles are enough
     profiles = profiles_of(
-        None if is_name else model, request.profiles, request.slowdowns, powers=request.powers, progress=TERMINAL
+        None if is_name else model, flags.profile, flags.slowdown, powers=flags.power, progress=TERMINAL
     )
     names = {known.model.name for known in profiles.values()} | ({model} if model and is_name else set())
     if len(names) > 1:
@@ -82,21 +62,28 @@ def _profiles(request: SimulateRequest) -> Mapping[NodeId, Profile]:
     return profiles
 
 
-def _links(request: SimulateRequest) -> tuple[tuple[SceneLink, ...], float]:
+def _objective(text: str) -> Objective:
+    try:
+        return Objective(text)
+    except ValueError:
+        raise UsageError(f"`{text}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
+
+
+def _links(flags: SimulateFlags) -> tuple[tuple[SceneLink, ...], float]:
     """All links, later ones in place of earlier ones between the same nodes, and how long the run is."""
     found: dict[frozenset[str], SceneLink] = {}
     lengths: list[float] = []
-    if request.testbed is not None:
-        bed = load_testbed(request.testbed)
-        lengths.append(request.seconds or bed.seconds or DEFAULT_SECONDS)
+    if flags.testbed is not None:
+        bed = load_testbed(flags.testbed)
+        lengths.append(flags.seconds or bed.seconds or DEFAULT_SECONDS)
         found = {frozenset(link.between): link for link in links_of(bed, lengths[0])}
         for what in left_out(bed):
-            progress_console().print(f"not simulated: {what}", markup=False)
-    for text in request.links:
+            progress_console().print(f"not simulated: {what}")
+    for text in flags.link:
         one, other, values = _ends(text, "A:B=RATE[,DELAY], e.g. edge:fog=20mbps,2ms")
         rate_bps, delay_s = _rate_and_delay(values, text)
         found[frozenset((one, other))] = SceneLink.steady(one, other, rate_bps, delay_s)
-    for text in request.traces:
+    for text in flags.trace:
         one, other, value = _ends(text, "A:B=FILE, e.g. edge:fog=trace.csv")
         before = found.get(frozenset((one, other)))
         read = _trace(value)
@@ -104,7 +91,7 @@ def _links(request: SimulateRequest) -> tuple[tuple[SceneLink, ...], float]:
             between=(one, other), trace=read, delay_s=before.delay_s if before is not None else 0.0
         )
         lengths += [read.length_s] if math.isfinite(read.length_s) else []
-    return tuple(found.values()), request.seconds or max(lengths, default=DEFAULT_SECONDS)
+    return tuple(found.values()), flags.seconds or max(lengths, default=DEFAULT_SECONDS)
 
 
 def _loads(testbed: Path | None, seconds: float) -> Mapping[NodeId, tuple[tuple[float, float], ...]]:

@@ -1,0 +1,117 @@
+"""Flags of whoever joins a cluster as a node: `seamline node`, and `seamline run` as the origin."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seamline.cli.shared.options import ClusterOption, ThreadsOption, meters, one_of_later, powers
+
+if TYPE_CHECKING:
+    from seamline.runtime.node.starting import NodeOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFlags:
+    """What a node says of itself, and how it meets the others."""
+
+    connect: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--connect",
+            metavar="ENDPOINT",
+            envvar="SEAMLINE_CONNECT",
+            help="Where another node listens, tcp/HOST:7447; repeatable.",
+        ),
+    ] = ()
+    listen: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--listen",
+            metavar="ENDPOINT",
+            envvar="SEAMLINE_LISTEN",
+            help="Where to listen, tcp/HOST:PORT; a free local port if not given.",
+        ),
+    ] = ()
+    threads: ThreadsOption = None
+    slowdown: Annotated[
+        float,
+        typer.Option(
+            "--slowdown", metavar="X", help="Make computing take X times what the profile says (for a testbed)."
+        ),
+    ] = 1.0
+    cluster: ClusterOption = "default"
+    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None
+    no_relay: Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")] = False
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="SEAMLINE_INSECURE",
+            help="Listen beyond this machine although peers are not authenticated yet.",
+        ),
+    ] = False
+    power: Annotated[
+        str | None,
+        typer.Option(
+            "--power",
+            metavar="POWER",
+            autocompletion=one_of_later(powers),
+            envvar="SEAMLINE_POWER",
+            help="What this device draws: a profile (raspberry-pi-4, laptop+wifi, ...) or "
+            "idle=W,busy=W[,tx=J/MB,rx=J/MB].",
+        ),
+    ] = None
+    meter: Annotated[
+        str | None,
+        typer.Option(
+            "--meter",
+            metavar="METER",
+            autocompletion=one_of_later(meters),
+            envvar="SEAMLINE_METER",
+            help="Measure energy: ina, pmic, battery, rapl, nvml, auto or replay:FILE. Modelled by --power if not "
+            "given.",
+        ),
+    ] = None
+    lease_s: Annotated[
+        float,
+        typer.Option(
+            "--lease",
+            metavar="SECONDS",
+            envvar="SEAMLINE_LEASE",
+            help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
+        ),
+    ] = 0.4
+    follow_loads: Annotated[
+        bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)
+    ] = False
+    parent_pid: Annotated[
+        int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
+    ] = None
+
+    def options(self, name: str, tier: str, memory_bytes: int | None = None) -> NodeOptions:
+        """The same for a node of that name."""
+        from seamline.runtime.node.starting import NodeOptions
+        from seamline.testbed.slowdown import slowdown_from
+
+        return NodeOptions(
+            name=name,
+            tier=tier,
+            connect=self.connect,
+            listen=self.listen or ("tcp/127.0.0.1:0",),
+            cluster=self.cluster,
+            n_threads=self.threads,
+            memory_bytes=memory_bytes,
+            slowdown=self.slowdown,
+            pace=slowdown_from(sys.stdin.fileno(), self.slowdown) if self.follow_loads else None,
+            cache=self.cache,
+            relay=not self.no_relay,
+            allow_insecure=self.insecure,
+            power=self.power,
+            meter=self.meter,
+            lease_s=self.lease_s,
+        )
