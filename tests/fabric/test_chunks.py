@@ -164,6 +164,40 @@ def test_who_really_sent_gigabytes_makes_room_for_a_small_message() -> None:
     assert feed(assembler, list(cut(BIG, 1, 0))) == [BIG]
 
 
+def test_one_source_takes_no_more_memory_than_one_message_may_have() -> None:
+    said: list[str] = []
+    assembler = Assembler(max_message_bytes=len(BIG), given_up=lambda source, words: said.append(f"{source}: {words}"))
+    for incarnation in range(4):
+        feed(assembler, list(cut(BIG, incarnation, 0))[:3])
+        assert assembler.held_bytes <= len(BIG)
+    assert feed(assembler, list(cut(BIG[::-1], 1, 0)), FOG) == [BIG[::-1]]
+    assert said[0] == f"edge: another one took its memory after {3 * CHUNK_BYTES} of {len(BIG)} bytes"
+
+
+def test_what_expires_is_said_once() -> None:
+    now_s = 0.0
+    said: list[str] = []
+    assembler = Assembler(
+        expire_s=20.0, clock=lambda: now_s, given_up=lambda source, words: said.append(f"{source}: {words}")
+    )
+    assembler.add(FOG, announce(1 << 20))
+    for now_s in (10.0, 21.0, 30.0, 60.0):
+        feed(assembler, list(cut(b"x", 1, int(now_s))))
+    assert said == [f"fog: {CHUNK_BYTES} of {1 << 20} bytes came, then nothing"]
+
+
+def test_a_false_number_of_the_right_run_closes_the_lane_for_a_moment_only() -> None:
+    now_s = 0.0
+    assembler = Assembler(clock=lambda: now_s)
+    assert feed(assembler, list(cut(BIG, 1, 3))) == [BIG]
+    assert feed(assembler, list(cut(b"false", 1, 2**63))) == [b"false"]
+    assert feed(assembler, list(cut(BIG, 1, 4))) == []
+    now_s = chunks.REPEAT_S
+    for number in (5, 6):
+        assert feed(assembler, list(cut(BIG, 1, number))) == [BIG]
+    assert feed(assembler, list(cut(BIG, 1, 5))) == []
+
+
 def test_another_version_is_refused_naming_both() -> None:
     piece = next(cut(b"x", 1, 0))
     piece[3] = 9

@@ -102,7 +102,12 @@ class ZenohFabric:
         self._sender = BulkSender(
             self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
         )
-        self._receiver = BulkReceiver(max_message_bytes, credit=self._credit, has_more=lambda: self._inbox.has_bulk)
+        self._receiver = BulkReceiver(
+            max_message_bytes,
+            credit=self._credit,
+            has_more=lambda: self._inbox.has_bulk,
+            given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
+        )
         self._session: Any = None
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
