@@ -398,6 +398,19 @@ def test_noise_from_a_peer_and_a_failing_callback_do_not_stop_delivery(start: St
         fog.close()
 
 
+@pytest.mark.parametrize("n_connections", [110, 500])
+def test_silent_connections_do_not_keep_a_new_peer_out_for_long(start: Start, n_connections: int) -> None:
+    fog = start("fog")
+    address = fog.fabric.endpoints[0].removeprefix("tcp/").split(":")
+    silent = [socket.create_connection((address[0], int(address[1])), timeout=5) for _ in range(n_connections)]
+    try:
+        edge = start("edge", fog.fabric.endpoints)
+        edge.fabric.wait_peer(FOG, 0.8 * PATIENCE_S)  # with Zenoh's own settings it takes 10 s
+    finally:
+        for connection in silent:
+            connection.close()
+
+
 def test_names_that_are_no_node_names_are_refused() -> None:
     for name in ("Edge", "a/b", "*", ""):
         with pytest.raises(UsageError):
