@@ -12,8 +12,11 @@ from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import chunks
 from seamline.fabric.chunks import CHUNK_BYTES, Assembler, cut
+from seamline.fabric.integrity import checksum32
+from seamline.fabric.messages import WIRE_VERSION
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
+HEADER_BYTES = 40
 
 
 def message(n_bytes: int, seed: int = 0) -> bytes:
@@ -102,7 +105,12 @@ def test_unfinished_messages_of_all_peers_together_stay_within_the_limit() -> No
 
 def announce(n_bytes: int, incarnation: int = 9, number: int = 0, payload: bytes = bytes(CHUNK_BYTES)) -> bytes:
     """The first chunk of a message that says it will have `n_bytes`."""
-    return struct.pack("<3sB4xQQQQ", b"SLC", 1, incarnation, number, 0, n_bytes) + payload
+    return chunk(incarnation, number, 0, n_bytes, payload)
+
+
+def chunk(incarnation: int, number: int, offset: int, total: int, payload: bytes) -> bytes:
+    place = struct.pack("<QQQQ", incarnation, number, offset, total)
+    return struct.pack("<3sBI", b"SLC", WIRE_VERSION, checksum32(place)) + place + payload
 
 
 @pytest.mark.parametrize("n_strangers", [4, 5, 300, 3000])
@@ -126,8 +134,8 @@ def test_whoever_sends_in_anothers_name_hurts_only_its_own_messages() -> None:
     whole = []
     for number in range(10):
         for at, piece in enumerate(cut(BIG, 1, number)):
-            for chunk in (announce(512 << 20, 100 * number + at), announce(2 * CHUNK_BYTES, 7, 2**63)):
-                whole += feed(assembler, [bytearray(chunk)])
+            for false in (announce(512 << 20, 100 * number + at), announce(2 * CHUNK_BYTES, 7, 2**63)):
+                whole += feed(assembler, [bytearray(false)])
             with pytest.raises(WireError):
                 assembler.add(EDGE, announce(3, payload=b"more"))
             whole += feed(assembler, [piece])
@@ -156,21 +164,65 @@ def test_who_really_sent_gigabytes_makes_room_for_a_small_message() -> None:
     assert feed(assembler, list(cut(BIG, 1, 0))) == [BIG]
 
 
+def test_one_source_takes_no_more_memory_than_one_message_may_have() -> None:
+    said: list[str] = []
+    assembler = Assembler(max_message_bytes=len(BIG), given_up=lambda source, words: said.append(f"{source}: {words}"))
+    for incarnation in range(4):
+        feed(assembler, list(cut(BIG, incarnation, 0))[:3])
+        assert assembler.held_bytes <= len(BIG)
+    assert feed(assembler, list(cut(BIG[::-1], 1, 0)), FOG) == [BIG[::-1]]
+    assert said[0] == f"edge: another one took its memory after {3 * CHUNK_BYTES} of {len(BIG)} bytes"
+
+
+def test_what_expires_is_said_once() -> None:
+    now_s = 0.0
+    said: list[str] = []
+    assembler = Assembler(
+        expire_s=20.0, clock=lambda: now_s, given_up=lambda source, words: said.append(f"{source}: {words}")
+    )
+    assembler.add(FOG, announce(1 << 20))
+    for now_s in (10.0, 21.0, 30.0, 60.0):
+        feed(assembler, list(cut(b"x", 1, int(now_s))))
+    assert said == [f"fog: {CHUNK_BYTES} of {1 << 20} bytes came, then nothing"]
+
+
+def test_a_false_number_of_the_right_run_closes_the_lane_for_a_moment_only() -> None:
+    now_s = 0.0
+    assembler = Assembler(clock=lambda: now_s)
+    assert feed(assembler, list(cut(BIG, 1, 3))) == [BIG]
+    assert feed(assembler, list(cut(b"false", 1, 2**63))) == [b"false"]
+    assert feed(assembler, list(cut(BIG, 1, 4))) == []
+    now_s = chunks.REPEAT_S
+    for number in (5, 6):
+        assert feed(assembler, list(cut(BIG, 1, number))) == [BIG]
+    assert feed(assembler, list(cut(BIG, 1, 5))) == []
+
+
 def test_another_version_is_refused_naming_both() -> None:
-    chunk = next(cut(b"x", 1, 0))
-    chunk[3] = 9
-    with pytest.raises(WireVersion, match="version 9, this node 1"):
-        Assembler().add(EDGE, chunk)
+    piece = next(cut(b"x", 1, 0))
+    piece[3] = 9
+    with pytest.raises(WireVersion, match="version 9, this node 2"):
+        Assembler().add(EDGE, piece)
+
+
+def test_a_flipped_bit_in_the_header_of_a_chunk_is_found_and_misplaces_nothing() -> None:
+    assembler, pieces = Assembler(), list(cut(BIG, 1, 0))
+    for at in range(8 * HEADER_BYTES):
+        damaged = bytearray(pieces[0])
+        damaged[at // 8] ^= 1 << at % 8
+        with pytest.raises(WireError):
+            assembler.add(EDGE, damaged)
+    assert feed(assembler, pieces) == [BIG]
 
 
 @pytest.mark.parametrize(
     "bad",
     [
         b"", b"SLC\x01", b"x" * 60,
-        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 5, 4) + b"x",
-        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 2**64 - 1, 2**64 - 1) + b"x",
-        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 0, 4) + b"xxxxx",
-        struct.pack("<3sB4xQQQQ", b"SLC", 1, 1, 0, 0, 4),
+        chunk(1, 0, 5, 4, b"x"),
+        chunk(1, 0, 2**64 - 1, 2**64 - 1, b"x"),
+        chunk(1, 0, 0, 4, b"xxxxx"),
+        chunk(1, 0, 0, 4, b""),
     ],
 )  # fmt: skip
 def test_malformed_chunks_are_wire_errors(bad: bytes) -> None:

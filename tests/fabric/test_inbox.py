@@ -1,4 +1,4 @@
-"""Claims about `fabric.inbox`: what waits is bounded, and a flood is paid for by who sends it."""
+"""Claims about `fabric.inbox`: what waits is bounded, and a flood is paid for by who sends it, in room and in turns."""
 
 from __future__ import annotations
 
@@ -6,37 +6,82 @@ from itertools import islice
 
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
-from seamline.fabric.inbox import MAX_URGENT, MAX_URGENT_PER_SOURCE, Arrival, Inbox, PeerChange
+from seamline.fabric.inbox import (
+    LEAST_URGENT_BYTES,
+    MAX_BULK_BYTES_PER_SOURCE,
+    MAX_URGENT_BYTES,
+    MAX_URGENT_BYTES_PER_SOURCE,
+    URGENT_PER_BULK,
+    Arrival,
+    Inbox,
+    PeerChange,
+)
 
 FOG, MALLORY = NodeId("fog"), NodeId("mallory")
+N_OF_ONE = MAX_URGENT_BYTES_PER_SOURCE // LEAST_URGENT_BYTES
 
 
-def test_a_flood_of_one_source_drops_none_of_another_and_no_coming_or_going():
+def control(source: NodeId, payload: bytes = b"x") -> Arrival:
+    return Arrival(source, Lane.CONTROL, payload)
+
+
+def test_a_flood_of_one_source_neither_drops_nor_delays_what_another_sends():
     inbox = Inbox()
-    for _ in range(3 * MAX_URGENT_PER_SOURCE):
-        inbox.put(Arrival(MALLORY, Lane.CONTROL, b"x"))
-    inbox.put(Arrival(FOG, Lane.CONTROL, b"status"))
+    for _ in range(3 * N_OF_ONE):
+        inbox.put(control(MALLORY))
+    inbox.put(control(FOG, b"status"))
+    inbox.put(PeerChange(FOG, False))
+    assert inbox.n_dropped == 2 * N_OF_ONE
+    items = list(islice(inbox, 4))
+    assert items == [control(MALLORY), control(FOG, b"status"), control(MALLORY), PeerChange(FOG, False)]
+
+
+def test_that_a_peer_went_is_told_after_what_it_sent_and_never_dropped():
+    inbox = Inbox()
+    for _ in range(2 * N_OF_ONE):
+        inbox.put(control(MALLORY))
     inbox.put(PeerChange(MALLORY, False))
-    assert inbox.n_dropped == 2 * MAX_URGENT_PER_SOURCE
-    items = list(islice(inbox, MAX_URGENT_PER_SOURCE + 2))
-    assert items[-2:] == [Arrival(FOG, Lane.CONTROL, b"status"), PeerChange(MALLORY, False)]
-    inbox.put(Arrival(MALLORY, Lane.CONTROL, b"again"))
-    assert next(iter(inbox)) == Arrival(MALLORY, Lane.CONTROL, b"again")
-    assert inbox._n_urgent == {}
+    items = list(islice(inbox, N_OF_ONE + 1))
+    assert items == [control(MALLORY)] * N_OF_ONE + [PeerChange(MALLORY, False)]
+    inbox.put(control(MALLORY, b"again"))
+    assert next(iter(inbox)) == control(MALLORY, b"again")
 
 
-def test_invented_names_together_are_bounded_too():
+def test_invented_names_together_and_large_messages_are_bounded_too():
     inbox = Inbox()
-    for number in range(MAX_URGENT + 1000):
-        inbox.put(Arrival(NodeId(f"src{number}"), Lane.CONTROL, b"x"))
+    for number in range(MAX_URGENT_BYTES // LEAST_URGENT_BYTES + 1000):
+        inbox.put(control(NodeId(f"src{number}")))
     inbox.put(PeerChange(FOG, True))
     assert inbox.n_dropped == 1000
+    inbox = Inbox()
+    for _ in range(10):
+        inbox.put(control(MALLORY, bytes(4 << 20)))
+    assert inbox.n_dropped == 10 - MAX_URGENT_BYTES_PER_SOURCE // (4 << 20)
 
 
 def test_bulk_and_control_do_not_take_each_others_room():
     inbox = Inbox(max_bulk_bytes=10)
     inbox.put(Arrival(FOG, Lane.DATA, bytes(10)))
     inbox.put(Arrival(FOG, Lane.DATA, bytes(1)))
-    inbox.put(Arrival(FOG, Lane.CONTROL, bytes(100)))
+    inbox.put(control(FOG, bytes(100)))
     assert inbox.n_dropped == 1
     assert [item.lane for item in islice(inbox, 2) if isinstance(item, Arrival)] == [Lane.CONTROL, Lane.DATA]
+
+
+def test_bulk_of_one_source_leaves_room_for_another_and_is_read_in_turn():
+    inbox = Inbox()
+    chunk = bytes(64 * 1024)
+    for _ in range(2 * MAX_BULK_BYTES_PER_SOURCE // len(chunk)):
+        inbox.put(Arrival(MALLORY, Lane.DATA, chunk))
+    inbox.put(Arrival(FOG, Lane.DATA, chunk))
+    assert inbox.n_dropped == MAX_BULK_BYTES_PER_SOURCE // len(chunk)
+    assert [item.source for item in islice(inbox, 2) if isinstance(item, Arrival)] == [MALLORY, FOG]
+
+
+def test_urgent_things_without_end_do_not_keep_bulk_from_being_read():
+    inbox = Inbox()
+    inbox.put(Arrival(FOG, Lane.DATA, b"chunk"))
+    for _ in range(1000):
+        inbox.put(control(MALLORY))
+    first = [item.lane for item in islice(inbox, URGENT_PER_BULK + 1) if isinstance(item, Arrival)]
+    assert first == [Lane.CONTROL] * URGENT_PER_BULK + [Lane.DATA]

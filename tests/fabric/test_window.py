@@ -12,7 +12,6 @@ from seamline.core.vocabulary.errors import WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
-from seamline.fabric.roster import Roster
 from seamline.fabric.window import Window, pack_credit, unpack_credit
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
@@ -89,32 +88,3 @@ def test_closing_an_inbox_ends_its_reader() -> None:
     assert not thread.is_alive()
     inbox.put(PeerChange(EDGE, True))
     assert list(inbox) == []
-
-
-def test_a_restart_is_a_loss_and_a_return() -> None:
-    roster = Roster(EDGE, "0")
-    assert roster.token("fog", "a", True) == [(FOG, True)]
-    first = roster.epoch(FOG)
-    assert roster.token("fog", "a", True) == []
-    assert roster.token("fog", "b", True) == [(FOG, False), (FOG, True)]
-    assert roster.duplicates() == {FOG}
-    assert roster.token("fog", "a", False) == []
-    assert roster.duplicates() == frozenset()
-    assert roster.epoch(FOG) not in (None, first)
-    assert roster.token("fog", "b", False) == [(FOG, False)]
-    assert roster.epoch(FOG) is None
-    assert roster.token("fog", "b", False) == []
-
-
-def test_a_node_is_not_its_own_peer_but_may_be_its_own_duplicate() -> None:
-    roster = Roster(EDGE, "0")
-    assert roster.token("edge", "0", True) == []
-    assert roster.token("edge", "1", True) == []
-    assert (roster.alive(), roster.epoch(EDGE), roster.duplicates()) == (frozenset(), None, {EDGE})
-
-
-@pytest.mark.parametrize("name", ["", "UPPER", "a b", "x" * 64, "*"])
-def test_tokens_with_names_that_are_none_are_ignored(name: str) -> None:
-    roster = Roster(EDGE, "0")
-    assert roster.token(name, "a", True) == []
-    assert roster.alive() == frozenset()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 import tracemalloc
-import zlib
 from dataclasses import fields
 from random import Random
 from typing import Any
@@ -23,7 +22,9 @@ from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_TENSORS
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric import wire
+from seamline.fabric.integrity import checksum
 from seamline.fabric.messages import (
+    WIRE_VERSION,
     EnergyReport,
     FrameData,
     LinkReport,
@@ -44,7 +45,7 @@ HEADER = FrameData(
     encoding=b"\x91\x01", reports=(StageReport("edge", 0.001, 0.0, 0.02, 0.001, 1024),),
 )  # fmt: skip
 N_DAMAGED = 30 * settings.default.max_examples
-PREFIX_BYTES = 24
+PREFIX_BYTES, CHECKED_FROM = 32, 16
 RECORD_BYTES = 88
 
 
@@ -55,10 +56,13 @@ def tensors_of(*shapes: tuple[int, ...]) -> list[np.ndarray[Any, Any]]:
 
 def reseal(message: bytearray) -> bytearray:
     """`message` with its checksum made right again, as a hostile peer would."""
-    _, header_bytes, n_tensors, _ = struct.unpack_from("<QIHH", message, 8)
-    end = PREFIX_BYTES + n_tensors * RECORD_BYTES + header_bytes
-    struct.pack_into("<I", message, 4, zlib.crc32(bytes(message[8:end])))
+    struct.pack_into("<Q", message, 8, checksum(memoryview(message)[CHECKED_FROM:]))
     return message
+
+
+def sealed(guarded: bytes) -> bytes:
+    """A message of this version that has `guarded` behind its checksum."""
+    return struct.pack("<3sBIQ", b"SLM", WIRE_VERSION, 0, checksum(guarded)) + guarded
 
 
 @given(
@@ -106,31 +110,31 @@ def test_tensors_of_a_read_only_message_are_read_only() -> None:
     assert not tensor.flags.writeable
 
 
-def test_the_format_of_version_1_does_not_drift() -> None:
+def test_the_format_of_version_2_does_not_drift() -> None:
     """The bytes of a known message: a change here needs a new `WIRE_VERSION`."""
     message = pack(Ping(5), [np.array([1, 2], np.uint8)])
     header = msgspec.msgpack.encode({"kind": "ping", "seq": 5})
-    record = struct.pack("<BB6x8qQQ", 3, 1, 2, 0, 0, 0, 0, 0, 0, 0, 128, 2)
-    guarded = struct.pack("<QIHH", 130, len(header), 1, 0) + record + header
-    start = struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded))
-    assert bytes(message) == (start + guarded).ljust(128, b"\0") + b"\1\2"
+    record = struct.pack("<BB6x8qQQ", 3, 1, 2, 0, 0, 0, 0, 0, 0, 0, 192, 2)
+    guarded = struct.pack("<QIHH", 194, len(header), 1, 0) + record + header
+    start = struct.pack("<3sBIQ", b"SLM", 2, 0, checksum(guarded.ljust(176, b"\0") + b"\1\2"))
+    assert bytes(message) == (start + guarded).ljust(192, b"\0") + b"\1\2"
 
 
 def test_another_version_is_refused_naming_both() -> None:
     message = pack(Ping(1))
     message[3] = 7
-    with pytest.raises(WireVersion, match="version 7, this node 1"):
+    with pytest.raises(WireVersion, match="version 7, this node 2"):
         unpack(message)
 
 
 @pytest.mark.parametrize(
     ("format_", "at", "value"),
     [
-        ("<Q", 8, 0), ("<Q", 8, 2**63), ("<Q", 8, 2**64 - 1),
-        ("<I", 16, 0), ("<I", 16, 2**32 - 1), ("<H", 20, 0), ("<H", 20, 2**16 - 1), ("<H", 22, 1),
-        ("<B", 24, 255), ("<B", 24, 1), ("<B", 25, 9), ("<B", 25, 255), ("<B", 25, 1), ("<B", 26, 1),
-        ("<q", 32, -3), ("<q", 32, 2**62), ("<q", 32, 4), ("<q", 48, 1),
-        ("<Q", 96, 0), ("<Q", 96, 64), ("<Q", 96, 2**63), ("<Q", 104, 0), ("<Q", 104, 2**63), ("<Q", 104, 52),
+        ("<I", 4, 1), ("<Q", 16, 0), ("<Q", 16, 2**63), ("<Q", 16, 2**64 - 1),
+        ("<I", 24, 0), ("<I", 24, 2**32 - 1), ("<H", 28, 0), ("<H", 28, 2**16 - 1), ("<H", 30, 1),
+        ("<B", 32, 255), ("<B", 32, 1), ("<B", 33, 9), ("<B", 33, 255), ("<B", 33, 1), ("<B", 34, 1),
+        ("<q", 40, -3), ("<q", 40, 2**62), ("<q", 40, 4), ("<q", 56, 1),
+        ("<Q", 104, 0), ("<Q", 104, 64), ("<Q", 104, 2**63), ("<Q", 112, 0), ("<Q", 112, 2**63), ("<Q", 112, 52),
     ],
 )  # fmt: skip
 def test_a_false_size_is_refused_even_with_a_right_checksum(format_: str, at: int, value: int) -> None:
@@ -144,15 +148,15 @@ def test_a_false_size_is_refused_even_with_a_right_checksum(format_: str, at: in
 def test_extents_that_multiply_to_zero_or_wrap_around_are_refused() -> None:
     for dims in [(0, 2**62, 2**62), (2**32, 2**32), (2**63 - 1, 2)]:
         message = pack(Ping(1), [np.zeros((0,) * len(dims), np.uint8)])
-        struct.pack_into(f"<{len(dims)}q", message, 32, *dims)
+        struct.pack_into(f"<{len(dims)}q", message, 40, *dims)
         with pytest.raises(WireError):
             unpack(reseal(message))
 
 
 def test_a_claim_of_gigabytes_takes_no_memory() -> None:
     message = pack(Ping(1), tensors_of((4,)))
-    struct.pack_into("<q", message, 32, 2**40)
-    struct.pack_into("<Q", message, 104, 2**42)
+    struct.pack_into("<q", message, 40, 2**40)
+    struct.pack_into("<Q", message, 112, 2**42)
     reseal(message)
     tracemalloc.start()
     with pytest.raises(WireError):
@@ -166,13 +170,13 @@ def test_booleans_other_than_0_and_1_are_refused() -> None:
     message = pack(Ping(1), [np.array([True, False])])
     message[-1] = 2
     with pytest.raises(WireError, match="boolean"):
-        unpack(message)
+        unpack(reseal(message))
 
 
 def test_overlapping_tensors_are_refused() -> None:
     message = pack(Ping(1), tensors_of((16,), (16,)))
-    first_offset = struct.unpack_from("<Q", message, 96)[0]
-    struct.pack_into("<Q", message, 96 + RECORD_BYTES, first_offset)
+    first_offset = struct.unpack_from("<Q", message, 104)[0]
+    struct.pack_into("<Q", message, 104 + RECORD_BYTES, first_offset)
     with pytest.raises(WireError, match="where they belong"):
         unpack(reseal(message))
 
@@ -182,14 +186,14 @@ def test_unknown_kinds_and_wrong_types_are_refused() -> None:
         encoded = msgspec.msgpack.encode(body)
         guarded = struct.pack("<QIHH", PREFIX_BYTES + len(encoded), len(encoded), 0, 0) + encoded
         with pytest.raises(WireError, match="header"):
-            unpack(struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded)) + guarded)
+            unpack(sealed(guarded))
 
 
 def test_a_deeply_nested_header_is_refused() -> None:
     encoded = b"\x81\xa4kind" + b"\x91" * 200_000 + b"\x90"
     guarded = struct.pack("<QIHH", PREFIX_BYTES + len(encoded), len(encoded), 0, 0) + encoded
     with pytest.raises(WireError):
-        unpack(struct.pack("<3sBI", b"SLM", 1, zlib.crc32(guarded)) + guarded)
+        unpack(sealed(guarded))
 
 
 def test_what_cannot_be_sent_is_refused_by_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,9 +283,17 @@ def test_mutated_truncated_and_repeated_bytes_are_refused_or_a_message() -> None
         assert all(np.shares_memory(t, np.frombuffer(message, np.uint8)) for t in tensors if t.size)
 
 
+def test_any_flipped_bit_of_header_padding_or_tensor_is_found() -> None:
+    for at in range(8 * len(GOOD)):
+        message = bytearray(GOOD)
+        message[at // 8] ^= 1 << at % 8
+        with pytest.raises(WireError):
+            unpack(message)
+
+
 @given(st.binary(max_size=300))
 def test_random_bytes_are_never_a_message(noise: bytes) -> None:
-    for message in (noise, GOOD[:8] + noise, GOOD[:PREFIX_BYTES] + noise):
+    for message in (noise, GOOD[:16] + noise, GOOD[:PREFIX_BYTES] + noise):
         with pytest.raises(WireError):
             unpack(message)
 

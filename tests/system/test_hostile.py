@@ -37,11 +37,11 @@ def test_a_node_that_was_sent_noise_and_nonsense_serves_on(house):
     with messages_of_an_intruder(system.cluster, port) as (send, answered):
         for payload in malformed():
             for lane in ("control", "data", "credit"):
-                send(f"fog/{lane}/intruder", payload)
-        send("fog/control/not a name", bytes(pack(msg.Ping(seq=1))))
+                send(payload, lane)
+        send(bytes(pack(msg.Ping(seq=1))), name="not a name")
         for message in senseless():
-            send("fog/control/intruder", bytes(message))
-        send("fog/control/intruder", bytes(pack(msg.Ping(seq=7))))
+            send(bytes(message))
+        send(bytes(pack(msg.Ping(seq=7))))
         assert answered.wait(20), f"the node no longer answers: {fog.stderr}"
     run = system.run("--frames", "10", "--plan", SPLIT, over="edge,fog", port=port)
     assert run.wait() == 0, run.stderr
@@ -62,21 +62,27 @@ def send_raw_bytes(port: int) -> None:
 
 
 @contextmanager
-def messages_of_an_intruder(cluster: str, port: int) -> Iterator[tuple[Callable[[str, bytes], None], threading.Event]]:
-    """A way to send bytes on any key of the cluster, and whether anything was answered; beside names that are none."""
+def messages_of_an_intruder(cluster: str, port: int) -> Iterator[tuple[Callable[..., None], threading.Event]]:
+    """A way to send bytes to fog in any name, and whether anything was answered; beside names that are none."""
     config = zenoh.Config()
     config.insert_json5("mode", '"peer"')
     config.insert_json5("connect/endpoints", json.dumps([f"tcp/127.0.0.1:{port}"]))
     config.insert_json5("scouting/multicast/enabled", "false")
     with zenoh.open(config) as session:
-        root = f"seamline/{cluster}"
+        root, own = f"seamline/{cluster}", "0123456789abcdef"
         answered = threading.Event()
         declared = [
-            session.declare_subscriber(f"{root}/intruder/control/*", lambda sample: answered.set()),
-            session.liveliness().declare_token(f"{root}/intruder/alive/0123456789abcdef"),
+            session.declare_subscriber(f"{root}/intruder/control/**", lambda sample: answered.set()),
+            session.liveliness().declare_token(f"{root}/intruder/alive/{own}"),
             session.liveliness().declare_token(f"{root}/Not A Name!/alive/x"),
         ]
-        yield lambda key, payload: session.put(f"{root}/{key}", payload), answered
+        (fog,) = [str(reply.ok.key_expr) for reply in session.liveliness().get(f"{root}/fog/alive/*")]
+        there = fog.rpartition("/")[2]
+
+        def send(payload: bytes, lane: str = "control", name: str = "intruder", incarnation: str = own) -> None:
+            session.put(f"{root}/fog/{lane}/{name}/{incarnation}/{there}", payload)
+
+        yield send, answered
         for one in declared:
             one.undeclare()
 

@@ -74,12 +74,21 @@ class BulkSender:
 
 
 class BulkReceiver:
-    """Joins chunks to messages; for one thread. credit: sends a credit. has_more: whether another chunk waits."""
+    """Joins chunks to messages; for one thread.
+
+    credit: sends a credit. has_more: whether another chunk waits. given_up: hears of messages that were dropped before
+    they were whole, with the reason.
+    """
 
     def __init__(
-        self, max_message_bytes: int, *, credit: Callable[[NodeId, bytes], None], has_more: Callable[[], bool]
+        self,
+        max_message_bytes: int,
+        *,
+        credit: Callable[[NodeId, bytes], None],
+        has_more: Callable[[], bool],
+        given_up: Callable[[NodeId, str], None] = lambda source, words: None,
     ) -> None:
-        self._assembler = Assembler(max_message_bytes=max_message_bytes)
+        self._assembler = Assembler(max_message_bytes=max_message_bytes, given_up=given_up)
         self._credit = credit
         self._has_more = has_more
         self._n_uncredited: dict[NodeId, int] = {}

@@ -1,26 +1,35 @@
 """Inbox of a fabric: a queue between a network's threads and the delivery thread.
 
-Urgent things (control messages, peers that come and go) overtake bulk. Of one source so many control messages wait and
-no more, so that a flood costs only who sends it; peers that come and go are never dropped. Bulk is bounded in bytes:
-past the bound new chunks are dropped and counted, because holding up the network's thread would stop keep-alives too
-and turn a slow node into a lost one. The sender learns from the receipt that does not come.
+Urgent things (control messages, peers that come and go) overtake bulk, but not without end: now and then a chunk is
+read between them. Both serve their senders in turn, and of one sender so much waits and no more, so that a flood costs
+only who sends it. Peers that come and go are never dropped. Past the bounds new arrivals are dropped and counted,
+because holding up the network's thread would stop keep-alives too and turn a slow node into a lost one; the sender
+learns from the receipt that does not come.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
+from seamline.fabric.fair_queue import FairQueue
 
 MAX_BULK_BYTES = 256 << 20
-MAX_URGENT_PER_SOURCE = 4096
-MAX_URGENT = 65536
+MAX_BULK_BYTES_PER_SOURCE = 16 << 20
+"""A sender that waits for its credits never has more than its window here, `window.WINDOW_BYTES`."""
+
+LEAST_URGENT_BYTES = 2048
+"""A control message counts as so many at least, which bounds their number too: 4096 of one source, 32768 of all."""
+
+MAX_URGENT_BYTES_PER_SOURCE = 8 << 20
+MAX_URGENT_BYTES = 64 << 20
 """Control messages that wait to be read; a busy node sends some hundred a second."""
+
+URGENT_PER_BULK = 16
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +53,14 @@ class Inbox:
     """A queue for one reader, who iterates until it is closed. `n_dropped`: what did not fit."""
 
     def __init__(self, *, max_bulk_bytes: int = MAX_BULK_BYTES) -> None:
-        self.max_bulk_bytes = max_bulk_bytes
         self.n_dropped = 0
-        self._urgent: deque[Arrival | PeerChange] = deque()
-        self._bulk: deque[Arrival] = deque()
-        self._bulk_bytes = 0
-        self._n_urgent: dict[NodeId, int] = {}  # of sources with control messages that wait
+        self._urgent: FairQueue[Arrival | PeerChange] = FairQueue(
+            max_per_source=MAX_URGENT_BYTES_PER_SOURCE, max_in_all=MAX_URGENT_BYTES, size=_urgent_bytes
+        )
+        self._bulk: FairQueue[Arrival] = FairQueue(
+            max_per_source=MAX_BULK_BYTES_PER_SOURCE, max_in_all=max_bulk_bytes, size=lambda item: len(item.payload)
+        )
+        self._n_urgent_in_a_row = 0
         self._closed = False
         self._changed = threading.Condition()
 
@@ -64,19 +75,17 @@ class Inbox:
             if self._closed:
                 return
             if isinstance(item, PeerChange):
-                self._urgent.append(item)
-            elif item.lane is Lane.CONTROL and self._has_urgent_room(item.source):
-                self._n_urgent[item.source] = self._n_urgent.get(item.source, 0) + 1
-                self._urgent.append(item)
-            elif item.lane is not Lane.CONTROL and self._bulk_bytes + len(item.payload) <= self.max_bulk_bytes:
-                self._bulk.append(item)
-                self._bulk_bytes += len(item.payload)
+                is_in = self._urgent.put(item.node, item, is_kept=True)
+            elif item.lane is Lane.CONTROL:
+                is_in = self._urgent.put(item.source, item)
             else:
-                self.n_dropped += 1
-                if self.n_dropped == 1:
-                    log.warning("this node cannot keep up with its peers: data is dropped")
+                is_in = self._bulk.put(item.source, item)
+            if is_in:
+                self._changed.notify()
                 return
-            self._changed.notify()
+            self.n_dropped += 1
+            if self.n_dropped == 1:
+                log.warning("this node cannot keep up with its peers: data is dropped")
 
     def __iter__(self) -> Iterator[Arrival | PeerChange]:
         while True:
@@ -93,20 +102,15 @@ class Inbox:
             self._closed = True
             self._urgent.clear()
             self._bulk.clear()
-            self._n_urgent.clear()
             self._changed.notify_all()
 
     def _take(self) -> Arrival | PeerChange:
-        if self._urgent:
-            urgent = self._urgent.popleft()
-            if isinstance(urgent, Arrival):
-                self._n_urgent[urgent.source] -= 1
-                if not self._n_urgent[urgent.source]:
-                    del self._n_urgent[urgent.source]
-            return urgent
-        item = self._bulk.popleft()
-        self._bulk_bytes -= len(item.payload)
-        return item
+        if self._urgent and not (self._bulk and self._n_urgent_in_a_row >= URGENT_PER_BULK):
+            self._n_urgent_in_a_row += 1
+            return self._urgent.take()
+        self._n_urgent_in_a_row = 0
+        return self._bulk.take()
 
-    def _has_urgent_room(self, source: NodeId) -> bool:
-        return self._n_urgent.get(source, 0) < MAX_URGENT_PER_SOURCE and len(self._urgent) < MAX_URGENT
+
+def _urgent_bytes(item: Arrival | PeerChange) -> int:
+    return max(LEAST_URGENT_BYTES, len(item.payload)) if isinstance(item, Arrival) else LEAST_URGENT_BYTES

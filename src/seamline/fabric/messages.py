@@ -12,7 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+"""2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
+
 MAX_BUDGET_S = 86400.0
 
 Finite = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]

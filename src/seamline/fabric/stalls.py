@@ -14,6 +14,9 @@ LONGEST_STALL_S = 15.0
 
 LEASE_PER_STALL = 2.0
 
+MAX_REMEMBERED = 4096
+"""Names are whatever peers say; beyond that the longest remembered are forgotten."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stall:
@@ -43,13 +46,23 @@ class Stalls:
     def token(self, node: str, incarnation: str, alive: bool, now_s: float) -> Stall | None:
         """A token came or went; the stall that has ended with it, unless one as long was told of before."""
         if not alive:
+            self._went_s.pop((node, incarnation), None)
             self._went_s[node, incarnation] = now_s
+            self._forget(now_s)
             return None
         went_s = self._went_s.pop((node, incarnation), -math.inf)
-        for key in [key for key, since_s in self._went_s.items() if now_s - since_s > LONGEST_STALL_S]:
-            del self._went_s[key]
         silent_s = now_s - went_s + self._lease_s
         if silent_s > LONGEST_STALL_S or silent_s <= 1.5 * self._told_s.get(node, 0.0):
             return None
         self._told_s[node] = silent_s
+        if len(self._told_s) > MAX_REMEMBERED:
+            del self._told_s[next(iter(self._told_s))]
         return Stall(node, silent_s, self._lease_s)
+
+    def _forget(self, now_s: float) -> None:
+        """Of tokens that went, oldest first: those too long ago, and those too many."""
+        while self._went_s:
+            oldest, went_s = next(iter(self._went_s.items()))
+            if now_s - went_s <= LONGEST_STALL_S and len(self._went_s) <= MAX_REMEMBERED:
+                return
+            del self._went_s[oldest]

@@ -2,12 +2,14 @@
 
 ::
 
-    prefix   magic "SLM" | version u8 | crc32 u32 | total u64 | header length u32 | tensor count u16 | zero u16
+    prefix   magic "SLM" | version u8 | zero u32 | checksum u64
+             total u64 | header length u32 | tensor count u16 | zero u16
     records  per tensor: dtype u8 | rank u8 | zeros 6 | 8 dims i64, beyond rank 8 16 dims u32 | offset u64 | bytes u64
     header   msgpack, one of `messages.Message`
     tensors  little-endian, C order, each aligned to 64 bytes
 
-Everything is little-endian. The CRC covers prefix (after itself), records and header: what steers the parser.
+Everything is little-endian. The checksum covers every byte after itself, tensors too, and nothing is read before it was
+found to be right: a damaged message is as good as a lost one. Magic and version stay where they are in every version.
 Tensors are written once and read as views. There is one valid layout for given sizes, and `unpack` accepts no other.
 Cutting messages into chunks is `chunks.py`; what tensors mean is the codec's business.
 """
@@ -16,7 +18,6 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_EXTENT_OF_MANY_AXES, MAX_MESSAGE_BYTES, MAX_RANK, MAX_TENSORS
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
+from seamline.fabric.integrity import checksum
 from seamline.fabric.messages import WIRE_VERSION, Message
 
 MAX_HEADER_BYTES = 1 << 24
@@ -48,10 +50,11 @@ def pack(header: Message, tensors: Sequence[Array] = ()) -> bytearray:
 
     message = bytearray(total)
     guarded = _GUARDED.pack(total, len(encoded), len(tensors), 0) + records + encoded
-    message[: _START.size + len(guarded)] = _START.pack(_MAGIC, WIRE_VERSION, zlib.crc32(guarded)) + guarded
+    message[_START.size : _START.size + len(guarded)] = guarded
     for tensor, offset in zip(tensors, offsets, strict=True):
         there = np.frombuffer(message, _on_wire(tensor.dtype.name), tensor.size, offset)
         there.reshape(tensor.shape)[...] = tensor
+    _START.pack_into(message, 0, _MAGIC, WIRE_VERSION, 0, checksum(memoryview(message)[_START.size :]))
     return message
 
 
@@ -77,7 +80,7 @@ def unpack(message: bytes | bytearray | memoryview) -> tuple[Message, list[Array
 
 
 _MAGIC = b"SLM"
-_START = struct.Struct("<3sBI")
+_START = struct.Struct("<3sBIQ")
 _GUARDED = struct.Struct("<QIHH")
 _RECORD = struct.Struct("<BB6s64sQQ")
 _DIMS = struct.Struct("<8q")
@@ -120,7 +123,7 @@ def _check_prefix(view: memoryview) -> tuple[int, int]:
     """(end of the header, tensor count), once magic, version, sizes and checksum hold."""
     if len(view) < _START.size + _GUARDED.size:
         raise WireError(f"{len(view)} bytes are too few for a message")
-    magic, version, crc = _START.unpack_from(view, 0)
+    magic, version, reserved, expected = _START.unpack_from(view, 0)
     if magic != _MAGIC:
         raise WireError("the bytes of a peer are not a Seamline message")
     if version != WIRE_VERSION:
@@ -132,10 +135,10 @@ def _check_prefix(view: memoryview) -> tuple[int, int]:
     if total != len(view) or total > MAX_MESSAGE_BYTES:
         raise WireError(f"a message of {len(view)} bytes claims to have {total}")
     header_end = _START.size + _GUARDED.size + n_tensors * _RECORD.size + header_bytes
-    if header_bytes > MAX_HEADER_BYTES or n_tensors > MAX_TENSORS or zero or header_end > total:
+    if header_bytes > MAX_HEADER_BYTES or n_tensors > MAX_TENSORS or zero or reserved or header_end > total:
         raise WireError(f"a message claims a header of {header_bytes} bytes and {n_tensors} tensors")
-    if zlib.crc32(view[_START.size : header_end]) != crc:
-        raise WireError("the header of a message is damaged: its checksum does not match")
+    if checksum(view[_START.size :]) != expected:
+        raise WireError(f"a message of {total} bytes is damaged: its checksum does not match")
     return header_end, n_tensors
 
 

@@ -7,9 +7,11 @@ How it works, in order:
   two nodes that both know only a third reach each other through it, and messages take only links that were
   configured, so a shaped or cut link is the link that is used. Nobody is discovered by himself.
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
-  or is silent for `lease_s`. Two incarnations of one name at once are a duplicate.
-- ``.../control/<source>`` carries whole messages, at the highest priority. ``.../data/<source>`` carries the chunks of
-  the bulk lane (`bulk.py`), ``.../credit/<source>`` its credits.
+  or is silent for `lease_s`. Of two incarnations of one name the first stays, the other is left out (`roster.py`).
+- ``seamline/<cluster>/<node>/control/<source>/<its incarnation>/<the node's>`` carries whole messages, at the highest
+  priority; ``.../data/...`` the chunks of the bulk lane (`bulk.py`), ``.../credit/...`` its credits. So one incarnation
+  reaches one, and what comes in the name of a node is taken from the incarnation that is that node alone. What comes
+  before its sender's token waits for that in the lobby (`lobby.py`).
 - Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
 
 Authentication and encryption are not here yet; listen beyond loopback only on networks you trust.
@@ -32,8 +34,9 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.bulk import BulkReceiver, BulkSender
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
+from seamline.fabric.lobby import Lobby
 from seamline.fabric.peer_log import PeerLog
-from seamline.fabric.roster import Roster
+from seamline.fabric.roster import Roster, Standing
 from seamline.fabric.stalls import Stalls
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
@@ -93,11 +96,18 @@ class ZenohFabric:
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
+        self._lobby = Lobby()
+        self._door = threading.Lock()  # who comes in is decided, and what waited for it let in, one at a time
         self._peer_log = PeerLog(log)
         self._sender = BulkSender(
             self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
         )
-        self._receiver = BulkReceiver(max_message_bytes, credit=self._credit, has_more=lambda: self._inbox.has_bulk)
+        self._receiver = BulkReceiver(
+            max_message_bytes,
+            credit=self._credit,
+            has_more=lambda: self._inbox.has_bulk,
+            given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
+        )
         self._session: Any = None
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
@@ -148,7 +158,7 @@ class ZenohFabric:
         return self._roster.alive()
 
     def duplicates(self) -> frozenset[NodeId]:
-        """Names that more than one live node uses, this node's own included. Messages to them reach them all."""
+        """Names that more than one live node uses, this node's own included; the first of each is the node."""
         return self._roster.duplicates()
 
     def wait_peer(self, node: NodeId, timeout_s: float) -> None:
@@ -178,9 +188,9 @@ class ZenohFabric:
     def _declare(self) -> None:
         session = self._session
         self._declared = [
-            session.declare_subscriber(self._key(self._node, "control", "*"), self._on_control),
-            session.declare_subscriber(self._key(self._node, "data", "*"), self._on_data),
-            session.declare_subscriber(self._key(self._node, "credit", "*"), self._on_credit),
+            session.declare_subscriber(self._key(self._node, "control", "*", "*", self.incarnation), self._on_control),
+            session.declare_subscriber(self._key(self._node, "data", "*", "*", self.incarnation), self._on_data),
+            session.declare_subscriber(self._key(self._node, "credit", "*", "*", self.incarnation), self._on_credit),
             session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation)),
             session.liveliness().declare_subscriber(self._key("*", "alive", "*"), self._on_token, history=True),
         ]
@@ -210,10 +220,7 @@ class ZenohFabric:
             time.sleep(0.02)
 
     def _credit(self, source: NodeId, credit: bytes) -> None:
-        """Tell `source` that chunks of it are taken.
-
-        Also one whose token has not come yet: its chunks can overtake that, and it would wait for room in vain.
-        """
+        """Tell `source` that chunks of it are taken."""
         try:
             self._put(source, "credit", credit)
         except FabricError as exc:
@@ -223,10 +230,12 @@ class ZenohFabric:
         session = self._session
         if session is None:
             raise FabricError(f"the fabric of `{self._node}` is not open")
+        if (there := self._roster.incarnation(target)) is None:
+            raise PeerLost(f"`{target}` is not alive")
         urgent = kind is not Lane.DATA
         try:
             session.put(
-                self._key(target, kind, self._node),
+                self._key(target, kind, self._node, self.incarnation, there),
                 payload,
                 congestion_control=zenoh.CongestionControl.BLOCK,  # the default drops 42 % of 1 MB messages
                 priority=zenoh.Priority.REAL_TIME if urgent else zenoh.Priority.DATA,
@@ -236,37 +245,52 @@ class ZenohFabric:
             raise FabricError(f"cannot send to `{target}`: {exc}") from exc
 
     def _on_control(self, sample: zenoh.Sample) -> None:
-        if len(sample.payload) > MAX_CONTROL_BYTES:
-            error = WireError(
-                f"a control message of {len(sample.payload)} bytes, at most {MAX_CONTROL_BYTES} are taken"
-            )
-            self._refused(_source_of(sample), error)
-            return
-        self._inbox.put(Arrival(_source_of(sample), Lane.CONTROL, sample.payload.to_bytes()))
+        self._take(sample, Lane.CONTROL, MAX_CONTROL_BYTES)
 
     def _on_data(self, sample: zenoh.Sample) -> None:
-        if len(sample.payload) > MAX_CHUNK_BYTES:
-            error = WireError(f"a chunk of {len(sample.payload)} bytes, at most {MAX_CHUNK_BYTES} are taken")
-            self._refused(_source_of(sample), error)
+        self._take(sample, Lane.DATA, MAX_CHUNK_BYTES)
+
+    def _take(self, sample: zenoh.Sample, lane: Lane, limit_bytes: int) -> None:
+        """Let in what the node of that name sends, and what comes before its token as soon as that has come."""
+        source, incarnation = _sender_of(sample)
+        if len(sample.payload) > limit_bytes:
+            words = f"{len(sample.payload)} bytes at once on the {lane} lane, at most {limit_bytes} are taken"
+            self._refused(source, WireError(words))
             return
-        self._inbox.put(Arrival(_source_of(sample), Lane.DATA, sample.payload.to_bytes()))
+        arrival = Arrival(source, lane, sample.payload.to_bytes())
+        with self._door:
+            standing = self._roster.standing(source, incarnation)
+            if standing is Standing.CURRENT:
+                self._inbox.put(arrival)
+            is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
+        if standing is Standing.LEFT_OUT:
+            self._refused(source, WireError("another run of that name is here, and that one is the node"))
+        elif standing is Standing.UNKNOWN and not is_kept:
+            self._refused(source, WireError("nobody of that name is here"))
 
     def _on_credit(self, sample: zenoh.Sample) -> None:
+        source, incarnation = _sender_of(sample)
+        if self._roster.standing(source, incarnation) is not Standing.CURRENT:
+            return
         try:
-            self._sender.on_credit(_source_of(sample), sample.payload.to_bytes())
+            self._sender.on_credit(source, sample.payload.to_bytes())
         except WireError as exc:
-            self._refused(_source_of(sample), exc)
+            self._refused(source, exc)
 
     def _on_token(self, sample: zenoh.Sample) -> None:
         name, incarnation = str(sample.key_expr).split("/")[2::2]
-        alive = sample.kind == zenoh.SampleKind.PUT
-        for node, is_alive in self._roster.token(name, incarnation, alive):
-            self._inbox.put(PeerChange(node, is_alive))
-            self._sender.wake(node)
-        if (stall := self._stalls.token(name, incarnation, alive, time.monotonic())) is not None:
-            log.warning("%s", stall)
+        alive, now_s = sample.kind == zenoh.SampleKind.PUT, time.monotonic()
+        with self._door:
+            for node, is_alive in self._roster.token(name, incarnation, alive):
+                self._inbox.put(PeerChange(node, is_alive))
+                self._sender.wake(node)
+                if is_alive and (current := self._roster.incarnation(node)) is not None:
+                    for arrival in self._lobby.admit(node, current, now_s):
+                        self._inbox.put(arrival)
+        if (stall := self._stalls.token(name, incarnation, alive, now_s)) is not None:
+            self._peer_log.warn(NodeId(name), str(stall))
         if name in self._roster.duplicates():
-            self._peer_log.warn(NodeId(name), f"two live nodes use the name `{name}`; messages to it reach both")
+            self._peer_log.warn(NodeId(name), _words_of_duplicate(NodeId(name), self._node))
 
     def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
         """The delivery thread: until the inbox is closed."""
@@ -282,20 +306,30 @@ class ZenohFabric:
                     case Arrival(source, _, payload):
                         self._receiver.on_chunk(source, payload, on_message)
             except WireError as exc:
-                self._refused(_sender_of(item), exc)
+                self._refused(_whose(item), exc)
             except Exception:  # a callback's fault must not silence the node for good
-                self._peer_log.fault(_sender_of(item), f"a callback failed on {type(item).__name__}")
+                self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
 
     def _refused(self, source: NodeId, error: WireError) -> None:
         self._peer_log.warn(source, f"refused what `{source[:40]}` sent: {error}")
 
 
-def _source_of(sample: Any) -> NodeId:
-    return NodeId(str(sample.key_expr).rpartition("/")[2])
+def _sender_of(sample: Any) -> tuple[NodeId, str]:
+    """(name, incarnation) of who says to have sent `sample`."""
+    *_, source, incarnation, _ = str(sample.key_expr).split("/")
+    return NodeId(source), incarnation
 
 
-def _sender_of(item: Arrival | PeerChange) -> NodeId:
+def _whose(item: Arrival | PeerChange) -> NodeId:
     return item.source if isinstance(item, Arrival) else item.node
+
+
+def _words_of_duplicate(name: NodeId, own: NodeId) -> str:
+    if name == own:
+        what = f"another live node is named `{name}` too; whoever met that one first leaves this one out"
+    else:
+        what = f"two live nodes are named `{name}`; the one that was here first stays, the other is left out"
+    return f"{what}; hint: give one of them another --name"
 
 
 def _leave(session: Any, declared: list[Any]) -> None:

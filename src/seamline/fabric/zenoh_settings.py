@@ -18,6 +18,14 @@ from seamline.core.vocabulary.ports import BATCH_BYTES
 _WAIT_BEFORE_CLOSE_S = 2.0
 """How long a full queue may block a put, and with it the whole session, before that link is closed."""
 
+_ACCEPT_S = 2.0
+_ACCEPT_LEASES = 3.0
+"""How long a connection may take to say who it is, longer where leases are, as links are slow there. Zenoh gives it
+10 s and handles 100 at once, so that 110 silent connections kept every new peer out for 10 s."""
+
+_ACCEPT_PENDING = 400
+"""So many silent connections at once do not delay a new peer, more do for that time; each is a file descriptor."""
+
 _QUEUE_BATCHES = 16
 """Per neighbour and lane: the most Zenoh takes."""
 
@@ -50,6 +58,8 @@ def configuration(
         "scouting/gossip/enabled": False,
         "scouting/delay": 0,  # nothing is scouted for, so there is nothing to wait for (0.5 s otherwise)
         "timestamping/enabled": False,
+        "transport/unicast/accept_timeout": round(max(_ACCEPT_S, _ACCEPT_LEASES * lease_s) * 1000),
+        "transport/unicast/accept_pending": _ACCEPT_PENDING,
         "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
         "transport/link/tx/batch_size": BATCH_BYTES,
         # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through

@@ -58,7 +58,7 @@ def test_a_release_that_overtakes_what_it_releases_leaves_nothing_behind(edge, b
     assert engine.is_waiting.wait(10)
     waiting = edge.client.prepare(FOG, "s", 2, model.model_id, second)
     edge.client.release(FOG, "s", 2)
-    fog.dispatcher.put(engine.go_on.set)  # behind the release
+    fog.dispatcher.put(engine.go_on.set, NodeId("edge"))  # behind the release
     begun.result(timeout=20)
     with pytest.raises(PlanError, match="released before it was prepared"):
         waiting.result(timeout=20)

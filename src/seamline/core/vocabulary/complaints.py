@@ -8,7 +8,7 @@ from __future__ import annotations
 
 EVERY_S = 10.0
 MAX_PEERS = 64
-MAX_QUOTED = 300
+MAX_QUOTED = 200
 """Characters of a peer's words in one line."""
 
 _OTHERS = "\0others"

@@ -78,6 +78,8 @@ class FramePath:
             plan = parse_plan(header.plan)
             if not 0 < header.stage < len(plan.stages) or plan.stages[header.stage].node != self._node:
                 raise PlanError(f"stage {header.stage} of `{plan}` is not for `{self._node}`")
+            if (before := plan.stages[header.stage - 1].node) != source:
+                raise PlanError(f"stage {header.stage} of `{plan}` comes from `{before}`")
         except PlanError as error:
             raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
         self._energy.received(sum(tensor.nbytes for tensor in tensors))

@@ -16,6 +16,7 @@ from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.peer_client import PeerClient
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.uplink import Uplink
+from seamline.runtime.shared.authority import why_not
 
 
 def message_handlers(
@@ -41,6 +42,7 @@ def message_handlers(
         client.on_answer(source, reply)
 
     return Handlers(
+        why_not=lambda source, kind: why_not(membership.roles_of(source), kind),
         at_once={
             msg.FrameData: on_frame,
             msg.ResultData: frames.on_result,
@@ -53,7 +55,7 @@ def message_handlers(
             msg.Status: lambda source, status, _: membership.on_status(source, status),
             msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(source, failure),
             msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
-            msg.Release: lambda source, ask, _: service.release(ask.stream, ask.generation),
+            msg.Release: lambda source, ask, _: service.on_release(source, ask),
             msg.ProfileModel: lambda source, ask, _: service.on_profile(source, ask),
             msg.TimeSegment: lambda source, ask, _: service.on_time_segment(source, ask),
             msg.SwitchPlan: lambda source, ask, _: streams.on_switch_plan(source, ask),

@@ -17,6 +17,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.listeners import Listener, Listeners
 from seamline.runtime.node.status import OBSERVER
+from seamline.runtime.shared.authority import ANYONE, WORKER, Role
 from seamline.runtime.shared.bounds import bounded_status
 from seamline.runtime.shared.news import News
 
@@ -61,6 +62,14 @@ class Membership:
         alive = self._fabric.peers()
         with self._lock:
             return {peer: status for peer, status in self._statuses.items() if peer in alive}
+
+    def roles_of(self, source: NodeId) -> frozenset[Role]:
+        """Return the roles of a peer: what it says of itself, any as long as it has said nothing."""
+        with self._lock:
+            status = self._statuses.get(source)
+        if status is None:
+            return ANYONE
+        return frozenset((Role.OBSERVER,)) if status.tier == OBSERVER else WORKER
 
     def listen(self, stream: str, listener: Listener) -> None:
         """Hear about peers, links and the frames of `stream`; who is here already has been told of on return."""

@@ -130,7 +130,7 @@ class Node:
         self.dispatcher.start(self.handlers)
         self.fabric.start(
             self.dispatcher.on_message,
-            lambda peer, alive: self.dispatcher.put(partial(self.membership.on_peer, peer, alive)),
+            lambda peer, alive: self.dispatcher.put(partial(self.membership.on_peer, peer, alive), peer),
         )
         self.heartbeat.start()
 

@@ -14,7 +14,8 @@ from concurrent.futures import Future
 
 from seamline.core.speed.reprofiling import N_RUNS
 from seamline.core.switching import PreparationMode
-from seamline.core.vocabulary.errors import PlanError, SeamlineError
+from seamline.core.vocabulary.complaints import quoted
+from seamline.core.vocabulary.errors import PlanError, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.ports import Engine
@@ -76,6 +77,8 @@ class Service:
 
     def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: PreparationMode) -> Future[float]:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
+        with self._lock:
+            self._origins[stream] = self._node
         model = self._exchange.obtain(model_id, self._node)
         done = self._preparer.submit(self._prepare, stream, generation, model, plan, form)
         self._preparer.submit(self._tidy_segments)
@@ -94,7 +97,13 @@ class Service:
     def on_prepare(self, source: NodeId, ask: msg.Prepare) -> None:
         key = (ask.stream, ask.generation)
         with self._lock:
-            self._awaiting[key] = self._awaiting.get(key, 0) + 1
+            owner = self._origins.setdefault(ask.stream, source)
+            is_its_own = owner == source
+            if is_its_own:
+                self._awaiting[key] = self._awaiting.get(key, 0) + 1
+        if not is_its_own:
+            self._refuse(source, ask, f"stream `{quoted(ask.stream, 80)}` is of `{owner}`")
+            return
         model = self._exchange.obtain(ask.model_id, NodeId(ask.source))
         model.add_done_callback(lambda model: self._preparer.submit(self._answer_prepare, source, ask, model))
 
@@ -104,6 +113,15 @@ class Service:
 
     def on_time_segment(self, source: NodeId, ask: msg.TimeSegment) -> None:
         self._measurer.submit(self._answer_time, source, ask)
+
+    def on_release(self, source: NodeId, ask: msg.Release) -> None:
+        """Let go of what `source` had prepared here. Raises `WireError` when the stream is another's."""
+        with self._lock:
+            owner = self._origins.get(ask.stream)
+        if owner == source:
+            self.release(ask.stream, ask.generation)
+        elif owner is not None:
+            raise WireError(f"`{source}` released stream `{quoted(ask.stream, 80)}`, which is of `{owner}`")
 
     def release(self, stream: str, generation: int) -> None:
         """Let a generation of a stream go; all that it has here for -1.
@@ -178,14 +196,20 @@ class Service:
             spent_s = self._prepare(ask.stream, ask.generation, model, plan, form)
             self._say_ready(ask.stream, source, plan)
         except Exception as exc:
-            error = _words(exc, f"preparing `{ask.plan[:200]}`")
+            error = _words(exc, f"preparing `{quoted(ask.plan)}`")
             if is_wanted:
-                self._news.failed(f"preparing {ask.plan[:200]}", ask.stream, error)
+                self._news.failed(f"preparing {quoted(ask.plan)}", ask.stream, error)
         reply = msg.Prepared(
             request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=spent_s, error=error
         )
         self._reply(source, reply)
         self._tidy_segments()
+
+    def _refuse(self, source: NodeId, ask: msg.Prepare, reason: str) -> None:
+        reply = msg.Prepared(
+            request_id=ask.request_id, stream=ask.stream, generation=ask.generation, prepare_s=0.0, error=reason
+        )
+        self._reply(source, reply)
 
     def _take_awaited(self, stream: str, generation: int, source: NodeId) -> bool:
         """Whether a generation that was to be prepared has not been released meanwhile; its turn has come."""
@@ -194,7 +218,7 @@ class Service:
                 return False
             if n_asked > 1:
                 self._awaiting[stream, generation] = n_asked - 1
-            self._origins[stream] = source
+            self._origins.setdefault(stream, source)
             return True
 
     def _say_ready(self, stream: str, source: NodeId, plan: Plan) -> None:

@@ -28,6 +28,11 @@ MAX_THREADS = 1 << 16
 MAX_SENT_BYTES = 1 << 40
 MAX_ENERGY_J = 1e12
 MAX_LINKS = 256
+MAX_WORD_LETTERS = 128
+"""Of a tier, a version, the name of an engine, a stream or an energy meter."""
+
+MAX_MODELS = 1024
+MAX_STREAMS = 1024
 
 
 def clamped(value: float, most: float) -> float:
@@ -39,6 +44,13 @@ def bounded_status(status: msg.Status) -> msg.Status:
     """`status` with every quantity within its bounds."""
     return msgspec.structs.replace(
         status,
+        tier=_word(status.tier),
+        incarnation=_word(status.incarnation),
+        version=_word(status.version),
+        engine=_word(status.engine),
+        models=tuple(map(_word, status.models[:MAX_MODELS])),
+        streams=tuple(map(_word, status.streams[:MAX_STREAMS])),
+        energy=None if status.energy is None else _bounded_energy(status.energy),
         threads=_whole(status.threads, MAX_THREADS),
         n_cores=_whole(status.n_cores, MAX_THREADS),
         memory_bytes=_whole(status.memory_bytes, MAX_MEMORY_BYTES),
@@ -52,7 +64,7 @@ def bounded_status(status: msg.Status) -> msg.Status:
 def bounded_link(link: msg.LinkReport) -> msg.LinkReport:
     """`link` with every quantity within its bounds. A rate that is no number counts as none."""
     return msg.LinkReport(
-        target=link.target,
+        target=_word(link.target),
         rtt_s=clamped(link.rtt_s, MAX_RTT_S),
         goodput_bps=_rate(link.goodput_bps),
         goodput_std_ratio=clamped(link.goodput_std_ratio, MAX_STD_RATIO),
@@ -69,6 +81,8 @@ def bounded_report(report: msg.StageReport) -> msg.StageReport:
     """`report` with every quantity within its bounds."""
     return msgspec.structs.replace(
         report,
+        node=_word(report.node),
+        energy_source=_word(report.energy_source),
         queue_s=clamped(report.queue_s, MAX_SPENT_S),
         decode_s=clamped(report.decode_s, MAX_SPENT_S),
         compute_s=clamped(report.compute_s, MAX_SPENT_S),
@@ -76,6 +90,17 @@ def bounded_report(report: msg.StageReport) -> msg.StageReport:
         sent_bytes=_whole(report.sent_bytes, MAX_SENT_BYTES),
         energy_j=None if report.energy_j is None else clamped(report.energy_j, MAX_ENERGY_J),
     )
+
+
+def _bounded_energy(energy: msg.EnergyReport) -> msg.EnergyReport:
+    return msg.EnergyReport(
+        source=_word(energy.source), scope=_word(energy.scope), energy_j=clamped(energy.energy_j, MAX_ENERGY_J)
+    )
+
+
+def _word(text: str) -> str:
+    """`text` as one short word of printable characters: it is shown in tables and lines."""
+    return "".join(letter for letter in text[:MAX_WORD_LETTERS] if letter.isprintable())
 
 
 def _rate(value: float) -> float:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import Counter
 
+from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric import messages as msg
@@ -32,32 +33,32 @@ class News:
     def joined(self, peer: NodeId, status: msg.Status) -> None:
         """Another node is here and has said what it is."""
         threads = f"{status.threads} thread{'s' if status.threads != 1 else ''}"
-        LOGGER.info("%s joined (%s, %s, %s)", peer, status.tier, status.engine, threads)
+        LOGGER.info("%s joined (%s, %s, %s)", peer, quoted(status.tier, 40), quoted(status.engine, 80), threads)
 
     def left(self, peer: NodeId) -> None:
         """Another node has left, died or fallen silent."""
         LOGGER.info("%s is gone", peer)
 
     def fetching(self, model_id: str, source: NodeId) -> None:
-        LOGGER.info("model %s is fetched from %s", model_id[:12], source)
+        LOGGER.info("model %s is fetched from %s", quoted(model_id[:12]), quoted(source, 80))
 
     def fetched(self, name: str, n_bytes: int) -> None:
-        LOGGER.info("model %s is here (%.1f MB of weights)", name, n_bytes / 1e6)
+        LOGGER.info("model %s is here (%.1f MB of weights)", quoted(name, 80), n_bytes / 1e6)
 
     def stream_began(self, stream: str, origin: NodeId, plan: Plan) -> None:
         """The first plan of a stream is ready here."""
-        LOGGER.info("stream %s of %s began: %s", stream, origin, plan)
+        LOGGER.info("stream %s of %s began: %s", quoted(stream, 80), origin, quoted(str(plan)))
 
     def plan_ready(self, stream: str, plan: Plan) -> None:
         """Another plan of a stream is ready here."""
-        LOGGER.info("stream %s: ready for %s", stream, plan)
+        LOGGER.info("stream %s: ready for %s", quoted(stream, 80), quoted(str(plan)))
 
     def stream_ended(self, stream: str) -> None:
-        LOGGER.info("stream %s ended", stream)
+        LOGGER.info("stream %s ended", quoted(stream, 80))
 
     def failed(self, what: str, stream: str, reason: object) -> None:
         """Something asked for by a stream could not be done; of repetitions the 10th, the 100th and so on are said."""
-        words = " ".join(str(reason).split())[:MAX_WORDS]
+        words = quoted(" ".join(str(reason).split()), MAX_WORDS)
         with self._lock:
             if len(self._n_failures) > MAX_REASONS:
                 self._n_failures.clear()
@@ -65,4 +66,4 @@ class News:
             n_times = self._n_failures[stream, words]
         if str(n_times).strip("0") == "1":
             times = "" if n_times == 1 else f" ({n_times} times so far)"
-            LOGGER.info("%s of %s failed on %s%s: %s", what, stream, self._node, times, words)
+            LOGGER.info("%s of %s failed on %s%s: %s", quoted(what), quoted(stream, 80), self._node, times, words)
