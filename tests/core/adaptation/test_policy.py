@@ -31,7 +31,6 @@ from seamline.core.adaptation.policy import (
     Local,
     Offload,
     Policy,
-    PolicySettings,
     Static,
     Switch,
     decide,
@@ -515,26 +514,6 @@ def test_a_node_that_fills_up_is_left_with_what_was_needed_and_what_it_reports(p
 def test_a_node_with_enough_memory_is_kept(private: View):
     crowded = private.current.stages[-1]
     assert isinstance(decide(after(private, MemoryMeasured(crowded.node, 10**9, 10.0))), Keep)
-
-
-def test_a_small_gain_is_worth_a_switch_once_a_plan_has_served_for_long(private: View):
-    """At a rate where another plan is a little better, beyond doubt: not at first, but not never either."""
-    settings = PolicySettings(compute_std_ratio=0.0, hop_cost_s=0.0)
-    for mbps in (18.0 * 0.99**step for step in range(200)):
-        links = [
-            LinkMeasured(rated(private, (EDGE, there), mbps, goodput_std_ratio=0.0), 20.0) for there in (FOG, CLOUD)
-        ]
-        seen = after(private, *links)
-        best, now = plan(problem_of(seen)), evaluate(private.current, problem_of(seen))
-        if settings.small_gain_ratio < 1.0 - best.cost / now.cost < settings.min_gain_ratio - 0.01:
-            break
-    fresh = serving(seen, private.current, 20.0)
-    impatient = decide(after(fresh, Tick(20.0 + settings.patience_s - 1.0)), Adaptive(settings))
-    patient = decide(after(fresh, Tick(20.0 + settings.patience_s)), Adaptive(settings))
-    assert isinstance(impatient, Keep)
-    assert "too little" in impatient.reason
-    assert isinstance(patient, Switch)
-    assert patient.plan == best.plan
 
 
 def test_a_switch_for_another_energy_scope_names_it(thirsty: Problem):
