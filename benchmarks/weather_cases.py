@@ -265,6 +265,11 @@ def cases_of(group: Group, known: Mapping[str, Any]) -> tuple[list[Case], dict[s
     return cases, added
 
 
+def goal_of(group: Group, objective: str) -> Objective | Within:
+    """What a case of `group` is judged by."""
+    return _PlanTable(group).goal(objective) if objective == "deadline" else Objective(objective)
+
+
 def _rivals(group: Group, objectives: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(objective, its deadline and the figures of all rivals)."""
     table = _PlanTable(group)
