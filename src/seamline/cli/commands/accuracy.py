@@ -60,7 +60,6 @@ JSON_KEYS = {"accuracy": partial(key_docs, AccuracySummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `accuracy` to `app`."""
     app.command(name="accuracy")(accuracy)
 
 

@@ -40,7 +40,6 @@ JSON_KEYS = {"config show": partial(key_docs, ConfigSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `config` to `app`."""
     group = typer.Typer(help="What commands would run with.", no_args_is_help=True)
     group.command("show", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(show)
     app.add_typer(group, name="config")

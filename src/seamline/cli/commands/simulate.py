@@ -41,7 +41,6 @@ JSON_KEYS = {"simulate": _keys}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `simulate` to `app`."""
     app.command("simulate")(simulate)
 
 

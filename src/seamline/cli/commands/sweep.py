@@ -40,7 +40,6 @@ JSON_KEYS = {"sweep": _keys}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `sweep` to `app`."""
     app.command(name="sweep")(sweep)
 
 
