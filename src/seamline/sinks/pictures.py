@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seamline.codec.opencv import require_opencv
+from seamline.codec.opencv import placed, require_opencv
+from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.sinks.answered import AnsweredFrame
 from seamline.sinks.drawing import drawn
@@ -116,15 +117,7 @@ class Video:
         height, width = self._size
         if (rows - rows % 2, columns - columns % 2) == self._size:
             return np.ascontiguousarray(picture[:height, :width])
-        scale = min(height / rows, width / columns)
-        inner = max(1, round(rows * scale)), max(1, round(columns * scale))
-        cv2 = require_opencv()
-        whole = np.zeros((height, width, 3), np.uint8)
-        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-        whole[top : top + inner[0], left : left + inner[1]] = cv2.resize(
-            picture, inner[::-1], interpolation=cv2.INTER_AREA
-        )
-        return whole
+        return placed(picture, picture_transform(Fit.LETTERBOX, (rows, columns), self._size))
 
 
 class Folder:
