@@ -2,7 +2,7 @@
 
     mqtt://[USER:PASSWORD@]HOST[:1883]/TOPIC[?qos=1&discovery=homeassistant]      mqtts:// with TLS, port 8883
 
-    TOPIC              each answer, a JSON object (`answered.KEYS`, and `state`: what is there, in words)
+    TOPIC              each answer, a JSON object (`answered_json`, and `state`: what is there, in words)
     TOPIC/available    ``online`` or ``offline``, retained; the broker says ``offline`` for a process that died
     TOPIC/LABEL        how many of that label are there, retained, when it changes; TOPIC/all: how many in all
 

@@ -78,14 +78,8 @@ JSON_KEYS = {"testbed check": partial(key_docs, TestbedSummary)}
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer()
-    group.callback()(_group)
     group.command(name="check")(check)
     app.add_typer(group, name="testbed", help="Check testbed files.")
-
-
-def _group() -> None:
-    # A group with one command would otherwise lose the command's name.
-    return
 
 
 def check(
