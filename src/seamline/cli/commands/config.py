@@ -99,14 +99,12 @@ def _plain(value: object) -> str | float | tuple[str, ...] | None:
 
 
 def _print(settings: tuple[Setting, ...]) -> None:
-    from rich.table import Table
+    from seamline.cli.shared.tables import add_row, new_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("setting", "value", "from"):
-        table.add_column(title, overflow="fold")
+    table = new_table("setting", "value", "from")
     for each in settings:
-        table.add_row(
-            each.name, _words(each.value), each.source if each.where is None else f"{each.source} {each.where}"
+        add_row(
+            table, each.name, _words(each.value), each.source if each.where is None else f"{each.source} {each.where}"
         )
     data_console().print(table)
 
