@@ -12,7 +12,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.observer import StreamFlags
 from seamline.cli.shared.options import JsonFlag
-from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.output import print_result
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
@@ -64,12 +64,10 @@ def set_(
         return ask(origin, stream, value)
 
     stream, before = target.ask(question, TIMEOUT_S)
-    if json:
-        objective, scope = (value, None) if key == "objective" else (None, value)
-        print_json(SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before))
-    else:
-        words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
-        data_console().print(f"{stream}: {words.format(value, before)}", soft_wrap=True)
+    objective, scope = (value, None) if key == "objective" else (None, value)
+    words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
+    summary = SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before)
+    print_result(summary, as_json=json, words=lambda: f"{stream}: {words.format(value, before)}")
 
 
 def _setting(setting: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.observer import StreamFlags
 from seamline.cli.shared.options import JsonFlag, one_of
-from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.output import print_result
 from seamline.cli.shared.planning_options import plan_named
 from seamline.core.switching import STRATEGIES, strategy_named
 from seamline.core.vocabulary.documented import key_docs
@@ -70,12 +70,12 @@ def switch(
         plan_named(plan)
     _, answer = target.ask(lambda client, origin, stream: client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
     record = msgspec.json.decode(answer, type=SwitchSummary)
-    if json:
-        print_json(record)
-        return
-    closed_s = record.pause_s + record.switch_s
-    data_console().print(
+    print_result(record, as_json=json, words=lambda: _words(record))
+
+
+def _words(record: SwitchSummary) -> str:
+    closed = milliseconds(record.pause_s + record.switch_s, 3)
+    return (
         f"{record.from_plan}  ->  {record.to_plan} by {record.strategy}: serving after "
-        f"{milliseconds(record.prepare_s)}, nothing accepted for {milliseconds(closed_s, 3)}",
-        soft_wrap=True,
+        f"{milliseconds(record.prepare_s)}, nothing accepted for {closed}"
     )
