@@ -108,7 +108,7 @@ def test_a_place_that_fails_is_said_and_the_others_have_all(seamline, camera_mod
         (["--print", "some"], "`some` is not a choice for --print"),
         (["--head", "boxes"], "`boxes` is not a head"),
         (["--head", "detect"], "the outputs cannot be read as `detect`: scores float32[1, 8, 1, 1]"),
-        (["--labels", "missing.txt"], "class names cannot be read from `missing.txt`"),
+        (["--labels", "missing.txt"], "there is no file missing.txt"),
         (["--score", "1.5"], "Invalid value for '--score'"),
         (["--top", "0"], "Invalid value for '--top'"),
     ],
