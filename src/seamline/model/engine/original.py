@@ -62,7 +62,6 @@ def check_file(
     seed: int = 0,
     values: Mapping[str, float] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-    n_threads: int = 1,
 ) -> FileCheck:
     """Run the file `path`, which `model` was read from, and the whole `model` on the input of `verify_cuts`.
 
@@ -75,7 +74,6 @@ def check_file(
     said = read_sidecar(path)
     request = Request(
         path=str(path.absolute()),
-        n_threads=n_threads,
         values={**said.values, **(values or {})},
         shapes={**said.shapes, **(shapes or {})},
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from seamline.model.onnx.fields import copied, refill
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.scopes import rename
 
 

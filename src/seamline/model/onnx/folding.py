@@ -18,8 +18,8 @@ from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.ports import Array
 from seamline.model.onnx.branches import inline_decided
 from seamline.model.onnx.external import TensorData, tensor_bytes
-from seamline.model.onnx.fields import copied, refill
 from seamline.model.onnx.operators import node_inputs, weight_only
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.session import quiet_session
 from seamline.model.onnx.to_graph import tensor_specs, value_shapes
 

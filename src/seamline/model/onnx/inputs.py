@@ -16,8 +16,7 @@ from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInf
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import read_preprocess, write_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, layout_of, preset_list, recipe_of
-from seamline.model.onnx.fields import refill
-from seamline.model.onnx.protobuf import parse_outline
+from seamline.model.onnx.protobuf import parse_outline, refill
 
 log = logging.getLogger(__name__)
 

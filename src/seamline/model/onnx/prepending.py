@@ -14,8 +14,8 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.ports import Array
 from seamline.model.metadata.preprocess import FRAME, Preprocess
-from seamline.model.onnx.fields import refill
 from seamline.model.onnx.operators import tensor_names
+from seamline.model.onnx.protobuf import refill
 
 _PREFIX = "seamline/preprocess"
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, NodeProto
 
-from seamline.model.onnx.fields import copied, refill
 from seamline.model.onnx.operators import node_inputs, weight_only
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.scopes import Scope
 
 DEQUANTIZE = "DequantizeLinear"

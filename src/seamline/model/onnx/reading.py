@@ -18,7 +18,6 @@ from seamline.model.metadata.exported import exported_with
 from seamline.model.metadata.labels import write_labels
 from seamline.model.metadata.recipe import FrameRecipe
 from seamline.model.onnx.external import TensorData, locate, locate_inside
-from seamline.model.onnx.fields import copied, refill
 from seamline.model.onnx.folding import INLINE_BYTES, fold
 from seamline.model.onnx.functions import without_functions
 from seamline.model.onnx.inputs import fix_inputs, fix_values, shapes_described
@@ -30,7 +29,7 @@ from seamline.model.onnx.operators import (
     node_inputs,
     weight_only,
 )
-from seamline.model.onnx.protobuf import Outline, parse_outline, understood
+from seamline.model.onnx.protobuf import Outline, copied, parse_outline, refill, understood
 from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
 from seamline.model.onnx.scopes import Scope, make_unique, rename
 from seamline.model.onnx.shape_inference import declared, infer

@@ -14,8 +14,8 @@ import onnx.shape_inference
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.onnx.fields import copied, refill
 from seamline.model.onnx.operators import STANDARD_DOMAINS, nested_graphs, node_inputs
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.session import quiet_session
 from seamline.model.onnx.to_graph import fixed_shape, value_shapes
 
