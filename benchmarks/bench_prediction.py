@@ -13,11 +13,10 @@ import statistics
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from itertools import islice
 from typing import Any
 
 from reporting import Report, parser, progress, spread
+from shared import video_frame
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.cost.formulas import LinkCost, breakdown
@@ -25,13 +24,10 @@ from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
-from seamline.core.vocabulary.ports import Array
 from seamline.model import ModelStore, OrtEngine, StoredModel
 from seamline.model.locate import load_model
-from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.sources.opening import open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""
@@ -88,7 +84,9 @@ def main() -> None:
                 for name, model in models.items():
                     case = Case(model=name, rate_mbps=rate_mbps, delay_ms=delay_ms, n_plans=_n_plans(name, rate_mbps))
                     progress(f"{name} over {rate_mbps:g} Mbit/s, {delay_ms:g} ms")
-                    with bench.pin(model, profile_budget_s=budgets_s[name], frame=_frame(model)) as pinned:
+                    assert model.preprocess is not None
+                    frame = video_frame(model.preprocess)  # what codecs make of it is what they do to a stream
+                    with bench.pin(model, profile_budget_s=budgets_s[name], frame=frame) as pinned:
                         rows += _measure(pinned, case, draw, chosen)
     report.data = {"plans": rows, "limit_ratio": LIMIT_RATIO}
     _tell(report, rows)
@@ -103,14 +101,6 @@ def _n_plans(model: str, rate_mbps: float) -> int:
 
 def _budget_s(model: StoredModel) -> float:
     return Profiler(OrtEngine(ModelStore(), 1), node_id("this"), 1).usual_budget_s(model)
-
-
-def _frame(model: StoredModel) -> Array:
-    """A picture of the shipped video; what codecs make of it is no different from what they do to a stream."""
-    assert model.preprocess is not None
-    video = open_source(str(files("seamline.data") / "bigbuckbunny.mp4"))
-    (frame,) = islice(video.frames(), 60, 61)
-    return fitted(frame, model.preprocess)
 
 
 def _measure(pinned: PinnedStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:
