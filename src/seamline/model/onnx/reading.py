@@ -171,10 +171,8 @@ def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int,
                 _localise(tensor, locate(tensor, folder))
     weights = {}
     for number, tensor in enumerate(graph.initializer):
-        if number in places:
-            data = locate_inside(copied(tensor), path, *places[number])
-        else:
-            data = locate(copied(tensor), folder)
+        own = copied(tensor)
+        data = locate_inside(own, path, *places[number]) if number in places else locate(own, folder)
         if data.n_bytes <= INLINE_BYTES or tensor.data_type == TensorProto.STRING:
             _localise(tensor, data)
             continue
@@ -256,7 +254,7 @@ def _sort_nodes(graph: GraphProto) -> None:
         Layer(
             name=str(index),
             op=node.op_type,
-            inputs=tuple(name for name in node_inputs(node)),
+            inputs=node_inputs(node),
             outputs=tuple(dict.fromkeys(name for name in node.output if name)),
         )
         for index, node in enumerate(graph.node)
@@ -282,11 +280,10 @@ def _check_ends(graph: GraphProto) -> None:
     for value in graph.output:
         if value.name not in taken:
             raise ModelError(f"output `{value.name}` is made by no layer")
-        if value.name not in specs:
-            raise ModelError(f"output `{value.name}` has a type that cannot be sent")
-    for value in graph.input:
-        if value.name not in specs:
-            raise ModelError(f"input `{value.name}` has a type that cannot be sent")
+    for what, values in (("output", graph.output), ("input", graph.input)):
+        for value in values:
+            if value.name not in specs:
+                raise ModelError(f"{what} `{value.name}` has a type that cannot be sent")
 
 
 def _advise(graph: GraphProto) -> None:

@@ -37,7 +37,7 @@ class Worker:
             if not self._closed:
                 self._calls.put((future, lambda: function(*arguments)))
                 return future
-        future.set_exception(_closing())
+        future.set_exception(shutting_down())
         return future
 
     def close(self, timeout_s: float = 1.0) -> None:
@@ -54,7 +54,7 @@ class Worker:
         while (call := self._calls.get()) is not None:
             future, function = call
             if self._closed:
-                future.set_exception(_closing())
+                future.set_exception(shutting_down())
                 continue
             try:
                 result = function()
@@ -65,5 +65,6 @@ class Worker:
             del call, future, function
 
 
-def _closing() -> PeerLost:
+def shutting_down() -> PeerLost:
+    """The answer to whoever asks for something after the end."""
     return PeerLost("this node is shutting down")
