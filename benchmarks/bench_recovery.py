@@ -99,7 +99,7 @@ def _idle_row(rate_bps: float) -> tuple[object, ...]:
     scene = replace(scene, constraints=Constraints(n_private_cuts=n_cuts))
     adapter = CorePolicyAdapter(Adaptive())
     driver = Driver(scene, session_of(scene, adapter), Network.of(scene), StageWorkTable(scene), Conditions())
-    driver.mesh.network = counting = _Counting(driver.network)  # type: ignore[assignment]
+    driver.mesh.network = counting = _Counting(driver.network)  # type: ignore[assignment] # to look on
     driver.begin()
     driver.play(IDLE_S)
     minutes, sent = IDLE_S / 60.0, counting.sent_bytes

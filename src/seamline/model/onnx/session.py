@@ -119,7 +119,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as exc:
         raise _model_error(what, exc) from exc
-    except Exception as exc:
+    except Exception as exc:  # the runtime's are told by where they are defined
         if type(exc).__module__.startswith("onnxruntime"):
             raise _model_error(what, exc) from exc
         raise

@@ -80,7 +80,7 @@ class ContainerEngine:
             )
             try:
                 connection = _accept(listener, popen)
-            except BaseException:
+            except BaseException:  # nothing stays behind, whatever it was
                 popen.kill()
                 _reap(popen)
                 path.unlink(missing_ok=True)
@@ -88,7 +88,7 @@ class ContainerEngine:
         made = ContainerSegment(connection, popen, path, part.inputs, part.outputs)
         try:
             receive_tensors(connection)
-        except BaseException as exc:
+        except BaseException as exc:  # nor here
             made.close()
             if isinstance(exc, EOFError | OSError):
                 words = f"segment {segment} ended while it was loaded"

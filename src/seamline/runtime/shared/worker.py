@@ -58,7 +58,7 @@ class Worker:
                 continue
             try:
                 result = function()
-            except BaseException as error:
+            except BaseException as error:  # whoever asked is told, whatever it was
                 future.set_exception(error)
             else:
                 future.set_result(result)
