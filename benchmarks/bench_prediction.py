@@ -24,7 +24,7 @@ from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
-from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model import ModelStore, OrtEngine
 from seamline.model.locate import load_model
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
@@ -76,7 +76,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     draw = random.Random(chosen.seed)
     with fresh_cache(list(models.values())) as cache:
-        budgets_s = {name: _budget_s(model) for name, model in models.items()}
+        profiler = Profiler(OrtEngine(ModelStore(), 1), node_id("this"), 1)
+        budgets_s = {name: profiler.usual_budget_s(model) for name, model in models.items()}
         for rate_mbps, delay_ms in LINKS[1:2] if chosen.quick else LINKS:
             link = LinkSpec(between=("edge", "fog"), rate_bps=rate_mbps * 1e6, delay_s=delay_ms / 1e3)
             testbed = Testbed(name="prediction", nodes=NODES, links=(link, UPLINK))
@@ -97,10 +98,6 @@ def _n_plans(model: str, rate_mbps: float) -> int:
     """Thirty in nine cases: ten per model and ten per setting of the links."""
     at = [rate for rate, _ in LINKS].index(rate_mbps)
     return 4 if model in MODELS and MODELS.index(model) == at else 3
-
-
-def _budget_s(model: StoredModel) -> float:
-    return Profiler(OrtEngine(ModelStore(), 1), node_id("this"), 1).usual_budget_s(model)
 
 
 def _measure(pinned: PinnedStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:

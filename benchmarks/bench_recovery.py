@@ -55,7 +55,9 @@ def main() -> None:
     report.say(
         "", "## What probes cost", "", f"Everything at home for {IDLE_S:g} s, all links of three nodes idle.", ""
     )
-    report.table(("edge->fog Mbit/s", "probes a minute", "kB a minute", "% of the link", "mJ a minute"), _idle_rows())
+    report.table(
+        ("edge->fog Mbit/s", "probes a minute", "kB a minute", "% of the link", "mJ a minute"), map(_idle_row, IDLE_BPS)
+    )
     report.say(f"Joules of sending at {1e9 * RADIO_J_PER_BYTE:g} nJ a byte, assumed: 0.8 W beyond idle at 64 Mbit/s.")
     report.finish()
 
@@ -85,10 +87,6 @@ class _Counting:
         if pair == (EDGE, FOG):
             self.sent_bytes.append(n_bytes)
         return self._network.send(pair, n_bytes, now_s)
-
-
-def _idle_rows() -> list[tuple[object, ...]]:
-    return [_idle_row(rate_bps) for rate_bps in IDLE_BPS]
 
 
 def _idle_row(rate_bps: float) -> tuple[object, ...]:

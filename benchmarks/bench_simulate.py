@@ -108,17 +108,13 @@ def _aggregate(rows: list[Comparison]) -> list[str]:
         f"oracle's gain over static_at_start; against the best fixed plan at worst {100 * against_best.max():+.1f} %.",
         "",
         f"Regret is at most {100 * MOST_REGRET_RATIO:.0f} % in {sum(regrets <= MOST_REGRET_RATIO)} of {len(rows)}; the "
-        f"gain is at least {100 * LEAST_GAIN_RATIO:.0f} % of the oracle's in {_n_gaining(rows)} of {len(rows)}. Where "
-        f"it is less, the oracle itself gains, of the latency: {_little_to_gain(rows)}.",
+        f"gain is at least {100 * LEAST_GAIN_RATIO:.0f} % of the oracle's in {sum(map(_has_gained, rows))} of "
+        f"{len(rows)}. Where it is less, the oracle itself gains, of the latency: {_little_to_gain(rows)}.",
     ]
 
 
 def _has_gained(one: Comparison) -> bool:
     return one.gain_ratio is None or one.gain_ratio >= LEAST_GAIN_RATIO
-
-
-def _n_gaining(rows: list[Comparison]) -> int:
-    return sum(_has_gained(one) for one in rows)
 
 
 def _little_to_gain(rows: list[Comparison]) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 import seamline
 from experiments.adaptive_2026.cases import Case
 from experiments.adaptive_2026.simulated import Outcome, play
+from seamline.config.cgroup import n_usable_cores
 from seamline.core.vocabulary.errors import SeamlineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,9 @@ def play_all(
         told(f"{len(outcomes)} of {len(cases)} cases were played before")
     until_s = time.monotonic() + budget_s
     failures: list[SeamlineError] = []
-    feeders = [_Feeder(missing, outcomes, kept, told, until_s, failures) for _ in range(_n_workers(missing.qsize()))]
+    feeders = [
+        _Feeder(missing, outcomes, kept, told, until_s, failures) for _ in range(min(missing.qsize(), n_usable_cores()))
+    ]
     try:
         for feeder in feeders:
             feeder.start()
@@ -140,10 +142,6 @@ def _write(kept: Path, outcome: Outcome) -> None:
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps(outcome.to_json()), encoding="utf-8")
     unfinished.replace(path)
-
-
-def _n_workers(n_cases: int) -> int:
-    return min(n_cases, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _serve() -> None:
