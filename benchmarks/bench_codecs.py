@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from models import video_frame
 from reporting import Report, Spread, parser, progress, spread
-from shared import video_frame
 
 from seamline import codec
 from seamline.core.vocabulary.plans import Codec

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from bench_simulate import DURATION_S, FPS
+from published_scene import scene_of
 from reporting import Report, parser, progress
-from shared import scene_of
 
 from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch
 from seamline.core.adaptation.view import View, problem_of

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import psutil
+from models import CHILD, in_a_child, keep_segments, plain_session
 from reporting import Report, parser, progress, spread
-from shared import CHILD, in_a_child, keep_segments, plain_session
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+from models import plain_session
 from onnx.backend.test.case.node import collect_testcases
 from reporting import Report, parser, progress
-from shared import plain_session
 
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.local_values import is_local, is_same

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from models import video_frame
 from reporting import Report, parser, progress, spread
-from shared import video_frame
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.cost.formulas import LinkCost, breakdown

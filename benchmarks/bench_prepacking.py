@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from models import CHILD, in_a_child, plain_session, thread_s
 from packed_nets import NETS
 from reporting import Report, parser, progress, spread
-from shared import CHILD, in_a_child, plain_session, thread_s
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel

@@ -12,8 +12,8 @@ import gc
 import time
 from typing import Any
 
+from models import keep_segments
 from reporting import Report, parser, progress, spread
-from shared import keep_segments
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine, StoredModel

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from models import plain_session, thread_s
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from reporting import Report, parser, progress, spread
-from shared import plain_session, thread_s
 
 from seamline.model import zoo
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess

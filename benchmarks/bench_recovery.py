@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from published_scene import EDGE, FOG, scene_of
 from reporting import Report, parser, progress
-from shared import EDGE, FOG, scene_of
 
 from seamline.config import Trace
 from seamline.core.adaptation.policy import Adaptive

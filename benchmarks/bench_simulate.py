@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from published_scene import PROFILES, scene_of
 from reporting import Report, parser, progress
-from shared import PROFILES, scene_of
 
 from seamline.config import Trace
 from seamline.sim import Comparison, alternating, compare, generate, generated

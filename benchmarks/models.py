@@ -1,4 +1,4 @@
-"""What several benchmarks do with models: plain sessions, children that measure, kept segments, a frame, a scene."""
+"""Models in benchmarks: plain sessions to compare with, children that measure, kept segments, a frame."""
 
 from __future__ import annotations
 
@@ -15,23 +15,14 @@ from typing import Any
 import onnxruntime as ort
 from onnx import ModelProto
 
-from seamline.config import Trace
-from seamline.core.vocabulary.constraints import Constraints
-from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import FrameArray
-from seamline.meters.profile_file import from_json
 from seamline.model import OrtEngine, Preprocess, StoredModel
 from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.sources.opening import open_source
-from seamline.sim import Scene, SceneLink
 
 CHILD = "--child"
 """First argument of a script that is to measure in this process and print a JSON object."""
-
-EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
-PROFILES = Path(__file__).parents[1] / "tests" / "replay" / "mobilenetv2.profiles.json"
-"""MobileNetV2 with published times of a Raspberry Pi 4, an edge server and a cloud machine."""
 
 
 def plain_session(model: ModelProto | Path, weights: Path | None = None) -> Any:
@@ -71,19 +62,3 @@ def video_frame(preprocess: Preprocess) -> FrameArray:
     video = open_source(str(files("seamline.data") / "bigbuckbunny.mp4"))
     (frame,) = islice(video.frames(), 60, 61)
     return fitted(frame, preprocess)
-
-
-def scene_of(trace: Trace, *, fps: float, duration_s: float, edge_delay_s: float = 0.002) -> Scene:
-    """Three nodes by `PROFILES`, raw frames private; the link from edge to fog follows `trace`."""
-    profiles = [from_json(one) for one in json.loads(PROFILES.read_text(encoding="utf-8"))]
-    return Scene(
-        origin=EDGE,
-        profiles={NodeId(profile.device.name): profile for profile in profiles},
-        links=(
-            SceneLink(between=(EDGE, FOG), trace=trace, delay_s=edge_delay_s),
-            SceneLink.steady(FOG, CLOUD, 100e6, 0.005),
-        ),
-        fps=fps,
-        duration_s=duration_s,
-        constraints=Constraints(n_private_cuts=1),
-    )
