@@ -21,19 +21,18 @@ import logging
 import os
 import platform
 import tempfile
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import BinaryIO
 
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
-from seamline.config.durable import sync_file, sync_folder
 from seamline.core.vocabulary.errors import ModelError
+from seamline.model.engine.kept_files import keep as keep_file
+from seamline.model.engine.kept_files import publish, refer
 from seamline.model.engine.packed import keep_packed
-from seamline.model.onnx.external import CHUNK_BYTES, open_plain
+from seamline.model.onnx.external import open_plain, pieces
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.protobuf import parse_outline
 from seamline.model.onnx.session import open_bytes
@@ -101,12 +100,12 @@ def keep(graph: bytes, folder: Path) -> None:
             open_bytes(graph, folder, what="the segment", n_threads=1, save_to=saved)
             model = _without_weights(saved, folder, target.parent)
             try:
-                keep_packed(model, folder, target.parent, Path(work), _publish)
+                keep_packed(model, folder, target.parent, Path(work))
             except ModelError as error:  # then every session packs for itself
                 log.debug("no packed weights are kept: %s", error)
             keep_mapped(model)
             form: bytes = model.SerializeToString(deterministic=True)
-            _publish((hashlib.sha256(form).digest(), form), Path(work), target)
+            publish((hashlib.sha256(form).digest(), form), Path(work), target)
     except OSError as exc:
         raise ModelError(f"cannot keep an optimised segment in `{target.parent}`: {exc.strerror}") from exc
 
@@ -139,42 +138,7 @@ def _without_weights(saved: Path, folder: Path, beside: Path) -> ModelProto:
     outline = parse_outline(saved, LARGE_BYTES)
     with saved.open("rb") as source:
         for number, (offset, n_bytes) in outline.places.items():
-            path = _keep_tensor(source, offset, n_bytes, saved.parent, beside)
-            tensor = outline.model.graph.initializer[number]
-            tensor.data_location = TensorProto.EXTERNAL
-            location = path.relative_to(folder).as_posix()
-            for key, value in (("location", location), ("offset", "0"), ("length", str(n_bytes))):
-                tensor.external_data.add(key=key, value=value)
+            values = partial(pieces, source, offset, n_bytes, "an optimised segment")
+            kept = keep_file(values, saved.parent, beside)
+            refer(outline.model.graph.initializer[number], kept.relative_to(folder), n_bytes)
     return outline.model
-
-
-def _keep_tensor(source: BinaryIO, offset: int, n_bytes: int, work: Path, beside: Path) -> Path:
-    """The file that holds these bytes of `source`, named by what is in it; written unless it is there."""
-    digest = hashlib.sha256()
-    for piece in _pieces(source, offset, n_bytes):
-        digest.update(piece)
-    target = beside / f"{digest.hexdigest()}.bin"
-    if target.is_symlink() or not target.is_file():
-        _publish(_pieces(source, offset, n_bytes), work, target)
-    return target
-
-
-def _pieces(source: BinaryIO, offset: int, n_bytes: int) -> Iterator[bytes]:
-    source.seek(offset)
-    while n_bytes > 0:
-        piece = source.read(min(n_bytes, CHUNK_BYTES))
-        if not piece:
-            raise ModelError("an optimised segment ends early")
-        n_bytes -= len(piece)
-        yield piece
-
-
-def _publish(pieces: Iterable[bytes], work: Path, target: Path) -> None:
-    """Write a file and rename it into place, complete on the disk: a power cut must not leave half of it."""
-    half = work / target.name
-    with half.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-        sync_file(file)
-    os.replace(half, target)
-    sync_folder(target.parent)
