@@ -110,6 +110,7 @@ RULES = (
         without={f"{_PROBING}:N_CONFIRMING_PROBES": -1, f"{_PROBING}:bottleneck_changed": _first},
     ),
     Rule(name="probes after another's jump", without={f"{_PROBING}:bottleneck_changed": _first}),
+    Rule(name="regular probe grows with the rate", without={f"{_PROBING}:REGULAR_SHARE_RATIO": 0.0}),
     Rule(name="long first probes", without={f"{_PROBING}:long_probe_bytes": _always(4096)}),
     Rule(name="busy limit", without={f"{_PROBING}:BUSY_LIMIT_S": math.inf}),
     # -- compute, and the pipeline -------------------------------------------------------------------------------------

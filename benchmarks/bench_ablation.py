@@ -12,6 +12,7 @@ import argparse
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from reporting import Report, parser, progress
 from weather_cases import CLOUD, EDGE, FOG, Figures, Group, goal_of, traces_of
 
 from seamline.config import Trace
-from seamline.core.adaptation.policy import PolicySettings
-from seamline.sim import Scene
-from seamline.sim.run import Play, made
+from seamline.core.adaptation.policy import Adaptive, PolicySettings
+from seamline.sim import Scene, play
+from seamline.sim.policy_adapters import CorePolicyAdapter
 from seamline.sim.stage_work import StageWorkTable
 
 KINDS = ("markov", "steps", "fades", "outages", "noise", "bursty")
@@ -128,12 +129,8 @@ def _costs(spot: Spot, rules: Sequence[str]) -> list[float]:
     scene = spot.scene()
     found = []
     for name in rules:
-        table = StageWorkTable(scene)
-        if not name:
-            run = made(scene, Play("adaptive"), table, PolicySettings())
-        else:
-            with rule_named(name).off() as settings:
-                run = made(scene, Play("adaptive"), table, settings)
+        with rule_named(name).off() if name else nullcontext(PolicySettings()) as settings:
+            run = play(scene, CorePolicyAdapter(Adaptive(settings)), StageWorkTable(scene))
         found.append(Figures.of(run, scene).cost)
     return found
 

@@ -13,7 +13,7 @@ from seamline.core.link import estimator as est
 from seamline.core.link import meter as meter_module
 from seamline.core.link.beat import STATUS_INTERVAL_S, Beat
 from seamline.core.link.meter import PING_INTERVAL_S, TICK_S, LinkMeter
-from seamline.core.link.probing import BUSY_LIMIT_S, N_FIRST_PONGS, N_FIRST_PROBES, PROBE_BYTES
+from seamline.core.link.probing import BUSY_LIMIT_S, MIN_PROBE_BYTES, N_FIRST_PONGS, N_FIRST_PROBES
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -231,7 +231,7 @@ def test_a_link_that_returns_is_believed_after_two_messages_and_measured_again()
     links.probes.clear()
     links.run(returned_s + 1.0)
     n_bytes = [probe[2] for probe in links.probes]
-    assert n_bytes[:2] == [PROBE_BYTES, PROBE_BYTES]  # the smallest, whatever the link carried before
+    assert n_bytes[:2] == [MIN_PROBE_BYTES, MIN_PROBE_BYTES]  # the smallest, whatever the link carried before
     first_s = next(at_s for at_s, one in links.news if one.goodput_bps > 0.0)
     assert links.probes[1][0] < first_s < returned_s + 1.0
     links.run(returned_s + 3.0)

@@ -18,11 +18,12 @@ from seamline.core.link.probing import (
     LONG_SHARE_RATIO,
     MAX_LONG_PROBE_BYTES,
     MIN_LONG_PROBE_BYTES,
+    MIN_PROBE_BYTES,
     N_CONFIRMING_PROBES,
     N_FIRST_PONGS,
     N_FIRST_PROBES,
-    PROBE_BYTES,
     PROBE_INTERVAL_S,
+    REGULAR_SHARE_RATIO,
     Probing,
     bottleneck_changed,
     carried,
@@ -76,7 +77,7 @@ def idled(
 def test_a_link_is_pinged_first_then_probed_long_and_short_in_turn():
     assert next_probe(Probing(n_pongs=N_FIRST_PONGS - 1), PINGED, 1.0)[1] == 0
     sizes, probing = idled(Probing(n_pongs=N_FIRST_PONGS), PINGED, 20e6, 0.9)
-    assert [n_bytes > PROBE_BYTES for _, n_bytes in sizes] == [True, False] * (N_FIRST_PROBES // 2) + [True]
+    assert [n_bytes > MIN_PROBE_BYTES for _, n_bytes in sizes] == [True, False] * (N_FIRST_PROBES // 2) + [True]
     assert probing.is_measured
 
 
@@ -85,7 +86,7 @@ def test_probes_of_an_idle_link_take_no_more_of_it_than_their_share(rate_bps: fl
     sizes, _ = idled(Probing(n_pongs=N_FIRST_PONGS), PINGED, rate_bps, 300.0)
     later = [n_bytes for at_s, n_bytes in sizes if at_s > 60.0]
     assert later
-    share_ratio = 8 * PROBE_BYTES / rate_bps / PROBE_INTERVAL_S
+    share_ratio = max(REGULAR_SHARE_RATIO, 8 * MIN_PROBE_BYTES / rate_bps / PROBE_INTERVAL_S)
     assert sum(8 * n_bytes / rate_bps for n_bytes in later) / 240.0 < 1.1 * (share_ratio + LONG_SHARE_RATIO)
 
 
@@ -93,9 +94,9 @@ def test_probes_of_an_idle_link_take_no_more_of_it_than_their_share(rate_bps: fl
 def test_a_link_that_carries_next_to_nothing_is_looked_at_again_every_second(rate_bps: float):
     sizes, _ = idled(Probing(n_pongs=N_FIRST_PONGS), PINGED, rate_bps, 300.0)
     later = [(at_s, n_bytes) for at_s, n_bytes in sizes if at_s > 100.0]
-    took_s = 8 * PROBE_BYTES / rate_bps
+    took_s = 8 * MIN_PROBE_BYTES / rate_bps
     assert max(b - a for (a, _), (b, _) in itertools.pairwise(later)) <= PROBE_INTERVAL_S + took_s + 0.2
-    regular = [n_bytes for _, n_bytes in later if n_bytes == PROBE_BYTES]
+    regular = [n_bytes for _, n_bytes in later if n_bytes == MIN_PROBE_BYTES]
     assert len(regular) >= len(later) // 2
 
 

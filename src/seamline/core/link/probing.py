@@ -2,8 +2,8 @@
 
 Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
 is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
-probe of 4 kB a second; these are never left out, however little the link carries: what nobody measures, nobody knows to
-be back.
+probe a second, of 0.6 % of what it carries in that time and 4 kB at least; these are never left out, however little the
+link carries: what nobody measures, nobody knows to be back.
 
 A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
 token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
@@ -24,13 +24,16 @@ from seamline.core.link.lower_envelope import RTT_NOISE_S
 PROBE_INTERVAL_S = 1.0
 
 
+REGULAR_SHARE_RATIO = 0.006
+
+
 LONG_SHARE_RATIO = 0.004
 
 
 MOST_CREDIT_S = 0.15
 
 
-PROBE_BYTES = 4 * 1024
+MIN_PROBE_BYTES, MAX_PROBE_BYTES = 4 * 1024, 32 * 1024
 
 
 LONG_PROBE_S = 0.05
@@ -109,7 +112,7 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
     probing = replace(probing, credit_s=credit_s, credit_at_s=now_s)
     goodput_bps = _goodput_bps(state)
     if state.n_to_believe > 0:
-        return replace(probing, due_s=now_s, n_probes=probing.n_probes + 1), PROBE_BYTES
+        return replace(probing, due_s=now_s, n_probes=probing.n_probes + 1), MIN_PROBE_BYTES
     if not probing.is_measured or goodput_bps <= 0.0:
         due_s = now_s if probing.n_probes < N_FIRST_PROBES - 1 else now_s + PROBE_INTERVAL_S
         n_bytes = first_probe_bytes(probing.n_probes, goodput_bps)
@@ -121,8 +124,9 @@ def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Pr
         return replace(probing, n_probes=probing.n_probes + 1), n_bytes
     if now_s < probing.regular_s:  # nothing to confirm, or no credit for it: the regular probe at its time
         return replace(probing, due_s=min(probing.regular_s, now_s + PROBE_INTERVAL_S / 10)), 0
+    n_bytes = _regular_bytes(state)
     regular_s = now_s + PROBE_INTERVAL_S
-    return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), PROBE_BYTES
+    return replace(probing, due_s=regular_s, regular_s=regular_s, n_probes=probing.n_probes + 1), n_bytes
 
 
 def probed(probing: Probing, before: est.LinkState, after: est.LinkState, sample: est.TransferSample) -> Probing:
@@ -147,7 +151,7 @@ def long_probe_bytes(goodput_bps: float) -> int:
 
 def first_probe_bytes(number: int, goodput_bps: float) -> int:
     """Size of the first probes of a link, number 0 and on."""
-    return PROBE_BYTES if number % 2 else long_probe_bytes(goodput_bps)
+    return MIN_PROBE_BYTES if number % 2 else long_probe_bytes(goodput_bps)
 
 
 def _long_probe_bytes(state: est.LinkState) -> int:
@@ -160,6 +164,11 @@ def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
     affordable = int(max(0.0, probing.credit_s + debt_s) * _goodput_bps(state) / 8)
     wanted = _long_probe_bytes(state)
     return min(wanted, affordable) if affordable >= wanted // 2 else 0
+
+
+def _regular_bytes(state: est.LinkState) -> int:
+    share = int(REGULAR_SHARE_RATIO * _goodput_bps(state) / 8 * PROBE_INTERVAL_S)
+    return max(MIN_PROBE_BYTES, min(MAX_PROBE_BYTES, share))
 
 
 def _goodput_bps(state: est.LinkState) -> float:
