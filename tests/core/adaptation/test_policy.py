@@ -209,6 +209,14 @@ def test_a_plan_that_failed_to_prepare_is_not_tried_again_for_a_while(private: V
     assert decide(after(view, Tick(18.0))).plan == best
 
 
+def test_a_plan_stays_on_a_node_that_failed_to_prepare_another_one(private: View):
+    best = private.current
+    view = after(serving(private, best, 10.0), SwitchStarted(Plan.parse("edge[0:2]u8 > cloud[2:4]"), 11.0))
+    view = after(view, SwitchFailed(Plan.parse("edge[0:2]u8 > cloud[2:4]"), "no memory", CLOUD, 12.0))
+    assert CLOUD in best.nodes
+    assert decide(view).reason.startswith(f"{best} is the best plan")
+
+
 def test_when_only_refused_plans_remain_the_current_one_stays(private: View):
     best = private.current
     view = after(serving(private, Plan.parse("edge[0:4]"), 10.0), NodeLeft(FOG, 10.5))
