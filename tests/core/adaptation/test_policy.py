@@ -478,6 +478,16 @@ def test_a_plan_that_misses_the_deadline_is_left_even_for_one_that_takes_more_en
     assert evaluate(decision.plan, problem_of(view)).energy_j > frugal.energy_j
 
 
+def test_a_plan_whose_energy_is_not_known_is_left_for_one_that_a_deadline_can_judge(thirsty: Problem):
+    fog = replace(thirsty.profiles[FOG], device=replace(thirsty.profiles[FOG].device, busy_w=None))
+    unknown = replace(thirsty, profiles={**thirsty.profiles, FOG: fog})
+    view = serving(judged_by(unknown, Within(slo_s=10.0)), Plan.parse("edge[0:1]u8 > fog[1:4]"))
+    decision = decide(after(view, Tick(10.0)))
+    assert decision == Switch(
+        Plan.parse("edge[0:4]"), "edge[0:1]u8 > fog[1:4] cannot be judged by slo=10; edge[0:4] can"
+    )
+
+
 def test_frames_that_take_longer_than_predicted_shorten_the_deadline(thirsty: Problem):
     frugal = plan(replace(thirsty, objective=Objective.ENERGY))
     view = serving(judged_by(thirsty, Within(slo_s=1.2 * frugal.latency_s)), frugal.plan)
