@@ -208,6 +208,14 @@ def test_a_plan_that_failed_to_prepare_is_not_tried_again_for_a_while(private: V
     assert decide(after(view, Tick(18.0))).plan == best
 
 
+def test_a_plan_stays_on_a_node_that_failed_to_prepare_another_one(private: View):
+    best = private.current
+    view = after(serving(private, best, 10.0), SwitchStarted(Plan.parse("edge[0:2]u8 > cloud[2:4]"), 11.0))
+    view = after(view, SwitchFailed(Plan.parse("edge[0:2]u8 > cloud[2:4]"), "no memory", CLOUD, 12.0))
+    assert CLOUD in best.nodes
+    assert decide(view).reason.startswith(f"{best} is the best plan")
+
+
 def test_when_only_refused_plans_remain_the_current_one_stays(private: View):
     best = private.current
     view = after(serving(private, Plan.parse("edge[0:4]"), 10.0), NodeLeft(FOG, 10.5))
@@ -467,6 +475,16 @@ def test_a_plan_that_misses_the_deadline_is_left_even_for_one_that_takes_more_en
     assert isinstance(decision, Switch)
     assert f"{frugal.plan} takes {frugal.latency_s * 1e3:.0f} ms, more than" in decision.reason
     assert evaluate(decision.plan, problem_of(view)).energy_j > frugal.energy_j
+
+
+def test_a_plan_whose_energy_is_not_known_is_left_for_one_that_a_deadline_can_judge(thirsty: Problem):
+    fog = replace(thirsty.profiles[FOG], device=replace(thirsty.profiles[FOG].device, busy_w=None))
+    unknown = replace(thirsty, profiles={**thirsty.profiles, FOG: fog})
+    view = serving(judged_by(unknown, Within(slo_s=10.0)), Plan.parse("edge[0:1]u8 > fog[1:4]"))
+    decision = decide(after(view, Tick(10.0)))
+    assert decision == Switch(
+        Plan.parse("edge[0:4]"), "edge[0:1]u8 > fog[1:4] cannot be judged by slo=10; edge[0:4] can"
+    )
 
 
 def test_frames_that_take_longer_than_predicted_shorten_the_deadline(thirsty: Problem):
