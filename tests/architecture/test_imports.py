@@ -16,15 +16,15 @@ import seamline
 SOURCE = Path(seamline.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
 FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "cli": 6, "dashboard": 6} | dict.fromkeys(
-    ("model", "codec", "fabric", "meters", "testbed", "sim"), 2
+    ("model", "codec", "fabric", "identity", "meters", "testbed", "sim"), 2
 )
 ROOMS = {
     "core": (
         "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
-    "runtime": ("inputs", "shared", "sources", "segments", "node", "origin", "api", "lab"),
-    "cli": ("shared", "running", "commands"),
+    "runtime": ("inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "lab"),
+    "cli": ("shared", "membership", "running", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 

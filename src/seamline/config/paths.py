@@ -1,4 +1,4 @@
-"""Paths: where Seamline keeps what it can make again, and files that people name, read within limits."""
+"""Paths: where Seamline keeps what it can make again, and keys; files that people name, read within limits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return Path(platformdirs.user_cache_dir("seamline", appauthor=False))
+
+
+def data_dir() -> Path:
+    """The base of keys and certificates: SEAMLINE_DATA from the environment, else the user's data folder."""
+    chosen = os.environ.get("SEAMLINE_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_data_dir("seamline", appauthor=False))
 
 
 def read_text(path: Path, *, max_bytes: int, hint: str) -> str:

@@ -69,6 +69,12 @@ class Roster:
                 return Standing.LEFT_OUT
             return Standing.CURRENT if known else Standing.UNKNOWN
 
+    def drop(self, node: NodeId) -> list[tuple[NodeId, bool]]:
+        """Take note that no run of `node` counts any more; what changed, as `token` says it."""
+        with self._changed:
+            runs = tuple(reversed(self._incarnations.get(node, ())))
+        return [change for run in runs for change in self.token(node, run, False)]
+
     def incarnation(self, node: NodeId) -> str | None:
         """The run of `node` that messages go to; None when it is not alive (or is this node)."""
         with self._changed:

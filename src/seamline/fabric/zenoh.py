@@ -13,8 +13,9 @@ How it works, in order:
   reaches one, and what comes in the name of a node is taken from the incarnation that is that node alone. What comes
   before its sender's token waits for that in the lobby (`lobby.py`).
 - Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
-
-Authentication and encryption are not here yet; listen beyond loopback only on networks you trust.
+- With a `guard` links are mutual TLS, tokens carry a credential (``.../alive/<incarnation>/<credential>``), messages
+  are sealed for their target, and ``.../notice/<source>`` carries what peers prove about others. Without one anybody
+  who reaches the port takes part: listen beyond loopback only on networks you trust.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from typing import Any, Literal
 
 import zenoh
 
-from seamline.core.vocabulary.errors import FabricError, PeerLost, WireError
+from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, WireError
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
 from seamline.fabric.bulk import BulkReceiver, BulkSender
+from seamline.fabric.guard import Guard
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.lobby import Lobby
 from seamline.fabric.peer_log import PeerLog
@@ -43,6 +45,7 @@ from seamline.fabric.zenoh_settings import configuration, open_session, with_por
 SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
 MAX_CHUNK_BYTES = 1 << 20
+MAX_NOTICE_BYTES = 1 << 18
 
 _CLOSE_TIMEOUT_S = 2.0
 """Closing takes milliseconds, or as long as a handshake when a configured neighbour hangs; nothing is lost then."""
@@ -63,6 +66,7 @@ class ZenohFabric:
     slow_link_buffer_bytes: the kernel's send buffer per link. Small keeps control fast behind bulk (181 -> 29 ms at
     50 Mbit/s), but caps one link at about buffer / round trip: raise it to rate x round trip on fast, long links; None
     leaves it to the system. lease_s: silence after which a peer is lost; raise it for links below 0.66 Mbit/s.
+    guard: only whom it admits takes part, and nobody else can read or forge what is sent.
     """
 
     def __init__(
@@ -77,13 +81,15 @@ class ZenohFabric:
         slow_link_buffer_bytes: int | None = SEND_BUFFER_BYTES,
         lease_s: float = LEASE_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        guard: Guard | None = None,
     ) -> None:
         self._node = node_id(node)
         self._cluster = node_id(cluster)
         self._connect = connect
         self._lease_s = lease_s
         self._max_message_bytes = max_message_bytes
-        self._incarnation = secrets.randbits(63)
+        self._guard = guard
+        self._incarnation = secrets.randbits(63) if guard is None else int(guard.incarnation, 16)
         self.endpoints = tuple(with_port(endpoint) for endpoint in listen)
         self._config = configuration(
             self.endpoints,
@@ -92,6 +98,7 @@ class ZenohFabric:
             shared_memory=shared_memory,
             send_buffer_bytes=slow_link_buffer_bytes,
             lease_s=lease_s,
+            more={} if guard is None else guard.settings,
         )
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
@@ -115,6 +122,11 @@ class ZenohFabric:
     @property
     def node(self) -> NodeId:
         return self._node
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """Endpoints that are connected to."""
+        return self._connect
 
     @property
     def incarnation(self) -> str:
@@ -170,6 +182,27 @@ class ZenohFabric:
                 hint=f"is it running, and are these endpoints right: {', '.join((*self.endpoints, *self._connect))}",
             )
 
+    def role_of(self, peer: NodeId) -> str | None:
+        """The role in the certificate of a peer; None where nobody is authenticated."""
+        return None if self._guard is None else self._guard.role_of(peer, self._roster.incarnation(peer) or "")
+
+    def take_notice(self, notice: bytes) -> None:
+        """Believe `notice` if it is proven and news, drop whom it excludes, and pass it on to all peers.
+
+        Raises `IdentityError` when it proves nothing.
+        """
+        gone = None if self._guard is None else self._guard.on_notice(notice)
+        if gone is None:
+            return
+        for target in self.peers():
+            self._say_notice(target)
+        for name in gone:
+            self._peer_log.warn(NodeId(name), f"the certificate of `{name}` has been revoked")
+        with self._door:
+            for name in self.peers() if self._node in gone else gone:
+                for node, is_alive in self._roster.drop(NodeId(name)):
+                    self._tell(node, is_alive)
+
     def close(self) -> None:
         """Leave: peers learn at once. Takes at most some seconds, whatever the links do; then sends raise."""
         session, self._session = self._session, None
@@ -187,12 +220,17 @@ class ZenohFabric:
 
     def _declare(self) -> None:
         session = self._session
+        credential = () if self._guard is None else (self._guard.credential,)
+        any_credential = () if self._guard is None else ("*",)
         self._declared = [
             session.declare_subscriber(self._key(self._node, "control", "*", "*", self.incarnation), self._on_control),
             session.declare_subscriber(self._key(self._node, "data", "*", "*", self.incarnation), self._on_data),
             session.declare_subscriber(self._key(self._node, "credit", "*", "*", self.incarnation), self._on_credit),
-            session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation)),
-            session.liveliness().declare_subscriber(self._key("*", "alive", "*"), self._on_token, history=True),
+            session.declare_subscriber(self._key(self._node, "notice", "*"), self._on_notice),
+            session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation, *credential)),
+            session.liveliness().declare_subscriber(
+                self._key("*", "alive", "*", *any_credential), self._on_token, history=True
+            ),
         ]
 
     def _refuse_duplicate(self) -> None:
@@ -201,14 +239,15 @@ class ZenohFabric:
         A token of this name may be the ghost of an earlier run: it goes within a lease, a live one stays. Nodes that
         connect later are not seen here but in `duplicates`.
         """
-        selector = self._key(self._node, "alive", "*")
+        selector = self._key(self._node, "alive", "**")
         start_s = time.monotonic()
         linked_s = None if self._connect else start_s
         while True:
             now_s = time.monotonic()
             if linked_s is None and self._session.info.links():
                 linked_s = now_s
-            is_taken = any(reply.ok is not None for reply in self._session.liveliness().get(selector, timeout=1.0))
+            replies = self._session.liveliness().get(selector, timeout=1.0)
+            is_taken = any(self._is_admitted(str(reply.ok.key_expr)) for reply in replies if reply.ok is not None)
             if is_taken and now_s > start_s + 3 * self._lease_s:
                 raise FabricError(
                     f"a node named `{self._node}` is already in cluster `{self._cluster}`",
@@ -232,6 +271,8 @@ class ZenohFabric:
             raise FabricError(f"the fabric of `{self._node}` is not open")
         if (there := self._roster.incarnation(target)) is None:
             raise PeerLost(f"`{target}` is not alive")
+        if self._guard is not None:
+            payload = self._guard.seal(target, there, kind, payload)
         urgent = kind is not Lane.DATA
         try:
             session.put(
@@ -261,7 +302,7 @@ class ZenohFabric:
         with self._door:
             standing = self._roster.standing(source, incarnation)
             if standing is Standing.CURRENT:
-                self._inbox.put(arrival)
+                self._let_in(arrival, incarnation)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
@@ -273,24 +314,83 @@ class ZenohFabric:
         if self._roster.standing(source, incarnation) is not Standing.CURRENT:
             return
         try:
-            self._sender.on_credit(source, sample.payload.to_bytes())
-        except WireError as exc:
+            self._sender.on_credit(source, self._opened(source, incarnation, "credit", sample.payload.to_bytes()))
+        except (WireError, IdentityError) as exc:
             self._refused(source, exc)
 
+    def _let_in(self, arrival: Arrival, incarnation: str) -> None:
+        try:
+            payload = self._opened(arrival.source, incarnation, arrival.lane, arrival.payload)
+        except IdentityError as exc:
+            self._refused(arrival.source, exc)
+        else:
+            self._inbox.put(Arrival(arrival.source, arrival.lane, payload))
+
+    def _opened(self, source: NodeId, incarnation: str, kind: str, payload: bytes) -> bytes:
+        return payload if self._guard is None else self._guard.open(source, incarnation, kind, payload)
+
+    def _on_notice(self, sample: zenoh.Sample) -> None:
+        if self._guard is None or len(sample.payload) > MAX_NOTICE_BYTES:
+            return
+        try:
+            self.take_notice(sample.payload.to_bytes())
+        except IdentityError as exc:
+            self._refused(NodeId(str(sample.key_expr).rpartition("/")[2]), exc)
+
+    def _say_notice(self, target: NodeId) -> None:
+        """Tell `target` what proves itself: it need not be admitted."""
+        if self._guard is None or (session := self._session) is None:
+            return
+        try:
+            session.put(self._key(target, "notice", self._node), self._guard.notice())
+        except zenoh.ZError as exc:
+            log.info("no notice for `%s`: %s", target, exc)
+
+    def _is_admitted(self, key: str) -> bool:
+        """Whether a token is of somebody who may use its name."""
+        try:
+            if self._guard is not None:
+                self._guard.verify(*_parts_of(key))
+        except IdentityError:
+            return False
+        return True
+
+    def _admit(self, name: str, incarnation: str, credential: str, alive: bool) -> bool:
+        """Whether a token that came or went counts."""
+        if self._guard is None or (name, incarnation) == (self._node, self.incarnation):
+            return True
+        try:
+            if not alive:
+                self._guard.forget(name, incarnation)
+                return True
+            self._guard.admit(name, incarnation, credential)
+        except IdentityError as exc:
+            self._refused(NodeId(name), exc)
+            return False
+        finally:
+            if alive:
+                self._say_notice(NodeId(name))  # one that is revoked may not know it yet
+        return True
+
     def _on_token(self, sample: zenoh.Sample) -> None:
-        name, incarnation = str(sample.key_expr).split("/")[2::2]
+        name, incarnation, credential = _parts_of(str(sample.key_expr))
         alive, now_s = sample.kind == zenoh.SampleKind.PUT, time.monotonic()
+        if not self._admit(name, incarnation, credential, alive):
+            return
         with self._door:
             for node, is_alive in self._roster.token(name, incarnation, alive):
-                self._inbox.put(PeerChange(node, is_alive))
-                self._sender.wake(node)
+                self._tell(node, is_alive)
                 if is_alive and (current := self._roster.incarnation(node)) is not None:
                     for arrival in self._lobby.admit(node, current, now_s):
-                        self._inbox.put(arrival)
+                        self._let_in(arrival, current)
         if (stall := self._stalls.token(name, incarnation, alive, now_s)) is not None:
             self._peer_log.warn(NodeId(name), str(stall))
         if name in self._roster.duplicates():
             self._peer_log.warn(NodeId(name), _words_of_duplicate(NodeId(name), self._node))
+
+    def _tell(self, node: NodeId, is_alive: bool) -> None:
+        self._inbox.put(PeerChange(node, is_alive))
+        self._sender.wake(node)
 
     def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
         """The delivery thread: until the inbox is closed."""
@@ -310,7 +410,7 @@ class ZenohFabric:
             except Exception:  # a callback's fault must not silence the node for good
                 self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
 
-    def _refused(self, source: NodeId, error: WireError) -> None:
+    def _refused(self, source: NodeId, error: WireError | IdentityError) -> None:
         self._peer_log.warn(source, f"refused what `{source[:40]}` sent: {error}")
 
 
@@ -318,6 +418,12 @@ def _sender_of(sample: Any) -> tuple[NodeId, str]:
     """(name, incarnation) of who says to have sent `sample`."""
     *_, source, incarnation, _ = str(sample.key_expr).split("/")
     return NodeId(source), incarnation
+
+
+def _parts_of(token: str) -> tuple[str, str, str]:
+    """(name, incarnation, credential) in the key of a token; the credential is empty where there is none."""
+    name, _, incarnation, *rest = token.split("/")[2:6]
+    return name, incarnation, rest[0] if rest else ""
 
 
 def _whose(item: Arrival | PeerChange) -> NodeId:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import zenoh
@@ -30,6 +32,12 @@ _QUEUE_BATCHES = 16
 """Per neighbour and lane: the most Zenoh takes."""
 
 
+_TLS_BUFFER_BYTES = 1 << 20
+"""Room for two windows (`window.py`). Zenoh's TLS never flushes: what the kernel does not take at once stays in the
+process until the next write, a keep-alive in the worst case. With 64 KiB 9 of 60 hops of 600 kB waited for one (2.5 s
+with a lease of 10 s), with this 0 of 300. Linux gives less where net.core.wmem_max is lower."""
+
+
 def configuration(
     listen: tuple[str, ...],
     connect: tuple[str, ...],
@@ -38,11 +46,12 @@ def configuration(
     shared_memory: bool,
     send_buffer_bytes: int | None,
     lease_s: float,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """A Zenoh configuration that neither loses, delays nor misroutes what we send.
 
-    mode: ``router`` passes messages on between neighbours, ``peer`` does not. Raises `FabricError` for what Zenoh
-    does not take, a malformed endpoint above all.
+    mode: ``router`` passes messages on between neighbours, ``peer`` does not. more: certificates and access rules.
+    Raises `FabricError` for what Zenoh does not take, a malformed endpoint above all.
     """
     settings: dict[str, Any] = {
         "mode": mode,
@@ -71,6 +80,8 @@ def configuration(
     }
     if send_buffer_bytes is not None:
         settings["transport/link/tcp/so_sndbuf"] = send_buffer_bytes
+        settings["transport/link/tls/so_sndbuf"] = max(send_buffer_bytes, _TLS_BUFFER_BYTES)
+    settings.update(more)
     config: Any = zenoh.Config()
     for key, value in settings.items():
         try:

@@ -88,6 +88,7 @@ def examine() -> Iterator[Check]:
     yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
     yield _loopback()
     yield _cache()
+    yield from _identities()
     yield _package(
         "cv2", "opencv-python-headless", "videos, cameras, pictures and JPEG", "pip install opencv-python-headless"
     )
@@ -220,6 +221,35 @@ def _meters() -> Iterator[Check]:
         fact = "no meter works here: it is modelled, and called so"
         hint = "seamline node --power raspberry-pi-4 (or idle=W,busy=W)"
     yield Check(name="energy", status="ok" if usable else "absent", fact=fact, hint=hint)
+
+
+def _identities() -> Iterator[Check]:
+    """Certificates of this user, and which of them end soon."""
+    from seamline.config.paths import data_dir
+
+    folders = sorted((data_dir() / "members").glob("*/*/certificate.pem"))
+    if not folders:
+        fact = "none: nodes stay on this machine, or take --insecure"
+        hint = "seamline node --invite, or seamline join TOKEN"
+        yield Check(name="identity", status="absent", fact=fact, hint=hint)
+        return
+    from seamline.core.vocabulary.errors import SeamlineError
+    from seamline.identity.kept import load
+
+    for path in folders:
+        cluster, name = path.parts[-3:-1]
+        try:
+            identity = load(cluster, name)
+            identity.require_not_revoked()
+        except SeamlineError as error:
+            yield Check(name=f"identity {name}", status="absent", fact=error.message, hint=error.hint)
+            continue
+        fact = f"{identity.member.role} of cluster `{cluster}` until {identity.member.expires:%Y-%m-%d}"
+        if not identity.is_due:
+            yield Check(name=f"identity {name}", status="ok", fact=fact)
+            continue
+        renews = "a running node renews it while the authority answers; else `seamline invite` there, and join again"
+        yield Check(name=f"identity {name}", status="ok", fact=f"{fact}, which is soon", hint=renews)
 
 
 def _root() -> Check:

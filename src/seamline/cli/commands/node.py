@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.membership.tokens import AddressOption, begin_cluster, join_by, show_token, token_text
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
-from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
+from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
 from seamline.core.vocabulary.documented import copied, key_docs
-from seamline.core.vocabulary.errors import FabricError
+from seamline.core.vocabulary.errors import FabricError, UsageError
 from seamline.core.vocabulary.nodes import as_node_name
 from seamline.core.vocabulary.quantities import energy_text, parse_size
 
@@ -39,6 +40,7 @@ class NodeReady:
     name: Annotated[str, "the node's name"]
     tier: Annotated[str, "its tier label"]
     listen: tuple[Annotated[str, "where others can connect to it"], ...]
+    token: Annotated[str | None, "with `--invite`, what the next machine joins by; good once, for an hour"] = None
     event: Annotated[str, "`ready`, printed once the node takes part; the command then runs until it is ended"] = (
         "ready"
     )
@@ -90,6 +92,13 @@ def node(
             help="What models may use here, e.g. 512MB; all when not given.",
         ),
     ] = None,
+    invite: Annotated[
+        bool,
+        typer.Option(
+            "--invite", help="Begin a cluster on this machine if it is in none, and print a token for the next machine."
+        ),
+    ] = False,
+    address: AddressOption = (),
     check: Annotated[bool, typer.Option("--check", help="Only check what was given, and leave.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -98,21 +107,33 @@ def node(
     Who joins and leaves, which streams begin and end here, and what fails is said on stderr, a line each.
     """
     from seamline.cli.shared.waiting import wait_for_end
+    from seamline.runtime.identity.refusals import saying_refusals
     from seamline.runtime.node.starting import check_options, open_node
+    from seamline.runtime.shared.news import LOGGER as NEWS
 
+    if own.insecure and (invite or own.join is not None):
+        raise UsageError("--insecure does without certificates", hint="leave out either it, or --invite and --join")
     own_name = name or as_node_name(socket.gethostname())
-    options = own.options(own_name, tier, parse_size(memory) if memory is not None else None)
+    if own.join is not None and not check:
+        own_name = join_by(own.join, name)
+    elif invite and not check:
+        own_name = begin_cluster(own.cluster, own_name)
+    memory_bytes = parse_size(memory) if memory is not None else None
+    options = own.options(own_name, tier, memory_bytes, secure=invite, serves=True)
     if check:
         check_options(options)
         return
-    with wait_for_end(own.parent_pid) as wait, showing_news():
+    with wait_for_end(own.parent_pid) as wait, showing_news(), saying_refusals(NEWS.info):
         running = open_node(options)
         try:
             endpoints = running.endpoints
+            token = token_text(own.cluster, address) if invite else None
             if json:
-                print_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints)))
+                print_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints), token=token))
             else:
                 data_console().print(f"{own_name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
+                if token is not None:
+                    show_token(token)
             if own.insecure:
                 progress_console().print("peers are NOT authenticated: use this on a network you trust", style="red")
             wait()
@@ -142,6 +163,7 @@ def showing_news() -> Iterator[None]:
 def nodes(
     connect: DoorOption = (),
     cluster: ClusterOption = "default",
+    insecure: InsecureFlag = False,
     wait: Annotated[
         float, typer.Option("--wait", metavar="S", min=0.1, max=60.0, help="Seconds to listen before printing.")
     ] = 1.5,
@@ -150,8 +172,9 @@ def nodes(
     """List the nodes of a cluster and how they fare, as seen from here."""
     from seamline.runtime.node.status import OBSERVER
 
-    with observing(connect, cluster) as here:
+    with observing(connect, cluster, insecure) as here:
         statuses = here.nodes(wait_s=wait)
+        hint = None if statuses else here.locked_out()
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows = tuple(
         _row(peer, status, links.get(peer)) for peer, status in sorted(statuses.items()) if status.tier != OBSERVER
@@ -159,7 +182,7 @@ def nodes(
     if not rows:
         raise FabricError(
             f"no node of cluster `{cluster}` answered at {', '.join(connect or [USUAL_ENDPOINT])} within {wait:g} s",
-            hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+            hint=hint or "`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
         )
     if json:
         print_json(NodesSummary(nodes=rows))

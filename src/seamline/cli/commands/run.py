@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.membership.tokens import join_by
 from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.shared.deployment import DeployableArgument
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelFlags
 from seamline.cli.shared.node_flags import NodeFlags
+from seamline.cli.shared.observer import own_member
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.planning_options import PlanningFlags
 from seamline.core.vocabulary.documented import key_docs
@@ -69,6 +71,9 @@ def run(
             f"--connect is given, but --over names only this node, `{nodes[0]}`",
             hint=f"write --over {nodes[0]},NAME; `seamline nodes --connect {own.connect[0]}` lists the names",
         )
+    if own.join is not None:
+        join_by(own.join, nodes[0])
+    finds_others = len(nodes) > 1 and not own.connect and own_member(own.cluster) is not None
     if asked.record is not None:
         require_writable(asked.record, "--record")
     request = RunRequest(
@@ -78,7 +83,7 @@ def run(
         asked=asked,
         planning=planning,
         answers=answers,
-        node=own.options(nodes[0], tier),
+        node=own.options(nodes[0], tier, secure=finds_others),
         as_json=json,
         parent_pid=own.parent_pid,
     )

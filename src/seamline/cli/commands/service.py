@@ -79,8 +79,10 @@ Type=exec
 {own}ExecStart={" ".join(map(_escaped, command))}
 # what varies by machine, a line each: SEAMLINE_NAME=, SEAMLINE_LISTEN=, SEAMLINE_CONNECT=, SEAMLINE_POWER= ...
 EnvironmentFile=-{environment}
-Environment=SEAMLINE_CACHE=%C/seamline
+Environment=SEAMLINE_CACHE=%C/seamline SEAMLINE_DATA=%S/seamline
 CacheDirectory=seamline
+StateDirectory=seamline
+StateDirectoryMode=0700
 Restart=on-failure
 RestartSec=2
 TimeoutStopSec=15

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.shared.options import ClusterOption, ThreadsOption, meters, one_of_later, powers
+from seamline.cli.shared.options import (
+    ClusterOption,
+    InsecureFlag,
+    JoinOption,
+    ThreadsOption,
+    meters,
+    one_of_later,
+    powers,
+)
 
 if TYPE_CHECKING:
     from seamline.runtime.node.starting import NodeOptions
@@ -47,14 +55,8 @@ class NodeFlags:
     cluster: ClusterOption = "default"
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None
     no_relay: Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")] = False
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure",
-            envvar="SEAMLINE_INSECURE",
-            help="Listen beyond this machine although peers are not authenticated yet.",
-        ),
-    ] = False
+    join: JoinOption = None
+    insecure: InsecureFlag = False
     power: Annotated[
         str | None,
         typer.Option(
@@ -93,8 +95,10 @@ class NodeFlags:
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None
 
-    def options(self, name: str, tier: str, memory_bytes: int | None = None) -> NodeOptions:
-        """The same for a node of that name."""
+    def options(
+        self, name: str, tier: str, memory_bytes: int | None = None, *, secure: bool = False, serves: bool = False
+    ) -> NodeOptions:
+        """The same for a node of that name. secure, serves: see `NodeOptions`."""
         from seamline.runtime.node.starting import NodeOptions
         from seamline.testbed.slowdown import slowdown_from
 
@@ -111,6 +115,8 @@ class NodeFlags:
             cache=self.cache,
             relay=not self.no_relay,
             allow_insecure=self.insecure,
+            secure=secure or self.join is not None,
+            serves=serves,
             power=self.power,
             meter=self.meter,
             lease_s=self.lease_s,

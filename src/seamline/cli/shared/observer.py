@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from seamline.cli.shared.options import ClusterOption
-from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
+from seamline.cli.shared.options import ClusterOption, InsecureFlag
+from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DoorOption = Annotated[
         "--connect",
         metavar="ENDPOINT",
         envvar="SEAMLINE_CONNECT",
-        help=f"Where a node listens; {USUAL_ENDPOINT} if not given.",
+        help=f"Where a node listens; where this machine joined, or {USUAL_ENDPOINT}, if not given.",
     ),
 ]
 SEARCH_S = 5.0
@@ -38,18 +38,53 @@ _Answer = TypeVar("_Answer")
 
 
 @contextmanager
-def observing(connect: Sequence[str], cluster: str) -> Iterator[Cluster]:
-    """Within it, the cluster behind `connect` as seen by a node of its own that takes no part in streams."""
+def observing(
+    connect: Sequence[str], cluster: str, insecure: bool = False, *, steers: bool = False
+) -> Iterator[Cluster]:
+    """Within it, the cluster behind `connect` as seen by a node of its own that takes no part in streams.
+
+    steers: it will ask for changes, which a certificate of the role observer does not allow.
+    """
     import secrets
 
     import seamline
     from seamline.runtime.node.status import OBSERVER
 
-    name = f"{OBSERVER}-{secrets.token_hex(4)}"
+    name, usual = f"{OBSERVER}-{secrets.token_hex(4)}", [USUAL_ENDPOINT]
+    if not insecure and (owner := own_member(cluster)) is not None:
+        name, usual = f"{name}-{owner}", usual_doors(cluster, owner)
+        if steers:
+            require_steering(cluster, owner)
     with seamline.connect(
-        *(connect or [USUAL_ENDPOINT]), name=name, tier=OBSERVER, cluster=cluster, n_threads=1
+        *(connect or usual), name=name, tier=OBSERVER, cluster=cluster, n_threads=1, allow_insecure=insecure
     ) as here:
         yield here
+
+
+def own_member(cluster: str) -> str | None:
+    """The first member of `cluster` that this user may be."""
+    from seamline.identity.kept import names
+
+    return next(iter(names(cluster)), None)
+
+
+def usual_doors(cluster: str, name: str) -> list[str]:
+    """Where member `name` of this machine finds its cluster: where it joined, or the node here."""
+    from seamline.identity.kept import load
+
+    return list(load(cluster, name).contact.nodes) or ["tls/127.0.0.1:7447"]
+
+
+def require_steering(cluster: str, name: str) -> None:
+    """Raise `IdentityError` when member `name` of this machine may only look."""
+    from seamline.identity.kept import load
+    from seamline.identity.members import Role
+
+    if load(cluster, name).member.role is Role.OBSERVER:
+        raise IdentityError(
+            f"the certificate of `{name}` is for the role observer: it may look, not change a stream",
+            hint="do it where an origin or a node has joined",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +97,7 @@ class StreamFlags:
     ] = None
     connect: DoorOption = ()
     cluster: ClusterOption = "default"
+    insecure: InsecureFlag = False
 
     def ask(
         self, question: Callable[[PeerClient, NodeId, str], Future[_Answer]], timeout_s: float
@@ -72,7 +108,7 @@ class StreamFlags:
         """
         if self.stream is not None:
             origin_of(self.stream)  # a name that can be none is said before anything starts
-        with observing(self.connect, self.cluster) as here:
+        with observing(self.connect, self.cluster, self.insecure, steers=True) as here:
             origin, stream = find_stream(here, self.stream)
             try:
                 return stream, question(here.node.client, origin, stream).result(timeout=timeout_s)

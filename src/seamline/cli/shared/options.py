@@ -93,6 +93,24 @@ EnergyScopeOption = Annotated[
         help="Whose joules count: all, origin, or weights as in fog=0.5,cloud=0 (nodes not named count 1).",
     ),
 ]
+JoinOption = Annotated[
+    str | None,
+    typer.Option(
+        "--join",
+        metavar="TOKEN",
+        envvar="SEAMLINE_JOIN",
+        help="Join a cluster first, by a token of `seamline invite`; once joined, it is not asked for again.",
+        show_default=False,
+    ),
+]
+InsecureFlag = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="SEAMLINE_INSECURE",
+        help="Go beyond this machine without certificates: nobody is authenticated, nothing is encrypted.",
+    ),
+]
 ClusterOption = Annotated[
     str,
     typer.Option("--cluster", metavar="NAME", envvar="SEAMLINE_CLUSTER", help="Nodes of other clusters are not seen."),

@@ -58,6 +58,10 @@ class PeerLost(FabricError):
     """The peer is gone or silent."""
 
 
+class IdentityError(FabricError):
+    """A certificate or a token is refused: expired, revoked, of another cluster, or for another name or role."""
+
+
 class WireError(FabricError):
     """Bytes from a peer are not a message: truncated, oversized or malformed."""
 

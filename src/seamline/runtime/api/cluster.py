@@ -32,6 +32,7 @@ from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.model.store.calibration import read_calibration
 from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.identity.securing import locked_out
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.node.status import OBSERVER
@@ -110,9 +111,18 @@ class Cluster:
                 seen = ", ".join(sorted(self.node.membership.statuses())) or "none"
                 raise UsageError(
                     f"no node `{min(missing)}` answered within {timeout_s:g} s",
-                    hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
+                    hint=self.locked_out()
+                    or f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
                 )
             time.sleep(0.02)
+
+    def computes(self, name: NodeId) -> bool:
+        """Whether the role of node `name` lets it compute for others; without certificates everybody may."""
+        return getattr(self.node.fabric, "role_of", lambda peer: None)(name) in (None, "node")
+
+    def locked_out(self) -> str | None:
+        """Why neighbours that were named do not answer, where that is because they want certificates."""
+        return locked_out(getattr(self.node.fabric, "neighbours", ()))
 
     def _neighbours(self) -> list[NodeId]:
         """Everybody who is there, after a moment for those who were named and those behind them to say so."""
@@ -197,7 +207,13 @@ class Cluster:
         chosen, how = _policy(policy), strategy_named(strategy)
         self.wait_nodes(others)
         if not over:
-            others = self._neighbours()
+            others = [name for name in self._neighbours() if self.computes(name)]
+        for name in others:
+            if not self.computes(name):
+                raise UsageError(
+                    f"the certificate of `{name}` is not for the role node: it computes for nobody else",
+                    hint=f"leave out {name}, or let it join again by `seamline invite --name {name} --role node`",
+                )
         stored = self.add_model(model, first=first)
         if stored.graph.is_local:
             if over[1:]:

@@ -17,7 +17,7 @@ from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.listeners import Listener, Listeners
 from seamline.runtime.node.status import OBSERVER
-from seamline.runtime.shared.authority import ANYONE, WORKER, Role
+from seamline.runtime.shared.authority import ANYONE, CERTIFIED, TOOL, WORKER, Role, RoleOf, uncertified
 from seamline.runtime.shared.bounds import bounded_status
 from seamline.runtime.shared.news import News
 
@@ -30,6 +30,7 @@ class Membership:
     """Owner of the statuses that peers announced; tells the node's parts and streams who comes and goes.
 
     post: calls on the dispatcher's thread. announce: tells peers this node's status soon. parts: are told first.
+    role_of: the role in a peer's certificate.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Membership:
         announce: Callable[[], None],
         parts: Sequence[OnPeer],
         news: News,
+        role_of: RoleOf = uncertified,
     ) -> None:
         self._fabric = fabric
         self._links = links
@@ -50,6 +52,7 @@ class Membership:
         self._announce = announce
         self._parts = parts
         self._news = news
+        self._role_of = role_of
         self._lock = threading.Lock()
         self._statuses: dict[NodeId, msg.Status] = {}
 
@@ -64,12 +67,14 @@ class Membership:
             return {peer: status for peer, status in self._statuses.items() if peer in alive}
 
     def roles_of(self, source: NodeId) -> frozenset[Role]:
-        """Return the roles of a peer: what it says of itself, any as long as it has said nothing."""
+        """Return the roles of a peer: its certificate's, else what it says of itself, any before it has said so."""
+        if (certified := self._role_of(source)) is not None:
+            return CERTIFIED[certified]
         with self._lock:
             status = self._statuses.get(source)
         if status is None:
             return ANYONE
-        return frozenset((Role.OBSERVER,)) if status.tier == OBSERVER else WORKER
+        return TOOL if status.tier == OBSERVER else WORKER
 
     def listen(self, stream: str, listener: Listener) -> None:
         """Hear about peers, links and the frames of `stream`; who is here already has been told of on return."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol
 
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
@@ -33,9 +34,14 @@ from seamline.runtime.node.status import Identity, OwnStatus
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.prepared import PreparedSegments
+from seamline.runtime.shared.authority import RoleOf, uncertified
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class Node:
@@ -56,6 +62,7 @@ class Node:
         engines: Mapping[PreparationMode, Engine] | None = None,
         energy: EnergyAccount | None = None,
         compile_cache: BackgroundCompileCache | None = None,
+        role_of: RoleOf = uncertified,
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -69,6 +76,7 @@ class Node:
         self.uplink = Uplink(fabric, self.links, self.energy)
         self.requests = Requests(self.uplink.send)
         self.dispatcher = Dispatcher()
+        self._companions: list[Closable] = []
         self.listeners = Listeners()
         on_prepared = None if compile_cache is None else compile_cache.on_prepared
         self.segments = PreparedSegments(engine, engines=engines, on_prepared=on_prepared)
@@ -105,6 +113,7 @@ class Node:
             announce=self.heartbeat.announce_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
             news=news,
+            role_of=role_of,
         )
         self.handlers = message_handlers(
             frames=self.frames,
@@ -134,11 +143,17 @@ class Node:
         )
         self.heartbeat.start()
 
+    def close_with(self, companion: Closable) -> None:
+        """Close `companion` when this node is closed, before anything else."""
+        self._companions.append(companion)
+
     def close(self) -> None:
         """Leave; idempotent. Frames still here are not answered: their origin completes them elsewhere."""
         if self._closed:
             return
         self._closed = True
+        for companion in self._companions:
+            companion.close()
         self.dispatcher.leave()
         self.heartbeat.close()
         self.requests.close()

@@ -5,10 +5,7 @@ The folders wired together here do not know each other. Streams on a running nod
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from seamline.config.cgroup import n_usable_cores
@@ -21,18 +18,19 @@ from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
+from seamline.runtime.identity.securing import Links, check_endpoints, links_of, require_role
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.node.status import Identity
+from seamline.runtime.node.status import OBSERVER, Identity
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.containers import ContainerEngine
 from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.clock import MONOTONIC
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.news import LOGGER
 from seamline.testbed.slowdown import Slowdown, SlowEngine
 
 MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
-_ENDPOINT = re.compile(r"tcp/(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +39,11 @@ class NodeOptions:
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
-    models are kept. relay: pass on messages between neighbours. allow_insecure: listen beyond loopback although peers
-    are not authenticated. power: what the device draws, see `config.power.parse_power`. meter: what measures it, see
-    `meters.energy`. lease_s: silence after which a peer is lost.
+    models are kept. relay: pass on messages between neighbours. allow_insecure: go beyond loopback although nobody is
+    authenticated there. secure: by certificate on loopback too. serves: it computes
+    for others, and answers machines that join where the authority is. power: what the device draws, see
+    `config.power.parse_power`. meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is
+    lost.
     """
 
     name: str
@@ -58,15 +58,27 @@ class NodeOptions:
     cache: Path | None = None
     relay: bool = True
     allow_insecure: bool = False
+    secure: bool = False
+    serves: bool = False
     power: str | None = None
     meter: str | None = None
     lease_s: float = LEASE_S
 
 
 def open_node(options: NodeOptions) -> Node:
-    """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken."""
+    """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken, and
+    `IdentityError` when its certificate is refused."""
     check_options(options)
     name = node_id(options.name)
+    links = links_of(
+        name,
+        options.connect,
+        options.listen,
+        cluster=options.cluster,
+        allow_insecure=options.allow_insecure,
+        secure=options.secure,
+    )
+    require_role(links, serves=options.serves, observes=options.tier == OBSERVER)
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_usable_cores()
     store = ModelStore(options.cache)
@@ -75,11 +87,12 @@ def open_node(options: NodeOptions) -> Node:
     engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
         name,
-        connect=options.connect,
-        listen=options.listen,
+        connect=links.connect,
+        listen=links.listen,
         cluster=options.cluster,
         relay=options.relay,
         lease_s=options.lease_s,
+        guard=links.seal,
     )
     identity = Identity(
         name=name,
@@ -91,13 +104,33 @@ def open_node(options: NodeOptions) -> Node:
     engines = {PreparationMode.PRIVATE_WEIGHTS: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
     engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
-    node = Node(identity, fabric, store, engine, profiler, engines, energy, BackgroundCompileCache(shared))
+    compile_cache = BackgroundCompileCache(shared)
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, compile_cache, fabric.role_of)
     try:
         node.start()
+        _secure(node, fabric, links, options)
     except BaseException:
         node.close()
         raise
     return node
+
+
+def _secure(node: Node, fabric: ZenohFabric, links: Links, options: NodeOptions) -> None:
+    """Watch over the identity of `node` for as long as it runs, and answer machines that join."""
+    if links.identity is None:
+        return
+    from seamline.identity.founding import has_authority, receive
+    from seamline.runtime.identity.watch import IdentityWatch
+
+    watch = IdentityWatch(links.identity, fabric.take_notice, LOGGER.info)
+    node.close_with(watch)
+    watch.start()
+    if options.serves and fabric.endpoints and has_authority(options.cluster):
+        _, _, address = fabric.endpoints[0].partition("/")
+        host, _, port = address.rpartition(":")
+        reception = receive(options.cluster, links.identity, host, node_port=int(port), say=LOGGER.info)
+        if reception is not None:
+            node.close_with(reception)
 
 
 def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
@@ -113,7 +146,8 @@ def check_options(options: NodeOptions) -> None:
         parse_power(options.power)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
-    _check_endpoints(options)
+    if not options.secure:
+        check_endpoints(options.connect, options.listen, cluster=options.cluster, allow_insecure=options.allow_insecure)
     if options.slowdown < 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
     if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
@@ -127,21 +161,3 @@ def _check_label(text: str, what: str) -> None:
         node_id(text)
     except UsageError as exc:
         raise UsageError(f"`{text}` is not {what}", hint=exc.hint) from None
-
-
-def _check_endpoints(options: NodeOptions) -> None:
-    for endpoint in (*options.listen, *options.connect):
-        match = _ENDPOINT.fullmatch(endpoint)
-        if match is None or int(match["port"]) > 65535:
-            raise UsageError(f"`{endpoint}` is not an endpoint", hint="write tcp/HOST:PORT, e.g. tcp/192.168.1.7:7447")
-        if endpoint in options.listen and not options.allow_insecure and not _is_loopback(match["host"]):
-            raise UsageError(
-                f"`{endpoint}` listens beyond this machine, and peers are not authenticated yet",
-                hint="pass --insecure on a network you trust, or use an SSH tunnel or VPN and listen on 127.0.0.1",
-            )
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"  # any other name may resolve to any address

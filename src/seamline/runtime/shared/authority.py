@@ -2,11 +2,13 @@
 
     node       runs stages for others, and may be an origin as well
     origin     streams start there: it asks nodes to prepare, to profile and to release
-    observer   looks, and asks origins to change a stream
+    observer   looks
+    operator   asks origins to change a stream
 
-What roles a peer has is `RolesOf`; without certificates it is what the peer says of itself, so that a tool that only
-looks cannot do more by a mistake. What depends on more than the type is checked where that is known: a release by who
-prepared (`service.py`), a frame by the stage before (`frame_path.py`), an answer by its attempt (`core/session`).
+What roles a peer has is `RolesOf`: those of its certificate (`CERTIFIED`); without certificates it is what the peer
+says of itself, so that a tool cannot do more by a mistake. What depends on more than the type is checked where that is
+known: a release by who prepared (`service.py`), a frame by the stage before (`frame_path.py`), an answer by its attempt
+(`core/session`).
 """
 
 from __future__ import annotations
@@ -22,13 +24,34 @@ class Role(StrEnum):
     NODE = "node"
     ORIGIN = "origin"
     OBSERVER = "observer"
+    OPERATOR = "operator"
 
 
 RolesOf = Callable[[NodeId], frozenset[Role]]
+RoleOf = Callable[[NodeId], str | None]
+"""The role in a peer's certificate; None where there are none."""
+
+
+def uncertified(peer: NodeId) -> str | None:
+    """Where nobody has a certificate."""
+    del peer
+    return None
+
 
 ANYONE = frozenset(Role)
 WORKER = frozenset((Role.NODE, Role.ORIGIN))
 ORIGIN = frozenset((Role.ORIGIN,))
+COMPUTING = frozenset((Role.NODE,))
+STEERING = frozenset((Role.NODE, Role.ORIGIN, Role.OPERATOR))
+TOOL = frozenset((Role.OBSERVER, Role.OPERATOR))
+"""A tool of this command line, where there are no certificates."""
+
+CERTIFIED: Mapping[str, frozenset[Role]] = {
+    "node": frozenset((Role.NODE, Role.ORIGIN, Role.OPERATOR)),
+    "origin": frozenset((Role.ORIGIN, Role.OPERATOR)),
+    "observer": frozenset((Role.OBSERVER,)),
+}
+"""Roles by that of a certificate."""
 
 MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.Status: ANYONE,
@@ -41,17 +64,17 @@ MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.Prepare: ORIGIN,
     msg.Prepared: WORKER,
     msg.Release: ORIGIN,
-    msg.SwitchPlan: ANYONE,
+    msg.SwitchPlan: STEERING,
     msg.PlanSwitched: ORIGIN,
-    msg.SetObjective: ANYONE,
+    msg.SetObjective: STEERING,
     msg.ObjectiveChanged: ORIGIN,
     msg.ProfileModel: ORIGIN,
     msg.Profiled: WORKER,
     msg.TimeSegment: ORIGIN,
     msg.SegmentTimed: WORKER,
     msg.FrameData: WORKER,
-    msg.ResultData: WORKER,
-    msg.FrameFailed: WORKER,
+    msg.ResultData: COMPUTING,
+    msg.FrameFailed: COMPUTING,
 }
 
 

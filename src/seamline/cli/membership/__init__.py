@@ -1,0 +1,1 @@
+"""Membership on the command line: tokens given, shown and used."""

@@ -1,0 +1,241 @@
+"""Messages bound to the name in a certificate, from end to end: relays on the way can neither read nor forge them.
+
+Theory of operation. A run of a node makes an X25519 key and signs it, with the cluster and its own incarnation, by the
+key of its certificate: that is its *credential*, and it travels beside its liveliness token. Two runs that have
+admitted each other share a secret by X25519; HKDF-SHA256 makes of it one key for each direction and kind of message,
+bound to both names and incarnations. Messages are ChaCha20-Poly1305 with a counter as nonce; a counter seen before, or
+far behind the newest, is refused. Keys are forgotten with the run, so nothing that was recorded can be read later with
+what a disk holds.
+
+Layout: the counter (u64), then the sealed bytes and their tag of 16.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from seamline.core.vocabulary.errors import IdentityError, PeerLost
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.identity.access import access_rules
+from seamline.identity.authority import newest_list
+from seamline.identity.kept import Identity
+from seamline.identity.members import Member, Role, cluster_id, member_of, public_key, speaks_for
+
+KINDS: Final = ("control", "data", "credit")
+PURPOSE: Final = b"seamline credential/1"
+MAX_CREDENTIAL = 2048
+REPLAY_WINDOW = 4096
+"""Counters behind the newest that may still come: urgent messages of several threads overtake each other."""
+MAX_PEERS = 4096
+
+_NUMBER = struct.Struct("<Q")
+_KEY_BYTES, _SIGNATURE_BYTES = 32, 64
+
+
+@dataclass(slots=True)
+class _Opener:
+    """Opens one kind of messages of one peer. newest and seen: counters that came, a bit for each behind `newest`."""
+
+    cipher: ChaCha20Poly1305
+    newest: int = -1
+    seen: int = 0
+
+    def is_new(self, number: int) -> bool:
+        behind = self.newest - number
+        return behind < 0 or (behind < REPLAY_WINDOW and not self.seen >> behind & 1)
+
+    def note(self, number: int) -> None:
+        if number > self.newest:
+            self.seen = (self.seen << min(number - self.newest, REPLAY_WINDOW) | 1) & ((1 << REPLAY_WINDOW) - 1)
+            self.newest = number
+        else:
+            self.seen |= 1 << self.newest - number
+
+
+@dataclass(slots=True)
+class _Sealer:
+    cipher: ChaCha20Poly1305
+    numbers: count[int] = field(default_factory=count)
+
+
+@dataclass(slots=True)
+class _Peer:
+    """An admitted run of a peer."""
+
+    member: Member
+    sealers: dict[str, _Sealer]
+    openers: dict[str, _Opener]
+
+
+class Seal:
+    """A `fabric.guard.Guard` for one run of `identity` under `name`, which may be that of a tool. Thread-safe.
+
+    Raises `IdentityError` when the identity may not use that name, or has been revoked.
+    """
+
+    def __init__(self, identity: Identity, name: NodeId, incarnation: str) -> None:
+        if not speaks_for(identity.member, name):
+            raise IdentityError(
+                f"the certificate is for `{identity.member.name}`, not for `{name}`",
+                hint=f"use the name {identity.member.name}, or join again with a token for `{name}`",
+            )
+        identity.require_not_revoked()
+        self._identity = identity
+        self._name, self._incarnation = name, incarnation
+        self._key = X25519PrivateKey.generate()
+        self._number, self._revoked = newest_list(identity.revoked_pem(), identity.authority)
+        self._peers: dict[tuple[str, str], _Peer] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def member(self) -> Member:
+        return self._identity.member
+
+    @property
+    def incarnation(self) -> str:
+        return self._incarnation
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        folder, link = self._identity.folder, "transport/link/tls/"
+        key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+        return {
+            f"{link}root_ca_certificate": str(folder / "authority.pem"),
+            f"{link}enable_mtls": True,
+            f"{link}verify_name_on_connect": False,  # members are known by certificate, addresses change
+            f"{link}close_link_on_expiration": True,
+            f"{link}listen_private_key": key,
+            f"{link}listen_certificate": certificate,
+            f"{link}connect_private_key": key,
+            f"{link}connect_certificate": certificate,
+            "access_control": access_rules(self._identity.cluster, cluster_id(self._identity.authority)),
+        }
+
+    @property
+    def credential(self) -> str:
+        public = self._key.public_key().public_bytes_raw()
+        signature = self._identity.key.sign(self._signed(self._incarnation, public))
+        certificate = self._identity.certificate.public_bytes(Encoding.DER)
+        return base64.urlsafe_b64encode(public + signature + certificate).decode().rstrip("=")
+
+    def verify(self, name: str, incarnation: str, credential: str) -> None:
+        self._verified(name, incarnation, credential)
+
+    def admit(self, name: str, incarnation: str, credential: str) -> None:
+        member, public = self._verified(name, incarnation, credential)
+        with self._lock:
+            if (name, incarnation) in self._peers:
+                return
+            if len(self._peers) >= MAX_PEERS:
+                raise IdentityError(f"no room for `{name}`: {MAX_PEERS} peers are here")
+            self._peers[name, incarnation] = self._agreed(name, incarnation, member, public)
+
+    def forget(self, name: str, incarnation: str) -> None:
+        with self._lock:
+            self._peers.pop((name, incarnation), None)
+
+    def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:
+        if (peer := self._peers.get((target, incarnation))) is None:
+            raise PeerLost(f"`{target}` has not shown who it is")
+        sealer = peer.sealers[kind]
+        number = next(sealer.numbers)
+        return _NUMBER.pack(number) + sealer.cipher.encrypt(_nonce(number), payload, None)
+
+    def open(self, source: str, incarnation: str, kind: str, payload: bytes) -> bytes:
+        if len(payload) < _NUMBER.size:
+            raise IdentityError(f"`{source}` sent what is not sealed")
+        if (peer := self._peers.get((source, incarnation))) is None:
+            raise IdentityError(f"`{source}` has not shown who it is")
+        (number,) = _NUMBER.unpack_from(payload)
+        opener = peer.openers[kind]
+        try:
+            opened = opener.cipher.decrypt(_nonce(number), memoryview(payload)[_NUMBER.size :], None)
+        except InvalidTag:
+            raise IdentityError(f"a message is not from `{source}`, or was changed on its way") from None
+        with self._lock:
+            if not opener.is_new(number):
+                raise IdentityError(f"`{source}` repeated a message")
+            opener.note(number)
+        return opened
+
+    def role_of(self, source: str, incarnation: str) -> Role:
+        peer = self._peers.get((source, incarnation))
+        return Role.OBSERVER if peer is None else peer.member.role
+
+    def notice(self) -> bytes:
+        return self._identity.revoked_pem()
+
+    def on_notice(self, notice: bytes) -> frozenset[str] | None:
+        number, revoked = newest_list(notice, self._identity.authority)
+        with self._lock:
+            if number <= self._number:
+                return None
+            self._number, self._revoked = number, revoked
+            lost = [run for run, peer in self._peers.items() if peer.member.serial in revoked]
+            for run in lost:
+                del self._peers[run]
+        gone = {name for name, _ in lost}
+        self._identity.keep_revoked(notice)
+        if self.member.serial in revoked:
+            gone.add(self._name)
+        return frozenset(gone)
+
+    def _signed(self, incarnation: str, public: bytes) -> bytes:
+        return b"\0".join((PURPOSE, self._identity.cluster.encode(), incarnation.encode(), public))
+
+    def _verified(self, name: str, incarnation: str, credential: str) -> tuple[Member, X25519PublicKey]:
+        try:
+            if len(credential) > MAX_CREDENTIAL:
+                raise ValueError("long")
+            shown = base64.b64decode(credential + "=" * (-len(credential) % 4), altchars=b"-_", validate=True)
+            public, rest = shown[:_KEY_BYTES], shown[_KEY_BYTES:]
+            signature, der = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
+            certificate, key = x509.load_der_x509_certificate(der), X25519PublicKey.from_public_bytes(public)
+            int(incarnation, 16)
+        except ValueError:
+            raise IdentityError(f"`{name[:60]}` shows no credential") from None
+        member = member_of(certificate, self._identity.authority)
+        if not speaks_for(member, name):
+            raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
+        if member.serial in self._revoked:
+            raise IdentityError(f"the certificate of `{member.name}` has been revoked")
+        try:
+            public_key(certificate).verify(signature, self._signed(incarnation, public))
+        except InvalidSignature:
+            raise IdentityError(f"`{name[:60]}` shows a credential of another run") from None
+        return member, key
+
+    def _agreed(self, name: str, incarnation: str, member: Member, public: X25519PublicKey) -> _Peer:
+        try:
+            shared = self._key.exchange(public)
+        except ValueError:
+            raise IdentityError(f"`{name}` shows a key that is none") from None
+        here, there = f"{self._name} {self._incarnation}", f"{name} {incarnation}"
+
+        def cipher(kind: str, sender: str, receiver: str) -> ChaCha20Poly1305:
+            info = f"seamline message/1 {self._identity.cluster} {kind} {sender} {receiver}".encode()
+            return ChaCha20Poly1305(HKDF(hashes.SHA256(), 32, None, info).derive(shared))
+
+        return _Peer(
+            member=member,
+            sealers={kind: _Sealer(cipher(kind, here, there)) for kind in KINDS},
+            openers={kind: _Opener(cipher(kind, there, here)) for kind in KINDS},
+        )
+
+
+def _nonce(number: int) -> bytes:
+    return number.to_bytes(12, "big")
