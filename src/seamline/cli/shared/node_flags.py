@@ -55,6 +55,14 @@ class NodeFlags:
     cluster: ClusterOption = "default"
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None
     no_relay: Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")] = False
+    no_weights_to: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--no-weights-to",
+            metavar="NODE",
+            help="Give that node no model from here: it takes part only in what it has. Repeatable.",
+        ),
+    ] = ()
     join: JoinOption = None
     insecure: InsecureFlag = False
     power: Annotated[
@@ -117,6 +125,7 @@ class NodeFlags:
             allow_insecure=self.insecure,
             secure=secure or self.join is not None,
             serves=serves,
+            no_weights_to=self.no_weights_to,
             power=self.power,
             meter=self.meter,
             lease_s=self.lease_s,

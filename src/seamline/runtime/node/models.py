@@ -34,9 +34,20 @@ Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
 
 class ModelExchange:
-    """Serves pieces of stored models, and fetches missing ones on threads of its own."""
+    """Serves pieces of stored models, and fetches missing ones on threads of its own.
 
-    def __init__(self, store: ModelStore, requests: Requests, send: Send, news: News) -> None:
+    withheld_from: nodes that get none from here.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        requests: Requests,
+        send: Send,
+        news: News,
+        withheld_from: frozenset[NodeId] = frozenset(),
+    ) -> None:
+        self._withheld_from = withheld_from
         self._store = store
         self._news = news
         self._requests = requests
@@ -53,6 +64,8 @@ class ModelExchange:
         """Answer one `FetchModel` of `source`, with an error when we do not have it either."""
         answer = ModelPart(request_id=ask.request_id, model_id=ask.model_id, part=ask.part, offset=ask.offset)
         try:
+            if source in self._withheld_from:
+                raise ModelError(f"`{source}` gets no weights from here", hint="--no-weights-to says so")
             model = self._store.get(ask.model_id)
             if not 0 < ask.length <= PIECE_BYTES:
                 raise ModelError(f"a piece of {ask.length} bytes was asked for; the most is {PIECE_BYTES}")

@@ -63,6 +63,7 @@ class Node:
         energy: EnergyAccount | None = None,
         compile_cache: BackgroundCompileCache | None = None,
         role_of: RoleOf = uncertified,
+        withheld_from: frozenset[NodeId] = frozenset(),
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -82,7 +83,7 @@ class Node:
         self.segments = PreparedSegments(engine, engines=engines, on_prepared=on_prepared)
         self.stages = StageWorker(name, self.energy)
         news = News(name)
-        self.exchange = ModelExchange(store, self.requests, self.uplink.send, news)
+        self.exchange = ModelExchange(store, self.requests, self.uplink.send, news, withheld_from)
         self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news)
         self.service = Service(
             name,

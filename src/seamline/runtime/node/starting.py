@@ -41,9 +41,9 @@ class NodeOptions:
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
     models are kept. relay: pass on messages between neighbours. allow_insecure: go beyond loopback although nobody is
     authenticated there. secure: by certificate on loopback too. serves: it computes
-    for others, and answers machines that join where the authority is. power: what the device draws, see
-    `config.power.parse_power`. meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is
-    lost.
+    for others, and answers machines that join where the authority is. no_weights_to: nodes that get no model from here.
+    power: what the device draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`. lease_s:
+    silence after which a peer is lost.
     """
 
     name: str
@@ -60,6 +60,7 @@ class NodeOptions:
     allow_insecure: bool = False
     secure: bool = False
     serves: bool = False
+    no_weights_to: tuple[str, ...] = ()
     power: str | None = None
     meter: str | None = None
     lease_s: float = LEASE_S
@@ -105,7 +106,8 @@ def open_node(options: NodeOptions) -> Node:
     engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     compile_cache = BackgroundCompileCache(shared)
-    node = Node(identity, fabric, store, engine, profiler, engines, energy, compile_cache, fabric.role_of)
+    withheld = frozenset(map(node_id, options.no_weights_to))
+    node = Node(identity, fabric, store, engine, profiler, engines, energy, compile_cache, fabric.role_of, withheld)
     try:
         node.start()
         _secure(node, fabric, links, options)
@@ -141,7 +143,8 @@ def _slowed(engine: Engine, options: NodeOptions, profiler: Profiler) -> Engine:
 
 def check_options(options: NodeOptions) -> None:
     """Raise `UsageError` for options that mean nothing, or no node can have; nothing is opened."""
-    node_id(options.name)
+    for name in (options.name, *options.no_weights_to):
+        node_id(name)
     if options.power:
         parse_power(options.power)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
