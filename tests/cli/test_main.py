@@ -243,7 +243,7 @@ def test_the_shell_completes_values(typed, offered, tmp_path, monkeypatch, capsy
 
 
 def test_the_shell_completes_commands():
-    process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline in", COMP_CWORD="1")
+    process = start(_SEAMLINE_COMPLETE="complete_bash", COMP_WORDS="seamline insp", COMP_CWORD="1")
     stdout, _ = process.communicate(timeout=60)
     assert stdout.split() == ["inspect"]
 

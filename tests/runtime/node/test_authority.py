@@ -15,7 +15,7 @@ from seamline.core.vocabulary.ports import Lane
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
 from seamline.runtime.node.status import OBSERVER
-from seamline.runtime.shared.authority import MAY_SEND, WORKER, Role, why_not
+from seamline.runtime.shared.authority import CERTIFIED, MAY_SEND, TOOL, WORKER, Role, why_not
 
 FOG, CLOUD = NodeId("fog"), NodeId("cloud")
 
@@ -24,8 +24,26 @@ def test_the_table_has_a_line_for_every_message_and_nobody_else_is_asked():
     assert MAY_SEND.keys() == set(get_args(msg.Message))
     assert all(allowed for allowed in MAY_SEND.values())
     assert why_not(frozenset((Role.OBSERVER,)), msg.Prepare) == "it is observer, and origin may"
-    assert why_not(frozenset(), msg.Status) == "it is of no role, and node or observer or origin may"
+    assert why_not(frozenset(), msg.Status) == "it is of no role, and node or observer or operator or origin may"
     assert why_not(WORKER, msg.Prepare) is None
+
+
+@pytest.mark.parametrize(
+    ("certificate", "may", "may_not"),
+    [
+        ("node", (msg.ResultData, msg.Prepare, msg.SwitchPlan, msg.FetchModel), ()),
+        ("origin", (msg.FrameData, msg.Prepare, msg.SwitchPlan, msg.FetchModel), (msg.ResultData, msg.FrameFailed)),
+        ("observer", (msg.Status, msg.Ping), (msg.SwitchPlan, msg.SetObjective, msg.FetchModel, msg.FrameData)),
+    ],
+)
+def test_the_role_of_a_certificate_is_the_one_that_counts(certificate, may, may_not):
+    assert [kind for kind in may if why_not(CERTIFIED[certificate], kind) is not None] == []
+    assert [kind for kind in may_not if why_not(CERTIFIED[certificate], kind) is None] == []
+
+
+def test_a_tool_without_certificates_steers_and_computes_nothing():
+    assert why_not(TOOL, msg.SwitchPlan) is None
+    assert why_not(TOOL, msg.FrameData) is not None
 
 
 @pytest.fixture
@@ -77,8 +95,10 @@ def test_a_frame_is_taken_from_the_stage_before_alone(three, caplog, wait_until)
 
 def test_who_says_to_be_an_observer_releases_nothing(bench, caplog, wait_until):
     fog, cloud = bench.start("fog"), bench.start("cloud", tier=OBSERVER)
-    wait_until(lambda: fog.membership.roles_of(CLOUD) == {Role.OBSERVER})
+    wait_until(lambda: fog.membership.roles_of(CLOUD) == TOOL)
     with caplog.at_level(logging.WARNING):
         cloud.client.release(FOG, "s", -1)
         wait_until(lambda: fog.dispatcher.n_refused == 1)
-    assert "`cloud` sent a Release, which is not its to send: it is observer, and origin may" in caplog.text
+    assert (
+        "`cloud` sent a Release, which is not its to send: it is observer and operator, and origin may" in caplog.text
+    )
