@@ -42,6 +42,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes the user's cache, or depends on the terminal it runs in."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("SEAMLINE_CACHE", str(cache))
+    monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
     return cache
 

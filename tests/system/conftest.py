@@ -194,7 +194,13 @@ class System:
                 stderr=err_file,
                 start_new_session=True,
                 cwd=self.folder,
-                env={**os.environ, "SEAMLINE_CACHE": str(self.caches / "edge"), "COLUMNS": "120", **environment},
+                env={
+                    **os.environ,
+                    "SEAMLINE_CACHE": str(self.caches / "edge"),
+                    "SEAMLINE_DATA": str(self.folder / "data"),
+                    "COLUMNS": "120",
+                    **environment,
+                },
             )
         process = Process(popen, out, err)
         self.processes.append(process)

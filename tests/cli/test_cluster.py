@@ -1,0 +1,82 @@
+"""`seamline cluster`, `invite` and `join` where no network is needed; between machines they are in tests/system."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from seamline.identity.authority import Authority
+from seamline.identity.folders import authority_folder
+from seamline.identity.founding import found
+from seamline.identity.kept import Contact, keep
+from seamline.identity.members import Role
+
+
+def test_a_cluster_begins_shows_revokes_and_rotates(seamline):
+    begun = seamline("cluster", "init", "--name", "cloud", "--json").json
+    assert begun["is_authority"] is True
+    assert [(row["name"], row["role"]) for row in begun["here"]] == [("cloud", "node")]
+    assert seamline("cluster", "init").exit_code == 2
+    found("default", "fog")
+    shown = seamline("cluster", "show")
+    assert "member fog  node  until 20" in shown.stdout
+    assert seamline("cluster", "revoke", "nobody").exit_code == 2
+    revoked = seamline("cluster", "revoke", "fog", "--json")
+    assert "1 certificate(s) of `fog` revoked; others learn it when a node runs here" in revoked.stderr
+    assert {row["name"]: row["revoked"] for row in revoked.json["members"]} == {"cloud": False, "fog": True}
+    rotated = seamline("cluster", "rotate", "--json").json
+    assert rotated["fingerprint"] != begun["fingerprint"]
+    assert [row["name"] for row in rotated["here"]] == ["cloud"]
+
+
+def test_a_machine_in_no_cluster_says_so(seamline):
+    assert "knows no certificate of cluster `default`" in seamline("cluster", "show").stdout
+    for command in (("invite",), ("cluster", "revoke", "fog"), ("cluster", "rotate")):
+        outcome = seamline(*command)
+        assert outcome.exit_code == 2
+        assert "the authority of cluster `default` is not on this machine" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (("join", "hello"), "no token of `seamline invite`"),
+        (("invite", "--role", "king"), "`king` is no role"),
+        (("invite", "--valid", "soon"), "`soon` is no length of time"),
+        (("node", "--insecure", "--invite"), "--insecure does without certificates"),
+    ],
+)
+def test_wrong_use_is_said_in_two_lines(seamline, arguments, fact):
+    outcome = seamline(*arguments)
+    assert outcome.exit_code == 2
+    error, hint = outcome.stderr.splitlines()
+    assert fact in error
+    assert hint.startswith("hint: ")
+
+
+def test_doctor_says_what_ends_soon_and_what_has_ended(seamline):
+    def identities() -> dict[str, dict[str, str]]:
+        checks = seamline("doctor", "--json").json["checks"]
+        return {check["name"]: check for check in checks if check["name"].startswith("identity")}
+
+    assert "seamline join TOKEN" in identities()["identity"]["hint"]
+    found("default", "cloud")
+    assert identities()["identity cloud"]["hint"] is None
+    issue("soon", timedelta(days=29))
+    assert "which is soon" in identities()["identity soon"]["fact"]
+
+
+def issue(name: str, valid: timedelta) -> None:
+    authority = Authority(authority_folder("default"))
+    key = Ed25519PrivateKey.generate()
+    keep(
+        "default",
+        name,
+        key=key,
+        certificate=authority.issue(key.public_key(), name, Role.NODE, valid),
+        authority=authority.certificate,
+        revoked=authority.revoked(),
+        contact=Contact(),
+    )
