@@ -190,7 +190,7 @@ def invite(
             print_json(InviteSummary(token=text, role=role, name=name, expires_s=token.expires_s))
         else:
             data_console().print(text, markup=False, soft_wrap=True, highlight=False)
-            show_token(text)
+            show_token(text, is_printed=True)
         if must_wait:
             _wait_used(authority, token)
 

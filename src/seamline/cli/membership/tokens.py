@@ -61,11 +61,15 @@ def token_text(cluster: str, addresses: tuple[str, ...]) -> str:
     return to_text(invite(cluster, role=Role.NODE, name=None, valid=timedelta(hours=1), addresses=addresses)[1])
 
 
-def show_token(text: str) -> None:
-    """Print how to use the token on stderr, and a code to scan where that is a terminal."""
+def show_token(text: str, *, is_printed: bool = False) -> None:
+    """Say on stderr how to use the token, and show a code to scan where that is a terminal.
+
+    is_printed: the token itself stands on stdout already.
+    """
     from seamline.cli.shared.output import progress_console
 
-    words = f"good for one machine: seamline join {text} (or node --join, run --join)"
+    token = "it" if is_printed else text
+    words = f"good for one machine: `seamline join` {token} there, or `node --join`, `run --join`"
     progress_console().print(words, markup=False, soft_wrap=True, highlight=False)
     if sys.stderr.isatty():
         import segno
