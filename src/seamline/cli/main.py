@@ -42,8 +42,8 @@ class CommandModule(Protocol):
 
 
 GROUPS = (
-    "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy", "profile",
-    "plan", "sweep", "zoo", "simulate", "replay", "testbed", "config", "doctor", "reproduce",
+    "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy",
+    "profile", "plan", "sweep", "zoo", "simulate", "replay", "testbed", "config", "doctor", "reproduce",
 )  # fmt: skip
 """Modules of command groups, in the order of the help."""
 
