@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.errors import UsageError
 
 MAX_FILE_BYTES = 16 << 20
@@ -60,9 +61,7 @@ def names_in(metadata: Mapping[str, str]) -> ClassNames:
 def read_names(path: Path) -> ClassNames:
     """The class names in the file `path`. Raises `UsageError` when it cannot be read or has none."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UsageError(f"`{path}` is no list of class names: it is larger than 16 MB")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_plain_text(path, MAX_FILE_BYTES)
     except (OSError, UnicodeDecodeError) as exc:
         words = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise UsageError(f"class names cannot be read from `{path}`: {words}", hint="one name a line, or JSON") from exc

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,8 +21,9 @@ from msgspec import structs
 
 import seamline
 from seamline.config import convert
-from seamline.config.durable import locked, sync_file, sync_folder
+from seamline.config.durable import locked, write_file
 from seamline.config.paths import refused_words
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import Codec
@@ -107,9 +106,7 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
 def read_profile(path: Path) -> Profile:
     """The profile in the file at `path`. Raises `ConfigError` naming file and key."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", hint="is it a profile?")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_plain_text(path, MAX_FILE_BYTES))
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc
     except OSError as exc:
@@ -122,16 +119,7 @@ def read_profile(path: Path) -> Profile:
 def write_profile(profile: Profile, path: Path) -> None:
     """Write `profile` to `path`, whole or not at all: readers never see half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")  # readable as any file: caches are shared
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            json.dump(to_json(profile), file, indent=1, allow_nan=False)
-            sync_file(file)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(path, (json.dumps(to_json(profile), indent=1, allow_nan=False).encode(),))
 
 
 class ProfileCache:

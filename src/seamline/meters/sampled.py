@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.errors import ConfigError, MeterError
 from seamline.core.vocabulary.ports import Clock
 
@@ -162,6 +163,9 @@ def battery_reader(root: Path) -> ReadWatts:
     return read_w
 
 
+MAX_RECORDING_BYTES = 64 << 20
+
+
 def replay_reader(path: Path, clock: Clock) -> ReadWatts:
     """Watts recorded in a CSV file with the columns ``time_s,power_w``; each holds until the next, then all again.
 
@@ -179,8 +183,8 @@ def replay_reader(path: Path, clock: Clock) -> ReadWatts:
 
 def _read_recording(path: Path) -> tuple[list[float], list[float]]:
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as exc:
+        rows = list(csv.DictReader(read_plain_text(path, MAX_RECORDING_BYTES).splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
         problem = getattr(exc, "strerror", None) or exc
         raise ConfigError(f"{path} cannot be read: {problem}", hint="replay:FILE wants a CSV of watts") from exc
     if len(rows) < 2 or not {"time_s", "power_w"} <= rows[0].keys():

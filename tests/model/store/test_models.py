@@ -336,17 +336,15 @@ def test_pipes_and_links_in_place_of_parts_are_refused_and_nothing_waits(
         with pytest.raises(ModelError, match="no plain file"):
             incoming.write(part, 0, stored.read_part(part, 0, 100))
         path.unlink()
-    weights = store.root / stored.model_id / "weights.bin"
     for replace in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir):
+        shutil.copytree(store.root, tmp_path / "copy")
+        copy = ModelStore(tmp_path / "copy")
+        weights = copy.root / stored.model_id / "weights.bin"
         weights.unlink()
         replace(weights)
         with pytest.raises(ModelError):
-            ModelStore(store.root).get(stored.model_id)
-        if weights.is_dir():
-            weights.rmdir()
-        else:
-            weights.unlink()
-        weights.touch()
+            copy.get(stored.model_id)
+        shutil.rmtree(copy.root)
 
 
 def test_a_model_is_on_the_disk_before_it_appears(

@@ -23,6 +23,7 @@ from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
 from seamline.model.store.models import ModelStore
+from seamline.model.store.stored import StoredModel
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +46,15 @@ class OrtEngine:
         return f"onnxruntime {ort.__version__}"
 
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
-        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, no such cut, or ORT refuses.
+        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, damaged weights, no such
+        cut, or ORT refuses.
 
         Takes its optimised form when that is kept (`optimised`), which is faster and needs less memory. Releases the
         interpreter lock while it works, so frames keep flowing meanwhile.
         """
-        model = self.store.get(model_id)
+        model = self.store.get_sound(model_id)
         part = model.segment(segment)
-        return OrtSegment(part, None if part.model is None else self._session(part.model, model.folder))
+        return OrtSegment(part, None if part.model is None else self._session(part.model, model))
 
     def is_kept(self, model_id: str, segment: Segment) -> bool:
         """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
@@ -65,11 +67,11 @@ class OrtEngine:
         model = self.store.get(model_id)
         part = model.segment(segment)
         if part.model is not None:
-            optimised.keep(_graph_bytes(part.model), model.folder)
+            optimised.keep(_graph_bytes(part.model), model.folder, model.files)
 
-    def _session(self, model: ModelProto, folder: Path) -> Any:
-        graph, what = _graph_bytes(model), f"`{model.graph.name}`"
-        form = optimised.find(graph, folder) if self._takes_kept else None
+    def _session(self, model: ModelProto, stored: StoredModel) -> Any:
+        graph, what, folder = _graph_bytes(model), f"`{model.graph.name}`", stored.folder
+        form = optimised.find(graph, folder, stored.files) if self._takes_kept else None
         if form is None:
             return self._made(model, folder, what)
         try:

@@ -11,25 +11,24 @@ the earlier, and their weights are small; they stay private to a session, and `m
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.model.engine.by_content import keep_by_content
 from seamline.model.onnx.external import CHUNK_BYTES
 from seamline.model.onnx.prepacking import packed_products
 from seamline.model.onnx.session import save_packed
+from seamline.model.store.verified import VerifiedFiles
 
 PAGE_BYTES = 4096
 _GRAPH, _WEIGHTS = "packed.onnx", "packed.bin"
 _ENTRY = "prepacked_0"
 _PREFIX = "prepacked_"
-
-Publish = Callable[[Iterator[bytes], Path, Path], None]
-"""(contents, working folder, target): writes a file that appears complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +42,11 @@ class _Packed:
     blob_bytes: int
 
 
-def keep_packed(form: ModelProto, folder: Path, beside: Path, work: Path, publish: Publish) -> None:
+def keep_packed(form: ModelProto, files: VerifiedFiles, folder: Path, beside: Path, work: Path) -> None:
     """Let the weights of float products in `form` refer to files in `beside` that hold their packed copies too.
 
-    form: an optimised graph, changed in place; its weights are references into `folder`, of which `beside` and `work`
-    are folders below. Raises `ModelError` when the runtime refuses the products.
+    form: an optimised graph, changed in place; its weights are references into `folder`, whose `files` these are, and
+    of which `beside` and `work` are folders below. Raises `ModelError` when the runtime refuses the products.
     """
     products = packed_products(form.graph)
     if not products:
@@ -55,9 +54,7 @@ def keep_packed(form: ModelProto, folder: Path, beside: Path, work: Path, publis
     save_packed(_only(form, products), folder, work / _GRAPH, _WEIGHTS)
     tensors = {tensor.name: tensor for tensor in form.graph.initializer}
     for name, packed in _saved(work / _GRAPH):
-        target = beside / f"{_digest(work / _WEIGHTS, packed)}.bin"
-        if not target.is_file():
-            publish(_contents(work / _WEIGHTS, packed), work, target)
+        target = keep_by_content(partial(_contents, work / _WEIGHTS, packed), files, folder, beside)
         offset = _aligned(packed.n_bytes)
         del tensors[name].external_data[:]
         tensors[name].data_location = TensorProto.EXTERNAL
@@ -122,13 +119,6 @@ def _saved(path: Path) -> Iterator[tuple[str, _Packed]]:
 
 def _external(graph: GraphProto) -> Iterator[TensorProto]:
     return (tensor for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL)
-
-
-def _digest(path: Path, packed: _Packed) -> str:
-    digest = hashlib.sha256()
-    for piece in _contents(path, packed):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _contents(path: Path, packed: _Packed) -> Iterator[bytes]:

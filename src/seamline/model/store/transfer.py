@@ -16,7 +16,7 @@ from pathlib import Path
 from seamline.config.durable import locked
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.onnx.external import CHUNK_BYTES, open_plain
+from seamline.model.onnx.external import CHUNK_BYTES, open_beside
 from seamline.model.store.manifest import Manifest, PartInfo
 from seamline.model.store.stored import MANIFEST, PARTS, StoredModel
 
@@ -112,7 +112,7 @@ class Incoming:
             raise ModelError(f"{part} of model {self.model_id[:12]} has {present} of {info.n_bytes} bytes")
         os.close(_open_own(path))  # a part of 0 bytes was never written
         digest = hashlib.sha256()
-        with open_plain(path) as file:
+        with open_beside(path) as file:
             while piece := file.read(CHUNK_BYTES):
                 digest.update(piece)
         if digest.hexdigest() != info.sha256:

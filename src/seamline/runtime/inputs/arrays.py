@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -54,6 +55,7 @@ class ArrayFiles:
 def _read(path: Path) -> Given:
     """The array or arrays in `path`, not yet read from the disk. Raises `UsageError` when it is no such file."""
     try:
+        open_plain(path).close()  # NumPy opens it by name, and would wait for a pipe
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.model.store.stored import DamagedModel
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.worker import Worker
@@ -65,21 +67,28 @@ class ModelExchange:
             return
         self._send(source, answer, (data,))
 
-    def obtain(self, model_id: str, source: NodeId) -> Future[StoredModel]:
-        """The model `model_id`, at once when it is here, else as soon as it has come from `source`.
+    def obtain(self, model_id: str, source: NodeId | None) -> Future[StoredModel]:
+        """The model `model_id`, at once when it is here and sound, else as soon as it has been checked, or has come
+        from `source`; None for no other than this node.
 
         Settles with `ModelError` when it cannot be read or the bytes do not match the id, with `PeerLost` when `source`
-        goes away (what has arrived is kept for the next try).
+        goes away.
         """
         try:
-            if not self._store.has(model_id):
-                return self._fetcher.submit(self._fetch, model_id, source)
+            with suppress(DamagedModel):
+                if self._store.has(model_id) and (found := self._store.get(model_id)).is_checked:
+                    return _settled(found)
         except SeamlineError as error:
             return _settled(error)
-        try:
-            return _settled(self._store.get(model_id))
-        except SeamlineError as error:
-            return _settled(error)
+        return self._fetcher.submit(self._checked, model_id, source)
+
+    def _checked(self, model_id: str, source: NodeId | None) -> StoredModel:
+        if source is None:
+            return self._store.get_sound(model_id)
+        with suppress(DamagedModel):
+            if self._store.has(model_id):
+                return self._store.get_sound(model_id)
+        return self._fetch(model_id, source)
 
     def _fetch(self, model_id: str, source: NodeId) -> StoredModel:
         with self._lock:

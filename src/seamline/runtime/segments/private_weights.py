@@ -40,12 +40,13 @@ class PrivateWeightsEngine:
         return f"onnxruntime {ort.__version__}, private weights"
 
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
-        """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown model, no such cut.
+        """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown or damaged model, no such
+        cut.
 
         Reading and cutting hold the interpreter lock, so that this process answers nothing for a part of the time: that
         is what such a program does.
         """
-        stored = self.store.get(model_id)
+        stored = self.store.get_sound(model_id)
         part = stored.segment(segment)  # names and shapes of what crosses the cuts
         if part.model is None:
             return OrtSegment(part, None)
