@@ -12,11 +12,13 @@ import threading
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.errors import ConfigError
 
 _FIRST_USE = threading.Lock()
@@ -60,15 +62,12 @@ def nearest_hint(name: str, valid: Iterable[str]) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """The file at `path` as it is. Raises `ConfigError` when it cannot be read or is not TOML."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB", hint="is it the right file?")
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(read_plain_text(path, MAX_FILE_BYTES))
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc
     except OSError as exc:
         raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="is it the right file?") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:  # not UTF-8, not TOML, a number too long, nested beyond reason
         raise ConfigError(f"{path} is not TOML: {exc}", hint="is it the right file?") from exc
 
 
@@ -83,8 +82,8 @@ def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:
         return
     if not isinstance(value, Mapping):
         return
-    hints = typing.get_type_hints(dataclass)
-    valid = [field.name for field in dataclasses.fields(dataclass)]
+    hints = _hints(dataclass)
+    valid = list(hints)
     for key, item in value.items():
         path = f"{at}.{key}" if at else key
         if key not in valid:
@@ -92,6 +91,14 @@ def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:
         _refuse_unknown_keys(item, hints[key], origin, path)
 
 
+@lru_cache(maxsize=64)
+def _hints(dataclass: Any) -> dict[str, Any]:
+    """The types of its fields; finding them takes longer than all else that is done with one table of a file."""
+    hints = typing.get_type_hints(dataclass)
+    return {field.name: hints[field.name] for field in dataclasses.fields(dataclass)}
+
+
+@lru_cache(maxsize=256)
 def _dataclass_in(schema: Any) -> Any:
     """The dataclass that `schema` is or contains (``X``, ``X | None``, ``tuple[X, ...]``), or None."""
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
