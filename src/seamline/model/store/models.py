@@ -40,6 +40,7 @@ from seamline.model.onnx.reading import NormalModel, read_model
 from seamline.model.store.calibration import default_root
 from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
 from seamline.model.store.reseed import reseeded
+from seamline.model.store.space import Quota, make_room, mark_received, mark_used, remove_leftovers
 from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, DamagedModel, StoredModel, load_stored
 from seamline.model.store.transfer import Incoming
 
@@ -54,10 +55,12 @@ LINE_BYTES = 64
 class ModelStore:
     """Models by id below one folder. Safe to use from several threads and processes.
 
-    root: the folder, made when needed; `default_root()` when None. Raises `UsageError` when it is, or lies in, a file.
+    root: the folder, made when needed; `default_root()` when None. quota: of what peers
+    send. Raises `UsageError` when it is, or lies in, a file.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, quota: Quota | None = None) -> None:
+        self.quota = quota or Quota()
         self.root = root if root is not None else default_root()
         for folder in (self.root, *self.root.parents):
             if folder.exists() and not folder.is_dir():
@@ -153,7 +156,12 @@ class ModelStore:
         found = self.get(model_id)
         with self._dropped_when_damaged(model_id):
             found.check_weights()
+        mark_used(found.folder)
         return found
+
+    def tidy(self) -> None:
+        """Remove what processes that died have left unfinished."""
+        remove_leftovers(self.root)
 
     @contextmanager
     def _dropped_when_damaged(self, model_id: str) -> Iterator[None]:
@@ -193,18 +201,26 @@ class ModelStore:
     def receive(self, model_id: str, manifest: bytes) -> Incoming:
         """Begin or resume to receive a model from a peer.
 
-        Raises `ModelError` when `manifest` is malformed, does not belong to `model_id`, or asks for more than fits
-        on the disk.
+        Received models that were unused for longest give way to it. Raises `ModelError` when `manifest` is malformed,
+        does not belong to `model_id`, or asks for more than the quota or the disk has.
         """
         checked = Manifest.from_json(manifest)
         if checked.model_id != check_model_id(model_id):
             raise ModelError(f"the manifest belongs to model {checked.model_id[:12]}, not to {model_id[:12]}")
         with self._lock:
             incoming = self._incoming.get(model_id)
-            if incoming is None:
-                incoming = Incoming(self.root / "incoming" / model_id, checked, self._accept)
-                self._incoming[model_id] = incoming
-            return incoming
+            if incoming is not None and not incoming.is_over:
+                return incoming
+            remove_leftovers(self.root)
+            incoming = Incoming(self.root / "incoming" / model_id, checked, self._accept)
+            expected_bytes = sum(other.n_bytes_missing for other in self._incoming.values() if not other.is_over)
+            self._incoming[model_id] = incoming
+        try:
+            make_room(self.root, self.quota, incoming.n_bytes_missing, expected_bytes, self.remove)
+        except BaseException:
+            incoming.drop()
+            raise
+        return incoming
 
     @staticmethod
     def _refused(path: Path) -> UsageError:
@@ -228,6 +244,7 @@ class ModelStore:
         stored = load_stored(folder, model_id)
         stored.check_weights()
         stored.check_runs()
+        mark_received(folder)
         self._publish(folder, model_id)
         return self.get(model_id)
 

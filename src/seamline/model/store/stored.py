@@ -142,31 +142,45 @@ def load_stored(folder: Path, model_id: str) -> StoredModel:
 
     The graph is hashed here, the weights by `StoredModel.check_weights`.
     """
-    manifest = Manifest.from_json(_read_small(folder / MANIFEST, MAX_MANIFEST_BYTES))
-    data = _read_small(folder / GRAPH, MAX_GRAPH_BYTES)
-    if manifest.model_id != model_id or hashlib.sha256(data).hexdigest() != manifest.graph.sha256:
+    said = _read_small(folder / MANIFEST, MAX_MANIFEST_BYTES)
+    try:
+        manifest = Manifest.from_json(said)
+    except ModelError as exc:
+        raise DamagedModel(f"{exc} in `{folder.parent}`", hint=ADD_AGAIN) from exc
+    if manifest.model_id != model_id:
         raise DamagedModel(f"model {model_id[:12]} is damaged in `{folder.parent}`", hint=ADD_AGAIN)
     with _translated(folder / WEIGHTS), open_plain(folder / WEIGHTS, follows_links=False) as file:
         n_bytes = os.fstat(file.fileno()).st_size
     if n_bytes != manifest.weights.n_bytes:
         words = f"weights of model {model_id[:12]} have {n_bytes} bytes instead of {manifest.weights.n_bytes}"
         raise DamagedModel(words, hint=ADD_AGAIN)
-    what = f"graph of model {model_id[:12]}"
+    return load_graph(folder, manifest)
+
+
+def load_graph(folder: Path, manifest: Manifest) -> StoredModel:
+    """The same without a look at the weights, which may be still to come."""
+    data = _read_small(folder / GRAPH, MAX_GRAPH_BYTES)
+    if hashlib.sha256(data).hexdigest() != manifest.graph.sha256:
+        words = f"the graph of model {manifest.model_id[:12]} is damaged in `{folder.parent}`"
+        raise DamagedModel(words, hint=ADD_AGAIN)
+    what = f"graph of model {manifest.model_id[:12]}"
     with understood(what):
         model = parse_model(data, what)
-        _check_references(model, n_bytes)
+        _check_references(model, manifest.weights.n_bytes)
         if read_preprocess(model) != manifest.preprocess:
             raise ModelError(f"manifest and {what} disagree about preprocessing")
         return StoredModel(folder, manifest, model)
 
 
 def _check_references(model: ModelProto, n_bytes: int) -> None:
-    """Weights may lie in our own weights file only, whoever sent the graph, and only at the top of the graph."""
+    """Weights may lie in our own weights file only, whoever sent the graph, and only at the top of the graph; and that
+    file holds nothing else, so that its size is known before it is sent."""
     for graph in nested_graphs(model.graph):
         inner = () if graph is model.graph else tuple(graph.initializer)
         for tensor in (*attribute_tensors(graph), *inner):
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise ModelError(f"`{tensor.name}` refers to data outside the model")
+    end = 0
     for tensor in model.graph.initializer:
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
@@ -177,6 +191,9 @@ def _check_references(model: ModelProto, n_bytes: int) -> None:
             raise ModelError(f"weights `{tensor.name}` do not lie in the model's weights file")
         if int(length) != tensor_bytes(tensor) or int(start) + int(length) > n_bytes:
             raise ModelError(f"weights `{tensor.name}` lie beyond the model's weights file")
+        end = max(end, int(start) + int(length))
+    if end != n_bytes:
+        raise ModelError(f"the model's weights file has {n_bytes} bytes, and its graph has a use for {end}")
 
 
 def _read_small(path: Path, limit: int) -> bytes:

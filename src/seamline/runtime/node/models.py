@@ -1,7 +1,8 @@
 """Model exchange between nodes: a node fetches a model it lacks, by content id, from the node that asks it to prepare.
 
-Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, verified against the
-manifest, whose own hash is the model's id, and kept in the store. Nothing here looks inside a model.
+Parts are fetched in pieces with few of them in flight, the graph first, verified against the manifest, whose own hash
+is the model's id, and kept in the store. A short outage of the source is waited for; a fetch that fails leaves nothing.
+Nothing here looks inside a model.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
 from seamline.model.store.stored import DamagedModel
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.worker import Worker
@@ -31,6 +33,8 @@ N_AT_ONCE = 4
 """Models that are fetched at the same time; they share the links, and one behind a slow link holds up no other."""
 
 ANSWER_TIMEOUT_S = 30.0
+PATIENCE_S, RETRY_S = 10.0, 0.25
+"""How long a fetch waits for its source to come back, and how often it asks."""
 
 Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
@@ -44,11 +48,13 @@ class ModelExchange:
         self._requests = requests
         self._send = send
         self._fetcher = Worker("fetch", N_AT_ONCE)
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._arriving: dict[str, threading.Lock] = {}
 
     def close(self) -> None:
         """Fetch nothing more."""
+        self._closing.set()
         self._fetcher.close()
 
     def on_fetch(self, source: NodeId, ask: FetchModel) -> None:
@@ -99,17 +105,43 @@ class ModelExchange:
             self._news.fetching(model_id, source)
             manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
             incoming = self._store.receive(model_id, manifest)
-            for part in incoming.parts:
-                self._fetch_part(source, incoming, part)
-            stored = incoming.finish()
+            is_resumed = incoming.n_bytes_present("graph") > 0
+            try:
+                stored = self._receive(source, incoming)
+            except DamagedModel:
+                if not is_resumed:
+                    raise
+                stored = self._receive(source, self._store.receive(model_id, manifest))
         with self._lock:
             self._arriving.pop(model_id, None)
         self._news.fetched(stored.name, stored.weights_bytes)
         return stored
 
+    def _receive(self, source: NodeId, incoming: Incoming) -> StoredModel:
+        """All parts, the graph first; what has arrived is dropped when that fails."""
+        try:
+            for part in incoming.parts:
+                self._fetch_part(source, incoming, part)
+            return incoming.finish()
+        except BaseException:
+            incoming.drop()
+            raise
+
     def _fetch_part(self, source: NodeId, incoming: Incoming, part: str) -> None:
+        """Goes on where it was when `source` comes back within `PATIENCE_S`, as after a short outage of a link."""
+        last_s = now_s()
+        while (present := incoming.n_bytes_present(part)) < incoming.parts[part]:
+            try:
+                self._fetch_from(source, incoming, part, present)
+            except PeerLost:
+                if incoming.n_bytes_present(part) > present:
+                    last_s = now_s()
+                if now_s() - last_s > PATIENCE_S or self._closing.wait(RETRY_S):
+                    raise
+
+    def _fetch_from(self, source: NodeId, incoming: Incoming, part: str, begin: int) -> None:
         stop = incoming.parts[part]
-        offsets = deque(range(incoming.n_bytes_present(part), stop, PIECE_BYTES))
+        offsets = deque(range(begin, stop, PIECE_BYTES))
         asked: deque[tuple[int, Future[bytes]]] = deque()
         while offsets or asked:
             while offsets and len(asked) < N_IN_FLIGHT:

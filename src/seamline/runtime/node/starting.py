@@ -21,6 +21,7 @@ from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
+from seamline.model.store.space import parse_quota
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.status import Identity
@@ -41,9 +42,10 @@ class NodeOptions:
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
-    models are kept. relay: pass on messages between neighbours. allow_insecure: listen beyond loopback although peers
-    are not authenticated. power: what the device draws, see `config.power.parse_power`. meter: what measures it, see
-    `meters.energy`. lease_s: silence after which a peer is lost.
+    models are kept; model_quota: how much peers may send, see `model.store.space`. relay: pass on messages between
+    neighbours. allow_insecure: listen beyond loopback although peers are not authenticated. power: what the device
+    draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`. lease_s: silence after which a
+    peer is lost.
     """
 
     name: str
@@ -61,6 +63,7 @@ class NodeOptions:
     power: str | None = None
     meter: str | None = None
     lease_s: float = LEASE_S
+    model_quota: str | None = None
 
 
 def open_node(options: NodeOptions) -> Node:
@@ -69,7 +72,8 @@ def open_node(options: NodeOptions) -> Node:
     name = node_id(options.name)
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_usable_cores()
-    store = ModelStore(options.cache)
+    store = ModelStore(options.cache, parse_quota(options.model_quota) if options.model_quota else None)
+    store.tidy()
     shared = OrtEngine(store, n_threads)
     profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
     engine = _slowed(shared, options, profiler)
@@ -111,6 +115,8 @@ def check_options(options: NodeOptions) -> None:
     node_id(options.name)
     if options.power:
         parse_power(options.power)
+    if options.model_quota:
+        parse_quota(options.model_quota)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
     _check_endpoints(options)
