@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
-from seamline.config.cgroup import n_usable_cores
+from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
@@ -34,12 +34,21 @@ class OrtEngine:
 
     store: where the models are. n_threads: per run of a segment; all processors this process may use when None.
     takes_kept: whether optimised forms are taken where they are kept; without, every segment is made as the first time.
+    memory_bytes: what cannot run in so much is refused before it is tried; what this process may use when None.
     """
 
-    def __init__(self, store: ModelStore, n_threads: int | None = None, *, takes_kept: bool = True) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        n_threads: int | None = None,
+        *,
+        takes_kept: bool = True,
+        memory_bytes: int | None = None,
+    ) -> None:
         self.store = store
         self._takes_kept = takes_kept
         self.n_threads = n_threads or n_usable_cores()
+        self.memory_bytes = memory_bytes or memory_total_bytes()
 
     @property
     def name(self) -> str:
@@ -54,6 +63,7 @@ class OrtEngine:
         """
         model = self.store.get_sound(model_id)
         part = model.segment(segment)
+        part.check_fits(self.memory_bytes)
         return OrtSegment(part, None if part.model is None else self._session(part.model, model))
 
     def is_kept(self, model_id: str, segment: Segment) -> bool:
@@ -66,6 +76,7 @@ class OrtEngine:
         """Keep the optimised form of `segment` for later preparations. Raises `ModelError`."""
         model = self.store.get(model_id)
         part = model.segment(segment)
+        part.check_fits(self.memory_bytes)
         if part.model is not None:
             optimised.keep(_graph_bytes(part.model), model.folder, model.files)
 

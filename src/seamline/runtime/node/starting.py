@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from seamline.config.cgroup import n_usable_cores
+from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.config.power import parse_power
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.fabric.zenoh import ZenohFabric
-from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
 from seamline.model.store.space import parse_quota
@@ -74,7 +73,8 @@ def open_node(options: NodeOptions) -> Node:
     n_threads = options.n_threads or n_usable_cores()
     store = ModelStore(options.cache, parse_quota(options.model_quota) if options.model_quota else None)
     store.tidy()
-    shared = OrtEngine(store, n_threads)
+    memory_bytes = options.memory_bytes or memory_total_bytes()
+    shared = OrtEngine(store, n_threads, memory_bytes=memory_bytes)
     profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
     engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
@@ -90,9 +90,13 @@ def open_node(options: NodeOptions) -> Node:
         tier=Tier(options.tier),
         incarnation=fabric.incarnation,
         n_threads=n_threads,
-        memory_bytes=options.memory_bytes or memory_total_bytes(),
+        memory_bytes=memory_bytes,
     )
-    engines = {PreparationMode.PRIVATE_WEIGHTS: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
+    engines = {
+        PreparationMode.PRIVATE_WEIGHTS: _slowed(
+            PrivateWeightsEngine(store, n_threads, memory_bytes), options, profiler
+        )
+    }
     engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     node = Node(identity, fabric, store, engine, profiler, engines, energy, BackgroundCompileCache(shared))
