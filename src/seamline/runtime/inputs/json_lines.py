@@ -98,7 +98,9 @@ class JsonLines:
                 try:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError) as exc:
-                    raise UsageError(f"line {number} of `{self.name}` is not JSON: {exc}") from exc
+                    raise UsageError(
+                        f"line {number} of `{self.name}` is not JSON: {exc}", hint="one array, or one object, a line"
+                    ) from exc
 
     def _texts(self) -> Iterator[bytes | None]:
         """Lines without their ends. What is read too far is kept for whoever asks again."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.config.power import parse_power
+from seamline.config.testbed_file import MAX_SLOWDOWN, MAX_THREADS
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
@@ -124,8 +125,12 @@ def check_options(options: NodeOptions) -> None:
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
     _check_endpoints(options)
-    if options.slowdown < 1.0:
+    if not options.slowdown >= 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    if options.slowdown > MAX_SLOWDOWN:
+        raise UsageError(f"slowdown {options.slowdown:g} is absurd", hint=f"at most {MAX_SLOWDOWN:g}")
+    if options.n_threads is not None and not 1 <= options.n_threads <= MAX_THREADS:
+        raise UsageError(f"{options.n_threads} threads are not possible", hint=f"1 to {MAX_THREADS}")
     if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
         raise UsageError(
             f"a lease of {options.lease_s:g} s is not possible", hint=f"{MIN_LEASE_S:g} to {MAX_LEASE_S:g} s"
