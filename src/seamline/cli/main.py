@@ -21,6 +21,7 @@ import typer
 import typer.main
 
 import seamline.cli.commands.accuracy as accuracy_command
+import seamline.cli.commands.cache as cache_command
 import seamline.cli.commands.config as config_command
 import seamline.cli.commands.demo as demo_command
 import seamline.cli.commands.doctor as doctor_command
@@ -81,6 +82,7 @@ MODULES: tuple[CommandModule, ...] = cast(
         replay_command,
         testbed_command,
         config_command,
+        cache_command,
         doctor_command,
         reproduce_command,
     ),

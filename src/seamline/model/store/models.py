@@ -32,13 +32,14 @@ from onnx import ModelProto
 
 from seamline.config.durable import sync_folder
 from seamline.config.paths import refused_words
+from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import Preprocess, read_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, recipe_of
 from seamline.model.metadata.sidecar import read_sidecar
 from seamline.model.onnx.reading import NormalModel, read_model
 from seamline.model.store.calibration import default_root
-from seamline.model.store.manifest import Manifest, check_model_id, make_manifest
+from seamline.model.store.manifest import MAX_MANIFEST_BYTES, Manifest, check_model_id, make_manifest
 from seamline.model.store.reseed import reseeded
 from seamline.model.store.space import Quota, make_room, mark_received, mark_used, remove_leftovers
 from seamline.model.store.stored import GRAPH, MANIFEST, WEIGHTS, DamagedModel, StoredModel, load_stored
@@ -188,6 +189,15 @@ class ModelStore:
         if not self.root.is_dir():
             return ()
         return tuple(sorted(path.parent.name for path in self.root.glob(f"{'[0-9a-f]' * 64}/{MANIFEST}")))
+
+    def name_of(self, model_id: str) -> str:
+        """The name of a model that is here; empty where its manifest is damaged."""
+        try:
+            return Manifest.from_json(
+                read_plain(self.root / check_model_id(model_id) / MANIFEST, MAX_MANIFEST_BYTES)
+            ).name
+        except (OSError, ModelError):
+            return ""
 
     def remove(self, model_id: str) -> None:
         """Forget a model; sessions that run it keep their mapped pages. Nothing happens when it is not here."""

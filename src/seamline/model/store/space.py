@@ -132,11 +132,17 @@ def _received(root: Path) -> Iterator[tuple[float, int, str]]:
     """(when it was last used, bytes, model id) of every model that a peer sent."""
     for mark in root.glob(f"{'[0-9a-f]' * 64}/{RECEIVED}"):
         with suppress(OSError):
-            yield mark.stat().st_mtime, _n_bytes(mark.parent), mark.parent.name
+            yield mark.stat().st_mtime, folder_bytes(mark.parent), mark.parent.name
 
 
-def _n_bytes(folder: Path) -> int:
-    return sum((Path(where) / name).lstat().st_size for where, _, names in os.walk(folder) for name in names)
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below `folder`; those that go meanwhile count for nothing."""
+    n_bytes = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                n_bytes += os.lstat(os.path.join(where, name)).st_size
+    return n_bytes
 
 
 def _last_written_s(path: Path) -> float:
