@@ -193,9 +193,8 @@ class ModelStore:
     def name_of(self, model_id: str) -> str:
         """The name of a model that is here; empty where its manifest is damaged."""
         try:
-            return Manifest.from_json(
-                read_plain(self.root / check_model_id(model_id) / MANIFEST, MAX_MANIFEST_BYTES)
-            ).name
+            said = read_plain(self.root / check_model_id(model_id) / MANIFEST, MAX_MANIFEST_BYTES)
+            return Manifest.from_json(said).name
         except (OSError, ModelError):
             return ""
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import logging
 import os
+import stat
 import threading
 from contextlib import suppress
 from functools import lru_cache
@@ -53,17 +54,15 @@ class VerifiedFiles:
 
     def knows(self, name: str) -> bool:
         """Whether `holds` would say without reading the file `name`."""
-        try:
-            with self._lock, open_plain(self._folder / name, follows_links=False) as file:
-                return (known := self._known.get(name)) is not None and known.stamp == _stamp(file)
-        except OSError:
-            return False
+        return self._recorded(name) is not None
 
     def holds(self, name: str, sha256: str) -> bool:
         """Whether the file `name` has that SHA-256; read whole unless that is known of its stamp.
 
         Raises `OSError` when the system does not give its bytes: the disk is damaged, no more files may be open.
         """
+        if (recorded := self._recorded(name)) is not None:
+            return recorded == sha256
         try:
             return self._holds(name, sha256)
         except OSError as exc:
@@ -73,18 +72,28 @@ class VerifiedFiles:
 
     def _holds(self, name: str, sha256: str) -> bool:
         with self._lock, open_plain(self._folder / name, follows_links=False) as file:
-            stamp = _stamp(file)
+            stamp = _stamp(os.fstat(file.fileno()))
             if (known := self._known.get(name)) is not None and known.stamp == stamp:
-                return known.sha256 == sha256
+                return known.sha256 == sha256  # another thread has read it meanwhile
             found = _sha256(file)
-            if _stamp(file) == stamp:  # else it is being written to
+            if _stamp(os.fstat(file.fileno())) == stamp:  # else it is being written to
                 self._note(name, found, stamp)
             return found == sha256
 
     def note(self, name: str, sha256: str) -> None:
         """Take the file `name`, which was just written or hashed, for having that SHA-256."""
         with suppress(OSError), self._lock, open_plain(self._folder / name, follows_links=False) as file:
-            self._note(name, sha256, _stamp(file))
+            self._note(name, sha256, _stamp(os.fstat(file.fileno())))
+
+    def _recorded(self, name: str) -> str | None:
+        """The SHA-256 of the file `name` if its stamp is known: without opening it, as every preparation asks."""
+        if (known := self._known.get(name)) is None:
+            return None
+        try:
+            found = os.lstat(self._folder / name)
+        except OSError:
+            return None
+        return known.sha256 if stat.S_ISREG(found.st_mode) and known.stamp == _stamp(found) else None
 
     def _note(self, name: str, sha256: str, stamp: Stamp) -> None:
         self._known = {**_read(self._folder), **self._known, name: _Entry(sha256, stamp)}
@@ -110,8 +119,7 @@ def _read(folder: Path) -> dict[str, _Entry]:
     return found.files if found.boot == _boot() else {}
 
 
-def _stamp(file: BinaryIO) -> Stamp:
-    found = os.fstat(file.fileno())
+def _stamp(found: os.stat_result) -> Stamp:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
 
 
