@@ -51,7 +51,7 @@ class NodeFlags:
         typer.Option(
             "--model-quota",
             metavar="SIZE",
-            envvar="SEAMLINE_MODEL_QUOTA",
+            envvar="SEAMLINE_QUOTA",
             help="What models from peers may take: together, and one of the free disk; 64GB,80% if not given.",
         ),
     ] = None
