@@ -22,10 +22,10 @@ develop: $(STAMP) ## that, and the tools that test and check
 demo: install ## run the main job: three nodes, shaped links, a video, a moving cut (ARGS="--seconds 30")
 	@$(BIN)/seamline demo $(ARGS)
 
-# Three workers keep two cores busy while some tests wait; a file's tests share what they start, the long files go first.
+# Four workers keep two cores busy, since many tests wait; a file's tests share what they start, the long files go first.
 # Byte code is kept in any case: every worker and command would compile the same files.
 test: develop ## run the test suite (ARGS="-k planner")
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: develop ## formatting, lint, types, import directions, generated docs
 	$(BIN)/ruff format --check .

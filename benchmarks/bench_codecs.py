@@ -12,14 +12,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from models import video_frame
 from reporting import Report, Spread, parser, progress, spread
 
-import seamline
 from seamline import codec
 from seamline.core.vocabulary.plans import Codec
 from seamline.model import Preprocess
-from seamline.runtime.inputs.pictures import fitted
-from seamline.runtime.sources.opening import open_source
 
 SHAPES = ((1, 8, 56, 56), (1, 48, 56, 56), (1, 64, 112, 112))
 """100 kB, 602 kB and 3.2 MB of float32."""
@@ -37,7 +35,8 @@ def main() -> None:
         tensor = np.maximum(np.random.default_rng(0).standard_normal(shape, np.float32), 0.0)
         progress(f"float32{list(shape)}")
         rows += _measure({"boundary": tensor}, BOUNDARY_CODECS, n_rounds, NUMPY)
-    rows += _measure({codec.JPEG_TENSOR: _frame()}, (Codec.RAW, Codec.JPEG), n_rounds, {})
+    frame = {codec.JPEG_TENSOR: video_frame(Preprocess(height=224, width=224))}
+    rows += _measure(frame, (Codec.RAW, Codec.JPEG), n_rounds, {})
     report.data = {"rows": rows}
     _tell(report, rows)
     report.finish()
@@ -85,15 +84,6 @@ def _measure(
                 rows[way]["wire_bytes"] = encoded.n_bytes
             del encoded, decoded  # giving megabytes back takes time too, and is not the next one's
     return list(rows.values())
-
-
-def _frame() -> Any:
-    """The first frame of the video that comes with the package, as a network takes it."""
-    video = seamline.__path__[0] + "/data/bigbuckbunny.mp4"
-    frames = iter(open_source(video).frames())
-    for _ in range(60):  # the film begins with black
-        frame = next(frames)
-    return fitted(frame, Preprocess(height=224, width=224))
 
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:

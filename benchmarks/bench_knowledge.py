@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from bench_simulate import DURATION_S, scene_of
+from bench_simulate import DURATION_S, FPS
+from published_scene import scene_of
 from reporting import Report, parser, progress
 
 from seamline.core.adaptation.policy import Adaptive, Decision, Keep, Policy, Switch
@@ -63,7 +64,7 @@ def main() -> None:
     rows = []
     for kind, seed in TRACES:
         progress(f"{kind}:{seed}")
-        scene = scene_of(generate(kind, seed, DURATION_S))
+        scene = scene_of(generate(kind, seed, DURATION_S), fps=FPS, duration_s=DURATION_S)
         compared = compare(scene, ("adaptive", "static_at_start", "static_best", "oracle"))
         start_s, oracle_s = compared.cost("static_at_start"), compared.cost("oracle")
         kept = []

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from models import CHILD, in_a_child, keep_segments, plain_session
 from reporting import Report, parser, progress, spread
 
 from seamline.core.vocabulary.plans import Segment
-from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model import ModelStore, OrtEngine
 from seamline.model.locate import load_model
 
 LIMIT_RATIO = 0.25
@@ -42,34 +41,21 @@ def main() -> None:
     rows = []
     for name, (cut, other) in MODELS.items():
         _, model = load_model(name)
-        _keep(model, cut, other)
+        last = len(model.cuts) - 1  # in this process: children only measure
+        wanted = [Segment(*ends) for at in (cut, other) for ends in ((0, at), (at, last))]
+        keep_segments(OrtEngine(ModelStore(), 1), model, wanted)
         for kind in KINDS:
             progress(f"{name}, {kind}")
             ways = {"none": [], "one": [cut], "two": [cut, other], "two_same": [cut, cut]}
             samples: dict[str, list[int]] = {way: [] for way in ways}
             for _ in range(1 if chosen.quick else N_REPEATS):
                 for way, cuts in ways.items():
-                    samples[way].append(_in_a_child(model.model_id, kind, cuts))
+                    samples[way].append(in_a_child(__file__, model.model_id, kind, *cuts)["pss_bytes"])
             rows.append({"model": name, "kind": kind, "cuts": [cut, other], "weights_bytes": model.weights_bytes})
             rows[-1]["pss_bytes"] = samples
     report.data = {"limit_ratio": LIMIT_RATIO, "rows": rows}
     _tell(report, rows)
     report.finish()
-
-
-def _keep(model: StoredModel, *cuts: int) -> None:
-    """Have the optimised forms of both segments of each cut, in this process: children only measure."""
-    engine, last = OrtEngine(ModelStore(), 1), len(model.cuts) - 1
-    for cut in cuts:
-        for segment in (Segment(0, cut), Segment(cut, last)):
-            if not engine.is_kept(model.model_id, segment):
-                engine.keep(model.model_id, segment)
-
-
-def _in_a_child(model_id: str, kind: str, cuts: list[int]) -> int:
-    command = [sys.executable, __file__, "--child", model_id, kind, *map(str, cuts)]
-    done = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, check=True)
-    return int(json.loads(done.stdout)["pss_bytes"])
 
 
 def _child(model_id: str, kind: str, cuts: list[int]) -> None:
@@ -96,15 +82,10 @@ class _Ordinary:
     """A segment the way ONNX Runtime is used by default, except that it finds the weights file."""
 
     def __init__(self, store: ModelStore, model_id: str, segment: Segment) -> None:
-        import onnxruntime as ort
-
         model = store.get(model_id)
         part = model.segment(segment)
         assert part.model is not None
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.folder))
-        self._session = ort.InferenceSession(part.model.SerializeToString(), options, ["CPUExecutionProvider"])
+        self._session = plain_session(part.model, model.folder)
 
     def run(self, tensors: dict[str, Any]) -> dict[str, Any]:
         names = [output.name for output in self._session.get_outputs()]
@@ -137,7 +118,7 @@ def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
+    if sys.argv[1:2] == [CHILD]:
         _child(sys.argv[2], sys.argv[3], [int(text) for text in sys.argv[4:]])
     else:
         main()

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+from models import plain_session
 from onnx.backend.test.case.node import collect_testcases
 from reporting import Report, parser, progress
 
@@ -128,10 +128,7 @@ def tell(report: Report, tried: Sequence[Tried]) -> None:
 
 
 def _plain(case: Case, frames: Sequence[Mapping[str, Any]]) -> Iterator[list[Any]]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(case.model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = plain_session(case.model)
     for frame in frames:
         yield session.run(None, dict(frame))
 

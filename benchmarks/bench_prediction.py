@@ -13,10 +13,9 @@ import statistics
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
-from itertools import islice
 from typing import Any
 
+from models import video_frame
 from reporting import Report, parser, progress, spread
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
@@ -25,13 +24,10 @@ from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.plans import Plan, Segment, Stage
-from seamline.core.vocabulary.ports import Array
-from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.model import ModelStore, OrtEngine
 from seamline.model.locate import load_model
-from seamline.runtime.inputs.pictures import fitted
 from seamline.runtime.lab.measuring import MeasuredPlan, PinnedStream, PlanBench, fresh_cache
 from seamline.runtime.node.profiling import Profiler
-from seamline.runtime.sources.opening import open_source
 
 LIMIT_RATIO = 0.10
 """Issue 3: median error of 30 random plans."""
@@ -80,7 +76,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     draw = random.Random(chosen.seed)
     with fresh_cache(list(models.values())) as cache:
-        budgets_s = {name: _budget_s(model) for name, model in models.items()}
+        profiler = Profiler(OrtEngine(ModelStore(), 1), node_id("this"), 1)
+        budgets_s = {name: profiler.usual_budget_s(model) for name, model in models.items()}
         for rate_mbps, delay_ms in LINKS[1:2] if chosen.quick else LINKS:
             link = LinkSpec(between=("edge", "fog"), rate_bps=rate_mbps * 1e6, delay_s=delay_ms / 1e3)
             testbed = Testbed(name="prediction", nodes=NODES, links=(link, UPLINK))
@@ -88,7 +85,9 @@ def main() -> None:
                 for name, model in models.items():
                     case = Case(model=name, rate_mbps=rate_mbps, delay_ms=delay_ms, n_plans=_n_plans(name, rate_mbps))
                     progress(f"{name} over {rate_mbps:g} Mbit/s, {delay_ms:g} ms")
-                    with bench.pin(model, profile_budget_s=budgets_s[name], frame=_frame(model)) as pinned:
+                    assert model.preprocess is not None
+                    frame = video_frame(model.preprocess)  # what codecs make of it is what they do to a stream
+                    with bench.pin(model, profile_budget_s=budgets_s[name], frame=frame) as pinned:
                         rows += _measure(pinned, case, draw, chosen)
     report.data = {"plans": rows, "limit_ratio": LIMIT_RATIO}
     _tell(report, rows)
@@ -99,18 +98,6 @@ def _n_plans(model: str, rate_mbps: float) -> int:
     """Thirty in nine cases: ten per model and ten per setting of the links."""
     at = [rate for rate, _ in LINKS].index(rate_mbps)
     return 4 if model in MODELS and MODELS.index(model) == at else 3
-
-
-def _budget_s(model: StoredModel) -> float:
-    return Profiler(OrtEngine(ModelStore(), 1), node_id("this"), 1).usual_budget_s(model)
-
-
-def _frame(model: StoredModel) -> Array:
-    """A picture of the shipped video; what codecs make of it is no different from what they do to a stream."""
-    assert model.preprocess is not None
-    video = open_source(str(files("seamline.data") / "bigbuckbunny.mp4"))
-    (frame,) = islice(video.frames(), 60, 61)
-    return fitted(frame, model.preprocess)
 
 
 def _measure(pinned: PinnedStream, case: Case, draw: random.Random, chosen: Namespace) -> Iterator[dict[str, Any]]:

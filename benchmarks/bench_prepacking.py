@@ -12,7 +12,6 @@ second pipeline is another cut, as while a switch prepares it.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
 import psutil
+from models import CHILD, in_a_child, plain_session, thread_s
 from packed_nets import NETS
 from reporting import Report, parser, progress, spread
 
@@ -56,7 +55,10 @@ def main() -> None:
             row |= _speed(store, stored, path, cuts, n_rounds)
             progress(f"{name}: memory")
             row["pss_bytes"] = {
-                held: [_in_a_child(store, stored, path, held, cuts) for _ in range(1 if chosen.quick else N_MEMORY)]
+                held: [
+                    in_a_child(__file__, store.root, stored.model_id, path, held, *cuts)["pss_bytes"]
+                    for _ in range(1 if chosen.quick else N_MEMORY)
+                ]
                 for held in HELD
             }
             rows.append(row)
@@ -77,13 +79,13 @@ def _cuts(model: StoredModel) -> list[int]:
 
 def _speed(store: ModelStore, model: StoredModel, path: Path, cuts: list[int], n_rounds: int) -> dict[str, Any]:
     feeds = random_tensors(model.graph.input_specs, 0)
-    plain = _plain(path)
+    plain = plain_session(path)
     plain.run(None, feeds)
     ways = _ways(store, model, cuts)
     plain_s: list[float] = []
     ratios: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(n_rounds):
-        plain_s.append(_took_s(lambda: plain.run(None, feeds)))
+        plain_s.append(thread_s(lambda: plain.run(None, feeds)))
         for way, run in ways.items():
             ratios[way].append(run(feeds) / plain_s[-1])
     return {"plain_s": plain_s, "ratios": ratios}
@@ -112,24 +114,6 @@ def _ways(store: ModelStore, model: StoredModel, cuts: list[int]) -> dict[str, C
     return ways
 
 
-def _plain(path: Path) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _took_s(run: Callable[[], object]) -> float:
-    began_s = time.thread_time()
-    run()
-    return time.thread_time() - began_s
-
-
-def _in_a_child(store: ModelStore, model: StoredModel, path: Path, held: str, cuts: list[int]) -> int:
-    said = [str(store.root), model.model_id, str(path), held, *map(str, cuts)]
-    done = subprocess.run([sys.executable, __file__, "--child", *said], stdout=subprocess.PIPE, check=True)
-    return int(json.loads(done.stdout)["pss_bytes"])
-
-
 def _child(root: str, model_id: str, path: str, held: str, *cuts: str) -> None:
     """Hold what `held` says, run it once, and print the PSS after that."""
     store = ModelStore(Path(root))
@@ -145,7 +129,7 @@ def _child(root: str, model_id: str, path: str, held: str, *cuts: str) -> None:
     }
     holding: list[Any] = []
     if held == "plain":
-        holding.append(_plain(Path(path)))
+        holding.append(plain_session(Path(path)))
         holding[0].run(None, feeds)
     for engine, segments in chains.get(held, []):
         tensors = feeds
@@ -179,7 +163,7 @@ def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
+    if sys.argv[1:2] == [CHILD]:
         _child(*sys.argv[2:])
     else:
         main()

@@ -12,6 +12,7 @@ import gc
 import time
 from typing import Any
 
+from models import keep_segments
 from reporting import Report, parser, progress, spread
 
 from seamline.core.vocabulary.plans import Segment
@@ -52,7 +53,7 @@ def _measure(store: ModelStore, model: StoredModel, n_rounds: int, all_cuts: boo
     last = len(model.cuts) - 1
     inner = [cut.index for cut in model.cuts[1:-1] if all_cuts or cut.is_candidate]
     engines = {FIRST: OrtEngine(store, 1, takes_kept=False), KEPT: OrtEngine(store, 1)}
-    _keep(engines[KEPT], model, [Segment(*span) for cut in inner for span in ((0, cut), (cut, last))])
+    keep_segments(engines[KEPT], model, [Segment(*span) for cut in inner for span in ((0, cut), (cut, last))])
     for engine in engines.values():
         _prepare(engine, model, 0, last)  # maps the weights and loads what the engine loads once
     samples: dict[str, dict[int, list[tuple[float, ...]]]] = {way: {cut: [] for cut in inner} for way in engines}
@@ -71,12 +72,6 @@ def _measure(store: ModelStore, model: StoredModel, n_rounds: int, all_cuts: boo
             for way, those in samples.items()
         },
     }
-
-
-def _keep(engine: OrtEngine, model: StoredModel, segments: list[Segment]) -> None:
-    for segment in segments:
-        if not engine.is_kept(model.model_id, segment):
-            engine.keep(model.model_id, segment)
 
 
 def _prepare(engine: OrtEngine, model: StoredModel, start: int, stop: int) -> tuple[float, float]:

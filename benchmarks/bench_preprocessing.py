@@ -8,13 +8,14 @@ Beside them MobileNetV2 with each in front, which says what share of a frame tha
 from __future__ import annotations
 
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+from models import plain_session, thread_s
 from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from reporting import Report, parser, progress, spread
 
@@ -62,7 +63,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _alone(preprocess: Preprocess) -> dict[str, ort.InferenceSession]:
-    return {"before": _session(_model(_old, preprocess)), "after": _session(_model(prepend, preprocess))}
+    return {"before": plain_session(_model(_old, preprocess)), "after": plain_session(_model(prepend, preprocess))}
 
 
 def _in_turn(sessions: dict[str, ort.InferenceSession], preprocess: Preprocess, n_rounds: int) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _in_turn(sessions: dict[str, ort.InferenceSession], preprocess: Preprocess, 
     found: dict[str, Any] = {"before_s": [], "after_s": []}
     for _ in range(n_rounds):
         for name, session in sessions.items():
-            found[f"{name}_s"].append(_timed(session, {"frame": frame}))
+            found[f"{name}_s"].append(thread_s(partial(session.run, None, {"frame": frame})))
     found["ratio"] = [one / other for one, other in zip(found["before_s"], found["after_s"], strict=True)]
     found["is_bit_equal"] = bool(np.array_equal(answers["before"], answers["after"]))
     return found
@@ -87,16 +88,16 @@ def _network(n_rounds: int) -> dict[str, list[float]]:
     assert preprocess is not None
     frame, name = _frame(preprocess), model.graph.input[0].name
     tensor = np.random.default_rng(1).standard_normal(preprocess.input_shape).astype(np.float32)
-    runs: list[tuple[str, ort.InferenceSession, dict[str, Any]]] = [("alone_s", _session(model), {name: tensor})]
+    runs: list[tuple[str, ort.InferenceSession, dict[str, Any]]] = [("alone_s", plain_session(model), {name: tensor})]
     for key, steps in (("before_s", _old), ("after_s", prepend)):
         framed = ModelProto()
         framed.CopyFrom(model)
         steps(framed.graph, preprocess, name)
-        runs.append((key, _session(framed), {"frame": frame}))
+        runs.append((key, plain_session(framed), {"frame": frame}))
     found: dict[str, list[float]] = {key: [] for key, _, _ in runs}
     for _ in range(n_rounds):
         for key, session, feed in runs:
-            found[key].append(_timed(session, feed))
+            found[key].append(thread_s(partial(session.run, None, feed)))
     return found
 
 
@@ -138,21 +139,8 @@ def _frame_input(preprocess: Preprocess) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info("frame", TensorProto.UINT8, [preprocess.height, preprocess.width, 3])
 
 
-def _session(model: ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
 def _frame(preprocess: Preprocess) -> Any:
     return np.random.default_rng(0).integers(0, 256, (preprocess.height, preprocess.width, 3), dtype=np.uint8)
-
-
-def _timed(session: ort.InferenceSession, feed: dict[str, Any]) -> float:
-    """Seconds of processor that one run takes; with one thread all of it is the caller's, whoever else is busy."""
-    started_s = time.thread_time()
-    session.run(None, feed)
-    return time.thread_time() - started_s
 
 
 if __name__ == "__main__":

@@ -8,28 +8,23 @@ is modelled.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from published_scene import EDGE, FOG, scene_of
 from reporting import Report, parser, progress
 
 from seamline.config import Trace
 from seamline.core.adaptation.policy import Adaptive
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link
-from seamline.core.vocabulary.nodes import NodeId
-from seamline.meters.profile_file import from_json
-from seamline.sim import Scene, SceneLink
 from seamline.sim.driver import Conditions, Driver
 from seamline.sim.network import Network
 from seamline.sim.policy_adapters import CorePolicyAdapter
 from seamline.sim.run import play, session_of
 from seamline.sim.stage_work import StageWorkTable
 
-PROFILES = Path(__file__).parents[1] / "tests" / "replay" / "mobilenetv2.profiles.json"
-EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+DELAY_S = 0.020
 GOOD_BPS, BEGINS_S, AFTER_S = 20e6, 30.0, 30.0
 TUNNELS_S, LEFT_BPS = (5.0, 20.0, 120.0), (0.0, 0.02e6, 0.1e6, 0.5e6)
 SHIFTS_S = (0.0, 0.3, 0.7, 1.3, 2.1, 3.4)
@@ -60,32 +55,18 @@ def main() -> None:
     report.say(
         "", "## What probes cost", "", f"Everything at home for {IDLE_S:g} s, all links of three nodes idle.", ""
     )
-    report.table(("edge->fog Mbit/s", "probes a minute", "kB a minute", "% of the link", "mJ a minute"), _idle_rows())
+    report.table(
+        ("edge->fog Mbit/s", "probes a minute", "kB a minute", "% of the link", "mJ a minute"), map(_idle_row, IDLE_BPS)
+    )
     report.say(f"Joules of sending at {1e9 * RADIO_J_PER_BYTE:g} nJ a byte, assumed: 0.8 W beyond idle at 64 Mbit/s.")
     report.finish()
-
-
-def _scene(trace: Trace, fps: float, duration_s: float) -> Scene:
-    read = [from_json(one) for one in json.loads(PROFILES.read_text(encoding="utf-8"))]
-    profiles = {NodeId(profile.device.name): profile for profile in read}
-    return Scene(
-        origin=EDGE,
-        profiles=profiles,
-        links=(
-            SceneLink(between=(EDGE, FOG), trace=trace, delay_s=0.020),
-            SceneLink.steady(FOG, CLOUD, 100e6, 0.005),
-        ),
-        fps=fps,
-        duration_s=duration_s,
-        constraints=Constraints(n_private_cuts=1),
-    )
 
 
 def _recovery_s(lasts_s: float, left_bps: float, fps: float) -> float:
     back_s = BEGINS_S + lasts_s
     ends_s = back_s + AFTER_S
     trace = Trace(times_s=(0.0, BEGINS_S, back_s), rates_bps=(GOOD_BPS, left_bps, GOOD_BPS), length_s=ends_s)
-    run = play(_scene(trace, fps, ends_s), CorePolicyAdapter(Adaptive()))
+    run = play(scene_of(trace, fps=fps, duration_s=ends_s, edge_delay_s=DELAY_S), CorePolicyAdapter(Adaptive()))
     if not run.plans[-1][1].is_local and run.plans[-1][0] < back_s:
         return 0.0  # it never left
     away_s = [at_s for at_s, plan in run.plans if at_s >= back_s and not plan.is_local]
@@ -108,19 +89,15 @@ class _Counting:
         return self._network.send(pair, n_bytes, now_s)
 
 
-def _idle_rows() -> list[tuple[object, ...]]:
-    return [_idle_row(rate_bps) for rate_bps in IDLE_BPS]
-
-
 def _idle_row(rate_bps: float) -> tuple[object, ...]:
     """All layers private, so that nothing leaves the edge but probes."""
     trace = Trace(times_s=(0.0,), rates_bps=(rate_bps,), length_s=IDLE_S)
-    scene = _scene(trace, 2.0, IDLE_S)
+    scene = scene_of(trace, fps=2.0, duration_s=IDLE_S, edge_delay_s=DELAY_S)
     n_cuts = len(scene.profiles[EDGE].cuts)
     scene = replace(scene, constraints=Constraints(n_private_cuts=n_cuts))
     adapter = CorePolicyAdapter(Adaptive())
     driver = Driver(scene, session_of(scene, adapter), Network.of(scene), StageWorkTable(scene), Conditions())
-    driver.mesh.network = counting = _Counting(driver.network)  # type: ignore[assignment]
+    driver.mesh.network = counting = _Counting(driver.network)  # type: ignore[assignment] # to look on
     driver.begin()
     driver.play(IDLE_S)
     minutes, sent = IDLE_S / 60.0, counting.sent_bytes

@@ -13,24 +13,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from published_scene import PROFILES, scene_of
 from reporting import Report, parser, progress
 
 from seamline.config import Trace
-from seamline.core.vocabulary.constraints import Constraints
-from seamline.core.vocabulary.nodes import NodeId
-from seamline.meters.profile_file import from_json
-from seamline.sim import Comparison, Scene, SceneLink, alternating, compare, generate, generated
+from seamline.sim import Comparison, alternating, compare, generate, generated
 
-PROFILES = Path(__file__).parents[1] / "tests" / "replay" / "mobilenetv2.profiles.json"
 KINDS = ("markov", "steps", "fades", "outages")
 N_SEEDS = 5
 DURATION_S, FPS = 300.0, 2.0
 POLICIES = ("adaptive", "static_at_start", "static_best", "oracle", "last_value")
-EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 MOST_BEHIND_RATIO = 0.03
 MOST_REGRET_RATIO, LEAST_GAIN_RATIO = 0.05, 0.8
 HOUR_TRACE, N_HOURS, MOST_HOUR_S = "markov:0:3600", 3, 20.0
@@ -71,7 +66,7 @@ def _rows(report: Report, title: str, traces: dict[str, Trace], fps: float) -> l
     found = []
     for name, trace in traces.items():
         progress(name)
-        found.append(compare(replace(scene_of(trace), fps=fps), POLICIES))
+        found.append(compare(scene_of(trace, fps=fps, duration_s=DURATION_S), POLICIES))
     report.table(HEAD, [_row(name, one) for name, one in zip(traces, found, strict=True)])
     report.data[title] = {
         name: {policy: one.cost(policy) for policy in POLICIES} for name, one in zip(traces, found, strict=True)
@@ -113,17 +108,13 @@ def _aggregate(rows: list[Comparison]) -> list[str]:
         f"oracle's gain over static_at_start; against the best fixed plan at worst {100 * against_best.max():+.1f} %.",
         "",
         f"Regret is at most {100 * MOST_REGRET_RATIO:.0f} % in {sum(regrets <= MOST_REGRET_RATIO)} of {len(rows)}; the "
-        f"gain is at least {100 * LEAST_GAIN_RATIO:.0f} % of the oracle's in {_n_gaining(rows)} of {len(rows)}. Where "
-        f"it is less, the oracle itself gains, of the latency: {_little_to_gain(rows)}.",
+        f"gain is at least {100 * LEAST_GAIN_RATIO:.0f} % of the oracle's in {sum(map(_has_gained, rows))} of "
+        f"{len(rows)}. Where it is less, the oracle itself gains, of the latency: {_little_to_gain(rows)}.",
     ]
 
 
 def _has_gained(one: Comparison) -> bool:
     return one.gain_ratio is None or one.gain_ratio >= LEAST_GAIN_RATIO
-
-
-def _n_gaining(rows: list[Comparison]) -> int:
-    return sum(_has_gained(one) for one in rows)
 
 
 def _little_to_gain(rows: list[Comparison]) -> str:
@@ -169,7 +160,7 @@ def _timed_command() -> tuple[float, float]:
 
 
 def _processor_s_by_policy() -> dict[str, float]:
-    scene = replace(scene_of(generated(HOUR_TRACE)), fps=10.0, duration_s=3600.0)
+    scene = scene_of(generated(HOUR_TRACE), fps=10.0, duration_s=3600.0)
     spent_s: dict[str, float] = {}
     name, started_s = "table of costs", time.process_time()
 
@@ -183,21 +174,6 @@ def _processor_s_by_policy() -> dict[str, float]:
     compare(scene, told=told)
     told("")
     return spent_s
-
-
-def scene_of(trace: Trace) -> Scene:
-    profiles = [from_json(one) for one in json.loads(PROFILES.read_text())]
-    return Scene(
-        origin=EDGE,
-        profiles={profile.device.name: profile for profile in profiles},
-        links=(
-            SceneLink(between=(EDGE, FOG), trace=trace, delay_s=0.002),
-            SceneLink.steady(FOG, CLOUD, 100e6, 0.005),
-        ),
-        fps=FPS,
-        duration_s=DURATION_S,
-        constraints=Constraints(n_private_cuts=1),
-    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main() -> None:
     chosen = _options()
     half = "" if chosen.half == "all" else f"-{chosen.half}"
     report = Report(f"{chosen.name}{half}", "The policy in recorded weather", chosen)
-    groups = [group for group in _groups(chosen) if _place(group) < chosen.sample]
+    groups = [group for group in _groups(chosen) if place(group) < chosen.sample]
     started_s = time.monotonic()
     cases = _played(groups, Rivals(chosen.rivals), chosen.workers)
     elapsed_s = time.monotonic() - started_s
@@ -102,36 +102,36 @@ def _options() -> argparse.Namespace:
 
 
 def _groups(chosen: argparse.Namespace) -> Iterator[Group]:
-    traces = traces_of(chosen.traces, _listed(chosen.generate))
+    traces = traces_of(chosen.traces, listed(chosen.generate))
     traces = [one for one in traces if chosen.half == "all" or one.number % 2 == HALVES[chosen.half]]
-    if sets := _listed(chosen.sets):
+    if sets := listed(chosen.sets):
         traces = [one for one in traces if one.kind in sets]
     if chosen.only:
         traces = [one for one in traces if one.name == chosen.only]
     elif chosen.quick:
         traces = traces[::QUICK_STEP]
     for trace in traces:
-        for model in _listed(chosen.models):
-            for n_private in map(int, _listed(chosen.private)):
-                for fps in map(float, _listed(chosen.fps)):
+        for model in listed(chosen.models):
+            for n_private in map(int, listed(chosen.private)):
+                for fps in map(float, listed(chosen.fps)):
                     yield Group(
                         trace=trace,
                         model=model,
                         n_private=n_private,
                         fps=fps,
-                        objectives=tuple(_listed(chosen.objective)),
+                        objectives=tuple(listed(chosen.objective)),
                         profiles=chosen.profiles,
                         length_s=chosen.seconds,
                         with_knowing=chosen.knowing,
                     )
 
 
-def _place(group: Group) -> float:
+def place(group: Group) -> float:
     """From 0 to 1, evenly and without any order."""
     return int.from_bytes(hashlib.sha256(group.name.encode()).digest()[:4]) / 2.0**32
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -140,7 +140,7 @@ def _played(groups: Sequence[Group], rivals: Rivals, n_workers: int) -> list[Cas
     found: dict[str, list[Case]] = {}
     started_s = time.monotonic()
     with ProcessPoolExecutor(n_workers) as pool:
-        mixed = sorted(groups, key=_place)  # so that the time that is left can be told, and faults show early
+        mixed = sorted(groups, key=place)  # so that the time that is left can be told, and faults show early
         waiting = {pool.submit(cases_of, group, rivals.of(group)): group for group in mixed}
         for number, done in enumerate(as_completed(waiting), start=1):
             group = waiting[done]

@@ -105,7 +105,7 @@ class Report:
         """Print the result (JSON with ``--json``) and, unless the run was a quick one, write both files."""
         machine = hardware()
         run = {
-            "command": self._command(),
+            "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
             "commit": _commit(),
             "date": self._date.isoformat(),
             "duration_s": time.monotonic() - self._started_s,
@@ -122,9 +122,6 @@ class Report:
         self.path("md").write_text(text + "\n", encoding="utf-8")
         self.path("json").write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
         print(f"wrote benchmarks/results/{self.path('md').name} and .json", file=sys.stderr)
-
-    def _command(self) -> str:
-        return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
     def _others_cpu_ratio(self) -> float:
         """Share of all cores that processes other than this benchmark's kept busy; 0 is an idle machine."""

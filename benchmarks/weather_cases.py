@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from seamline.config import Trace, read_trace
-from seamline.core.adaptation.policy import Adaptive, Offload, PolicySettings
+from seamline.core.adaptation.policy import Adaptive, Offload
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within
@@ -244,7 +244,7 @@ def cases_of(group: Group, known: Mapping[str, Any]) -> tuple[list[Case], dict[s
         told = known.get(objective) or added[objective]
         goal = Within(slo_s=told["slo_s"]) if objective == "deadline" else Objective(objective)
         scene, started_s = group.scene(goal), time.process_time()
-        run = made(scene, Play("adaptive"), StageWorkTable(scene), PolicySettings())
+        run = made(scene, Play("adaptive"), StageWorkTable(scene))
         figures = {"adaptive": Figures.of(run, scene)}
         if group.with_knowing:
             figures["knowing"] = Figures.of(play(scene, Knowing(Adaptive())), scene)
@@ -263,6 +263,11 @@ def cases_of(group: Group, known: Mapping[str, Any]) -> tuple[list[Case], dict[s
             )
         )
     return cases, added
+
+
+def goal_of(group: Group, objective: str) -> Objective | Within:
+    """What a case of `group` is judged by."""
+    return _PlanTable(group).goal(objective) if objective == "deadline" else Objective(objective)
 
 
 def _rivals(group: Group, objectives: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -308,7 +313,7 @@ class _PlanTable:
             found["offload"] = self._holding(first_plan(scene, CorePolicyAdapter(Offload()), self._table))
         fixed = [self._holding(self.plans[at]) for at in best]
         found["static_best"] = min((*fixed, *found.values()), key=lambda run: cost_of(run, goal))
-        following = made(scene, Play("oracle", schedule_of(self.plans, costs, scene)), self._table, PolicySettings())
+        following = made(scene, Play("oracle", schedule_of(self.plans, costs, scene)), self._table)
         found["oracle"] = min((following, found["static_best"]), key=lambda run: cost_of(run, goal))
         return found
 
@@ -319,7 +324,7 @@ class _PlanTable:
     def _holding(self, plan: Plan) -> Run:
         if plan not in self._held:
             wanted = Play("static_best", ((0.0, plan),))
-            self._held[plan] = made(self._scene, wanted, self._table, PolicySettings())
+            self._held[plan] = made(self._scene, wanted, self._table)
         return self._held[plan]
 
 

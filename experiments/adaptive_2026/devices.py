@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from experiments.adaptive_2026.published import WHOLE_S, Times
+from experiments.adaptive_2026.published import WHOLE_S
 from seamline.config.power import PROFILES, PowerSpec, parse_power
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.profiles import Profile, Quantiles
@@ -59,16 +59,13 @@ def slowdowns(model: str) -> dict[NodeId, float]:
     """How many times longer than in the recorded profile each machine takes; below 1 it is faster."""
     like = model if model in WHOLE_S else "vgg16"
     whole_s = recorded(like).whole_s.median
-    return {node: seconds / whole_s for node, seconds in _by_tier(WHOLE_S[like]).items()}
+    times = WHOLE_S[like]
+    return {EDGE: times.edge_s / whole_s, FOG: times.fog_s / whole_s, CLOUD: times.cloud_s / whole_s}
 
 
 def codec_slowdowns() -> dict[NodeId, float]:
     """The same for codecs, which run on the processor everywhere: the card makes no difference, so 1 at least."""
     return {node: max(1.0, factor) for node, factor in slowdowns("vgg16").items()}
-
-
-def _by_tier(times: Times) -> dict[NodeId, float]:
-    return {EDGE: times.edge_s, FOG: times.fog_s, CLOUD: times.cloud_s}
 
 
 def _stretched(base: Profile, node: NodeId, power: PowerSpec, factor: float, codec_factor: float) -> Profile:

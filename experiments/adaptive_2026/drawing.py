@@ -1,4 +1,4 @@
-"""What the report is made of: tables and drawings as text, inline SVG without script. What is shown: `report.py`."""
+"""Drawings of the report as text: inline SVG without script. What is shown: `report.py`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ COLOURS = {"adaptive": "#0a7", "static_at_start": "#c33", "static_best": "#e90",
 PLAN_COLOURS = ("#bde5d4", "#f6d9a8", "#c9d8f2", "#ecc8cf", "#d9cfee", "#e4e4c2")
 
 Points = Sequence[tuple[float, float]]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table; every cell is escaped."""
-    lines = ["<tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def latency_plot(

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def figures(rounds: Sequence[Round], simulated: Mapping[str, Run], starts_s: Seq
         entry["timelines"][name] = [
             [round(answer.at_s, 2), round(answer.latency_s, 4), answer.plan] for answer in runs[0].answers
         ]
-    for what, value in (("latency", _latency_s), ("energy", _energy_j)):
+    for what, value in (("latency", attrgetter("latency_s")), ("energy", attrgetter("energy_j"))):
         for baseline, name in BASELINES.items():
             ratios = [1.0 - value(each["adaptive"]) / value(each[baseline]) for each in rounds]
             key = f"{what}_reduction_vs_{name}"
@@ -185,14 +186,6 @@ def _median_of_phase(runs: Sequence[Played], start_s: float, stop_s: float) -> f
         if (found := [answer.latency_s for answer in run.answers if start_s <= answer.at_s < stop_s])
     ]
     return statistics.median(means) if means else None
-
-
-def _latency_s(run: Played) -> float:
-    return run.latency_s
-
-
-def _energy_j(run: Played) -> float:
-    return run.energy_j
 
 
 def _rounds(real: Scenario, asked: Mapping[str, str], n_runs: int, told: Told, until_s: float) -> list[Round]:

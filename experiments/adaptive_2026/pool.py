@@ -1,5 +1,7 @@
 """Plays cases on all processors and keeps each outcome, so that an interrupted or late run goes on where it stopped.
 
+    python -m experiments.adaptive_2026.pool    plays cases for another process: a JSON line each in, one out
+
 An outcome is kept in a folder named after everything it was computed from (`fingerprint`): the simulator, the core, the
 experiment's scenario and its profiles. After a change of any of them it is computed anew.
 """
@@ -8,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +21,8 @@ from pathlib import Path
 
 import seamline
 from experiments.adaptive_2026.cases import Case
-from experiments.adaptive_2026.simulated import Outcome
+from experiments.adaptive_2026.simulated import Outcome, play
+from seamline.config.cgroup import n_usable_cores
 from seamline.core.vocabulary.errors import SeamlineError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +48,9 @@ def play_all(
         told(f"{len(outcomes)} of {len(cases)} cases were played before")
     until_s = time.monotonic() + budget_s
     failures: list[SeamlineError] = []
-    feeders = [_Feeder(missing, outcomes, kept, told, until_s, failures) for _ in range(_n_workers(missing.qsize()))]
+    feeders = [
+        _Feeder(missing, outcomes, kept, told, until_s, failures) for _ in range(min(missing.qsize(), n_usable_cores()))
+    ]
     try:
         for feeder in feeders:
             feeder.start()
@@ -88,7 +93,7 @@ class _Feeder(threading.Thread):
         self._missing, self._outcomes, self._kept = missing, outcomes, kept
         self._told, self._until_s, self._failures = told, until_s, failures
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "experiments.adaptive_2026.worker"],
+            [sys.executable, "-m", __name__],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -139,5 +144,12 @@ def _write(kept: Path, outcome: Outcome) -> None:
     unfinished.replace(path)
 
 
-def _n_workers(n_cases: int) -> int:
-    return min(n_cases, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def _serve() -> None:
+    """Play what comes in until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; whoever feeds this one ends it
+    for line in sys.stdin:
+        print(json.dumps(play(Case(**json.loads(line))).to_json()), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -12,10 +12,6 @@ ENERGY_REDUCTION = (0.2709, 0.3582)
 LATENCY_REDUCTION = (0.0634, 0.2292)
 """arXiv 2605.09623, abstract: lowest and highest of VGG16, AlexNet and MobileNetV2 against a static partition."""
 
-ORACLE_OVER_START = (0.20, 0.61)
-ORACLE_OVER_BEST_FIXED = (0.075, 0.265)
-"""What knowing everything gains in latency on public measurements of this hardware; more needs a reason."""
-
 SLOWEST_WIFI_BPS, UPLINK_BPS, UPLINK_DELAY_S = 1.6e6, 50e6, 0.010
 """The links measured with those times (Scission): Pi to server, server to PC with a ping of 20 ms."""
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from experiments.adaptive_2026.drawing import COLOURS, latency_plot, table
+from experiments.adaptive_2026.drawing import COLOURS, latency_plot
 from experiments.adaptive_2026.published import ENERGY_REDUCTION, LATENCY_REDUCTION
 from experiments.adaptive_2026.report_emulated import emulated
 from experiments.adaptive_2026.scenario import PHASES, day
 from experiments.adaptive_2026.simulated import POLICIES, Outcome
+from experiments.markup import table
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:2em auto;padding:0 1em;color:#222}

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from experiments.adaptive_2026.drawing import latency_plot, table
+from experiments.adaptive_2026.drawing import latency_plot
+from experiments.markup import bullets, table
 
 BESIDE = ("local", "static_best", "static_at_start", "adaptive", "offload")
 
@@ -88,5 +89,5 @@ def _plot(found: Mapping[str, Any], played: Mapping[str, Any]) -> str:
 
 
 def _reasons(played: Mapping[str, Any]) -> str:
-    items = "".join(f"<li>{escape(reason)}</li>" for reason in played["policies"]["adaptive"]["reasons"][0])
-    return f"<details><summary>why adaptive switched</summary><ul>{items}</ul></details>"
+    reasons = bullets(played["policies"]["adaptive"]["reasons"][0])
+    return f"<details><summary>why adaptive switched</summary>{reasons}</details>"

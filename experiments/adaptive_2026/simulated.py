@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiments.adaptive_2026.cases import VARIANTS, Case, Variant
+from experiments.adaptive_2026.cases import VARIANTS, Case
 from experiments.adaptive_2026.devices import CLOUD, EDGE, FOG, profiles
 from experiments.adaptive_2026.published import UPLINK_DELAY_S
 from experiments.adaptive_2026.scenario import WIFI_DELAY_S, day, phases
@@ -88,15 +88,11 @@ def scene(case: Case) -> Scene:
         fps=FPS[case.model],
         duration_s=case.duration_s,
         objective=Objective(case.objective),
-        constraints=Constraints(n_private_cuts=N_PRIVATE_CUTS, codecs=_codecs(variant)),
+        constraints=Constraints(n_private_cuts=N_PRIVATE_CUTS, codecs=PLAIN if variant.is_plain else ALL),
         energy_scope=EnergyScope.parse(variant.scope),
         slowdowns={EDGE: today.edge_loads, FOG: today.fog_loads, CLOUD: today.cloud_loads},
         seed=case.seed,
     )
-
-
-def _codecs(variant: Variant) -> tuple[Codec, ...]:
-    return PLAIN if variant.is_plain else ALL
 
 
 def _played(run: Run, *, is_plotted: bool) -> Played:

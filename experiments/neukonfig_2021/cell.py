@@ -29,6 +29,7 @@ from experiments.neukonfig_2021.switches import (
     GRID_QUIET_S,
     WARM_S,
     Bench,
+    counts_of,
     filmed,
     get_standby,
     switch_in_turn,
@@ -109,9 +110,7 @@ def _grid(cell: Cell, bench: Bench, limits: Limits) -> dict[str, Any]:
                     "cpu_ratio": cpu_ratio, "memory_ratio": memory_ratio, "limits": how, **measured,
                     "memory": {when: asdict(one) for when, one in memory.items()},
                 })  # fmt: skip
-    counts = bench.stream.frames.counts()
-    lost = {"lost": counts.lost, "duplicated": counts.duplicated, "out_of_order": counts.out_of_order}
-    return {"points": points, "frames": {**lost, "accepted": counts.accepted, "answered": counts.answered}}
+    return {"points": points, "frames": counts_of(bench.stream)}
 
 
 def _plans(cell: Cell, last: int) -> list[Plan]:

@@ -8,10 +8,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.markup import ms, note, table
 from experiments.neukonfig_2021 import published
 from experiments.neukonfig_2021.conditions import FAST_MBPS, SLOW_MBPS
 from experiments.neukonfig_2021.figures import MeasuredCell, column
-from experiments.neukonfig_2021.markup import ms, note, table
 
 COLOURS = {"edge_s": "#3b75af", "transfer_s": "#e49444", "cloud_s": "#6a9f58"}
 MEASURED, PAPER = "#3b75af", "#bbb"

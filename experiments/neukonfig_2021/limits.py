@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from seamline.config.cgroup import ControlGroups
+
 ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 10_000
 UNLIMITED = "-1"
@@ -49,7 +51,7 @@ class Limits:
 @contextmanager
 def limited() -> Iterator[Limits]:
     """This process, and what it starts from now on, in groups of its own until the end; without limits so far."""
-    before = _groups_of_this_process()
+    before = {hierarchy: ControlGroups().path_of(hierarchy) for hierarchy in ("cpu", "memory")}
     name = _name(os.getpid())
     try:
         for hierarchy in ("cpu", "memory"):
@@ -59,7 +61,7 @@ def limited() -> Iterator[Limits]:
         yield Limits()
     finally:
         for hierarchy in ("cpu", "memory"):
-            back = ROOT / hierarchy / before.get(hierarchy, "/").lstrip("/") / "cgroup.procs"
+            back = ROOT / hierarchy / before[hierarchy].relative_to("/") / "cgroup.procs"
             back.write_text(str(os.getpid()))
         leave(os.getpid())
 
@@ -90,12 +92,6 @@ def sweep() -> None:
 
 def _name(pid: int | str) -> str:
     return f"seamline-cell-{pid}"
-
-
-def _groups_of_this_process() -> dict[str, str]:
-    """Path by controller."""
-    lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    return {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
 
 
 def _n_killed(group: Path) -> int:

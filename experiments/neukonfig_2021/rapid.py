@@ -18,7 +18,7 @@ from typing import Any
 from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import memory_of
-from experiments.neukonfig_2021.switches import Bench, filmed
+from experiments.neukonfig_2021.switches import Bench, counts_of, filmed
 from seamline.runtime.origin.record import SwitchRecord
 from seamline.runtime.shared.clock import now_s
 
@@ -41,15 +41,9 @@ def rapidly(cell: Cell, bench: Bench, seconds: float) -> dict[str, Any]:
             time.sleep(max(0.0, began_s + INTERVAL_S * len(records) - now_s()))
         time.sleep(SETTLE_S)
         readings.append(memory_of(bench.pids))
-    counts = bench.stream.frames.counts()
     return {
         "n_switches": len(records),
-        "accepted": counts.accepted,
-        "answered": counts.answered,
-        "lost": counts.lost,
-        "duplicated": counts.duplicated,
-        "out_of_order": counts.out_of_order,
-        "dropped": counts.dropped_before_acceptance,
+        **counts_of(bench.stream),
         "pss_bytes": [one.pss_bytes for one in readings],
         "anonymous_bytes": [one.anonymous_bytes for one in readings],
         "prepare_s": statistics.median(record.prepare_s for record in records),

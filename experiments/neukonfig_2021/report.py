@@ -10,10 +10,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments.markup import bullets, note, table
 from experiments.neukonfig_2021 import published, tables
 from experiments.neukonfig_2021.curves import bars, best_cuts, stacked
 from experiments.neukonfig_2021.figures import MeasuredCell, column
-from experiments.neukonfig_2021.markup import bullets, note, table
 
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"

@@ -138,20 +138,19 @@ def switch_in_turn(cell: Cell, bench: Bench) -> dict[str, Any]:
         time.sleep(max(1.0, cell.period_s))
         peak, after = watch.peak, memory_of(bench.pids)
         watch.close()
-    counts, stream = bench.stream.frames.counts(), bench.stream
-    measured["frames"] |= {
-        "accepted": counts.accepted,
-        "answered": counts.answered,
-        "lost": counts.lost,
-        "duplicated": counts.duplicated,
-        "out_of_order": counts.out_of_order,
-        "dropped": counts.dropped_before_acceptance,
-    }
+    measured["frames"] |= counts_of(bench.stream)
     return {
         **measured,
         "memory": {"before": asdict(before), "peak": asdict(peak), "after": asdict(after)},
-        "fps_answered": counts.answered / max(1e-9, now_s() - stream.recorder.started_s),
+        "fps_answered": measured["frames"]["answered"] / max(1e-9, now_s() - bench.stream.recorder.started_s),
     }
+
+
+def counts_of(stream: Stream) -> dict[str, int]:
+    """What has become of the frames of `stream`."""
+    counts = stream.frames.counts()
+    names = ("accepted", "answered", "lost", "duplicated", "out_of_order")
+    return {**{name: getattr(counts, name) for name in names}, "dropped": counts.dropped_before_acceptance}
 
 
 def switches_of(cell: Cell, bench: Bench, answers: Answers, *, quiet_s: float) -> dict[str, Any]:

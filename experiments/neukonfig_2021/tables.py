@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.markup import ms, note, table
 from experiments.neukonfig_2021 import published
 from experiments.neukonfig_2021.conditions import FAST_MBPS, GRID_RATIOS, SLOW_MBPS
 from experiments.neukonfig_2021.figures import MeasuredCell, column, is_plain, memory_ratio, quantiles
-from experiments.neukonfig_2021.markup import ms, note, table
 
 TERMS = ("t_update_s", "t_initialisation_s", "t_exec_s", "t_switch_s", "prepare_s", "edge_gap_s")
 

@@ -25,7 +25,7 @@ from typing import Any
 from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
-from experiments.neukonfig_2021.switches import SWITCH_TIMEOUT_S, WARM_S, Answers, Bench, filmed
+from experiments.neukonfig_2021.switches import SWITCH_TIMEOUT_S, WARM_S, Answers, Bench, counts_of, filmed
 from seamline.runtime.origin.record import SwitchRecord
 from seamline.runtime.segments.compile_cache import DELAY_S
 from seamline.runtime.segments.prepared import IDLE_S
@@ -70,7 +70,6 @@ def to_and_fro(cell: Cell, bench: Bench) -> dict[str, Any]:
         peak, after = watch.peak, memory_of(bench.pids)
         watch.close()
         own = _own_memory(bench)
-    counts = bench.stream.frames.counts()
     memory = {"before": before, "peak": peak, "after": after}
     return {
         "first": [record.to_dict(0.0) for record in first],
@@ -78,7 +77,7 @@ def to_and_fro(cell: Cell, bench: Bench) -> dict[str, Any]:
         "windows": {kind: [asdict(one) for one in those] for kind, those in windows.items()},
         "memory": {when: asdict(one) for when, one in memory.items()},
         "own_bytes": own,
-        "frames": {name: getattr(counts, name) for name in ("accepted", "answered", "duplicated", "out_of_order")},
+        "frames": counts_of(bench.stream),
         "summary": summary_of(cell, windows, records, first),
     }
 

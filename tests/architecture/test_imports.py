@@ -1,6 +1,7 @@
 """Folders and the rooms in them import only downwards, no files import each other in a circle, the core is pure."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -247,6 +248,12 @@ def test_the_core_imports_only_pure_parts_of_the_standard_library_and_numpy():
         if (top := module.split(".")[0]) in IMPURE or top not in sys.stdlib_module_names | {"numpy", "seamline"}
     ]
     assert wrong == []
+
+
+def test_tests_are_skipped_by_what_they_need_only():
+    tests = [path for path in (REPOSITORY / "tests").rglob("test_*.py") if path != Path(__file__)]
+    ways = re.compile(r"importorskip|skipif|pytest\.skip\(|unittest")
+    assert [str(path) for path in tests if ways.search(path.read_text())] == []
 
 
 FRESH = """

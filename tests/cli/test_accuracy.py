@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -14,8 +15,6 @@ from seamline.core.vocabulary.plans import Codec
 from seamline.model.locate import load_model
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.model.store.calibration import read_calibration
-
-cv2 = pytest.importorskip("cv2", reason="reading images needs OpenCV")
 
 
 @pytest.fixture

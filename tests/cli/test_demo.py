@@ -14,6 +14,12 @@ from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.summary import run_summary
 from seamline.testbed import demo_testbed_path
 
+TWO_NODES = """
+name = "two"
+node = [{ name = "edge", tier = "edge" }, { name = "fog", tier = "fog" }]
+link = [{ between = ["edge", "fog"], rate_mbps = 50, delay_ms = 1 }]
+"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "fact"),
@@ -49,9 +55,10 @@ def test_an_unknown_key_of_a_testbed_file_names_the_nearest(seamline, tmp_path):
 
 
 def test_what_the_edge_cannot_do_is_the_demos_own_error(seamline, tmp_path):
-    path = tmp_path / "noise.onnx"
+    path, bed = tmp_path / "noise.onnx", tmp_path / "two.toml"
     path.write_bytes(bytes(range(256)) * 20)
-    outcome = seamline("demo", "--model", str(path), "--no-baselines")
+    bed.write_text(TWO_NODES, encoding="utf-8")
+    outcome = seamline("demo", "--testbed", str(bed), "--model", str(path), "--no-baselines")
     assert outcome.exit_code == 1
     assert outcome.stderr == f"error: `{path}` is not ONNX\nhint: export the model to ONNX first\n"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import onnx
 import pytest
@@ -11,8 +13,16 @@ from seamline.cli.reference import undocumented_keys
 from seamline.cli.shared.model_flags import parse_shapes, parse_values
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.quantities import bytes_text, macs_text
+from seamline.model.engine import original, plain_run
 
+pytestmark = pytest.mark.usefixtures("file_in_this_process")
 MACS_PER_CONV = {"conv1": 16 * 16 * 4 * 3 * 9, "conv2": 16 * 16 * 8 * 4 * 9}
+
+
+@pytest.fixture
+def file_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` runs the file here: in a process of its own it is run by tests/model/engine/test_original.py."""
+    monkeypatch.setattr(original, "run_file", lambda request, tensors: plain_run._all_runs(asdict(request), tensors))
 
 
 def test_inspect_lists_every_cut_with_what_crosses_it(seamline, model_path):
@@ -148,7 +158,6 @@ def test_verify_looks_at_the_file_itself_and_says_so(seamline, model_path):
 
 
 def test_verify_fails_when_the_whole_differs_from_its_file(seamline, model_path, monkeypatch):
-    from seamline.model.engine import original
     from seamline.model.engine.original import FileCheck
 
     def told(**errors):

@@ -1,4 +1,4 @@
-"""The stream that a command means: the one that is named, or the only one there is."""
+"""`seamline set` and `seamline switch`: the stream that is meant, and what is refused before anybody is asked."""
 
 from __future__ import annotations
 
@@ -50,3 +50,24 @@ def test_of_several_streams_one_must_be_named():
 def test_where_no_stream_runs_the_nodes_that_are_there_are_named():
     with pytest.raises(FabricError, match="no stream runs in the cluster; nodes seen: cloud, fog"):
         find_stream(Cluster({"fog": (), "cloud": ()}), None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("set", "objective=joy"), "`joy` is not an objective"),
+        (("set", "energy-scope=nobody"), "`nobody` says nobody's energy"),
+        (("set", "energy-scope"), "`energy-scope` is not a setting"),
+        (("set", "slo=0"), "a deadline of 0 s cannot be met"),
+        (("set", "speed=2"), "`speed=2` is not a setting"),
+        (("switch", "--plan", "bogus"), "`bogus` is not a stage"),
+        (("switch", "--plan", "auto", "--strategy", "teleport"), "`teleport` is not a strategy"),
+        (("switch", "--plan", "auto", "--stream", "edge"), "`edge` is not a stream's name"),
+    ],
+)
+def test_wrong_use_is_said_with_a_hint(seamline, arguments: tuple[str, ...], said: str):
+    named = () if "--stream" in arguments else ("--stream", "edge-12345678")
+    outcome = seamline(*arguments, "--connect", "tcp/127.0.0.1:1", *named)
+    assert outcome.exit_code == 2
+    assert said in outcome.stderr
+    assert outcome.stderr.count("hint:") == 1

@@ -10,7 +10,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
+import cv2
 
 import seamline
 from seamline.config import load_testbed, recorded_names
@@ -64,7 +64,6 @@ def test_the_video_is_the_one_that_is_attributed():
 
 
 def test_the_video_can_be_decoded_to_its_last_frame():
-    cv2 = pytest.importorskip("cv2")
     capture = cv2.VideoCapture(str(DATA / "bigbuckbunny.mp4"))
     shapes = []
     while True:

@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 
 from seamline.cli.main import StderrOfNow
 from seamline.cli.running.watching import LiveView
+from seamline.cli.shared import output
 from seamline.cli.shared.output import key_paths, print_json
 from seamline.cli.shared.render import (
     BaselineView,
@@ -274,3 +275,9 @@ def test_json_is_one_line_without_infinities(capsys):
 
 def test_key_paths_reach_into_lists_and_objects():
     assert key_paths({"a": [{"b": 1}, {"c": {"d": 2}}], "e": []}) == {"a", "a[].b", "a[].c", "a[].c.d", "e"}
+
+
+def test_progress_is_said_in_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(output, "LINE_EVERY_S", 0.0)
+    assert list(output.track(range(3), 3, "counting")) == [0, 1, 2]
+    assert capsys.readouterr().err == "counting: 1 of 3, about 0 s left\ncounting: 2 of 3, about 0 s left\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import shutil
 import subprocess
 import sys
 
@@ -65,7 +64,7 @@ def test_words_are_escaped_as_units_want_it():
     assert start == '"/a b/python" 100%% $$HOME "say \\"x\\\\y\\"" tcp/[::1]:7447'
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.needs("systemd")
 def test_systemd_finds_nothing_wrong_with_it(tmp_path):
     path = tmp_path / "seamline.service"
     path.write_text(unit_of((sys.executable, "-m", "seamline", "node"), "root"))

@@ -146,7 +146,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (["--link", "edge:fog=0mbps"], "carries nothing"),
         (["--link", "edge:fog=-1"], "`-1mbps` is not a rate"),
         (["--link", "edge:mars=10"], "`mars` has no profile"),
-        (["--trace", "edge:fog=nowhere.csv"], "nowhere.csv cannot be read"),
+        (["--trace", "edge:fog=nowhere.csv"], "there is no file nowhere.csv"),
         (["--trace", "edge:fog=real:?"], "one of fcc-00, "),
         (["--trace", "edge:fog=markov:x:y"], "not a generated trace"),
         (["--trace", "edge:edge=steps:1:60"], "links `edge` to itself"),

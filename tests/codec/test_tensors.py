@@ -9,6 +9,7 @@ import threading
 from random import Random
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -184,7 +185,6 @@ def photo() -> np.ndarray[Any, Any]:
 
 
 def test_jpeg_keeps_the_look_and_the_colour_order_of_a_frame() -> None:
-    pytest.importorskip("cv2", reason="JPEG needs OpenCV")
     frame = photo()
     encoded = encode({"frame": frame}, Codec.JPEG)
     after = decode(encoded.encoding, encoded.buffers)["frame"]
@@ -212,7 +212,6 @@ def test_jpeg_refuses_everything_but_one_rgb_frame(tensors: dict[str, np.ndarray
 
 
 def test_a_jpeg_that_claims_another_size_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    cv2 = pytest.importorskip("cv2", reason="JPEG needs OpenCV")
     encoded = encode({"frame": photo()}, Codec.JPEG)
     data = bytearray(encoded.buffers[0].tobytes())
     at = data.index(b"\xff\xc0") + 5

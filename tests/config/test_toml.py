@@ -68,7 +68,7 @@ def test_a_missing_file_and_one_that_is_not_toml_say_so_and_what_to_do(tmp_path:
     for name, words in (
         ("absent.toml", "there is no file"),
         ("bad.toml", r"bad\.toml is not TOML"),
-        ("binary.toml", r"binary\.toml is not TOML"),
+        ("binary.toml", r"binary\.toml is not text"),
         (".", "cannot be read"),
     ):
         with pytest.raises(ConfigError, match=words) as refusal:

@@ -86,7 +86,7 @@ def test_a_file_that_is_no_trace_is_refused_by_line(tmp_path: Path, text: str, m
 def test_what_cannot_be_read_as_text_is_refused_with_a_hint(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe")
-    for path, words in ((binary, "it is not text"), (tmp_path, "it is a folder"), (tmp_path / "none", "No such file")):
+    for path, words in ((binary, "is not text"), (tmp_path, "it is a folder"), (tmp_path / "none", "there is no file")):
         with pytest.raises(ConfigError, match=words) as refusal:
             read_trace(path)
         assert refusal.value.hint

@@ -28,7 +28,6 @@ from experiments.adaptive_2026.devices import (  # noqa: E402 # needs the path a
     FOG,
     profiles,
 )
-from experiments.adaptive_2026.drawing import table  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.experiment import main  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.figures import figures  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.judging import reaches, why  # noqa: E402 # needs the path above
@@ -38,6 +37,7 @@ from experiments.adaptive_2026.report import simulated_plot  # noqa: E402 # need
 from experiments.adaptive_2026.report_emulated import emulated as emulated_section  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.scenario import PHASES, day, phases  # noqa: E402 # needs the path above
 from experiments.adaptive_2026.simulated import POLICIES  # noqa: E402 # needs the path above
+from experiments.markup import table  # noqa: E402 # needs the path above
 
 from seamline.core.vocabulary.errors import SeamlineError  # noqa: E402 # follows the others
 from seamline.core.vocabulary.objectives import Objective  # noqa: E402 # follows the others

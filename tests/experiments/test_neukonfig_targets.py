@@ -37,7 +37,7 @@ def test_a_gap_counts_when_it_is_longer_than_an_interval_with_and_without_a_swit
     assert found["prepare_s"]["max"] == 0.003
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process holds of its own")
+@pytest.mark.needs("linux")
 def test_memory_of_its_own_grows_with_what_a_process_takes_and_leaves_libraries_out():
     n_bytes = 32 << 20
     before = own_bytes([os.getpid()])

@@ -1,11 +1,7 @@
-"""Claims about trained models that packages ship; each is skipped aloud where its package is not installed.
-
-``pip install --no-deps nudenet==3.4.2 rapidocr-onnxruntime==1.4.4`` brings both, and nothing else.
-"""
+"""Claims about trained models that packages ship; each is skipped aloud where its package is not installed."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -19,13 +15,6 @@ from seamline.heads.choosing import choose_head, facts_of
 from seamline.model import ModelStore, Preprocess
 
 VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
-
-
-def model_file(package: str, name: str) -> Path:
-    found = find_spec(package)
-    if found is None or found.origin is None:
-        pytest.skip(f"package `{package}` is not installed")
-    return Path(found.origin).parent / name
 
 
 @pytest.fixture
@@ -53,8 +42,8 @@ def overlap(one, other) -> float:
     return width * height / (sum(areas) - width * height)
 
 
-def test_a_trained_yolov8_finds_the_rabbits_face_where_plain_loops_find_it(picture, tmp_path):
-    path = model_file("nudenet", "320n.onnx")
+def test_a_trained_yolov8_finds_the_rabbits_face_where_plain_loops_find_it(picture, tmp_path, package_file):
+    path = package_file("nudenet", "320n.onnx")
     recipe = Preprocess(height=320, width=320, std=(255.0,) * 3)
     model = ModelStore(tmp_path).add(path, preprocess=recipe)
     transform = picture_transform(Fit.CROP, picture.shape[:2], (320, 320))
@@ -81,8 +70,8 @@ def test_a_trained_yolov8_finds_the_rabbits_face_where_plain_loops_find_it(pictu
     assert 350 < (found.boxes[0].left + found.boxes[0].right) / 2 < 500
 
 
-def test_a_trained_text_detector_is_a_map_and_its_classifier_says_which_way_up(tmp_path):
-    path = model_file("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx")
+def test_a_trained_text_detector_is_a_map_and_its_classifier_says_which_way_up(tmp_path, package_file):
+    path = package_file("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx")
     page = np.full((192, 320, 3), 255, np.uint8)
     cv2.putText(page, "SEAMLINE", (20, 110), cv2.FONT_HERSHEY_SIMPLEX, 2, (0, 0, 0), 5)
     tensor = ((page.transpose(2, 0, 1)[np.newaxis] / 255 - 0.5) / 0.5).astype(np.float32)

@@ -14,7 +14,6 @@ from seamline.sim.nodes import SimNode
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 STEADY = Trace(times_s=(0.0,), rates_bps=(8e6,), length_s=float("inf"))
-DELAY_S = 0.002
 
 
 class Town:

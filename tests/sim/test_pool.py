@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim import POLICIES, compare, generate
 from seamline.sim.compare import compared_by
 from seamline.sim.pool import LEAST_FRAMES, Pool, n_helpers, receive, send, serve
@@ -88,4 +87,4 @@ def test_helpers_are_started_only_where_they_pay(scene, make_scene):
 
 def test_nobody_plays_what_is_no_policy(scene):
     with pytest.raises(ValueError, match="nobody plays luck"):
-        made(scene, Play("luck"), StageWorkTable(scene), PolicySettings())
+        made(scene, Play("luck"), StageWorkTable(scene))

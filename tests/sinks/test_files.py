@@ -17,7 +17,7 @@ import pytest
 import seamline.sinks.drawing
 from seamline.core.vocabulary.errors import UsageError
 from seamline.heads.answers import Mask, Tensors
-from seamline.sinks.answered import KEYS, answered_words, state_words
+from seamline.sinks.answered import answered_words, state_words
 from seamline.sinks.drawing import colour_of, drawn, plain
 from seamline.sinks.opening import parse_sink, parse_sinks
 from seamline.sinks.sink import StreamFacts
@@ -58,12 +58,9 @@ def test_json_lines_have_every_answer_with_all_that_is_known_of_it(answers, save
     exact = [float(np.float32(value)) for value in (0, 1 / 3, 2 / 3)]
     assert lines[5]["outputs"]["out"] == {"dtype": "float32", "shape": [3], "values": exact}
     assert lines[6]["error"] == "index 20 is out of range"
-    assert {key for line in lines for key in line} == set(KEYS)
-
-
-def test_the_documentation_has_every_key():
-    table = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
-    assert {key: table.get(key) for key in KEYS} == dict(KEYS)
+    _, documented = DOCS.read_text(encoding="utf-8").split("\n| key | meaning |\n")
+    rows = documented.partition("\n\n")[0]
+    assert {key for line in lines for key in line} == set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE))
 
 
 def test_a_large_tensor_stands_as_its_digest_and_nan_as_null(answers, save, tmp_path):

@@ -24,7 +24,6 @@ from seamline.sinks.sinks import Sinks
 
 FACTS = StreamFacts(source="door", model="tiny")
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt install mosquitto")
 
 
 def free_port() -> int:
@@ -116,7 +115,6 @@ class Listener:
 
 @pytest.fixture
 def listener(broker) -> Iterator[Listener]:
-    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'seamline[mqtt]'")
     made = Listener(broker.port)
     yield made
     made.close()
@@ -126,7 +124,7 @@ def dogs(answers, n: int):
     return answers.boxes(*(answers.box(2, 0.9 - at / 10, 1, 2, 3, 4, name="big dog") for at in range(n)))
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_broker_hears_every_answer_between_online_and_offline(answers, broker, listener, qos):
     sink = parse_sink(f"mqtt://127.0.0.1:{broker.port}/cams/door?qos={qos}")
@@ -149,7 +147,7 @@ def test_a_broker_hears_every_answer_between_online_and_offline(answers, broker,
     ]  # fmt: skip
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 def test_who_comes_later_gets_the_status_and_the_counts_but_no_old_answer(answers, broker, listener):
     with Sinks([parse_sink(f"mqtt://127.0.0.1:{broker.port}/door")], FACTS, waits=True) as sinks:
         sinks.put(dogs(answers, 2))
@@ -162,7 +160,7 @@ def test_who_comes_later_gets_the_status_and_the_counts_but_no_old_answer(answer
     assert all(each.is_retained for each in heard.values())
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 def test_home_assistant_gets_a_sensor_that_reads_the_answers(answers, broker, listener):
     sink = parse_sink(f"mqtt://127.0.0.1:{broker.port}/cams/door?discovery=homeassistant")
     with Sinks([sink], FACTS, waits=True):
@@ -186,7 +184,7 @@ time.sleep(60)
 """
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 def test_the_broker_says_offline_for_a_process_that_was_killed(broker, listener):
     address = f"mqtt://127.0.0.1:{broker.port}/door"
     process = subprocess.Popen([sys.executable, "-c", KILLED, address], stdout=subprocess.PIPE)
@@ -199,7 +197,7 @@ def test_the_broker_says_offline_for_a_process_that_was_killed(broker, listener)
     listener.until("door/available", "offline")
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 def test_a_broker_that_goes_away_is_counted_and_used_again_when_it_is_back(answers, broker):
     said: list[str] = []
     sink = parse_sink(f"mqtt://127.0.0.1:{broker.port}/door")
@@ -226,7 +224,7 @@ def test_a_broker_that_goes_away_is_counted_and_used_again_when_it_is_back(answe
     assert len(said) == 1
 
 
-@needs_broker
+@pytest.mark.needs("mosquitto")
 def test_a_password_is_needed_and_used(answers, tmp_path):
     broker = Broker(tmp_path, password="secret word")
     try:
@@ -242,7 +240,6 @@ def test_a_password_is_needed_and_used(answers, tmp_path):
 
 
 def test_no_broker_is_said_before_anything_runs():
-    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'seamline[mqtt]'")
     sink = parse_sink(f"mqtt://127.0.0.1:{free_port()}/door")
     with pytest.raises(SinkError, match="no MQTT broker answers at"), Sinks([sink], FACTS, waits=False):
         pytest.fail("it must not be entered")

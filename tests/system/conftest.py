@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import psutil
@@ -32,8 +33,6 @@ from seamline.core.vocabulary.pictures import Fit
 from seamline.model.metadata.preprocess import Preprocess, write_preprocess
 from seamline.runtime.node.peer_client import PeerClient
 
-ROOT = Path(__file__).resolve().parents[2]
-VIDEO = ROOT / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 LIMIT_S = 100.0
 EXTENT = 32
 PATIENT = ("--lease", "2")
@@ -77,6 +76,18 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def video_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of 160x90 pixels, every frame another: decoding hardly counts beside what is tested."""
+    rng, path = np.random.default_rng(6), tmp_path_factory.mktemp("video") / "clip.avi"
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 24, (160, 90))
+    for _ in range(48):
+        coarse = rng.integers(0, 256, (9, 16, 3), dtype=np.uint8)
+        video.write(cv2.resize(coarse, (160, 90), interpolation=cv2.INTER_CUBIC))
+    video.release()
     return path
 
 
@@ -165,6 +176,7 @@ class System:
     folder: Path
     caches: Path
     model: Path
+    video: Path
     cluster: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
     processes: list[Process] = field(default_factory=list)
 
@@ -207,11 +219,11 @@ class System:
                 process.popen.wait()
 
     def run(self, *options: str, over: str = "edge", port: int | None = None) -> Process:
-        """`seamline run` of the tiny model on the shipped video, a frame every 50 ms, as JSON unless `--events`."""
+        """`seamline run` of the tiny model on the small video, a frame every 50 ms, as JSON unless `--events`."""
         how = () if "--events" in options else ("--json",)
         where = () if port is None else ("--connect", f"tcp/127.0.0.1:{port}")
         return self.start(
-            "run", str(self.model), "--source", str(VIDEO), "--loop", "--fps", "20", "--threads", "1",
+            "run", str(self.model), "--source", str(self.video), "--loop", "--fps", "20", "--threads", "1",
             "--cluster", self.cluster, "--over", over, *where, *how, *PATIENT, *options,
         )  # fmt: skip
 
@@ -228,9 +240,9 @@ class System:
 
 
 @pytest.fixture(scope="session")
-def make_system(caches: Path, model_file: Path) -> Callable[[Path], System]:
+def make_system(caches: Path, model_file: Path, video_file: Path) -> Callable[[Path], System]:
     """A system whose files are in a folder; for fixtures that outlive one test. Who makes it ends it."""
-    return lambda folder: System(folder, caches, model_file)
+    return lambda folder: System(folder, caches, model_file, video_file)
 
 
 @pytest.fixture

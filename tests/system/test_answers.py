@@ -17,17 +17,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.model import Preprocess
 
-VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 PAD = Preprocess(height=1, width=1).pad
 RELATIVE = 1e-4
 """Segments fuse other layers than the whole model does, so sums round differently."""
 
 
-def own_scores(path: Path, n_frames: int) -> list[np.ndarray]:
+def own_scores(path: Path, video: Path, n_frames: int) -> list[np.ndarray]:
     """What plain ONNX Runtime says to the first frames of the video, letterboxed as documented."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     _, _, height, width = session.get_inputs()[0].shape
-    capture, found = cv2.VideoCapture(str(VIDEO)), []
+    capture, found = cv2.VideoCapture(str(video)), []
     for _ in range(n_frames):
         picture = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB)
         rows = round(height * picture.shape[0] / picture.shape[1])
@@ -42,7 +41,7 @@ def own_scores(path: Path, n_frames: int) -> list[np.ndarray]:
 def test_what_two_nodes_saved_is_what_plain_onnx_runtime_says(system, port):
     system.node("fog", port)
     run = system.start(
-        "run", str(system.model), "--source", str(VIDEO), "--frames", "8", "--every-frame", "--over", "edge,fog",
+        "run", str(system.model), "--source", str(system.video), "--frames", "8", "--every-frame", "--over", "edge,fog",
         "--connect", f"tcp/127.0.0.1:{port}", "--cluster", system.cluster, "--threads", "1", "--lease", "2",
         "--plan", "edge[0:4]lossless > fog[4:15]",
         "--save", "r.jsonl", "--save", "r.csv", "--save", "r.npz", "--save", "out.mp4", "--top", "10",
@@ -50,7 +49,7 @@ def test_what_two_nodes_saved_is_what_plain_onnx_runtime_says(system, port):
     assert run.wait() == 0, run.stderr
     lines = [json.loads(line) for line in (system.folder / "r.jsonl").read_text().splitlines()]
     archive = np.load(system.folder / "r.npz")
-    for at, scores in enumerate(own_scores(system.model, 8)):
+    for at, scores in enumerate(own_scores(system.model, system.video, 8)):
         assert lines[at]["plan"] == "edge[0:4]lossless > fog[4:15]"
         np.testing.assert_allclose(archive[f"{at:06d}/scores"][0], scores, rtol=RELATIVE, atol=RELATIVE)
         shares = np.exp(scores.astype(float) - scores.max())
@@ -80,20 +79,9 @@ def test_every_place_is_whole_after_ctrl_c(system):
 
 
 def test_a_reader_that_has_seen_enough_ends_the_run(system):
-    command = [
-        sys.executable,
-        "-m",
-        "seamline",
-        "run",
-        str(system.model),
-        "--source",
-        str(VIDEO),
-        "--loop",
-        "--threads",
-        "1",
-    ]
+    command = [sys.executable, "-m", "seamline", "run", str(system.model), "--source", str(system.video), "--loop"]
     run = subprocess.Popen(
-        [*command, "--cluster", system.cluster, "--save", "r.npz"],
+        [*command, "--threads", "1", "--cluster", system.cluster, "--save", "r.npz"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=system.folder,
         env={**os.environ, "SEAMLINE_CACHE": str(system.caches / "edge")},
     )  # fmt: skip
@@ -156,9 +144,9 @@ def save_detector(path: Path) -> None:
     onnx.save(model, path)
 
 
-def own_boxes(path: Path, n_frames: int) -> list[list[tuple[float, ...]]]:
+def own_boxes(path: Path, video: Path, n_frames: int) -> list[list[tuple[float, ...]]]:
     """Score, class and edges in the picture of what plain ONNX Runtime finds, letterboxed as Ultralytics does."""
-    session, capture, found = onnxruntime.InferenceSession(str(path)), cv2.VideoCapture(str(VIDEO)), []
+    session, capture, found = onnxruntime.InferenceSession(str(path)), cv2.VideoCapture(str(video)), []
     for _ in range(n_frames):
         picture = cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB)
         n_rows, n_columns = picture.shape[:2]
@@ -185,13 +173,14 @@ def test_boxes_of_a_detector_over_three_nodes_are_those_of_plain_onnx_runtime(sy
     system.node("fog", ports[1], "--connect", f"tcp/127.0.0.1:{ports[0]}")
     plan = "edge[0:3]lossless > fog[3:9]lossless > cloud[9:21]"
     run = system.start(
-        "run", "detector.onnx", "--source", str(VIDEO), "--frames", "3", "--every-frame", "--over", "edge,fog,cloud",
+        "run", "detector.onnx", "--source", str(system.video), "--frames", "3", "--every-frame",
+        "--over", "edge,fog,cloud",
         "--connect", f"tcp/127.0.0.1:{ports[1]}", "--cluster", system.cluster, "--threads", "1", "--lease", "2",
         "--plan", plan, "--save", "r.jsonl", "--save", "r.csv", "--save", "out.mp4",
     )  # fmt: skip
     assert run.wait() == 0, run.stderr
     lines = [json.loads(line) for line in (system.folder / "r.jsonl").read_text().splitlines()]
-    wanted = own_boxes(system.folder / "detector.onnx", 3)
+    wanted = own_boxes(system.folder / "detector.onnx", system.video, 3)
     assert sum(map(len, wanted)) >= 3
     for line, boxes in zip(lines, wanted, strict=True):
         assert line["plan"] == plan

@@ -44,7 +44,7 @@ def testbed(tmp_path):
 
 def demo(system, testbed, *options: str, **environment: str):
     return system.start(
-        "demo", "--testbed", str(testbed), "--model", str(system.model), "--seconds", "2", "--fps", "20", *options,
+        "demo", "--testbed", str(testbed), "--model", str(system.model), "--seconds", "2", "--fps", "10", *options,
         **environment,
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
-from importlib.resources import files
 
 import onnx
 import pytest
@@ -21,7 +20,6 @@ EXTENT = 160
 """Wide enough that a run takes a millisecond: how much slower a node became can then be told from noise."""
 
 EDGE, UNLOADED, LOADED = 250.0, 4.0, 400.0
-VIDEO = files("seamline.data") / "bigbuckbunny.mp4"
 PATIENT = ("--lease", "10")
 """Nobody is lost here, however busy the computer."""
 
@@ -47,7 +45,7 @@ def test_the_plan_leaves_a_node_that_is_loaded(system, port, wide_model):
     fog.wait_until(lambda process: bool(process.events))
 
     run = system.start(
-        "run", str(wide_model), "--source", str(VIDEO), "--loop", "--fps", "4", "--over", "edge,fog", "--events",
+        "run", str(wide_model), "--source", str(system.video), "--loop", "--fps", "4", "--over", "edge,fog", "--events",
         "--connect", f"tcp/127.0.0.1:{port}", "--cluster", system.cluster, "--threads", "1",
         "--slowdown", f"{EDGE:g}", "--private", "1", *PATIENT,
     )  # fmt: skip

@@ -25,8 +25,6 @@ N_HIDDEN = 6144
 LIGHT, HEAVY = "edge[0:4]raw > fog[4:5]", "edge[0:2]raw > fog[2:5]"
 ROOM_BYTES = 8 << 20
 
-pytestmark = pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="limits of a process: Linux only")
-
 
 @pytest.fixture
 def heavy_file(tmp_path: Path) -> Path:
@@ -74,6 +72,7 @@ def limit_memory() -> Callable[[int, int | None], None]:
     return limit
 
 
+@pytest.mark.needs("linux")
 def test_a_node_without_memory_for_the_new_plan_leaves_the_old_one_serving(
     system, port, heavy_file, limit_memory, assert_nothing_lost
 ):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-from pathlib import Path
 
 from seamline.cli.reference import undocumented_keys
 
-VIDEO = Path(__file__).resolve().parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
 SPLIT = "edge[0:4]u8 > fog[4:15]"
 LOCAL = "edge[0:15]"
 N_FRAMES = 30
@@ -93,7 +91,7 @@ def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on
 
 def test_two_sources_are_two_streams_over_the_same_nodes(system, port, assert_nothing_lost):
     system.node("fog", port)
-    source = str(VIDEO)
+    source = str(system.video)
     run = system.start(
         "run", str(system.model), "--source", source, "--source", source, "--frames", "12", "--every-frame", "--json",
         "--over", "edge,fog", "--plan", SPLIT, "--connect", f"tcp/127.0.0.1:{port}", "--cluster", system.cluster,

@@ -115,8 +115,9 @@ def test_an_exception_ends_the_processes_and_removes_the_folder() -> None:
 def test_a_signal_to_the_parent_ends_the_processes_and_removes_the_folder(how: signal.Signals, tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""
-        import sys, time
+        import signal, time
         from seamline.testbed.processes import NodeProcesses
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
         with NodeProcesses() as processes:
             child = processes.start("fog", {SLEEPING!r})
             processes.wait_ready("fog")

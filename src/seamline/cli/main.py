@@ -1,7 +1,7 @@
 """Entry point of the command line: puts the commands together, turns errors into words and exit codes.
 
 Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted. Data goes to stdout, everything else to stderr.
-A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `MODULES`.
+A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `GROUPS`.
 Heavy imports stand inside the commands, so that `seamline --help` and shell completion are quick.
 """
 
@@ -14,33 +14,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol, cast
 
 import typer
 import typer.main
 
-import seamline.cli.commands.accuracy as accuracy_command
-import seamline.cli.commands.cache as cache_command
-import seamline.cli.commands.config as config_command
-import seamline.cli.commands.demo as demo_command
-import seamline.cli.commands.doctor as doctor_command
-import seamline.cli.commands.importing as importing_command
-import seamline.cli.commands.inspect as inspect_command
-import seamline.cli.commands.node as node_command
-import seamline.cli.commands.plan as plan_command
-import seamline.cli.commands.profile as profile_command
-import seamline.cli.commands.replay as replay_command
-import seamline.cli.commands.reproduce as reproduce_command
-import seamline.cli.commands.run as run_command
-import seamline.cli.commands.service as service_command
-import seamline.cli.commands.set as set_command
-import seamline.cli.commands.simulate as simulate_command
-import seamline.cli.commands.sweep as sweep_command
-import seamline.cli.commands.switch as switch_command
-import seamline.cli.commands.testbed as testbed_command
-import seamline.cli.commands.verify as verify_command
-import seamline.cli.commands.zoo as zoo_command
 from seamline import __version__
 from seamline.cli.shared.waiting import end_tidily
 from seamline.config.paths import refused_words
@@ -61,32 +41,14 @@ class CommandModule(Protocol):
     register: Callable[[typer.Typer], None]
 
 
-MODULES: tuple[CommandModule, ...] = cast(
-    tuple[CommandModule, ...],
-    (
-        demo_command,
-        run_command,
-        switch_command,
-        set_command,
-        node_command,
-        service_command,
-        inspect_command,
-        verify_command,
-        importing_command,
-        accuracy_command,
-        profile_command,
-        plan_command,
-        sweep_command,
-        zoo_command,
-        simulate_command,
-        replay_command,
-        testbed_command,
-        config_command,
-        cache_command,
-        doctor_command,
-        reproduce_command,
-    ),
-)
+GROUPS = (
+    "demo", "run", "switch", "set", "node", "service", "inspect", "verify", "importing", "accuracy", "profile", "plan",
+    "sweep", "zoo", "simulate", "replay", "testbed", "config", "cache", "doctor",
+    "reproduce",
+)  # fmt: skip
+"""Modules of command groups, in the order of the help."""
+
+MODULES = tuple(cast(CommandModule, import_module(f"seamline.cli.commands.{name}")) for name in GROUPS)
 
 
 def build_app() -> typer.Typer:

@@ -19,15 +19,16 @@ from seamline.core.vocabulary.profiles import CodecCost
 
 _BOUNDARY_SHAPE = (1, 48, 56, 56)
 _FRAME_SIZE = (224, 224)
+N_RUNS = 5
 
 
-def measure_costs(clock: Clock, codecs: Sequence[Codec] = tuple(Codec), *, n_runs: int = 5) -> tuple[CodecCost, ...]:
-    """Median cost of `n_runs` of each codec, on a 600 kB float32 boundary or a 150 kB camera frame for JPEG.
+def measure_costs(clock: Clock, codecs: Sequence[Codec] = tuple(Codec)) -> tuple[CodecCost, ...]:
+    """Median cost of `N_RUNS` of each codec, on a 600 kB float32 boundary or a 150 kB camera frame for JPEG.
 
     JPEG is left out when OpenCV is not installed: then it cannot be used here either.
     """
     usable = [codec for codec in codecs if codec is not Codec.JPEG or jpeg.is_available()]
-    return tuple(_measure(clock, codec, n_runs) for codec in usable)
+    return tuple(_measure(clock, codec) for codec in usable)
 
 
 def sample_frame(height: int, width: int) -> FrameArray:
@@ -41,21 +42,21 @@ def sample_frame(height: int, width: int) -> FrameArray:
     return np.clip(smooth + texture, 0, 255).astype(np.uint8)
 
 
-def _measure(clock: Clock, codec: Codec, n_runs: int) -> CodecCost:
+def _measure(clock: Clock, codec: Codec) -> CodecCost:
     tensors = (
         {jpeg.JPEG_TENSOR: sample_frame(*_FRAME_SIZE)} if codec is Codec.JPEG else {"boundary": _sample_boundary()}
     )
     n_bytes = sum(tensor.nbytes for tensor in tensors.values())
     encoded = encode(tensors, codec)
     decode(encoded.encoding, encoded.buffers)  # the first run makes sessions
-    encode_s = _median_s(clock, lambda: encode(tensors, codec), n_runs)
-    decode_s = _median_s(clock, lambda: decode(encoded.encoding, encoded.buffers), n_runs)
+    encode_s = _median_s(clock, lambda: encode(tensors, codec))
+    decode_s = _median_s(clock, lambda: decode(encoded.encoding, encoded.buffers))
     return CodecCost(codec=codec, encode_s_per_byte=encode_s / n_bytes, decode_s_per_byte=decode_s / n_bytes)
 
 
-def _median_s(clock: Clock, run: Callable[[], object], n_runs: int) -> float:
+def _median_s(clock: Clock, run: Callable[[], object]) -> float:
     durations_s = []
-    for _ in range(n_runs):
+    for _ in range(N_RUNS):
         start_s = clock.now_s()
         run()
         durations_s.append(clock.now_s() - start_s)

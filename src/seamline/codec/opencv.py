@@ -1,4 +1,4 @@
-"""Adapter of OpenCV, which reads videos, images and JPEG: loaded on first use, and quiet.
+"""Adapter of OpenCV, which reads and resizes pictures: loaded on first use, and quiet.
 
 OpenCV and the FFmpeg in it write to the process's stderr what they think of a broken file; whoever reads the file says
 so in our words instead. (libpng and libjpeg know no such switch: a damaged image may still cost a line.)
@@ -11,9 +11,13 @@ import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.pictures import PictureTransform, PixelBox
+from seamline.core.vocabulary.ports import FrameArray
 
 FFMPEG_QUIET = "-8"
 """AV_LOG_QUIET of FFmpeg: not a word."""
@@ -41,6 +45,32 @@ def require_opencv() -> Any:
             f"reading pictures needs OpenCV, which cannot be imported: {exc}",
             hint="install it with: pip install opencv-python-headless",
         ) from exc
+
+
+def placed(picture: FrameArray, transform: PictureTransform, *, resample: str = "area", pad: int = 0) -> FrameArray:
+    """`picture` as `transform` maps it: uint8[height, width, 3] RGB, the grey level `pad` around it.
+
+    resample: ``area`` (linear where it grows), ``linear``, ``cubic`` or ``nearest``.
+    """
+    source, target = transform.source, transform.target
+    part = picture[source.top : source.top + source.height, source.left : source.left + source.width]
+    pixels = _resized(part, target, resample)
+    if (target.height, target.width) == (transform.height, transform.width):
+        return np.ascontiguousarray(pixels)
+    frame = np.full((transform.height, transform.width, 3), pad, np.uint8)
+    frame[target.top : target.top + target.height, target.left : target.left + target.width] = pixels
+    return frame
+
+
+def _resized(pixels: FrameArray, target: PixelBox, resample: str) -> FrameArray:
+    rows, columns = pixels.shape[:2]
+    if (rows, columns) == (target.height, target.width):
+        return pixels
+    cv2 = require_opencv()
+    methods = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST}
+    shrinks = rows >= target.height and columns >= target.width
+    method = methods.get(resample, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return cast(FrameArray, cv2.resize(pixels, (target.width, target.height), interpolation=method))
 
 
 @cache

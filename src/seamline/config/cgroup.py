@@ -58,16 +58,16 @@ class ControlGroups:
     def _unified(self) -> Iterator[Path]:
         """Folders of version 2, the process's own first; in a hybrid its tree is mounted below the others."""
         for mount in (self.mount, self.mount / "unified"):
-            yield from _upwards(mount, self._path(""))
+            yield from _upwards(mount, self.path_of(""))
 
     def _of(self, controller: str) -> Iterator[Path]:
         """Folders of a controller of version 1, the process's own first."""
         for name in (controller, "cpu,cpuacct") if controller == "cpu" else (controller,):
             if (self.mount / name).is_dir():
-                yield from _upwards(self.mount / name, self._path(controller))
+                yield from _upwards(self.mount / name, self.path_of(controller))
                 return
 
-    def _path(self, controller: str) -> PurePosixPath:
+    def path_of(self, controller: str) -> PurePosixPath:
         """The process's group in the tree of `controller`, that of version 2 when empty; ``/`` when it is not said."""
         try:
             lines = self.own.read_text(encoding="utf-8", errors="replace").splitlines()

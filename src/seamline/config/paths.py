@@ -1,4 +1,4 @@
-"""Where Seamline keeps what it can make again: models, profiles, optimised graphs."""
+"""Paths: where Seamline keeps what it can make again, and files that people name, read within limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import platformdirs
 
+from seamline.config.plain_files import read_plain_text
+from seamline.core.vocabulary.errors import ConfigError
+
 
 def cache_dir() -> Path:
     """The base of all caches: SEAMLINE_CACHE from the environment, else the user's cache folder. May not exist yet."""
@@ -15,6 +18,21 @@ def cache_dir() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return Path(platformdirs.user_cache_dir("seamline", appauthor=False))
+
+
+def read_text(path: Path, *, max_bytes: int, hint: str) -> str:
+    """The text in the file at `path`. Raises `ConfigError` when it is no plain file, larger, or no text.
+
+    hint: what to do about a file that is none of those meant.
+    """
+    try:
+        return read_plain_text(path, max_bytes)
+    except FileNotFoundError as exc:
+        raise ConfigError(f"there is no file {path}", hint="check the path") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint=hint) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path} is not text: {exc}", hint=hint) from exc
 
 
 def refused_words(path: Path) -> tuple[str, str]:

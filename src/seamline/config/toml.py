@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from seamline.config.plain_files import read_plain_text
+from seamline.config.paths import read_text
 from seamline.core.vocabulary.errors import ConfigError
 
 _FIRST_USE = threading.Lock()
@@ -26,6 +26,8 @@ _FIRST_USE = threading.Lock()
 T = TypeVar("T")
 MAX_FILE_BYTES = 4 << 20
 """Configuration is written by hand; anything larger is the wrong file, and reading it would only take memory."""
+
+HINT = "is it the right file?"
 
 
 def load_toml(path: Path, schema: type[T]) -> T:
@@ -61,14 +63,11 @@ def nearest_hint(name: str, valid: Iterable[str]) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The file at `path` as it is. Raises `ConfigError` when it cannot be read or is not TOML."""
+    text = read_text(path, max_bytes=MAX_FILE_BYTES, hint=HINT)
     try:
-        return tomllib.loads(read_plain_text(path, MAX_FILE_BYTES))
-    except FileNotFoundError as exc:
-        raise ConfigError(f"there is no file {path}", hint="check the path") from exc
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="is it the right file?") from exc
-    except (ValueError, RecursionError) as exc:  # not UTF-8, not TOML, a number too long, nested beyond reason
-        raise ConfigError(f"{path} is not TOML: {exc}", hint="is it the right file?") from exc
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # a number too long, brackets nested beyond reason
+        raise ConfigError(f"{path} is not TOML: {exc}", hint=HINT) from exc
 
 
 def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from seamline.config.plain_files import read_plain_text
+from seamline.config.paths import read_text
 from seamline.core.vocabulary.errors import ConfigError
 
 MAHIMAHI_PACKET_BITS = 1500 * 8
@@ -100,11 +100,7 @@ def trace_path(text: str, folder: Path = Path()) -> Path:
 
 def read_trace(path: Path) -> Trace:
     """The trace in `path`, CSV or mahimahi. Raises `ConfigError` naming file and line when it is neither."""
-    try:
-        lines = read_plain_text(path, MAX_TRACE_BYTES).splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise ConfigError(f"{path} cannot be read as a trace: {words}", hint="CSV or mahimahi, see docs") from exc
+    lines = read_text(path, max_bytes=MAX_TRACE_BYTES, hint="a trace is CSV or mahimahi, see docs").splitlines()
     if not any(line.strip() for line in lines):
         raise ConfigError(f"{path} is empty", hint="a trace has a header `time_s,mbps` and a line per rate")
     try:

@@ -15,13 +15,12 @@ from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.pictures import PictureTransform
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.heads.answers import Answer
+from seamline.heads.answers import Answer, Tensors
 from seamline.heads.classify import N_LABELS, Classify
 from seamline.heads.detect import N_BOXES, SCORE_RATIO, Detect
 from seamline.heads.facts import DETECTION_TASKS, NUMBERS, ModelFacts, is_vector
 from seamline.heads.layouts import is_prototypes, layout_of
 from seamline.heads.names import ClassNames, names_in
-from seamline.heads.raw import Raw
 from seamline.heads.scores import Ending, ending_of
 from seamline.heads.segment import THRESHOLD_RATIO, Segment
 
@@ -49,6 +48,20 @@ class Head(Protocol):
     def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Answer:
         """What the outputs say; boxes and maps in pixels of the picture, of the input when `transform` is None."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """Reads nothing into the outputs."""
+
+    n_classes: int | None = None
+
+    @property
+    def words(self) -> str:
+        return "raw"
+
+    def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None = None) -> Tensors:
+        return Tensors(outputs=dict(outputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

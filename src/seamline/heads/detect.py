@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
@@ -10,8 +11,8 @@ import numpy as np
 
 from seamline.core.vocabulary.pictures import Fit, PictureTransform, picture_transform
 from seamline.core.vocabulary.ports import Array
-from seamline.heads.answers import Box, Boxes, Label
-from seamline.heads.found import MAX_CANDIDATES, Found, suppressed, surest
+from seamline.heads.answers import Box, Boxes, Label, Mask
+from seamline.heads.found import MAX_CANDIDATES, Floats, Found, suppressed, surest
 from seamline.heads.layouts import (
     DenseLayout,
     Layout,
@@ -22,7 +23,6 @@ from seamline.heads.layouts import (
     layout_words,
 )
 from seamline.heads.listed import are_queries, read_listed, read_rows
-from seamline.heads.masks import mask_of
 from seamline.heads.names import ClassNames
 from seamline.heads.queries import Background, read_pair, read_queries
 from seamline.heads.yolo import read_dense
@@ -127,3 +127,29 @@ class Detect:
                 )
             )
         return Boxes(boxes=tuple(boxes), height=transform.picture_height, width=transform.picture_width)
+
+
+def mask_of(coefficients: Floats, prototypes: Array, edges: tuple[float, float, float, float],
+            transform: PictureTransform) -> Mask:  # fmt: skip
+    """Mask of one object: its pixels inside `edges` (left, top, right, bottom, of the picture).
+
+    coefficients: float64[M]. prototypes: float[M, h, w] over the whole input. A pixel belongs to the object where the
+    sum, interpolated between prototype pixels, is above 0 (a probability above one half).
+    """
+    left, top = math.floor(edges[0]), math.floor(edges[1])
+    right = min(transform.picture_width, max(left + 1, math.ceil(edges[2])))
+    bottom = min(transform.picture_height, max(top + 1, math.ceil(edges[3])))
+    logits = np.tensordot(coefficients, prototypes.astype(np.float64), axes=1)
+    corners = transform.to_input(np.array([[left + 0.5, top + 0.5], [right - 0.5, bottom - 0.5]]))
+    columns = np.linspace(corners[0, 0], corners[1, 0], right - left) * (logits.shape[1] / transform.width) - 0.5
+    rows = np.linspace(corners[0, 1], corners[1, 1], bottom - top) * (logits.shape[0] / transform.height) - 0.5
+    return Mask(left=left, top=top, pixels=_between(_between(logits, rows).T, columns).T > 0.0)
+
+
+def _between(values: Floats, places: Floats) -> Floats:
+    """Rows of `values` at fractional `places`, float64[len(places), ...]; beyond the ends the first or the last."""
+    places = places.clip(0, len(values) - 1)
+    before = np.floor(places).astype(np.int64)
+    after = np.minimum(before + 1, len(values) - 1)
+    share = (places - before)[:, np.newaxis]
+    return np.asarray(values[before] * (1 - share) + values[after] * share, np.float64)

@@ -20,6 +20,10 @@ MAX_CANDIDATES = 30_000
 """More are never compared with each other; Ultralytics has the same limit."""
 
 
+LARGEST_UNIT = 1.5
+"""Centres in pixels reach across the input; where none is beyond this they are shares of its sides."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """N objects. boxes: float64[N, 4] as left, top, right, bottom in pixels of the input. scores, classes: [N].
@@ -70,3 +74,12 @@ def from_centres(boxes: Floats) -> Floats:
     """Boxes as centre and size, [..., 4], as left, top, right, bottom."""
     half = boxes[..., 2:] / 2
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
+
+
+def in_pixels(boxes: Floats, size: tuple[int, int], by: npt.NDArray[Any] | None = None) -> Floats:
+    """`boxes`, times the input's height and width when `by` (they themselves, if None) are shares of these."""
+    measured = boxes if by is None else by
+    if measured.size and float(np.abs(measured).max()) <= LARGEST_UNIT:
+        height, width = size
+        return boxes * np.array([width, height] * 2, np.float64)
+    return boxes

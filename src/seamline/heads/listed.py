@@ -20,8 +20,7 @@ import numpy as np
 
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.heads.found import Floats, Found
-from seamline.heads.yolo import LARGEST_UNIT
+from seamline.heads.found import Found, in_pixels
 
 _BOXES = re.compile(r"box|dets|rois|location", re.IGNORECASE)
 _SCORES = re.compile(r"score|conf|prob", re.IGNORECASE)
@@ -67,7 +66,7 @@ def read_listed(outputs: Mapping[str, Array], names: ListedNames, size: tuple[in
     classes = outputs[names.classes].reshape(-1).astype(np.int64)
     n = len(rows) if names.count is None else min(len(rows), int(outputs[names.count].reshape(-1)[0]))
     boxes = rows[:, [1, 0, 3, 2]] if names.boxes.endswith(TOP_FIRST) else rows[:, :4]
-    return Found(boxes=_in_pixels(boxes[:n], size), scores=scores[:n], classes=classes[:n])
+    return Found(boxes=in_pixels(boxes[:n], size), scores=scores[:n], classes=classes[:n])
 
 
 def are_queries(output: Array) -> bool:
@@ -82,18 +81,11 @@ def read_rows(output: Array, size: tuple[int, int]) -> Found:
     if output.ndim == 2 and rows.shape[1] == 7:
         rows = rows[:, [1, 2, 3, 4, 6, 5]]
     return Found(
-        boxes=_in_pixels(rows[:, :4], size),
+        boxes=in_pixels(rows[:, :4], size),
         scores=rows[:, 4],
         classes=rows[:, 5].round().astype(np.int64),
         coefficients=rows[:, 6:] if rows.shape[1] > 6 else None,
     )
-
-
-def _in_pixels(boxes: Floats, size: tuple[int, int]) -> Floats:
-    if boxes.size and float(np.abs(boxes).max()) <= LARGEST_UNIT:
-        height, width = size
-        return boxes * np.array([width, height] * 2, np.float64)
-    return boxes
 
 
 def _is_flat(spec: TensorSpec) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seamline.config.plain_files import read_plain_text
+from seamline.config.paths import read_text
 from seamline.core.vocabulary.errors import UsageError
 
 MAX_FILE_BYTES = 16 << 20
@@ -60,11 +60,7 @@ def names_in(metadata: Mapping[str, str]) -> ClassNames:
 
 def read_names(path: Path) -> ClassNames:
     """The class names in the file `path`. Raises `UsageError` when it cannot be read or has none."""
-    try:
-        text = read_plain_text(path, MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise UsageError(f"class names cannot be read from `{path}`: {words}", hint="one name a line, or JSON") from exc
+    text = read_text(path, max_bytes=MAX_FILE_BYTES, hint="class names are one a line, or JSON")
     found = _numbered(_value(text)) if text.lstrip()[:1] in ("{", "[") else _from_lines(text.splitlines())
     if not found:
         raise UsageError(f"`{path}` has no class names", hint="one name a line, a JSON list, or `0: person`")

@@ -18,9 +18,8 @@ from enum import StrEnum
 import numpy as np
 
 from seamline.core.vocabulary.ports import Array
-from seamline.heads.found import Floats, Found, from_centres
+from seamline.heads.found import Floats, Found, from_centres, in_pixels
 from seamline.heads.scores import SUM_TOLERANCE, Scores, object_scores, softmax
-from seamline.heads.yolo import LARGEST_UNIT
 
 MANY_ROWS = 12
 """So many rows of random centres and sizes never all look like edges."""
@@ -43,7 +42,7 @@ def read_pair(boxes: Array, scores: Array, size: tuple[int, int], background: Ba
 def read_queries(output: Array, size: tuple[int, int], least_ratio: float) -> Found:
     """Objects of `output`, [1, N, 4 + n] or [1, 4 + n, N] with fewer classes than rows."""
     rows = output.reshape(output.shape[-2:])
-    boxes = from_centres(_in_pixels(rows[:, :4].astype(np.float64), size))
+    boxes = from_centres(in_pixels(rows[:, :4].astype(np.float64), size))
     return _best(boxes, object_scores(rows[:, 4:]), least_ratio)
 
 
@@ -51,7 +50,7 @@ def _read(boxes: Floats, raw: Array, size: tuple[int, int], background: Backgrou
     scores = _scores(raw, background)
     is_edges = len(boxes) >= MANY_ROWS and bool((boxes[:, 2:] >= boxes[:, :2]).all())
     edges = boxes if is_edges else from_centres(boxes)
-    return _best(_in_pixels(edges, size, boxes), scores, least_ratio)
+    return _best(in_pixels(edges, size, boxes), scores, least_ratio)
 
 
 def _scores(raw: Array, background: Background) -> Scores:
@@ -75,12 +74,3 @@ def _best(boxes: Floats, scores: Scores, least_ratio: float) -> Found:
     values = scores[np.arange(len(scores)), best]
     kept = np.flatnonzero(values >= least_ratio)
     return Found(boxes=boxes[kept], scores=values[kept], classes=best[kept].astype(np.int64))
-
-
-def _in_pixels(boxes: Floats, size: tuple[int, int], by: Floats | None = None) -> Floats:
-    """`boxes`, times the input's sides when `by` (they themselves, if None) are shares of these."""
-    measured = boxes if by is None else by
-    if measured.size and float(np.abs(measured).max()) <= LARGEST_UNIT:
-        height, width = size
-        return boxes * np.array([width, height] * 2, np.float64)
-    return boxes

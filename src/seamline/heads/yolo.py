@@ -20,15 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.core.vocabulary.ports import Array
-from seamline.heads.found import Floats, Found, from_centres
+from seamline.heads.found import Floats, Found, from_centres, in_pixels
 from seamline.heads.scores import sigmoid
 
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32), (8, 16), (32,), (16,))
 """Grids of published networks; the smallest stride is the finest grid."""
 
 N_ANCHORS = 3
-LARGEST_UNIT = 1.5
-"""Centres of a grid in pixels reach across the input; where none is beyond this they are shares of its sides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +99,7 @@ def _boxes(rows: Array, kept: npt.NDArray[np.intp], dense: Dense) -> Floats:
             boxes[:, :2] = (boxes[:, :2] + places[kept]) * strides[kept, np.newaxis]
             boxes[:, 2:] = np.exp(boxes[:, 2:]) * strides[kept, np.newaxis]
             return from_centres(boxes)
-    if len(rows) and float(np.abs(rows).max()) <= LARGEST_UNIT:
-        boxes *= np.array([dense.width, dense.height] * 2)
-    return from_centres(boxes)
+    return from_centres(in_pixels(boxes, (dense.height, dense.width), rows))
 
 
 def _grid(dense: Dense) -> tuple[Floats, Floats]:

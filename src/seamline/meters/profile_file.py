@@ -22,8 +22,7 @@ from msgspec import structs
 import seamline
 from seamline.config import convert
 from seamline.config.durable import locked, write_file
-from seamline.config.paths import refused_words
-from seamline.config.plain_files import read_plain_text
+from seamline.config.paths import read_text, refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import Codec
@@ -105,13 +104,10 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
 
 def read_profile(path: Path) -> Profile:
     """The profile in the file at `path`. Raises `ConfigError` naming file and key."""
+    text = read_text(path, max_bytes=MAX_FILE_BYTES, hint="`seamline profile` makes one")
     try:
-        document = json.loads(read_plain_text(path, MAX_FILE_BYTES))
-    except FileNotFoundError as exc:
-        raise ConfigError(f"there is no file {path}", hint="check the path") from exc
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc.strerror or exc}", hint="`seamline profile` makes one") from exc
-    except (ValueError, RecursionError) as exc:  # not UTF-8, not JSON, or nested beyond reason
+        document = json.loads(text)
+    except (ValueError, RecursionError) as exc:  # no JSON, or nested beyond reason
         raise ConfigError(f"{path} is not JSON: {exc}", hint="`seamline profile` makes one") from exc
     return from_json(document, origin=str(path))
 

@@ -45,6 +45,9 @@ MAX_BLOCKS = 64
 it.
 """
 
+SEED = 0
+"""Of the noise that models are fed."""
+
 MAX_ROUNDS = 7
 LEVEL_RUNS = 2.2
 """What a level costs at the least besides preparing it, in runs of the whole model."""
@@ -70,7 +73,6 @@ def profile_model(
     between: Callable[[], object] = lambda: None,
     jpeg_bytes: int | None = None,
     codecs: tuple[CodecCost, ...] = (),
-    seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Profile:
     """Measure a model that `engine` knows, spending about `budget_s` seconds of the clock `now_s`.
@@ -85,7 +87,7 @@ def profile_model(
     Raises `ModelError` when the model or one of its segments does not run.
     """
     joints = choose_joints(cuts)
-    bench = _Bench(engine, model_id, [cut.index for cut in joints], now_s, spent_s or now_s, between, seed)
+    bench = _Bench(engine, model_id, [cut.index for cut in joints], now_s, spent_s or now_s, between)
     until_s = now_s() + budget_s
     bench.measure_whole()
     levels = piece_levels(len(joints) - 1)
@@ -168,9 +170,8 @@ class _Bench:
         now_s: Callable[[], float],
         spent_s: Callable[[], float],
         between: Callable[[], object],
-        seed: int,
     ) -> None:
-        self._engine, self._model_id, self._joints, self._seed = engine, model_id, joints, seed
+        self._engine, self._model_id, self._joints = engine, model_id, joints
         self._now_s, self._spent_s, self._between = now_s, spent_s, between
         self._levels: list[Rounds[Span]] = []
         self._whole_s: list[float] = []
@@ -181,7 +182,7 @@ class _Bench:
     def measure_whole(self) -> None:
         """Time the whole model: one run to warm up and one that counts; more come with the levels."""
         self._between()
-        self._values[0] = accepted_input(self._whole, self._seed)
+        self._values[0] = accepted_input(self._whole, SEED)
         begin_s = self._now_s()
         self._whole_s.append(self._run(self._whole, self._values[0])[1])
         self._whole_took_s = self._now_s() - begin_s
@@ -227,7 +228,7 @@ class _Bench:
 
     def _run_span(self, span: Span, segment: RunnableSegment) -> float:
         known = self._values.get(span[0], {})
-        feed = {spec.name: fitting_tensor(known.get(spec.name), spec, self._seed) for spec in segment.inputs}
+        feed = {spec.name: fitting_tensor(known.get(spec.name), spec, SEED) for spec in segment.inputs}
         outputs, took_s = self._run(segment, feed)
         self._values.setdefault(span[1], outputs)  # real values: what single blocks give is what all others are fed
         return took_s

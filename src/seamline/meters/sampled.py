@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from seamline.config.plain_files import read_plain_text
+from seamline.config.paths import read_text
 from seamline.core.vocabulary.errors import ConfigError, MeterError
 from seamline.core.vocabulary.ports import Clock
 
 INTERVAL_S = 0.1
+MAX_RECORDING_BYTES = 64 << 20
 PMIC_TIMEOUT_S = 2.0
 PMIC_SLOPE, PMIC_OFFSET_W = 1.1451, 0.5879
 """Whole board over the sum of the controller's rails, which see no USB and no 5 V header: fit by jfikar/RPi5-power."""
@@ -182,11 +183,11 @@ def replay_reader(path: Path, clock: Clock) -> ReadWatts:
 
 
 def _read_recording(path: Path) -> tuple[list[float], list[float]]:
+    text = read_text(path, max_bytes=MAX_RECORDING_BYTES, hint="replay:FILE wants a CSV of watts")
     try:
-        rows = list(csv.DictReader(read_plain_text(path, MAX_RECORDING_BYTES).splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        problem = getattr(exc, "strerror", None) or exc
-        raise ConfigError(f"{path} cannot be read: {problem}", hint="replay:FILE wants a CSV of watts") from exc
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as exc:
+        raise ConfigError(f"{path} is no power recording: {exc}", hint="replay:FILE wants a CSV of watts") from exc
     if len(rows) < 2 or not {"time_s", "power_w"} <= rows[0].keys():
         raise ConfigError(f"{path} is no power recording", hint="header `time_s,power_w` and at least two lines")
     times_s: list[float] = []

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from seamline.core.adaptation.policy import PolicySettings
 from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.core.vocabulary.plans import Plan
 from seamline.sim.oracle import MISS_J, candidates, frame_costs, schedule_of
@@ -64,15 +63,11 @@ class Comparison:
 
 
 def compare(
-    scene: Scene,
-    policies: Iterable[str] = POLICIES,
-    *,
-    settings: PolicySettings | None = None,
-    told: Callable[[str], None] = lambda name: None,
+    scene: Scene, policies: Iterable[str] = POLICIES, *, told: Callable[[str], None] = lambda name: None
 ) -> Comparison:
-    """Play `policies` over `scene`, one after the other. settings: of the adaptive one. told: hears a name before every
-    run; one that is that of two policies is made once."""
-    return compared_by(Alone(scene, settings or PolicySettings(), told), scene, policies)
+    """Play `policies` over `scene`, one after the other. told: hears a name before every run; one that is that of two
+    policies is made once."""
+    return compared_by(Alone(scene, told), scene, policies)
 
 
 def compare_at_once(

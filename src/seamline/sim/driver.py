@@ -47,8 +47,8 @@ class Conditions:
     """How a run differs from a quiet one in which everything is measured.
 
     knows_true_links: the session is fed the links as they are, and nothing is measured. is_probing: idle links are
-    measured. moments_s: when a decision is asked for besides. absences: of processes. setup: told of the driver before
-    it begins, to plan more. is_endless: goes on after the last answer, until the time is over.
+    measured. moments_s: when a decision is asked for besides. absences: of processes. is_endless: goes on after the
+    last answer, until the time is over.
     """
 
     knows_true_links: bool = False
@@ -123,14 +123,13 @@ class Driver:
         self._latest: dict[int, cmd.RunFrame] = {}
         self._obey: Mapping[type, Callable[[Any], None]] = {
             cmd.RunFrame: self._run_frame,
-            cmd.Deliver: self._delivered,
+            cmd.Deliver: lambda _: self.hear(TAKEN),
             ev.FrameFinished: self._finished,
             cmd.Prepare: self._prepare,
             cmd.Release: self._release,
             cmd.AskProfile: self._ask_profile,
             cmd.TimeSegment: self._time_segment,
             cmd.SwitchDone: self._switched,
-            cmd.FallBackDone: self._retreated,
         }
 
     # -- the run -------------------------------------------------------------------------------------------------------
@@ -286,9 +285,6 @@ class Driver:
         else:
             self.mesh.control(node, self.scene.origin, self.hear, failure)
 
-    def _delivered(self, command: cmd.Deliver) -> None:
-        self.hear(TAKEN)
-
     def _finished(self, finished: ev.FrameFinished) -> None:
         self.tally.finished.append(finished)
         del self._latest[finished.frame]
@@ -311,7 +307,6 @@ class Driver:
     def _prepare_at(self, request: int, node: NodeId, generation: int, asked_s: float) -> None:
         """At the node. The way back is taken to be as long as the way there."""
         machine, now_s = self.nodes[node], self.schedule.now_s
-        machine.n_prepared += 1
         if machine.is_out_of_memory:
             failed = ev.NodePrepareFailed(generation, node, "out of memory")
             self._reply(node, request, failed)
@@ -354,9 +349,6 @@ class Driver:
 
     def _switched(self, command: cmd.SwitchDone) -> None:
         self.tally.switches.append((self.schedule.now_s, command.record))
-
-    def _retreated(self, command: cmd.FallBackDone) -> None:
-        pass
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

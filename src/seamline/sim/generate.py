@@ -162,91 +162,23 @@ class Climate:
 
 
 CLIMATES: dict[str, tuple[Climate, ...]] = {
-    "3g": (
-        Climate(
-            median_bps=2.0e6, places_std=0.43, hold_s=0.9, slow_std=0.31, slow_s=9.0, quick_std=0.10, restless_std=0.35
-        ),
-    ),
-    "fixed": (
-        Climate(
-            median_bps=1.4e6,
-            places_std=0.45,
-            hold_s=1.05,
-            slow_std=0.28,
-            slow_s=10.0,
-            quick_std=0.24,
-            restless_std=0.3,
-            outage_every_s=600.0,
-            outage_s=1.0,
-        ),
-        Climate(
-            median_bps=1.0e6, places_std=0.3, hold_s=5.2, slow_std=0.14, slow_s=20.0, quick_std=0.13, restless_std=0.3
-        ),
-    ),
-    "video": (
-        Climate(
-            median_bps=2.0e6, places_std=0.68, hold_s=3.7, slow_std=0.14, slow_s=15.0, quick_std=0.02, restless_std=0.9
-        ),
-    ),
-    "congested": (
-        Climate(
-            median_bps=1.35e6,
-            places_std=0.5,
-            hold_s=2.0,
-            slow_std=0.5,
-            slow_s=20.0,
-            quick_std=0.35,
-            restless_std=0.3,
-            handover_every_s=5.0,
-            outage_every_s=13.0,
-            outage_s=2.3,
-        ),
-    ),
-    "4g": (
-        Climate(
-            median_bps=33e6,
-            places_std=0.3,
-            hold_s=1.05,
-            slow_std=0.68,
-            slow_s=25.0,
-            quick_std=0.16,
-            restless_std=0.15,
-            outage_every_s=120.0,
-            outage_s=5.5,
-            handover_every_s=4.5,
-        ),
-    ),
-    "5g": (
-        Climate(
-            median_bps=150e6,
-            places_std=0.4,
-            hold_s=1.05,
-            slow_std=1.1,
-            slow_s=25.0,
-            quick_std=0.17,
-            restless_std=0.25,
-            outage_every_s=55.0,
-            outage_s=1.9,
-            handover_every_s=5.0,
-            highest_bps=1.5e9,
-        ),
-    ),
-    "bursty": (
-        Climate(
-            median_bps=5e6,
-            places_std=0.6,
-            hold_s=0.2,
-            slow_std=0.5,
-            slow_s=10.0,
-            quick_std=0.6,
-            restless_std=0.2,
-            outage_every_s=90.0,
-            outage_s=2.0,
-            handover_every_s=60.0,
-            gap_s=0.5,
-        ),
-    ),
-}
+    "3g": (Climate(median_bps=2.0e6, places_std=0.43, hold_s=0.9, slow_std=0.31, slow_s=9.0, quick_std=0.10,
+                   restless_std=0.35),),
+    "fixed": (Climate(median_bps=1.4e6, places_std=0.45, hold_s=1.05, slow_std=0.28, slow_s=10.0, quick_std=0.24,
+                      restless_std=0.3, outage_every_s=600.0, outage_s=1.0),
+              Climate(median_bps=1.0e6, places_std=0.3, hold_s=5.2, slow_std=0.14, slow_s=20.0, quick_std=0.13,
+                      restless_std=0.3)),
+    "video": (Climate(median_bps=2.0e6, places_std=0.68, hold_s=3.7, slow_std=0.14, slow_s=15.0, quick_std=0.02,
+                      restless_std=0.9),),
+    "congested": (Climate(median_bps=1.35e6, places_std=0.5, hold_s=2.0, slow_std=0.5, slow_s=20.0, quick_std=0.35,
+                          restless_std=0.3, outage_every_s=13.0, outage_s=2.3, handover_every_s=5.0),),
+    "4g": (Climate(median_bps=33e6, places_std=0.3, hold_s=1.05, slow_std=0.68, slow_s=25.0, quick_std=0.16,
+                   restless_std=0.15, outage_every_s=120.0, outage_s=5.5, handover_every_s=4.5),),
+    "5g": (Climate(median_bps=150e6, places_std=0.4, hold_s=1.05, slow_std=1.1, slow_s=25.0, quick_std=0.17,
+                   restless_std=0.25, outage_every_s=55.0, outage_s=1.9, handover_every_s=5.0, highest_bps=1.5e9),),
+    "bursty": (Climate(median_bps=5e6, places_std=0.6, hold_s=0.2, slow_std=0.5, slow_s=10.0, quick_std=0.6,
+                       restless_std=0.2, outage_every_s=90.0, outage_s=2.0, handover_every_s=60.0, gap_s=0.5),),
+}  # fmt: skip
 """By kind: 3G on the move, fixed lines, video sessions on steady and on congested paths, 4G and 5G on the move, and a
 mobile uplink as packets see it. A place is of one of the climates of its kind."""
 

@@ -121,13 +121,8 @@ class Mesh:
         connection = self.connections[source, target]
         if not connection.is_open:
             return False
-        network, now_s = self.network, self.schedule.now_s
-        if network.weather is None:
-            arrived_s = network.send_control(connection.pair, now_s, n_bytes)
+        for arrived_s in self.network.control_arrivals(connection.pair, self.schedule.now_s, n_bytes):
             self.schedule.at(arrived_s, self._deliver, connection, connection.epoch, what, arguments)
-        else:
-            for arrived_s in network.control_arrivals(connection.pair, now_s, n_bytes):
-                self.schedule.at(arrived_s, self._deliver, connection, connection.epoch, what, arguments)
         return True
 
     def bulk(self, source: NodeId, target: NodeId, n_bytes: int, what: Callable[..., None], *arguments: Any) -> bool:

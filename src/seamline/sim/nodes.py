@@ -58,8 +58,8 @@ class StageJob:
 class SimNode:
     """A machine of a run. starts: asked as the turn of a stage comes, how long it takes; None when it is not wanted.
 
-    done: told of every stage that is through. is_out_of_memory: whether preparing fails now. n_prepared, n_released:
-    requests so far, of all incarnations. busy_s: compute and codec time.
+    done: told of every stage that is through. is_out_of_memory: whether preparing fails now. busy_s: compute and
+    codec time.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class SimNode:
         self.is_alive = True
         self.is_out_of_memory = False
         self.held: set[int] = set()
-        self.n_prepared = self.n_released = 0
         self.busy_s = 0.0
         self._released: set[int] = set()
         self._urgent: deque[StageJob] = deque()
@@ -151,7 +150,6 @@ class SimNode:
 
     def release(self, generation: int) -> None:
         """Let go of `generation`, once and for all; one that is not here is let go before it comes."""
-        self.n_released += 1
         self.held.discard(generation)
         self._released.add(generation)
 

@@ -10,6 +10,7 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Protocol
 
 from seamline.core.adaptation.decision_cache import DecisionCache
@@ -142,7 +143,7 @@ class Scheduled:
         if view.pending is not None or problem is None:
             return Keep("under way")
         moment_s = view.now_s + self.lead_s + _ROUNDING_S
-        wanted = self.plans[max(0, bisect.bisect_right(self.plans, moment_s, key=_time_of) - 1)][1]
+        wanted = self.plans[max(0, bisect.bisect_right(self.plans, moment_s, key=itemgetter(0)) - 1)][1]
         if wanted == view.current:
             return Keep("as planned")
         if view.current is not None and (reason := why_infeasible(wanted, problem)) is not None:
@@ -151,7 +152,3 @@ class Scheduled:
 
 
 _ROUNDING_S = 1e-9
-
-
-def _time_of(entry: tuple[float, Plan]) -> float:
-    return entry[0]

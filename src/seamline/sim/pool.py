@@ -21,7 +21,6 @@ import msgspec
 import numpy as np
 
 from seamline.config.cgroup import n_usable_cores
-from seamline.core.adaptation.policy import PolicySettings
 from seamline.sim.rates import Floats
 from seamline.sim.run import Play, Run, made
 from seamline.sim.scene import Scene
@@ -88,7 +87,7 @@ class Pool:
 
     def _make(self, number: int, work_table: StageWorkTable) -> None:
         self._told(self._begun[number].name)
-        self._runs[number] = made(self._scene, self._begun[number], work_table, PolicySettings())
+        self._runs[number] = made(self._scene, self._begun[number], work_table)
 
     def _feed(self, process: subprocess.Popen[bytes]) -> None:
         """Give one helper plays until there are none, or it fails."""
@@ -114,7 +113,7 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
         return
     work_table = StageWorkTable(scene)
     while (wanted := receive(source, Play)) is not None:
-        send(sink, made(scene, wanted, work_table, PolicySettings()))
+        send(sink, made(scene, wanted, work_table))
 
 
 def main() -> None:

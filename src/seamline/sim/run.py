@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
+from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, Static
 from seamline.core.cost.formulas import joules
 from seamline.core.session.events import FrameFinished
 from seamline.core.session.session import Session
@@ -183,22 +183,22 @@ class Play:
     also: tuple[str, ...] = ()
 
 
-def made(scene: Scene, wanted: Play, work_table: StageWorkTable, settings: PolicySettings) -> Run:
-    """Make the run. work_table: of `scene`. settings: of the adaptive policy. `offload` is not bound by constraints."""
+def made(scene: Scene, wanted: Play, work_table: StageWorkTable) -> Run:
+    """Make the run. work_table: of `scene`. `offload` is not bound by constraints."""
     if wanted.name == "offload":
         return play(replace(scene, constraints=Constraints()), CorePolicyAdapter(Offload()))
-    return play(scene, _adapter(scene, wanted, settings), work_table)
+    return play(scene, _adapter(scene, wanted), work_table)
 
 
 def held_plan(scene: Scene, name: str, work_table: StageWorkTable) -> Plan:
     """What ``static_at_start`` or ``local`` holds from the first frame on. work_table: of `scene`."""
-    return first_plan(scene, _adapter(scene, Play(name), PolicySettings()), work_table)
+    return first_plan(scene, _adapter(scene, Play(name)), work_table)
 
 
-def _adapter(scene: Scene, wanted: Play, settings: PolicySettings) -> PolicyAdapter:
+def _adapter(scene: Scene, wanted: Play) -> PolicyAdapter:
     match wanted.name:
         case "adaptive":
-            return CorePolicyAdapter(Adaptive(settings))
+            return CorePolicyAdapter(Adaptive())
         case "static_at_start":
             return CorePolicyAdapter(Static())
         case "local":
@@ -230,7 +230,6 @@ class Alone:
     """Makes one run after the other when it is asked to finish. told: hears the name of each before it."""
 
     scene: Scene
-    settings: PolicySettings = field(default_factory=PolicySettings)
     told: Callable[[str], None] = lambda name: None
     _begun: list[Play] = field(default_factory=list)
 
@@ -239,8 +238,8 @@ class Alone:
 
     def finish(self) -> Sequence[tuple[Play, Run]]:
         work_table = StageWorkTable(self.scene)
-        return [(wanted, self._made(wanted, work_table)) for wanted in self._begun]
-
-    def _made(self, wanted: Play, work_table: StageWorkTable) -> Run:
-        self.told(wanted.name)
-        return made(self.scene, wanted, work_table, self.settings)
+        runs = []
+        for wanted in self._begun:
+            self.told(wanted.name)
+            runs.append((wanted, made(self.scene, wanted, work_table)))
+        return runs

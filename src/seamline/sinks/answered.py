@@ -5,35 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from types import MappingProxyType
 from typing import Any
 
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.heads.answers import Answer, Boxes, Regions, Tensors, answer_json, answer_words, counted_words, labels_of
-
-KEYS = MappingProxyType(
-    {
-        "frame": "number of the frame in its source, from 0; skipped and dropped ones count",
-        "source": "name of the source",
-        "file": "name of the picture's file, of folders",
-        "source_s": "seconds since the source's first frame by its own timestamps; null for pictures and arrays",
-        "frame_time": "when the frame was read, seconds since 1970",
-        "answer": "number of the answer in the stream, from 0; without gaps",
-        "plan": "the plan that produced it",
-        "latency_s": "seconds from acceptance to the answer",
-        "n_attempts": "more than 1 when the frame had to be completed elsewhere",
-        "error": "why there is no answer; the keys below are missing then",
-        "labels": "of `classify`: objects with `label`, `score` and `class`, the surest first",
-        "boxes": "of `detect`: objects with `label`, `score`, `class` and `box` (left, top, right, bottom in pixels of "
-        "the picture), `points` and `mask` where the network finds them",
-        "size": "height and width of the picture that the boxes are in",
-        "regions": "of `segment`: objects with `label`, `class`, `share` of the pixels seen and `mask`, run lengths "
-        "as COCO writes them",
-        "outputs": "of `raw`: by name `dtype`, `shape`, and `values` up to 4096 of them, else their `sha256`",
-    }
-)
-"""JSON keys of an answer and what they mean; docs/answers.md has the same table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +46,7 @@ class AnsweredFrame:
 
 
 def answered_json(answered: AnsweredFrame) -> dict[str, Any]:
-    """The record as a JSON object; see `KEYS`."""
+    """The record as a JSON object; its keys are explained in docs/answers.md."""
     stamp = answered.stamp
     found: dict[str, Any] = {
         "frame": stamp.number,

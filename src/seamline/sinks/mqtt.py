@@ -2,7 +2,7 @@
 
     mqtt://[USER:PASSWORD@]HOST[:1883]/TOPIC[?qos=1&discovery=homeassistant]      mqtts:// with TLS, port 8883
 
-    TOPIC              each answer, a JSON object (`answered.KEYS`, and `state`: what is there, in words)
+    TOPIC              each answer, a JSON object (`answered_json`, and `state`: what is there, in words)
     TOPIC/available    ``online`` or ``offline``, retained; the broker says ``offline`` for a process that died
     TOPIC/LABEL        how many of that label are there, retained, when it changes; TOPIC/all: how many in all
 
@@ -25,7 +25,7 @@ from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.errors import UsageError
 from seamline.heads.answers import Boxes
 from seamline.sinks.answered import AnsweredFrame, answered_json, state_words
-from seamline.sinks.sink import SinkError, StreamFacts
+from seamline.sinks.sink import Sink, SinkError, StreamFacts
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 ONLINE, OFFLINE = "online", "offline"
@@ -82,10 +82,8 @@ def hidden(address: str) -> str:
     return re.sub(r"//([^/@:]*):[^/]*@", r"//\1:...@", address)
 
 
-class Mqtt:
+class Mqtt(Sink):
     """Publishes to a broker; a broker that goes away is asked for again, and what it missed is counted as failed."""
-
-    draws = keeps_outputs = False
 
     def __init__(self, text: str) -> None:
         self.name = hidden(text)

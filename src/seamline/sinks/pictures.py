@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from seamline.codec.opencv import require_opencv
+from seamline.codec.opencv import placed, require_opencv
+from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.sinks.answered import AnsweredFrame
 from seamline.sinks.drawing import drawn
-from seamline.sinks.sink import SinkError, StreamFacts
+from seamline.sinks.sink import Sink, SinkError, StreamFacts
 
 FOURCC = MappingProxyType({".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"})
 """Codecs that OpenCV's packages can write; H.264 is not among them. Browsers play .webm only."""
@@ -27,14 +28,13 @@ LATE_SHARE = 0.98
 """A frame so late in a video must be there for it to be whole; how many it holds, containers only claim."""
 
 
-class Video:
+class Video(Sink):
     """Writes a video that keeps the source's time: a frame that was dropped leaves the one before it standing.
 
     A picture of another size than the first is fitted into it, with bars.
     """
 
     draws = True
-    keeps_outputs = False
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -116,22 +116,13 @@ class Video:
         height, width = self._size
         if (rows - rows % 2, columns - columns % 2) == self._size:
             return np.ascontiguousarray(picture[:height, :width])
-        scale = min(height / rows, width / columns)
-        inner = max(1, round(rows * scale)), max(1, round(columns * scale))
-        cv2 = require_opencv()
-        whole = np.zeros((height, width, 3), np.uint8)
-        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-        whole[top : top + inner[0], left : left + inner[1]] = cv2.resize(
-            picture, inner[::-1], interpolation=cv2.INTER_AREA
-        )
-        return whole
+        return placed(picture, picture_transform(Fit.LETTERBOX, (rows, columns), self._size))
 
 
-class Folder:
+class Folder(Sink):
     """Writes one JPEG for each answer: under the picture's own name, or as ``frame_000012.jpg``."""
 
     draws = True
-    keeps_outputs = False
 
     def __init__(self, path: Path) -> None:
         self.name = f"{path}/"
@@ -155,9 +146,6 @@ class Folder:
         if not ok:
             raise SinkError("OpenCV cannot encode the picture", is_final=False)
         (self._path / self._name_of(answered)).write_bytes(data.tobytes())
-
-    def close(self) -> None:
-        """Every picture is written already."""
 
     def _name_of(self, answered: AnsweredFrame) -> str:
         """A name that no other answer of this stream has: a second round through a folder overwrites nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.sinks.answered import AnsweredFrame
@@ -26,29 +25,22 @@ class StreamFacts:
     fps: float | None = None
 
 
-class Sink(Protocol):
+class Sink:
     """Where answers go. Every method is called on one thread, `open` first and `close` once, also after an error.
 
     name: as the user gave it, without passwords. draws: pictures are needed. keeps_outputs: tensors are.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def draws(self) -> bool: ...
-
-    @property
-    def keeps_outputs(self) -> bool: ...
+    name: str
+    draws = False
+    keeps_outputs = False
 
     def open(self, facts: StreamFacts) -> None:
         """Raises `SinkError` when nothing can be written there."""
-        ...
 
     def write(self, answered: AnsweredFrame) -> None:
         """Raises `SinkError`, or `OSError` when nothing can be written there any more."""
-        ...
+        raise NotImplementedError
 
     def close(self) -> None:
         """Write what is left and let go. Raises like `write`."""
-        ...

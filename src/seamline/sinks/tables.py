@@ -16,7 +16,7 @@ from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.ports import Array
 from seamline.heads.answers import Box, Boxes, Classes, Label, Regions, Tensors, value_json
 from seamline.sinks.answered import AnsweredFrame, answered_json
-from seamline.sinks.sink import StreamFacts
+from seamline.sinks.sink import Sink, StreamFacts
 
 COLUMNS = (
     "frame", "source", "file", "source_s", "frame_time", "answer", "plan", "latency_s", "n_attempts", "error",
@@ -25,10 +25,8 @@ COLUMNS = (
 """Of a CSV: one row for each label or box, one without them for a frame in which nothing was found."""
 
 
-class JsonLines:
+class JsonLines(Sink):
     """Writes each answer as a line of JSON, at once. path: the file; None for stdout."""
-
-    draws = keeps_outputs = False
 
     def __init__(self, path: Path | None) -> None:
         self.name = "-" if path is None else str(path)
@@ -48,30 +46,20 @@ class JsonLines:
             self._file.close()
 
 
-class Lines:
+class Lines(Sink):
     """Gives each answer as one line of words to `say`: the terminal. words: None leaves an answer out."""
-
-    draws = keeps_outputs = False
 
     def __init__(self, name: str, words: Callable[[AnsweredFrame], str | None], say: Callable[[str], None]) -> None:
         self.name = name
         self._words, self._say = words, say
 
-    def open(self, facts: StreamFacts) -> None:
-        """Nothing to open."""
-
     def write(self, answered: AnsweredFrame) -> None:
         if (line := self._words(answered)) is not None:
             self._say(line)
 
-    def close(self) -> None:
-        """Nothing to close."""
 
-
-class Csv:
+class Csv(Sink):
     """Writes `COLUMNS`, for spreadsheets. Masks, key points and tensors have no place in it."""
-
-    draws = keeps_outputs = False
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -115,7 +103,7 @@ def _label_cells(label: Label) -> list[Any]:
     return [label.name, label.index, label.score_ratio]
 
 
-class Archive:
+class Archive(Sink):
     """Writes the network's outputs bit for bit, and what they mean as arrays, into one .npz.
 
     ``000012/NAME`` is output NAME of answer 12; beside it stand ``boxes`` float64[n, 4], ``scores`` and ``classes`` of
@@ -125,7 +113,6 @@ class Archive:
     tensor stands as its JSON text.
     """
 
-    draws = False
     keeps_outputs = True
 
     def __init__(self, path: Path) -> None:

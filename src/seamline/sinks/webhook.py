@@ -12,7 +12,7 @@ from seamline.core.vocabulary.documented import json_line
 from seamline.core.vocabulary.errors import UsageError
 from seamline.sinks.answered import AnsweredFrame, answered_json
 from seamline.sinks.mqtt import hidden
-from seamline.sinks.sink import SinkError, StreamFacts
+from seamline.sinks.sink import Sink, SinkError
 
 TIMEOUT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
@@ -21,10 +21,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 MAX_REPLY_BYTES = 1 << 16
 
 
-class Webhook:
-    """Posts to ``http(s)://[USER:PASSWORD@]HOST[:PORT]/PATH``. Any status below 300 is success; none is followed."""
+class Webhook(Sink):
+    """Posts to ``http(s)://[USER:PASSWORD@]HOST[:PORT]/PATH``. Any status below 300 is success; none is followed.
 
-    draws = keeps_outputs = False
+    Nothing is sent before the first answer: an address for POSTs may take nothing else.
+    """
 
     def __init__(self, text: str) -> None:
         self.name = hidden(text)
@@ -44,9 +45,6 @@ class Webhook:
         self._connection: http.client.HTTPConnection | None = None
         self._silent_until_s = 0.0
         self._pause_s = FIRST_PAUSE_S
-
-    def open(self, facts: StreamFacts) -> None:
-        """Nothing is sent before the first answer: an address for POSTs may take nothing else."""
 
     def write(self, answered: AnsweredFrame) -> None:
         if time.monotonic() < self._silent_until_s:

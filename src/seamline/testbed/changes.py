@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Protocol, assert_never
 
 from seamline.config import Testbed
@@ -190,13 +189,11 @@ class ChangeRunner:
         nodes: Nodes,
         *,
         on_change: Callable[[Change], None] | None = None,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._changes = changes
         self._links = links
         self._nodes = nodes
         self._on_change = on_change
-        self._now_s = now_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="testbed-changes", daemon=True)
 
@@ -214,16 +211,14 @@ class ChangeRunner:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _run(self) -> None:
-        begin_s = self._now_s()
+        begin_s = time.monotonic()
         done_s = -math.inf
         while not self._stopping.is_set():
-            at_s = self._now_s() - begin_s
+            at_s = time.monotonic() - begin_s
             for change in due(self._changes, done_s, at_s):
                 self._make(change)
             done_s = at_s
@@ -231,7 +226,7 @@ class ChangeRunner:
             if not coming:
                 return
             # Slightly past it: `due` leaves out its end, and an early wake-up would only go round once more.
-            self._stopping.wait(max(0.0, coming[0].at_s - (self._now_s() - begin_s)) + 1e-4)
+            self._stopping.wait(max(0.0, coming[0].at_s - (time.monotonic() - begin_s)) + 1e-4)
 
     def _make(self, change: Change) -> None:
         try:

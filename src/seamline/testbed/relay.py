@@ -22,8 +22,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from seamline.config import LinkSpec, Testbed
@@ -36,16 +34,13 @@ _PORTS = range(20000, 32000)
 
 
 class Network:
-    """Shaped links between the nodes of a testbed, as long as it is open. Methods may be called from any thread.
+    """Shaped links between the nodes of a testbed, as long as it is open. Methods may be called from any thread."""
 
-    ports: the port each node listens on; those not given are chosen among free ones.
-    """
-
-    def __init__(self, testbed: Testbed, *, ports: Mapping[str, int] | None = None) -> None:
+    def __init__(self, testbed: Testbed) -> None:
         self._testbed = testbed
         self._lock = threading.Lock()
         self._endpoints: dict[tuple[str, str], str] = {}
-        self._ports = {**_free_ports([node.name for node in testbed.nodes]), **(ports or {})}
+        self._ports = _free_ports([node.name for node in testbed.nodes])
         changed = {frozenset(change.between) for change in testbed.changes}
         self._relayed = {
             frozenset(link.between)
@@ -138,9 +133,7 @@ class Network:
     def __enter__(self) -> Network:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _route(self, source: str, target: str) -> str:

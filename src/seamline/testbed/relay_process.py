@@ -81,11 +81,11 @@ class Relay:
     def n_carried_bytes(self, source: str, target: str) -> int:
         return self._links[source, target].n_carried_bytes
 
-    def run_once(self, commands: int, max_wait_s: float = MAX_WAIT_S) -> bool:
+    def run_once(self, commands: int) -> bool:
         """Move what is due, wait for what comes next. Returns whether the file descriptor `commands` is readable."""
         now_s = time.monotonic()
         due_s = self._pump(now_s)
-        wait_s = max_wait_s if due_s is None else min(max_wait_s, max(MIN_WAIT_S, due_s - time.monotonic()))
+        wait_s = MAX_WAIT_S if due_s is None else min(MAX_WAIT_S, max(MIN_WAIT_S, due_s - time.monotonic()))
         reading: list[Any] = [commands, *self._routes]
         writing: list[Any] = []
         for connection in self._connections:

@@ -103,6 +103,14 @@ def test_a_plan_serves_with_the_estimates_it_was_chosen_by(known: View, make_lin
     assert view.basis.links[EDGE, FOG].goodput_bps == 20e6
 
 
+def test_a_plan_that_nobody_prepared_serves_with_the_estimates_of_now(known: View, make_link):
+    """A manual override, while another plan is being prepared by the estimates of then."""
+    moved = LinkMeasured(make_link("edge", "fog", mbps=5), 2.1)
+    view = after(known, SwitchStarted(SPLIT, 2.0), moved, PlanServing(LOCAL, 0, 2.2))
+    assert (view.current, view.pending) == (LOCAL, SPLIT)
+    assert view.basis.links[EDGE, FOG].goodput_bps == 5e6
+
+
 def test_a_plan_that_failed_is_remembered_until_it_serves(known: View):
     view = after(known, SwitchStarted(SPLIT, 2.0), SwitchFailed(SPLIT, "no memory", FOG, 2.5))
     assert (view.pending, [refused.plan for refused in view.refused]) == (None, [SPLIT])

@@ -18,7 +18,6 @@ from seamline.core.link.estimator import (
     observe_silence,
     observe_transfer,
 )
-from seamline.core.speed.estimator import ComputeState, compute_ratio, compute_std_ratio, observe_compute
 from seamline.core.vocabulary.nodes import NodeId
 
 RTT_S = 0.02
@@ -131,7 +130,7 @@ def test_a_drop_is_detected_before_the_receipt_arrives():
     sent_s = 10.0  # at 5 Mbit/s the receipt comes 0.98 s later, expected were 0.26 s
     assert mbps(observe_silence(state, 600_000, sent_s, sent_s + 0.5)) == pytest.approx(20, rel=0.02)
     overdue = observe_silence(state, 600_000, sent_s, sent_s + 0.8)
-    assert 3 < mbps(overdue) < 4  # at most 6.3 for what has passed, and half of that is left
+    assert 6 < mbps(overdue) < 6.4  # no more than that in the time that has passed
     known = estimate(overdue, sent_s + 0.8)
     assert known is not None
     assert known.goodput_std_ratio >= 0.2
@@ -256,41 +255,6 @@ def test_whatever_comes_in_the_estimate_stays_finite_and_positive(stream: list[T
         assert 0.0 < known.goodput_bps < math.inf
         assert 0.0 <= known.rtt_s <= rtt_s
         assert 0.0 < known.goodput_std_ratio < math.inf
-
-
-def after_frames(*ratios: float) -> ComputeState:
-    state = ComputeState()
-    for at, ratio in enumerate(ratios):
-        state = observe_compute(state, 0.05 * ratio, 0.05, 0.1 * at)
-    return state
-
-
-def test_a_node_slowed_twofold_is_detected_within_ten_frames():
-    assert compute_ratio(after_frames(*[1.0] * 30, *[2.0] * 10)) == pytest.approx(2.0, rel=0.05)
-    assert compute_ratio(after_frames(*[2.0] * 30, *[1.0] * 10)) == pytest.approx(1.0, rel=0.05)
-
-
-@pytest.mark.parametrize("outlier", [0.2, 3.0, 20.0])
-def test_a_single_odd_frame_is_not(outlier: float):
-    assert compute_ratio(after_frames(*[1.0] * 30, outlier)) == pytest.approx(1.0, rel=0.02)
-    assert compute_ratio(after_frames(outlier)) == pytest.approx(1.0, rel=0.02)
-
-
-def test_a_slow_drift_is_followed():
-    drift = [1.0 + 0.005 * at for at in range(200)]
-    assert compute_ratio(after_frames(*drift)) == pytest.approx(2.0, rel=0.1)
-
-
-def test_noise_averages_out():
-    noise = random.Random(3)
-    state = after_frames(*[noise.lognormvariate(0.0, 0.15) for _ in range(300)])
-    assert compute_ratio(state) == pytest.approx(1.0, rel=0.12)
-    assert compute_std_ratio(state, 30.0) < 0.1
-
-
-def test_segments_too_short_to_time_teach_nothing():
-    assert observe_compute(ComputeState(), 0.01, 0.0001, 1.0) == ComputeState()
-    assert compute_ratio(ComputeState()) == 1.0
 
 
 def message(state: LinkState, payload_bytes: int, sent_s: float, *, rate_mbps: float, overhead_s: float) -> LinkState:
@@ -477,9 +441,3 @@ def test_first_pings_that_were_held_up_for_long_leave_nothing_behind():
     assert mbps(state) > 30
     state = observe_rtt(state, RTT_S, 8.0)
     assert mbps(message(state, 60_000, 9.0, rate_mbps=20, overhead_s=0.0)) == pytest.approx(20, rel=0.02)
-
-
-def test_a_node_known_only_by_a_segment_too_short_to_tell_yields_to_the_first_long_one():
-    state = observe_compute(ComputeState(), 0.4e-3, 0.2e-3, 0.0)  # timed to within 0.3 ms
-    state = observe_compute(state, 0.3, 0.1, 1.0)
-    assert compute_ratio(state) == pytest.approx(3.0)

@@ -54,6 +54,7 @@ def test_an_answer_that_does_not_fit_is_followed_up_at_once_until_that_is_noise(
         assert is_due(known, 5.0, 10.0 + number)
     known = answered(asked(known, 0.01, 20.0), 0.2, 20.0)
     assert not is_due(known, 5.0, 20.0)
+    assert known.interval_s == 4.0, "doubled by the first question only"
 
 
 def test_a_node_that_was_asked_lately_and_is_left_again_is_asked_later():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Annotated
 
-from seamline.core.vocabulary.documented import INLINED, Names, key_docs, to_json
+from seamline.core.vocabulary.documented import INLINED, Names, copied, json_line, key_docs, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +71,12 @@ def test_every_key_has_the_text_that_stands_on_it():
         ("known.*.latency_s", "seconds"),
         ("known.*.energy_j", "joules"),
     ]
+
+
+def test_a_summary_takes_the_values_of_the_same_name_but_for_those_that_are_given():
+    found = copied(Costs, SimpleNamespace(latency_s=0.5, energy_j=None, other=1), energy_j=2.0)
+    assert found == Costs(latency_s=0.5, energy_j=2.0)
+
+
+def test_numbers_that_json_has_not_become_null():
+    assert json_line({"a": [math.inf, 1.5, {"b": math.nan}]}) == '{"a": [null, 1.5, {"b": null}]}'

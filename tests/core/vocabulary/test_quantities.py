@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.objectives import Objective, Weights, Within
 from seamline.core.vocabulary.quantities import (
+    amount,
     duration_change,
     gigabytes_of,
     megabits_per_second,
@@ -42,3 +44,14 @@ def test_quantities_carry_their_unit():
     assert (parse_rate("512kbps"), parse_duration("1.5s"), parse_size("512MiB")) == (512e3, 1.5, 512 << 20)
     with pytest.raises(UsageError, match="units"):
         parse_rate("20")
+
+
+@pytest.mark.parametrize(
+    ("objective", "text"),
+    [
+        (Objective.LATENCY, "250 ms"), (Objective.THROUGHPUT, "250 ms per frame"), (Objective.ENERGY, "0.25 J"),
+        (Within(slo_s=1.0), "0.25 J"), (Weights(latency_s=1.0, energy_j=2.0), "0.25 in sum"),
+    ],
+)  # fmt: skip
+def test_a_cost_has_the_unit_of_its_objective(objective, text):
+    assert amount(0.25, objective) == text

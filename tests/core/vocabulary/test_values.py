@@ -7,6 +7,7 @@ import pytest
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import PlanError, UsageError
+from seamline.core.vocabulary.limits import is_sendable
 from seamline.core.vocabulary.nodes import NodeId, as_node_name, node_id
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage, codecs_up_to
 from seamline.core.vocabulary.profiles import CodecCost, TensorSpec
@@ -102,3 +103,13 @@ def test_what_is_private_may_leave_for_those_that_are_trusted(three_tiers: Probl
 )
 def test_a_hosts_name_becomes_a_nodes_name(host, name):
     assert as_node_name(host) == node_id(name)
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_carried"),
+    [
+        ((1,) * 8, True), ((0, 1 << 40), True), ((0, 1 << 40) + (1,) * 7, False), ((1,) * 16, True), ((1,) * 17, False),
+    ],
+)  # fmt: skip
+def test_beyond_eight_axes_a_message_carries_sixteen_and_extents_of_32_bits(shape: tuple[int, ...], is_carried: bool):
+    assert is_sendable([TensorSpec(name="x", dtype="uint8", shape=shape)]) is is_carried

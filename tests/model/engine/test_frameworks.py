@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 import onnx
@@ -13,9 +13,6 @@ from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import ModelStore
 from seamline.model.engine.frameworks import import_keras, import_torch
-
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed: the extra `torch`")
-needs_keras = pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed: the extra `keras`")
 
 SOURCE = """
 import torch
@@ -54,7 +51,7 @@ def zoo_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "own_models"
 
 
-@needs_torch
+@pytest.mark.needs("torch")
 def test_a_torch_module_becomes_an_onnx_file_that_computes_the_same(
     zoo_module: str, tmp_path: Path, store: ModelStore
 ) -> None:
@@ -66,7 +63,7 @@ def test_a_torch_module_becomes_an_onnx_file_that_computes_the_same(
     assert [tensor.shape for tensor in store.get(found.model_id).graph.output_specs] == [(1, 8, 8, 8), (1, 8)]
 
 
-@needs_torch
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize(
     ("function", "error", "said"),
     [
@@ -85,13 +82,13 @@ def test_what_cannot_be_imported_is_named_and_leaves_no_file(
     assert not path.exists()
 
 
-@pytest.mark.skipif(find_spec("torch") is not None, reason="PyTorch is installed")
-def test_without_torch_the_extra_is_named(tmp_path: Path, store: ModelStore) -> None:
+def test_without_torch_the_extra_is_named(tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails, installed or not
     with pytest.raises(UsageError, match=r"`torch` is not installed .*seamline\[torch\]"):
         import_torch("a:b", [spec("x", 1)], tmp_path / "x.onnx", store)
 
 
-@needs_keras
+@pytest.mark.needs("keras")
 def test_a_keras_file_becomes_an_onnx_file_that_computes_the_same(tmp_path: Path, store: ModelStore) -> None:
     os.environ.setdefault("KERAS_BACKEND", "torch")
     import keras

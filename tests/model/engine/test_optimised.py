@@ -132,3 +132,10 @@ def test_pipes_and_links_among_kept_forms_are_not_opened_and_the_segment_is_made
     else:
         path.symlink_to(outside)
     assert answers(store, stored, stored.whole) == right
+
+
+@pytest.mark.needs("linux")
+def test_forms_are_kept_by_what_the_processor_is_and_not_by_what_it_does():
+    facts = {line.partition(":")[0].strip() for line in optimised._cpu_facts()}
+    assert facts
+    assert facts <= {"model name", "flags", "Features", "CPU part"}, "`cpu MHz` would make every form anew"

@@ -190,7 +190,7 @@ def mapped_files(folder: Path) -> set[str]:
     return {line.split()[-1] for line in lines if str(folder) in line}
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="only Linux says what is mapped")
+@pytest.mark.needs("linux")
 def test_sessions_map_one_copy_of_packed_weights(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "store")
     stored = store.add(saved(rows_of(np.random.default_rng(5)), tmp_path / "net.onnx"))

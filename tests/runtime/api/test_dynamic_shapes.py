@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -120,12 +119,9 @@ def test_a_first_frame_that_does_not_fit_is_refused(cluster, open_model):
         cluster.add_model(open_model, first={"z": np.zeros((1, 3, 4, 4), np.float32)})
 
 
-def test_a_trained_detector_takes_the_size_of_the_first_frame(cluster):
-    """PP-OCR's detector with both axes open; its package is found, not imported, as in tests/model."""
-    found = find_spec("rapidocr_onnxruntime")
-    if found is None or found.origin is None:
-        pytest.skip("package `rapidocr_onnxruntime` is not installed")
-    path = Path(found.origin).parent / "models" / "ch_PP-OCRv4_det_infer.onnx"
+def test_a_trained_detector_takes_the_size_of_the_first_frame(cluster, package_file):
+    """PP-OCR's detector with both axes open."""
+    path = package_file("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx")
     frame = np.random.default_rng(2).integers(0, 256, (96, 160, 3), dtype=np.uint8)
     model = cluster.add_model(path, preprocess=RECIPE, first=frame)
     assert model.graph.input_specs[0].shape == (1, 3, 96, 160)

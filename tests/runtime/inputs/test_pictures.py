@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from seamline.core.vocabulary.pictures import Fit
 from seamline.model import Preprocess
@@ -87,7 +88,7 @@ def test_a_video_is_turned_as_its_camera_was_held(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_tiff_and_a_cmyk_one_are_read(tmp_path, orientation):
-    image = pytest.importorskip("PIL.Image", reason="Pillow writes what OpenCV cannot").fromarray(PICTURE)
+    image = Image.fromarray(PICTURE)  # Pillow writes what OpenCV cannot
     path = tmp_path / "a.tif"
     image.save(path, tiffinfo={274: orientation})
     assert read_picture(path).shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))

@@ -144,3 +144,26 @@ def test_a_peer_that_is_gone_keeps_no_thread(wait_until):
     outbox.forget(FOG)  # never written to
     wait_until(lambda: not any(thread.name.startswith("send-guest") for thread in threading.enumerate()))
     outbox.close()
+
+
+def test_what_still_waits_when_the_node_closes_fails_and_nothing_is_taken_any_more(wait_until):
+    wire, began, go_on = Wire(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
+    failures: list[FabricError] = []
+    outbox.put(FOG, Outgoing(message=bytearray(b"first"), before_send=wait))
+    outbox.put(FOG, Outgoing(message=bytearray(b"second"), failed=failures.append))
+    assert began.wait(10)
+    closing = threading.Thread(target=outbox.close)
+    closing.start()
+    wait_until(lambda: outbox._closed)
+    go_on.set()
+    closing.join(10)
+    assert wire.sent == [b"first"]
+    assert [type(failure) for failure in failures] == [PeerLost]
+    with pytest.raises(PeerLost, match="shutting down"):
+        outbox.put(FOG, Outgoing(message=bytearray(b"late")))

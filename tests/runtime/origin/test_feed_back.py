@@ -13,7 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 import seamline
 from seamline.core.vocabulary.errors import UsageError
-from seamline.model import ModelStore
+from seamline.core.vocabulary.nodes import NodeId
+from seamline.model import FrameRecipe, ModelStore, OrtEngine
+from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.feed_back import FeedBack
 
@@ -126,3 +128,11 @@ def test_a_picture_and_a_state_enter_together_wherever_the_network_is_cut(seeing
                 np.testing.assert_allclose(found, wanted, rtol=1e-5)
     finally:
         fog.close()
+
+
+def test_what_enters_beside_a_picture_is_sent_with_every_frame_and_is_no_jpeg(seeing, tmp_path):
+    store = ModelStore(tmp_path / "store")
+    model = store.add(seeing, preprocess=FrameRecipe(preprocess="unit"))
+    frame = Profiler(OrtEngine(store, 1), NodeId("edge"), 1, cache=tmp_path).profile(model, 0.05).frame
+    assert frame is not None
+    assert (frame.raw_bytes, frame.jpeg_bytes) == (6 * 8 * 3 + 3 * 4, None)

@@ -1,4 +1,4 @@
-"""Nodes that frames left because they were slow: used again once they have recovered, also the origin itself."""
+"""A node that frames left because it was slow is asked again, and used again; so is the origin in `tests/core`."""
 
 from __future__ import annotations
 
@@ -36,22 +36,17 @@ def _flowing(stream: Stream) -> Iterator[None]:
         flow.join(timeout=10.0)
 
 
-@pytest.mark.parametrize(("slow", "is_local_meanwhile"), [("fog", True), ("edge", False)])
-def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(bench, wait_until, slow, is_local_meanwhile):
+def test_a_node_that_recovers_is_used_again_though_no_frame_went_to_it(bench, wait_until):
     bench.start("edge")
     bench.start("fog")
-    bench.link("edge", "fog", 400e6, delay_s=0.001 if slow == "fog" else 0.03)
+    bench.link("edge", "fog", 400e6, delay_s=0.001)
     stream = bench.stream()
     with _flowing(stream):
-        wait_until(lambda: stream.plan.is_local != is_local_meanwhile)
-        bench.engines[slow].slowdown = 20.0
-        wait_until(lambda: stream.plan.is_local == is_local_meanwhile)
-        bench.engines[slow].slowdown = 1.0
-        wait_until(lambda: stream.plan.is_local != is_local_meanwhile)
-        wait_until(lambda: len(stream.snapshot().switches) >= 2)
-    reasons = " | ".join(switch.reason for switch in stream.snapshot().switches)
-    assert f"{slow} slowed from 1.0x to" in reasons
-    assert f"{slow} sped up from" in reasons
+        wait_until(lambda: not stream.plan.is_local)
+        bench.engines["fog"].slowdown = 20.0
+        wait_until(lambda: stream.plan.is_local)
+        bench.engines["fog"].slowdown = 1.0
+        wait_until(lambda: not stream.plan.is_local)  # why it moved is said in virtual time: tests/core/session
 
 
 def test_a_segment_that_is_not_there_is_no_answer_and_no_harm(bench):

@@ -254,21 +254,6 @@ def test_who_waits_for_a_plan_when_the_stream_ends_or_asks_later_is_told(two_nod
             answer.result(timeout=30)
 
 
-def test_under_a_policy_the_best_plan_for_the_other_link_speed_stands_by(two_nodes, run_frames, wait_until):
-    stream = two_nodes.stream(strategy="standby")
-    running = run_frames(stream)
-    wait_until(lambda: len(running.results) >= 200)  # beside which the frames that get stuck soon are few
-    fast = stream.plan
-    two_nodes.link("edge", "fog", 0.2e6)
-    wait_until(lambda: stream.plan != fast)
-    slow = stream.plan
-    wait_until(lambda: stream.controller.standby is not None)
-    assert stream.controller.standby != slow
-    two_nodes.link("edge", "fog", 200e6)
-    wait_until(lambda: stream.plan != slow)
-    wait_until(lambda: stream.controller.standby == slow)
-
-
 def test_who_asks_before_the_first_plan_serves_gets_the_plan_and_an_answer(two_nodes, plans):
     two_nodes.engines["fog"].go_on.clear()
     opening = threading.Thread(target=lambda: two_nodes.stream(policy=str(plans[0])))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import OrtEngine
-from seamline.runtime.segments.containers import ContainerEngine, container_kind
+from seamline.runtime.segments.containers import ContainerEngine
 from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 
 
@@ -66,10 +64,8 @@ def test_a_container_that_cannot_load_its_segment_says_why(bench, in_process, tm
 
 
 @pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("podman"), reason="needs root and podman")
+@pytest.mark.needs("containers")
 def test_a_real_container_answers_too(bench, frame):
-    if container_kind() == "process":
-        pytest.skip("podman is here and cannot start a container")
     engine = ContainerEngine(bench.origin_store, 1)
     there = engine.prepare(bench.model.model_id, Segment(0, 4))
     here = PrivateWeightsEngine(bench.origin_store, 1).prepare(bench.model.model_id, Segment(0, 4))

@@ -49,7 +49,7 @@ def test_a_file_that_is_no_video_is_refused_in_one_line_whoever_imported_opencv_
     assert "cannot be read as video" in line
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere a level that FFmpeg has read stays")
+@pytest.mark.needs("linux")  # elsewhere a log level that FFmpeg has read stays
 def test_it_is_so_after_another_part_of_the_program_has_opened_videos(noise):
     before = "import cv2; cv2.VideoCapture(video); cv2.VideoCapture(noise); print('ours:', file=sys.stderr)"
     lines = said_on_stderr(f"{before}\n{OURS}", VIDEO, noise)

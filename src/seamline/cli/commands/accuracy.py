@@ -12,7 +12,7 @@ import typer
 
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
-from seamline.cli.shared.options import JsonFlag, ThreadsOption
+from seamline.cli.shared.options import JsonFlag, ThreadsOption, choice
 from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
@@ -60,7 +60,6 @@ JSON_KEYS = {"accuracy": partial(key_docs, AccuracySummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `accuracy` to `app`."""
     app.command(name="accuracy")(accuracy)
 
 
@@ -91,7 +90,7 @@ def accuracy(
     from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
     from seamline.runtime.sources.opening import open_source
 
-    name = _codec_named(codec)
+    name = choice(codec, tuple(Codec), "a codec")
     frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))
     if not frames:
         raise UsageError(f"there are no images in `{images}`", hint="name a folder with PNG or JPEG files")
@@ -115,13 +114,6 @@ def accuracy(
         progress_console().print(_allowed_text(stored, name, len(frames)))
     title = f"{stored.name} cut with {name}, {len(frames)} images"
     print_result(summary, as_json=json, words=lambda: _table(title, summary))
-
-
-def _codec_named(text: str) -> Codec:
-    try:
-        return Codec(text)
-    except ValueError:
-        raise UsageError(f"`{text}` is not a codec", hint=f"one of {', '.join(Codec)}") from None
 
 
 def _calibration(tally: Tally, codec: Codec, is_scores: bool) -> CutCalibration:

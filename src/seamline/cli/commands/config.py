@@ -40,7 +40,6 @@ JSON_KEYS = {"config show": partial(key_docs, ConfigSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `config` to `app`."""
     group = typer.Typer(help="What commands would run with.", no_args_is_help=True)
     group.command("show", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(show)
     app.add_typer(group, name="config")
@@ -100,14 +99,12 @@ def _plain(value: object) -> str | float | tuple[str, ...] | None:
 
 
 def _print(settings: tuple[Setting, ...]) -> None:
-    from rich.table import Table
+    from seamline.cli.shared.tables import add_row, new_table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("setting", "value", "from"):
-        table.add_column(title, overflow="fold")
+    table = new_table("setting", "value", "from")
     for each in settings:
-        table.add_row(
-            each.name, _words(each.value), each.source if each.where is None else f"{each.source} {each.where}"
+        add_row(
+            table, each.name, _words(each.value), each.source if each.where is None else f"{each.source} {each.where}"
         )
     data_console().print(table)
 

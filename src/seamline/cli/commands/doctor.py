@@ -58,7 +58,6 @@ JSON_KEYS = {"doctor": partial(key_docs, DoctorSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `doctor` to `app`."""
     app.command(name="doctor")(doctor)
 
 

@@ -13,7 +13,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelIdentity, ShapeOption, parse_shapes
 from seamline.cli.shared.options import JsonFlag, SeedOption
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ OutputOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add `import torch` and `import keras` to `app`."""
     group = typer.Typer(help="Turn models of other frameworks into ONNX files.", no_args_is_help=True)
     group.command(name="torch")(import_torch)
     group.command(name="keras")(import_keras)
@@ -121,23 +120,13 @@ def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
 
 
 def _import(work: Callable[[], Imported], what: str, as_json: bool) -> None:
-    from seamline.cli.shared.output import data_console, print_json, progress_console
+    from seamline.cli.shared.output import print_result, progress_console
 
     with progress_console().status(f"exporting {what}"):
         found = work()
-    if as_json:
-        summary = ImportSummary(
-            path=str(found.path),
-            n_files=found.n_files,
-            model=ModelIdentity(name=found.name, id=found.model_id),
-            framework=found.framework,
-            n_cuts=found.n_cuts,
-            max_relative_error=found.max_relative_error,
-            tolerance=TOLERANCE,
-        )
-        print_json(summary)
-    else:
-        text = f"{found.path}: {found.n_cuts} cuts, {found.max_relative_error:.1e} from {found.framework}"
-        data_console().print(text)
+    model = ModelIdentity(name=found.name, id=found.model_id)
+    summary = copied(ImportSummary, found, path=str(found.path), model=model, tolerance=TOLERANCE)
+    words = f"{found.path}: {found.n_cuts} cuts, {found.max_relative_error:.1e} from {found.framework}"
+    print_result(summary, as_json=as_json, words=lambda: words)
     if not found.max_relative_error <= TOLERANCE:
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 
 if TYPE_CHECKING:
     from seamline.core.vocabulary.profiles import Cut
@@ -86,7 +86,6 @@ JSON_KEYS = {"inspect": partial(key_docs, InspectSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `inspect` to `app`."""
     app.command(name="inspect")(inspect)
 
 
@@ -121,18 +120,15 @@ def _summary(stored: StoredModel, cuts: Sequence[Cut]) -> InspectSummary:
             id=stored.model_id,
             n_layers=len(stored.graph.layers),
             macs=macs,
-            frame=None if frame is None else Frame(**asdict(frame)),
+            frame=None if frame is None else copied(Frame, frame),
         ),
         cuts=tuple(
-            InspectedCut(
-                index=cut.index,
-                after=cut.after,
-                tensors=tuple(Tensor(name=each.name, dtype=each.dtype, shape=each.shape) for each in cut.tensors),
+            copied(
+                InspectedCut,
+                cut,
+                tensors=tuple(copied(Tensor, each) for each in cut.tensors),
                 bytes=cut.payload_bytes,
-                macs_before=cut.macs_before,
                 macs_after=macs - cut.macs_before,
-                is_candidate=cut.is_candidate,
-                carries_input=cut.carries_input,
             )
             for cut in cuts
         ),

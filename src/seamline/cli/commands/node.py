@@ -19,7 +19,7 @@ from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.nodes import as_node_name
 from seamline.core.vocabulary.quantities import energy_text, parse_size
@@ -169,22 +169,13 @@ def nodes(
 
 def _row(name: str, status: Status, link: LinkEstimate | None) -> NodeRow:
     energy = status.energy
-    drew = None if energy is None else NodeDrew(source=energy.source, scope=energy.scope, energy_j=energy.energy_j)
-    return NodeRow(
+    return copied(
+        NodeRow,
+        status,
         name=name,
-        tier=status.tier,
-        engine=status.engine,
-        threads=status.threads,
-        n_cores=status.n_cores,
-        memory_bytes=status.memory_bytes,
-        free_memory_bytes=status.free_memory_bytes,
-        queue_s=status.queue_s,
-        models=tuple(status.models),
         rtt_s=link.rtt_s if link else None,
         goodput_bps=link.goodput_bps if link else None,
-        streams=tuple(status.streams),
-        energy=drew,
-        version=status.version,
+        energy=None if energy is None else copied(NodeDrew, energy),
     )
 
 

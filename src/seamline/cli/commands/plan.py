@@ -43,7 +43,6 @@ JSON_KEYS = {"plan": _keys}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `plan` to `app`."""
     app.command(name="plan")(plan)
 
 

@@ -13,7 +13,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity
 from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +106,6 @@ JSON_KEYS = {"profile": partial(key_docs, ProfileSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `profile` to `app`."""
     app.command(name="profile")(profile)
 
 
@@ -156,23 +155,16 @@ def profile(
     checks = list(track(found, N_CHECKED if check else 0, f"checking {stored.name}"))
     summary = ProfileSummary(
         model=ModelIdentity(name=stored.name, id=stored.model_id),
-        device=Device(
-            cpu=measured.device.cpu, engine=measured.device.engine, threads=measured.device.threads, slowdown=slowdown
-        ),
+        device=copied(Device, measured.device, slowdown=slowdown),
         clock="cpu" if n_threads == 1 else "wall",
         budget_s=budget_s,
         elapsed_s=elapsed_s,
-        whole_s=WholeTimes(median=measured.whole_s.median, p90=measured.whole_s.p90),
+        whole_s=copied(WholeTimes, measured.whole_s),
         blocks=tuple(
-            BlockTimes(
-                from_cut=block.from_cut,
-                to_cut=block.to_cut,
-                median_s=block.compute_s.median,
-                p90_s=block.compute_s.p90,
-            )
+            copied(BlockTimes, block, median_s=block.compute_s.median, p90_s=block.compute_s.p90)
             for block in measured.blocks
         ),
-        boundaries=tuple(BoundaryOverhead(cut=each.cut, overhead_s=each.overhead_s) for each in measured.boundaries),
+        boundaries=tuple(copied(BoundaryOverhead, each) for each in measured.boundaries),
         output=None if output is None else str(output),
         check=_check_summary(checks) if checks else None,
     )
@@ -191,13 +183,6 @@ def _check_summary(checks: Sequence[SegmentCheck]) -> CheckSummary:
         p90_error_ratio=p90,
         drift_ratio=statistics.median(each.drift_ratio for each in checks),
         segments=tuple(
-            CheckedSegment(
-                start=each.segment.start,
-                stop=each.segment.stop,
-                predicted_s=each.predicted_s,
-                measured_s=each.measured_s,
-                error_ratio=each.error_ratio,
-            )
-            for each in checks
+            copied(CheckedSegment, each, start=each.segment.start, stop=each.segment.stop) for each in checks
         ),
     )

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.options import JsonFlag, choice
 from seamline.cli.shared.output import require_writable
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
@@ -83,8 +83,7 @@ def reproduce(
     json: JsonFlag = False,
 ) -> None:
     """Measure a paper's figures and tables on this machine; writes an HTML report and JSON."""
-    if paper not in PAPERS:
-        raise UsageError(f"`{paper}` is not a paper known here", hint=f"one of {', '.join(PAPERS)}")
+    choice(paper, tuple(PAPERS), "a paper known here")
     root = Path(__file__).resolve().parents[4]
     if not (root / "experiments").is_dir():
         raise UsageError(

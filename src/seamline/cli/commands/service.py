@@ -32,7 +32,6 @@ JSON_KEYS = {"service print": partial(key_docs, ServiceSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `service` to `app`."""
     group = typer.Typer(help="Nodes that start with their machine.", no_args_is_help=True)
     group.command("print", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(print_unit)
     app.add_typer(group, name="service")

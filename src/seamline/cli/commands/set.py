@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seamline.cli.shared.flag_groups import with_groups
-from seamline.cli.shared.observer import (
-    DoorOption,
-    StreamOption,
-    find_stream,
-    observing,
-    require_stream_name,
-    wait_answer,
-)
-from seamline.cli.shared.options import ClusterOption, JsonFlag
-from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.observer import StreamFlags
+from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.output import print_result
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.objectives import Objective, goal_named
+
+if TYPE_CHECKING:
+    from seamline.core.vocabulary.nodes import NodeId
+    from seamline.runtime.node.peer_client import PeerClient
 
 TIMEOUT_S = 10.0
 
@@ -41,12 +39,12 @@ JSON_KEYS = {"set": partial(key_docs, SetSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `set` to `app`."""
     app.command("set")(set_)
 
 
 @with_groups
 def set_(
+    target: StreamFlags,
     setting: Annotated[
         str,
         typer.Argument(
@@ -56,24 +54,20 @@ def set_(
             show_default=False,
         ),
     ],
-    stream: StreamOption = None,
-    connect: DoorOption = (),
-    cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
     """Change a running stream: `objective=energy` when the machine goes on battery, `objective=latency` back again."""
     key, value = _setting(setting)
-    require_stream_name(stream)
-    with observing(connect, cluster) as here:
-        origin, stream = find_stream(here, stream)
-        ask = here.node.client.set_objective if key == "objective" else here.node.client.set_energy_scope
-        before = wait_answer(origin, ask(origin, stream, value), TIMEOUT_S)
-    if json:
-        objective, scope = (value, None) if key == "objective" else (None, value)
-        print_json(SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before))
-    else:
-        words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
-        data_console().print(f"{stream}: {words.format(value, before)}", soft_wrap=True)
+
+    def question(client: PeerClient, origin: NodeId, stream: str) -> Future[str]:
+        ask = client.set_objective if key == "objective" else client.set_energy_scope
+        return ask(origin, stream, value)
+
+    stream, before = target.ask(question, TIMEOUT_S)
+    objective, scope = (value, None) if key == "objective" else (None, value)
+    words = "judged by {}, before by {}" if key == "objective" else "joules of {} count, before of {}"
+    summary = SetSummary(stream=stream, objective=objective, energy_scope=scope, before=before)
+    print_result(summary, as_json=json, words=lambda: f"{stream}: {words.format(value, before)}")
 
 
 def _setting(setting: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.flag_groups import with_groups
-from seamline.cli.shared.options import JsonFlag
+from seamline.cli.shared.options import JsonFlag, choice
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.simulate_flags import SimulateFlags
 from seamline.cli.shared.tables import add_row, new_table
@@ -41,7 +41,6 @@ JSON_KEYS = {"simulate": _keys}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `simulate` to `app`."""
     app.command("simulate")(simulate)
 
 
@@ -70,8 +69,9 @@ def simulate(
         return
     if math.inf in (flags.fps, flags.seconds):
         raise UsageError("a simulation has an end", hint="--fps and --seconds are numbers")
+    policies = [choice(name, POLICIES, "a policy of the simulator") for name in policy]
     scene = scene_of(model, flags)
-    summary = simulate_summary(scene, _compared(scene, _policies(policy, POLICIES)))
+    summary = simulate_summary(scene, _compared(scene, policies or POLICIES))
     if json:
         print_json(summary)
     else:
@@ -98,13 +98,6 @@ def _powerless(scene: Scene) -> Sequence[NodeId]:
     weight = scene.energy_scope.weight
     profiles = scene.profiles.items()
     return [node for node, known in profiles if weight(node, scene.origin) > 0.0 and known.device.busy_w is None]
-
-
-def _policies(wanted: Sequence[str], known: Sequence[str]) -> Sequence[str]:
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"`{name}` is not a policy of the simulator", hint=f"one of {', '.join(known)}")
-    return wanted or known
 
 
 def _print_report(summary: SimulateSummary) -> None:

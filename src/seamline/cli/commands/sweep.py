@@ -11,7 +11,7 @@ import typer
 
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelFlags, OptionalModelArgument
-from seamline.cli.shared.options import JsonFlag, ThreadsOption
+from seamline.cli.shared.options import JsonFlag, ThreadsOption, choice
 from seamline.cli.shared.output import TERMINAL, print_result, require_writable
 from seamline.cli.shared.planning_options import LinkOption, ProfileOption, SlowdownsOption
 from seamline.cli.shared.tables import add_row, new_table
@@ -40,7 +40,6 @@ JSON_KEYS = {"sweep": _keys}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `sweep` to `app`."""
     app.command(name="sweep")(sweep)
 
 
@@ -102,7 +101,8 @@ def _swept(model: str | None, asked: SweepFlags, about: ModelFlags) -> SweepSumm
     from seamline.runtime.lab.offline import parse_slowdowns, profiles_of
     from seamline.runtime.lab.sweep_summary import predicted_summary
 
-    links, codec = _given(asked.links), _codec(asked.codec)
+    links = _given(asked.links)
+    codec = choice(asked.codec, [each for each in Codec if each is not Codec.JPEG], "a codec for tensors")
     ends = links[0][1][0].source, links[0][1][0].target  # where frames enter, and the other node
     slowdowns = asked.slowdowns or (() if asked.profiles else DEFAULT_SLOWDOWNS)
     if not asked.measure:
@@ -136,13 +136,6 @@ def _written(swept: SweepSummary, folder: Path) -> SweepSummary:
     write_html(swept, page)
     numbers.write_text(json.dumps(to_json(swept), indent=1) + "\n", encoding="utf-8")
     return replace(swept, files=(str(png), str(page), str(numbers)))
-
-
-def _codec(text: str) -> Codec:
-    allowed = [codec for codec in Codec if codec is not Codec.JPEG]
-    if text not in allowed:
-        raise UsageError(f"`{text}` is not a codec for tensors", hint=f"one of {', '.join(allowed)}")
-    return Codec(text)
 
 
 def _report(swept: SweepSummary) -> RenderableType:

@@ -9,16 +9,9 @@ from typing import Annotated
 import typer
 
 from seamline.cli.shared.flag_groups import with_groups
-from seamline.cli.shared.observer import (
-    DoorOption,
-    StreamOption,
-    find_stream,
-    observing,
-    require_stream_name,
-    wait_answer,
-)
-from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
-from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.observer import StreamFlags
+from seamline.cli.shared.options import JsonFlag, one_of
+from seamline.cli.shared.output import print_result
 from seamline.cli.shared.planning_options import plan_named
 from seamline.core.switching import STRATEGIES, strategy_named
 from seamline.core.vocabulary.documented import key_docs
@@ -52,6 +45,7 @@ def register(app: typer.Typer) -> None:
 
 @with_groups
 def switch(
+    target: StreamFlags,
     plan: Annotated[
         str,
         typer.Option("--plan", metavar="PLAN", help="'edge[0:14]f16 > cloud[14:45]', held from then on; or `auto`."),
@@ -65,9 +59,6 @@ def switch(
             help=f"{', '.join(STRATEGIES)}; as before if not given.",
         ),
     ] = "",
-    stream: StreamOption = None,
-    connect: DoorOption = (),
-    cluster: ClusterOption = "default",
     json: JsonFlag = False,
 ) -> None:
     """Move the cut of a running stream to PLAN, and say what that took. `--plan auto` lets its policy decide again."""
@@ -77,17 +68,14 @@ def switch(
         strategy_named(strategy)
     if plan != "auto":
         plan_named(plan)
-    require_stream_name(stream)
-    with observing(connect, cluster) as here:
-        origin, stream = find_stream(here, stream)
-        answer = wait_answer(origin, here.node.client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
+    _, answer = target.ask(lambda client, origin, stream: client.switch_plan(origin, stream, plan, strategy), TIMEOUT_S)
     record = msgspec.json.decode(answer, type=SwitchSummary)
-    if json:
-        print_json(record)
-        return
-    closed_s = record.pause_s + record.switch_s
-    data_console().print(
+    print_result(record, as_json=json, words=lambda: _words(record))
+
+
+def _words(record: SwitchSummary) -> str:
+    closed = milliseconds(record.pause_s + record.switch_s, 3)
+    return (
         f"{record.from_plan}  ->  {record.to_plan} by {record.strategy}: serving after "
-        f"{milliseconds(record.prepare_s)}, nothing accepted for {milliseconds(closed_s, 3)}",
-        soft_wrap=True,
+        f"{milliseconds(record.prepare_s)}, nothing accepted for {closed}"
     )

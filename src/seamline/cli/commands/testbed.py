@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.options import JsonFlag
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 
 if TYPE_CHECKING:
     from seamline.config import Testbed
@@ -77,16 +77,9 @@ JSON_KEYS = {"testbed check": partial(key_docs, TestbedSummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the `testbed` group to `app`."""
     group = typer.Typer()
-    group.callback()(_group)
     group.command(name="check")(check)
     app.add_typer(group, name="testbed", help="Check testbed files.")
-
-
-def _group() -> None:
-    # A group with one command would otherwise lose the command's name.
-    return
 
 
 def check(
@@ -94,55 +87,30 @@ def check(
     as_json: JsonFlag = False,
 ) -> None:
     """Read FILE, say what is wrong with it, or print what it describes."""
-    from seamline.cli.shared.output import data_console, print_json
+    from seamline.cli.shared.output import print_result
     from seamline.cli.shared.tables import testbed_tables
     from seamline.config import load_testbed
 
     testbed = load_testbed(file)
-    if as_json:
-        print_json(_summary(testbed))
-    else:
-        data_console().print(testbed_tables(testbed))
+    print_result(_summary(testbed), as_json=as_json, words=lambda: testbed_tables(testbed))
 
 
 def _summary(testbed: Testbed) -> TestbedSummary:
     return TestbedSummary(
         name=testbed.name,
         nodes=tuple(
-            NodeFacts(
-                name=node.name,
-                tier=node.tier,
-                slowdown=node.slowdown,
-                threads=node.threads,
-                power=None if node.power_spec is None else node.power_spec.to_text(),
-            )
+            copied(NodeFacts, node, power=None if node.power_spec is None else node.power_spec.to_text())
             for node in testbed.nodes
         ),
         links=tuple(
-            LinkFacts(
-                between=tuple(link.between),
+            copied(
+                LinkFacts,
+                link,
                 rate_bps=link.rate_bps or None,
-                delay_s=link.delay_s,
-                jitter_s=link.jitter_s,
-                loss_ratio=link.loss_ratio,
                 trace=None if link.trace is None else str(link.trace),
             )
             for link in testbed.links
         ),
-        changes=tuple(
-            ChangeFacts(
-                between=tuple(change.between),
-                at_s=change.at_s,
-                at_ratio=change.at_ratio,
-                rate_bps=change.rate_bps,
-                delay_s=change.delay_s,
-                loss_ratio=change.loss_ratio,
-                silent=change.silent,
-            )
-            for change in testbed.changes
-        ),
-        loads=tuple(
-            LoadFacts(node=load.node, at_s=load.at_s, at_ratio=load.at_ratio, slowdown=load.slowdown)
-            for load in testbed.loads
-        ),
+        changes=tuple(copied(ChangeFacts, change) for change in testbed.changes),
+        loads=tuple(copied(LoadFacts, load) for load in testbed.loads),
     )

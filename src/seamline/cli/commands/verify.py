@@ -13,7 +13,7 @@ from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
 from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
 from seamline.cli.shared.verify_summary import FailedCut, VerifiedCut, VerifiedFile, VerifySummary
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.quantities import ratio_text
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ JSON_KEYS = {"verify": partial(key_docs, VerifySummary)}
 
 
 def register(app: typer.Typer) -> None:
-    """Add `verify` to `app`."""
     app.command(name="verify")(verify)
 
 
@@ -209,14 +208,7 @@ def _summary(request: _Request, outcome: _Outcome, *, n_constant: int, reseeded:
     return VerifySummary(
         model=ModelIdentity(name=request.stored.name, id=request.stored.model_id),
         differs=outcome.differs,
-        file=None
-        if file is None
-        else VerifiedFile(
-            error=file.error,
-            optimised_error=file.optimised_error,
-            whole_error=file.whole_error,
-            unoptimised_whole_error=file.unoptimised_whole_error,
-        ),
+        file=None if file is None else copied(VerifiedFile, file),
         random_outputs=outcome.random_outputs,
         n_cuts=len(outcome.checks),
         n_verified=len(outcome.checks) - len(outcome.failed),

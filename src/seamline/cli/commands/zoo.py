@@ -44,7 +44,6 @@ JSON_KEYS = {"zoo list": partial(key_docs, ZooSummary), "zoo build": partial(key
 
 
 def register(app: typer.Typer) -> None:
-    """Add the `zoo` group to `app`."""
     group = typer.Typer()
     group.command(name="list")(list_models)
     group.command(name="build")(build)
@@ -53,7 +52,7 @@ def register(app: typer.Typer) -> None:
 
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models of the zoo."""
-    from seamline.cli.shared.output import data_console, print_json
+    from seamline.cli.shared.output import print_result
     from seamline.cli.shared.tables import zoo_table
     from seamline.model import zoo
     from seamline.model.locate import zoo_path
@@ -61,10 +60,8 @@ def list_models(as_json: JsonFlag = False) -> None:
     models = tuple(
         ZooModel(name=name, description=zoo.describe(name), is_cached=zoo_path(name).is_file()) for name in zoo.names()
     )
-    if as_json:
-        print_json(ZooSummary(models=models))
-    else:
-        data_console().print(zoo_table([(each.name, each.description, each.is_cached) for each in models]))
+    rows = [(each.name, each.description, each.is_cached) for each in models]
+    print_result(ZooSummary(models=models), as_json=as_json, words=lambda: zoo_table(rows))
 
 
 def build(
@@ -77,7 +74,7 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Build a model of the zoo as an ONNX file."""
-    from seamline.cli.shared.output import data_console, print_json, progress_console, require_writable
+    from seamline.cli.shared.output import print_result, progress_console, require_writable
     from seamline.model.locate import build_zoo_model, require_zoo_name
 
     require_zoo_name(name)
@@ -86,7 +83,5 @@ def build(
     with progress_console().status(f"building {name}"):
         build_zoo_model(name, path, seed)
     n_bytes = path.stat().st_size
-    if as_json:
-        print_json(BuiltModel(name=name, path=str(path), bytes=n_bytes, seed=seed))
-    else:
-        data_console().print(f"{path}  {bytes_text(n_bytes)}")
+    built = BuiltModel(name=name, path=str(path), bytes=n_bytes, seed=seed)
+    print_result(built, as_json=as_json, words=lambda: f"{path}  {bytes_text(n_bytes)}")

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
 from typing import Annotated, Any
 
 from seamline.cli.running.run_flags import AnswerFlags
@@ -159,10 +158,8 @@ class Answering:
         self._sinks.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._sinks.__exit__(kind, error, trace)
+    def __exit__(self, *ending: Any) -> None:
+        self._sinks.__exit__(*ending)
 
 
 def saved_json(answering: Answering) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The flags that a request is made of are read in `commands/run.py`; how a running
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,13 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
     else:
         print_summary(msgspec.convert(summary, RunSummary), answering.console)
         answering.print_saved()
+    return exit_code(signal_number, error, [answering])
+
+
+def exit_code(signal_number: int, error: Exception | None, answerings: Sequence[Answering]) -> int:
+    """Of a run that has ended: by a signal, 0 for none. Raises `error`, or why answers are missing somewhere."""
     if error is None and not signal_number:
-        error = answering.error()
+        error = next((failed for each in answerings if (failed := each.error())), None)
     if error is not None:
         raise error
     return 128 + signal_number if signal_number else 0

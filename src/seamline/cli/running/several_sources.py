@@ -20,6 +20,7 @@ from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_request import (
     RunRequest,
     check_words,
+    exit_code,
     make_stream,
     print_summary,
     run_frames,
@@ -95,12 +96,7 @@ def execute_several(request: RunRequest, texts: Sequence[str]) -> int:
     errors = [run.error for run in runs if run.error is not None]
     for other in errors[1:]:
         progress_console().print(f"warning: {other}", soft_wrap=True)
-    error = errors[0] if errors else None
-    if error is None and not signal_number:
-        error = next((failed for run in runs if (failed := run.answering.error())), None)
-    if error is not None:
-        raise error
-    return 128 + signal_number if signal_number else 0
+    return exit_code(signal_number, errors[0] if errors else None, [run.answering for run in runs])
 
 
 def told_apart(names: Sequence[str]) -> list[str]:

@@ -5,13 +5,14 @@ Finding and loading is `seamline.model.locate`'s; here are the words of the flag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.options import choice
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -139,16 +140,15 @@ class ModelFlags:
         if self.preprocess not in (None, ARRAYS):
             preset_named(self.preprocess)
         height, width = (None, None) if self.size is None else _extents(self.size)
-        fit = _one_of(self.fit, tuple(Fit), "a way to fit pictures")
         recipe = FrameRecipe(
             preprocess=self.preprocess,
             height=height,
             width=width,
-            layout=_one_of(self.layout, LAYOUTS, "a layout"),
+            layout=None if self.layout is None else choice(self.layout, LAYOUTS, "a layout"),
             mean=None if self.mean is None else _triple(self.mean),
             std=None if self.std is None else _triple(self.std),
-            channels=_one_of(self.channels, CHANNELS, "an order of colours"),
-            fit=None if fit is None else Fit(fit),
+            channels=None if self.channels is None else choice(self.channels, CHANNELS, "an order of colours"),
+            fit=None if self.fit is None else choice(self.fit, tuple(Fit), "a way to fit pictures"),
         )
         return None if recipe == FrameRecipe() else recipe
 
@@ -215,18 +215,6 @@ def _extents(size: str) -> tuple[int, int]:
         case [height, width] if height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0:
             return int(height), int(width)
     raise UsageError(f"`{size}` is not a size", hint="write HEIGHTxWIDTH, e.g. 224x224")
-
-
-_Word = TypeVar("_Word", bound=str)
-
-
-def _one_of(text: str | None, known: Sequence[_Word], what: str) -> _Word | None:
-    for word in known:
-        if word == text:
-            return word
-    if text is not None:
-        raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(known)}")
-    return None
 
 
 def _triple(text: str) -> tuple[float, float, float]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from seamline.cli.shared.options import ClusterOption
 from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
 
 if TYPE_CHECKING:
     from seamline.runtime.api.cluster import Cluster
+    from seamline.runtime.node.peer_client import PeerClient
 
 USUAL_ENDPOINT = "tcp/127.0.0.1:7447"
 
@@ -26,10 +29,6 @@ DoorOption = Annotated[
         envvar="SEAMLINE_CONNECT",
         help=f"Where a node listens; {USUAL_ENDPOINT} if not given.",
     ),
-]
-StreamOption = Annotated[
-    str | None,
-    typer.Option("--stream", metavar="STREAM", help="As `seamline nodes` shows it; not needed where there is one."),
 ]
 SEARCH_S = 5.0
 ANOTHER_S = 0.7
@@ -53,10 +52,34 @@ def observing(connect: Sequence[str], cluster: str) -> Iterator[Cluster]:
         yield here
 
 
-def require_stream_name(stream: str | None) -> None:
-    """Raise `UsageError` when `stream` is given and can be no stream's name."""
-    if stream is not None:
-        origin_of(stream)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFlags:
+    """A running stream, and where to look for it."""
+
+    stream: Annotated[
+        str | None,
+        typer.Option("--stream", metavar="STREAM", help="As `seamline nodes` shows it; not needed where there is one."),
+    ] = None
+    connect: DoorOption = ()
+    cluster: ClusterOption = "default"
+
+    def ask(
+        self, question: Callable[[PeerClient, NodeId, str], Future[_Answer]], timeout_s: float
+    ) -> tuple[str, _Answer]:
+        """(name of the stream, what its origin answers). question: asks an origin about a stream.
+
+        Raises as `find_stream`; `PeerLost` after `timeout_s` without an answer; the error that is the answer.
+        """
+        if self.stream is not None:
+            origin_of(self.stream)  # a name that can be none is said before anything starts
+        with observing(self.connect, self.cluster) as here:
+            origin, stream = find_stream(here, self.stream)
+            try:
+                return stream, question(here.node.client, origin, stream).result(timeout=timeout_s)
+            except TimeoutError:
+                raise PeerLost(
+                    f"`{origin}` did not answer within {timeout_s:.0f} s", hint="`seamline nodes` shows how it fares"
+                ) from None
 
 
 def origin_of(stream: str) -> NodeId:
@@ -100,13 +123,3 @@ def _only_stream(here: Cluster) -> str:
 
 def _streams(here: Cluster) -> set[str]:
     return {stream for status in here.nodes().values() for stream in status.streams}
-
-
-def wait_answer(asked: NodeId, answer: Future[_Answer], timeout_s: float) -> _Answer:
-    """What `asked` says. Raises `PeerLost` when that takes longer than `timeout_s`, else the error it answers with."""
-    try:
-        return answer.result(timeout=timeout_s)
-    except TimeoutError:
-        raise PeerLost(
-            f"`{asked}` did not answer within {timeout_s:.0f} s", hint="`seamline nodes` shows how it fares"
-        ) from None

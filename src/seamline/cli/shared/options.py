@@ -5,13 +5,25 @@ What completes is asked for at every press of a key, so nothing here imports mor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from seamline.core.vocabulary.errors import UsageError
+
+_Word = TypeVar("_Word", bound=str)
+
 Complete = Callable[[str], list[str]]
+
+
+def choice(text: str, known: Sequence[_Word], what: str) -> _Word:
+    """The one of `known` that `text` is. Raises `UsageError` naming all: `text` is not `what`."""
+    for word in known:
+        if word == text:
+            return word
+    raise UsageError(f"`{text}` is not {what}", hint=f"one of {', '.join(known)}")
 
 
 def one_of(*words: str) -> Complete:

@@ -42,7 +42,8 @@ def print_result(summary: object, *, as_json: bool, words: Callable[[], Renderab
     if as_json:
         print_json(summary)
     else:
-        data_console().print(words())
+        shown = words()
+        data_console().print(shown, soft_wrap=isinstance(shown, str))
 
 
 def require_writable(path: Path, option: str, *, is_folder: bool = False) -> None:

@@ -10,10 +10,10 @@ from seamline.cli.shared.planning_options import as_usage
 from seamline.core.analysis.comparison import NamedAlternative, named_alternatives, why
 from seamline.core.analysis.energy_by_node import joules_by_node
 from seamline.core.analysis.pareto import front
-from seamline.core.cost.formulas import Breakdown, LinkCost, breakdown
-from seamline.core.planning.planner import Alternative, Problem, evaluate
+from seamline.core.cost.formulas import Breakdown, breakdown
+from seamline.core.planning.planner import Problem, evaluate
 from seamline.core.planning.planner import plan as best_plan
-from seamline.core.vocabulary.documented import INLINED
+from seamline.core.vocabulary.documented import INLINED, copied
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan
@@ -164,7 +164,7 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
         except PlanError as error:
             raise as_usage(error) from error
     planned = best_plan(problem)
-    on_front = front(problem) if with_front else None
+    on_front = front(problem) if with_front else ()
     best = evaluate(planned.plan, problem)
     chosen = judged or best
     assert chosen.plan is not None
@@ -176,14 +176,16 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
         energy_scope=str(problem.energy_scope),
         plan=_structured(chosen.plan),
         refusal=chosen.refusal,
-        best=None if given is None else BestPlan(text=str(planned.plan), costs=_costs(best)),
+        best=None if given is None else BestPlan(text=str(planned.plan), costs=copied(Costs, best)),
         cost=chosen.cost,
-        costs=_costs(chosen),
+        costs=copied(Costs, chosen),
         energy_source=None if chosen.energy_j is None else "modelled",
         energy_nodes_j=joules_by_node(chosen.plan, problem),
         parts=_parts(breakdown(chosen.plan, problem)),
         alternatives=tuple(_alternative(alternative) for alternative in others),
-        front=None if on_front is None else tuple(_on_front(each) for each in on_front),
+        front=tuple(FrontPlan(plan=str(each.plan), costs=copied(Costs, each)) for each in on_front)
+        if with_front
+        else None,
         branches=None,
         why=why(planned.plan if given is not None else chosen.plan, problem, others),
     )
@@ -208,34 +210,10 @@ def _structured(plan: Plan) -> StructuredPlan:
 
 def _parts(costs: Breakdown) -> Parts:
     stages = tuple(
-        StagePart(
-            node=stage.node,
-            start=stage.segment.start,
-            stop=stage.segment.stop,
-            queue_s=stage.queue_s,
-            decode_s=stage.decode_s,
-            compute_s=stage.compute_s,
-            encode_s=stage.encode_s,
-        )
-        for stage in costs.stages
+        copied(StagePart, stage, start=stage.segment.start, stop=stage.segment.stop) for stage in costs.stages
     )
-    answer = None if costs.answer is None else _link(costs.answer)
-    return Parts(stages=stages, links=tuple(_link(link) for link in costs.links), answer=answer)
-
-
-def _link(cost: LinkCost) -> LinkPart:
-    return LinkPart(
-        source=cost.source,
-        target=cost.target,
-        codec=cost.codec,
-        payload_bytes=cost.payload_bytes,
-        serialise_s=cost.serialise_s,
-        transfer_s=cost.transfer_s,
-    )
-
-
-def _costs(found: Alternative) -> Costs:
-    return Costs(latency_s=found.latency_s, throughput_fps=found.throughput_fps, energy_j=found.energy_j)
+    answer = None if costs.answer is None else copied(LinkPart, costs.answer)
+    return Parts(stages=stages, links=tuple(copied(LinkPart, link) for link in costs.links), answer=answer)
 
 
 def _alternative(alternative: NamedAlternative) -> AlternativeSummary:
@@ -245,9 +223,5 @@ def _alternative(alternative: NamedAlternative) -> AlternativeSummary:
         plan=None if found.plan is None else str(found.plan),
         refusal=found.refusal,
         cost=found.cost,
-        costs=_costs(found),
+        costs=copied(Costs, found),
     )
-
-
-def _on_front(found: Alternative) -> FrontPlan:
-    return FrontPlan(plan=str(found.plan), costs=_costs(found))

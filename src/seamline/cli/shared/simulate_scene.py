@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from seamline.cli.shared.options import choice
 from seamline.cli.shared.output import TERMINAL, progress_console
 from seamline.cli.shared.planning_options import checked_codecs
 from seamline.cli.shared.simulate_flags import SimulateFlags
@@ -32,7 +33,7 @@ def scene_of(model: str | None, flags: SimulateFlags) -> Scene:
     model: a name where profiles are given, what is profiled here where slowdowns are.
     """
     checked_codecs(flags.codecs)
-    objective = _objective(flags.objective)
+    objective = choice(flags.objective, tuple(Objective), "an objective")
     profiles = _profiles(model, flags)
     links, seconds = _links(flags)
     return Scene(
@@ -60,13 +61,6 @@ def _profiles(model: str | None, flags: SimulateFlags) -> Mapping[NodeId, Profil
     if len(names) > 1:
         raise UsageError(f"the profiles are of different models: {', '.join(sorted(names))}")
     return profiles
-
-
-def _objective(text: str) -> Objective:
-    try:
-        return Objective(text)
-    except ValueError:
-        raise UsageError(f"`{text}` is not an objective", hint=f"one of {', '.join(Objective)}") from None
 
 
 def _links(flags: SimulateFlags) -> tuple[tuple[SceneLink, ...], float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from seamline.config import Trace
-from seamline.core.vocabulary.documented import INLINED
+from seamline.core.vocabulary.documented import INLINED, copied
 from seamline.sim import Comparison, Run, Scene, summary
 
 
@@ -119,12 +119,7 @@ def simulate_summary(scene: Scene, comparison: Comparison) -> SimulateSummary:
         regret_ratio=comparison.regret_ratio,
         gain_ratio=comparison.gain_ratio,
         switches=tuple(
-            SimulatedSwitch(
-                at_s=switch.at_s,
-                from_plan=str(switch.from_plan),
-                to_plan=str(switch.to_plan),
-                reason=switch.reason,
-            )
+            copied(SimulatedSwitch, switch, from_plan=str(switch.from_plan), to_plan=str(switch.to_plan))
             for switch in (adaptive.switches if adaptive is not None else ())
         ),
     )
@@ -132,8 +127,7 @@ def simulate_summary(scene: Scene, comparison: Comparison) -> SimulateSummary:
 
 def generate_summary(trace: Trace) -> GenerateSummary:
     """`trace` as it is printed."""
-    found = GeneratedTrace(times_s=tuple(trace.times_s), rates_bps=tuple(trace.rates_bps), length_s=trace.length_s)
-    return GenerateSummary(trace=found)
+    return GenerateSummary(trace=copied(GeneratedTrace, trace))
 
 
 def _figures(run: Run) -> PolicyFigures:
@@ -142,13 +136,7 @@ def _figures(run: Run) -> PolicyFigures:
     return PolicyFigures(
         latency_s=Latency(mean=latency_s["mean"], quantiles=_quantiles(latency_s)),
         wait_s=Wait(mean=wait_s["mean"], quantiles=_quantiles(wait_s)),
-        energy_j_per_frame=found["energy_j_per_frame"],
-        throughput_fps=found["throughput_fps"],
-        frames_answered=found["frames_answered"],
-        frames_late=found["frames_late"],
-        frames_dropped=found["frames_dropped"],
-        switches=found["switches"],
-        plan=found["plan"],
+        **{name: figure for name, figure in found.items() if name not in ("latency_s", "wait_s")},
     )
 
 

@@ -99,7 +99,7 @@ def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     cost += leaving_s(known.current, view)
     less_s += max(0.0, known.leaving_s - view.leaving_s)
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
-    return cost - least < min(settings.small_gain_ratio, settings.min_gain_ratio) * cost
+    return cost - least < settings.min_gain_ratio * cost
 
 
 def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None:

@@ -3,8 +3,6 @@
 Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
 left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
 feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
-Less gain is enough for a plan that has served a while (`small_gain_ratio`), as long as it is surer: what is 4 % behind
-for minutes adds up, and noise seldom feigns it at twice the uncertainty.
 A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
@@ -48,19 +46,16 @@ class PolicySettings:
     """Thresholds of `Adaptive`.
 
     min_gain_ratio: least gain worth a switch, of the current cost. uncertainty_factor: standard deviations the gain
-    must exceed. small_gain_ratio, small_gain_factor: the same once a plan has served for patience_s.
-    compute_std_ratio: how sure compute times are. cooldown_s: between switches. refused_retry_s: until a
-    plan or node that failed to prepare is tried again. watch_s: how long a measured plan is remembered;
-    min_watched_frames: from how many frames on. surprise_ratio: how much worse than predicted, and than other plans,
-    counts. hop_cost_s: what every stage beyond the second must earn besides, see `risk_adjustment.py`.
+    must exceed. headroom_ratio: of a deadline, that a plan which comes has to leave. compute_std_ratio: how sure
+    compute times are. cooldown_s: between switches. refused_retry_s: until a plan or node that failed to prepare is
+    tried again. watch_s: how long a measured plan is remembered; min_watched_frames: from how many frames on.
+    surprise_ratio: how much worse than predicted, and than other plans, counts. hop_cost_s: what every stage beyond the
+    second must earn besides, see `risk_adjustment.py`.
     """
 
     min_gain_ratio: float = 0.05
     headroom_ratio: float = 0.15
     uncertainty_factor: float = 1.0
-    small_gain_ratio: float = 0.02
-    small_gain_factor: float = 2.0
-    patience_s: float = 10.0
     compute_std_ratio: float = 0.03
     cooldown_s: float = 0.75
     refused_retry_s: float = REFUSED_RETRY_S
@@ -175,9 +170,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     if math.isinf(current.cost):
         return _leave(view, problem, best, current, concerned, settings)
     since_s = view.now_s - view.serving_since_s
-    is_large = gain > max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty)
-    is_sure = gain > max(settings.small_gain_ratio * current.cost, settings.small_gain_factor * uncertainty)
-    if not is_large and not (is_sure and since_s >= settings.patience_s):
+    if gain <= max(settings.min_gain_ratio * current.cost, settings.uncertainty_factor * uncertainty):
         return Keep(f"{words}: too little", max(0.0, gain / current.cost) if current.cost > 0.0 else None)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")

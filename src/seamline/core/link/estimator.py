@@ -44,9 +44,6 @@ SILENCE_GRACE_S = gp.RETRANSMISSION_S
 _SILENCE_STD_RATIO = 0.25
 
 
-_ACROSS_RATIO = 0.5
-
-
 N_BELIEVED = 2
 """So many messages must have crossed a link that was down before it counts as carrying anything again."""
 
@@ -185,9 +182,8 @@ def _crossing(state: LinkState, sample: TransferSample) -> Crossing:
 def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: float) -> LinkState:
     """Cap the goodput by the oldest transfer in flight once it is long overdue. Call as often as you like.
 
-    The time elapsed bounds the goodput: it is below 8 payload_bytes / elapsed, so a drop is estimated before the
-    receipt arrives. The median transfer in flight is half across at a random moment, so half of the bound is estimated.
-    The receipt, or the next one, confirms or lifts the cap.
+    The time elapsed bounds the goodput: it is below 8 payload_bytes / elapsed, so a drop is known before the
+    receipt arrives, which confirms or lifts the cap, as the next one does.
     """
     if state.goodput is None or payload_bytes <= 0:
         return state
@@ -195,7 +191,7 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     expected_s = 8.0 * payload_bytes / state.uncapped_bps
     if elapsed_s <= _SILENCE_FACTOR * expected_s + SILENCE_GRACE_S:
         return state
-    return replace(state, ceiling_bps=min(state.ceiling_bps, _ACROSS_RATIO * 8.0 * payload_bytes / elapsed_s))
+    return replace(state, ceiling_bps=min(state.ceiling_bps, 8.0 * payload_bytes / elapsed_s))
 
 
 def observe_down(state: LinkState) -> LinkState:

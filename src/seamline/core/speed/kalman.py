@@ -27,7 +27,6 @@ _OUTLIER_SIGMAS = 2.0
 _CLIPPED_SIGMAS = 2.5
 _CONSISTENT_SIGMAS = 3.0
 _MOST_CANDIDATES = 8
-_N_STEADY = 6
 UNINFORMATIVE_VARIANCE = 0.5**2
 """An estimate with more variance is replaced by the first sample that is much better, not averaged with it."""
 
@@ -60,8 +59,6 @@ class KalmanEstimate:
 
     scatter: variance of single samples around the value beyond their own noise. n_samples: behind the estimate, since
     changed_at_s. at_s: of the newest sample. candidates: samples beyond the scatter, undecided.
-    scatter_before: the scatter before the first of `candidates`, restored at a change point, because a jump is no
-    scatter. After two jumps in short succession the learnt scatter stays: such a quantity is rough.
     """
 
     log_value: float
@@ -71,7 +68,6 @@ class KalmanEstimate:
     at_s: float
     changed_at_s: float
     candidates: tuple[OutlierCandidate, ...] = ()
-    scatter_before: float = _FIRST_SCATTER
 
     @property
     def value(self) -> float:
@@ -101,10 +97,9 @@ def observe(
     sigma = math.sqrt(variance + own + estimate.scatter)
     clipped = min(step**2, (_CLIPPED_SIGMAS * sigma) ** 2)
     learnt = estimate.scatter + _SCATTER_MEMORY * (clipped - own - variance - estimate.scatter)
-    scatter_before = estimate.scatter_before if estimate.candidates else estimate.scatter
     scatter = max(learnt, _LEAST_SCATTER)
     if abs(step) >= max(_OUTLIER_SIGMAS * sigma, rule.least_step):
-        estimate = replace(estimate, at_s=at_s, variance=variance, scatter=scatter, scatter_before=scatter_before)
+        estimate = replace(estimate, at_s=at_s, variance=variance, scatter=scatter)
         return _with_candidate(estimate, OutlierCandidate(math.log(value), own + scatter, step / sigma), rule)
     gain = max(variance / sigma**2, _LEAST_GAIN * scatter / (own + scatter))
     return KalmanEstimate(  # written out: with every frame on every node, and `replace` is slower
@@ -114,7 +109,6 @@ def observe(
         n_samples=estimate.n_samples + 1,
         at_s=at_s,
         changed_at_s=estimate.changed_at_s,
-        scatter_before=scatter_before,
     )
 
 
@@ -140,7 +134,6 @@ def _reset(estimate: KalmanEstimate, consistent: list[OutlierCandidate]) -> Kalm
         estimate,
         log_value=mean,
         variance=1.0 / sum(weights),
-        scatter=estimate.scatter_before if estimate.n_samples >= _N_STEADY else estimate.scatter,
         n_samples=len(consistent),
         changed_at_s=estimate.at_s,
         candidates=(),

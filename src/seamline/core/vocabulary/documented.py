@@ -16,7 +16,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
 
 INLINED: Mapping[str, Any] = {"inlined": True}
 """Metadata of a field whose own keys stand in place of it: ``costs: Costs = field(metadata=INLINED)``."""
@@ -42,6 +44,12 @@ def to_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     return value
+
+
+def copied(kind: type[T], source: object, **others: Any) -> T:
+    """The summary `kind` with the values of `source` under the names of its fields, but for `others`."""
+    own = {each.name: getattr(source, each.name) for each in fields(cast(Any, kind)) if each.name not in others}
+    return kind(**own, **others)
 
 
 def json_line(data: Any) -> str:

@@ -31,9 +31,7 @@ def relative_error(found: Array, expected: Array) -> float:
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return math.inf
     error = float(np.abs(one - other).max() / scale)
-    return max(
-        error, float(np.finfo(np.float64).eps)
-    )  # two integers beyond 2**53 may differ by nothing that float64 shows
+    return max(error, float(np.finfo(np.float64).eps))  # integers beyond 2**53 may differ by less than float64 shows
 
 
 def is_blank(values: Array) -> bool:

@@ -71,7 +71,7 @@ def import_torch(
     inputs: what the module takes, in order. Raises `UsageError` when torch or the function is missing, `ModelError`
     when the function fails, torch cannot export the module, or the results differ in shape.
     """
-    torch = _framework("torch", "torch")
+    torch = _framework("torch")
     module = _made(target)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"`{target}` returns {type(module).__name__}, which is no torch.nn.Module")
@@ -107,7 +107,7 @@ def import_keras(
     if file.suffix != ".keras":
         raise UsageError(f"`{file.name}` is not a .keras file", hint="load it in Keras 3 and save it as NAME.keras")
     os.environ.setdefault("KERAS_BACKEND", "torch")  # the only backend whose export needs no TensorFlow
-    keras = _framework("keras", "keras")
+    keras = _framework("keras")
     try:
         model = keras.saving.load_model(str(file), compile=False, safe_mode=True)
     except Exception as exc:  # whatever a damaged or foreign file makes Keras raise
@@ -171,12 +171,12 @@ def _deviation(found: Sequence[Array], expected: Sequence[Array]) -> float:
     return max(relative_error(array, value) for array, value in zip(found, expected, strict=True))
 
 
-def _framework(name: str, extra: str) -> Any:
+def _framework(name: str) -> Any:
+    """The module `name`, which an extra of that name brings along."""
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        hint = f"pip install 'seamline[{extra}]'"
-        raise UsageError(f"`{name}` is not installed ({exc})", hint=hint) from exc
+        raise UsageError(f"`{name}` is not installed ({exc})", hint=f"pip install 'seamline[{name}]'") from exc
 
 
 def _made(target: str) -> Any:

@@ -21,21 +21,20 @@ import logging
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import onnxruntime as ort
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from seamline.config.durable import write_file
 from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model.engine.by_content import keep_by_content
+from seamline.model.engine.kept_files import keep as keep_file
+from seamline.model.engine.kept_files import refer
 from seamline.model.engine.packed import keep_packed
-from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.onnx.external import pieces
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.protobuf import parse_model, parse_outline
 from seamline.model.onnx.session import open_bytes
@@ -157,20 +156,7 @@ def _without_weights(saved: Path, files: VerifiedFiles, folder: Path, beside: Pa
     outline = parse_outline(saved, LARGE_BYTES)
     with saved.open("rb") as source:
         for number, (offset, n_bytes) in outline.places.items():
-            path = keep_by_content(partial(_pieces, source, offset, n_bytes), files, folder, beside)
-            tensor = outline.model.graph.initializer[number]
-            tensor.data_location = TensorProto.EXTERNAL
-            location = path.relative_to(folder).as_posix()
-            for key, value in (("location", location), ("offset", "0"), ("length", str(n_bytes))):
-                tensor.external_data.add(key=key, value=value)
+            values = partial(pieces, source, offset, n_bytes, "an optimised segment")
+            kept = keep_file(values, files, folder, beside)
+            refer(outline.model.graph.initializer[number], kept.relative_to(folder), n_bytes)
     return outline.model
-
-
-def _pieces(source: BinaryIO, offset: int, n_bytes: int) -> Iterator[bytes]:
-    source.seek(offset)
-    while n_bytes > 0:
-        piece = source.read(min(n_bytes, CHUNK_BYTES))
-        if not piece:
-            raise ModelError("an optimised segment ends early")
-        n_bytes -= len(piece)
-        yield piece

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from onnx import ModelProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
@@ -24,7 +23,7 @@ from seamline.model.engine.verify import random_tensors
 from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.metadata.sidecar import read_sidecar
 from seamline.model.onnx.prepending import prepend
-from seamline.model.onnx.session import quiet_options
+from seamline.model.onnx.session import quiet_session
 from seamline.model.store.stored import StoredModel
 
 
@@ -63,7 +62,6 @@ def check_file(
     seed: int = 0,
     values: Mapping[str, float] | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
-    n_threads: int = 1,
 ) -> FileCheck:
     """Run the file `path`, which `model` was read from, and the whole `model` on the input of `verify_cuts`.
 
@@ -76,7 +74,6 @@ def check_file(
     said = read_sidecar(path)
     request = Request(
         path=str(path.absolute()),
-        n_threads=n_threads,
         values={**said.values, **(values or {})},
         shapes={**said.shapes, **(shapes or {})},
     )
@@ -114,8 +111,7 @@ def preprocessed(preprocess: Preprocess, target: TensorSpec, tensors: Mapping[st
     prepend(made.graph, preprocess, target.name)
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(target.dtype))
     made.graph.output.append(helper.make_tensor_value_info(target.name, dtype, list(target.shape)))
-    session = ort.InferenceSession(made.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"])
-    return {target.name: session.run([target.name], {FRAME: tensors[FRAME]})[0]}
+    return {target.name: quiet_session(made).run([target.name], {FRAME: tensors[FRAME]})[0]}
 
 
 def _random(one: Mapping[str, Array], other: Mapping[str, Array]) -> tuple[str, ...]:

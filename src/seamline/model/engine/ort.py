@@ -17,7 +17,6 @@ from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
-from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model.engine import optimised
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
@@ -89,9 +88,7 @@ class OrtEngine:
             return open_bytes(form, folder, what=what, n_threads=self.n_threads, optimised=False, prepacked=True)
         except ModelError as error:
             session = self._made(model, folder, what)
-            optimised.forget(
-                graph, folder
-            )  # it was to blame: without it, there is neither a lack of memory nor of files
+            optimised.forget(graph, folder)  # it was to blame: without it there is no lack of memory or files
             log.warning("the optimised form of %s is dropped: %s", what, error)
             return session
 
@@ -108,24 +105,14 @@ class OrtSegment:
     """
 
     def __init__(self, part: SegmentModel, session: Any) -> None:
+        self.inputs = part.inputs
+        self.outputs = part.outputs
         self._session = session
-        self._inputs = part.inputs
-        self._outputs = part.outputs
         self._passed = part.passed
         names = [value.name for value in session.get_inputs()] if session else []
-        known = {spec.name for spec in part.inputs}
-        self._feeds = {
-            name: name if name in known else part.inputs[0].name for name in names
-        }  # a frame by another name
+        known = {spec.name for spec in part.inputs}  # a frame may have another name in the session
+        self._feeds = {name: name if name in known else part.inputs[0].name for name in names}
         self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._outputs
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """Outputs by name. Raises `ModelError` when names, shapes or dtypes of `tensors` do not fit, or ORT fails."""
@@ -136,14 +123,14 @@ class OrtSegment:
             with translated("the segment failed"):
                 made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
         return {
-            spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self._outputs
+            spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self.outputs
         }
 
     def _check(self, tensors: Tensors) -> None:
-        if tensors.keys() != {spec.name for spec in self._inputs}:
-            wanted = ", ".join(f"`{spec.name}`" for spec in self._inputs)
+        if tensors.keys() != {spec.name for spec in self.inputs}:
+            wanted = ", ".join(f"`{spec.name}`" for spec in self.inputs)
             raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
-        for spec in self._inputs:
+        for spec in self.inputs:
             found = tensors[spec.name]
             if spec.is_local:
                 continue  # the runtime says itself what is wrong with strings, lists and dicts

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
-from seamline.core.vocabulary.errors import ModelError
-from seamline.model.engine.by_content import keep_by_content
-from seamline.model.onnx.external import CHUNK_BYTES
+from seamline.model.engine.kept_files import keep, refer
+from seamline.model.onnx.external import pieces
 from seamline.model.onnx.prepacking import packed_products
 from seamline.model.onnx.session import save_packed
 from seamline.model.store.verified import VerifiedFiles
@@ -54,19 +53,9 @@ def keep_packed(form: ModelProto, files: VerifiedFiles, folder: Path, beside: Pa
     save_packed(_only(form, products), folder, work / _GRAPH, _WEIGHTS)
     tensors = {tensor.name: tensor for tensor in form.graph.initializer}
     for name, packed in _saved(work / _GRAPH):
-        target = keep_by_content(partial(_contents, work / _WEIGHTS, packed), files, folder, beside)
-        offset = _aligned(packed.n_bytes)
-        del tensors[name].external_data[:]
-        tensors[name].data_location = TensorProto.EXTERNAL
-        tensors[name].ClearField("raw_data")
-        location = target.relative_to(folder).as_posix()
-        for key, value in (
-            ("location", location),
-            ("offset", "0"),
-            ("length", str(packed.n_bytes)),
-            (_ENTRY, f"{packed.key}|{offset};{packed.blob_bytes};0"),
-        ):
-            tensors[name].external_data.add(key=key, value=value)
+        kept = keep(partial(_contents, work / _WEIGHTS, packed), files, folder, beside)
+        entry = f"{packed.key}|{_aligned(packed.n_bytes)};{packed.blob_bytes};0"
+        refer(tensors[name], kept.relative_to(folder), packed.n_bytes, {_ENTRY: entry})
 
 
 def _only(form: ModelProto, products: tuple[int, ...]) -> ModelProto:
@@ -97,7 +86,7 @@ def _float(name: str) -> ValueInfoProto:
 def _saved(path: Path) -> Iterator[tuple[str, _Packed]]:
     """The weights of the model that the runtime saved, by name, that have one packed copy."""
     model = ModelProto.FromString(path.read_bytes())
-    for tensor in _external(model.graph):
+    for tensor in model.graph.initializer:
         fields = {entry.key: entry.value for entry in tensor.external_data}
         if [key for key in fields if key.startswith(_PREFIX)] != [_ENTRY]:
             continue  # none, or copies for two kinds of kernel: packed by each session
@@ -105,38 +94,22 @@ def _saved(path: Path) -> Iterator[tuple[str, _Packed]]:
         numbers = places.split(";")
         if len(numbers) != 3:
             continue  # a copy in several parts
-        yield (
-            tensor.name,
-            _Packed(
-                key=key,
-                start=int(fields["offset"]),
-                n_bytes=int(fields["length"]),
-                blob_start=int(numbers[0]),
-                blob_bytes=int(numbers[1]),
-            ),
+        packed = _Packed(
+            key=key,
+            start=int(fields["offset"]),
+            n_bytes=int(fields["length"]),
+            blob_start=int(numbers[0]),
+            blob_bytes=int(numbers[1]),
         )
-
-
-def _external(graph: GraphProto) -> Iterator[TensorProto]:
-    return (tensor for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL)
+        yield tensor.name, packed
 
 
 def _contents(path: Path, packed: _Packed) -> Iterator[bytes]:
     """The weight, then, from the next page on, its packed copy."""
-    yield from _pieces(path, packed.start, packed.n_bytes)
-    yield bytes(_aligned(packed.n_bytes) - packed.n_bytes)
-    yield from _pieces(path, packed.blob_start, packed.blob_bytes)
-
-
-def _pieces(path: Path, offset: int, n_bytes: int) -> Iterator[bytes]:
-    with path.open("rb") as source:
-        source.seek(offset)
-        while n_bytes > 0:
-            piece = source.read(min(n_bytes, CHUNK_BYTES))
-            if not piece:
-                raise ModelError("packed weights end early")
-            n_bytes -= len(piece)
-            yield piece
+    with path.open("rb") as file:
+        yield from pieces(file, packed.start, packed.n_bytes, "a product")
+        yield bytes(_aligned(packed.n_bytes) - packed.n_bytes)
+        yield from pieces(file, packed.blob_start, packed.blob_bytes, "a product")
 
 
 def _aligned(n_bytes: int) -> int:

@@ -41,10 +41,9 @@ UNLIKE = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """path: of the file. n_threads: per run. values, shapes: of inputs that became constants, as they were given."""
+    """path: of the file. values, shapes: of inputs that became constants, as they were given."""
 
     path: str
-    n_threads: int
     values: Mapping[str, float]
     shapes: Mapping[str, tuple[int, ...]]
 
@@ -137,7 +136,7 @@ def _all_runs(request: dict[str, Any], tensors: Mapping[str, Array]) -> dict[str
 def _session(request: dict[str, Any], *, optimised: bool) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = _SEVERITY_FATAL
-    options.intra_op_num_threads = request["n_threads"]
+    options.intra_op_num_threads = 1
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(request["path"], options, providers=["CPUExecutionProvider"])

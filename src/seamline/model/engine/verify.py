@@ -121,9 +121,5 @@ def _check(
 
 
 def _nudged(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    return {
-        name: value
-        if is_local(value) or value.dtype.kind != "f"
-        else np.nextafter(value, np.array(np.inf, value.dtype))
-        for name, value in tensors.items()
-    }
+    floats = {name: value for name, value in tensors.items() if not is_local(value) and value.dtype.kind == "f"}
+    return {**tensors, **{name: np.nextafter(value, value.dtype.type(np.inf)) for name, value in floats.items()}}

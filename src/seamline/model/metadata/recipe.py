@@ -6,7 +6,7 @@ model's input, so that in the end there is a whole `Preprocess` or words about w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 
 from seamline.config.toml import nearest_hint
@@ -51,17 +51,13 @@ class FrameRecipe:
         there = other.resolved()
         if there.preprocess == ARRAYS:
             return there if here == FrameRecipe() else here
-        said = {field.name: getattr(here, field.name) for field in fields(here)}
-        return FrameRecipe(**{key: getattr(there, key) if value is None else value for key, value in said.items()})
+        return here._filled(there)
 
     def resolved(self) -> FrameRecipe:
         """The same with its preset's fields filled in. Raises `UsageError` for a preset that is none."""
         if self.preprocess in (None, ARRAYS):
             return self
-        preset = preset_named(self.preprocess)
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "preprocess"}
-        filled = {key: getattr(preset, key) if value is None else value for key, value in own.items()}
-        return FrameRecipe(**filled)
+        return replace(self, preprocess=None)._filled(preset_named(self.preprocess))
 
     @property
     def takes_pictures(self) -> bool:
@@ -103,11 +99,14 @@ class FrameRecipe:
         if height is None or width is None:
             axes = " and ".join(f"{key} (axis {layout.index(key[0])})" for key, size in found.items() if size is None)
             raise OpenAxis(f"the {axes} of the frames that the model takes is open", hint="fix it, e.g. --size 224x224")
-        usual = Preprocess(height=height, width=width)
         rest = ("mean", "std", "fit", "pad", "resample", "crop_ratio", "is_centred", "input")
-        said = {key: getattr(here, key) for key in rest}
-        kept = {key: getattr(usual, key) if value is None else value for key, value in said.items()}
-        return Preprocess(height=height, width=width, layout=layout, channels=channels, dtype=dtype, **kept)
+        said = {key: value for key in rest if (value := getattr(here, key)) is not None}
+        return Preprocess(height=height, width=width, layout=layout, channels=channels, dtype=dtype, **said)
+
+    def _filled(self, other: FrameRecipe) -> FrameRecipe:
+        """What this says, and `other` where this says nothing."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(other, **{key: value for key, value in said.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 from onnx import ModelProto
 
 from seamline.core.vocabulary.pictures import Fit
+from seamline.model.metadata.labels import TASKS
 from seamline.model.metadata.preprocess import Channels
 from seamline.model.metadata.recipe import PRESETS, Exported, FrameRecipe
 
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 MAX_TEXT = 1 << 20
 """Longer values are not read: the names of 1,000 classes take 30 kB."""
 
-_TASKS = {"detect": "detect", "segment": "segment", "classify": "classify", "pose": "pose", "obb": "obb"}
-
 
 def ultralytics(model: ModelProto, path: Path) -> Exported:
     """What Ultralytics wrote into `model`; nothing unless it has names of classes and a stride."""
@@ -33,7 +32,8 @@ def ultralytics(model: ModelProto, path: Path) -> Exported:
     if not {"names", "stride"} <= said.keys():
         return Exported()
     labels = _labels(_literal(said["names"], path))
-    task = _TASKS.get(said.get("task", "detect"))
+    said_task = said.get("task", "detect")
+    task = said_task if said_task in TASKS else None
     size = _literal(said.get("imgsz", "None"), path)
     height, width = size if _is_size(size) else (None, None)
     stride = _literal(said["stride"], path)

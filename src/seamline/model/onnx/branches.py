@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.scopes import rename
 
 
@@ -25,13 +26,12 @@ def inline_decided(graph: GraphProto) -> bool:
     for node in graph.node:
         branch = _taken(node, constants)
         if branch is None:
-            nodes.append(_copied(node))
+            nodes.append(node)
         else:
             nodes.extend(_inlined(graph, node, branch))
             is_changed = True
     if is_changed:
-        del graph.node[:]
-        graph.node.extend(nodes)
+        refill(graph.node, nodes)
     return is_changed
 
 
@@ -58,20 +58,11 @@ def _inlined(graph: GraphProto, node: NodeProto, branch: GraphProto) -> list[Nod
             names[value.name] = result
         else:  # a constant, something from outside, or a value that is returned twice
             copies.append((value.name, result))
-    for tensor in branch.initializer:
-        moved = TensorProto()
-        moved.CopyFrom(tensor)
-        graph.initializer.append(moved)
-    nodes = [_copied(inside) for inside in branch.node]
+    graph.initializer.extend(branch.initializer)
+    nodes = [copied(inside) for inside in branch.node]
     rename(nodes, names)
     prefix = node.name or node.op_type
     for inside in nodes:
         inside.name = f"{prefix}/{inside.name}" if inside.name else ""
     identities = [helper.make_node("Identity", [names.get(value, value)], [result]) for value, result in copies]
     return [*nodes, *identities]
-
-
-def _copied(node: NodeProto) -> NodeProto:
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    return copy

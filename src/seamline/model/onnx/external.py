@@ -53,14 +53,7 @@ class TensorData:
             yield self.tensor.raw_data if self.tensor.HasField("raw_data") else _typed_bytes(self.tensor)
             return
         with open_beside(self.path, follows_links=self.is_inside) as file:
-            file.seek(self.offset)
-            left = self.n_bytes
-            while left:
-                piece = file.read(min(left, CHUNK_BYTES))
-                if not piece:
-                    raise ModelError(f"weights of `{self.tensor.name}` end early", hint="copy the model's files again")
-                left -= len(piece)
-                yield piece
+            yield from pieces(file, self.offset, self.n_bytes, f"`{self.tensor.name}`")
 
 
 def locate(tensor: TensorProto, folder: Path) -> TensorData:
@@ -109,6 +102,17 @@ def tensor_bytes(tensor: TensorProto) -> int:
         raise ModelError(f"weights `{tensor.name}` have dtype {kind} and shape {list(tensor.dims)}: not supported")
     n_values: int = math.prod(tensor.dims)
     return (n_values * _BITS[tensor.data_type] + 7) // 8
+
+
+def pieces(file: BinaryIO, offset: int, n_bytes: int, what: str) -> Iterator[bytes]:
+    """So many bytes of `file` from `offset` on. Raises `ModelError` saying that the weights of `what` end early."""
+    file.seek(offset)
+    while n_bytes:
+        piece = file.read(min(n_bytes, CHUNK_BYTES))
+        if not piece:
+            raise ModelError(f"weights of {what} end early", hint="copy the model's files again")
+        n_bytes -= len(piece)
+        yield piece
 
 
 def open_beside(path: Path, *, follows_links: bool = False) -> BinaryIO:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError
@@ -21,7 +19,8 @@ from seamline.core.vocabulary.ports import Array
 from seamline.model.onnx.branches import inline_decided
 from seamline.model.onnx.external import TensorData, tensor_bytes
 from seamline.model.onnx.operators import node_inputs, weight_only
-from seamline.model.onnx.session import quiet_options
+from seamline.model.onnx.protobuf import copied, refill
+from seamline.model.onnx.session import quiet_session
 from seamline.model.onnx.to_graph import tensor_specs, value_shapes
 
 INLINE_BYTES = 1024
@@ -70,7 +69,7 @@ def keep_value(graph: GraphProto, weights: dict[str, TensorData], tensor: Tensor
 
 def _move_out(graph: GraphProto, weights: dict[str, TensorData]) -> None:
     """Have large values that came from branches refer to `weights`, as all others do."""
-    tensors = [TensorProto.FromString(tensor.SerializeToString()) for tensor in graph.initializer]
+    tensors = [copied(tensor) for tensor in graph.initializer]
     del graph.initializer[:]
     for tensor in tensors:
         if tensor.data_location == TensorProto.EXTERNAL:
@@ -207,8 +206,7 @@ def _evaluate(model: ModelProto, nodes: Sequence[NodeProto], feeds: Mapping[str,
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
             part.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
         part.graph.output.extend(ValueInfoProto(name=name) for name in wanted)
-        session: Any = ort.InferenceSession(part.SerializeToString(), quiet_options(), ["CPUExecutionProvider"])
-        values = session.run(wanted, dict(feeds))
+        values = quiet_session(part).run(wanted, dict(feeds))
     except Exception as exc:  # the runtime's errors share no base, and each means: it stays a node
         raise _Unfoldable from exc
     return {
@@ -222,11 +220,5 @@ def _keep_nodes(graph: GraphProto, kept: Sequence[NodeProto]) -> bool:
     """Leave only `kept` in `graph`; whether that changes anything."""
     if len(kept) == len(graph.node):
         return False
-    copies = []
-    for node in kept:
-        copy = NodeProto()
-        copy.CopyFrom(node)
-        copies.append(copy)
-    del graph.node[:]
-    graph.node.extend(copies)
+    refill(graph.node, kept)
     return True

@@ -16,8 +16,7 @@ from onnx import GraphProto, ModelProto, TensorProto, TensorShapeProto, ValueInf
 from seamline.core.vocabulary.errors import ModelError, OpenAxis, UsageError
 from seamline.model.metadata.preprocess import read_preprocess, write_preprocess
 from seamline.model.metadata.recipe import FrameRecipe, layout_of, preset_list, recipe_of
-from seamline.model.onnx.protobuf import parse_outline
-from seamline.model.onnx.shape_inference import copied
+from seamline.model.onnx.protobuf import parse_outline, refill
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ def given_inputs(graph: GraphProto) -> list[ValueInfoProto]:
 def fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
     """Make constants of the inputs that `values` names, whose shapes are fixed (`fix_inputs`)."""
     kept = []
-    for value in map(copied, graph.input):
+    for value in graph.input:
         if value.name not in values:
             kept.append(value)
             continue
@@ -148,8 +147,7 @@ def fix_values(graph: GraphProto, values: Mapping[str, float]) -> None:
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         graph.initializer.append(numpy_helper.from_array(np.full(shape, values[value.name], dtype), value.name))
-    del graph.input[:]
-    graph.input.extend(kept)
+    refill(graph.input, kept)
 
 
 def fix_inputs(graph: GraphProto, shapes: Mapping[str, tuple[int, ...]], values: Mapping[str, float]) -> dict[str, int]:
@@ -166,9 +164,7 @@ def fix_inputs(graph: GraphProto, shapes: Mapping[str, tuple[int, ...]], values:
         is_guessed = _fix_input(value, shapes.get(value.name), symbols)
         if is_guessed and value.name not in values and not _is_batch(said):
             log.warning("axis 0 of input `%s` is open: [%s]; 1 is taken, see --shape", value.name, ",".join(said))
-    fixed = [copied(value) for value in inputs]
-    del graph.input[:]
-    graph.input.extend(fixed)
+    refill(graph.input, inputs)
     return symbols
 
 

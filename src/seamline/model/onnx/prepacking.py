@@ -94,11 +94,11 @@ def _weighs(node: NodeProto, name: str) -> bool:
     return len(node.input) > _RIGHT_OPERAND and node.input[_RIGHT_OPERAND] == name != node.input[0]
 
 
-def keep_mapped(model: ModelProto) -> bool:
-    """List the weights of `mapped_weights` among the inputs of `model`, in place; whether there are any."""
+def keep_mapped(model: ModelProto) -> None:
+    """List the weights of `mapped_weights` among the inputs of `model`, in place."""
     names = mapped_weights(model.graph)
     if not names:
-        return False
+        return
     model.ir_version = max(model.ir_version, _MIN_IR_VERSION)
     listed = {value.name for value in model.graph.input}
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -106,7 +106,6 @@ def keep_mapped(model: ModelProto) -> bool:
         if name not in listed:
             tensor = tensors[name]
             model.graph.input.append(helper.make_tensor_value_info(name, tensor.data_type, list(tensor.dims)))
-    return True
 
 
 def _is_product_of_one_row(node: NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> bool:

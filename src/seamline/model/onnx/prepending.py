@@ -15,6 +15,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from seamline.core.vocabulary.ports import Array
 from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.onnx.operators import tensor_names
+from seamline.model.onnx.protobuf import refill
 
 _PREFIX = "seamline/preprocess"
 
@@ -117,14 +118,11 @@ class _Steps:
     def put_before(self, target: str, preprocess: Preprocess) -> None:
         """End in `target`, which is then no input of the graph any more; the frame is, as its first."""
         self._nodes[-1].output[0] = target
-        layers = list(self._graph.node)
-        del self._graph.node[:]
-        self._graph.node.extend((*self._nodes, *layers))
+        refill(self._graph.node, (*self._nodes, *self._graph.node))
         others = [value for value in self._graph.input if value.name != target]
-        del self._graph.input[:]
         shape = list(preprocess.frame_spec.shape)
         frame = helper.make_tensor_value_info(self._frame, TensorProto.UINT8, shape)
-        self._graph.input.extend((frame, *others))
+        refill(self._graph.input, (frame, *others))
 
     def _inner(self, key: str) -> str:
         return f"{self._prefix}/{key}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from onnx import GraphProto, NodeProto
 
 from seamline.model.onnx.operators import node_inputs, weight_only
+from seamline.model.onnx.protobuf import copied, refill
 from seamline.model.onnx.scopes import Scope
 
 DEQUANTIZE = "DequantizeLinear"
@@ -25,25 +26,23 @@ def own_dequantisers(graph: GraphProto) -> None:
     scope = Scope.of(graph)
     constant = {name for node in weight_only(graph) for name in node.output}
     ends = {value.name for value in graph.output}
-    copies = [_copied(node) for node in graph.node]
     readers: dict[str, list[NodeProto]] = {}
-    for node in copies:
+    for node in graph.node:
         for name in dict.fromkeys(node.input):
             readers.setdefault(name, []).append(node)
     nodes: list[NodeProto] = []
-    for node in copies:
+    for node in graph.node:
         nodes.append(node)
         result = node.output[0]
         if node.op_type != DEQUANTIZE or result in constant:
             continue
         for number, reader in enumerate(readers.get(result, [])[0 if result in ends else 1 :]):
-            twin = _copied(node)
+            twin = copied(node)
             twin.output[0] = scope.fresh(f"{result}/{number}")
             twin.name = f"{node.name}/{number}" if node.name else ""
             reader.input[:] = [twin.output[0] if name == result else name for name in reader.input]
             nodes.append(twin)
-    del graph.node[:]
-    graph.node.extend(nodes)
+    refill(graph.node, nodes)
 
 
 def late_dequantisers(nodes: Sequence[NodeProto]) -> list[NodeProto]:
@@ -57,9 +56,3 @@ def late_dequantisers(nodes: Sequence[NodeProto]) -> list[NodeProto]:
         order.extend(waiting[name] for name in node_inputs(node) if name in waiting)
         order.append(node)
     return order
-
-
-def _copied(node: NodeProto) -> NodeProto:
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    return copy

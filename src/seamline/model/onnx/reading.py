@@ -29,10 +29,10 @@ from seamline.model.onnx.operators import (
     node_inputs,
     weight_only,
 )
-from seamline.model.onnx.protobuf import Outline, parse_outline, understood
+from seamline.model.onnx.protobuf import Outline, copied, parse_outline, refill, understood
 from seamline.model.onnx.quantised import late_dequantisers, own_dequantisers
 from seamline.model.onnx.scopes import Scope, make_unique, rename
-from seamline.model.onnx.shape_inference import copied, declared, infer
+from seamline.model.onnx.shape_inference import declared, infer
 from seamline.model.onnx.to_graph import describe_layers, end_specs, tensor_specs
 
 log = logging.getLogger(__name__)
@@ -163,9 +163,7 @@ def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int,
     places: what was left in the file `path`, by number of initialiser.
     """
     folder = path.parent
-    kept = [node for node in graph.node if not _constant_to_initialiser(node, graph)]
-    del graph.node[: len(graph.node)]
-    graph.node.extend(kept)
+    refill(graph.node, [node for node in graph.node if not _constant_to_initialiser(node, graph)])
     for inner in nested_graphs(graph):
         for tensor in attribute_tensors(inner):
             _localise(tensor, locate(tensor, folder))
@@ -174,10 +172,8 @@ def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int,
                 _localise(tensor, locate(tensor, folder))
     weights = {}
     for number, tensor in enumerate(graph.initializer):
-        if number in places:
-            data = locate_inside(_detached(tensor), path, *places[number])
-        else:
-            data = locate(_detached(tensor), folder)
+        own = copied(tensor)
+        data = locate_inside(own, path, *places[number]) if number in places else locate(own, folder)
         if data.n_bytes <= INLINE_BYTES or tensor.data_type == TensorProto.STRING:
             _localise(tensor, data)
             continue
@@ -187,12 +183,6 @@ def _take_weights(graph: GraphProto, path: Path, places: Mapping[int, tuple[int,
         _empty(tensor)
         tensor.data_location = TensorProto.EXTERNAL
     return weights
-
-
-def _detached(tensor: TensorProto) -> TensorProto:
-    copy = TensorProto()
-    copy.CopyFrom(tensor)
-    return copy
 
 
 def _constant_to_initialiser(node: NodeProto, graph: GraphProto) -> bool:
@@ -241,9 +231,8 @@ def _empty(tensor: TensorProto) -> None:
 def _make_outputs(graph: GraphProto, weights: dict[str, TensorData]) -> None:
     """Have a node make every output that is a constant; one that is an input has its type, and passes through."""
     scope = Scope.of(graph)
-    outputs = {value.name: copied(value) for value in graph.output}  # one that is listed twice is one
-    del graph.output[:]
-    graph.output.extend(outputs.values())
+    outputs = {value.name: value for value in graph.output}  # one that is listed twice is one
+    refill(graph.output, outputs.values())
     inputs = {value.name: value for value in graph.input}
     for value in graph.output:
         if value.name in inputs:
@@ -266,7 +255,7 @@ def _sort_nodes(graph: GraphProto) -> None:
         Layer(
             name=str(index),
             op=node.op_type,
-            inputs=tuple(name for name in node_inputs(node)),
+            inputs=node_inputs(node),
             outputs=tuple(dict.fromkeys(name for name in node.output if name)),
         )
         for index, node in enumerate(graph.node)
@@ -279,14 +268,9 @@ def _sort_nodes(graph: GraphProto) -> None:
 
 
 def _reorder(graph: GraphProto, nodes: list[NodeProto]) -> None:
-    copies = []
     for node in nodes:
-        copy = NodeProto()
-        copy.CopyFrom(node)
-        copy.ClearField("doc_string")
-        copies.append(copy)
-    del graph.node[:]
-    graph.node.extend(copies)
+        node.ClearField("doc_string")
+    refill(graph.node, nodes)
 
 
 def _check_ends(graph: GraphProto) -> None:
@@ -297,11 +281,10 @@ def _check_ends(graph: GraphProto) -> None:
     for value in graph.output:
         if value.name not in taken:
             raise ModelError(f"output `{value.name}` is made by no layer")
-        if value.name not in specs:
-            raise ModelError(f"output `{value.name}` has a type that cannot be sent")
-    for value in graph.input:
-        if value.name not in specs:
-            raise ModelError(f"input `{value.name}` has a type that cannot be sent")
+    for what, values in (("output", graph.output), ("input", graph.input)):
+        for value in values:
+            if value.name not in specs:
+                raise ModelError(f"{what} `{value.name}` has a type that cannot be sent")
 
 
 def _advise(graph: GraphProto) -> None:
@@ -344,13 +327,9 @@ def _drop_unused(graph: GraphProto) -> None:
             kept.append(node)
     _reorder(graph, kept[::-1])
     made = {name for node in graph.node for name in node.output}
-    weights = [_detached(tensor) for tensor in graph.initializer if tensor.name in needed]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
-    ends = {value.name for value in graph.output}
-    values = [copied(value) for value in graph.value_info if value.name in made - ends]
-    del graph.value_info[:]
-    graph.value_info.extend(values)
+    refill(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
+    inner = made - {value.name for value in graph.output}
+    refill(graph.value_info, [value for value in graph.value_info if value.name in inner])
 
 
 def _name_nodes(graph: GraphProto) -> None:

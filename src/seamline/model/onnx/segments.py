@@ -126,7 +126,8 @@ class Cutter:
         graph.node.extend(nodes)
         graph.input.extend(self._values[name] for name in outer)
         graph.output.extend(self._values[name] for name in ends)
-        self._describe(graph, made.difference(ends))
+        inner = sorted(made.difference(ends))  # so that the engine need not infer their shapes
+        graph.value_info.extend(self._values[name] for name in inner if name in self._values)
         if self._takes_frame(segment) and self._preprocess is not None:
             prepend(graph, self._preprocess, self._target)
         return model
@@ -151,7 +152,3 @@ class Cutter:
                 outer.append(name)
         order = {id(node): None for node in self._makers.values() if id(node) in makers} if makers else {}
         return [makers[key] for key in order], weights[::-1], outer[::-1]
-
-    def _describe(self, graph: GraphProto, names: set[str]) -> None:
-        """Shapes inside the segment, so that the engine need not infer what depends on folded shapes."""
-        graph.value_info.extend(self._values[name] for name in sorted(names) if name in self._values)

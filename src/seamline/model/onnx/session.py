@@ -75,12 +75,7 @@ def save_packed(model: ModelProto, folder: Path, path: Path, weights: str) -> No
 
 
 def _options(folder: Path, *, n_threads: int, optimised: bool, prepacked: bool) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = n_threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _SEVERITY_FATAL
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    options = _plain_options(n_threads=n_threads, optimised=optimised)
     options.add_session_config_entry("session.disable_prepacking", "0" if prepacked else "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -89,14 +84,20 @@ def _options(folder: Path, *, n_threads: int, optimised: bool, prepacked: bool) 
     return options
 
 
-def quiet_options() -> Any:
-    """Options of a session that computes a few small values while a model is read: one thread, nothing optimised."""
+def _plain_options(*, n_threads: int, optimised: bool) -> Any:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _SEVERITY_FATAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    level = ort.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
     return options
+
+
+def quiet_session(model: ModelProto) -> Any:
+    """A session that computes a few small values while `model` is read. Raises what the runtime raises."""
+    options = _plain_options(n_threads=1, optimised=False)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def check_runs(model: ModelProto, folder: Path) -> None:
@@ -124,7 +125,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as exc:
         raise _model_error(what, exc) from exc
-    except Exception as exc:
+    except Exception as exc:  # the runtime's are told by where they are defined
         if type(exc).__module__.startswith("onnxruntime"):
             raise _model_error(what, exc) from exc
         raise

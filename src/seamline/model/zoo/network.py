@@ -31,12 +31,11 @@ OUTPUT = "output"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A weight to be. is_trained: counted as a parameter of the model; running statistics and constants are not."""
+    """A weight to be."""
 
     name: str
     shape: tuple[int, ...]
     fill: Fill
-    is_trained: bool = True
 
     @property
     def n_values(self) -> int:
@@ -68,11 +67,6 @@ class Network:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     _n_of: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def n_parameters(self) -> int:
-        """Trained values, counted the way papers do: batch norm's scale and bias, but not its running statistics."""
-        return sum(parameter.n_values for parameter in self.parameters.values() if parameter.is_trained)
 
     @property
     def input(self) -> Tensor:
@@ -115,8 +109,8 @@ class Network:
         weights = [
             self._add(f"{name}.weight", (x.channels,), uniform(0.9 * scale, 1.1 * scale), key),
             self._add(f"{name}.bias", (x.channels,), normal(0.1), key),
-            self._add(f"{name}.running_mean", (x.channels,), normal(0.1), key, is_trained=False),
-            self._add(f"{name}.running_var", (x.channels,), uniform(0.8, 1.2), key, is_trained=False),
+            self._add(f"{name}.running_mean", (x.channels,), normal(0.1), key),
+            self._add(f"{name}.running_var", (x.channels,), uniform(0.8, 1.2), key),
         ]
         epsilon = self.batch_norm_epsilon
         return self._node(
@@ -164,16 +158,14 @@ class Network:
         self.nodes.append(helper.make_node(op, inputs, [made], name=name, **attributes))
         return Tensor(name=made, channels=channels, height=height, width=width)
 
-    def _add(
-        self, name: str, shape: tuple[int, ...], fill: Fill, key: str | None = None, *, is_trained: bool = True
-    ) -> str:
+    def _add(self, name: str, shape: tuple[int, ...], fill: Fill, key: str | None = None) -> str:
         if self.values is not None and key is not None:
             fill = _taken(self.values, f"{key}.{name.rpartition('.')[2]}", shape)
-        self.parameters[name] = Parameter(name=name, shape=shape, fill=fill, is_trained=is_trained)
+        self.parameters[name] = Parameter(name=name, shape=shape, fill=fill)
         return name
 
     def _constant(self, name: str, value: float) -> str:
-        return self._add(name, (), lambda _, count: np.full(count, value, np.float32), is_trained=False)
+        return self._add(name, (), lambda _, count: np.full(count, value, np.float32))
 
     def _next(self, kind: str) -> str:
         self._n_of[kind] = self._n_of.get(kind, 0) + 1

@@ -6,9 +6,7 @@ float32[1, 3, 224, 224]. Nothing is unpickled.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,39 +15,21 @@ from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.runtime.inputs.source import Given
+from seamline.runtime.inputs.source import FramesInFiles, Given
 
 ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 ONLY_INPUT = "arr_0"
 """What ``numpy.savez`` calls an array that was given no name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayFiles:
-    """Frames in NumPy's files, in order; an `ArraySource`. loop: begin again at the end."""
+class ArrayFiles(FramesInFiles):
+    """Frames in NumPy's files."""
 
-    name: str
-    files: tuple[Path, ...]
-    loop: bool
+    def content(self, path: Path) -> Given:
+        return _read(path)
 
-    @property
-    def fps(self) -> None:
-        return None
-
-    @property
-    def is_live(self) -> bool:
-        return False
-
-    def first(self) -> Given:
-        return _read(self.files[0])
-
-    def frames(self, stride: float = 1.0) -> Iterator[Given]:
-        for path in itertools.cycle(self.files) if self.loop else self.files:
-            yield _read(path)
-
-    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
-        for path in itertools.cycle(self.files) if self.loop else self.files:
-            yield from _frames_in(_read(path), inputs, path)
+    def frames_of(self, path: Path, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
+        return _frames_in(_read(path), inputs, path)
 
 
 def _read(path: Path) -> Given:

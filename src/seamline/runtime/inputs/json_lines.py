@@ -45,14 +45,6 @@ class JsonLines:
         self._first: tuple[int, Any] | None = None
         self._rest = b""
 
-    @property
-    def fps(self) -> None:
-        return None
-
-    @property
-    def is_live(self) -> bool:
-        return False
-
     def first(self) -> Given:
         if self._first is None:
             self._first = next((line for line in self._lines() if line is not None), None)
@@ -63,7 +55,7 @@ class JsonLines:
             return {name: self._array(each, number, None) for name, each in value.items()}
         return self._array(value, number, None)
 
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
+    def frames(self) -> Iterator[Any]:
         return (line[1] for line in self._lines() if line is not None)
 
     def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array] | None]:

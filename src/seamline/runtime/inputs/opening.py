@@ -15,6 +15,8 @@ from seamline.runtime.inputs.source import ArraySource
 
 STDIN = 0
 
+_KINDS = {ARRAY_SUFFIXES: ArrayFiles, SOUND_SUFFIXES: SoundFiles}
+
 
 def open_arrays(text: str, *, loop: bool = False) -> ArraySource | None:
     """The arrays that `text` names (a file, a folder, a pattern); None when it names something else: a video, a camera.
@@ -28,32 +30,28 @@ def open_arrays(text: str, *, loop: bool = False) -> ArraySource | None:
         return _in_folder(path, loop)
     if not path.exists() and glob.has_magic(text):
         return _of_files(text, sorted(Path(name) for name in glob.glob(text, recursive=True)), loop)
-    suffix = path.suffix.lower()
     if not path.is_file():
         return None
-    if suffix in ARRAY_SUFFIXES:
-        return ArrayFiles(name=path.name, files=(path,), loop=loop)
-    if suffix in SOUND_SUFFIXES:
-        return SoundFiles(name=path.name, files=(path,), loop=loop)
-    return open_json_lines(path, loop=loop) if suffix in JSON_SUFFIXES else None
+    if path.suffix.lower() in JSON_SUFFIXES:
+        return open_json_lines(path, loop=loop)
+    return _of_files(path.name, [path], loop)
 
 
 def _in_folder(path: Path, loop: bool) -> ArraySource | None:
     """The arrays in a folder in order of name. Raises `UsageError` when it holds several kinds of frames."""
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
-    arrays = tuple(file for file in files if file.suffix.lower() in ARRAY_SUFFIXES)
-    sounds = tuple(file for file in files if file.suffix.lower() in SOUND_SUFFIXES)
-    pictures = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
-    kinds = {"pictures": pictures, "arrays": arrays, "sounds": sounds}
-    held = [kind for kind, found in kinds.items() if found]
+    kinds = {"pictures": IMAGE_SUFFIXES, "arrays": ARRAY_SUFFIXES, "sounds": SOUND_SUFFIXES}
+    found = {kind: [file for file in files if file.suffix.lower() in kinds[kind]] for kind in kinds}
+    held = [kind for kind, files_of_kind in found.items() if files_of_kind]
     if len(held) > 1:
         raise UsageError(f"folder `{path}` holds {' and '.join(held)}", hint="put each kind into a folder of its own")
-    return _of_files(path.name, [*arrays, *sounds], loop)
+    return _of_files(path.name, [*found["arrays"], *found["sounds"]], loop)
 
 
 def _of_files(name: str, files: Sequence[Path], loop: bool) -> ArraySource | None:
     """Files of one kind as one source; None for none, and for what is not ours."""
     suffixes = {file.suffix.lower() for file in files}
-    if suffixes and suffixes <= ARRAY_SUFFIXES:
-        return ArrayFiles(name=name, files=tuple(files), loop=loop)
-    return SoundFiles(name=name, files=tuple(files), loop=loop) if suffixes and suffixes <= SOUND_SUFFIXES else None
+    for known, kind in _KINDS.items():
+        if suffixes and suffixes <= known:
+            return kind(name=name, files=tuple(files), loop=loop)
+    return None

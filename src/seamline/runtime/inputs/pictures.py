@@ -11,10 +11,9 @@ from typing import cast
 
 import numpy as np
 
-from seamline.codec.opencv import require_opencv
+from seamline.codec.opencv import placed, require_opencv
 from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.pictures import PixelBox
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.model import Preprocess
 
@@ -61,26 +60,7 @@ def read_picture(path: Path) -> FrameArray:
 def fitted(picture: FrameArray, preprocess: Preprocess) -> FrameArray:
     """The frame that a model takes, uint8[height, width, 3], from a picture of any size."""
     rows, columns = picture.shape[:2]
-    transform = preprocess.transform(rows, columns)
-    source, target = transform.source, transform.target
-    part = picture[source.top : source.top + source.height, source.left : source.left + source.width]
-    pixels = _resized(part, target, preprocess.resample)
-    if (target.height, target.width) == (preprocess.height, preprocess.width):
-        return np.ascontiguousarray(pixels)
-    frame = np.full((preprocess.height, preprocess.width, 3), preprocess.pad, np.uint8)
-    frame[target.top : target.top + target.height, target.left : target.left + target.width] = pixels
-    return frame
-
-
-def _resized(pixels: FrameArray, target: PixelBox, resample: str) -> FrameArray:
-    rows, columns = pixels.shape[:2]
-    if (rows, columns) == (target.height, target.width):
-        return pixels
-    cv2 = require_opencv()
-    methods = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST}
-    shrinks = rows >= target.height and columns >= target.width
-    method = methods.get(resample, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return cast(FrameArray, cv2.resize(pixels, (target.width, target.height), interpolation=method))
+    return placed(picture, preprocess.transform(rows, columns), resample=preprocess.resample, pad=preprocess.pad)
 
 
 def _is_cut_short(data: bytes) -> bool:

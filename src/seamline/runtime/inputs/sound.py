@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.runtime.inputs.source import FramesInFiles
 
 SOUND_SUFFIXES = frozenset({".wav", ".wave"})
 RATE_INPUTS = frozenset({"sr", "sample_rate", "sampling_rate"})
@@ -36,48 +36,25 @@ class Sound:
     rate_hz: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SoundFiles:
-    """Windows of sound from WAV files, one file after the other; an `ArraySource`.
+class SoundFiles(FramesInFiles):
+    """Windows of sound from WAV files; the last window of a file is filled up with silence."""
 
-    The last window of a file is filled up with silence.
-    """
+    def content(self, path: Path) -> Array:
+        """The whole file, float32[n]: what an open axis of a model with one axis takes."""
+        return _mono(read_wav(path))
 
-    name: str
-    files: tuple[Path, ...]
-    loop: bool
-
-    @property
-    def fps(self) -> None:
-        return None
-
-    @property
-    def is_live(self) -> bool:
-        return False
-
-    def first(self) -> Array:
-        """The whole first file, float32[n]: what an open axis of a model with one axis takes."""
-        return _mono(read_wav(self.files[0]))
-
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
-        return (_mono(read_wav(path)) for path in self.files)
-
-    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
+    def frames_of(self, path: Path, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
         spec = _sound_input(inputs)
         others = [each for each in inputs if each.name in RATE_INPUTS and each is not spec and each.dtype[:3] == "int"]
         n_samples = max(spec.shape, default=1)
-        while True:
-            for path in self.files:
-                sound = read_wav(path)
-                values = _typed(_mono(sound), spec)
-                rate = {each.name: np.full(each.shape, sound.rate_hz, each.dtype) for each in others}
-                for at in range(0, len(values), n_samples):
-                    window = np.zeros(n_samples, spec.dtype)
-                    piece = values[at : at + n_samples]
-                    window[: len(piece)] = piece
-                    yield {spec.name: window.reshape(spec.shape), **rate}
-            if not self.loop:
-                return
+        sound = read_wav(path)
+        values = _typed(_mono(sound), spec)
+        rate = {each.name: np.full(each.shape, sound.rate_hz, each.dtype) for each in others}
+        for at in range(0, len(values), n_samples):
+            window = np.zeros(n_samples, spec.dtype)
+            piece = values[at : at + n_samples]
+            window[: len(piece)] = piece
+            yield {spec.name: window.reshape(spec.shape), **rate}
 
 
 def read_wav(path: Path) -> Sound:

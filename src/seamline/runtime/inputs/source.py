@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from seamline.core.vocabulary.ports import Array
@@ -19,17 +23,11 @@ class ArraySource(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def fps(self) -> None: ...
-
-    @property
-    def is_live(self) -> bool: ...
-
     def first(self) -> Given:
         """The first frame, for what is open in the model's inputs; it comes again. Raises `UsageError` without one."""
         ...
 
-    def frames(self, stride: float = 1.0) -> Iterator[Any]:
+    def frames(self) -> Iterator[Any]:
         """Frames as they lie there, to the end; `of` gives what a model takes."""
         ...
 
@@ -39,3 +37,33 @@ class ArraySource(Protocol):
         Raises `UsageError` for what cannot become them.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramesInFiles(ABC):
+    """Frames in files of one kind, in order; an `ArraySource`. loop: begin again at the end."""
+
+    name: str
+    files: tuple[Path, ...]
+    loop: bool
+
+    def first(self) -> Given:
+        return self.content(self.files[0])
+
+    def frames(self) -> Iterator[Any]:
+        return map(self.content, self._in_turn())
+
+    def of(self, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
+        for path in self._in_turn():
+            yield from self.frames_of(path, inputs)
+
+    @abstractmethod
+    def content(self, path: Path) -> Given:
+        """All that is in a file. Raises `UsageError` when it is no such file."""
+
+    @abstractmethod
+    def frames_of(self, path: Path, inputs: tuple[TensorSpec, ...]) -> Iterator[Mapping[str, Array]]:
+        """The frames of a file, as `ArraySource.of`."""
+
+    def _in_turn(self) -> Iterable[Path]:
+        return itertools.cycle(self.files) if self.loop else self.files

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from seamline.codec import sample_frame
-from seamline.config import NodeSpec, Testbed
+from seamline.config import Testbed
 from seamline.core.adaptation.view import problem_of
 from seamline.core.cost.formulas import Breakdown, breakdown
 from seamline.core.cost.payload import uncompressed_bytes
@@ -39,9 +39,10 @@ from seamline.model.engine.verify import random_tensors
 from seamline.model.metadata.preprocess import FRAME
 from seamline.runtime.api.cluster import Cluster, connect
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.lab.chain import start_chain
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.clock import now_s
-from seamline.testbed.processes import NodeProcesses, node_command
+from seamline.testbed.processes import NodeProcesses
 from seamline.testbed.relay import Network
 
 NODES_TIMEOUT_S = 30.0
@@ -125,11 +126,9 @@ class PlanBench:
         self._cluster: Cluster | None = None
 
     def __enter__(self) -> PlanBench:
-        try:
-            self._start()
-        except BaseException:
-            self._open.close()
-            raise
+        with ExitStack() as opening:
+            self._cluster = self._start(opening)
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
@@ -165,23 +164,14 @@ class PlanBench:
             finally:
                 pinned.close()
 
-    def _start(self) -> None:
-        network = self._open.enter_context(Network(self._testbed))
-        processes = self._open.enter_context(NodeProcesses())
+    def _start(self, opening: ExitStack) -> Cluster:
+        network = opening.enter_context(Network(self._testbed))
+        processes = opening.enter_context(NodeProcesses())
         cluster = f"measuring-{secrets.token_hex(4)}"
-        for at, node in enumerate(self._others):
-            later = [network.endpoint(node.name, target.name) for target in self._others[at + 1 :]]
-            options = ("--no-relay", "--cache", str(self._cache), "--lease", f"{LEASE_S:g}")
-            listen = network.listen(node.name)
-            processes.start(
-                node.name, node_command(node, listen=listen, connect=later, cluster=cluster, options=options)
-            )
-        for node in self._others:
-            processes.wait_ready(node.name)
-        self._cluster = self._open.enter_context(self._connect(network, self._origin, cluster))
-
-    def _connect(self, network: Network, origin: NodeSpec, cluster: str) -> Cluster:
-        return connect(
+        options = ("--cache", str(self._cache), "--lease", f"{LEASE_S:g}")
+        start_chain(self._others, network, processes, cluster=cluster, options=options)
+        origin = self._origin
+        here = connect(
             *(network.endpoint(origin.name, node.name) for node in self._others),
             name=origin.name,
             tier=origin.tier,
@@ -193,6 +183,7 @@ class PlanBench:
             relay=False,
             lease_s=LEASE_S,
         )
+        return opening.enter_context(here)
 
 
 class PinnedStream:

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,9 +22,10 @@ from typing import Any
 from seamline.config import NodeSpec, Testbed
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError, UsageError
 from seamline.core.vocabulary.objectives import goal_named
+from seamline.runtime.lab.chain import start_chain
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
-from seamline.testbed.processes import FOLLOW_LOADS, NodeProcess, NodeProcesses, node_command, power_options
+from seamline.testbed.processes import FOLLOW_LOADS, NodeProcess, NodeProcesses, power_options
 from seamline.testbed.relay import Network
 
 START_TIMEOUT_S = 300.0
@@ -91,27 +93,22 @@ class TestbedRun:
         self._cluster = f"testbed-{time.monotonic_ns() & 0xFFFFFFFF:08x}"
         self._processes = NodeProcesses()
         self._network: Network | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> TestbedRun:
-        self._processes.__enter__()
-        try:
-            self._network = Network(self.scenario.testbed)
+        with ExitStack() as opening:
+            self._network = opening.enter_context(Network(self.scenario.testbed))
+            opening.enter_context(self._processes)
             self._start_others()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._processes.__exit__(kind, error, trace)
-        finally:
-            if self._network is not None:
-                self._network.close()
+        self._open.__exit__(kind, error, trace)
 
-    def events(self, policy: str, *, n_private_cuts: int, seconds: float | None = None) -> Iterator[ScenarioEvent]:
+    def events(self, policy: str, *, n_private_cuts: int) -> Iterator[ScenarioEvent]:
         """What one policy's run through the scenario tells while it goes on; the last event is its ``summary``.
 
         Raises `SeamlineError` with the edge's own words when it fails.
@@ -119,7 +116,7 @@ class TestbedRun:
         assert self._network is not None, "use it as a context manager"
         scenario = self.scenario
         notices: list[str] = []
-        duration_s = seconds or scenario.seconds
+        duration_s = scenario.seconds
         self._start_others()
         self._network.reset()
         self._unload()
@@ -162,22 +159,9 @@ class TestbedRun:
                 time.sleep(POLL_S)
 
     def _start_others(self) -> None:
-        """Start every node but the origin that does not run; each connects to those that come after it."""
         assert self._network is not None
-        others = self.scenario.others
-        started = [node for node in others if not self._processes.is_alive(node.name)]
-        for node in started:
-            later = others[others.index(node) + 1 :]
-            command = node_command(
-                node,
-                listen=self._network.listen(node.name),
-                connect=[self._network.endpoint(node.name, target.name) for target in later],
-                cluster=self._cluster,
-                options=("--no-relay", *self._common_options()),
-            )
-            self._processes.start(node.name, command)
-        for node in started:
-            self._processes.wait_ready(node.name)
+        options = self._common_options()
+        start_chain(self.scenario.others, self._network, self._processes, cluster=self._cluster, options=options)
 
     def _unload(self) -> None:
         """Every node that stayed up is as slow again as the testbed file says."""

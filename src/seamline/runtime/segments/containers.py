@@ -19,9 +19,10 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import seamline
+from seamline.config.cgroup import ControlGroups
 from seamline.core.vocabulary.errors import FabricError, ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
@@ -39,7 +40,6 @@ SOCKETS_PREFIX = "seamline-segments-"
 """Sockets lie in a temporary folder ``seamline-segments-PID-...`` of the node with that process id."""
 
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
-_GROUPS = Path("/sys/fs/cgroup")
 _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 
@@ -80,7 +80,7 @@ class ContainerEngine:
             )
             try:
                 connection = _accept(listener, popen)
-            except BaseException:
+            except BaseException:  # nothing stays behind, whatever it was
                 popen.kill()
                 _reap(popen)
                 path.unlink(missing_ok=True)
@@ -88,7 +88,7 @@ class ContainerEngine:
         made = ContainerSegment(connection, popen, path, part.inputs, part.outputs)
         try:
             receive_tensors(connection)
-        except BaseException as exc:
+        except BaseException as exc:  # nor here
             made.close()
             if isinstance(exc, EOFError | OSError):
                 words = f"segment {segment} ended while it was loaded"
@@ -199,14 +199,11 @@ def _group_options(engine: str) -> list[str]:
     """
     if engine != "podman" or os.geteuid() != 0:
         return []
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return []
-    groups = {name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")}
-    group = groups.get("memory", "/")
-    is_ours = group != "/" and groups.get("cpu") == group and (_GROUPS / "memory" / group.lstrip("/")).is_dir()
-    return ["--cgroup-parent", group] if is_ours else []
+    groups = ControlGroups()
+    group = groups.path_of("memory")
+    is_shared = groups.path_of("cpu") == group != PurePosixPath("/")
+    is_ours = is_shared and (groups.mount / "memory" / group.relative_to("/")).is_dir()
+    return ["--cgroup-parent", str(group)] if is_ours else []
 
 
 def _works(command: Sequence[str]) -> bool:

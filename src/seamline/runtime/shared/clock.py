@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 now_s = time.monotonic
 
 
-class _Monotonic:
-    def now_s(self) -> float:
-        return now_s()
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    now_s: Callable[[], float]
 
 
-MONOTONIC = _Monotonic()
+MONOTONIC = _Clock(time.monotonic)
 """The same clock, for those that take a `core.vocabulary.ports.Clock`."""
 
-
-class _ThreadTime:
-    def now_s(self) -> float:
-        return time.thread_time()
-
-
-THREAD_TIME = _ThreadTime()
+THREAD_TIME = _Clock(time.thread_time)
 """Processor time of the calling thread, for what one thread does alone: it leaves out what others took meanwhile."""

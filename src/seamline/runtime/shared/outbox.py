@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seamline.core.vocabulary.errors import FabricError, PeerLost
+from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Fabric, Lane
+from seamline.runtime.shared.worker import shutting_down
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Outbox:
         """Queue one message for `target`. Raises `PeerLost` after `close`."""
         with self._lock:
             if self._closed:
-                raise PeerLost("this node is shutting down")
+                raise shutting_down()
             pending = self._queues.get(target)
             if pending is None:
                 pending = self._queues[target] = queue.SimpleQueue()
@@ -71,7 +72,7 @@ class Outbox:
     def _send(self, target: NodeId, outgoing: Outgoing) -> None:
         try:
             if self._closed:
-                raise PeerLost("this node is shutting down")
+                raise shutting_down()
             if outgoing.before_send is not None:
                 outgoing.before_send()
             self._fabric.send(target, outgoing.message, Lane.DATA)

@@ -14,6 +14,7 @@ from typing import Any
 from seamline.core.vocabulary.errors import PeerLost, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric.messages import Message
+from seamline.runtime.shared.worker import shutting_down
 
 
 class Requests:
@@ -37,7 +38,7 @@ class Requests:
             if not is_closed:
                 self._waiting[request_id] = (target, answer)
         if is_closed:
-            _finish(answer, _closing())
+            _finish(answer, shutting_down())
             return answer
         try:
             self._send(target, question(request_id))
@@ -69,17 +70,13 @@ class Requests:
             self._closed = True
             ids = list(self._waiting)
         for request_id in ids:
-            self._fail(request_id, _closing())
+            self._fail(request_id, shutting_down())
 
     def _fail(self, request_id: int, error: Exception) -> None:
         with self._lock:
             waiting = self._waiting.pop(request_id, None)
         if waiting is not None:
             _finish(waiting[1], error)
-
-
-def _closing() -> PeerLost:
-    return PeerLost("this node is shutting down")
 
 
 def _finish(future: Future[Any], answer: object) -> None:

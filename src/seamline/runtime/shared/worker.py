@@ -37,7 +37,7 @@ class Worker:
             if not self._closed:
                 self._calls.put((future, lambda: function(*arguments)))
                 return future
-        future.set_exception(_closing())
+        future.set_exception(shutting_down())
         return future
 
     def close(self, timeout_s: float = 1.0) -> None:
@@ -54,16 +54,17 @@ class Worker:
         while (call := self._calls.get()) is not None:
             future, function = call
             if self._closed:
-                future.set_exception(_closing())
+                future.set_exception(shutting_down())
                 continue
             try:
                 result = function()
-            except BaseException as error:
+            except BaseException as error:  # whoever asked is told, whatever it was
                 future.set_exception(error)
             else:
                 future.set_result(result)
             del call, future, function
 
 
-def _closing() -> PeerLost:
+def shutting_down() -> PeerLost:
+    """The answer to whoever asks for something after the end."""
     return PeerLost("this node is shutting down")

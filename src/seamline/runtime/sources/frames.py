@@ -55,18 +55,18 @@ class StampedSource(ABC):
     def name(self) -> str: ...
 
     @property
-    @abstractmethod
     def fps(self) -> float | None:
         """See `FrameSource`; of what is opened on first use, asking opens it."""
+        return None
 
     @property
-    @abstractmethod
-    def is_live(self) -> bool: ...
+    def is_live(self) -> bool:
+        return False
 
     @property
-    @abstractmethod
     def comes_by_itself(self) -> bool:
         """Whether frames arrive when they are taken, as from a camera, so that nobody paces them."""
+        return False
 
     @abstractmethod
     def first(self) -> SourceFrame | None:
@@ -84,8 +84,7 @@ class StampedSource(ABC):
     def figures(self) -> SourceFigures:
         """What has happened so far."""
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 # most have nothing to give back
         """Give back what was opened and is not being read."""
 
     def frames(self) -> Iterator[Any]:
@@ -98,15 +97,34 @@ class StampedSource(ABC):
 
 def stamped(frames: FrameSource | Iterable[Any]) -> StampedSource:
     """`frames` as a source with stamps: itself when it has them, else numbered as they come."""
-    return frames if isinstance(frames, StampedSource) else _Numbered(frames)
+    return frames if isinstance(frames, StampedSource) else _Own(frames)
 
 
-class _Numbered(StampedSource):
-    """A caller's own source or iterable. Its frames have a number and the time of reading, and no time line."""
+class UntimedSource(StampedSource):
+    """A source without a time line: a frame's stamp says its number and when it was read."""
+
+    def __init__(self) -> None:
+        self._n_read = 0
+
+    def figures(self) -> SourceFigures:
+        return SourceFigures(name=self.name, read=self._n_read)
+
+    def _next(self, data: Any) -> SourceFrame:
+        """`data` as the next frame."""
+        self._n_read += 1
+        return self._numbered(data, self._n_read - 1)
+
+    def _numbered(self, data: Any, number: int) -> SourceFrame:
+        stamp = FrameStamp(source=self.name, number=number, at_s=None, unix_s=time.time())
+        return SourceFrame(data=data, stamp=stamp)
+
+
+class _Own(UntimedSource):
+    """A caller's own source or iterable, which stays the caller's to close."""
 
     def __init__(self, frames: FrameSource | Iterable[Any]) -> None:
+        super().__init__()
         self._frames = frames
-        self._n_read = 0
 
     @property
     def name(self) -> str:
@@ -120,22 +138,10 @@ class _Numbered(StampedSource):
     def is_live(self) -> bool:
         return isinstance(self._frames, FrameSource) and self._frames.is_live
 
-    @property
-    def comes_by_itself(self) -> bool:
-        return False
-
     def first(self) -> SourceFrame | None:
         raise TypeError("a caller's own frames can be read only once")
 
     def read(self, fps: float | None = None, *, drop: bool = True) -> Generator[SourceFrame | None, None, None]:
         del fps, drop  # the stream paces frames without a time line, and none is left out
-        for number, data in enumerate(self._frames.frames() if isinstance(self._frames, FrameSource) else self._frames):
-            self._n_read = number + 1
-            stamp = FrameStamp(source=self.name, number=number, at_s=None, unix_s=time.time())
-            yield SourceFrame(data=data, stamp=stamp)
-
-    def figures(self) -> SourceFigures:
-        return SourceFigures(name=self.name, read=self._n_read)
-
-    def close(self) -> None:
-        """It is the caller's."""
+        for data in self._frames.frames() if isinstance(self._frames, FrameSource) else self._frames:
+            yield self._next(data)

@@ -26,18 +26,6 @@ class ImageFolder(StampedSource):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_health", SourceHealth(self.name))
 
-    @property
-    def fps(self) -> float | None:
-        return None
-
-    @property
-    def is_live(self) -> bool:
-        return False
-
-    @property
-    def comes_by_itself(self) -> bool:
-        return False
-
     def first(self) -> SourceFrame | None:
         """The first that can be read. Raises `UsageError` when none can."""
         return next(self._pass(0, SourceHealth(self.name), is_quiet=True), None)
@@ -55,9 +43,6 @@ class ImageFolder(StampedSource):
 
     def figures(self) -> SourceFigures:
         return self._health.figures()
-
-    def close(self) -> None:
-        """There is nothing to give back."""
 
     def _pass(self, number: int, health: SourceHealth, *, is_quiet: bool = False) -> Iterator[SourceFrame]:
         """Every picture once, numbered from `number`. Those that are none are said once it is clear that one is."""

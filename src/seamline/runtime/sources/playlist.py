@@ -35,17 +35,8 @@ class Playlist(StampedSource):
         return self._health.name
 
     @property
-    def fps(self) -> float | None:
-        """Unknown: each may have its own."""
-        return None
-
-    @property
     def is_live(self) -> bool:
         return True
-
-    @property
-    def comes_by_itself(self) -> bool:
-        return False
 
     def first(self) -> SourceFrame | None:
         """The first frame of the first file, which must be one that can be read."""
