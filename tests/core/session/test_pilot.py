@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ from seamline.core.vocabulary.errors import Infeasible, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within
 from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.profiles import Quantiles
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 LOCAL = Plan.parse("edge[0:4]")
@@ -315,6 +317,15 @@ def test_frames_of_a_lost_node_wait_a_moment_for_the_plan_that_comes(session_of)
     driver.run(0.2)
     assert [run.route.plan for run in driver.of(cmd.RunFrame)] == [TO_CLOUD, TO_FOG]
     assert driver.delivered == [0]
+
+
+def test_frames_of_a_lost_node_wait_no_longer_than_they_take_on_the_origin(session_of, profile):
+    driver = session_of()
+    driver.handle(ev.ProfileKnown(EDGE, replace(profile(EDGE), whole_s=Quantiles(median=0.05, p90=0.06))))
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.kill(CLOUD)
+    driver.handle(ev.Tick())
+    assert driver.session.pilot.retry_from_s == pytest.approx(driver.now_s + 0.05)
 
 
 def test_frames_of_a_lost_node_run_on_the_origin_when_no_plan_comes_in_time(session_of):

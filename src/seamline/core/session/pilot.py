@@ -69,7 +69,8 @@ DECISION_INTERVAL_S = 1.0
 """Longest time between two decisions; one is taken whenever something has moved."""
 
 RETRY_WAIT_S = 0.25
-"""Frames of a lost node wait so long for the route that is being prepared."""
+"""Frames of a lost node wait at most so long for the route that is being prepared, and no longer than they take on the
+origin: waiting costs at most as much again as not waiting."""
 
 Decide = Callable[[View, Policy], Decision]
 
@@ -142,7 +143,10 @@ class Pilot:
         """Overdue frames are not retried before; -inf when they may be at once, inf when the stream has ended."""
         if self._has_stopped:
             return math.inf
-        return self._lost_at_s + RETRY_WAIT_S if self._switcher.is_preparing else -math.inf
+        if not self._switcher.is_preparing:
+            return -math.inf
+        profile = self._view.view.profiles.get(self._origin)
+        return self._lost_at_s + (RETRY_WAIT_S if profile is None else min(RETRY_WAIT_S, profile.whole_s.median))
 
     def validate(self) -> None:
         """Raises `AssertionError` when an invariant does not hold; for tests."""
