@@ -67,6 +67,14 @@ def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:
         ("time_s,mbps,loss_ratio\n0,1,1.5\n", "line 2: loss_ratio is 1.5"),
         ("5\n4\n", "go backwards"),
         ("hello\n", "line 1: `hello`"),
+        ("time_s,mbps\n0,1e-300\n", "line 2: 1e-300 Mbit/s is less than one bit a second"),
+        ("time_s,mbps\n0,1e308\n", "line 2: `1e308` is not a number from 0 to 1e"),
+        ("time_s,mbps,delay_ms\n0,1,1e308\n", "line 2: `1e308` is not a number from 0 to 1e"),
+        ("time_s,mbps\n1e300,1\n", "line 2: `1e300` is not a number from 0 to 1e"),
+        ("time_s,mbps\n0,1\n1e-300,1\n", "line 3: time 1e-300 is not after 0 by a ms"),
+        ("1e300\n", "line 1: `1e300` is not a number from 0 to 1e"),
+        ("time_s,mbps\n0," + "9" * 200_000, "field larger than field limit"),
+        ("time_s,mbps\n0," + "x" * 2000, "line 2: `x{40}` is not a number"),
     ],
 )
 def test_a_file_that_is_no_trace_is_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
@@ -78,7 +86,7 @@ def test_a_file_that_is_no_trace_is_refused_by_line(tmp_path: Path, text: str, m
 def test_what_cannot_be_read_as_text_is_refused_with_a_hint(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe")
-    for path, words in ((binary, "is not text"), (tmp_path, "Is a directory"), (tmp_path / "none", "there is no file")):
+    for path, words in ((binary, "is not text"), (tmp_path, "it is a folder"), (tmp_path / "none", "there is no file")):
         with pytest.raises(ConfigError, match=words) as refusal:
             read_trace(path)
         assert refusal.value.hint

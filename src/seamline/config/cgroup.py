@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import psutil
+
 _UNLIMITED_BYTES = 1 << 60
 """Version 1 writes the largest number of pages where there is no limit."""
 
@@ -77,6 +79,13 @@ class ControlGroups:
             if controller in controllers.split(",") and path.startswith("/") and ".." not in path.split("/"):
                 return PurePosixPath(path)
         return PurePosixPath("/")
+
+
+def memory_total_bytes(groups: ControlGroups | None = None) -> int:
+    """Physical memory that this process may use: the machine's, or its container's or unit's when that is less."""
+    limit = (groups or ControlGroups()).memory_limit_bytes()
+    total = int(psutil.virtual_memory().total)
+    return total if limit is None else min(total, limit)
 
 
 def n_usable_cores(groups: ControlGroups | None = None) -> int:

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 
-def sync_file(file: IO[bytes] | IO[str]) -> None:
-    """Wait until what was written to `file` is on the disk."""
-    file.flush()
-    os.fsync(file.fileno())
+def write_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write `pieces` to the file `path`, whole or not at all: readers, and a power cut, never see half of it.
+
+    Readable as any file, because caches are shared. Raises `OSError`, and leaves nothing then.
+    """
+    unfinished = path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}.part")
+    try:
+        with unfinished.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+        move_into_place(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def move_into_place(file: Path, path: Path) -> None:
+    """Rename the finished `file` to `path`, on the same disk, when all of it is on that disk. Raises `OSError`."""
+    sync_folder(file.parent, (file.name,))
+    os.replace(file, path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path, names: Iterable[str] = ()) -> None:

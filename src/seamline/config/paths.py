@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.errors import ConfigError
 
 
@@ -28,14 +29,12 @@ def data_dir() -> Path:
 
 
 def read_text(path: Path, *, max_bytes: int, hint: str) -> str:
-    """The text in the file at `path`. Raises `ConfigError` when it is not there, larger, or no text.
+    """The text in the file at `path`. Raises `ConfigError` when it is no plain file, larger, or no text.
 
     hint: what to do about a file that is none of those meant.
     """
     try:
-        if path.stat().st_size > max_bytes:
-            raise ConfigError(f"{path} is larger than {max_bytes >> 20} MiB", hint=hint)
-        return path.read_text(encoding="utf-8")
+        return read_plain_text(path, max_bytes)
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc
     except OSError as exc:

@@ -6,16 +6,22 @@ anything is started, and an error names file, key and what would be right.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
 from seamline.config.toml import load_toml, nearest_hint
-from seamline.config.trace import trace_path
+from seamline.config.trace import MIN_RATE_BPS, read_trace, trace_path
 from seamline.core.vocabulary.errors import ConfigError, UsageError
 from seamline.core.vocabulary.nodes import node_id
+
+MAX_AMOUNT = 1e6
+"""Of megabits, milliseconds, seconds, frames a second, megabytes, watts: beyond what any machine or link has."""
+
+MAX_SLOWDOWN = 1e4
+MAX_THREADS = 1024
 
 
 def load_testbed(path: Path) -> Testbed:
@@ -65,21 +71,22 @@ class _File:
 def _checked(file: _File, path: Path) -> Testbed:
     names = _check_nodes(file.node, path)
     for key, value in (("fps", file.fps), ("seconds", file.seconds)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"{path}: `{key}` is {value}, and must be above 0")
-    if file.private is not None and file.private < 0:
+        if value is not None and not 0.0 < value <= MAX_AMOUNT:
+            raise ConfigError(f"{path}: `{key}` is {value}", hint=f"above 0, and at most {MAX_AMOUNT:g}")
+    if file.private is not None and not 0 <= file.private <= MAX_AMOUNT:
         raise ConfigError(f"{path}: `private` is {file.private}", hint="0 lets raw frames leave the edge, 1 does not")
     links = tuple(_link(raw, f"link[{i}]", names, path) for i, raw in enumerate(file.link))
     _check_links_differ(links, path)
     changes: list[ChangeSpec] = []
     loads: list[LoadSpec] = []
+    ends = dict(_link_names(links))
     for index, raw in enumerate(file.change):
         at = f"change[{index}]"
         _check_change(raw, at, path)
         if raw.node is not None:
             loads.append(_load(raw, raw.node, at, names, path))
         else:
-            changes.append(_change(raw, at, links, path))
+            changes.append(_change(raw, at, ends, path))
     return Testbed(
         name=file.name or path.stem,
         nodes=file.node,
@@ -93,8 +100,9 @@ def _checked(file: _File, path: Path) -> Testbed:
     )
 
 
-def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
-    names: list[str] = []
+def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> Mapping[str, None]:
+    """The names, in order."""
+    names: dict[str, None] = {}
     for index, node in enumerate(nodes):
         at = f"node[{index}]"
         for key, name in (("name", node.name), ("tier", node.tier)):
@@ -105,13 +113,14 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
         if node.name in names:
             raise ConfigError(f"{path}: two nodes are called `{node.name}`", hint="give each node its own name")
         _check_slowdown(node.slowdown, at, path)
-        if node.threads < 0:
-            raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint="0 means all cores")
-        for key, value in (("memory_mb", node.memory_mb), ("idle_w", node.idle_w), ("busy_w", node.busy_w)):
-            if value is not None:
+        if not 0 <= node.threads <= MAX_THREADS:
+            hint = f"0 means all cores, and {MAX_THREADS} is the most"
+            raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint=hint)
+        for key in ("memory_mb", "idle_w", "busy_w", "tx_j_per_mb", "rx_j_per_mb"):
+            if (value := getattr(node, key)) is not None:
                 _check_amount(value, f"{at}.{key}", path)
         _check_power(node, at, path)
-        names.append(node.name)
+        names[node.name] = None
     if not any(node.tier == "edge" for node in nodes):
         raise ConfigError(
             f"{path}: no node has the tier `edge`, and frames enter there", hint='give one [[node]] tier = "edge"'
@@ -120,11 +129,13 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> list[str]:
 
 
 def _check_slowdown(slowdown: float, at: str, path: Path) -> None:
-    if not (math.isfinite(slowdown) and slowdown >= 1.0):
+    if not slowdown >= 1.0:
         raise ConfigError(
             f"{path}: `{at}.slowdown` is {slowdown:g}, faster than this machine",
             hint="1.0 or more; only slower machines can be imitated",
         )
+    if slowdown > MAX_SLOWDOWN:
+        raise ConfigError(f"{path}: `{at}.slowdown` is {slowdown:g}", hint=f"at most {MAX_SLOWDOWN:g}")
 
 
 def _check_power(node: NodeSpec, at: str, path: Path) -> None:
@@ -140,13 +151,14 @@ def _check_power(node: NodeSpec, at: str, path: Path) -> None:
         raise ConfigError(f"{path}: `{at}.power`: {exc}") from exc
 
 
-def _link(raw: _Link, at: str, names: list[str], path: Path) -> LinkSpec:
+def _link(raw: _Link, at: str, names: Mapping[str, None], path: Path) -> LinkSpec:
     for name in raw.between:
         if name not in names:
             raise ConfigError(f"{path}: `{at}.between` names no node `{name}`", hint=nearest_hint(name, names))
     if raw.between[0] == raw.between[1]:
         raise ConfigError(f"{path}: `{at}` joins `{raw.between[0]}` with itself", hint="name two different nodes")
-    for key in ("rate_mbps", "delay_ms", "jitter_ms", "loss"):
+    _check_rate(raw.rate_mbps, at, path)
+    for key in ("delay_ms", "jitter_ms", "loss"):
         _check_amount(getattr(raw, key), f"{at}.{key}", path)
     if raw.loss >= 1.0:
         raise ConfigError(f"{path}: `{at}.loss` is {raw.loss:g}", hint="it is a ratio: 0.01 is one packet in a hundred")
@@ -175,6 +187,10 @@ def _trace(text: str, at: str, path: Path) -> Path:
         raise ConfigError(
             f"{path}: `{at}.trace`: there is no file {trace}", hint="paths are relative to the testbed file"
         )
+    try:
+        read_trace(trace)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: `{at}.trace`: {error}") from error
     return trace
 
 
@@ -184,8 +200,8 @@ def _check_links_differ(links: tuple[LinkSpec, ...], path: Path) -> None:
         if frozenset(link.between) in seen:
             raise ConfigError(f"{path}: two links join {' and '.join(link.between)}", hint="keep one of them")
         seen.add(frozenset(link.between))
-    names = [name for name, _ in _link_names(links)]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    counts = Counter(name for name, _ in _link_names(links))
+    twice = next((name for name, count in counts.items() if count > 1), None)
     if twice is not None:
         raise ConfigError(f"{path}: two links are both called `{twice}`", hint="rename a node, dashes join the names")
 
@@ -203,12 +219,14 @@ def _check_change(raw: _Change, at: str, path: Path) -> None:
         raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
     if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
         raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
-    for key in ("at_s", "rate_mbps", "delay_ms", "loss"):
+    if raw.rate_mbps is not None:
+        _check_rate(raw.rate_mbps, at, path)
+    for key in ("at_s", "delay_ms", "loss"):
         if getattr(raw, key) is not None:
             _check_amount(getattr(raw, key), f"{at}.{key}", path)
 
 
-def _load(raw: _Change, node: str, at: str, names: list[str], path: Path) -> LoadSpec:
+def _load(raw: _Change, node: str, at: str, names: Mapping[str, None], path: Path) -> LoadSpec:
     if node not in names:
         raise ConfigError(f"{path}: `{at}.node` names no node `{node}`", hint=nearest_hint(node, names))
     if raw.slowdown is None:
@@ -217,12 +235,12 @@ def _load(raw: _Change, node: str, at: str, names: list[str], path: Path) -> Loa
     return LoadSpec(node=node, slowdown=raw.slowdown, at_s=raw.at_s, at_ratio=raw.at_ratio)
 
 
-def _change(raw: _Change, at: str, links: tuple[LinkSpec, ...], path: Path) -> ChangeSpec:
+def _change(raw: _Change, at: str, links: Mapping[str, tuple[str, str]], path: Path) -> ChangeSpec:
+    """links: their ends, by both of their names."""
     assert raw.link is not None, "checked before"
-    between = dict(_link_names(links)).get(raw.link)
+    between = links.get(raw.link)
     if between is None:
-        known = [link.name for link in links]
-        hint = nearest_hint(raw.link, known) if known else "the file has no [[link]]"
+        hint = nearest_hint(raw.link, links) if links else "the file has no [[link]]"
         raise ConfigError(f"{path}: `{at}.link` names no link `{raw.link}`", hint=hint)
     if raw.loss is not None and raw.loss >= 1.0:
         raise ConfigError(f"{path}: `{at}.loss` is {raw.loss:g}", hint="it is a ratio: 0.01 is one packet in a hundred")
@@ -248,6 +266,14 @@ def _link_names(links: tuple[LinkSpec, ...]) -> Iterator[tuple[str, tuple[str, s
         yield "-".join(reversed(link.between)), link.between
 
 
+def _check_rate(rate_mbps: float, at: str, path: Path) -> None:
+    _check_amount(rate_mbps, f"{at}.rate_mbps", path)
+    if 0.0 < rate_mbps * 1e6 < MIN_RATE_BPS:
+        hint = "0 is as fast as it goes, and 1e-6 one bit a second"
+        raise ConfigError(f"{path}: `{at}.rate_mbps` is {rate_mbps:g}", hint=hint)
+
+
 def _check_amount(value: float, key: str, path: Path) -> None:
-    if not (math.isfinite(value) and value >= 0.0):
-        raise ConfigError(f"{path}: `{key}` is {value:g}, and must be a number from 0 up")
+    if not 0.0 <= value <= MAX_AMOUNT:
+        hint = f"at most {MAX_AMOUNT:g}"
+        raise ConfigError(f"{path}: `{key}` is {value:g}, and must be a number from 0 up", hint=hint)

@@ -12,6 +12,7 @@ import threading
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,7 +66,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     text = read_text(path, max_bytes=MAX_FILE_BYTES, hint=HINT)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (ValueError, RecursionError) as exc:  # a number too long, brackets nested beyond reason
         raise ConfigError(f"{path} is not TOML: {exc}", hint=HINT) from exc
 
 
@@ -80,8 +81,8 @@ def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:
         return
     if not isinstance(value, Mapping):
         return
-    hints = typing.get_type_hints(dataclass)
-    valid = [field.name for field in dataclasses.fields(dataclass)]
+    hints = _hints(dataclass)
+    valid = list(hints)
     for key, item in value.items():
         path = f"{at}.{key}" if at else key
         if key not in valid:
@@ -89,6 +90,14 @@ def _refuse_unknown_keys(value: Any, schema: Any, origin: str, at: str) -> None:
         _refuse_unknown_keys(item, hints[key], origin, path)
 
 
+@lru_cache(maxsize=64)
+def _hints(dataclass: Any) -> dict[str, Any]:
+    """The types of its fields; finding them takes longer than all else that is done with one table of a file."""
+    hints = typing.get_type_hints(dataclass)
+    return {field.name: hints[field.name] for field in dataclasses.fields(dataclass)}
+
+
+@lru_cache(maxsize=256)
 def _dataclass_in(schema: Any) -> Any:
     """The dataclass that `schema` is or contains (``X``, ``X | None``, ``tuple[X, ...]``), or None."""
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):

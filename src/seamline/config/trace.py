@@ -28,6 +28,11 @@ MAHIMAHI_BIN_S = 0.2
 """Short enough to follow a mobile link, long enough to hold several packets at 1 Mbit/s."""
 
 MAX_TRACE_BYTES = 64 << 20
+MAX_TRACE_S = 1e7
+MIN_STEP_S = 1e-3
+MIN_RATE_BPS, MAX_MBPS = 1.0, 1e6
+MAX_DELAY_MS = 1e6
+"""What a trace may say: a third of a year by the millisecond, one bit to one terabit a second, a quarter of an hour."""
 PREFIX = "real:"
 _FOLDER = Path(str(files("seamline") / "data" / "traces"))
 
@@ -98,7 +103,10 @@ def read_trace(path: Path) -> Trace:
     lines = read_text(path, max_bytes=MAX_TRACE_BYTES, hint="a trace is CSV or mahimahi, see docs").splitlines()
     if not any(line.strip() for line in lines):
         raise ConfigError(f"{path} is empty", hint="a trace has a header `time_s,mbps` and a line per rate")
-    trace = _from_csv(lines, path) if "," in lines[0] else _from_mahimahi(lines, path)
+    try:
+        trace = _from_csv(lines, path) if "," in lines[0] else _from_mahimahi(lines, path)
+    except csv.Error as exc:
+        raise ConfigError(f"{path} cannot be read as a trace: {exc}", hint="CSV or mahimahi, see docs") from exc
     if not any(trace.rates_bps):
         raise ConfigError(f"{path} never carries anything", hint="at least one rate must be above 0")
     return trace
@@ -115,20 +123,25 @@ def _from_csv(lines: list[str], path: Path) -> Trace:
     loss_ratios: list[float] = []
     columns = reader.fieldnames or ()
     for row in reader:
-        time_s = _number(row["time_s"], path, reader.line_num)
-        rate_bps = _number(row["mbps"], path, reader.line_num) * 1e6
+        time_s = _number(row["time_s"], path, reader.line_num, MAX_TRACE_S)
+        rate_bps = _number(row["mbps"], path, reader.line_num, MAX_MBPS) * 1e6
+        if 0.0 < rate_bps < MIN_RATE_BPS:
+            raise ConfigError(
+                f"{path}, line {reader.line_num}: {row['mbps']} Mbit/s is less than one bit a second",
+                hint="an outage is 0",
+            )
         if "delay_ms" in columns:
-            delays_s.append(_number(row["delay_ms"], path, reader.line_num) / 1e3)
+            delays_s.append(_number(row["delay_ms"], path, reader.line_num, MAX_DELAY_MS) / 1e3)
         if "loss_ratio" in columns:
-            loss_ratios.append(_number(row["loss_ratio"], path, reader.line_num))
+            loss_ratios.append(_number(row["loss_ratio"], path, reader.line_num, math.inf))
             if loss_ratios[-1] >= 1.0:
                 raise ConfigError(
                     f"{path}, line {reader.line_num}: loss_ratio is {loss_ratios[-1]:g}",
                     hint="it is a ratio: 0.01 is one packet in a hundred",
                 )
-        if times_s and time_s <= times_s[-1]:
+        if times_s and time_s < times_s[-1] + MIN_STEP_S:
             raise ConfigError(
-                f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g}",
+                f"{path}, line {reader.line_num}: time {time_s:g} is not after {times_s[-1]:g} by a ms",
                 hint="each line says what holds from then on; sort them by time",
             )
         times_s.append(time_s)
@@ -149,7 +162,9 @@ def _from_csv(lines: list[str], path: Path) -> Trace:
 
 
 def _from_mahimahi(lines: list[str], path: Path) -> Trace:
-    at_ms = [_number(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
+    at_ms = [
+        _number(line, path, number, 1e3 * MAX_TRACE_S) for number, line in enumerate(lines, start=1) if line.strip()
+    ]
     if any(later < earlier for earlier, later in itertools.pairwise(at_ms)):
         raise ConfigError(f"{path}: its times go backwards", hint="mahimahi traces are ascending milliseconds")
     n_bins = max(1, math.ceil(at_ms[-1] / 1e3 / MAHIMAHI_BIN_S))
@@ -163,11 +178,13 @@ def _from_mahimahi(lines: list[str], path: Path) -> Trace:
     )
 
 
-def _number(text: str | None, path: Path, line: int) -> float:
+def _number(text: str | None, path: Path, line: int, most: float) -> float:
     try:
         number = float(text or "")
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number >= 0.0):
-        raise ConfigError(f"{path}, line {line}: `{text}` is not a number from 0 up", hint="CSV or mahimahi, see docs")
+    if not (math.isfinite(number) and 0.0 <= number <= most):
+        limit = f"from 0 to {most:g}" if math.isfinite(most) else "from 0 up"
+        words = f"{path}, line {line}: `{(text or '')[:40]}` is not a number {limit}"
+        raise ConfigError(words, hint="CSV or mahimahi, see docs")
     return number

@@ -60,7 +60,7 @@ def names_in(metadata: Mapping[str, str]) -> ClassNames:
 
 def read_names(path: Path) -> ClassNames:
     """The class names in the file `path`. Raises `UsageError` when it cannot be read or has none."""
-    text = read_text(path, max_bytes=MAX_FILE_BYTES, hint="class names are one a line, or JSON").removeprefix("\ufeff")
+    text = read_text(path, max_bytes=MAX_FILE_BYTES, hint="class names are one a line, or JSON")
     found = _numbered(_value(text)) if text.lstrip()[:1] in ("{", "[") else _from_lines(text.splitlines())
     if not found:
         raise UsageError(f"`{path}` has no class names", hint="one name a line, a JSON list, or `0: person`")

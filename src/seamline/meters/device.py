@@ -26,13 +26,6 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def memory_total_bytes() -> int:
-    """Physical memory that this process may use: the machine's, or its container's or unit's when that is less."""
-    limit = GROUPS.memory_limit_bytes()
-    total = int(psutil.virtual_memory().total)
-    return total if limit is None else min(total, limit)
-
-
 def memory_available_bytes() -> int:
     """Physical memory that could be taken now without swapping: the machine's, or what its groups leave."""
     left = GROUPS.memory_available_bytes()

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,7 +21,7 @@ from msgspec import structs
 
 import seamline
 from seamline.config import convert
-from seamline.config.durable import locked, sync_file, sync_folder
+from seamline.config.durable import locked, write_file
 from seamline.config.paths import read_text, refused_words
 from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import node_id
@@ -117,16 +115,7 @@ def read_profile(path: Path) -> Profile:
 def write_profile(profile: Profile, path: Path) -> None:
     """Write `profile` to `path`, whole or not at all: readers never see half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")  # readable as any file: caches are shared
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            json.dump(to_json(profile), file, indent=1, allow_nan=False)
-            sync_file(file)
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(path, (json.dumps(to_json(profile), indent=1, allow_nan=False).encode(),))
 
 
 class ProfileCache:

@@ -164,6 +164,9 @@ def battery_reader(root: Path) -> ReadWatts:
     return read_w
 
 
+MAX_RECORDING_BYTES = 64 << 20
+
+
 def replay_reader(path: Path, clock: Clock) -> ReadWatts:
     """Watts recorded in a CSV file with the columns ``time_s,power_w``; each holds until the next, then all again.
 
@@ -181,7 +184,10 @@ def replay_reader(path: Path, clock: Clock) -> ReadWatts:
 
 def _read_recording(path: Path) -> tuple[list[float], list[float]]:
     text = read_text(path, max_bytes=MAX_RECORDING_BYTES, hint="replay:FILE wants a CSV of watts")
-    rows = list(csv.DictReader(text.splitlines()))
+    try:
+        rows = list(csv.DictReader(text.splitlines()))
+    except csv.Error as exc:
+        raise ConfigError(f"{path} is no power recording: {exc}", hint="replay:FILE wants a CSV of watts") from exc
     if len(rows) < 2 or not {"time_s", "power_w"} <= rows[0].keys():
         raise ConfigError(f"{path} is no power recording", hint="header `time_s,power_w` and at least two lines")
     times_s: list[float] = []

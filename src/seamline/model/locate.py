@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from seamline import __version__
 from seamline.config import cache_dir
+from seamline.config.durable import move_into_place
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import zoo
 from seamline.model.progress import SILENT, Progress
@@ -105,7 +106,7 @@ def build_zoo_model(name: str, path: Path, seed: int = ZOO_SEED) -> Path:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         zoo.build(name, unfinished, seed=seed)
-        unfinished.replace(path)
+        move_into_place(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return path

@@ -120,7 +120,8 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _machine() -> Check:
-    from seamline.meters.device import memory_available_bytes, memory_total_bytes
+    from seamline.config.cgroup import memory_total_bytes
+    from seamline.meters.device import memory_available_bytes
 
     fact = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "

@@ -54,6 +54,15 @@ class NodeFlags:
     ] = 1.0
     cluster: ClusterOption = "default"
     cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where models are kept.")] = None
+    model_quota: Annotated[
+        str | None,
+        typer.Option(
+            "--model-quota",
+            metavar="SIZE",
+            envvar="SEAMLINE_QUOTA",
+            help="What models from peers may take: together, and one of the free disk; 64GB,80% if not given.",
+        ),
+    ] = None
     no_relay: Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")] = False
     no_weights_to: Annotated[
         tuple[str, ...],
@@ -121,6 +130,7 @@ class NodeFlags:
             slowdown=self.slowdown,
             pace=slowdown_from(sys.stdin.fileno(), self.slowdown) if self.follow_loads else None,
             cache=self.cache,
+            model_quota=self.model_quota,
             relay=not self.no_relay,
             allow_insecure=self.insecure,
             secure=secure or self.join is not None,

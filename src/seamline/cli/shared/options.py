@@ -80,6 +80,7 @@ ThreadsOption = Annotated[
         "--threads",
         metavar="N",
         min=1,
+        max=1024,
         envvar="SEAMLINE_THREADS",
         help="Threads for computing; as many as the cores that may be used when not given.",
     ),

@@ -13,6 +13,9 @@ ABSENT = "-"
 """Stands for a quantity that is not known."""
 
 _QUANTITY = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(?P<unit>[a-z/]*)")
+MOST = 1e18
+"""Of seconds, bytes and bits per second: what is beyond is a slip, and no number to reckon with."""
+
 _RATE_UNITS = {"bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9}
 _TIME_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _BYTE_UNITS = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
@@ -129,5 +132,8 @@ def parse_size(text: str) -> int:
 def _quantity(text: str, units: Mapping[str, float], what: str, example: str) -> float:
     match = _QUANTITY.fullmatch(text.strip().lower())
     if match is None or match["unit"] not in units:
-        raise UsageError(f"`{text}` is not a {what}", hint=f"write e.g. {example}; units: {', '.join(units)}")
-    return float(match["number"]) * units[match["unit"]]
+        raise UsageError(f"`{text[:80]}` is not a {what}", hint=f"write e.g. {example}; units: {', '.join(units)}")
+    value = float(match["number"]) * units[match["unit"]]
+    if not value <= MOST:
+        raise UsageError(f"`{text[:40]}` is no {what} that can be", hint=f"write e.g. {example}")
+    return value

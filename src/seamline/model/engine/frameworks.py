@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from seamline.config.durable import move_into_place
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -150,7 +151,7 @@ def _import(source: _Source, path: Path, store: ModelStore, seed: int) -> Import
         error = _deviation(list(found.values()), expected)
         files = sorted(Path(folder).iterdir())
         for file in files:
-            os.replace(file, path.parent / file.name)
+            move_into_place(file, path.parent / file.name)
     return Imported(
         path=path,
         model_id=stored.model_id,

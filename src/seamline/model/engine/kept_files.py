@@ -6,35 +6,32 @@ Each appears complete, on the disk too: a power cut must not leave half of one. 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from onnx import TensorProto
 
-from seamline.config.durable import sync_file, sync_folder
+from seamline.config.durable import write_file
+from seamline.model.store.verified import VerifiedFiles
 
 
-def keep(contents: Callable[[], Iterable[bytes]], work: Path, beside: Path) -> Path:
-    """The file in `beside` that holds `contents`; written, in the folder `work` first, unless it is there."""
+def keep(contents: Callable[[], Iterable[bytes]], files: VerifiedFiles, folder: Path, beside: Path) -> Path:
+    """The file in `beside`, below the model's `folder`, that holds `contents`; written unless it is there and sound.
+
+    Raises `OSError` when it cannot be written.
+    """
     digest = hashlib.sha256()
     for piece in contents():
         digest.update(piece)
     target = beside / f"{digest.hexdigest()}.bin"
-    if target.is_symlink() or not target.is_file():
-        publish(contents(), work, target)
+    name = target.relative_to(folder).as_posix()
+    with suppress(OSError):  # unreadable: written anew
+        if files.holds(name, digest.hexdigest()):
+            return target
+    write_file(target, contents())
+    files.note(name, digest.hexdigest())
     return target
-
-
-def publish(contents: Iterable[bytes], work: Path, target: Path) -> None:
-    """Write `contents` to a file in the folder `work` and rename it to `target`."""
-    half = work / target.name
-    with half.open("wb") as file:
-        for piece in contents:
-            file.write(piece)
-        sync_file(file)
-    os.replace(half, target)
-    sync_folder(target.parent)
 
 
 def refer(tensor: TensorProto, location: Path, n_bytes: int, more: Mapping[str, str] | None = None) -> None:

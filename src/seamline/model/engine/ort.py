@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
-from seamline.config.cgroup import n_usable_cores
+from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
@@ -22,6 +22,7 @@ from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
 from seamline.model.store.models import ModelStore
+from seamline.model.store.stored import StoredModel
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +33,37 @@ class OrtEngine:
 
     store: where the models are. n_threads: per run of a segment; all processors this process may use when None.
     takes_kept: whether optimised forms are taken where they are kept; without, every segment is made as the first time.
+    memory_bytes: what cannot run in so much is refused before it is tried; what this process may use when None.
     """
 
-    def __init__(self, store: ModelStore, n_threads: int | None = None, *, takes_kept: bool = True) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        n_threads: int | None = None,
+        *,
+        takes_kept: bool = True,
+        memory_bytes: int | None = None,
+    ) -> None:
         self.store = store
         self._takes_kept = takes_kept
         self.n_threads = n_threads or n_usable_cores()
+        self.memory_bytes = memory_bytes or memory_total_bytes()
 
     @property
     def name(self) -> str:
         return f"onnxruntime {ort.__version__}"
 
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
-        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, no such cut, or ORT refuses.
+        """`segment` of a model, ready to run. Raises `ModelError`: unknown model, damaged weights, no such
+        cut, or ORT refuses.
 
         Takes its optimised form when that is kept (`optimised`), which is faster and needs less memory. Releases the
         interpreter lock while it works, so frames keep flowing meanwhile.
         """
-        model = self.store.get(model_id)
+        model = self.store.get_sound(model_id)
         part = model.segment(segment)
-        return OrtSegment(part, None if part.model is None else self._session(part.model, model.folder))
+        part.check_fits(self.memory_bytes)
+        return OrtSegment(part, None if part.model is None else self._session(part.model, model))
 
     def is_kept(self, model_id: str, segment: Segment) -> bool:
         """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
@@ -63,12 +75,13 @@ class OrtEngine:
         """Keep the optimised form of `segment` for later preparations. Raises `ModelError`."""
         model = self.store.get(model_id)
         part = model.segment(segment)
+        part.check_fits(self.memory_bytes)
         if part.model is not None:
-            optimised.keep(_graph_bytes(part.model), model.folder)
+            optimised.keep(_graph_bytes(part.model), model.folder, model.files)
 
-    def _session(self, model: ModelProto, folder: Path) -> Any:
-        graph, what = _graph_bytes(model), f"`{model.graph.name}`"
-        form = optimised.find(graph, folder) if self._takes_kept else None
+    def _session(self, model: ModelProto, stored: StoredModel) -> Any:
+        graph, what, folder = _graph_bytes(model), f"`{model.graph.name}`", stored.folder
+        form = optimised.find(graph, folder, stored.files) if self._takes_kept else None
         if form is None:
             return self._made(model, folder, what)
         try:

@@ -22,6 +22,7 @@ from seamline.model.engine.kept_files import keep, refer
 from seamline.model.onnx.external import pieces
 from seamline.model.onnx.prepacking import packed_products
 from seamline.model.onnx.session import save_packed
+from seamline.model.store.verified import VerifiedFiles
 
 PAGE_BYTES = 4096
 _GRAPH, _WEIGHTS = "packed.onnx", "packed.bin"
@@ -40,11 +41,11 @@ class _Packed:
     blob_bytes: int
 
 
-def keep_packed(form: ModelProto, folder: Path, beside: Path, work: Path) -> None:
+def keep_packed(form: ModelProto, files: VerifiedFiles, folder: Path, beside: Path, work: Path) -> None:
     """Let the weights of float products in `form` refer to files in `beside` that hold their packed copies too.
 
-    form: an optimised graph, changed in place; its weights are references into `folder`, of which `beside` and `work`
-    are folders below. Raises `ModelError` when the runtime refuses the products.
+    form: an optimised graph, changed in place; its weights are references into `folder`, whose `files` these are, and
+    of which `beside` and `work` are folders below. Raises `ModelError` when the runtime refuses the products.
     """
     products = packed_products(form.graph)
     if not products:
@@ -52,7 +53,7 @@ def keep_packed(form: ModelProto, folder: Path, beside: Path, work: Path) -> Non
     save_packed(_only(form, products), folder, work / _GRAPH, _WEIGHTS)
     tensors = {tensor.name: tensor for tensor in form.graph.initializer}
     for name, packed in _saved(work / _GRAPH):
-        kept = keep(partial(_contents, work / _WEIGHTS, packed), work, beside)
+        kept = keep(partial(_contents, work / _WEIGHTS, packed), files, folder, beside)
         entry = f"{packed.key}|{_aligned(packed.n_bytes)};{packed.blob_bytes};0"
         refer(tensors[name], kept.relative_to(folder), packed.n_bytes, {_ENTRY: entry})
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from onnx import ModelProto
 
+from seamline.config.plain_files import read_plain_text
 from seamline.core.vocabulary.pictures import Fit
 from seamline.model.metadata.preprocess import Resample, Triple
 from seamline.model.metadata.recipe import Exported, FrameRecipe
@@ -52,10 +53,11 @@ def _read(folders: list[Path], name: str) -> Mapping[str, Any]:
     for folder in folders:
         path = folder / name
         try:
-            if path.is_file() and path.stat().st_size <= MAX_BYTES:
-                found = json.loads(path.read_text(encoding="utf-8"))
-                if isinstance(found, Mapping):
-                    return found
+            found = json.loads(read_plain_text(path, MAX_BYTES))
+            if isinstance(found, Mapping):
+                return found
+        except FileNotFoundError:
+            continue
         except (OSError, ValueError, RecursionError) as exc:
             log.warning("`%s` cannot be read: %s", path, exc)
     return {}

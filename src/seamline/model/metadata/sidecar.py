@@ -46,7 +46,7 @@ def read_sidecar(path: Path) -> Sidecar:
     """Sidecar of the model file `path`; an empty one when there is none. Raises `ConfigError`."""
     for name in (f"{path.stem}.{FILE}", FILE):
         beside = path.with_name(name)
-        if beside.is_file():
+        if beside.exists():
             found = load_toml(beside, Sidecar)
             _check(found, beside)
             return found

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from typing import BinaryIO
 from onnx import TensorProto, numpy_helper
 
 from seamline.config.paths import refused_words
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import ModelError
 
 CHUNK_BYTES = 1 << 24
@@ -52,7 +52,7 @@ class TensorData:
         if self.path is None:
             yield self.tensor.raw_data if self.tensor.HasField("raw_data") else _typed_bytes(self.tensor)
             return
-        with self.path.open("rb") if self.is_inside else open_plain(self.path) as file:
+        with open_beside(self.path, follows_links=self.is_inside) as file:
             yield from pieces(file, self.offset, self.n_bytes, f"`{self.tensor.name}`")
 
 
@@ -76,7 +76,7 @@ def locate(tensor: TensorProto, folder: Path) -> TensorData:
     except ValueError as exc:
         raise ModelError(f"external data of `{tensor.name}` has a position that is no number") from exc
     path = _inside(folder, fields.get("location", ""), tensor.name)
-    with open_plain(path) as file:
+    with open_beside(path) as file:
         size = os.fstat(file.fileno()).st_size
     if length != n_bytes or offset < 0 or offset + length > size:
         raise ModelError(f"external data of `{tensor.name}` does not fit its shape or its file `{path.name}`")
@@ -115,31 +115,16 @@ def pieces(file: BinaryIO, offset: int, n_bytes: int, what: str) -> Iterator[byt
         yield piece
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """`path` opened for reading. Raises `ModelError` when it is missing, a symbolic link, or no plain file.
-
-    That is seen before it is opened, which waits for a pipe's other end and sets some devices going; and once more
-    afterwards, because it may have been replaced in between.
-    """
+def open_beside(path: Path, *, follows_links: bool = False) -> BinaryIO:
+    """A file that belongs to a model, opened as `open_plain` does. Raises `ModelError` when that fails."""
     try:
-        kind = path.lstat().st_mode
-    except OSError:
-        kind = stat.S_IFREG  # opening it says why
-    if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
-        raise ModelError(f"`{path.name}` is no plain file", hint="copy it into place")
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(path, flags)
+        return open_plain(path, follows_links=follows_links)
     except PermissionError as exc:
         fact, hint = refused_words(path)
         raise ModelError(fact, hint=hint) from exc
     except OSError as exc:
-        raise ModelError(f"cannot open `{path.name}` beside the model: {exc.strerror}") from exc
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        raise ModelError(f"`{path.name}` is no plain file", hint="copy it into place")
-    return os.fdopen(descriptor, "rb")
+        words = f"cannot open `{path.name}` beside the model: {exc.strerror}"
+        raise ModelError(words, hint="copy the model's files into place again") from exc
 
 
 def _inside(folder: Path, location: str, tensor: str) -> Path:

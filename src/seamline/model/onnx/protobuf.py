@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # protobuf ships no types
 from onnx import ModelProto
 
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import ModelError, UsageError
 
 MODEL_GRAPH, GRAPH_INITIALIZER, TENSOR_RAW_DATA = 7, 5, 9
@@ -39,7 +40,7 @@ class Outline:
 def parse_model(data: bytes, what: str) -> ModelProto:
     """The ONNX model in `data`. Raises `ModelError` saying that `what` is not ONNX."""
     if len(data) > _MAX_PARSED_BYTES:
-        raise ModelError(f"{what} has {len(data)} bytes besides its weights, more than can be parsed")
+        raise ModelError(f"{what} has {len(data)} bytes besides its weights: too many", hint="is it a model?")
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -54,15 +55,15 @@ def parse_outline(path: Path, large_bytes: int) -> Outline:
     Raises `UsageError` when it cannot be read, `ModelError` when it is not ONNX.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             if file.seek(0, 2) == 0:
-                raise ModelError(f"`{path}` is not ONNX: it is empty")
+                raise ModelError(f"`{path}` is not ONNX: it is empty", hint="export or copy it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 rest, places = _outline_model(mapped, large_bytes)
     except (_MalformedError, IndexError) as exc:
         raise ModelError(f"`{path}` is not ONNX", hint="export the model to ONNX first") from exc
     except OSError as exc:
-        raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
+        raise UsageError(f"cannot read `{path}`: {exc.strerror}", hint="name an ONNX file") from exc
     return Outline(model=parse_model(rest, f"`{path}`"), places=places)
 
 
@@ -75,7 +76,7 @@ def understood(what: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, OverflowError) as exc:
-        raise ModelError(f"{what} is damaged: {exc}"[:400]) from exc
+        raise ModelError(f"{what} is damaged: {exc}"[:400], hint="export or copy it again") from exc
 
 
 def field_head(number: int, length: int) -> bytes:

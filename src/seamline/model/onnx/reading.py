@@ -137,11 +137,12 @@ def _folded(model: ModelProto, weights: dict[str, TensorData], said: Mapping[str
 
 def _parse(path: Path) -> Outline:
     if path.exists() and not path.is_file():
-        raise UsageError(f"`{path}` is not a file")
+        raise UsageError(f"`{path}` is not a file", hint="name an ONNX file")
     outline = parse_outline(path, INLINE_BYTES)
     model = outline.model
     if model.ir_version < 1 or not model.graph.node or not model.opset_import:
-        raise ModelError(f"`{path}` is not an ONNX model: it has no layers or no operator set")
+        words = f"`{path}` is not an ONNX model: it has no layers or no operator set"
+        raise ModelError(words, hint="export the model to ONNX first")
     model.graph.name = _model_name(model, path)
     return outline
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from seamline.core.graph.cuts import layer_counts
 from seamline.core.graph.model_graph import ModelGraph
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
+from seamline.core.vocabulary.quantities import bytes_text
 from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.onnx.operators import node_inputs, weight_only
 from seamline.model.onnx.prepending import prepend
+from seamline.model.onnx.to_graph import tensor_specs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,24 @@ class SegmentModel:
     instead of the input that is made of it, and first; the ONNX model calls that by another name where it has a
     tensor of this one).
     passed: tensors that cross both cuts untouched; they are neither inputs nor outputs of the ONNX model.
+    least_bytes: of memory that running it takes: its largest tensor, or what it computes of weights alone, which a
+    runtime does ahead.
     """
 
     model: ModelProto | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     passed: frozenset[str]
+    least_bytes: int = 0
+
+    def check_fits(self, memory_bytes: int) -> None:
+        """Raise `ModelError` when it cannot run in `memory_bytes`: trying would take the machine down."""
+        if self.least_bytes > memory_bytes:
+            what = f"`{self.model.graph.name}`" if self.model is not None else "the segment"
+            raise ModelError(
+                f"{what} makes a tensor of {bytes_text(self.least_bytes)}, there are {bytes_text(memory_bytes)} here",
+                hint="run these layers on a node with more memory",
+            )
 
 
 class Cutter:
@@ -56,6 +70,7 @@ class Cutter:
         self._makers = {name: node for node in weight_only(model.graph) for name in node.output}
         everything = (*model.graph.input, *model.graph.value_info, *model.graph.output)
         self._values = {value.name: value for value in everything}
+        self._bytes = {name: spec.n_bytes for name, spec in tensor_specs(everything).items()}
 
     def segment(self, segment: Segment) -> SegmentModel:
         """The part of the model between two cuts. Raises `ModelError` when it ends beyond the last cut."""
@@ -72,7 +87,17 @@ class Cutter:
             made.add(self._target)  # the preprocessing makes it, and it may cross further on
         ends = [spec.name for spec in outputs if spec.name in made]
         model = self._build(nodes, ends, segment) if ends else None
-        return SegmentModel(model=model, inputs=inputs, outputs=outputs, passed=passed)
+        least_bytes = 0 if model is None else self._least_bytes(model.graph)
+        return SegmentModel(model=model, inputs=inputs, outputs=outputs, passed=passed, least_bytes=least_bytes)
+
+    def _least_bytes(self, graph: GraphProto) -> int:
+        of_weights, largest = 0, max((self._bytes.get(value.name, 0) for value in graph.input), default=0)
+        for node in graph.node:
+            n_bytes = sum(self._bytes.get(name, 0) for name in node.output)
+            largest = max(largest, n_bytes)
+            if any(name in self._makers for name in node.output):
+                of_weights += n_bytes
+        return max(largest, of_weights)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

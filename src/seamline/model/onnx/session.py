@@ -10,8 +10,10 @@ from typing import Any
 import onnxruntime as ort
 from onnx import ModelProto
 
+from seamline.config.cgroup import memory_total_bytes
 from seamline.core.vocabulary.errors import ModelError
 
+ARENA_RATIO = 0.9
 _SEVERITY_FATAL = 4  # every error is raised as well; a second copy on stderr says nothing new
 _FLOAT32 = "1"  # of the accuracy levels of MatMulNBits
 ort.set_default_logger_severity(_SEVERITY_FATAL)
@@ -104,9 +106,13 @@ def check_runs(model: ModelProto, folder: Path) -> None:
 
 
 def _share_arena() -> None:
+    """Of most of the memory and no more: a tensor beyond it, whose size a frame decides, is refused, and this process
+    lives where the system would end it, or another."""
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     default = -1
-    ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, default, default, default))
+    ort.create_and_register_allocator(
+        place, ort.OrtArenaCfg(int(ARENA_RATIO * memory_total_bytes()), default, default, default)
+    )
 
 
 @contextmanager
@@ -125,8 +131,8 @@ def translated(what: str) -> Iterator[None]:
         raise
 
 
-_NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Cannot allocate memory")
-"""How the runtime says that it got no memory: from C++, from its arena, and when it maps a file."""
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory", "Cannot allocate memory", "smaller than requested")
+"""How the runtime says that it got no memory: from C++, from its arena, when it maps a file, at the arena's limit."""
 
 
 def _model_error(what: str, exc: Exception) -> ModelError:

@@ -6,17 +6,16 @@ origin decides which codecs a plan may use.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from seamline.config import cache_dir
+from seamline.config.durable import write_file
+from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Codec
@@ -58,9 +57,8 @@ def calibration_of(model_id: str | None) -> tuple[CutCalibration, ...]:
 def read_calibration(folder: Path) -> tuple[CutCalibration, ...]:
     """What is kept beside the model in `folder`; nothing when there is no such file, or one that is no calibration."""
     try:
-        with (folder / FILE).open("rb") as file:
-            found = msgspec.json.decode(file.read(MAX_BYTES), type=_File)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        found = msgspec.json.decode(read_plain(folder / FILE, MAX_BYTES), type=_File)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ()
     if found.schema != SCHEMA:
         return ()
@@ -92,16 +90,6 @@ def keep_calibration(folder: Path, entries: Sequence[CutCalibration]) -> None:
         for each in sorted(known.values(), key=lambda each: (each.cut, each.codec))
     )
     try:
-        number, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE}-")
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(msgspec.json.encode(_File(schema=SCHEMA, cuts=cuts)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, folder / FILE)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        write_file(folder / FILE, (msgspec.json.encode(_File(schema=SCHEMA, cuts=cuts)),))
     except OSError as exc:
         raise ModelError(f"the calibration cannot be kept in `{folder}`: {exc.strerror}") from exc

@@ -12,7 +12,7 @@ from seamline.model.metadata.preprocess import Preprocess
 
 SCHEMA = "seamline.model/1"
 MAX_MANIFEST_BYTES = 1 << 16
-MAX_GRAPH_BYTES = 1 << 28
+MAX_GRAPH_BYTES = 1 << 26
 MAX_WEIGHTS_BYTES = 1 << 38
 
 _ID = re.compile(r"[0-9a-f]{64}")

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import ModelError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -32,7 +33,7 @@ def read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises `ModelError` when it is something else, names code that this reader does not know, or is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             if path.stat().st_size > _MAX_FILE_BYTES:
                 raise ModelError(f"`{path.name}` is larger than {_MAX_FILE_BYTES} bytes")
             return _read(file, path.name)

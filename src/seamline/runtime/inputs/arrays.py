@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -34,12 +35,13 @@ class ArrayFiles(FramesInFiles):
 def _read(path: Path) -> Given:
     """The array or arrays in `path`, not yet read from the disk. Raises `UsageError` when it is no such file."""
     try:
+        open_plain(path).close()  # NumPy opens it by name, and would wait for a pipe
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(found, np.ndarray):
             return found
         with found:
             return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError) as exc:
+    except Exception as exc:  # of damaged archives and headers: zipfile, zlib, tokenize, struct, no closed list
         raise UsageError(f"`{path}` cannot be read as arrays: {exc}", hint="write it with numpy.save or savez") from exc
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from seamline.config.plain_files import open_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -89,7 +90,9 @@ class JsonLines:
                 try:
                     yield number, json.loads(line)
                 except (ValueError, RecursionError) as exc:
-                    raise UsageError(f"line {number} of `{self.name}` is not JSON: {exc}") from exc
+                    raise UsageError(
+                        f"line {number} of `{self.name}` is not JSON: {exc}", hint="one array, or one object, a line"
+                    ) from exc
 
     def _texts(self) -> Iterator[bytes | None]:
         """Lines without their ends. What is read too far is kept for whoever asks again."""
@@ -135,7 +138,8 @@ class JsonLines:
 def open_json_lines(path: Path, *, loop: bool = False) -> JsonLines:
     """The file `path`. Raises `UsageError` when it cannot be read."""
     try:
-        return JsonLines(path.name, os.open(path, os.O_RDONLY), loop=loop)
+        with open_plain(path) as file:
+            return JsonLines(path.name, os.dup(file.fileno()), loop=loop)
     except OSError as exc:
         raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
 

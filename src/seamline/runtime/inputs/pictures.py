@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from seamline.codec.opencv import placed, require_opencv
+from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.model import Preprocess
@@ -38,9 +39,7 @@ def read_picture(path: Path) -> FrameArray:
     Raises `Unreadable` saying what is wrong with it: empty, cut short, or no picture.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise Unreadable(path, f"is larger than {MAX_FILE_BYTES >> 30} GiB")
-        data = path.read_bytes()
+        data = read_plain(path, MAX_FILE_BYTES)
     except OSError as exc:
         raise Unreadable(path, f"cannot be read: {exc.strerror}") from exc
     if not data:

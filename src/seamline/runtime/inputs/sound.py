@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seamline.config.plain_files import read_plain
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
@@ -59,11 +60,9 @@ class SoundFiles(FramesInFiles):
 def read_wav(path: Path) -> Sound:
     """The WAV file `path`: PCM of 8, 16, 24 or 32 bits, or floats. Raises `UsageError` for anything else."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise UsageError(f"`{path}` is larger than {MAX_FILE_BYTES >> 30} GiB")
-        return _parsed(path.read_bytes())
+        return _parsed(read_plain(path, MAX_FILE_BYTES))
     except OSError as exc:
-        raise UsageError(f"cannot read `{path}`: {exc.strerror}") from exc
+        raise UsageError(f"cannot read `{path}`: {exc.strerror}", hint="check the path") from exc
     except (struct.error, ValueError, KeyError) as exc:
         raise UsageError(f"`{path}` cannot be read as WAV: {exc}", hint="convert it to 16-bit PCM") from exc
 

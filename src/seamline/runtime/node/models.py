@@ -1,7 +1,8 @@
 """Model exchange between nodes: a node fetches a model it lacks, by content id, from the node that asks it to prepare.
 
-Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, verified against the
-manifest, whose own hash is the model's id, and kept in the store. Nothing here looks inside a model.
+Parts are fetched in pieces with few of them in flight, the graph first, verified against the manifest, whose own hash
+is the model's id, and kept in the store. A short outage of the source is waited for; a fetch that fails leaves nothing.
+Nothing here looks inside a model.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.model.store.stored import DamagedModel
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.worker import Worker
@@ -29,6 +33,8 @@ N_AT_ONCE = 4
 """Models that are fetched at the same time; they share the links, and one behind a slow link holds up no other."""
 
 ANSWER_TIMEOUT_S = 30.0
+PATIENCE_S, RETRY_S = 10.0, 0.25
+"""How long a fetch waits for its source to come back, and how often it asks."""
 
 Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
@@ -53,11 +59,13 @@ class ModelExchange:
         self._requests = requests
         self._send = send
         self._fetcher = Worker("fetch", N_AT_ONCE)
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         self._arriving: dict[str, threading.Lock] = {}
 
     def close(self) -> None:
         """Fetch nothing more."""
+        self._closing.set()
         self._fetcher.close()
 
     def on_fetch(self, source: NodeId, ask: FetchModel) -> None:
@@ -78,21 +86,28 @@ class ModelExchange:
             return
         self._send(source, answer, (data,))
 
-    def obtain(self, model_id: str, source: NodeId) -> Future[StoredModel]:
-        """The model `model_id`, at once when it is here, else as soon as it has come from `source`.
+    def obtain(self, model_id: str, source: NodeId | None) -> Future[StoredModel]:
+        """The model `model_id`, at once when it is here and sound, else as soon as it has been checked, or has come
+        from `source`; None for no other than this node.
 
         Settles with `ModelError` when it cannot be read or the bytes do not match the id, with `PeerLost` when `source`
-        goes away (what has arrived is kept for the next try).
+        goes away.
         """
         try:
-            if not self._store.has(model_id):
-                return self._fetcher.submit(self._fetch, model_id, source)
+            with suppress(DamagedModel):
+                if self._store.has(model_id) and (found := self._store.get(model_id)).is_checked:
+                    return _settled(found)
         except SeamlineError as error:
             return _settled(error)
-        try:
-            return _settled(self._store.get(model_id))
-        except SeamlineError as error:
-            return _settled(error)
+        return self._fetcher.submit(self._checked, model_id, source)
+
+    def _checked(self, model_id: str, source: NodeId | None) -> StoredModel:
+        if source is None:
+            return self._store.get_sound(model_id)
+        with suppress(DamagedModel):
+            if self._store.has(model_id):
+                return self._store.get_sound(model_id)
+        return self._fetch(model_id, source)
 
     def _fetch(self, model_id: str, source: NodeId) -> StoredModel:
         with self._lock:
@@ -103,17 +118,43 @@ class ModelExchange:
             self._news.fetching(model_id, source)
             manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
             incoming = self._store.receive(model_id, manifest)
-            for part in incoming.parts:
-                self._fetch_part(source, incoming, part)
-            stored = incoming.finish()
+            is_resumed = incoming.n_bytes_present("graph") > 0
+            try:
+                stored = self._receive(source, incoming)
+            except DamagedModel:
+                if not is_resumed:
+                    raise
+                stored = self._receive(source, self._store.receive(model_id, manifest))
         with self._lock:
             self._arriving.pop(model_id, None)
         self._news.fetched(stored.name, stored.weights_bytes)
         return stored
 
+    def _receive(self, source: NodeId, incoming: Incoming) -> StoredModel:
+        """All parts, the graph first; what has arrived is dropped when that fails."""
+        try:
+            for part in incoming.parts:
+                self._fetch_part(source, incoming, part)
+            return incoming.finish()
+        except BaseException:
+            incoming.drop()
+            raise
+
     def _fetch_part(self, source: NodeId, incoming: Incoming, part: str) -> None:
+        """Goes on where it was when `source` comes back within `PATIENCE_S`, as after a short outage of a link."""
+        last_s = now_s()
+        while (present := incoming.n_bytes_present(part)) < incoming.parts[part]:
+            try:
+                self._fetch_from(source, incoming, part, present)
+            except PeerLost:
+                if incoming.n_bytes_present(part) > present:
+                    last_s = now_s()
+                if now_s() - last_s > PATIENCE_S or self._closing.wait(RETRY_S):
+                    raise
+
+    def _fetch_from(self, source: NodeId, incoming: Incoming, part: str, begin: int) -> None:
         stop = incoming.parts[part]
-        offsets = deque(range(incoming.n_bytes_present(part), stop, PIECE_BYTES))
+        offsets = deque(range(begin, stop, PIECE_BYTES))
         asked: deque[tuple[int, Future[bytes]]] = deque()
         while offsets or asked:
             while offsets and len(asked) < N_IN_FLIGHT:

@@ -79,14 +79,14 @@ class Service:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
         with self._lock:
             self._origins[stream] = self._node
-        model = self._exchange.obtain(model_id, self._node)
+        model = self._exchange.obtain(model_id, None)
         done = self._preparer.submit(self._prepare, stream, generation, model, plan, form)
         self._preparer.submit(self._tidy_segments)
         return done
 
     def profile(self, model_id: str, budget_s: float) -> Future[Profile]:
         """Profile the model here; settles with the profile, or the error."""
-        return self._measurer.submit(self._profile, self._exchange.obtain(model_id, self._node), budget_s)
+        return self._measurer.submit(self._profile, self._exchange.obtain(model_id, None), budget_s)
 
     def time_segment(self, model_id: str, segment: Segment) -> Future[float]:
         """Time `segment` here now; settles with its seconds, or the error."""

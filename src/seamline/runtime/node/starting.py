@@ -8,16 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.config.cgroup import n_usable_cores
+from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.config.power import parse_power
+from seamline.config.testbed_file import MAX_SLOWDOWN, MAX_THREADS
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.fabric.zenoh import ZenohFabric
-from seamline.meters.device import memory_total_bytes
 from seamline.meters.energy import open_meter
 from seamline.model import ModelStore, OrtEngine
+from seamline.model.store.space import parse_quota
 from seamline.runtime.identity.securing import Links, check_endpoints, links_of, require_role
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
@@ -39,11 +40,11 @@ class NodeOptions:
 
     n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
-    models are kept. relay: pass on messages between neighbours. allow_insecure: go beyond loopback although nobody is
-    authenticated there. secure: by certificate on loopback too. serves: it computes
-    for others, and answers machines that join where the authority is. no_weights_to: nodes that get no model from here.
-    power: what the device draws, see `config.power.parse_power`. meter: what measures it, see `meters.energy`. lease_s:
-    silence after which a peer is lost.
+    models are kept; model_quota: how much peers may send, see `model.store.space`. relay: pass on messages between
+    neighbours. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by certificate on
+    loopback too. serves: it computes for others, and answers machines that join where the authority is. no_weights_to:
+    nodes that get no model from here. power: what the device draws, see `config.power.parse_power`. meter: what
+    measures it, see `meters.energy`. lease_s: silence after which a peer is lost.
     """
 
     name: str
@@ -64,6 +65,7 @@ class NodeOptions:
     power: str | None = None
     meter: str | None = None
     lease_s: float = LEASE_S
+    model_quota: str | None = None
 
 
 def open_node(options: NodeOptions) -> Node:
@@ -82,8 +84,10 @@ def open_node(options: NodeOptions) -> Node:
     require_role(links, serves=options.serves, observes=options.tier == OBSERVER)
     power = parse_power(options.power) if options.power else None
     n_threads = options.n_threads or n_usable_cores()
-    store = ModelStore(options.cache)
-    shared = OrtEngine(store, n_threads)
+    store = ModelStore(options.cache, parse_quota(options.model_quota) if options.model_quota else None)
+    store.tidy()
+    memory_bytes = options.memory_bytes or memory_total_bytes()
+    shared = OrtEngine(store, n_threads, memory_bytes=memory_bytes)
     profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
     engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
@@ -100,9 +104,13 @@ def open_node(options: NodeOptions) -> Node:
         tier=Tier(options.tier),
         incarnation=fabric.incarnation,
         n_threads=n_threads,
-        memory_bytes=options.memory_bytes or memory_total_bytes(),
+        memory_bytes=memory_bytes,
     )
-    engines = {PreparationMode.PRIVATE_WEIGHTS: _slowed(PrivateWeightsEngine(store, n_threads), options, profiler)}
+    engines = {
+        PreparationMode.PRIVATE_WEIGHTS: _slowed(
+            PrivateWeightsEngine(store, n_threads, memory_bytes), options, profiler
+        )
+    }
     engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     compile_cache = BackgroundCompileCache(shared)
@@ -147,12 +155,18 @@ def check_options(options: NodeOptions) -> None:
         node_id(name)
     if options.power:
         parse_power(options.power)
+    if options.model_quota:
+        parse_quota(options.model_quota)
     for text, what in ((options.tier, "a tier"), (options.cluster, "a cluster name")):
         _check_label(text, what)
     if not options.secure:
         check_endpoints(options.connect, options.listen, cluster=options.cluster, allow_insecure=options.allow_insecure)
-    if options.slowdown < 1.0:
+    if not options.slowdown >= 1.0:
         raise UsageError(f"slowdown {options.slowdown:g} is below 1", hint="1 is full speed, 8 is eight times as slow")
+    if options.slowdown > MAX_SLOWDOWN:
+        raise UsageError(f"slowdown {options.slowdown:g} is absurd", hint=f"at most {MAX_SLOWDOWN:g}")
+    if options.n_threads is not None and not 1 <= options.n_threads <= MAX_THREADS:
+        raise UsageError(f"{options.n_threads} threads are not possible", hint=f"1 to {MAX_THREADS}")
     if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
         raise UsageError(
             f"a lease of {options.lease_s:g} s is not possible", hint=f"{MIN_LEASE_S:g} to {MAX_LEASE_S:g} s"

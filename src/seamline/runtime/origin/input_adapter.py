@@ -93,7 +93,9 @@ def input_tensors(
     `ModelError` when the model does not say how to make one its input.
     """
     if not isinstance(frame, np.ndarray | Mapping):
-        raise UsageError(f"a frame is an array or a dict of arrays, not a {type(frame).__name__}")
+        raise UsageError(
+            f"a frame is an array or a dict of arrays, not a {type(frame).__name__}", hint="numpy.asarray makes one"
+        )
     if model.preprocess is None:
         return _checked({**state, **_by_name(frame, model, state)}, model.inputs)
     given = {**state, **(frame if isinstance(frame, Mapping) else {FRAME: frame})}
@@ -132,7 +134,7 @@ def _picture_of(frame: Array | Mapping[str, Array], model: StoredModel) -> Array
             hint="to give arrays of the input's own shape instead, say --preprocess none",
         )
     if 0 in picture.shape:
-        raise UsageError(f"a frame of {list(picture.shape)} has no pixels")
+        raise UsageError(f"a frame of {list(picture.shape)} has no pixels", hint="what gives frames may be closed")
     return picture
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import msgspec
 
+from seamline.config.plain_files import open_plain
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.record import header, lines_of
@@ -91,7 +92,7 @@ def read_recording(path: Path) -> Iterator[object]:
     Raises `ConfigError` naming file and line when it is no recording; what the lines say is checked by `replay`.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             yield from _decoded(file, path)
     except FileNotFoundError as exc:
         raise ConfigError(f"there is no file {path}", hint="check the path") from exc

@@ -20,6 +20,7 @@ from onnx import ModelProto
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.utils import Extractor
 
+from seamline.config.cgroup import memory_total_bytes
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore
 from seamline.model.engine.ort import OrtSegment
@@ -31,8 +32,9 @@ from seamline.model.store.stored import GRAPH, StoredModel
 class PrivateWeightsEngine:
     """Engine of the baseline, where every segment holds weights of its own; a `core.vocabulary.ports.Engine`."""
 
-    def __init__(self, store: ModelStore, n_threads: int) -> None:
+    def __init__(self, store: ModelStore, n_threads: int, memory_bytes: int | None = None) -> None:
         self.store = store
+        self.memory_bytes = memory_bytes or memory_total_bytes()
         self.n_threads = n_threads
 
     @property
@@ -40,13 +42,15 @@ class PrivateWeightsEngine:
         return f"onnxruntime {ort.__version__}, private weights"
 
     def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
-        """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown model, no such cut.
+        """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown or damaged model, no such
+        cut.
 
         Reading and cutting hold the interpreter lock, so that this process answers nothing for a part of the time: that
         is what such a program does.
         """
-        stored = self.store.get(model_id)
+        stored = self.store.get_sound(model_id)
         part = stored.segment(segment)  # names and shapes of what crosses the cuts
+        part.check_fits(self.memory_bytes)
         if part.model is None:
             return OrtSegment(part, None)
         with translated(f"`{stored.name}` cannot be cut at {segment}"):
