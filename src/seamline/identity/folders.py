@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seamline.config.durable import sync_file, sync_folder
+from seamline.config.durable import move_into_place
 from seamline.config.paths import data_dir
 from seamline.core.vocabulary.nodes import node_id
 
@@ -36,12 +36,10 @@ def write_private(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            sync_file(file)
-        part.replace(path)
+        move_into_place(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 @contextmanager

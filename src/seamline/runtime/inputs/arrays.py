@@ -35,12 +35,12 @@ class ArrayFiles(FramesInFiles):
 def _read(path: Path) -> Given:
     """The array or arrays in `path`, not yet read from the disk. Raises `UsageError` when it is no such file."""
     try:
-        open_plain(path).close()  # NumPy opens it by name, and would wait for a pipe
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            return {name: found[name] for name in found.files}
+        with open_plain(
+            path
+        ) as file:  # NumPy would wait for a pipe that it opens by name, and forget a damaged archive
+            if path.suffix == ".npz":
+                return dict(np.load(file, allow_pickle=False))
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as exc:  # of damaged archives and headers: zipfile, zlib, tokenize, struct, no closed list
         raise UsageError(f"`{path}` cannot be read as arrays: {exc}", hint="write it with numpy.save or savez") from exc
 
