@@ -211,7 +211,7 @@ class LinkMeter:
             return ()
         if link.probing.is_new or link.state.is_down:
             self._is_due_known = False
-        link.state = est.observe_rtt(link.state, now_s - sent_s, now_s)
+        link.state = est.observe_rtt(link.state, max(0.0, now_s - sent_s), now_s)
         if link.probing.is_new:
             link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
         return self._news(link, now_s)
