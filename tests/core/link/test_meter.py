@@ -411,3 +411,26 @@ def test_a_link_that_is_back_is_probed_though_another_is_busy_all_the_time():
         links.run(returned_s + 0.01 * (number + 1))
     assert [probe[1] for probe in links.probes][:2] == [CLOUD, CLOUD]
     assert links.bps(CLOUD) > 0.0
+
+
+def test_a_receipt_or_pong_counts_from_whom_it_was_asked_and_once():
+    edge, fog, cloud = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+    meter = LinkMeter(edge, first_seq=1 << 40)
+    for peer in (fog, cloud):
+        meter.peer(peer, True, 0.0)
+    ping, seq = meter.ping_sent(fog, 0.0), meter.next_seq()
+    meter.sending(fog, seq, 60_000, 0.0)
+    assert min(ping, seq) >= 1 << 40
+    for guess in range(100):
+        meter.receipt(fog, guess, 0.001)
+        meter.pong(fog, guess, 0.001)
+    meter.receipt(cloud, seq, 0.001)
+    meter.pong(cloud, ping, 0.001)
+    assert meter.n_in_flight(fog) == 1
+    assert meter.estimates(1.0) == ()
+    meter.pong(fog, ping, 0.02)
+    meter.receipt(fog, seq, 0.1)
+    meter.receipt(fog, seq, 0.2)
+    (known,) = meter.estimates(1.0)
+    assert known.rtt_s == 0.02
+    assert known.n_samples == 1

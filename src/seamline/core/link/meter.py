@@ -101,12 +101,20 @@ class LinkMeter:
     """Link meter of `node`: owns the estimators of its outgoing links and numbers its messages.
 
     ping_interval_s: between two pings of a link that is no longer new. is_probing: whether idle links are measured.
+    first_seq: where numbers begin; one that cannot be guessed keeps those who do not see a message from answering it.
     """
 
-    def __init__(self, node: NodeId, *, ping_interval_s: float = PING_INTERVAL_S, is_probing: bool = True) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        ping_interval_s: float = PING_INTERVAL_S,
+        is_probing: bool = True,
+        first_seq: int = 1,
+    ) -> None:
         self._node = node
         self._ping_interval_s, self._is_probing = ping_interval_s, is_probing
-        self._last_seq = 0
+        self._last_seq = first_seq - 1
         self._links: dict[NodeId, _Outgoing] = {}
         self._due_s, self._is_due_known = math.inf, True
 
