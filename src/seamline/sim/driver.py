@@ -169,9 +169,10 @@ class Driver:
             return
         self._is_hearing = True
         now_s, handle, obey = self.schedule.now_s, self.session.handle, self._obey
+        clock_s = now_s + self.mesh.jumped_s
         while self._events:
             one = self._events.popleft()
-            commands = handle(one, now_s)
+            commands = handle(one, clock_s)
             if self._watch is not None:
                 self._watch(now_s, one, commands)
             for command in commands:
@@ -180,10 +181,20 @@ class Driver:
         self._is_hearing = False
         self._plan_tick(now_s)
 
+    def jump(self, seconds: float) -> None:
+        """The origin's clock leaps ahead, as after a suspension that nothing else took part in."""
+        self.mesh.jumped_s += seconds
+        self._plan_tick(self.schedule.now_s)
+
+    @property
+    def running(self) -> Mapping[int, cmd.RunFrame]:
+        """The latest attempt of every frame in flight."""
+        return self._latest
+
     def _plan_tick(self, now_s: float) -> None:
         if self._tick_s <= now_s + GATHER_S:  # none can be sooner
             return
-        at_s = max(self.session.due_s, now_s + GATHER_S)
+        at_s = max(self.session.due_s - self.mesh.jumped_s, now_s + GATHER_S)
         if at_s < self._tick_s:
             self._tick_s = at_s
             self.schedule.at(at_s, self._tick, at_s)
@@ -193,9 +204,9 @@ class Driver:
             return
         self._tick_s = math.inf
         now_s = self.schedule.now_s
-        if self.session.due_s <= now_s:
+        if self.session.due_s <= now_s + self.mesh.jumped_s:
             self.hear(ev.Tick())
-            if self.session.due_s <= now_s:  # it waits for something else
+            if self.session.due_s <= now_s + self.mesh.jumped_s:  # it waits for something else
                 self._tick_s = now_s + POLL_S
                 self.schedule.at(self._tick_s, self._tick, self._tick_s)
         else:

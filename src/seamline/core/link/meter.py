@@ -3,9 +3,11 @@
 Theory of operation. A message that will be acknowledged is *in flight* from `sending` to its `receipt`; what one took
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
-such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
-unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. When one link jumps, the idle ones are probed
-at once; what a jump means for them until then is a matter of whoever decides (`core.adaptation.uplink`).
+such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any
+link, unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. A message whose receipt does not come
+(it was damaged, dropped by a receiver that is flooded, or never answered) is forgotten with the receipt of a later
+one. When one link jumps, the idle ones are probed at once; what a jump means for them until then is a matter of
+whoever decides (`core.adaptation.uplink`).
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -87,6 +89,16 @@ class _Outgoing:
     def is_back(self) -> bool:
         """Whether it was down, and too few messages have crossed it since: it is probed beside what else goes on."""
         return self.state.n_to_believe > 0
+
+    def forget_before(self, seq: int) -> None:
+        """Messages cross in the order of their numbers, so what was sent before `seq`, which has come, was lost."""
+        for lost in [one for one in self.in_flight if one < seq]:
+            del self.in_flight[lost]
+            self.probes.discard(lost)
+
+    def is_waiting(self, now_s: float) -> bool:
+        """Whether the receipt of a message can be waited for; one that does not come for long may have been lost."""
+        return bool(self.in_flight) and now_s - self.oldest_sent_s < probing.BUSY_LIMIT_S
 
     def reset(self, ping_due_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
@@ -183,6 +195,7 @@ class LinkMeter:
         if link is None or sent is None:
             return ()
         self._is_due_known = False
+        link.forget_before(seq)
         before = link.state
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
         link.state = est.observe_transfer(before, sample)
@@ -247,7 +260,7 @@ class LinkMeter:
         self._is_due_known = False
         is_busy = now_s < self._busy_until_s()
         for target, link in self._links.items():
-            if link.in_flight or (is_busy and not link.is_back):
+            if link.is_waiting(now_s) or (is_busy and not link.is_back):
                 continue
             link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
             if n_bytes > 0:

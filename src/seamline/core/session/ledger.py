@@ -26,7 +26,8 @@ origin from then on.
     AnswerTaken       room for one more that nobody has taken                   RunFrame
     PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
     SetRoute          those accepted from now on follow it                      Routed, RunFrame
-    AdjustRoute       deadlines and depth of the route in use are updated       RunFrame
+    AdjustRoute       deadlines and depth of the route in use are updated; of   RunFrame
+                      frames on it only downwards
     SetLocalExpected  deadlines of retries on the origin are updated            -
     PauseFrames       none is accepted                                          Drained, when none is in flight
     ResumeFrames      accepted again                                            RunFrame
@@ -57,7 +58,7 @@ MAX_ATTEMPTS = 4
 MAX_UNDELIVERED = 256
 """Answers that the user has not taken yet; beyond that no frame is accepted."""
 
-MIN_DEADLINE_S = 0.5
+MIN_DEADLINE_S, MAX_DEADLINE_S = 0.5, 60.0
 DEADLINE_FACTOR = 4.0
 RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
@@ -160,6 +161,7 @@ class Ledger:
             case ev.AdjustRoute(route):
                 if route.generation == self.route.generation:
                     self.route = route
+                    self._shorten_deadlines()
                     self._accept_waiting(out, now_s)
             case ev.SetRoute(route, asked_s):
                 self.route, self._is_paused, self._is_local_fallback = route, False, False
@@ -331,7 +333,17 @@ class Ledger:
 
     def _deadline_s(self, route: Route) -> float:
         """Time that a frame may take on `route` before it is retried."""
-        return max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s) if self._has_deadlines else math.inf
+        if not self._has_deadlines:
+            return math.inf
+        return min(max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s), MAX_DEADLINE_S)
+
+    def _shorten_deadlines(self) -> None:
+        """Less is expected of the route than before: its frames are overdue sooner. Otherwise one that was accepted
+        while something absurd was believed of a link, and is lost, would be waited for as long as that was."""
+        deadline_s = self._deadline_s(self.route)
+        for frame in self._in_flight.values():
+            if frame.attempt == 0 and frame.route.generation == self.route.generation:
+                frame.deadline_s = min(frame.deadline_s, frame.accepted_s + deadline_s)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
