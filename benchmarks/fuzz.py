@@ -172,8 +172,10 @@ def mutated(target: Target, rng: random.Random) -> bytes:
             case 6 if target.words:
                 stop = min(len(data), at + rng.randrange(12))
                 data[at:stop] = rng.choice(target.words)
-            case _ if target.words:
+            case 7 if target.words:
                 _replace_a_number(data, at, rng.choice(target.words))
+            case _ if at < len(data):
+                data[at] = rng.randrange(256)
     return bytes(data[: 1 << 20])
 
 
