@@ -620,3 +620,12 @@ def test_a_frame_accepted_while_something_absurd_was_believed_is_overdue_by_what
     assert ledger.due_s == 4.0 * 0.2
     (again,) = [one for one in ledger.handle(ev.RetryOverdue(), 1.0) if isinstance(one, cmd.RunFrame)]
     assert again.route.plan.is_local
+
+
+def test_a_frame_of_the_route_before_is_given_as_long_as_a_retry():
+    ledger = Ledger(Plan.parse("edge[0:2]"))
+    absurd = Route(generation=1, plan=Plan.parse("edge[0:1]raw > fog[1:2]"), expected_s=380.0, bottleneck_s=1.0)
+    ledger.handle(ev.SetRoute(absurd, 0.0), 0.0)
+    ledger.handle(ev.FrameOffered("frame"), 0.0)
+    ledger.handle(ev.SetRoute(Route(generation=2, plan=Plan.parse("edge[0:2]"), expected_s=0.01), 1.0), 1.0)
+    assert ledger.due_s == 1.0 + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S
