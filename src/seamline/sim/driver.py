@@ -341,7 +341,7 @@ class Driver:
             if node == self.scene.origin:
                 self.nodes[node].release(generation.number)
             else:
-                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number)
+                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number, is_spared=True)
 
     def _ask_profile(self, command: cmd.AskProfile) -> None:
         node = command.node
@@ -371,7 +371,7 @@ class Driver:
         is_setup = not self._has_started and self.nodes[node].is_alive
         if node == self.scene.origin or (is_setup and self.mesh.connections[node, self.scene.origin].is_open):
             what(request, node, *arguments)
-        elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments):
+        elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments, is_spared=True):
             self._settle(request, failed)
 
     def _later(self, seconds: float, node: NodeId, request: int, answer: ev.Event) -> None:
@@ -386,7 +386,7 @@ class Driver:
         if node == self.scene.origin or not self._has_started:
             self._settle(request, answer)
         else:
-            self.mesh.control(node, self.scene.origin, self._settle, request, answer)
+            self.mesh.control(node, self.scene.origin, self._settle, request, answer, is_spared=True)
 
     def _settle(self, request: int, answer: ev.Event) -> None:
         """A request has one answer; what comes twice, or after the loss of its node, is nobody's."""

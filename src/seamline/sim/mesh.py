@@ -117,14 +117,23 @@ class Mesh:
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def control(
-        self, source: NodeId, target: NodeId, what: Callable[..., None], *arguments: Any, n_bytes: int = CONTROL_BYTES
+        self,
+        source: NodeId,
+        target: NodeId,
+        what: Callable[..., None],
+        *arguments: Any,
+        n_bytes: int = CONTROL_BYTES,
+        is_spared: bool = False,
     ) -> bool:
-        """`what(*arguments)` happens at `target` when a small message has come; False when there is no connection."""
+        """`what(*arguments)` happens at `target` when a small message has come; False when there is no connection.
+
+        is_spared: from damage, as nobody says it again: a request, its answer, a release.
+        """
         connection = self.connections[source, target]
         if not connection.is_open:
             return False
         network, now_s = self.network, self.schedule.now_s
-        if network.is_damaged(now_s):
+        if not is_spared and network.is_damaged(now_s):
             return True
         for arrived_s in network.control_arrivals(connection.pair, now_s, n_bytes):
             self.schedule.at(arrived_s, self._deliver, connection, connection.epoch, what, arguments)

@@ -67,8 +67,8 @@ class Weather:
     """Faults of the network. partitions: per direction, when nothing gets through (what was sent waits).
 
     reordered_ratio: of control messages, held up by as much as `reordered_s`, so that later ones pass them.
-    doubled_ratio: of control messages, that come twice. damaged_ratio: of all messages, whose checksum is found to be
-    wrong where they arrive, or of which the rest never comes: they are lost. All until `messy_until_s`.
+    doubled_ratio: of control messages, that come twice. damaged_ratio: of all messages but requests, whose checksum is
+    found to be wrong where they arrive, or of which the rest never comes: they are lost. All until `messy_until_s`.
     """
 
     partitions: Mapping[Link, tuple[Span, ...]] = field(default_factory=dict)

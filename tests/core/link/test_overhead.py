@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seamline.core.link import estimator as est
-from seamline.core.link import goodput as gp
-from seamline.core.link.lower_envelope import MAX_FIXED_OVERHEAD_S, MAX_OVERHEAD_S, Crossing
+from seamline.core.link.lower_envelope import MAX_OVERHEAD_S
 from seamline.core.link.meter import LinkMeter
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -21,20 +19,10 @@ SIZES_BYTES = (1, 300, 8192, 60_000, 600_000, 1 << 30)
 STEPS_S = (0.0, 1e-9, 1e-4, 0.01, 0.05, 0.4, 2.1)
 
 
-def test_what_one_byte_took_is_no_overhead_of_a_frame_after_a_round_trip_was_misjudged():
-    """388 s of overhead after 10 s in a random run; more than 1e15 s once in a real one: peers refused the status."""
-    one_byte, frame = (
-        Crossing(n_bits=n_bits, whole_s=whole_s, least_s=whole_s, burst_bits=0.0, at_s=1.0)
-        for n_bits, whole_s in ((8.0, 6.5e-3), (480_000.0, 0.01))
-    )
-    misjudged = replace(gp.first_goodput(one_byte), window=(one_byte, frame))
-    known = gp.inflated(misjudged, 1.0, 1.0)
-    assert known.overhead_s <= MAX_FIXED_OVERHEAD_S
-    assert gp.observe(known, frame, rtt_s=0.0).overhead_s <= frame.whole_s
-
-
 @given(st.integers(0, 2**32), st.booleans())
 def test_whatever_comes_in_whatever_order_every_estimate_can_be_reported(seed: int, may_jump: bool):
+    """It found 388 s of overhead after 10 s, where a run had reported more than 1e15: what one byte had taken,
+    stretched to the size of a frame when a round trip turned out to be misjudged."""
     rng, now_s = random.Random(seed), 1000.0
     meter = LinkMeter(HERE)
     meter.peer(THERE, True, now_s)

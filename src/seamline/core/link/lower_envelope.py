@@ -102,10 +102,7 @@ class Goodput:
 
     @property
     def overhead_s(self) -> float:
-        """Mean overhead of the newest messages: time beyond a round trip and their bytes, without the worst one.
-
-        A supposed one was no message: it may stand for a rate of one byte, stretched to the size of a frame.
-        """
+        """Mean overhead of the newest messages: time beyond a round trip and their bytes, without the worst one."""
         seconds_per_bit = self.seconds_per_bit
         beyond_s = sorted([c.whole_s - seconds_per_bit * c.n_bits for c in self.newest])
         counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
