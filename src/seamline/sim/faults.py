@@ -248,6 +248,8 @@ def _lie(driver: Driver, speaker: NodeId, rng: random.Random) -> ev.Event | None
         case 0:
             return ev.AnswerArrived(frame, attempt, generation, speaker, FALSE, ())
         case 1:
+            if speaker != STRANGER and generation == route.generation:
+                return None  # a node that says it cannot compute is left out, and may say so
             lost = rng.choice((None, *driver.nodes))
             return ev.StageFailed(frame, attempt, generation, speaker, "boo", lost, is_input=rng.random() < 0.5)
         case 2 if speaker == STRANGER:
