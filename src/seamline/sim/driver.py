@@ -169,9 +169,10 @@ class Driver:
             return
         self._is_hearing = True
         now_s, handle, obey = self.schedule.now_s, self.session.handle, self._obey
+        clock_s = now_s + self.mesh.jumped_s
         while self._events:
             one = self._events.popleft()
-            commands = handle(one, now_s)
+            commands = handle(one, clock_s)
             if self._watch is not None:
                 self._watch(now_s, one, commands)
             for command in commands:
@@ -180,10 +181,20 @@ class Driver:
         self._is_hearing = False
         self._plan_tick(now_s)
 
+    def jump(self, seconds: float) -> None:
+        """The origin's clock leaps ahead, as after a suspension that nothing else took part in."""
+        self.mesh.jumped_s += seconds
+        self._plan_tick(self.schedule.now_s)
+
+    @property
+    def running(self) -> Mapping[int, cmd.RunFrame]:
+        """The latest attempt of every frame in flight."""
+        return self._latest
+
     def _plan_tick(self, now_s: float) -> None:
         if self._tick_s <= now_s + GATHER_S:  # none can be sooner
             return
-        at_s = max(self.session.due_s, now_s + GATHER_S)
+        at_s = max(self.session.due_s - self.mesh.jumped_s, now_s + GATHER_S)
         if at_s < self._tick_s:
             self._tick_s = at_s
             self.schedule.at(at_s, self._tick, at_s)
@@ -193,9 +204,9 @@ class Driver:
             return
         self._tick_s = math.inf
         now_s = self.schedule.now_s
-        if self.session.due_s <= now_s:
+        if self.session.due_s <= now_s + self.mesh.jumped_s:
             self.hear(ev.Tick())
-            if self.session.due_s <= now_s:  # it waits for something else
+            if self.session.due_s <= now_s + self.mesh.jumped_s:  # it waits for something else
                 self._tick_s = now_s + POLL_S
                 self.schedule.at(self._tick_s, self._tick, self._tick_s)
         else:
@@ -330,7 +341,7 @@ class Driver:
             if node == self.scene.origin:
                 self.nodes[node].release(generation.number)
             else:
-                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number)
+                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number, is_spared=True)
 
     def _ask_profile(self, command: cmd.AskProfile) -> None:
         node = command.node
@@ -360,7 +371,7 @@ class Driver:
         is_setup = not self._has_started and self.nodes[node].is_alive
         if node == self.scene.origin or (is_setup and self.mesh.connections[node, self.scene.origin].is_open):
             what(request, node, *arguments)
-        elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments):
+        elif not self.mesh.control(self.scene.origin, node, what, request, node, *arguments, is_spared=True):
             self._settle(request, failed)
 
     def _later(self, seconds: float, node: NodeId, request: int, answer: ev.Event) -> None:
@@ -375,7 +386,7 @@ class Driver:
         if node == self.scene.origin or not self._has_started:
             self._settle(request, answer)
         else:
-            self.mesh.control(node, self.scene.origin, self._settle, request, answer)
+            self.mesh.control(node, self.scene.origin, self._settle, request, answer, is_spared=True)
 
     def _settle(self, request: int, answer: ev.Event) -> None:
         """A request has one answer; what comes twice, or after the loss of its node, is nobody's."""

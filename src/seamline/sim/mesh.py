@@ -67,7 +67,8 @@ class Measuring:
 @dataclass(slots=True)
 class Mesh:
     """All connections of a run. hear: takes what reaches the session at the origin. is_measuring: whether links are
-    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses.
+    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses. jumped_s:
+    by so much the origin's clock is ahead of the schedule's.
     """
 
     scene: Scene
@@ -78,6 +79,7 @@ class Mesh:
     is_measuring: bool
     is_probing: bool
     on_break: Callable[[NodeId], None] = lambda node: None
+    jumped_s: float = 0.0
     connections: dict[Link, Connection] = field(default_factory=dict)
     last_sample_bps: dict[Link, float] = field(default_factory=dict)
     _measuring: dict[NodeId, Measuring] = field(default_factory=dict)
@@ -115,13 +117,25 @@ class Mesh:
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def control(
-        self, source: NodeId, target: NodeId, what: Callable[..., None], *arguments: Any, n_bytes: int = CONTROL_BYTES
+        self,
+        source: NodeId,
+        target: NodeId,
+        what: Callable[..., None],
+        *arguments: Any,
+        n_bytes: int = CONTROL_BYTES,
+        is_spared: bool = False,
     ) -> bool:
-        """`what(*arguments)` happens at `target` when a small message has come; False when there is no connection."""
+        """`what(*arguments)` happens at `target` when a small message has come; False when there is no connection.
+
+        is_spared: from damage, as nobody says it again: a request, its answer, a release.
+        """
         connection = self.connections[source, target]
         if not connection.is_open:
             return False
-        for arrived_s in self.network.control_arrivals(connection.pair, self.schedule.now_s, n_bytes):
+        network, now_s = self.network, self.schedule.now_s
+        if not is_spared and network.is_damaged(now_s):
+            return True
+        for arrived_s in network.control_arrivals(connection.pair, now_s, n_bytes):
             self.schedule.at(arrived_s, self._deliver, connection, connection.epoch, what, arguments)
         return True
 
@@ -134,7 +148,7 @@ class Mesh:
         if self.is_measuring:
             meter = self._measuring[source].meter
             seq = meter.next_seq()
-            meter.sending(target, seq, n_bytes, self.schedule.now_s)
+            meter.sending(target, seq, n_bytes, self._clock_s(source))
         self._send(connection, seq, n_bytes, what, arguments)
         return True
 
@@ -146,6 +160,8 @@ class Mesh:
         if stalls_s < math.inf:
             self.schedule.at(stalls_s + LEASE_S, self._stalled, connection, connection.epoch)
         arrived_s = self.network.send(connection.pair, n_bytes, now_s)
+        if self.network.is_damaged(now_s):
+            return
         self.schedule.at(arrived_s, self._arrive, connection, connection.epoch, seq, n_bytes, now_s, what, arguments)
 
     def _deliver(self, connection: Connection, epoch: int, what: Callable[..., None], arguments: Any) -> None:
@@ -170,6 +186,10 @@ class Mesh:
         if what is not None:
             what(*arguments)
 
+    def _clock_s(self, node: NodeId) -> float:
+        """Reading of the clock of `node`; only differences of one node's are ever used."""
+        return self.schedule.now_s + (self.jumped_s if node == self.scene.origin else 0.0)
+
     # -- measuring -----------------------------------------------------------------------------------------------------
 
     def _receipt(self, pair: Link, seq: int, n_bytes: int, sent_s: float) -> None:
@@ -177,25 +197,25 @@ class Mesh:
         now_s = self.schedule.now_s
         took_s = now_s - sent_s - self.network.round_trip_s(pair, now_s)
         self.last_sample_bps[pair] = 8.0 * n_bytes / max(took_s, RTT_NOISE_S)
-        self._report(source, self._measuring[source].meter.receipt(target, seq, now_s))
+        self._report(source, self._measuring[source].meter.receipt(target, seq, self._clock_s(source)))
 
     def _pinged(self, pair: Link, seq: int) -> None:
         self.control(pair[1], pair[0], self._pong, pair, seq)
 
     def _pong(self, pair: Link, seq: int) -> None:
         source, target = pair
-        self._report(source, self._measuring[source].meter.pong(target, seq, self.schedule.now_s))
+        self._report(source, self._measuring[source].meter.pong(target, seq, self._clock_s(source)))
 
     def _beat(self) -> None:
         """All nodes beat together; one entry in the schedule is cheaper than one of each."""
         now_s = self.schedule.now_s
         for node, measuring in self._measuring.items():
-            if now_s >= measuring.beat.next_due_s() and self.nodes[node].is_alive:
+            if self._clock_s(node) >= measuring.beat.next_due_s() and self.nodes[node].is_alive:
                 self._tick(node, measuring)
         self.schedule.at(now_s + TICK_S, self._beat)
 
     def _tick(self, node: NodeId, measuring: Measuring) -> None:
-        now_s = self.schedule.now_s
+        now_s = self._clock_s(node)
         due = measuring.beat.tick(now_s)
         if node == self.scene.origin:
             for estimate in due.news:
@@ -235,12 +255,12 @@ class Mesh:
 
     def _announce(self, node: NodeId) -> None:
         if self._is_linked(node):
-            now_s = self.schedule.now_s
+            now_s = self._clock_s(node)
             estimates = self._measuring[node].meter.estimates(now_s) if self.is_measuring else ()
             self.control(node, self.scene.origin, self.hear, self._status(node, estimates))
 
     def _status(self, node: NodeId, estimates: Iterable[LinkEstimate]) -> StatusReceived:
-        machine, now_s = self.nodes[node], self.schedule.now_s
+        machine, now_s = self.nodes[node], self._clock_s(node)
         return StatusReceived(
             node=node,
             tier=machine.tier,
@@ -343,7 +363,7 @@ class Mesh:
             if not is_alive:
                 self.on_break(peer)
         if self.is_measuring:
-            self._report(node, self._measuring[node].meter.peer(peer, is_alive, self.schedule.now_s))
+            self._report(node, self._measuring[node].meter.peer(peer, is_alive, self._clock_s(node)))
         if node != self.scene.origin:
             if self.is_measuring:
                 self._announce_soon(node)

@@ -67,13 +67,15 @@ class Weather:
     """Faults of the network. partitions: per direction, when nothing gets through (what was sent waits).
 
     reordered_ratio: of control messages, held up by as much as `reordered_s`, so that later ones pass them.
-    doubled_ratio: of control messages, that come twice. Both until `messy_until_s`.
+    doubled_ratio: of control messages, that come twice. damaged_ratio: of all messages but requests, whose checksum is
+    found to be wrong where they arrive, or of which the rest never comes: they are lost. All until `messy_until_s`.
     """
 
     partitions: Mapping[Link, tuple[Span, ...]] = field(default_factory=dict)
     reordered_ratio: float = 0.0
     reordered_s: float = 0.05
     doubled_ratio: float = 0.0
+    damaged_ratio: float = 0.0
     messy_until_s: float = math.inf
 
     def clear_s(self, pair: Link, at_s: float) -> float:
@@ -103,7 +105,10 @@ class Hop:
 
 @dataclass(slots=True)
 class Network:
-    """All paths between the nodes of a scene. Messages must be sent in the order of their times."""
+    """All paths between the nodes of a scene. Messages must be sent in the order of their times.
+
+    n_damaged: messages that were lost so.
+    """
 
     paths: Mapping[Link, tuple[Hop, ...]]
     jitter_s: float
@@ -111,6 +116,7 @@ class Network:
     weather: Weather | None = None
     last_arrival_s: dict[Link, float] = field(default_factory=dict)
     last_control_s: dict[Link, float] = field(default_factory=dict)
+    n_damaged: int = 0
 
     @staticmethod
     def of(scene: Scene, weather: Weather | None = None) -> Network:
@@ -165,6 +171,15 @@ class Network:
         if rng.random() < weather.doubled_ratio:
             return arrived_s, weather.clear_s(pair, arrived_s + rng.random() * weather.reordered_s)
         return (arrived_s,)
+
+    def is_damaged(self, now_s: float) -> bool:
+        """Whether the message that is sent now will be lost to damage."""
+        weather = self.weather
+        if weather is None or not weather.damaged_ratio or now_s >= weather.messy_until_s:
+            return False
+        is_lost = self.rng.random() < weather.damaged_ratio
+        self.n_damaged += is_lost
+        return is_lost
 
     def forget(self, pair: Link, now_s: float) -> None:
         """The connection broke: what was under way is not sent on, and holds up nothing that is sent later."""

@@ -41,7 +41,7 @@ from seamline.core.vocabulary.profiles import (
     TensorSpec,
 )
 from seamline.sim.driver import Conditions, Driver
-from seamline.sim.faults import FaultPlan, random_faults
+from seamline.sim.faults import FaultPlan, random_faults, with_hostility
 from seamline.sim.invariants import Invariants, Violation
 from seamline.sim.network import Network
 from seamline.sim.policy_adapters import CorePolicyAdapter
@@ -86,6 +86,7 @@ class Trial:
         duration_s = faults_until_s + RECOVERY_S + N_QUIET_S
         fps = rng.choice((25.0, 50.0, 100.0)) if n_frames is None else max(5.0, n_frames / duration_s)
         faults = random_faults(rng, nodes[0], nodes[1:], faults_until_s)
+        faults = with_hostility(faults, random.Random(f"hostile {seed}"), nodes[0])
         scene = Scene(
             origin=nodes[0],
             profiles=_profiles(rng, nodes),
@@ -110,12 +111,17 @@ class Trial:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a session came to. n_failed: frames whose answer is an error."""
+    """What a session came to. n_failed: frames whose answer is an error. n_damaged: messages lost to damage.
+
+    n_strange: answers and failures that were no node's to give.
+    """
 
     n_frames: int = 0
     n_failed: int = 0
     n_retried: int = 0
     n_switches: int = 0
+    n_damaged: int = 0
+    n_strange: int = 0
     violation: Violation | None = None
     story: list[str] = field(default_factory=list)
 
@@ -155,6 +161,7 @@ def run_trial(trial: Trial, *, is_telling: bool = False, knows_true_links: bool 
     outcome.n_frames, outcome.n_retried = counts.accepted, counts.retried
     outcome.n_failed = sum(one.error is not None for one in driver.tally.finished)
     outcome.n_switches = len(driver.tally.switches)
+    outcome.n_damaged, outcome.n_strange = driver.network.n_damaged, counts.strange_answers
     return outcome
 
 
@@ -347,6 +354,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failed=outcome.n_failed,
             retried=outcome.n_retried,
             switches=outcome.n_switches,
+            damaged=outcome.n_damaged,
+            strange=outcome.n_strange,
         )
         faults.update(str(fault.kind) for fault in trial.faults.faults)
         if sys.stderr.isatty():
@@ -359,6 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(file=sys.stderr)
     print(f"{total['frames']} frames in {total['sessions']} sessions (seeds {chosen.seed} to {seed}), {took}")
     print(f"lost 0, doubled 0, disordered 0; failed answers {total['failed']}, run again {total['retried']} times")
+    print(f"damaged messages {total['damaged']}, false answers and failures dropped {total['strange']}")
     print(f"{total['switches']} switches; faults: {', '.join(f'{n} {kind}' for kind, n in sorted(faults.items()))}")
     return 1 if n_failures else 0
 

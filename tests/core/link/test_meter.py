@@ -157,7 +157,8 @@ def test_a_message_stuck_for_long_keeps_other_links_from_being_probed_no_more():
     links.frame(FOG, 60_000)
     stuck_s = links.now_s
     links.run(stuck_s + 6.0)
-    assert {target for _, target, _ in links.probes} == {CLOUD}
+    assert CLOUD in {target for _, target, _ in links.probes}
+    assert sum(target == FOG for _, target, _ in links.probes) <= 4  # the message itself may have been lost
     assert links.probes[0][0] == pytest.approx(stuck_s + BUSY_LIMIT_S, abs=TICK_S)
 
 
@@ -411,3 +412,48 @@ def test_a_link_that_is_back_is_probed_though_another_is_busy_all_the_time():
         links.run(returned_s + 0.01 * (number + 1))
     assert [probe[1] for probe in links.probes][:2] == [CLOUD, CLOUD]
     assert links.bps(CLOUD) > 0.0
+
+
+def test_a_receipt_or_pong_counts_from_whom_it_was_asked_and_once():
+    edge, fog, cloud = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+    meter = LinkMeter(edge, first_seq=1 << 40)
+    for peer in (fog, cloud):
+        meter.peer(peer, True, 0.0)
+    ping, seq = meter.ping_sent(fog, 0.0), meter.next_seq()
+    meter.sending(fog, seq, 60_000, 0.0)
+    assert min(ping, seq) >= 1 << 40
+    for guess in range(100):
+        meter.receipt(fog, guess, 0.001)
+        meter.pong(fog, guess, 0.001)
+    meter.receipt(cloud, seq, 0.001)
+    meter.pong(cloud, ping, 0.001)
+    assert meter.n_in_flight(fog) == 1
+    assert meter.estimates(1.0) == ()
+    meter.pong(fog, ping, 0.02)
+    meter.receipt(fog, seq, 0.1)
+    meter.receipt(fog, seq, 0.2)
+    (known,) = meter.estimates(1.0)
+    assert known.rtt_s == 0.02
+    assert known.n_samples == 1
+
+
+def test_a_message_that_was_lost_on_a_living_link_keeps_it_from_being_measured_for_a_moment_only():
+    """Found by the storm with damaged messages: a link was held for dead for as long as the stream lasted."""
+    edge, fog = NodeId("edge"), NodeId("fog")
+    meter = LinkMeter(edge)
+    meter.peer(fog, True, 0.0)
+    for number in range(N_FIRST_PONGS):
+        meter.pong(fog, meter.ping_sent(fog, 0.1 * number), 0.1 * number + 0.01)
+    lost = meter.next_probe(1.0)
+    assert lost is not None
+    meter.sending(fog, lost.seq, lost.n_bytes, 1.0)
+    assert meter.next_probe(1.0 + 0.5 * BUSY_LIMIT_S) is None
+    again = meter.next_probe(1.0 + BUSY_LIMIT_S)
+    assert again is not None
+    meter.sending(fog, again.seq, again.n_bytes, 1.0 + BUSY_LIMIT_S)
+    meter.receipt(fog, again.seq, 1.1 + BUSY_LIMIT_S)
+    assert meter.n_in_flight(fog) == 0
+    assert meter.receipt(fog, lost.seq, 1.2 + BUSY_LIMIT_S) == ()
+    (known,) = meter.estimates(2.0 + BUSY_LIMIT_S)
+    assert known.n_samples == 1
+    assert known.goodput_bps > 0.0

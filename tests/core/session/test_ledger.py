@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from seamline.core.session import ledger as ledger_module
 from seamline.core.session.events import LOCAL_GENERATION, Route
 from seamline.core.session.ledger import (
     MAX_ATTEMPTS,
+    MAX_DEADLINE_S,
     MAX_UNDELIVERED,
     MIN_DEADLINE_S,
     RETRY_DEADLINE_FACTOR,
@@ -603,3 +605,27 @@ def test_another_node_cannot_end_a_retry_that_runs_on_the_origin(frames):
     assert len(frames.of(cmd.RunFrame)) == 2
     frames.answer(0, attempt=1, generation=LOCAL_GENERATION, node=EDGE)
     assert len(frames.of(cmd.RunFrame)) == 3
+
+
+def test_a_frame_accepted_while_something_absurd_was_believed_is_overdue_by_what_is_believed_since():
+    """Found by the storm: a lie about a link made a deadline of 25 minutes, and the frame was lost on the way."""
+    ledger = Ledger(Plan.parse("edge[0:2]"))
+    absurd = Route(generation=1, plan=Plan.parse("edge[0:1]raw > fog[1:2]"), expected_s=380.0, bottleneck_s=1.0)
+    ledger.handle(ev.SetRoute(absurd, 0.0), 0.0)
+    ledger.handle(ev.FrameOffered("frame"), 0.0)
+    assert ledger.due_s == MAX_DEADLINE_S
+    ledger.handle(ev.AdjustRoute(replace(absurd, expected_s=0.2)), 1.0)
+    assert ledger.due_s == 4.0 * 0.2
+    ledger.handle(ev.AdjustRoute(absurd), 1.0)
+    assert ledger.due_s == 4.0 * 0.2
+    (again,) = [one for one in ledger.handle(ev.RetryOverdue(), 1.0) if isinstance(one, cmd.RunFrame)]
+    assert again.route.plan.is_local
+
+
+def test_a_frame_of_the_route_before_is_given_as_long_as_a_retry():
+    ledger = Ledger(Plan.parse("edge[0:2]"))
+    absurd = Route(generation=1, plan=Plan.parse("edge[0:1]raw > fog[1:2]"), expected_s=380.0, bottleneck_s=1.0)
+    ledger.handle(ev.SetRoute(absurd, 0.0), 0.0)
+    ledger.handle(ev.FrameOffered("frame"), 0.0)
+    ledger.handle(ev.SetRoute(Route(generation=2, plan=Plan.parse("edge[0:2]"), expected_s=0.01), 1.0), 1.0)
+    assert ledger.due_s == 1.0 + RETRY_DEADLINE_FACTOR * MIN_DEADLINE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import get_args
 
 import numpy as np
@@ -14,6 +15,8 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Lane
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
+from seamline.runtime.node.frame_path import MAX_WAITING_PER_SOURCE
+from seamline.runtime.node.stages import Arrival
 from seamline.runtime.node.status import OBSERVER
 from seamline.runtime.shared.authority import CERTIFIED, MAY_SEND, TOOL, WORKER, Role, why_not
 
@@ -91,6 +94,36 @@ def test_a_frame_is_taken_from_the_stage_before_alone(three, caplog, wait_until)
         wait_until(lambda: fog.dispatcher.n_refused == 1)
     assert "stage 1 of `edge[0:2]raw > fog[2:" in caplog.text
     assert "comes from `edge`" in caplog.text
+
+
+class Hung:
+    """A segment that computes nothing until `go_on`."""
+
+    def __init__(self) -> None:
+        self.is_reached, self.go_on = threading.Event(), threading.Event()
+
+    def run(self, tensors):
+        self.is_reached.set()
+        assert self.go_on.wait(20)
+        return tensors
+
+
+def test_frames_without_end_of_one_node_wait_in_bounded_room_and_are_refused_in_words(three, monkeypatch, wait_until):
+    edge, fog, _, plan = three
+    said: list[str] = []
+    monkeypatch.setattr(fog.uplink, "send", lambda target, header, *_: said.append(header.error))
+    hung = Hung()
+    own = Arrival(tensors={})
+    fog.stages.put(plan.stages[1], hung, own, done=lambda _: None, failed=lambda _: None)
+    assert hung.is_reached.wait(10)
+    for number in range(3 * MAX_WAITING_PER_SOURCE):
+        frame = msg.FrameData("edge-1", number, 0, 7, "0", str(plan), 1, 1, b"", ())
+        fog.frames.on_frame(edge.name, frame, [])
+    refusal = "more frames of `edge` wait here than one node may have"
+    assert said.count(refusal) == 2 * MAX_WAITING_PER_SOURCE
+    hung.go_on.set()
+    wait_until(lambda: not fog.frames._n_waiting)
+    wait_until(lambda: len(said) == 3 * MAX_WAITING_PER_SOURCE)  # those that waited were run, and are no frames
 
 
 def test_who_says_to_be_an_observer_releases_nothing(bench, caplog, wait_until):

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from seamline.core.vocabulary.complaints import EVERY_S
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
@@ -59,3 +60,15 @@ def test_a_flood_waits_in_bounded_room_behind_what_another_sends(held, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "more messages of `mallory` wait than one node may have: a Release is dropped"
     ]
+
+
+def test_bytes_that_are_no_message_are_one_line_that_names_their_sender_and_their_number(held, caplog, monkeypatch):
+    now_s = [100.0]
+    monkeypatch.setattr("seamline.fabric.peer_log.time.monotonic", lambda: now_s[0])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            held.dispatcher.on_message(MALLORY, memoryview(b"garbage"))
+        now_s[0] += EVERY_S
+        held.dispatcher.on_message(MALLORY, memoryview(b"garbage"))
+    words = "a message of `mallory` is refused: 7 bytes are too few for a message"
+    assert [record.getMessage() for record in caplog.records] == [words, f"{words} (999 more like it)"]

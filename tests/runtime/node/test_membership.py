@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from msgspec.structs import replace
+
+from seamline.core.vocabulary.errors import WireError
 from seamline.core.vocabulary.nodes import NodeId
 
 FOG = NodeId("fog")
@@ -58,6 +62,22 @@ def test_a_stream_hears_the_status_that_came_before_its_node_as_soon_as_that_is_
     wait_until(lambda: ("status", FOG) in ears.news)
     here = ears.news.index(("here", FOG))
     assert ears.news[here + 1] == ("status", FOG)
+
+
+def test_a_node_is_one_process_until_it_was_seen_to_go(bench, wait_until):
+    edge, fog = bench.start("edge"), bench.start("fog")
+    wait_until(lambda: FOG in edge.membership.statuses())
+    status, ears = edge.membership.statuses()[FOG], Hears()
+    edge.membership.listen("s", ears)
+    with pytest.raises(WireError, match="`fog` says to be another process"):
+        edge.membership.on_status(FOG, replace(status, incarnation="another"))
+    assert edge.membership.statuses()[FOG].incarnation == status.incarnation
+    fog.close()
+    wait_until(lambda: ears.news[-1] == ("gone", FOG))
+    bench.nodes.pop("fog")
+    bench.start("fog")
+    wait_until(lambda: FOG in edge.membership.statuses())
+    assert edge.membership.statuses()[FOG].incarnation != status.incarnation
 
 
 def test_the_link_to_an_observer_is_not_measured_and_leaves_nothing_behind(bench, wait_until):

@@ -27,6 +27,9 @@ DRIFT_PER_S = 0.02**2
 """Variance of the logarithm that a second without samples adds: 2 % after 1 s, 20 % after 100 s."""
 
 MAX_FIXED_OVERHEAD_S = 5e-3
+MAX_OVERHEAD_S = 60.0
+"""A link on which every message is late by more carries nothing that anybody waits for."""
+
 _QUANTILE = 0.15
 _SHORT_RATIO = 1 / 3
 _SURE_OVERHEAD_RATIO = 0.8
@@ -101,9 +104,11 @@ class Goodput:
     def overhead_s(self) -> float:
         """Mean overhead of the newest messages: time beyond a round trip and their bytes, without the worst one."""
         seconds_per_bit = self.seconds_per_bit
-        beyond_s = sorted([c.whole_s - seconds_per_bit * c.n_bits for c in self.window[-N_NEWEST:]])
+        beyond_s = sorted([c.whole_s - seconds_per_bit * c.n_bits for c in self.newest])
         counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
-        return max(0.0, sum(counted_s) / len(counted_s)) if counted_s else self.fixed_overhead_s
+        if not counted_s:
+            return self.fixed_overhead_s
+        return min(max(0.0, sum(counted_s) / len(counted_s)), MAX_OVERHEAD_S)
 
     def std_ratio(self, now_s: float) -> float:
         """One standard deviation, relative to the value, grown by the age of the newest sample."""

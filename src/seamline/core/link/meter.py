@@ -3,9 +3,11 @@
 Theory of operation. A message that will be acknowledged is *in flight* from `sending` to its `receipt`; what one took
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
 by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
-such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any link,
-unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. When one link jumps, the idle ones are probed
-at once; what a jump means for them until then is a matter of whoever decides (`core.adaptation.uplink`).
+such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any
+link, unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. A message whose receipt does not come
+(it was damaged, dropped by a receiver that is flooded, or never answered) is forgotten with the receipt of a later
+one. When one link jumps, the idle ones are probed at once; what a jump means for them until then is a matter of
+whoever decides (`core.adaptation.uplink`).
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -88,6 +90,16 @@ class _Outgoing:
         """Whether it was down, and too few messages have crossed it since: it is probed beside what else goes on."""
         return self.state.n_to_believe > 0
 
+    def forget_before(self, seq: int) -> None:
+        """Messages cross in the order of their numbers, so what was sent before `seq`, which has come, was lost."""
+        for lost in [one for one in self.in_flight if one < seq]:
+            del self.in_flight[lost]
+            self.probes.discard(lost)
+
+    def is_waiting(self, now_s: float) -> bool:
+        """Whether the receipt of a message can be waited for; one that does not come for long may have been lost."""
+        return bool(self.in_flight) and now_s - self.oldest_sent_s < probing.BUSY_LIMIT_S
+
     def reset(self, ping_due_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
         self.in_flight.clear()
@@ -101,12 +113,20 @@ class LinkMeter:
     """Link meter of `node`: owns the estimators of its outgoing links and numbers its messages.
 
     ping_interval_s: between two pings of a link that is no longer new. is_probing: whether idle links are measured.
+    first_seq: where numbers begin; one that cannot be guessed keeps those who do not see a message from answering it.
     """
 
-    def __init__(self, node: NodeId, *, ping_interval_s: float = PING_INTERVAL_S, is_probing: bool = True) -> None:
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        ping_interval_s: float = PING_INTERVAL_S,
+        is_probing: bool = True,
+        first_seq: int = 1,
+    ) -> None:
         self._node = node
         self._ping_interval_s, self._is_probing = ping_interval_s, is_probing
-        self._last_seq = 0
+        self._last_seq = first_seq - 1
         self._links: dict[NodeId, _Outgoing] = {}
         self._due_s, self._is_due_known = math.inf, True
 
@@ -175,6 +195,7 @@ class LinkMeter:
         if link is None or sent is None:
             return ()
         self._is_due_known = False
+        link.forget_before(seq)
         before = link.state
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
         link.state = est.observe_transfer(before, sample)
@@ -211,7 +232,7 @@ class LinkMeter:
             return ()
         if link.probing.is_new or link.state.is_down:
             self._is_due_known = False
-        link.state = est.observe_rtt(link.state, now_s - sent_s, now_s)
+        link.state = est.observe_rtt(link.state, max(0.0, now_s - sent_s), now_s)
         if link.probing.is_new:
             link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
         return self._news(link, now_s)
@@ -239,7 +260,7 @@ class LinkMeter:
         self._is_due_known = False
         is_busy = now_s < self._busy_until_s()
         for target, link in self._links.items():
-            if link.in_flight or (is_busy and not link.is_back):
+            if link.is_waiting(now_s) or (is_busy and not link.is_back):
                 continue
             link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
             if n_bytes > 0:

@@ -25,8 +25,10 @@ origin from then on.
     AttemptDropped    its retry on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
     PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
-    SetRoute          those accepted from now on follow it                      Routed, RunFrame
-    AdjustRoute       deadlines and depth of the route in use are updated       RunFrame
+    SetRoute          those accepted from now on follow it; others get as long  Routed, RunFrame
+                      as a retry
+    AdjustRoute       deadlines and depth of the route in use are updated; of   RunFrame
+                      frames on it only downwards
     SetLocalExpected  deadlines of retries on the origin are updated            -
     PauseFrames       none is accepted                                          Drained, when none is in flight
     ResumeFrames      accepted again                                            RunFrame
@@ -57,7 +59,7 @@ MAX_ATTEMPTS = 4
 MAX_UNDELIVERED = 256
 """Answers that the user has not taken yet; beyond that no frame is accepted."""
 
-MIN_DEADLINE_S = 0.5
+MIN_DEADLINE_S, MAX_DEADLINE_S = 0.5, 60.0
 DEADLINE_FACTOR = 4.0
 RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
@@ -160,9 +162,11 @@ class Ledger:
             case ev.AdjustRoute(route):
                 if route.generation == self.route.generation:
                     self.route = route
+                    self._shorten_deadlines(now_s)
                     self._accept_waiting(out, now_s)
             case ev.SetRoute(route, asked_s):
                 self.route, self._is_paused, self._is_local_fallback = route, False, False
+                self._shorten_deadlines(now_s)
                 out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
                 self._accept_waiting(out, now_s)
             case ev.RetryOverdue():
@@ -331,7 +335,20 @@ class Ledger:
 
     def _deadline_s(self, route: Route) -> float:
         """Time that a frame may take on `route` before it is retried."""
-        return max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s) if self._has_deadlines else math.inf
+        if not self._has_deadlines:
+            return math.inf
+        return min(max(MIN_DEADLINE_S, DEADLINE_FACTOR * route.expected_s), MAX_DEADLINE_S)
+
+    def _shorten_deadlines(self, now_s: float) -> None:
+        """Less is expected of the route than before: its frames are overdue sooner. Those of another route are given
+        as long as a retry. Otherwise one that was accepted while something absurd was believed of a link, and is lost,
+        would be waited for as long as that was."""
+        deadline_s = self._deadline_s(self.route)
+        for frame in self._in_flight.values():
+            if frame.route.generation != self.route.generation:
+                frame.deadline_s = min(frame.deadline_s, now_s + RETRY_DEADLINE_FACTOR * deadline_s)
+            elif frame.attempt == 0:
+                frame.deadline_s = min(frame.deadline_s, frame.accepted_s + deadline_s)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,10 @@ class Dispatcher:
         self._guarded(source, partial(self._sort, source, data))
 
     def _sort(self, source: NodeId, data: memoryview) -> None:
-        header, tensors = unpack(data)
+        try:
+            header, tensors = unpack(data)
+        except WireError as error:
+            raise WireError(f"a message of `{source}` is refused: {error}") from error
         kind = type(header)
         if (why_not := self._handlers.why_not(source, kind)) is not None:
             raise WireError(f"`{source}` sent a {kind.__name__}, which is not its to send: {why_not}")

@@ -7,6 +7,8 @@ which completes the frame elsewhere. Messages come from `handlers.py`, segments 
 from __future__ import annotations
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -27,6 +29,9 @@ log = logging.getLogger(__name__)
 
 MAX_PLAN_LETTERS = 4096
 """A plan visits each node once; parsing one of 60 000 letters takes 40 ms on the thread that all messages come by."""
+
+MAX_WAITING_PER_SOURCE = 64
+"""Frames of one node that wait to be computed here; of one stream `pipeline_depth.MAX_IN_FLIGHT` are under way."""
 
 _parse_plan = lru_cache(maxsize=256)(Plan.parse)
 
@@ -59,6 +64,8 @@ class FramePath:
         self._listeners = listeners
         self._news = news
         self._peer_log = PeerLog(log)
+        self._lock = threading.Lock()
+        self._n_waiting: Counter[NodeId] = Counter()
 
     def begin(
         self,
@@ -83,7 +90,27 @@ class FramePath:
         except PlanError as error:
             raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
         self._energy.received(sum(tensor.nbytes for tensor in tensors))
-        self._run_stage(header, plan, Arrival(encoding=header.encoding, buffers=tensors))
+        if not self._begins_to_wait(source):
+            self._failed(header, plan, PlanError(f"more frames of `{source}` wait here than one node may have"))
+            return
+        arrival = Arrival(encoding=header.encoding, buffers=tensors)
+        if not self._run_stage(header, plan, arrival, claim=partial(self._waited, source)):
+            self._waited(source)
+
+    def _begins_to_wait(self, source: NodeId) -> bool:
+        with self._lock:
+            if self._n_waiting[source] >= MAX_WAITING_PER_SOURCE:
+                return False
+            self._n_waiting[source] += 1
+            return True
+
+    def _waited(self, source: NodeId) -> bool:
+        """The turn of a frame of `source` has come: it waits no more, and is run."""
+        with self._lock:
+            self._n_waiting[source] -= 1
+            if not self._n_waiting[source]:
+                del self._n_waiting[source]
+        return True
 
     def _run_stage(
         self,
@@ -93,7 +120,8 @@ class FramePath:
         *,
         urgent: bool = False,
         claim: Callable[[], bool] = always,
-    ) -> None:
+    ) -> bool:
+        """Queue a stage; False when its segment is not here, of which the origin is told."""
         stage = plan.stages[header.stage]
         try:
             segment = (
@@ -101,7 +129,7 @@ class FramePath:
             )
         except PlanError as error:
             self._failed(header, plan, error)
-            return
+            return False
         self._stages.put(
             stage,
             segment,
@@ -111,6 +139,7 @@ class FramePath:
             done=partial(self._stage_done, header, plan),
             failed=partial(self._failed, header, plan),
         )
+        return True
 
     def _stage_done(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
         reports = (*header.reports, finished.report)

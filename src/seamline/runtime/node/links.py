@@ -5,6 +5,7 @@ Every rule of measuring is there: what is in flight, which links share a bottlen
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 
@@ -22,7 +23,7 @@ class LinkMeter:
     """
 
     def __init__(self, node: NodeId, report: Callable[[LinkEstimate], None]) -> None:
-        self._meter = meter.LinkMeter(node)
+        self._meter = meter.LinkMeter(node, first_seq=secrets.randbits(48))
         self._beat = Beat(self._meter)
         self._report = report
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from seamline.core.vocabulary.errors import WireError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Fabric, OnPeer
@@ -55,6 +56,7 @@ class Membership:
         self._role_of = role_of
         self._lock = threading.Lock()
         self._statuses: dict[NodeId, msg.Status] = {}
+        self._processes: dict[NodeId, str] = {}  # incarnations by the first status since they were seen to come
 
     def statuses(self) -> dict[NodeId, msg.Status]:
         """Return what every living peer last said of itself.
@@ -90,6 +92,8 @@ class Membership:
         log.info("%s %s", peer, "is here" if alive else "is gone")
         for part in self._parts:
             part(peer, alive)
+        with self._lock:
+            self._processes.pop(peer, None)
         if not alive:
             with self._lock:
                 known = self._statuses.pop(peer, None)
@@ -106,17 +110,20 @@ class Membership:
         """A peer has said who it is and how it fares, on the dispatcher's thread.
 
         Streams hear it while they can send there: not of a node that went meanwhile, and of one that was not seen yet
-        as soon as it is. Nothing is ever sent to an observer, so its link is not measured.
+        as soon as it is. Nothing is ever sent to an observer, so its link is not measured. Another process of that name
+        counts once the one before was seen to go. Raises `WireError` for a status of one beside it.
         """
-        status = bounded_status(status)
+        status, is_here = bounded_status(status), source in self._fabric.peers()
         with self._lock:
+            if is_here and self._processes.setdefault(source, status.incarnation) != status.incarnation:
+                raise WireError(f"`{source}` says to be another process, and the one before has not gone")
             is_new = source not in self._statuses
             self._statuses[source] = status
         if status.tier == OBSERVER:
             self._links.forget(source)
         elif is_new:
             self._news.joined(source, status)
-        if source in self._fabric.peers():
+        if is_here:
             for listener in self._listeners.all():
                 listener.on_status(source, status)
 

@@ -11,10 +11,10 @@ import math
 
 import msgspec
 
+from seamline.core.link.lower_envelope import MAX_OVERHEAD_S
 from seamline.fabric import messages as msg
 
 MAX_RTT_S = 60.0
-MAX_OVERHEAD_S = 60.0
 MAX_GOODPUT_BPS = 1e12
 MAX_STD_RATIO = 100.0
 MAX_SPENT_S = 3600.0

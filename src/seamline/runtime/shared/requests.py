@@ -6,6 +6,7 @@ A question to a node that dies is answered with `PeerLost` at once, so that nobo
 from __future__ import annotations
 
 import itertools
+import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,7 +24,7 @@ class Requests:
     def __init__(self, send: Callable[[NodeId, Message], None]) -> None:
         self._send = send
         self._lock = threading.Lock()
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(secrets.randbits(48))  # an answer is to a question that its sender has seen
         self._waiting: dict[int, tuple[NodeId, Future[Any]]] = {}
         self._closed = False
 
