@@ -24,8 +24,8 @@ from typing import Any
 
 import psutil
 
-from seamline.config.cgroup import n_usable_cores
-from seamline.meters.device import cpu_name, memory_total_bytes
+from seamline.config.cgroup import memory_total_bytes, n_usable_cores
+from seamline.meters.device import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("seamline", "onnxruntime", "eclipse-zenoh", "numpy")

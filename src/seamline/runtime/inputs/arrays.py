@@ -35,12 +35,12 @@ class ArrayFiles(FramesInFiles):
 def _read(path: Path) -> Given:
     """The array or arrays in `path`, not yet read from the disk. Raises `UsageError` when it is no such file."""
     try:
-        with open_plain(
-            path
-        ) as file:  # NumPy would wait for a pipe that it opens by name, and forget a damaged archive
-            if path.suffix == ".npz":
+        with open_plain(path) as file:  # opened by NumPy a pipe would be waited for, and a damaged archive stay open
+            if file.read(2) == b"PK":
+                file.seek(0)
                 return dict(np.load(file, allow_pickle=False))
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
     except Exception as exc:  # of damaged archives and headers: zipfile, zlib, tokenize, struct, no closed list
         raise UsageError(f"`{path}` cannot be read as arrays: {exc}", hint="write it with numpy.save or savez") from exc
 
