@@ -21,7 +21,7 @@ from seamline.core.vocabulary.quantities import (
 )
 
 if TYPE_CHECKING:
-    from seamline.cli.shared.plan_summary import Costs, Parts, PlanSummary
+    from seamline.cli.shared.plan_summary import Costs, Parts, Pays, PlanSummary
     from seamline.config import ChangeSpec, LoadSpec, Testbed
     from seamline.core.vocabulary.profiles import Cut, Profile, TensorSpec
     from seamline.meters.profile_check import SegmentCheck
@@ -155,7 +155,21 @@ def plan_report(summary: PlanSummary) -> RenderableType:
     for each in summary.front or ():
         lines.append(Text(f"non-dominated: {each.plan}   {_costs_text(each.costs)}"))
     lines += [Text(), _parts_table(summary.parts), Text(), _alternatives_table(summary), Text(), Text(summary.why)]
+    lines += [Text(_pays_words(pays)) for pays in summary.pays]
     return Group(*lines)
+
+
+def _pays_words(pays: Pays) -> str:
+    """From which link speed on splitting pays, and from which it is beaten, in a sentence."""
+    if pays.split_bps is None:
+        words = f"splitting with `{pays.node}` pays at no link speed"
+    else:
+        words = f"splitting with `{pays.node}` pays from {rate_text(pays.split_bps)} on ({pays.split})"
+    if pays.whole_bps is not None:
+        words += f", sending the frame whole from {rate_text(pays.whole_bps)} on"
+    if pays.beaten_bps is not None and pays.split_bps is not None:
+        words += f", which beats every split from {rate_text(max(pays.beaten_bps, pays.whole_bps or 0.0))} on"
+    return words
 
 
 def _costs_text(costs: Costs) -> str:
