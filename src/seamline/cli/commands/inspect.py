@@ -122,11 +122,11 @@ def _beside_the_picture(stored: StoredModel) -> str:
     assert stored.preprocess is not None
     n_pixels = stored.preprocess.height * stored.preprocess.width
     words = []
-    for what, n_bytes in (("the picture", 3 * n_pixels), ("its JPEG", int(n_pixels * JPEG_BYTES_PER_PIXEL))):
+    for what, n_bytes in (("the picture,", 3 * n_pixels), ("its JPEG, about", int(n_pixels * JPEG_BYTES_PER_PIXEL))):
         cut = first_below(stored.cuts, n_bytes)
-        found = "no cut" if cut is None else f"the first cut is {cut.index} ({bytes_text(cut.payload_bytes)})"
-        words.append(f"less than {what} (about {bytes_text(n_bytes)}): {found}")
-    return f"sends {', '.join(words)}; `seamline plan` says from which link speed on splitting pays"
+        found = "at no cut" if cut is None else f"first at cut {cut.index} ({bytes_text(cut.payload_bytes)})"
+        words.append(f"less than {what} {bytes_text(n_bytes)}, {found}")
+    return f"what crosses is {', '.join(words)}; `seamline plan` says from which link speed on splitting pays"
 
 
 def _summary(stored: StoredModel, cuts: Sequence[Cut]) -> InspectSummary:
