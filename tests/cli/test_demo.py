@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from seamline.cli.commands import demo
-from seamline.cli.shared.demo_summary import DemoSummary
+from seamline.cli.demo.story import Answer, Scene, scene_figures
+from seamline.cli.demo.summary import DemoSummary, MachineFigures
 from seamline.core.session.ledger import FrameCounts
 from seamline.core.vocabulary.plans import Plan
 from seamline.runtime.origin.record import Recorder, SwitchRecord
@@ -48,10 +49,10 @@ def test_wrong_use_is_said_before_anything_starts(seamline, model_path, argument
 
 def test_an_unknown_key_of_a_testbed_file_names_the_nearest(seamline, tmp_path):
     path = tmp_path / "bed.toml"
-    path.write_text(demo_testbed_path().read_text(encoding="utf-8").replace("slowdown = 8", "slowdwn = 8"))
+    path.write_text(demo_testbed_path().read_text(encoding="utf-8").replace("machine =", "machin ="))
     outcome = seamline("demo", "--testbed", str(path))
     assert outcome.exit_code == 2
-    assert outcome.stderr == f"error: {path}: unknown key `node[0].slowdwn`\nhint: did you mean `slowdown`?\n"
+    assert outcome.stderr == f"error: {path}: unknown key `node[0].machin`\nhint: did you mean `machine`?\n"
 
 
 def test_what_the_edge_cannot_do_is_the_demos_own_error(seamline, tmp_path):
@@ -63,7 +64,15 @@ def test_what_the_edge_cannot_do_is_the_demos_own_error(seamline, tmp_path):
     assert outcome.stderr == f"error: `{path}` is not ONNX\nhint: export the model to ONNX first\n"
 
 
-def test_the_report_shows_every_switch_that_a_run_records(capfd):
+def test_a_testbed_of_one_node_is_no_demo(seamline, tmp_path):
+    path = tmp_path / "bed.toml"
+    path.write_text('[[node]]\nname = "edge"\ntier = "edge"\n')
+    outcome = seamline("demo", "--testbed", str(path))
+    assert outcome.exit_code == 2
+    assert outcome.stderr == "error: testbed `bed` has one node only\nhint: add a second [[node]]\n"
+
+
+def test_the_report_says_what_each_policy_took_and_what_was_lost(capfd):
     before, after = Plan.parse("edge[0:5]"), Plan.parse("edge[0:2]u8 > fog[2:5]")
     record = SwitchRecord(
         at_s=12.5, from_plan=before, to_plan=after, reason="the link rose", prepare_s=0.01, switch_s=0.0
@@ -73,6 +82,7 @@ def test_the_report_shows_every_switch_that_a_run_records(capfd):
         replace(history, switches=(record,), plans=((10.0, before), (12.5, after))),
         FrameCounts(accepted=7, answered=7),
     )
+    answers = {"adaptive": [Answer(0, 1.0, 0.2), Answer(1, 2.0, 0.2)], "static_at_start": [Answer(0, 1.0, 0.4)]}
     summary = DemoSummary(
         adaptive=ran,
         testbed="demo",
@@ -81,11 +91,14 @@ def test_the_report_shows_every_switch_that_a_run_records(capfd):
         fps=2.0,
         private=1,
         codecs="f16",
+        machines={"edge": MachineFigures(machine=None, slowdown=2.0, model_s=None)},
         baselines={},
+        scenes=scene_figures([Scene("all", 0.0, 5.0)], answers),
         scene_changes=(),
     )
-    demo._print_report(summary, {"adaptive": ran})
+    demo._print_report(summary)
     said = capfd.readouterr().out
-    assert "2.5 s" in said
-    assert "the link rose" in said
-    assert "7 frames accepted, 7 answered" in said
+    assert "200 ms        400 ms" in said
+    assert "7 frames accepted, 7 answered, 0 lost" in said
+    assert "1 switches" in said
+    assert '50 % less time in "all"; it lost no frame.' in said

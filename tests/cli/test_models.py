@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -37,6 +38,12 @@ def test_inspect_lists_every_cut_with_what_crosses_it(seamline, model_path):
     assert cuts[-1]["bytes"] == 8 * 4
     assert data["model"]["macs"] >= sum(MACS_PER_CONV.values())
     assert all(cut["macs_before"] + cut["macs_after"] == data["model"]["macs"] for cut in cuts)
+
+
+def test_inspect_says_from_where_on_less_crosses_than_the_picture(seamline, model_path):
+    said = " ".join(seamline("inspect", str(model_path), "--preprocess", "unit").stdout.split())
+    assert re.search(r"less than the picture, 768 B, (first at cut \d+|at no cut)", said), said
+    assert "less than its JPEG, about 128 B, " in said
 
 
 def test_inspect_prints_a_table_that_names_the_layers(seamline, model_path):

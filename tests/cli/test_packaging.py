@@ -84,7 +84,15 @@ def test_the_wheel_carries_video_traces_testbed_types_and_licences(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = ("data/bigbuckbunny.mp4", "data/ATTRIBUTION.md", "testbed/demo.toml", "py.typed", "cli/main.py")
+    shipped = (
+        "data/bigbuckbunny.mp4",
+        "data/photos.mp4",
+        "data/photos.toml",
+        "data/ATTRIBUTION.md",
+        "testbed/demo.toml",
+        "py.typed",
+        "cli/main.py",
+    )
     for name in (*shipped, *(f"data/traces/{name}.csv" for name in recorded_names())):
         assert f"seamline/{name}" in names, name
     assert {"LICENSE", "NOTICE"} <= {Path(name).name for name in names if ".dist-info/licenses/" in name}

@@ -85,6 +85,16 @@ def test_a_slow_link_makes_the_plan_local(seamline, nodes):
     assert data["parts"]["answer"] is None
 
 
+def test_it_is_said_from_which_link_speed_on_leaving_the_origin_pays(seamline, nodes):
+    pays = {each["node"]: each for each in json.loads(seamline("plan", *nodes, *LINKS, "--json").stdout)["pays"]}
+    assert list(pays) == ["fog", "cloud"]
+    assert pays["cloud"]["split"].startswith("edge[0:")
+    assert 0.0 < pays["cloud"]["whole_bps"] < pays["cloud"]["split_bps"]
+    text = seamline("plan", *nodes, *LINKS, "--private", "1").stdout
+    assert "splitting with `cloud` pays from" in text
+    assert "the frame whole" not in text, "it may not leave"
+
+
 def test_limits_are_given_in_words(seamline, nodes):
     def best(*arguments: str) -> str:
         return seamline("plan", *nodes, *LINKS, *arguments, "--json").json["plan"]["text"]

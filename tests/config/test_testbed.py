@@ -142,7 +142,28 @@ def test_two_links_of_one_written_name_are_refused(tmp_path: Path) -> None:
 def test_the_testbed_of_the_demo_is_valid_and_its_link_comes_back() -> None:
     bed = load_testbed(demo_testbed_path())
     assert [node.tier for node in bed.nodes] == ["edge", "fog", "cloud"]
-    assert bed.changes[-1].rate_bps == bed.link("edge", "fog").rate_bps
+    last = [change for change in bed.changes if change.rate_bps is not None][-1]
+    assert last.rate_bps == bed.link("edge", "fog").rate_bps
+    assert [(life.node, life.up) for life in bed.lives] == [("cloud", False), ("cloud", True)]
+    assert bed.scenes[0].at_ratio == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            'machine = "raspberry-pi-3"\n',
+            "nothing is published for `raspberry-pi-3`; hint: did you mean `raspberry-pi-4`",
+        ),
+        ('[[change]]\nnode = "edge"\nat_s = 1\nup = false\n', "frames enter at `edge`, which stays"),
+        ('[[change]]\nnode = "frog"\nat_s = 1\nup = false\n', "names no node `frog`; hint: did you mean `fog`"),
+        ('[[change]]\nnode = "fog"\nat_s = 1\nup = false\nslowdown = 2\n', "both `up` and `slowdown`"),
+        ('[[scene]]\nname = "good"\n', r"`scene\[0\]` needs either `at_s` or `at_ratio`"),
+    ],
+)
+def test_machines_lives_and_scenes_are_checked(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, NODES + text)
 
 
 def test_a_node_says_what_it_draws_by_profile_or_by_hand(tmp_path: Path) -> None:

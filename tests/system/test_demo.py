@@ -84,3 +84,49 @@ def test_ctrl_c_ends_a_demo_with_all_its_processes(system, testbed, tmp_path, de
         wait_gone(pid)
     assert "Traceback" not in run.stderr
     assert list((tmp_path / "tmp").glob("seamline*")) == []
+
+
+SCENES = """\
+[[scene]]
+name = "all is well"
+at_s = 0
+[[scene]]
+name = "the fog is away"
+at_s = 1
+[[change]]
+node = "fog"
+at_s = 1
+up = false
+[[change]]
+node = "fog"
+at_s = 2
+up = true
+"""
+
+
+def test_policies_answer_the_same_frames_scene_by_scene_though_a_node_comes_and_goes(
+    system, testbed, assert_nothing_lost
+):
+    testbed.write_text(TESTBED.partition("[[change]]")[0] + SCENES, encoding="utf-8")
+    run = demo(system, testbed, "--json", "--seconds", "3", "--fps", "10")
+    assert run.wait() == 0, run.stderr
+    data = run.json
+    assert_nothing_lost(data["frames"])
+    assert [scene["name"] for scene in data["scenes"]] == ["all is well", "the fog is away"]
+    answered = {"adaptive": data["frames"]["answered"]}
+    answered |= {name: baseline["frames"]["answered"] for name, baseline in data["baselines"].items()}
+    assert set(answered) == {"adaptive", "static_at_start", "local", "offload"}
+    for name, n_answered in answered.items():
+        told = [scene["policies"][name] for scene in data["scenes"]]
+        assert sum(policy["answered"] for policy in told) == n_answered > 0
+        assert sum(policy["lost"] for policy in told) == 0
+    assert [change["what"] for change in data["scene_changes"]] == ["node fog is killed", "node fog starts again"]
+    assert data["machines"]["edge"] == {"machine": None, "slowdown": 4000.0, "model_s": None}
+
+
+def test_a_demo_off_a_terminal_tells_what_happens_and_ends_with_a_table(system, testbed):
+    run = demo(system, testbed, "--no-baselines")
+    assert run.wait() == 0, run.stderr
+    assert "  0.0 s  scene 1 of 1: two" in run.stderr
+    assert "link edge-fog to 10 Mbit/s" in run.stderr
+    assert "Adaptive ran alone: it lost no frame." in run.stdout

@@ -13,8 +13,8 @@ import pytest
 
 from seamline.core.vocabulary.pictures import Fit
 from seamline.model.metadata.preprocess import read_preprocess, write_preprocess
+from seamline.testbed.orders import slowdown_line
 from seamline.testbed.processes import FOLLOW_LOADS
-from seamline.testbed.slowdown import slowdown_line
 
 EXTENT = 160
 """Wide enough that a run takes a millisecond: how much slower a node became can then be told from noise."""

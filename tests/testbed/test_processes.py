@@ -83,7 +83,7 @@ def test_a_process_is_told_to_slow_down_on_its_standard_input(processes: NodePro
     processes.slow_down("fog", 2.5)
     process.popen.wait(timeout=20)
     assert processes.log_tail("fog") == "slowdown 2.5"
-    with pytest.raises(SeamlineError, match="node `fog` has ended, and cannot become slower"):
+    with pytest.raises(SeamlineError, match="node `fog` has ended, and cannot be told `slowdown 3`"):
         processes.slow_down("fog", 3.0)
 
 

@@ -1,8 +1,6 @@
 """A slow engine takes a multiple of the time and computes the same."""
 
 import itertools
-import os
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.testbed.slowdown import SPIN_S, Slowdown, SlowEngine, slowdown_from, slowdown_line
+from seamline.testbed.slowdown import SPIN_S, Slowdown, SlowEngine
 
 
 class Time:
@@ -109,28 +107,6 @@ def test_a_slowdown_that_changes_counts_from_the_next_run_on() -> None:
         segment.run({"x": np.array([1.0, 2.0], np.float32)})
         took_s.append(time.at_s - begin_s)
     assert took_s == pytest.approx([0.2, 0.8, 0.1], abs=1e-4)
-
-
-def test_a_slowdown_follows_the_lines_of_a_pipe_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    reading, writing = os.pipe()
-    slowdown = slowdown_from(reading, 3.0)
-    assert slowdown.factor == 3.0
-    follower = next(thread for thread in threading.enumerate() if thread.name == "slowdown")
-    for text in (
-        slowdown_line(8.0),
-        "slowdown 0.5\n",
-        "slowdown nan\n",
-        "speed 2\n",
-        "x" * 10_000 + "\n",
-        "slowdown 5",
-    ):
-        os.write(writing, text.encode())
-    os.close(writing)
-    follower.join(timeout=10.0)
-    os.close(reading)
-    assert not follower.is_alive(), "it ends with the other side"
-    assert slowdown.factor == 8.0, "half a line is none, and nobody computes faster than this machine"
-    assert len(caplog.messages) == 4
 
 
 def test_a_machine_cannot_be_imitated_faster() -> None:

@@ -4,7 +4,7 @@ Nothing here starts or measures anything; `seamline.testbed` brings a `Testbed` 
 """
 
 from seamline.config.paths import cache_dir
-from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
+from seamline.config.testbed import ChangeSpec, LifeSpec, LinkSpec, LoadSpec, NodeSpec, SceneSpec, Testbed
 from seamline.config.testbed_file import load_testbed
 from seamline.config.toml import convert, load_toml
 from seamline.config.trace import Trace, read_trace, recorded_names, trace_path
@@ -15,6 +15,8 @@ __all__ = [
     "LinkSpec",
     "ChangeSpec",
     "LoadSpec",
+    "LifeSpec",
+    "SceneSpec",
     "load_testbed",
     "Trace",
     "read_trace",

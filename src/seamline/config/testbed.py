@@ -18,14 +18,16 @@ from seamline.core.vocabulary.errors import ConfigError
 class NodeSpec:
     """One machine. slowdown: its computing takes that many times what this computer's profile says.
 
-    threads: 0 means all cores. memory_mb: what it reports as its memory, in 10**6 bytes; None reports what is there.
-    power: what it draws, as `config.power.parse_power` reads it; or by hand idle_w and busy_w, tx_j_per_mb and
-    rx_j_per_mb of its radio.
+    machine: of `config.machines`; then the slowdown is in times of what is published for that one, and
+    `testbed.imitation` makes one of this computer's profile of it. threads: 0 means all cores. memory_mb: what it
+    reports as its memory, in 10**6 bytes; None reports what is there. power: what it draws, as
+    `config.power.parse_power` reads it; or by hand idle_w and busy_w, tx_j_per_mb and rx_j_per_mb of its radio.
     """
 
     name: str
     tier: str
     slowdown: float = 1.0
+    machine: str | None = None
     threads: int = 1
     memory_mb: float | None = None
     power: str | None = None
@@ -106,7 +108,34 @@ class LoadSpec:
         return _at_s_of(self, duration_s)
 
 
-def _at_s_of(change: ChangeSpec | LoadSpec, duration_s: float) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifeSpec:
+    """A node is killed during a run, or started again: `up` from `at_ratio` of it or `at_s` seconds on."""
+
+    node: str
+    up: bool
+    at_s: float | None = None
+    at_ratio: float | None = None
+
+    def at_s_of(self, duration_s: float) -> float:
+        """Seconds after the beginning of a run of `duration_s`."""
+        return _at_s_of(self, duration_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneSpec:
+    """A stretch of a run that is told and judged as one, until the next: from `at_ratio` of it or `at_s` seconds on."""
+
+    name: str
+    at_s: float | None = None
+    at_ratio: float | None = None
+
+    def at_s_of(self, duration_s: float) -> float:
+        """Seconds after the beginning of a run of `duration_s`."""
+        return _at_s_of(self, duration_s)
+
+
+def _at_s_of(change: ChangeSpec | LoadSpec | LifeSpec | SceneSpec, duration_s: float) -> float:
     if change.at_s is not None:
         return change.at_s
     assert change.at_ratio is not None, "validated when the testbed was read"
@@ -117,8 +146,8 @@ def _at_s_of(change: ChangeSpec | LoadSpec, duration_s: float) -> float:
 class Testbed:
     """Nodes, links and changes, consistent with one another. The rest are a demo's defaults, None when not given.
 
-    changes: of links. loads: of nodes. model: zoo name or path. private: as `Constraints.n_private_cuts`. seconds:
-    length of a run.
+    changes: of links. loads, lives: of nodes. scenes: in the order of time; none for a run that is one. model: zoo name
+    or path. private: as `Constraints.n_private_cuts`. seconds: length of a run.
     """
 
     __test__ = False  # pytest would otherwise take it for a test class by its name
@@ -128,6 +157,8 @@ class Testbed:
     links: tuple[LinkSpec, ...] = ()
     changes: tuple[ChangeSpec, ...] = ()
     loads: tuple[LoadSpec, ...] = ()
+    lives: tuple[LifeSpec, ...] = ()
+    scenes: tuple[SceneSpec, ...] = ()
     model: str | None = None
     fps: float | None = None
     private: int | None = None

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seamline.config.testbed import ChangeSpec, LinkSpec, LoadSpec, NodeSpec, Testbed
+from seamline.config.machines import PUBLISHED_S
+from seamline.config.testbed import ChangeSpec, LifeSpec, LinkSpec, LoadSpec, NodeSpec, SceneSpec, Testbed
 from seamline.config.toml import load_toml, nearest_hint
 from seamline.config.trace import MIN_RATE_BPS, read_trace, trace_path
 from seamline.core.vocabulary.errors import ConfigError, UsageError
@@ -52,6 +53,7 @@ class _Change:
     loss: float | None = None
     silent: bool | None = None
     slowdown: float | None = None
+    up: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class _File:
     node: tuple[NodeSpec, ...] = ()
     link: tuple[_Link, ...] = ()
     change: tuple[_Change, ...] = ()
+    scene: tuple[SceneSpec, ...] = ()
 
 
 def _checked(file: _File, path: Path) -> Testbed:
@@ -80,19 +83,26 @@ def _checked(file: _File, path: Path) -> Testbed:
     changes: list[ChangeSpec] = []
     loads: list[LoadSpec] = []
     ends = dict(_link_names(links))
+    lives: list[LifeSpec] = []
     for index, raw in enumerate(file.change):
         at = f"change[{index}]"
         _check_change(raw, at, path)
-        if raw.node is not None:
+        if raw.node is not None and raw.up is not None:
+            lives.append(_life(raw, raw.node, raw.up, at, file.node, path))
+        elif raw.node is not None:
             loads.append(_load(raw, raw.node, at, names, path))
         else:
             changes.append(_change(raw, at, ends, path))
+    for index, scene in enumerate(file.scene):
+        _check_time(scene.at_s, scene.at_ratio, f"scene[{index}]", path)
     return Testbed(
         name=file.name or path.stem,
         nodes=file.node,
         links=links,
         changes=tuple(changes),
         loads=tuple(loads),
+        lives=tuple(lives),
+        scenes=file.scene,
         model=file.model,
         fps=file.fps,
         private=file.private,
@@ -116,6 +126,9 @@ def _check_nodes(nodes: tuple[NodeSpec, ...], path: Path) -> Mapping[str, None]:
         if not 0 <= node.threads <= MAX_THREADS:
             hint = f"0 means all cores, and {MAX_THREADS} is the most"
             raise ConfigError(f"{path}: `{at}.threads` is {node.threads}", hint=hint)
+        if node.machine is not None and node.machine not in PUBLISHED_S:
+            hint = nearest_hint(node.machine, list(PUBLISHED_S))
+            raise ConfigError(f"{path}: `{at}.machine`: nothing is published for `{node.machine}`", hint=hint)
         for key in ("memory_mb", "idle_w", "busy_w", "tx_j_per_mb", "rx_j_per_mb"):
             if (value := getattr(node, key)) is not None:
                 _check_amount(value, f"{at}.{key}", path)
@@ -210,15 +223,13 @@ def _check_change(raw: _Change, at: str, path: Path) -> None:
     """What changes of links and of nodes have in common: one of them, when, and only what belongs to it."""
     if (raw.link is None) == (raw.node is None):
         raise ConfigError(f"{path}: `{at}` needs either `link` or `node`", hint='e.g. link = "edge-fog"')
-    if raw.link is not None and raw.slowdown is not None:
-        raise ConfigError(f"{path}: `{at}.slowdown` is of a node, and this is a link", hint='write node = "..."')
+    for key in ("slowdown", "up"):
+        if raw.link is not None and getattr(raw, key) is not None:
+            raise ConfigError(f"{path}: `{at}.{key}` is of a node, and this is a link", hint='write node = "..."')
     for key in ("rate_mbps", "delay_ms", "loss", "silent"):
         if raw.node is not None and getattr(raw, key) is not None:
             raise ConfigError(f"{path}: `{at}.{key}` is of a link, and this is a node", hint='write link = "..."')
-    if (raw.at_s is None) == (raw.at_ratio is None):
-        raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
-    if raw.at_ratio is not None and not 0.0 <= raw.at_ratio <= 1.0:
-        raise ConfigError(f"{path}: `{at}.at_ratio` is {raw.at_ratio:g}", hint="a fraction of the run, from 0 to 1")
+    _check_time(raw.at_s, raw.at_ratio, at, path)
     if raw.rate_mbps is not None:
         _check_rate(raw.rate_mbps, at, path)
     for key in ("at_s", "delay_ms", "loss"):
@@ -226,11 +237,29 @@ def _check_change(raw: _Change, at: str, path: Path) -> None:
             _check_amount(getattr(raw, key), f"{at}.{key}", path)
 
 
+def _check_time(at_s: float | None, at_ratio: float | None, at: str, path: Path) -> None:
+    if (at_s is None) == (at_ratio is None):
+        raise ConfigError(f"{path}: `{at}` needs either `at_s` or `at_ratio`", hint="e.g. at_ratio = 0.33")
+    if at_ratio is not None and not 0.0 <= at_ratio <= 1.0:
+        raise ConfigError(f"{path}: `{at}.at_ratio` is {at_ratio:g}", hint="a fraction of the run, from 0 to 1")
+
+
+def _life(raw: _Change, node: str, up: bool, at: str, nodes: tuple[NodeSpec, ...], path: Path) -> LifeSpec:
+    names = [each.name for each in nodes]
+    if node not in names:
+        raise ConfigError(f"{path}: `{at}.node` names no node `{node}`", hint=nearest_hint(node, names))
+    if raw.slowdown is not None:
+        raise ConfigError(f"{path}: `{at}` has both `up` and `slowdown`", hint="write two changes")
+    if node == next(each.name for each in nodes if each.tier == "edge"):
+        raise ConfigError(f"{path}: `{at}`: frames enter at `{node}`, which stays", hint="name another node")
+    return LifeSpec(node=node, up=up, at_s=raw.at_s, at_ratio=raw.at_ratio)
+
+
 def _load(raw: _Change, node: str, at: str, names: Mapping[str, None], path: Path) -> LoadSpec:
     if node not in names:
         raise ConfigError(f"{path}: `{at}.node` names no node `{node}`", hint=nearest_hint(node, names))
     if raw.slowdown is None:
-        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it slowdown")
+        raise ConfigError(f"{path}: `{at}` changes nothing", hint="give it slowdown or up")
     _check_slowdown(raw.slowdown, at, path)
     return LoadSpec(node=node, slowdown=raw.slowdown, at_s=raw.at_s, at_ratio=raw.at_ratio)
 

@@ -1,4 +1,4 @@
-"""Timed changes of a testbed during a run: links change or follow traces, nodes slow down or are killed.
+"""Timed changes of a testbed during a run: links change or follow traces, nodes slow down, are killed, come back.
 
 `schedule` and `due` are arithmetic; `ChangeRunner` is the small thread that makes things happen when they are due.
 """
@@ -9,7 +9,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -69,17 +69,29 @@ class Kill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChange:
-    """At `at_s` computing on `node` begins to take `slowdown` times as long as on this machine."""
+    """At `at_s` computing on `node` takes `slowdown` times as long as here from then on; `usual` is what it took."""
 
     at_s: float
     node: str
     slowdown: float
+    usual: float = 1.0
 
     def __str__(self) -> str:
-        return f"node {self.node} computes {self.slowdown:g}x as long"
+        return f"node {self.node} computes {self.slowdown / self.usual:.3g}x as long"
 
 
-Change = LinkChange | NodeChange | Kill
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """At `at_s` the process of `node` is started again, with nothing in its memory of what was before."""
+
+    at_s: float
+    node: str
+
+    def __str__(self) -> str:
+        return f"node {self.node} starts again"
+
+
+Change = LinkChange | NodeChange | Kill | Restart
 
 
 class Links(Protocol):
@@ -107,6 +119,8 @@ class Nodes(Protocol):
 
     def slow_down(self, name: str, slowdown: float) -> None: ...
 
+    def restart(self, name: str) -> object: ...
+
 
 def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) -> tuple[Change, ...]:
     """Everything that happens in a run of `duration_s`, by time: the file's changes, the steps of traces, `kills`.
@@ -125,7 +139,13 @@ def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) ->
         for change in testbed.changes
     ]
     changes += [
-        NodeChange(at_s=load.at_s_of(duration_s), node=load.node, slowdown=load.slowdown) for load in testbed.loads
+        NodeChange(
+            at_s=load.at_s_of(duration_s),
+            node=load.node,
+            slowdown=load.slowdown,
+            usual=testbed.node(load.node).slowdown,
+        )
+        for load in testbed.loads
     ]
     for link in testbed.links:
         if link.trace is not None:
@@ -143,6 +163,7 @@ def schedule(testbed: Testbed, duration_s: float, kills: Iterable[Kill] = ()) ->
                     )
                 )
                 was_silent = is_silent
+    changes += [(Restart if life.up else Kill)(at_s=life.at_s_of(duration_s), node=life.node) for life in testbed.lives]
     for kill in kills:
         testbed.node(kill.node)
         changes.append(kill)
@@ -171,6 +192,8 @@ def apply(change: Change, links: Links, nodes: Nodes) -> None:
             nodes.slow_down(change.node, change.slowdown)
         case Kill():
             nodes.kill(change.node)
+        case Restart():
+            nodes.restart(change.node)
         case other:
             assert_never(other)
 
@@ -178,8 +201,8 @@ def apply(change: Change, links: Links, nodes: Nodes) -> None:
 class ChangeRunner:
     """Makes `changes` happen, each `at_s` after `start()`, on a thread of its own.
 
-    nodes: whose processes they are. on_change: called with every change just after it was made. A change that fails
-    is logged and the next ones go on, so that a run does not end half-way with its links in a chance state.
+    nodes: whose processes they are. A change that fails is logged and the next ones go on, so that a run does not end
+    half-way with its links in a chance state.
     """
 
     def __init__(
@@ -187,13 +210,10 @@ class ChangeRunner:
         changes: tuple[Change, ...],
         links: Links,
         nodes: Nodes,
-        *,
-        on_change: Callable[[Change], None] | None = None,
     ) -> None:
         self._changes = changes
         self._links = links
         self._nodes = nodes
-        self._on_change = on_change
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="testbed-changes", daemon=True)
 
@@ -233,6 +253,3 @@ class ChangeRunner:
             apply(change, self._links, self._nodes)
         except SeamlineError as exc:
             log.warning("%s, but that failed: %s", change, exc)
-            return
-        if self._on_change is not None:
-            self._on_change(change)

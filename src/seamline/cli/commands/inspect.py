@@ -110,6 +110,23 @@ def inspect(
     console.print(cut_table(stored.name, cuts, macs, is_narrow=console.width < NARROW_WIDTH))
     if stored.preprocess is not None:
         console.print(f"pictures: {stored.preprocess.words()}")
+        console.print(_beside_the_picture(stored))
+
+
+def _beside_the_picture(stored: StoredModel) -> str:
+    """Whether any cut sends less than the picture, as it is and as JPEG."""
+    from seamline.core.analysis.break_even import first_below
+    from seamline.core.cost.payload import JPEG_BYTES_PER_PIXEL
+    from seamline.core.vocabulary.quantities import bytes_text
+
+    assert stored.preprocess is not None
+    n_pixels = stored.preprocess.height * stored.preprocess.width
+    words = []
+    for what, n_bytes in (("the picture,", 3 * n_pixels), ("its JPEG, about", int(n_pixels * JPEG_BYTES_PER_PIXEL))):
+        cut = first_below(stored.cuts, n_bytes)
+        found = "at no cut" if cut is None else f"first at cut {cut.index} ({bytes_text(cut.payload_bytes)})"
+        words.append(f"less than {what} {bytes_text(n_bytes)}, {found}")
+    return f"what crosses is {', '.join(words)}; `seamline plan` says from which link speed on splitting pays"
 
 
 def _summary(stored: StoredModel, cuts: Sequence[Cut]) -> InspectSummary:

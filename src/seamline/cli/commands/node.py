@@ -119,7 +119,7 @@ def node(
     elif invite and not check:
         own_name = begin_cluster(own.cluster, own_name)
     memory_bytes = parse_size(memory) if memory is not None else None
-    options = own.options(own_name, tier, memory_bytes, secure=invite, serves=True)
+    options = own.options(own_name, tier, own.orders(), memory_bytes, secure=invite, serves=True)
     if check:
         check_options(options)
         return

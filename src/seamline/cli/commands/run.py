@@ -76,6 +76,7 @@ def run(
     finds_others = len(nodes) > 1 and not own.connect and own_member(own.cluster) is not None
     if asked.record is not None:
         require_writable(asked.record, "--record")
+    orders = own.orders()
     request = RunRequest(
         model=model,
         source=source[0],
@@ -83,7 +84,8 @@ def run(
         asked=asked,
         planning=planning,
         answers=answers,
-        node=own.options(nodes[0], tier, secure=finds_others),
+        node=own.options(nodes[0], tier, orders, secure=finds_others),
+        begun=orders.begun if orders is not None and asked.wait_to_begin else None,
         as_json=json,
         parent_pid=own.parent_pid,
     )

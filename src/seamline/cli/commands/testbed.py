@@ -22,7 +22,8 @@ class NodeFacts:
 
     name: Annotated[str, "name of the node"]
     tier: Annotated[str, "its tier"]
-    slowdown: Annotated[float, "how many times longer computing takes than on this machine"]
+    machine: Annotated[str | None, "the machine with published times that it imitates, null when it has none"]
+    slowdown: Annotated[float, "how many times longer computing takes than on `machine`, or than here without one"]
     threads: Annotated[int, "threads for computing, 0 for all cores"]
     power: Annotated[str | None, "what it draws, as for `seamline node --power`; null when the file does not say"]
 
@@ -59,7 +60,26 @@ class LoadFacts:
     node: Annotated[str, "name of the node"]
     at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
     at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
-    slowdown: Annotated[float, "how many times longer computing takes from then on than on this machine"]
+    slowdown: Annotated[float, "how many times longer computing takes from then on, as of the node"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifeFacts:
+    """When a machine is killed or started again."""
+
+    node: Annotated[str, "name of the node"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
+    up: Annotated[bool, "whether it runs from then on"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneFacts:
+    """A stretch of a run that is judged as one."""
+
+    name: Annotated[str, "name of the scene"]
+    at_s: Annotated[float | None, "its beginning; null when `at_ratio` says it"]
+    at_ratio: Annotated[float | None, "its beginning as a share of the run; null when `at_s` says it"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +91,8 @@ class TestbedSummary:
     links: Annotated[tuple[LinkFacts, ...], "its links, the same in both directions"]
     changes: Annotated[tuple[ChangeFacts, ...], "how links change during a run; null leaves a value as it is"]
     loads: Annotated[tuple[LoadFacts, ...], "which machines become slower or quicker during a run"]
+    lives: Annotated[tuple[LifeFacts, ...], "which machines are killed or started again during a run"]
+    scenes: Annotated[tuple[SceneFacts, ...], "the scenes of a run by time, none when it is one"]
 
 
 JSON_KEYS = {"testbed check": partial(key_docs, TestbedSummary)}
@@ -113,4 +135,6 @@ def _summary(testbed: Testbed) -> TestbedSummary:
         ),
         changes=tuple(copied(ChangeFacts, change) for change in testbed.changes),
         loads=tuple(copied(LoadFacts, load) for load in testbed.loads),
+        lives=tuple(copied(LifeFacts, life) for life in testbed.lives),
+        scenes=tuple(copied(SceneFacts, scene) for scene in testbed.scenes),
     )

@@ -64,6 +64,9 @@ class RunFlags:
             "--feed-back", metavar="OUT=IN", help="Feed an output of each frame into an input of the next. Repeatable."
         ),
     ] = ()
+    wait_to_begin: Annotated[
+        bool, typer.Option("--wait-to-begin", help="No frame before standard input says so.", hidden=True)
+    ] = False
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False
 
     def nodes(self) -> tuple[str, ...]:

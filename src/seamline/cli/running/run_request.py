@@ -5,6 +5,7 @@ The flags that a request is made of are read in `commands/run.py`; how a running
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ from seamline.runtime.sources.opening import open_source
 class RunRequest:
     """All that a run is asked for; nothing has been opened. node: this one, the origin. as_json: what stdout gets.
 
-    parent_pid: the run ends when that process is gone.
+    begun: set when frames may begin, None when they may at once. parent_pid: the run ends when that process is gone.
     """
 
     model: str
@@ -52,6 +53,7 @@ class RunRequest:
     planning: PlanningFlags
     answers: AnswerFlags
     node: NodeOptions
+    begun: threading.Event | None
     as_json: bool
     parent_pid: int | None
 
@@ -86,6 +88,10 @@ def execute(request: RunRequest) -> int:
 def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     with answering, Cluster(open_node(request.node), n_expected=len(request.node.connect)) as here:
         stream = make_stream(request, here, path, source, answering)
+        if request.asked.events:
+            print_json({"event": "ready"})
+        if request.begun is not None:
+            request.begun.wait()
         signal_number, error = _run(request, stream, source, answering)
         summary = stream.summary()
         warn_if_kept_here(request, stream, answering)

@@ -123,6 +123,7 @@ class Watcher:
             self._say(
                 {
                     "event": "answer",
+                    "frame": result.frame,
                     "at_s": result.accepted_s - self._stream.recorder.started_s,
                     "latency_s": result.latency_s,
                     "energy_j": result.energy_j,
@@ -144,7 +145,8 @@ class Watcher:
         label, score = self._label()
         if self._as_events:
             event = msgspec.to_builtins(snapshot)
-            self._say({"event": "snapshot", "label": label, "score_ratio": score, **event})
+            source_s = None if self._seen is None else self._seen.stamp.at_s
+            self._say({"event": "snapshot", "label": label, "score_ratio": score, "source_s": source_s, **event})
         elif self._view is not None and (is_last or snapshot.n_answered or snapshot.n_in_flight or snapshot.n_dropped):
             self._view.update(
                 LiveState(

@@ -21,6 +21,7 @@ from seamline.cli.shared.options import (
 
 if TYPE_CHECKING:
     from seamline.runtime.node.starting import NodeOptions
+    from seamline.testbed.orders import Orders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,18 +107,30 @@ class NodeFlags:
         ),
     ] = 0.4
     follow_loads: Annotated[
-        bool, typer.Option("--slowdown-from-stdin", help="Follow lines `slowdown X` on standard input.", hidden=True)
+        bool, typer.Option("--slowdown-from-stdin", help="Follow a testbed's lines on standard input.", hidden=True)
     ] = False
     parent_pid: Annotated[
         int | None, typer.Option("--parent-pid", metavar="PID", help="Leave when this process is gone.", hidden=True)
     ] = None
 
+    def orders(self) -> Orders | None:
+        """What a testbed writes to standard input, followed from now on; None unless it was said to come."""
+        from seamline.testbed.orders import orders_from
+
+        return orders_from(sys.stdin.fileno(), self.slowdown) if self.follow_loads else None
+
     def options(
-        self, name: str, tier: str, memory_bytes: int | None = None, *, secure: bool = False, serves: bool = False
+        self,
+        name: str,
+        tier: str,
+        orders: Orders | None,
+        memory_bytes: int | None = None,
+        *,
+        secure: bool = False,
+        serves: bool = False,
     ) -> NodeOptions:
-        """The same for a node of that name. secure, serves: see `NodeOptions`."""
+        """The same for a node of that name, as slow as `orders` say. secure, serves: see `NodeOptions`."""
         from seamline.runtime.node.starting import NodeOptions
-        from seamline.testbed.slowdown import slowdown_from
 
         return NodeOptions(
             name=name,
@@ -128,7 +141,7 @@ class NodeFlags:
             n_threads=self.threads,
             memory_bytes=memory_bytes,
             slowdown=self.slowdown,
-            pace=slowdown_from(sys.stdin.fileno(), self.slowdown) if self.follow_loads else None,
+            pace=None if orders is None else orders.pace,
             cache=self.cache,
             model_quota=self.model_quota,
             relay=not self.no_relay,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from seamline.cli.shared.planning_options import as_usage
+from seamline.core.analysis.break_even import BreakEven, break_even
 from seamline.core.analysis.comparison import NamedAlternative, named_alternatives, why
 from seamline.core.analysis.energy_by_node import joules_by_node
 from seamline.core.analysis.pareto import front
@@ -121,6 +122,17 @@ class Branches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pays:
+    """From which link speed on leaving the origin is quicker, whatever the links are now."""
+
+    node: Annotated[NodeId, "the other node; both directions of the link count as equally fast"]
+    split: Annotated[str | None, "the plan that splits and pays at the lowest speed, null when none pays at any"]
+    split_bps: Annotated[float | None, "from this speed on, bits per second, it beats everything on the origin"]
+    whole_bps: Annotated[float | None, "the same of the frame sent whole; null when that never pays or is forbidden"]
+    beaten_bps: Annotated[float | None, "from this speed on the frame sent whole beats every split; null at none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSummary:
     """What `seamline plan --json` prints."""
 
@@ -149,6 +161,7 @@ class PlanSummary:
         Branches | None,
         "with MODEL and two nodes: parallel branches cut apart, which streams cannot run yet; else null",
     ]
+    pays: Annotated[tuple[Pays, ...], "for the latency of one frame, with each other node"]
     why: Annotated[str, "in words and numbers"]
 
 
@@ -187,6 +200,7 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
         if with_front
         else None,
         branches=None,
+        pays=tuple(_pays(break_even(problem, node)) for node in problem.profiles if node != problem.origin),
         why=why(planned.plan if given is not None else chosen.plan, problem, others),
     )
 
@@ -198,6 +212,16 @@ def with_branches(summary: PlanSummary, branches: Branches | None) -> PlanSummar
     apart, prefix = milliseconds(branches.latency_s), milliseconds(branches.prefix_latency_s)
     words = f"parallel branches cut apart would take {apart} instead of {prefix} (modelled), which streams cannot"
     return replace(summary, branches=branches, why=f"{summary.why}; {words} run yet")
+
+
+def _pays(found: BreakEven) -> Pays:
+    return Pays(
+        node=found.node,
+        split=None if found.split is None else str(found.split),
+        split_bps=found.split_bps,
+        whole_bps=found.whole_bps,
+        beaten_bps=found.beaten_bps,
+    )
 
 
 def _structured(plan: Plan) -> StructuredPlan:

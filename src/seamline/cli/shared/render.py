@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seamline.cli.shared.tables import add_row, new_table
-from seamline.core.vocabulary.quantities import bytes_text, energy_text, rate_text, seconds_text
+from seamline.core.vocabulary.quantities import ABSENT, bytes_text, energy_text, rate_text, seconds_text
 
 if TYPE_CHECKING:
     from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
@@ -26,22 +26,6 @@ N_SWITCHES_SHOWN = 4
 BAR_WIDTH = 40
 _SHADES = "█▓▒░"
 _COLOURS = ("cyan", "magenta", "green", "blue")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineView:
-    """One row of the closing table: what a policy reached in the same conditions.
-
-    name: ``adaptive``, ``local``, ... plan: what it ran, or the last of several. is_allowed: False when the constraints
-    forbid it; it is measured and shown all the same. mean_s and p95_s: frame latency, None when it was not measured.
-    """
-
-    name: str
-    plan: str
-    mean_s: float | None
-    p95_s: float | None
-    is_allowed: bool = True
-    n_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +61,7 @@ class NodeRow:
 class LiveState:
     """All that is shown of a running stream at one moment.
 
-    duration_s: how long it will run, None when open. label: what the model saw last, with its score in 0-1. notice: one
-    line about the scene, such as a link that has just been changed.
+    duration_s: how long it will run, None when open. label: what the model saw last, with its score in 0-1.
     """
 
     title: str
@@ -86,7 +69,6 @@ class LiveState:
     duration_s: float | None = None
     label: str | None = None
     score_ratio: float | None = None
-    notice: str | None = None
 
 
 def live_panel(state: LiveState) -> RenderableType:
@@ -105,8 +87,6 @@ def live_panel(state: LiveState) -> RenderableType:
     if state.label is not None:
         score = "" if state.score_ratio is None else f" ({state.score_ratio:.0%})"
         lines.append(Text(f"sees    {state.label}{score}"))
-    if state.notice is not None:
-        lines.append(Text(f"note    {state.notice}", style="yellow"))
     for switch in stream.switches[-N_SWITCHES_SHOWN:]:
         lines.append(Text(switch_text(switch), style="green"))
     return Group(*lines)
@@ -120,13 +100,12 @@ def live_line(state: LiveState) -> str:
     joules = stream.energy_j_per_frame
     fields = [
         f"{stream.at_s:6.1f} s",
-        f"{stream.frame_rate_fps:.1f} fps",
+        f"{_rate(stream)} fps",
         seconds_text(stream.latency_s) + (f" = {parts}" if parts else ""),
         stream.plan,
         links,
         "" if joules is None else f"{energy_text(joules)} a frame ({_energy_words(stream)})",
         state.label or "",
-        state.notice or "",
     ]
     return "  ".join(field for field in fields if field)
 
@@ -161,15 +140,6 @@ def latency_split(parts: Sequence[LatencyPart], width: int = BAR_WIDTH) -> Text:
         legend.append(shade, style=colour)
         legend.append(f" {part.name} {seconds_text(part.duration_s)}  ")
     return bar + Text("\n") + legend
-
-
-def baselines_table(rows: Sequence[BaselineView]) -> Table:
-    """The closing table: every policy side by side, the forbidden ones marked."""
-    table = new_table("policy", "mean", "p95", "allowed", "plan", right=("mean", "p95"))
-    for row in rows:
-        allowed = "yes" if row.is_allowed else "not allowed"
-        add_row(table, row.name, seconds_text(row.mean_s), seconds_text(row.p95_s), allowed, row.plan)
-    return table
 
 
 def switches_table(switches: Sequence[SwitchFigures]) -> Table:
@@ -214,7 +184,12 @@ def _headline(state: LiveState) -> Text:
     stream = state.stream
     end = "" if state.duration_s is None else f" of {state.duration_s:.0f}"
     counts = f"{stream.n_answered} answered, {stream.n_in_flight} in flight, {stream.n_dropped} dropped"
-    return Text(f"{state.title}   {stream.at_s:.1f}{end} s   {stream.frame_rate_fps:.1f} frames/s   {counts}")
+    return Text(f"{state.title}   {stream.at_s:.1f}{end} s   {_rate(stream)} frames/s   {counts}")
+
+
+def _rate(stream: StreamSnapshot) -> str:
+    """Frames per second; nothing where nothing is known, as in the first second."""
+    return f"{stream.frame_rate_fps:.1f}" if stream.frame_rate_fps > 0.0 else ABSENT
 
 
 def _latency_line(stream: StreamSnapshot) -> Text:

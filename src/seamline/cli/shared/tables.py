@@ -21,8 +21,8 @@ from seamline.core.vocabulary.quantities import (
 )
 
 if TYPE_CHECKING:
-    from seamline.cli.shared.plan_summary import Costs, Parts, PlanSummary
-    from seamline.config import ChangeSpec, LoadSpec, Testbed
+    from seamline.cli.shared.plan_summary import Costs, Parts, Pays, PlanSummary
+    from seamline.config import ChangeSpec, LifeSpec, LoadSpec, SceneSpec, Testbed
     from seamline.core.vocabulary.profiles import Cut, Profile, TensorSpec
     from seamline.meters.profile_check import SegmentCheck
     from seamline.model.engine.verify import CutCheck
@@ -155,7 +155,21 @@ def plan_report(summary: PlanSummary) -> RenderableType:
     for each in summary.front or ():
         lines.append(Text(f"non-dominated: {each.plan}   {_costs_text(each.costs)}"))
     lines += [Text(), _parts_table(summary.parts), Text(), _alternatives_table(summary), Text(), Text(summary.why)]
+    lines += [Text(_pays_words(pays)) for pays in summary.pays]
     return Group(*lines)
+
+
+def _pays_words(pays: Pays) -> str:
+    """From which link speed on splitting pays, and from which it is beaten, in a sentence."""
+    if pays.split_bps is None:
+        words = f"splitting with `{pays.node}` pays at no link speed"
+    else:
+        words = f"splitting with `{pays.node}` pays from {rate_text(pays.split_bps)} on ({pays.split})"
+    if pays.whole_bps is not None:
+        words += f", sending the frame whole from {rate_text(pays.whole_bps)} on"
+    if pays.beaten_bps is not None and pays.split_bps is not None:
+        words += f", which beats every split from {rate_text(max(pays.beaten_bps, pays.whole_bps or 0.0))} on"
+    return words
 
 
 def _costs_text(costs: Costs) -> str:
@@ -205,9 +219,11 @@ def zoo_table(rows: Sequence[tuple[str, str, bool]]) -> Table:
 
 def testbed_tables(testbed: Testbed) -> RenderableType:
     """Nodes, links and changes of a testbed, one below the other."""
-    nodes = new_table("node", "tier", "slowdown", "threads", title=testbed.name, right=("slowdown", "threads"))
+    names = ("node", "tier", "slowdown of", "slowdown", "threads")
+    nodes = new_table(*names, title=testbed.name, right=names[3:])
     for node in testbed.nodes:
-        add_row(nodes, node.name, node.tier, f"{node.slowdown:g}x", str(node.threads or "all"))
+        machine = node.machine or "this computer"
+        add_row(nodes, node.name, node.tier, machine, f"{node.slowdown:g}x", str(node.threads or "all"))
     links = new_table("link", "rate", "one-way delay", "loss", right=("rate", "one-way delay", "loss"))
     for link in testbed.links:
         jitter = f" +- {seconds_text(link.jitter_s)}" if link.jitter_s else ""
@@ -221,11 +237,17 @@ def testbed_tables(testbed: Testbed) -> RenderableType:
     loads = new_table("change at", "node", "slowdown", right=("slowdown",))
     for load in testbed.loads:
         add_row(loads, _when(load), load.node, f"{load.slowdown:g}x")
-    tables = [table for table in (nodes, links, changes, loads) if table.row_count]
+    lives = new_table("change at", "node", "")
+    for life in testbed.lives:
+        add_row(lives, _when(life), life.node, "starts again" if life.up else "is killed")
+    scenes = new_table("from", "scene")
+    for scene in testbed.scenes:
+        add_row(scenes, _when(scene), scene.name)
+    tables = [table for table in (nodes, links, changes, loads, lives, scenes) if table.row_count]
     return Group(*(part for table in tables for part in (table, Text())))
 
 
-def _when(change: ChangeSpec | LoadSpec) -> str:
+def _when(change: ChangeSpec | LoadSpec | LifeSpec | SceneSpec) -> str:
     return f"{change.at_ratio:.0%} of the run" if change.at_ratio is not None else f"{change.at_s:g} s"
 
 

@@ -175,7 +175,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
     surprise = surprises.get(view.current)
-    moved = what_moved(view, concerned)
+    moved = what_moved(view, before, after)
     if surprise is not None:
         took_s = view.watched[view.current].latency_s
         moved = [f"{view.current} took {took_s * 1e3:.0f} ms, {surprise:.1f}x what was predicted", *moved]
@@ -187,7 +187,7 @@ def _leave(
     problem: Problem,
     best: Alternative,
     current: Alternative,
-    concerned: Sequence[Breakdown],
+    concerned: tuple[Breakdown, Breakdown],
     settings: PolicySettings,
 ) -> Decision:
     """The current plan misses the deadline or cannot be judged, `best` can; a miss may wait for the cooldown."""
@@ -200,7 +200,7 @@ def _leave(
     since_s = view.now_s - view.serving_since_s
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
-    return Switch(best.plan, "; ".join([*what_moved(view, concerned)[:2], f"{words}, {best.plan} does not"]))
+    return Switch(best.plan, "; ".join([*what_moved(view, *concerned)[:2], f"{words}, {best.plan} does not"]))
 
 
 def _planned(problem: Problem, settings: PolicySettings, planner: Planner) -> Planned:

@@ -32,18 +32,32 @@ _BESIDE_LARGEST_RATIO = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An estimate that moved. effect_s: change of a plan's time; log_factor: change of the estimate itself."""
+    """An estimate that moved. effect_s: change of a plan's time; log_factor: change of the estimate itself.
+
+    is_worse: the plan takes longer by it.
+    """
 
     effect_s: float
     log_factor: float
     words: str
+    is_worse: bool = False
 
 
-def what_moved(view: View, concerned: Sequence[Breakdown]) -> list[str]:
-    """Changes that concern the plans `concerned` since the current one was chosen, the largest effect first."""
-    moves = sorted(_moves(view, concerned), key=lambda move: -move.effect_s)
-    least_s = max(_WORTH_SAYING_S, _BESIDE_LARGEST_RATIO * moves[0].effect_s) if moves else 0.0
-    return list(dict.fromkeys(move.words for move in moves if move.effect_s >= least_s))
+def what_moved(view: View, before: Breakdown, after: Breakdown) -> list[str]:
+    """Changes since the plan of `before` was chosen that speak for the one of `after`, the largest effect first.
+
+    What made `before` slower or `after` quicker does; a link that fell is no reason for a plan that uses it the more.
+    """
+    for_after: dict[str, float] = {}
+    for costs, sign in ((before, 1.0), (after, -1.0)):
+        for move in _moves(view, costs):
+            effect_s = move.effect_s if move.is_worse else -move.effect_s
+            for_after[move.words] = for_after.get(move.words, 0.0) + sign * effect_s
+    speaking = {**dict.fromkeys(_changed_wishes(view), math.inf), **for_after}
+    least_s = max(_WORTH_SAYING_S, _BESIDE_LARGEST_RATIO * max(speaking.values(), default=0.0))
+    if math.isinf(least_s):
+        least_s = _WORTH_SAYING_S
+    return [words for words in sorted(speaking, key=lambda words: -speaking[words]) if speaking[words] >= least_s]
 
 
 def has_jumped(view: View, concerned: Sequence[Breakdown]) -> bool:
@@ -51,26 +65,37 @@ def has_jumped(view: View, concerned: Sequence[Breakdown]) -> bool:
     if view.basis is None:
         return True
     least_s = JUMP_EFFECT_RATIO * min(costs.latency_s for costs in concerned)
-    return any(move.log_factor > math.log(JUMP_RATIO) and move.effect_s > least_s for move in _moves(view, concerned))
+    moves = [move for costs in concerned for move in _moves(view, costs)]
+    return bool(_changed_wishes(view)) or any(
+        move.log_factor > math.log(JUMP_RATIO) and move.effect_s > least_s for move in moves
+    )
 
 
-def _moves(view: View, concerned: Sequence[Breakdown]) -> list[Move]:
+def _changed_wishes(view: View) -> list[str]:
+    """What somebody has asked for since."""
+    basis, words = view.basis, list[str]()
+    if basis is None:
+        return words
+    if view.objective != basis.objective:
+        words.append(f"the objective is now {view.objective}")
+    if view.energy_scope != basis.energy_scope:
+        words.append(f"joules that count are now those of {view.energy_scope}")
+    if view.constraints != basis.constraints:
+        words.append("the constraints have changed")
+    return words
+
+
+def _moves(view: View, costs: Breakdown) -> list[Move]:
+    """Estimates that the plan of `costs` uses and that moved."""
     basis = view.basis
     if basis is None:
         return []
     moves: list[Move] = []
-    if view.objective != basis.objective:
-        moves.append(Move(math.inf, math.inf, f"the objective is now {view.objective}"))
-    if view.energy_scope != basis.energy_scope:
-        moves.append(Move(math.inf, math.inf, f"joules that count are now those of {view.energy_scope}"))
-    if view.constraints != basis.constraints:
-        moves.append(Move(math.inf, math.inf, "the constraints have changed"))
-    for costs in concerned:
-        for link in costs.all_links:
-            ends = (link.source, link.target)
-            moves += _link_moves(link, basis.links.get(ends), view.links.get(ends))
-        for stage in costs.stages:
-            moves += _node_moves(stage, view, basis)
+    for link in costs.all_links:
+        ends = (link.source, link.target)
+        moves += _link_moves(link, basis.links.get(ends), view.links.get(ends))
+    for stage in costs.stages:
+        moves += _node_moves(stage, view, basis)
     return moves
 
 
@@ -85,13 +110,13 @@ def _link_moves(cost: LinkCost, before: LinkEstimate | None, now: LinkEstimate |
     if abs(math.log(factor)) > math.log(_WORTH_SAYING_RATIO):
         verb = "fell" if factor < 1.0 else "rose"
         words = f"{name} {verb} {rate_change(before.goodput_bps, now.goodput_bps)}"
-        moves.append(Move(cost.serialise_s * abs(1.0 - factor), abs(math.log(factor)), words))
+        moves.append(Move(cost.serialise_s * abs(1.0 - factor), abs(math.log(factor)), words, factor < 1.0))
     longer_s = now.rtt_s - before.rtt_s
     if abs(longer_s) > 0.25 * before.rtt_s:
         verb = "fell" if longer_s < 0.0 else "rose"
         words = f"the round trip {name} {verb} {duration_change(before.rtt_s, now.rtt_s)}"
         size = abs(math.log(max(now.rtt_s, 1e-3) / max(before.rtt_s, 1e-3)))
-        moves.append(Move(abs(longer_s) / 2, size, words))
+        moves.append(Move(abs(longer_s) / 2, size, words, longer_s > 0.0))
     return moves
 
 
@@ -106,10 +131,12 @@ def _node_moves(cost: StageCost, view: View, basis: Basis) -> list[Move]:
         words = (
             f"{node} {'sped up' if is_now < was else 'slowed'} from {was:.1f}x to {is_now:.1f}x of its profiled time"
         )
-        moves.append(Move(cost.compute_s * abs(1.0 - was / is_now), abs(math.log(is_now / was)), words))
+        effect_s = cost.compute_s * abs(1.0 - was / is_now)
+        moves.append(Move(effect_s, abs(math.log(is_now / was)), words, is_now > was))
     before_s, now_s = basis.queue_s.get(node, 0.0), view.queue_s.get(node, 0.0)
     if before_s != now_s:
         verb = "fell" if now_s < before_s else "grew"
         words = f"waiting on {node} {verb} {duration_change(before_s, now_s)}"
-        moves.append(Move(abs(now_s - before_s), abs(math.log((now_s + 0.01) / (before_s + 0.01))), words))
+        size = abs(math.log((now_s + 0.01) / (before_s + 0.01)))
+        moves.append(Move(abs(now_s - before_s), size, words, now_s > before_s))
     return moves

@@ -14,6 +14,9 @@ from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
 U8_HEADER_BYTES = 16
 """Scale, zero point and padding that travel with each tensor sent as u8."""
 
+JPEG_BYTES_PER_PIXEL = 0.5
+"""Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
+
 _FLOATS = frozenset({"float16", "float32", "float64"})
 
 

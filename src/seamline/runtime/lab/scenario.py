@@ -9,10 +9,11 @@ they come; nothing here renders.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ from types import TracebackType
 from typing import Any
 
 from seamline.config import NodeSpec, Testbed
-from seamline.core.vocabulary.errors import ConfigError, SeamlineError, UsageError
+from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.core.vocabulary.objectives import goal_named
 from seamline.runtime.lab.chain import start_chain
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.changes import ChangeRunner, Kill, schedule
-from seamline.testbed.processes import FOLLOW_LOADS, NodeProcess, NodeProcesses, power_options
+from seamline.testbed.processes import FOLLOW_LOADS, WAIT_TO_BEGIN, NodeProcess, NodeProcesses, power_options
 from seamline.testbed.relay import Network
 
 START_TIMEOUT_S = 300.0
@@ -65,11 +66,10 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioEvent:
-    """One JSON line of the edge process: `kind` names it. notice: what last happened to the scenario."""
+    """One JSON line of the edge process: `kind` names it."""
 
     kind: str
     data: Mapping[str, Any]
-    notice: str | None = None
 
 
 class TestbedRun:
@@ -78,8 +78,16 @@ class TestbedRun:
     __test__ = False  # pytest would otherwise take it for a test class by its name
 
     def __init__(self, scenario: Scenario) -> None:
-        if not scenario.others:
-            raise ConfigError(f"testbed `{scenario.testbed.name}` has one node only", hint="add a second [[node]]")
+        self.check(scenario)
+        self.scenario = scenario
+        self._cluster = f"testbed-{time.monotonic_ns() & 0xFFFFFFFF:08x}"
+        self._processes = NodeProcesses()
+        self._network: Network | None = None
+        self._open = ExitStack()
+
+    @staticmethod
+    def check(scenario: Scenario) -> None:
+        """Raise `UsageError` for what no run can be, before anything is started."""
         goal_named(scenario.objective)
         for kill in scenario.kills:
             if kill.node == scenario.origin.name:
@@ -89,11 +97,6 @@ class TestbedRun:
                     f"{kill.node}@{kill.at_s:g} comes after the end of a run of {scenario.seconds:g} s",
                     hint="--seconds makes it longer",
                 )
-        self.scenario = scenario
-        self._cluster = f"testbed-{time.monotonic_ns() & 0xFFFFFFFF:08x}"
-        self._processes = NodeProcesses()
-        self._network: Network | None = None
-        self._open = ExitStack()
 
     def __enter__(self) -> TestbedRun:
         with ExitStack() as opening:
@@ -108,28 +111,30 @@ class TestbedRun:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def events(self, policy: str, *, n_private_cuts: int) -> Iterator[ScenarioEvent]:
+    def events(
+        self, policy: str, *, n_private_cuts: int, wait_to_begin: Callable[[], object] = lambda: None
+    ) -> Iterator[ScenarioEvent]:
         """What one policy's run through the scenario tells while it goes on; the last event is its ``summary``.
 
+        wait_to_begin: called when everything is ready; frames and changes begin when it returns.
         Raises `SeamlineError` with the edge's own words when it fails.
         """
         assert self._network is not None, "use it as a context manager"
         scenario = self.scenario
-        notices: list[str] = []
         duration_s = scenario.seconds
         self._start_others()
         self._network.reset()
         self._unload()
         changes = schedule(scenario.testbed, duration_s, scenario.kills)
-        runner = ChangeRunner(
-            changes, self._network, self._processes, on_change=lambda change: notices.append(str(change))
-        )
+        runner = ChangeRunner(changes, self._network, self._processes)
         edge = self._processes.start(scenario.origin.name, self._edge_command(policy, n_private_cuts, duration_s))
         try:
             for event in self._lines(edge, duration_s):
-                if event.kind == "started":
+                if event.kind == "ready":
+                    wait_to_begin()
+                    self._processes.begin(scenario.origin.name)
                     runner.start()
-                yield ScenarioEvent(kind=event.kind, data=event.data, notice=notices[-1] if notices else None)
+                yield event
         finally:
             runner.stop()
             if edge.is_alive:
@@ -160,7 +165,7 @@ class TestbedRun:
 
     def _start_others(self) -> None:
         assert self._network is not None
-        options = self._common_options()
+        options = self._node_options()
         start_chain(self.scenario.others, self._network, self._processes, cluster=self._cluster, options=options)
 
     def _unload(self) -> None:
@@ -181,6 +186,7 @@ class TestbedRun:
             "--codecs", scenario.codecs,
             "--fps", f"{scenario.fps:g}", "--seconds", f"{duration_s:g}", "--slowdown", f"{origin.slowdown:g}",
             "--cluster", self._cluster, "--listen", self._network.listen(origin.name), "--no-relay",
+            FOLLOW_LOADS, WAIT_TO_BEGIN, "--parent-pid", str(os.getpid()),
         ]  # fmt: skip
         if origin.threads:
             command += ["--threads", str(origin.threads)]
@@ -188,12 +194,15 @@ class TestbedRun:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
         return (*command, *self._common_options(), *power_options(origin))
 
+    def _node_options(self) -> tuple[str, ...]:
+        loads = (FOLLOW_LOADS,) if self.scenario.testbed.loads else ()
+        return (*loads, *self._common_options())
+
     def _common_options(self) -> tuple[str, ...]:
         scenario = self.scenario
-        loads = (FOLLOW_LOADS,) if scenario.testbed.loads else ()
         cache = () if scenario.cache is None else ("--cache", str(scenario.cache))
         lease = () if scenario.lease_s is None else ("--lease", f"{scenario.lease_s:g}")
-        return (*loads, *cache, *lease)
+        return (*cache, *lease)
 
 
 def _error_of(name: str, exit_code: int, words: str) -> SeamlineError:

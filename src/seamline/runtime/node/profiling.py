@@ -15,6 +15,7 @@ from pathlib import Path
 from seamline import codec
 from seamline.config import cache_dir
 from seamline.config.power import PowerSpec
+from seamline.core.cost.payload import JPEG_BYTES_PER_PIXEL
 from seamline.core.cost.profiled import profiled_s
 from seamline.core.vocabulary.errors import ConfigError, ModelError, WireError
 from seamline.core.vocabulary.nodes import NodeId
@@ -40,9 +41,6 @@ USUAL_BUDGET_RUNS = 38.0
 
 LONGEST_WAIT_S = 30.0
 """For another process that measures the same; then this one does too."""
-
-JPEG_BYTES_PER_PIXEL = 0.5
-"""Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
 
 
 class Profiler:

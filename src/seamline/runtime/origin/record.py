@@ -19,7 +19,8 @@ from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.energy import joint_source
 
 RECENT_S = 2.0
-MIN_WINDOW_S = 0.5
+MIN_WINDOW_S = 1.0
+"""From the start: figures of less are those of one frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class LatencyPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyBreakdown:
-    """Where recent frames spent their time, in the order of their way; latency_s: None when there were none.
+    """Where recent frames spent their time, in the order of their way; latency_s: None when nothing is known yet.
 
     energy_j: of the mean frame that has any, from energy_source.
     """
@@ -232,11 +233,15 @@ class Recorder:
             return tuple(self._switches)
 
     def latency_breakdown(self, now: float) -> LatencyBreakdown:
-        """Where the time of recent frames went."""
+        """Where the time of recent frames went: of those by the plan of the newest, so that two plans never mix.
+
+        Nothing is said of the first second.
+        """
         with self._lock:
-            recent = [result for at_s, result in self._recent if at_s >= now - RECENT_S]
-        if not recent:
+            answered = [result for at_s, result in self._recent if at_s >= now - RECENT_S]
+        if not answered or now - self.started_s < MIN_WINDOW_S:
             return LatencyBreakdown(fps=0.0, latency_s=None, parts=())
+        recent = [result for result in answered if result.plan == answered[-1].plan]
         n = len(recent)
         spent: dict[str, float] = {}
         for result in recent:
@@ -248,7 +253,7 @@ class Recorder:
         nodes = [LatencyPart(name=name, duration_s=seconds / n) for name, seconds in spent.items()]
         transfer = LatencyPart(name="transfer", duration_s=transfer_s / n, is_transfer=True)
         return LatencyBreakdown(
-            fps=n / max(MIN_WINDOW_S, min(RECENT_S, now - self.started_s)),
+            fps=len(answered) / min(RECENT_S, now - self.started_s),
             latency_s=sum(result.latency_s for result in recent) / n,
             parts=(*nodes[:1], transfer, *nodes[1:]),
             energy_j=statistics.fmean(joules) if joules else None,

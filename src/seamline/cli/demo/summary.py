@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from seamline.cli.demo.story import SceneFigures
 from seamline.core.vocabulary.documented import INLINED, Names
 from seamline.runtime.origin.summary import FrameFigures, RunSummary
 
@@ -19,6 +20,15 @@ class BaselineFigures:
     allowed: Annotated[bool, "whether the constraints allow it; it is measured in any case"]
     plan: Annotated[str, "the plan it used, the last of several"]
     frames: FrameFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFigures:
+    """What a node of the testbed imitates."""
+
+    machine: Annotated[str | None, "the machine with published times that it imitates, null when it has none"]
+    slowdown: Annotated[float, "how much slower than this computer that is"]
+    model_s: Annotated[float | None, "seconds of the whole model there, null without a published machine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +46,11 @@ class DemoSummary:
     adaptive: RunSummary = field(metadata=INLINED)
     testbed: Annotated[str, "name of the testbed"]
     model: Annotated[str, "the model"]
-    seconds: Annotated[float, "length of each policy's run"]
+    seconds: Annotated[float, "length of the run"]
     fps: Annotated[float, "frames per second of the source"]
     private: Annotated[int, "as given with --private"]
     codecs: Annotated[str, "as given with --codecs"]
+    machines: Mapping[str, MachineFigures]
     baselines: Annotated[
         Mapping[str, BaselineFigures],
         Names(
@@ -50,6 +61,7 @@ class DemoSummary:
             }
         ),
     ]
+    scenes: tuple[SceneFigures, ...]
     scene_changes: tuple[SceneChange, ...]
 
 
