@@ -38,6 +38,7 @@ class OrtEngine:
         self.store = store
         self._takes_kept = takes_kept
         self.n_threads = n_threads or n_usable_cores()
+        self._run_options = ort.RunOptions()
 
     @property
     def name(self) -> str:
@@ -51,7 +52,16 @@ class OrtEngine:
         """
         model = self.store.get(model_id)
         part = model.segment(segment)
-        return OrtSegment(part, None if part.model is None else self._session(part.model, model.folder))
+        session = None if part.model is None else self._session(part.model, model.folder)
+        return OrtSegment(part, session, self._run_options)
+
+    def interrupt(self) -> None:
+        """Break off every run of this engine's segments, now and from now on, with `ModelError`.
+
+        A thread inside the runtime would otherwise come back to an interpreter that has ended, which aborts the
+        process.
+        """
+        self._run_options.terminate = True
 
     def is_kept(self, model_id: str, segment: Segment) -> bool:
         """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
@@ -91,10 +101,11 @@ class OrtSegment:
     thread.
     """
 
-    def __init__(self, part: SegmentModel, session: Any) -> None:
+    def __init__(self, part: SegmentModel, session: Any, run_options: Any = None) -> None:
         self.inputs = part.inputs
         self.outputs = part.outputs
         self._session = session
+        self._run_options = run_options
         self._passed = part.passed
         names = [value.name for value in session.get_inputs()] if session else []
         known = {spec.name for spec in part.inputs}  # a frame may have another name in the session
@@ -108,7 +119,7 @@ class OrtSegment:
         if self._session is not None:
             feed = {name: _plain(tensors[source]) for name, source in self._feeds.items()}
             with translated("the segment failed"):
-                made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
+                made = dict(zip(self._fetches, self._session.run(self._fetches, feed, self._run_options), strict=True))
         return {
             spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self.outputs
         }

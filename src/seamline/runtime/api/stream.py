@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -123,6 +124,7 @@ class Stream:
         self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
+        self._leave_s = math.inf
         self._closed = False
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -247,15 +249,16 @@ class Stream:
         finally:
             self._feeder.stop()
             self._feeder = None
-            self._is_stopped = False
+            self._is_stopped, self._leave_s = False, math.inf
         if failure:
             raise failure[0]
 
-    def stop(self) -> None:
+    def stop(self, *, within_s: float = DRAIN_TIMEOUT_S) -> None:
         """Accept no more frames; `run` ends once those accepted are answered, at once when it has not begun.
 
-        From any thread or a signal handler.
+        within_s: answers that are due are waited for no longer. From any thread or a signal handler.
         """
+        self._leave_s = min(self._leave_s, now_s() + within_s)
         self._is_stopped = True
         if (feeder := self._feeder) is not None:
             feeder.end()
@@ -269,6 +272,9 @@ class Stream:
             if result is None:
                 n_accepted = self.frames.counts().accepted
                 if ended.is_set() and n_due >= n_accepted:
+                    return
+                if now_s() > self._leave_s:
+                    self._n_left = self.frames.n_in_flight()
                     return
                 if ended.is_set():
                     give_up_s = give_up_s or now_s() + DRAIN_TIMEOUT_S

@@ -27,6 +27,7 @@ from seamline.runtime.shared.energy import EnergyAccount, StageEnergy
 log = logging.getLogger(__name__)
 
 END, URGENT, NORMAL = -1, 0, 1
+CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ class StageWorker:
         self._jobs: queue.PriorityQueue[tuple[int, int, StageJob | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._mean_job_s = 0.0
+        self._is_left = False
         self._thread = threading.Thread(target=self._work, name="stages", daemon=True)
         self._thread.start()
 
@@ -106,8 +108,10 @@ class StageWorker:
         self._jobs.put((priority, next(self._numbers), job))
 
     def close(self) -> None:
+        """Begin no job more; one that hangs is left to end with the process."""
         self._jobs.put((END, next(self._numbers), None))
-        self._thread.join(timeout=10.0)
+        self._thread.join(timeout=CLOSE_S)
+        self._is_left = True
 
     def _work(self) -> None:
         while (job := self._jobs.get()[2]) is not None:
@@ -121,11 +125,13 @@ class StageWorker:
     def _answer(self, job: StageJob) -> None:
         try:
             job.done(self._run(job))
-        except SeamlineError as error:
-            job.failed(error)
         except Exception as error:  # a stage must answer, whatever an engine or codec throws
-            log.exception("stage %s failed", job.stage)
-            job.failed(ModelError(f"stage {job.stage} failed: {error}"))
+            if self._is_left:
+                return  # it was broken off, and its node is gone
+            if not isinstance(error, SeamlineError):
+                log.exception("stage %s failed", job.stage)
+                error = ModelError(f"stage {job.stage} failed: {error}")
+            job.failed(error)
 
     def _run(self, job: StageJob) -> Finished:
         with self._energy.stage() as spent:

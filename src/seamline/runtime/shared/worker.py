@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from seamline.core.vocabulary.errors import PeerLost
+from seamline.runtime.shared.clock import now_s
 
 _Result = TypeVar("_Result")
 _Call = tuple[Future[Any], Callable[[], Any]]
@@ -40,15 +41,16 @@ class Worker:
         future.set_exception(shutting_down())
         return future
 
-    def close(self, timeout_s: float = 1.0) -> None:
+    def close(self, timeout_s: float = 0.3) -> None:
         """Begin nothing more; calls that wait are answered with `PeerLost`."""
         with self._lock:
             self._closed = True
         for _ in self._threads:
             self._calls.put(None)
+        until_s = now_s() + timeout_s
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout_s)
+                thread.join(max(0.0, until_s - now_s()))
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
