@@ -344,8 +344,10 @@ class Driver:
         self._ask(node, ev.SegmentTimed(node, segment, None), self._time_at, segment)
 
     def _time_at(self, request: int, node: NodeId, segment: Any) -> None:
+        """Beside the frames, once those that wait are through: a node that hangs does not answer."""
         took_s = self._work_table.segment_s(node, segment) * self.scene.slowdown(node, self.schedule.now_s)
-        self._later(took_s, node, request, ev.SegmentTimed(node, segment, took_s))
+        answer = ev.SegmentTimed(node, segment, took_s)
+        self.nodes[node].occupy(0.0, lambda: self._later(took_s, node, request, answer))
 
     def _switched(self, command: cmd.SwitchDone) -> None:
         self.tally.switches.append((self.schedule.now_s, command.record))

@@ -55,6 +55,14 @@ class StageJob:
     compute_s: float = 0.0
 
 
+@dataclass(slots=True)
+class Chore:
+    """What a node computes besides frames. done: told when it is through."""
+
+    took_s: float
+    done: Callable[[], None]
+
+
 class SimNode:
     """A machine of a run. starts: asked as the turn of a stage comes, how long it takes; None when it is not wanted.
 
@@ -81,8 +89,8 @@ class SimNode:
         self.busy_s = 0.0
         self._released: set[int] = set()
         self._urgent: deque[StageJob] = deque()
-        self._waiting: deque[StageJob | float] = deque()
-        self._running: StageJob | float | None = None
+        self._waiting: deque[StageJob | Chore] = deque()
+        self._running: StageJob | Chore | None = None
         self._until_s = 0.0
         self._hang_until_s = 0.0
         self._mean_job_s = 0.0
@@ -100,9 +108,9 @@ class SimNode:
         if self._running is None:
             self._next()
 
-    def occupy(self, seconds: float) -> None:
-        """The node is busy with something else than frames, once it is through what waits."""
-        self._waiting.append(seconds)
+    def occupy(self, seconds: float, done: Callable[[], None] = lambda: None) -> None:
+        """The node is busy with something else than frames, once it is through what waits; then `done` is called."""
+        self._waiting.append(Chore(seconds, done))
         if self._running is None:
             self._next()
 
@@ -110,8 +118,8 @@ class SimNode:
         while self._running is None and (self._urgent or self._waiting):
             job = self._running = self._urgent.popleft() if self._urgent else self._waiting.popleft()
             now_s = self._schedule.now_s
-            if isinstance(job, float):
-                took_s = job
+            if isinstance(job, Chore):
+                took_s = job.took_s
             else:
                 wanted_s = self._starts(job)
                 if wanted_s is None:
@@ -133,6 +141,8 @@ class SimNode:
             self.busy_s += job.took_s
             self._mean_job_s = load.observe_job(self._mean_job_s, job.took_s)
             self._done(job)  # what this brings waits behind what is here already
+        elif isinstance(job, Chore):
+            job.done()
         self._running = None
         self._next()
 

@@ -16,7 +16,7 @@ from seamline.sinks.outlet import Outlet, SinkFigures
 from seamline.sinks.sink import Sink, StreamFacts
 
 CLOSE_TIMEOUT_S = 60.0
-HURRY_TIMEOUT_S = 0.9
+HURRY_TIMEOUT_S = 1.5
 BREAK_TIMEOUT_S = 0.6
 """How long sinks may take to write what waits: when the stream has ended, when a signal ended it, and when something
 broke it off."""

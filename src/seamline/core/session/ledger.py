@@ -31,8 +31,8 @@ origin from then on.
     PauseFrames       none is accepted                                          Drained, when none is in flight
     ResumeFrames      accepted again                                            RunFrame
     DrainWanted       -                                                         Drained, when none is in flight
-    RetryOverdue      overdue ones and those of a lost node run again; frames   RunFrame, or as a last answer
-                      that waited for another route fall back to the origin
+    RetryOverdue      overdue ones and those of a lost node run again; frames   RunFrame, or as a last answer;
+                      that waited for another route fall back to the origin     DeadlinesMissed after some in a row
 
 `RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
 Which plan is routed, and when to retry, is the pilot's business; how many frames fit is `pipeline_depth.py`.
@@ -62,12 +62,15 @@ DEADLINE_FACTOR = 4.0
 RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
 
+N_MISSED = 5
+"""Deadlines missed in a row after which a node of the route counts as hung, although it gives signs of life."""
+
 STUCK_RATIO = 0.5
 PACE_GAIN = 0.2
 LONGEST_GAP_S = 5.0
 """A source that was silent for longer has paused, which says nothing of its pace."""
 
-Output = cmd.LedgerCommand | ev.Drained | ev.Routed
+Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlinesMissed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,7 @@ class Ledger:
         self._complaints = Complaints()
         self._offered_s = -math.inf
         self._stories = Stories() if keeps_stories else None
+        self._n_missed = 0  # deadlines in a row, of the route in use
         self.route = self._local
         self.period_s = 0.0
 
@@ -163,10 +167,12 @@ class Ledger:
                     self._accept_waiting(out, now_s)
             case ev.SetRoute(route, asked_s):
                 self.route, self._is_paused, self._is_local_fallback = route, False, False
+                self._n_missed = 0
                 out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
                 self._accept_waiting(out, now_s)
             case ev.RetryOverdue():
                 for frame in self.overdue(now_s):
+                    self._count_missed(self._in_flight[frame], out)
                     self._retry(frame, None, "its node is gone, or it took too long", out, now_s)
                 self._is_local_fallback = self._is_broken
                 self._accept_waiting(out, now_s)
@@ -375,6 +381,8 @@ class Ledger:
     ) -> None:
         del self._in_flight[frame.number]
         self._n_answered += 1
+        if route.generation == self.route.generation and error is None:
+            self._n_missed = 0
         self._finished.add(frame.number)
         self._note(frame.number, now_s, f"answered by {route.generation}" if error is None else f"failed: {error}")
         out.append(
@@ -469,6 +477,15 @@ class Ledger:
         self._n_retried += 1
         self._begin(frame, route, out, now_s)
         self._left(old.generation, out)
+
+    def _count_missed(self, frame: _Frame, out: list[Output]) -> None:
+        """A frame of the route in use misses its deadline, none of its nodes being lost."""
+        route = frame.route
+        if route.generation != self.route.generation or self._needs_lost_node(route):
+            return
+        self._n_missed += 1
+        if self._n_missed == N_MISSED:
+            out.append(ev.DeadlinesMissed(route.generation, route.plan, self._n_missed))
 
     def _attempt_over(self, number: int, attempt: int) -> None:
         """An attempt is over: when it was a retry on the origin, frames may be accepted once more."""

@@ -94,6 +94,7 @@ class Node:
             engine=engine,
             profiler=profiler,
             energy=self.energy,
+            after_frames=self.stages.after_waiting,
             reply=self.uplink.send_best_effort,
             news=news,
         )

@@ -38,7 +38,10 @@ ORPHAN_S = 10.0
 
 
 class Service:
-    """Owner of a node's slow work, and of the knowledge whose streams its segments serve. reply: answers a node."""
+    """Owner of a node's slow work, and of the knowledge whose streams its segments serve.
+
+    reply: answers a node. after_frames: calls back once the frames that wait are computed, never while that hangs.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Service:
         engine: Engine,
         profiler: Profiler,
         energy: EnergyAccount,
+        after_frames: Callable[[Callable[[], None]], None],
         reply: Callable[[NodeId, msg.Message], None],
         news: News,
     ) -> None:
@@ -58,6 +62,7 @@ class Service:
         self._engine = engine
         self._profiler = profiler
         self._energy = energy
+        self._after_frames = after_frames
         self._reply = reply
         self._news = news
         self._preparer = Worker("prepare")
@@ -112,7 +117,10 @@ class Service:
         model.add_done_callback(lambda model: self._measurer.submit(self._answer_profile, source, ask, model))
 
     def on_time_segment(self, source: NodeId, ask: msg.TimeSegment) -> None:
-        self._measurer.submit(self._answer_time, source, ask)
+        def begin() -> None:
+            self._measurer.submit(self._answer_time, source, ask)
+
+        self._after_frames(begin)
 
     def on_release(self, source: NodeId, ask: msg.Release) -> None:
         """Let go of what `source` had prepared here. Raises `WireError` when the stream is another's."""
