@@ -67,7 +67,8 @@ class Measuring:
 @dataclass(slots=True)
 class Mesh:
     """All connections of a run. hear: takes what reaches the session at the origin. is_measuring: whether links are
-    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses.
+    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin
+    loses; on_peer: of each that any node loses or sees again.
     """
 
     scene: Scene
@@ -78,6 +79,7 @@ class Mesh:
     is_measuring: bool
     is_probing: bool
     on_break: Callable[[NodeId], None] = lambda node: None
+    on_peer: Callable[[NodeId, NodeId, bool], None] = lambda node, peer, is_alive: None
     connections: dict[Link, Connection] = field(default_factory=dict)
     last_sample_bps: dict[Link, float] = field(default_factory=dict)
     _measuring: dict[NodeId, Measuring] = field(default_factory=dict)
@@ -344,6 +346,7 @@ class Mesh:
                 self.on_break(peer)
         if self.is_measuring:
             self._report(node, self._measuring[node].meter.peer(peer, is_alive, self.schedule.now_s))
+        self.on_peer(node, peer, is_alive)
         if node != self.scene.origin:
             if self.is_measuring:
                 self._announce_soon(node)

@@ -34,6 +34,9 @@ from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.profiles import Profile
 
 FIRST_OPEN_S, LAST_OPEN_S = 1.0, 30.0
+PROFILE_LATE_S = 10.0
+"""A node that has not profiled the model by then is named; it may be fetching it over a slow link."""
+
 PROFILE_AGAIN_S = 10.0
 """After a profile that did not come: the model was fetched over a link that failed, or there was no memory for it."""
 
@@ -46,6 +49,7 @@ class _Peer:
     hung_segment: what it must compute before it counts again, None when it does not hang. is_timing: it was asked to.
     timed: what that took. not_before_s: it does not count again before that.
     profile_again_s: when to ask for a profile that did not come, inf when it did, or was not asked for.
+    profile_late_s: when to say that it is missing, inf when it is not, or that was said.
     """
 
     status: StatusReceived | None = None
@@ -58,6 +62,7 @@ class _Peer:
     not_before_s: float = -math.inf
     n_openings: int = 0
     profile_again_s: float = math.inf
+    profile_late_s: float = math.inf
 
 
 class Peers:
@@ -71,12 +76,12 @@ class Peers:
 
     @property
     def due_s(self) -> float:
-        """Time at which a breaker closes or a profile is asked for again; inf when neither."""
+        """Time at which a breaker closes, or a profile is asked for again or late; inf when none of these."""
         due_s = math.inf
         for peer in self._peers.values():
             due_s = min(due_s, peer.open_until_s)
             if peer.status is not None:
-                due_s = min(due_s, peer.profile_again_s)
+                due_s = min(due_s, peer.profile_again_s, peer.profile_late_s)
         return due_s
 
     def lost(self, name: NodeId, now_s: float) -> None:
@@ -152,17 +157,21 @@ class Peers:
                 else:
                     self._time(name, peer)
             if peer.status is not None and now_s >= peer.profile_again_s:
-                self._ask(name, peer)
+                self._ask(name, peer, now_s)
+            if peer.status is not None and now_s >= peer.profile_late_s:
+                peer.profile_late_s = math.inf
+                words = f"`{name}` has not profiled the model within {PROFILE_LATE_S:.0f} s; it joins when it has"
+                self._out.append(cmd.Say(cmd.Level.WARNING, words))
 
     def profile_known(self, name: NodeId, profile: Profile, now_s: float) -> None:
         if (peer := self._peers.get(name)) is not None:
-            peer.is_profiling, peer.profile_again_s = False, math.inf
+            peer.is_profiling, peer.profile_again_s, peer.profile_late_s = False, math.inf, math.inf
         self._view.profile_known(ev.ProfileKnown(name, profile, now_s))
 
     def profile_failed(self, name: NodeId, reason: str, now_s: float) -> None:
         if (peer := self._peers.get(name)) is None:
             return
-        peer.is_profiling = False
+        peer.is_profiling, peer.profile_late_s = False, math.inf
         peer.profile_again_s = now_s + PROFILE_AGAIN_S
         self._out.append(cmd.Say(cmd.Level.WARNING, f"`{name}` could not profile the model: {reason}"))
 
@@ -198,12 +207,13 @@ class Peers:
         self._view.apply(ev.NodeJoined(name, peer.status.tier, incarnation, now_s))
         is_known = name in view.profiles and (before is None or _process(before) == _process(incarnation))
         if not is_known:
-            self._ask(name, peer)
+            self._ask(name, peer, now_s)
 
-    def _ask(self, name: NodeId, peer: _Peer) -> None:
+    def _ask(self, name: NodeId, peer: _Peer, now_s: float) -> None:
         if peer.is_profiling:
             return
         peer.is_profiling, peer.profile_again_s = True, math.inf
+        peer.profile_late_s = now_s + PROFILE_LATE_S
         self._out.append(cmd.AskProfile(name))
 
 

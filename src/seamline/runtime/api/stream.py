@@ -51,7 +51,7 @@ from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
-from seamline.runtime.origin.warm_up import profile_nodes, wait_links
+from seamline.runtime.origin.warm_up import needed_at_start, profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.frames import FrameSource, StampedSource
 
@@ -85,6 +85,7 @@ class Stream:
         self.name = f"{node.name}-{secrets.token_hex(4)}"
         self._node = node
         self._others = others
+        self._policy = policy
         self._profile_budget_s = profile_budget_s
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
@@ -130,16 +131,20 @@ class Stream:
     # -- life --------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Make the local plan ready, profile the nodes, wait for the first link estimates, choose the first plan.
+        """Make the local plan ready, profile the origin and whoever is quick, measure links, choose the first plan.
 
-        Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
+        Nodes whose profiles come later join then; a policy that chooses once waits for them. Raises `ModelError` when
+        the origin cannot run the model, `Infeasible` when no plan is allowed.
         """
         self._node.client.prepare(
             self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local
         ).result()
-        self.controller.know(profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s))
+        needed = needed_at_start(self._policy, self._others)
+        model_id, budget_s = self.model.model_id, self._profile_budget_s
+        profiles = profile_nodes(self._node, self._others, model_id, budget_s, needed=needed)
+        self.controller.know(profiles)
         self._node.membership.listen(self.name, self)
-        wait_links(self._node, self._others)
+        wait_links(self._node, profiles.keys() - {self._node.name})
         self.controller.start()
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Model exchange between nodes: a node fetches a model it lacks, by content id, from the node that asks it to prepare.
 
-Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, verified against the
-manifest, whose own hash is the model's id, and kept in the store. Nothing here looks inside a model.
+Parts are fetched in pieces with few of them in flight, resumed where an earlier try stopped, from another source where
+one fails, verified against the manifest, whose own hash is the model's id, and kept in the store. Nothing here looks
+inside a model, nor chooses which is fetched when: that is `core.hosting`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 
 import numpy as np
 
@@ -19,22 +21,23 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.messages import FetchModel, ModelPart
 from seamline.model import Incoming, ModelStore, StoredModel
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
-from seamline.runtime.shared.worker import Worker
 
 PIECE_BYTES = 256 * 1024
 N_IN_FLIGHT = 4
-N_AT_ONCE = 4
-"""Models that are fetched at the same time; they share the links, and one behind a slow link holds up no other."""
+ANSWER_TIMEOUT_S, STALL_S = 30.0, 3.0
+"""For a piece, from the only source; and where another may be asked instead."""
 
-ANSWER_TIMEOUT_S = 30.0
+LOOK_S = 0.2
+"""How often it is looked whether the model is still wanted, and from whom."""
 
 Send = Callable[[NodeId, ModelPart, tuple[Array, ...]], None]
 
 
 class ModelExchange:
-    """Serves pieces of stored models, and fetches missing ones on threads of its own.
+    """Serves pieces of stored models, and fetches missing ones on the threads of whoever wants them.
 
     withheld_from: nodes that get none from here.
     """
@@ -52,13 +55,6 @@ class ModelExchange:
         self._news = news
         self._requests = requests
         self._send = send
-        self._fetcher = Worker("fetch", N_AT_ONCE)
-        self._lock = threading.Lock()
-        self._arriving: dict[str, threading.Lock] = {}
-
-    def close(self) -> None:
-        """Fetch nothing more."""
-        self._fetcher.close()
 
     def on_fetch(self, source: NodeId, ask: FetchModel) -> None:
         """Answer one `FetchModel` of `source`, with an error when we do not have it either."""
@@ -78,40 +74,38 @@ class ModelExchange:
             return
         self._send(source, answer, (data,))
 
-    def obtain(self, model_id: str, source: NodeId) -> Future[StoredModel]:
-        """The model `model_id`, at once when it is here, else as soon as it has come from `source`.
+    def stored(self, model_id: str) -> StoredModel:
+        """The model from the store. Raises `ModelError` when it is not there or cannot be read."""
+        return self._store.get(model_id)
 
-        Settles with `ModelError` when it cannot be read or the bytes do not match the id, with `PeerLost` when `source`
-        goes away (what has arrived is kept for the next try).
+    def obtain(self, model_id: str, sources: Sources) -> StoredModel:
+        """The model `model_id`, at once when it is here, else fetched from one of `sources`; blocks meanwhile.
+
+        Raises `ModelError` when it cannot be read or the bytes do not match the id, `PeerLost` when no source answers
+        or it is given up (what has arrived is kept for the next try).
         """
-        try:
-            if not self._store.has(model_id):
-                return self._fetcher.submit(self._fetch, model_id, source)
-        except SeamlineError as error:
-            return _settled(error)
-        try:
-            return _settled(self._store.get(model_id))
-        except SeamlineError as error:
-            return _settled(error)
+        while not self._store.has(model_id):
+            source = sources.current()
+            try:
+                return self._fetch(model_id, source, sources)
+            except _AnotherSource:
+                continue
+            except (PeerLost, ModelError):
+                if not sources.has_another(source):
+                    raise
+        return self._store.get(model_id)
 
-    def _fetch(self, model_id: str, source: NodeId) -> StoredModel:
-        with self._lock:
-            arriving = self._arriving.setdefault(model_id, threading.Lock())
-        with arriving:  # two streams may want the same model at once; the second finds it in the store
-            if self._store.has(model_id):
-                return self._store.get(model_id)
-            self._news.fetching(model_id, source)
-            manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES))
-            incoming = self._store.receive(model_id, manifest)
-            for part in incoming.parts:
-                self._fetch_part(source, incoming, part)
-            stored = incoming.finish()
-        with self._lock:
-            self._arriving.pop(model_id, None)
+    def _fetch(self, model_id: str, source: NodeId, sources: Sources) -> StoredModel:
+        self._news.fetching(model_id, source)
+        manifest = self._piece(self._ask(source, model_id, "manifest", 0, PIECE_BYTES), source, sources)
+        incoming = self._store.receive(model_id, manifest)
+        for part in incoming.parts:
+            self._fetch_part(source, incoming, part, sources)
+        stored = incoming.finish()
         self._news.fetched(stored.name, stored.weights_bytes)
         return stored
 
-    def _fetch_part(self, source: NodeId, incoming: Incoming, part: str) -> None:
+    def _fetch_part(self, source: NodeId, incoming: Incoming, part: str, sources: Sources) -> None:
         stop = incoming.parts[part]
         offsets = deque(range(incoming.n_bytes_present(part), stop, PIECE_BYTES))
         asked: deque[tuple[int, Future[bytes]]] = deque()
@@ -122,7 +116,7 @@ class ModelExchange:
                     (offset, self._ask(source, incoming.model_id, part, offset, min(PIECE_BYTES, stop - offset)))
                 )
             offset, answer = asked.popleft()
-            data = self._piece(answer)
+            data = self._piece(answer, source, sources)
             incoming.write(part, offset, data)
 
     def _ask(self, source: NodeId, model_id: str, part: str, offset: int, length: int) -> Future[bytes]:
@@ -133,11 +127,18 @@ class ModelExchange:
             ),
         )
 
-    def _piece(self, answer: Future[bytes]) -> bytes:
-        try:
-            return answer.result(timeout=ANSWER_TIMEOUT_S)
-        except FutureTimeout:
-            raise PeerLost(f"a piece of a model did not arrive within {ANSWER_TIMEOUT_S:.0f} s") from None
+    def _piece(self, answer: Future[bytes], source: NodeId, sources: Sources) -> bytes:
+        """One piece, as soon as it has come. Raises `PeerLost` when it does not, `_AnotherSource` when a newer one is
+        there."""
+        began_s = now_s()
+        while True:
+            if sources.current() != source:
+                raise _AnotherSource
+            with suppress(FutureTimeout):
+                return answer.result(timeout=LOOK_S)
+            patience_s = STALL_S if sources.n_others(source) else ANSWER_TIMEOUT_S
+            if now_s() - began_s > patience_s:
+                raise PeerLost(f"a piece of a model did not arrive within {patience_s:.0f} s")
 
     def on_part(self, source: NodeId, part: ModelPart, tensors: list[Array]) -> None:
         """Hand an arriving `ModelPart` to whoever asked for it."""
@@ -151,10 +152,53 @@ class ModelExchange:
             self._requests.settle(part.request_id, source, tensors[0].tobytes())
 
 
-def _settled(outcome: StoredModel | SeamlineError) -> Future[StoredModel]:
-    future: Future[StoredModel] = Future()
-    if isinstance(outcome, SeamlineError):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
-    return future
+class _AnotherSource(Exception):
+    """The source that is asked is not the one to ask any more."""
+
+
+class Sources:
+    """Nodes that have a model which is being fetched, the one to ask next first; safe from any thread.
+
+    The newest comes first: whoever wants a model now is there and waits for it. One that failed is asked last.
+    """
+
+    def __init__(self, first: NodeId) -> None:
+        self._lock = threading.Lock()
+        self._nodes = [first]
+        self._n_failed = 0
+        self._is_given_up = False
+
+    def add(self, source: NodeId) -> None:
+        """Another node has the model too."""
+        with self._lock:
+            if source not in self._nodes:
+                self._nodes.insert(0, source)
+                self._n_failed = 0
+
+    def give_up(self) -> None:
+        """Nobody wants the model any more."""
+        with self._lock:
+            self._is_given_up = True
+
+    def current(self) -> NodeId:
+        """The node to ask. Raises `PeerLost` when the model is given up."""
+        with self._lock:
+            if self._is_given_up:
+                raise PeerLost("nobody wants the model any more")
+            return self._nodes[0]
+
+    def n_others(self, source: NodeId) -> int:
+        """How many others may be asked instead."""
+        with self._lock:
+            return sum(node != source for node in self._nodes)
+
+    def has_another(self, failed: NodeId) -> bool:
+        """Whether one is left to ask now that `failed` did not give the model."""
+        with self._lock:
+            if self._is_given_up:
+                return False
+            self._n_failed += 1
+            if failed in self._nodes:
+                self._nodes.remove(failed)
+                self._nodes.append(failed)
+            return self._n_failed < len(self._nodes)

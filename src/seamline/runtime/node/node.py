@@ -4,7 +4,7 @@ A node keeps no state about a stream beyond the segments it was asked to prepare
 reaches it goes through `dispatch` to its `handlers`, what leaves it through `uplink`; frames go their `frame_path`,
 slow requests are done in `service`, and streams ask other nodes through `peer_client`.
 Threads: the fabric's (frames and link measurement), the dispatcher (all other messages, in order of arrival), the
-compute thread (`stages`), one that prepares models and segments, one that profiles, the heartbeat and a sender per peer
+compute thread (`stages`), some that fetch, prepare and profile (`service`), the heartbeat and a sender per peer
 (`outbox`). The stream, its controller and every decision live elsewhere; they listen here through `Listener`.
 """
 
@@ -95,6 +95,7 @@ class Node:
             profiler=profiler,
             energy=self.energy,
             after_frames=self.stages.after_waiting,
+            usable_memory_bytes=lambda: self.status.usable_memory_bytes(),
             reply=self.uplink.send_best_effort,
             news=news,
         )
@@ -116,6 +117,7 @@ class Node:
             post=self.dispatcher.put,
             announce=self.heartbeat.announce_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
+            seen=self.service.on_incarnation,
             news=news,
             role_of=role_of,
         )
@@ -168,7 +170,6 @@ class Node:
         self._interrupt()
         if self._compile_cache is not None:
             self._compile_cache.close()
-        self.exchange.close()
         self.service.close()
         self.segments.close()
         self.uplink.close()
