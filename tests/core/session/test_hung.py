@@ -7,7 +7,8 @@ import pytest
 from seamline.core.adaptation.policy import Fixed
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.ledger import MIN_DEADLINE_S, N_MISSED
+from seamline.core.session.events import Route
+from seamline.core.session.ledger import MIN_DEADLINE_S, N_MISSED, Ledger
 from seamline.core.session.peers import FIRST_OPEN_S
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
@@ -129,3 +130,15 @@ def test_one_answer_in_time_begins_the_count_again(session_of, plan):
         driver.frames(1, every_s=4 * MIN_DEADLINE_S)
     assert driver.plan == plan
     assert warnings(driver) == []
+
+
+def test_frames_that_are_late_together_count_once():
+    ledger = Ledger(LOCAL)
+    route = Route(generation=1, plan=OVER_FOG, expected_s=0.2, bottleneck_s=0.01, wants_pace=True)
+    ledger.handle(ev.SetRoute(route, 0.0), 0.0)
+    for number in range(2 * N_MISSED):
+        ledger.handle(ev.FrameOffered("pixels"), 0.01 * number)
+    assert ledger.n_in_flight(1) > N_MISSED
+    said = [one for at_s in (0.8, 0.82, 0.84, 0.86, 0.9) for one in ledger.handle(ev.RetryOverdue(), at_s)]
+    assert ledger.n_in_flight(1) == 0, "all are late"
+    assert not any(isinstance(one, ev.DeadlinesMissed) for one in said)

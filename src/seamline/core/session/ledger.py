@@ -63,7 +63,8 @@ RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
 
 N_MISSED = 5
-"""Deadlines missed in a row after which a node of the route counts as hung, although it gives signs of life."""
+"""Frames in a row, each begun after the one before was late, after which a node of the route counts as hung although
+it gives signs of life."""
 
 STUCK_RATIO = 0.5
 PACE_GAIN = 0.2
@@ -139,7 +140,7 @@ class Ledger:
         self._complaints = Complaints()
         self._offered_s = -math.inf
         self._stories = Stories() if keeps_stories else None
-        self._n_missed = 0  # deadlines in a row, of the route in use
+        self._n_missed, self._missed_s = 0, -math.inf  # deadlines in a row, of the route in use; the last of them
         self.route = self._local
         self.period_s = 0.0
 
@@ -172,7 +173,7 @@ class Ledger:
                 self._accept_waiting(out, now_s)
             case ev.RetryOverdue():
                 for frame in self.overdue(now_s):
-                    self._count_missed(self._in_flight[frame], out)
+                    self._count_missed(self._in_flight[frame], out, now_s)
                     self._retry(frame, None, "its node is gone, or it took too long", out, now_s)
                 self._is_local_fallback = self._is_broken
                 self._accept_waiting(out, now_s)
@@ -478,12 +479,18 @@ class Ledger:
         self._begin(frame, route, out, now_s)
         self._left(old.generation, out)
 
-    def _count_missed(self, frame: _Frame, out: list[Output]) -> None:
-        """A frame of the route in use misses its deadline, none of its nodes being lost."""
+    def _count_missed(self, frame: _Frame, out: list[Output], now_s: float) -> None:
+        """A frame of the route in use misses its deadline, none of its nodes being lost.
+
+        Frames that were on their way together are late together, for one reason, which may be the origin's: of them
+        one counts.
+        """
         route = frame.route
-        if route.generation != self.route.generation or self._needs_lost_node(route):
+        if route.generation != self.route.generation or self._needs_lost_node(route) or frame.attempt:
             return
-        self._n_missed += 1
+        if frame.accepted_s < self._missed_s:
+            return
+        self._n_missed, self._missed_s = self._n_missed + 1, now_s
         if self._n_missed == N_MISSED:
             out.append(ev.DeadlinesMissed(route.generation, route.plan, self._n_missed))
 
