@@ -179,7 +179,6 @@ class System:
     video: Path
     cluster: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
     processes: list[Process] = field(default_factory=list)
-    video: Path = VIDEO
 
     def start(
         self,

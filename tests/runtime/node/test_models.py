@@ -21,11 +21,8 @@ def test_a_node_that_is_to_have_no_weights_gets_none_and_is_told_why(tmp_path):
     exchange = ModelExchange(
         ModelStore(tmp_path), Requests(send), send, News(NodeId("edge")), frozenset({NodeId("fog")})
     )
-    try:
-        for node in ("fog", "cloud"):
-            exchange.on_fetch(NodeId(node), FetchModel(1, "0" * 64, "manifest", 0, 1))
-    finally:
-        exchange.close()
+    for node in ("fog", "cloud"):
+        exchange.on_fetch(NodeId(node), FetchModel(1, "0" * 64, "manifest", 0, 1))
     errors = {target: header.error for target, header, _ in sent}
     assert errors["fog"].startswith("`fog` gets no weights from here")
     assert "gets no weights" not in errors["cloud"]

@@ -23,7 +23,7 @@ from seamline.core.hosting.host import RELEASED, Host
 from seamline.core.speed.reprofiling import N_RUNS
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.complaints import quoted
-from seamline.core.vocabulary.errors import ModelError, PeerLost, PlanError, SeamlineError, WireError
+from seamline.core.vocabulary.errors import ModelError, PlanError, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.ports import Engine
@@ -36,7 +36,7 @@ from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
-from seamline.runtime.shared.worker import Worker
+from seamline.runtime.shared.worker import Worker, shutting_down
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Service:
         for worker in (self._obtainer, self._preparer, self._measurer):
             worker.close()
         for answer in asked:
-            answer.set_exception(PeerLost("this node is shutting down"))
+            answer.set_exception(shutting_down())
 
     # -- for streams that start here -----------------------------------------------------------------------------------
 
