@@ -20,7 +20,8 @@ FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "cli": 6
 )
 ROOMS = {
     "core": (
-        "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "analysis",
+        "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "hosting",
+        "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
     "runtime": ("inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "lab"),

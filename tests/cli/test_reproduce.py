@@ -20,7 +20,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from seamline.cli.commands.reproduce import _run
-from seamline.cli.shared.waiting import end_tidily
+from seamline.cli.ending import end_tidily
 end_tidily()
 _run([sys.executable, "-c", sys.argv[1]], Path("."))
 """

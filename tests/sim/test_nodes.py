@@ -1,4 +1,4 @@
-"""The node model: one compute queue, segments by generation, hangs, deaths and restarts."""
+"""The node model: one compute queue, hangs, deaths and restarts."""
 
 import pytest
 
@@ -86,8 +86,7 @@ def test_hangs_that_overlap_are_one(machine: Machine):
     assert machine.done == [(4.0, 1)]
 
 
-def test_a_death_loses_the_queue_and_the_segments_and_what_returns_is_another_process(machine: Machine):
-    machine.node.prepare(7)
+def test_a_death_loses_the_queue_and_what_returns_is_another_process(machine: Machine):
     machine.put(1)
     machine.put(2)
     before = machine.node.incarnation
@@ -96,19 +95,7 @@ def test_a_death_loses_the_queue_and_the_segments_and_what_returns_is_another_pr
     machine.schedule.at(3.0, machine.put, 3)
     machine.schedule.run(10.0)
     assert machine.done == [(4.0, 3)]
-    assert not machine.node.can_run(7)
-    assert machine.node.can_run(0)
     assert machine.node.incarnation != before
-
-
-def test_a_generation_that_was_let_go_is_not_held_by_a_request_that_comes_late_or_twice(machine: Machine):
-    machine.node.release(3)
-    machine.node.prepare(3)
-    assert not machine.node.can_run(3)
-    machine.node.prepare(4)
-    machine.node.prepare(4)
-    machine.node.release(4)
-    assert machine.node.held == set()
 
 
 def test_the_load_is_what_waits_by_the_time_of_stages_before(machine: Machine):

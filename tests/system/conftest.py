@@ -181,14 +181,19 @@ class System:
     processes: list[Process] = field(default_factory=list)
 
     def start(
-        self, *arguments: str, parent: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL, **environment: str
+        self,
+        *arguments: str,
+        parent: tuple[str, ...] = (),
+        program: tuple[str, ...] = (sys.executable, "-m", "seamline"),
+        stdin: int = subprocess.DEVNULL,
+        **environment: str,
     ) -> Process:
         """`seamline ARGUMENTS`, as a process of its own group."""
         number = len(self.processes)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             popen = subprocess.Popen(
-                [*parent, sys.executable, "-m", "seamline", *arguments],
+                [*parent, *program, *arguments],
                 stdin=stdin,
                 stdout=out_file,
                 stderr=err_file,

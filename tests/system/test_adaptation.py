@@ -23,7 +23,7 @@ def test_a_node_that_leaves_is_left_and_one_that_returns_is_judged_by_its_figure
     run = system.run("--events", *POWERLESS, "--power", THRIFTY_EDGE, over="edge,fog", port=port)
     seen = run.wait_plan("fog")
     fog.popen.send_signal(signal.SIGINT)
-    assert fog.wait() == 0
+    assert fog.wait() == 130
     assert fog.stderr == ""
     seen = run.wait_plan(LOCAL, after=seen)
     system.node("fog", port, "--power", THIRSTY_FOG)

@@ -11,10 +11,10 @@ import sys
 import pytest
 
 
-def test_a_node_that_is_asked_to_end_leaves_with_code_0_and_says_nothing(system, port):
+def test_a_node_that_is_asked_to_end_leaves_with_143_and_says_nothing(system, port):
     fog = system.node("fog", port)
     fog.popen.send_signal(signal.SIGTERM)
-    assert fog.wait() == 0
+    assert fog.wait() == 143
     assert fog.stderr == ""
 
 

@@ -1,6 +1,7 @@
-"""Entry point of the command line: puts the commands together, turns errors into words and exit codes.
+"""The command line: puts the commands together, turns errors into words and exit codes.
 
-Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted. Data goes to stdout, everything else to stderr.
+Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted, 143 asked to end. Data goes to stdout, everything
+else to stderr.
 A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `GROUPS`.
 Heavy imports stand inside the commands, so that `seamline --help` and shell completion are quick.
 """
@@ -16,13 +17,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn, Protocol, cast
+from typing import Annotated, Protocol, cast
 
 import typer
 import typer.main
 
 from seamline import __version__
-from seamline.cli.shared.waiting import end_tidily
+from seamline.cli.ending import ended_by
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
@@ -56,7 +57,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="seamline",
         help="Run one neural network across several machines, cut where it is best right now.",
-        epilog="Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted, 143 asked to end.",
         context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
     )
@@ -97,14 +98,12 @@ def run(argv: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def main() -> NoReturn:
-    """Entry point of the `seamline` command."""
+def prepare_streams() -> None:
+    """Make the standard streams of this process fit for use, whoever started it."""
     if sys.stdout is None:  # closed by whoever started this
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # open as long as the process
     with suppress(OSError, RuntimeError):  # no stderr, no words
         faulthandler.enable()  # a crash in a library's own code says where it was, not just a signal's number
-    end_tidily()
-    sys.exit(run(sys.argv[1:]))
 
 
 class StderrOfNow(logging.Handler):
@@ -147,7 +146,12 @@ def _without_verbose(argv: Sequence[str]) -> tuple[list[str], bool]:
 def _report(
     error: BaseException | None, hint: str | None, exit_code: int, is_verbose: bool, text: str | None = None
 ) -> int:
-    """Say on stderr what happened and what to do next; `exit_code` is passed through."""
+    """Say on stderr what happened and what to do next; `exit_code` is passed through.
+
+    What fails because a signal broke it off is no news.
+    """
+    if (number := ended_by()) != 0:
+        return 128 + number
     if is_verbose and error is not None:
         traceback.print_exception(error)
     print(f"error: {error if text is None else text}", file=sys.stderr)

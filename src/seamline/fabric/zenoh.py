@@ -47,7 +47,7 @@ MAX_CONTROL_BYTES = 4 << 20
 MAX_CHUNK_BYTES = 1 << 20
 MAX_NOTICE_BYTES = 1 << 18
 
-_CLOSE_TIMEOUT_S = 2.0
+_CLOSE_TIMEOUT_S = 0.7
 """Closing takes milliseconds, or as long as a handshake when a configured neighbour hangs; nothing is lost then."""
 _CONNECT_TIMEOUT_S = 1.0
 _SETTLE_S = 0.25

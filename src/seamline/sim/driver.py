@@ -13,18 +13,21 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from seamline.core.hosting import commands as hc
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.session import Session
+from seamline.core.switching.vocabulary import Generation
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.sim.mesh import Absence, Mesh
 from seamline.sim.network import Network, Schedule
-from seamline.sim.nodes import Attempt, SimNode, Spent, StageJob
+from seamline.sim.nodes import Attempt, SimHost, SimNode, Spent, StageJob
 from seamline.sim.scene import Scene
 from seamline.sim.stage_work import StageWorkTable
 
@@ -98,6 +101,8 @@ class Driver:
         self.tally = Tally()
         self.lost: set[NodeId] = set()
         self.nodes = {name: SimNode(name, self.schedule, self._starts, self._computed) for name in scene.profiles}
+        self._prepare_asked_s: dict[tuple[NodeId, int], float] = {}
+        self.hosts = {name: self._new_host(name) for name in scene.profiles}
         self.mesh = Mesh(
             scene=scene,
             schedule=self.schedule,
@@ -107,6 +112,7 @@ class Driver:
             is_measuring=not conditions.knows_true_links,
             is_probing=conditions.is_probing,
             on_break=self._origin_lost,
+            on_peer=lambda node, peer, is_alive: self.hosts[node].peer(peer, is_alive),
         )
         self._work_table = work_table
         self._conditions = conditions
@@ -252,7 +258,7 @@ class Driver:
         """A frame has come to its stage number `at`."""
         work = way.stage_works[at]
         node = self.nodes[work.node]
-        if work.compute_s > 0.0 and not node.can_run(way.generation):
+        if work.compute_s > 0.0 and not self._can_run(work.node, way.generation):
             self._fail(way, work.node, f"generation {way.generation} is not prepared here")
             return
         node.put(StageJob(way, at, self.schedule.now_s), urgent=is_urgent)
@@ -313,35 +319,58 @@ class Driver:
         generation = command.generation
         for node in generation.plan.nodes:
             failed = ev.NodePrepareFailed(generation.number, node, f"`{node}` is gone")
-            self._ask(node, failed, self._prepare_at, generation.number, self.schedule.now_s)
+            self._ask(node, failed, self._prepare_at, generation, self.schedule.now_s)
 
-    def _prepare_at(self, request: int, node: NodeId, generation: int, asked_s: float) -> None:
-        """At the node. The way back is taken to be as long as the way there."""
+    def _prepare_at(self, request: int, node: NodeId, generation: Generation, asked_s: float) -> None:
+        """At the node. A doubled request is as old as the first."""
+        self._prepare_asked_s.setdefault((node, generation.number), asked_s)
+        self.hosts[node].prepare(self.scene.origin, request, generation.number, generation.plan)
+
+    def _new_host(self, node: NodeId) -> SimHost:
+        profile = self.scene.profiles[node]
+        return SimHost(
+            node,
+            self.schedule,
+            profile.cuts,
+            takes_s=partial(self._prepare_takes_s, node),
+            replied=partial(self._replied, node),
+            usable_memory_bytes=self.scene.memory_bytes.get(node),
+        )
+
+    def _prepare_takes_s(self, node: NodeId, generation: int) -> float | None:
+        """Time until a generation that begins to be prepared is ready. The way back is taken to be as long as the way
+        there; what waited for its turn takes all of its time from then on."""
         machine, now_s = self.nodes[node], self.schedule.now_s
         if machine.is_out_of_memory:
-            failed = ev.NodePrepareFailed(generation, node, "out of memory")
-            self._reply(node, request, failed)
-            return
+            return None
         if not self._has_started:
-            self._prepared(request, node, machine.life, generation, 0.0)
-            return
+            return 0.0
         machine.occupy(self.scene.prepare_busy_s)
-        ready_s = max(now_s, asked_s + self.scene.prepare_s - (now_s - asked_s))
-        self.schedule.at(ready_s, self._prepared, request, node, machine.life, generation, ready_s - now_s)
+        way_s = now_s - self._prepare_asked_s[node, generation]
+        return max(0.0, self.scene.prepare_s - 2.0 * way_s) if way_s < self.scene.prepare_s else self.scene.prepare_s
 
-    def _prepared(self, request: int, node: NodeId, life: int, generation: int, load_s: float) -> None:
-        machine = self.nodes[node]
-        if machine.life == life:
-            machine.prepare(generation)
-            self._reply(node, request, ev.NodePrepared(generation, node, load_s))
+    def _replied(self, node: NodeId, reply: hc.Reply) -> None:
+        """A host answers a request of the session, or of nobody any more."""
+        if reply.reason is None:
+            assert isinstance(reply.answer, float)
+            answer: ev.Event = ev.NodePrepared(reply.generation, node, reply.answer)
+        else:
+            answer = ev.NodePrepareFailed(reply.generation, node, reply.reason)
+        self._reply(node, reply.request, answer)
+
+    def _can_run(self, node: NodeId, generation: int) -> bool:
+        return generation == ev.LOCAL_GENERATION or self.hosts[node].holds(generation)
 
     def _release(self, command: cmd.Release) -> None:
         generation = command.generation
         for node in generation.plan.nodes:
+            release = self.hosts[node].release
             if node == self.scene.origin:
-                self.nodes[node].release(generation.number)
+                release(self.scene.origin, generation.number)
             else:
-                self.mesh.control(self.scene.origin, node, self.nodes[node].release, generation.number, is_spared=True)
+                self.mesh.control(
+                    self.scene.origin, node, release, self.scene.origin, generation.number, is_spared=True
+                )
 
     def _ask_profile(self, command: cmd.AskProfile) -> None:
         node = command.node
@@ -355,8 +384,10 @@ class Driver:
         self._ask(node, ev.SegmentTimed(node, segment, None), self._time_at, segment)
 
     def _time_at(self, request: int, node: NodeId, segment: Any) -> None:
+        """Beside the frames, once those that wait are through: a node that hangs does not answer."""
         took_s = self._work_table.segment_s(node, segment) * self.scene.slowdown(node, self.schedule.now_s)
-        self._later(took_s, node, request, ev.SegmentTimed(node, segment, took_s))
+        answer = ev.SegmentTimed(node, segment, took_s)
+        self.nodes[node].occupy(0.0, lambda: self._later(took_s, node, request, answer))
 
     def _switched(self, command: cmd.SwitchDone) -> None:
         self.tally.switches.append((self.schedule.now_s, command.record))
@@ -403,11 +434,17 @@ class Driver:
     def _plan_absence(self, away: Absence) -> None:
         node = self.nodes[away.node]
         if away.start_s <= 0.0:
-            node.die()
+            self._die(node)
         else:
-            self.schedule.at(away.start_s, node.die)
+            self.schedule.at(away.start_s, self._die, node)
         if not math.isinf(away.stop_s):
             self.schedule.at(away.stop_s, self._restart, node)
+
+    def _die(self, node: SimNode) -> None:
+        node.die()
+        self.hosts[node.name].restart()
+        for key in [key for key in self._prepare_asked_s if key[0] == node.name]:
+            del self._prepare_asked_s[key]
 
     def _restart(self, node: SimNode) -> None:
         node.restart()

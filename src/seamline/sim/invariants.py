@@ -86,9 +86,9 @@ class Invariants:
             raise Violation(f"generations {sorted(held)} were prepared and never released")
         if self._open_requests:
             raise Violation(f"requests {sorted(self._open_requests)} were never answered")
-        for node in driver.nodes.values():
-            if node.is_alive and node.held:
-                raise Violation(f"`{node.name}` holds generations {sorted(node.held)} at the end")
+        for name, host in driver.hosts.items():
+            if driver.nodes[name].is_alive and (n_held := host.host.n_generations):
+                raise Violation(f"`{name}` holds {n_held} generations at the end")
 
     def _check(self, command: cmd.Command, now_s: float) -> None:
         match command:

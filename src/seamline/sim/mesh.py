@@ -67,8 +67,8 @@ class Measuring:
 @dataclass(slots=True)
 class Mesh:
     """All connections of a run. hear: takes what reaches the session at the origin. is_measuring: whether links are
-    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses. jumped_s:
-    by so much the origin's clock is ahead of the schedule's.
+    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses; on_peer:
+    of each that any node loses or sees again. jumped_s: by so much the origin's clock is ahead of the schedule's.
     """
 
     scene: Scene
@@ -80,6 +80,7 @@ class Mesh:
     is_probing: bool
     on_break: Callable[[NodeId], None] = lambda node: None
     jumped_s: float = 0.0
+    on_peer: Callable[[NodeId, NodeId, bool], None] = lambda node, peer, is_alive: None
     connections: dict[Link, Connection] = field(default_factory=dict)
     last_sample_bps: dict[Link, float] = field(default_factory=dict)
     _measuring: dict[NodeId, Measuring] = field(default_factory=dict)
@@ -364,6 +365,7 @@ class Mesh:
                 self.on_break(peer)
         if self.is_measuring:
             self._report(node, self._measuring[node].meter.peer(peer, is_alive, self._clock_s(node)))
+        self.on_peer(node, peer, is_alive)
         if node != self.scene.origin:
             if self.is_measuring:
                 self._announce_soon(node)

@@ -1,9 +1,11 @@
-"""Node model: one compute queue, the segments held by generation, and what can befall a machine.
+"""Node model: one compute queue, one host, and what can befall a machine.
 
 A node runs one stage after the other, urgent ones first, else in order of arrival, and answers for nothing else: whose
-frames they are, and where results go, is `driver.py`'s. It holds segments by generation; a frame of one that it does
-not hold cannot be run. A death loses the queue and all segments, and what comes back is another incarnation. A hang
-stops the queue and loses nothing.
+frames they are, and where results go, is `driver.py`'s. A death loses the queue, and what comes back is another
+incarnation. A hang stops the queue and loses nothing.
+
+What a node prepares and holds is decided by the same `core.hosting` as on a real one. Every machine has the model, so
+obtaining it takes no time; preparing takes what the scene says. A process that ends loses its host.
 """
 
 from __future__ import annotations
@@ -11,13 +13,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from seamline.core.session.events import LOCAL_GENERATION
+from seamline.core.hosting import commands as cmd
+from seamline.core.hosting import events as ev
+from seamline.core.hosting.host import ORPHAN_S, Host
 from seamline.core.speed import load
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.profiles import Cut
 from seamline.sim.network import Schedule
 from seamline.sim.stage_work import StageWork
+
+STREAM, MODEL = "stream", "model"
+"""The only ones of a run."""
+
+Replied = Callable[[cmd.Reply], None]
 
 
 @dataclass(slots=True)
@@ -55,11 +66,19 @@ class StageJob:
     compute_s: float = 0.0
 
 
+@dataclass(slots=True)
+class Chore:
+    """What a node computes besides frames. done: told when it is through."""
+
+    took_s: float
+    done: Callable[[], None]
+
+
 class SimNode:
     """A machine of a run. starts: asked as the turn of a stage comes, how long it takes; None when it is not wanted.
 
-    done: told of every stage that is through. is_out_of_memory: whether preparing fails now. busy_s: compute and
-    codec time.
+    done: told of every stage that is through. is_out_of_memory: whether preparing fails now. busy_s: compute and codec
+    time.
     """
 
     def __init__(
@@ -77,12 +96,10 @@ class SimNode:
         self.life = 1
         self.is_alive = True
         self.is_out_of_memory = False
-        self.held: set[int] = set()
         self.busy_s = 0.0
-        self._released: set[int] = set()
         self._urgent: deque[StageJob] = deque()
-        self._waiting: deque[StageJob | float] = deque()
-        self._running: StageJob | float | None = None
+        self._waiting: deque[StageJob | Chore] = deque()
+        self._running: StageJob | Chore | None = None
         self._until_s = 0.0
         self._hang_until_s = 0.0
         self._mean_job_s = 0.0
@@ -100,9 +117,9 @@ class SimNode:
         if self._running is None:
             self._next()
 
-    def occupy(self, seconds: float) -> None:
-        """The node is busy with something else than frames, once it is through what waits."""
-        self._waiting.append(seconds)
+    def occupy(self, seconds: float, done: Callable[[], None] = lambda: None) -> None:
+        """The node is busy with something else than frames, once it is through what waits; then `done` is called."""
+        self._waiting.append(Chore(seconds, done))
         if self._running is None:
             self._next()
 
@@ -110,8 +127,8 @@ class SimNode:
         while self._running is None and (self._urgent or self._waiting):
             job = self._running = self._urgent.popleft() if self._urgent else self._waiting.popleft()
             now_s = self._schedule.now_s
-            if isinstance(job, float):
-                took_s = job
+            if isinstance(job, Chore):
+                took_s = job.took_s
             else:
                 wanted_s = self._starts(job)
                 if wanted_s is None:
@@ -133,25 +150,10 @@ class SimNode:
             self.busy_s += job.took_s
             self._mean_job_s = load.observe_job(self._mean_job_s, job.took_s)
             self._done(job)  # what this brings waits behind what is here already
+        elif isinstance(job, Chore):
+            job.done()
         self._running = None
         self._next()
-
-    # -- segments ------------------------------------------------------------------------------------------------------
-
-    def can_run(self, generation: int) -> bool:
-        """Whether the segments of `generation` are here."""
-        return generation == LOCAL_GENERATION or generation in self.held
-
-    def prepare(self, generation: int) -> None:
-        """The segments of `generation` are ready from now on; not when it was let go before that, nor for a request
-        that comes a second time after it."""
-        if generation not in self._released:
-            self.held.add(generation)
-
-    def release(self, generation: int) -> None:
-        """Let go of `generation`, once and for all; one that is not here is let go before it comes."""
-        self.held.discard(generation)
-        self._released.add(generation)
 
     # -- what befalls it -----------------------------------------------------------------------------------------------
 
@@ -166,18 +168,16 @@ class SimNode:
             self._until_s += stopped_s
 
     def die(self) -> None:
-        """The process ends, with its queue and its segments."""
+        """The process ends, with its queue."""
         self.is_alive = False
         self.life += 1
         self._urgent.clear()
         self._waiting.clear()
         self._running = None
         self._hang_until_s = self._mean_job_s = 0.0
-        self.held.clear()
-        self._released.clear()
 
     def restart(self) -> None:
-        """Another process begins, which holds nothing."""
+        """Another process begins."""
         self.life += 1
         self.is_alive = True
 
@@ -185,3 +185,85 @@ class SimNode:
     def incarnation(self) -> str:
         """Of the process that runs, or ran last."""
         return f"{self.life}"
+
+
+class SimHost:
+    """The host of one machine. takes_s: asked at each preparation of a generation how long it takes from now; None when
+    there is no memory for it. replied: hears every answer."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        schedule: Schedule,
+        cuts: tuple[Cut, ...],
+        *,
+        takes_s: Callable[[int], float | None],
+        replied: Replied,
+        usable_memory_bytes: int | None = None,
+    ) -> None:
+        self._node, self._schedule, self._cuts = node, schedule, cuts
+        self._takes_s, self._replied = takes_s, replied
+        self._usable_memory_bytes = usable_memory_bytes
+        self.restart()
+
+    def restart(self) -> None:
+        """Another process, which holds nothing."""
+        self.host = Host(self._node)
+        if self._usable_memory_bytes is not None:
+            self.hear(ev.MemoryMeasured(self._usable_memory_bytes))
+
+    def holds(self, generation: int) -> bool:
+        """Whether the segments of `generation` can run here."""
+        return self.host.holds(STREAM, generation)
+
+    def prepare(self, origin: NodeId, request: int, generation: int, plan: Plan) -> None:
+        """The origin asks for a generation of its stream."""
+        self.hear(
+            ev.PrepareAsked(
+                origin=origin,
+                request=request,
+                stream=STREAM,
+                generation=generation,
+                model_id=MODEL,
+                source=origin,
+                plan=plan,
+            )
+        )
+
+    def release(self, origin: NodeId, generation: int) -> None:
+        """The origin lets a generation go."""
+        self.hear(ev.ReleaseAsked(origin, STREAM, generation))
+
+    def peer(self, node: NodeId, is_alive: bool) -> None:
+        """Another machine was lost, or is seen again."""
+        self.hear(ev.PeerChanged(node, is_alive))
+        if not is_alive:
+            self._later(ORPHAN_S, ev.Tick())
+
+    def hear(self, event: ev.Event) -> None:
+        """Let the host take `event`, and carry out what it commands."""
+        for command in self.host.handle(event, self._schedule.now_s):
+            match command:
+                case cmd.Obtain(model_id):
+                    self.hear(ev.ModelObtained(model_id, self._cuts))
+                case cmd.PrepareSegments(generation=generation):
+                    self._prepare(generation)
+                case cmd.Reply():
+                    self._replied(command)
+
+    def _prepare(self, generation: int) -> None:
+        took_s = self._takes_s(generation)
+        if took_s is None:
+            self.hear(ev.PrepareFailed(STREAM, generation, "out of memory"))
+        else:
+            self._later(took_s, ev.SegmentsPrepared(STREAM, generation, took_s))
+
+    def _later(self, seconds: float, event: ev.Event) -> None:
+        if seconds <= 0.0:
+            self.hear(event)
+        else:
+            self._schedule.at(self._schedule.now_s + seconds, self._hear_of, self.host, event)
+
+    def _hear_of(self, host: Any, event: ev.Event) -> None:
+        if host is self.host:  # the process has not ended meanwhile
+            self.hear(event)

@@ -16,8 +16,10 @@ from seamline.sinks.outlet import Outlet, SinkFigures
 from seamline.sinks.sink import Sink, StreamFacts
 
 CLOSE_TIMEOUT_S = 60.0
-BREAK_TIMEOUT_S = 2.0
-"""How long sinks may take to write what waits: when the stream has ended, and when something broke it off."""
+HURRY_TIMEOUT_S = 1.5
+BREAK_TIMEOUT_S = 0.6
+"""How long sinks may take to write what waits: when the stream has ended, when a signal ended it, and when something
+broke it off."""
 
 
 class Sinks:
@@ -51,7 +53,7 @@ class Sinks:
 
     def hurry(self) -> None:
         """Somebody wants an end: nobody waits for a slow sink any more. Safe in a signal handler."""
-        self._close_timeout_s = min(self._close_timeout_s, CLOSE_TIMEOUT_S / 6)
+        self._close_timeout_s = min(self._close_timeout_s, HURRY_TIMEOUT_S)
         for outlet in self._outlets:
             outlet.hurry()
 

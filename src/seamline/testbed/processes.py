@@ -29,7 +29,7 @@ from seamline.testbed.orders import BEGIN_LINE, slowdown_line
 from seamline.testbed.priority import prefer
 
 SEAMLINE = (sys.executable, "-m", "seamline")
-STOP_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 1.5
 READY_TIMEOUT_S = 30.0
 POLL_S = 0.02
 FOLLOW_LOADS = "--slowdown-from-stdin"
@@ -174,7 +174,7 @@ class NodeProcesses:
         _wait(process, None)
 
     def stop(self, name: str) -> None:
-        """Ask a process to end (SIGTERM), and after two seconds make it."""
+        """Ask a process to end (SIGTERM), and make it after `STOP_TIMEOUT_S`."""
         process = self._get(name)
         _signal(process, signal.SIGTERM)
         self._finish(process, time.monotonic() + STOP_TIMEOUT_S)
@@ -195,7 +195,7 @@ class NodeProcesses:
         return "\n".join(lines[-N_LOG_LINES:]) or "(it wrote nothing)"
 
     def close(self) -> None:
-        """End everything, at most two seconds from now, and remove the folder. May be called twice."""
+        """End everything within `STOP_TIMEOUT_S`, and remove the folder. May be called twice."""
         atexit.unregister(self.close)
         with self._lock:
             self._is_closed = True

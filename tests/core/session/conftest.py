@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from seamline.core.adaptation.policy import Adaptive, Policy
+from seamline.core.cost.profiled import profiled_s
 from seamline.core.link.report import LinkReport
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
@@ -272,8 +273,7 @@ class Driver:
                     self.later(0.1, ev.ProfileKnown(node, profile_of(node)))
             case cmd.TimeSegment(node, segment):
                 if node not in self.dead:
-                    profiled_s = self.session.pilot._view.profiled_s(node, segment)
-                    seconds = None if profiled_s is None else profiled_s * self.slowdown.get(node, 1.0)
+                    seconds = profiled_s(profile_of(node), segment) * self.slowdown.get(node, 1.0)
                     self.later(0.1, ev.SegmentTimed(node, segment, seconds))
             case cmd.Deliver():
                 if self.is_taking:

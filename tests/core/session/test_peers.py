@@ -11,7 +11,7 @@ from seamline.core.adaptation.events import PlanServing, ProfileKnown
 from seamline.core.adaptation.view import View
 from seamline.core.session import commands as cmd
 from seamline.core.session import peers as peers_module
-from seamline.core.session.peers import FIRST_OPEN_S, LAST_OPEN_S, PROFILE_AGAIN_S, Peers
+from seamline.core.session.peers import FIRST_OPEN_S, LAST_OPEN_S, PROFILE_AGAIN_S, PROFILE_LATE_S, Peers
 from seamline.core.session.stream_view import StreamView
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
@@ -66,12 +66,17 @@ def known(world, profile) -> World:
 
 
 def test_the_table_of_the_breaker_is_the_one_that_is_tried_here():
-    rows = re.findall(r"^    (closed|open) +(.+?)  +(open|closed) ", peers_module.__doc__ or "", re.MULTILINE)
+    rows = re.findall(r"^    (closed|open|hung) +(.+?)  +(open|closed|hung) ", peers_module.__doc__ or "", re.MULTILINE)
     assert rows == [
         ("closed", "a frame refused", "open"),
+        ("closed", "deadlines missed", "hung"),
         ("open", "its time is over", "closed"),
         ("open", "lost, or a new process", "closed"),
-    ]
+        ("hung", "it computed the segment", "open"),
+        ("hung", "it could not", "hung"),
+        ("hung", "lost, and seen again", "hung"),
+        ("hung", "a new process", "closed"),
+    ]  # those of a node that hangs: `test_hung.py`
 
 
 def test_closed_a_frame_refused_opens_it_and_the_node_has_left(known):
@@ -104,7 +109,7 @@ def test_open_a_lost_node_closes_it_and_the_node_joined_when_it_is_seen(known):
 def test_open_a_new_process_closes_it_and_the_node_joined(known):
     known.refuse()
     known.status("b")
-    assert known.peers.due_s == math.inf
+    assert known.peers.due_s == known.now_s + PROFILE_LATE_S, "it is asked for its profile"
     assert known.is_there
     known.refuse("nor has this one")
     assert not known.is_there
@@ -187,3 +192,15 @@ def test_a_profile_that_is_known_after_all_is_not_asked_for_again(world, profile
     world.peers.profile_known(FOG, profile(FOG), world.now_s)
     world.tick(2 * PROFILE_AGAIN_S)
     assert world.n_asked == 1
+
+
+def test_a_node_that_does_not_profile_for_long_is_named_once_and_joins_when_it_has(world, profile):
+    world.status("a")
+    assert world.peers.due_s == world.now_s + PROFILE_LATE_S
+    for _ in range(2):
+        world.tick(PROFILE_LATE_S)
+    (said,) = [one for one in world.out if isinstance(one, cmd.Say)]
+    assert "`fog` has not profiled the model within 10 s; it joins when it has" in said.words
+    assert world.peers.due_s == math.inf
+    world.peers.profile_known(FOG, profile(FOG), world.now_s)
+    assert FOG in world.view.problem.profiles

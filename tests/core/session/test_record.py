@@ -65,6 +65,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.StageFailed(1, 0, 2, FOG, "gone", lost=CLOUD),
         ev.Drained(4),
         ev.Routed(5, 1e-4),
+        ev.DeadlinesMissed(2, SPLIT, 5),
         finished,
         replace(finished, error="gave up", reports=()),
         status(FOG),

@@ -177,7 +177,7 @@ def test_constraints_that_leave_no_plan_are_an_error_at_once(bench):
 
 
 def test_the_segments_of_a_vanished_origin_are_released(bench, photos, monkeypatch, wait_until):
-    monkeypatch.setattr("seamline.runtime.node.service.ORPHAN_S", 0.2)
+    monkeypatch.setattr("seamline.core.hosting.host.ORPHAN_S", 0.2)
     bench.start("edge")
     fog = bench.start("fog")
     stream = bench.stream(private=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.fabric.messages import FetchModel, Message, ModelPart
 from seamline.model import ModelStore, StoredModel
 from seamline.runtime.node import models
-from seamline.runtime.node.models import ModelExchange
+from seamline.runtime.node.models import ModelExchange, Sources
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 
@@ -44,7 +43,6 @@ class Peers:
 
     def close(self) -> None:
         self.requests.close()
-        self.exchange.close()
 
 
 @pytest.fixture
@@ -101,15 +99,15 @@ def test_a_fetch_that_fails_leaves_nothing_and_an_honest_source_serves_afterward
 ) -> None:
     peers.answers = {ALICE: source(original, part), BOB: honest(original)}
     with pytest.raises(SeamlineError):
-        peers.exchange.obtain(original.model_id, ALICE).result(10)
+        peers.exchange.obtain(original.model_id, Sources(ALICE))
     assert files_left(store) == []
-    assert peers.exchange.obtain(original.model_id, BOB).result(10).model_id == original.model_id
+    assert peers.exchange.obtain(original.model_id, Sources(BOB)).model_id == original.model_id
 
 
 def test_weights_are_not_asked_for_before_the_graph_is_here(peers: Peers, original: StoredModel) -> None:
     peers.answers = {ALICE: damaging(original, "graph")}
     with pytest.raises(ModelError, match=r"graph of model .* arrived damaged|is damaged"):
-        peers.exchange.obtain(original.model_id, ALICE).result(10)
+        peers.exchange.obtain(original.model_id, Sources(ALICE))
     n_of_weights = sum(ask.part == "weights" for _, ask in peers.asked)
     assert n_of_weights <= models.N_IN_FLIGHT, "one window, of which nothing was taken"
 
@@ -122,11 +120,8 @@ def test_a_source_that_goes_leaves_nothing(peers: Peers, store: ModelStore, orig
         return original.read_part(ask.part, ask.offset, ask.length)
 
     peers.answers = {ALICE: answer}
-    future = peers.exchange.obtain(original.model_id, ALICE)
-    while not future.done():
-        peers.requests.on_peer(ALICE, False)
     with pytest.raises(PeerLost):
-        future.result(10)
+        peers.exchange.obtain(original.model_id, Sources(ALICE))
     assert files_left(store) == []
 
 
@@ -143,23 +138,38 @@ def test_a_fetch_goes_on_when_its_source_comes_back_soon(
         return original.read_part(ask.part, ask.offset, ask.length)
 
     peers.answers = {ALICE: answer}
-    assert peers.exchange.obtain(original.model_id, ALICE).result(10).model_id == original.model_id
+    assert peers.exchange.obtain(original.model_id, Sources(ALICE)).model_id == original.model_id
     assert len(lost) == 5
     assert sum(ask.part == "weights" and ask.offset == 0 for _, ask in peers.asked) == 1, "it did not begin again"
 
 
-def test_two_sources_of_one_model_send_it_once(peers: Peers, original: StoredModel) -> None:
-    go = threading.Event()
+def test_another_source_goes_on_where_the_one_before_stopped(peers: Peers, original: StoredModel) -> None:
+    sources = Sources(ALICE)
 
-    def slow(ask: FetchModel) -> bytes:
-        assert go.wait(10)
+    def stalling(ask: FetchModel) -> bytes | None:
+        if ask.part == "weights" and ask.offset >= 5000:
+            sources.add(BOB)
+            return None
         return original.read_part(ask.part, ask.offset, ask.length)
 
-    peers.answers = {ALICE: slow, BOB: honest(original)}
-    futures = [peers.exchange.obtain(original.model_id, source) for source in (ALICE, BOB)]
-    go.set()
-    assert {future.result(10).model_id for future in futures} == {original.model_id}
-    assert sum(ask.part == "graph" and ask.offset == 0 for _, ask in peers.asked) == 1
+    peers.answers = {ALICE: stalling, BOB: honest(original)}
+    assert peers.exchange.obtain(original.model_id, sources).model_id == original.model_id
+    assert not [ask for target, ask in peers.asked if target == BOB and ask.part == "weights" and ask.offset == 0]
+
+
+def test_a_fetch_that_is_given_up_leaves_nothing(peers: Peers, store: ModelStore, original: StoredModel) -> None:
+    sources = Sources(ALICE)
+
+    def answer(ask: FetchModel) -> bytes | None:
+        if ask.part == "weights":
+            sources.give_up()
+            return None
+        return original.read_part(ask.part, ask.offset, ask.length)
+
+    peers.answers = {ALICE: answer}
+    with pytest.raises(PeerLost, match="nobody wants the model any more"):
+        peers.exchange.obtain(original.model_id, sources)
+    assert files_left(store) == []
 
 
 def test_an_honest_source_is_not_blamed_for_what_another_left_behind(
@@ -171,7 +181,7 @@ def test_an_honest_source_is_not_blamed_for_what_another_left_behind(
     (folder / "graph.onnx").write_bytes(original.read_part("graph", 0, 1 << 20))
     (folder / "weights.bin").write_bytes(bytes(1000))
     peers.answers = {BOB: honest(original)}
-    assert peers.exchange.obtain(original.model_id, BOB).result(10).model_id == original.model_id
+    assert peers.exchange.obtain(original.model_id, Sources(BOB)).model_id == original.model_id
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "graph.onnx", "manifest.json"])
@@ -181,7 +191,7 @@ def test_a_model_that_is_damaged_here_is_fetched_again(
     damaged = ModelStore(store.root).add(model_file).folder / name
     damaged.write_bytes(bytes(damaged.stat().st_size))
     peers.answers = {ALICE: honest(original)}
-    found = peers.exchange.obtain(original.model_id, ALICE).result(10)
+    found = peers.exchange.obtain(original.model_id, Sources(ALICE))
     assert found.read_part("weights", 0, 1 << 20) == original.read_part("weights", 0, 1 << 20)
     assert ModelStore(store.root).get_sound(original.model_id).model_id == original.model_id
 
@@ -192,13 +202,13 @@ def test_a_model_that_is_damaged_here_and_nowhere_else_is_refused(
     model = ModelStore(store.root).add(model_file)
     (model.folder / "weights.bin").write_bytes(bytes(model.weights_bytes))
     with pytest.raises(ModelError, match=r"weights of model .* are damaged in .*; hint: add it again"):
-        peers.exchange.obtain(model.model_id, None).result(10)
+        peers.exchange.obtain(model.model_id, Sources(HERE))
     assert peers.asked == []
 
 
 def test_a_sound_model_is_there_at_once(peers: Peers, store: ModelStore, model_file: Path) -> None:
     model = store.add(model_file)
-    assert peers.exchange.obtain(model.model_id, ALICE).done()
+    assert peers.exchange.obtain(model.model_id, Sources(ALICE)).model_id == model.model_id
     assert peers.asked == []
 
 
@@ -211,11 +221,8 @@ def test_a_node_that_is_to_have_no_weights_gets_none_and_is_told_why(tmp_path):
     exchange = ModelExchange(
         ModelStore(tmp_path), Requests(send), send, News(NodeId("edge")), frozenset({NodeId("fog")})
     )
-    try:
-        for node in ("fog", "cloud"):
-            exchange.on_fetch(NodeId(node), FetchModel(1, "0" * 64, "manifest", 0, 1))
-    finally:
-        exchange.close()
+    for node in ("fog", "cloud"):
+        exchange.on_fetch(NodeId(node), FetchModel(1, "0" * 64, "manifest", 0, 1))
     errors = {target: header.error for target, header, _ in sent}
     assert errors["fog"].startswith("`fog` gets no weights from here")
     assert "gets no weights" not in errors["cloud"]

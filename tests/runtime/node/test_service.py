@@ -73,10 +73,10 @@ class SlowSource:
         self._piece = node.exchange._piece
         monkeypatch.setattr(node.exchange, "_piece", self.wait)
 
-    def wait(self, answer):
+    def wait(self, *arguments):
         self.is_waiting.set()
         assert self.go_on.wait(20)
-        return self._piece(answer)
+        return self._piece(*arguments)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_what_is_released_while_its_model_is_fetched_is_not_prepared(edge, bench
     waiting = edge.client.prepare(FOG, "b", 1, another.model_id, Plan.parse("edge[0:0]raw > fog[0:1]"))
     assert slow.is_waiting.wait(10)
     edge.client.release(FOG, "b", -1)
-    wait_until(lambda: not bench.nodes["fog"].service._awaiting)
+    wait_until(lambda: waiting.done())
     slow.go_on.set()
     with pytest.raises(PlanError, match="released before it was prepared"):
         waiting.result(timeout=20)

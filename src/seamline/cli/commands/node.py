@@ -101,7 +101,7 @@ def node(
     address: AddressOption = (),
     check: Annotated[bool, typer.Option("--check", help="Only check what was given, and leave.")] = False,
     json: JsonFlag = False,
-) -> None:
+) -> int:
     """Take part as a node: prepare and run the segments that streams ask for, until ended (Ctrl-C).
 
     Who joins and leaves, which streams begin and end here, and what fails is said on stderr, a line each.
@@ -122,7 +122,7 @@ def node(
     options = own.options(own_name, tier, own.orders(), memory_bytes, secure=invite, serves=True)
     if check:
         check_options(options)
-        return
+        return 0
     with wait_for_end(own.parent_pid) as wait, showing_news(), saying_refusals(NEWS.info):
         running = open_node(options)
         try:
@@ -136,9 +136,10 @@ def node(
                     show_token(token)
             if own.insecure:
                 progress_console().print("peers are NOT authenticated: use this on a network you trust", style="red")
-            wait()
+            number = wait()
         finally:
             running.close()
+    return 128 + number if number else 0
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 PAPERS = {"neukonfig-2021": "experiments.neukonfig_2021", "adaptive-2026": "experiments.adaptive_2026"}
 
-ENDING_S = 20.0
+ENDING_S = 1.2
 
 JSON_KEYS = {
     "reproduce": {

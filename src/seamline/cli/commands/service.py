@@ -85,6 +85,8 @@ StateDirectory=seamline
 StateDirectoryMode=0700
 Restart=on-failure
 RestartSec=2
+# a node that was asked to end leaves with these
+SuccessExitStatus=130 143
 TimeoutStopSec=15
 # a node follows these limits: threads and memory that it offers become fewer
 #CPUQuota=200%

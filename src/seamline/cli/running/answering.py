@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+from seamline.cli.ending import take_time
 from seamline.cli.running.run_flags import AnswerFlags
 from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
@@ -100,6 +101,8 @@ class Answering:
 
     def hurry(self) -> None:
         """Somebody wants an end."""
+        if self._request.save:
+            take_time()
         self._sinks.hurry()
 
     def saved(self) -> tuple[SinkFigures, ...]:

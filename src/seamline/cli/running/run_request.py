@@ -21,7 +21,7 @@ from seamline.cli.shared.model_flags import ModelFlags
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.planning_options import PlanningFlags, as_usage, checked_codecs
 from seamline.cli.shared.render import switches_table
-from seamline.cli.shared.waiting import draining
+from seamline.cli.shared.waiting import DRAIN_S, draining
 from seamline.core.adaptation.policy import policy_named
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
@@ -200,7 +200,7 @@ def _run(
     answering.stop = stream.stop
 
     def end() -> None:
-        stream.stop()
+        stream.stop(within_s=DRAIN_S)
         answering.hurry()
 
     with draining(end) as signal_number, watching as watcher:  # whoever sees it run may end it

@@ -28,7 +28,7 @@ from seamline.cli.running.run_request import (
 )
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.output import TERMINAL, print_json, progress_console
-from seamline.cli.shared.waiting import draining
+from seamline.cli.shared.waiting import DRAIN_S, draining
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
@@ -151,7 +151,7 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
 
             def end() -> None:
                 for run, stream in zip(runs, streams, strict=True):
-                    stream.stop()
+                    stream.stop(within_s=DRAIN_S)
                     run.answering.hurry()
 
             threads = [

@@ -1,4 +1,6 @@
-"""How a long-running command ends: Ctrl-C, SIGTERM, or the death of the process that started it."""
+"""How a long-running command waits for its end: Ctrl-C, SIGTERM, or the death of the process that started it.
+
+The end itself is `seamline.cli.ending`'s."""
 
 from __future__ import annotations
 
@@ -11,30 +13,8 @@ from types import FrameType
 from typing import Any
 
 PARENT_CHECK_S = 0.25
-
-
-def end_tidily() -> None:
-    """From now on Ctrl-C and SIGTERM end the command the same way: once, through every `with` and `finally`.
-
-    A second one while that goes on would break it off half-way (threads in C++ code, child processes), so it is only
-    answered; the third ends the process at once. Use it in the main thread, first of all.
-    """
-    n_signals = 0
-
-    def end(number: int, frame: FrameType | None) -> None:
-        nonlocal n_signals
-        n_signals += 1
-        if n_signals > 2:
-            os._exit(128 + number)
-        if n_signals == 2:
-            os.write(2, b"ending; once more ends it at once\n")  # print() is not safe within a signal handler
-        elif number == signal.SIGINT:
-            raise KeyboardInterrupt
-        else:
-            raise SystemExit(128 + number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+DRAIN_S = 0.8
+"""Answers that are due when a signal comes are waited for so long: a command ends within `ending.END_WITHIN_S`."""
 
 
 @contextmanager
@@ -62,20 +42,24 @@ def draining(stop: Callable[[], None]) -> Iterator[Callable[[], int]]:
 
 
 @contextmanager
-def wait_for_end(parent_pid: int | None = None) -> Iterator[Callable[[], None]]:
-    """Within it, signals to end are caught; the function it yields waits for one, and returns.
+def wait_for_end(parent_pid: int | None = None) -> Iterator[Callable[[], int]]:
+    """Within it, signals to end are caught; the function it yields waits for one and returns its number.
 
-    parent_pid: also end when that process is gone. Use it in the main thread.
+    parent_pid: also end when that process is gone, with 0. Use it in the main thread.
     """
     ended = threading.Event()
+    came = 0
 
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = number
         ended.set()
 
-    def wait() -> None:
+    def wait() -> int:
         while not ended.wait(PARENT_CHECK_S):
             if parent_pid is not None and not is_alive(parent_pid):
-                return
+                break
+        return came
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, end) for number in signals}

@@ -197,6 +197,15 @@ class Routed:
     switch_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class DeadlinesMissed:
+    """The last `n_frames` frames of a generation missed their deadlines, all in a row: a node of it hangs."""
+
+    generation: int
+    plan: Plan
+    n_frames: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFinished:
     """The first answer to a frame, or the error that ends it. To the pilot, and a command to the driver.
@@ -352,8 +361,8 @@ FrameEvent = (
     | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
-    PeerChanged | StageFailed | Drained | Routed | FrameFinished | StatusReceived | LinkEstimated | MemoryMeasured
-    | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | Begin | Tick
+    PeerChanged | StageFailed | Drained | Routed | DeadlinesMissed | FrameFinished | StatusReceived | LinkEstimated
+    | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | Begin | Tick
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
@@ -361,7 +370,7 @@ ToLedger = (
 )  # fmt: skip
 """What the pilot says to the ledger."""
 
-ToPilot = Drained | Routed | FrameFinished
+ToPilot = Drained | Routed | DeadlinesMissed | FrameFinished
 """What the ledger says to the pilot."""
 
 Event = FrameEvent | PilotEvent

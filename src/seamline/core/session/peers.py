@@ -3,11 +3,20 @@
 A node counts once its profile is known. One that refuses frames is not used for a while (longer each time), then taken
 as new: it has to prepare again. That covers a node that has lost its segments as well as one that cannot run them.
 
+A node may compute nothing and give signs of life all the same. When frames miss their deadlines in a row, every other
+node of their plan is held for hung, since nobody can tell which one is; each comes back as soon as it has computed the
+segment it had, without a frame. So only the one that hangs stays away, also from a plan that is pinned.
+
     breaker    event                     next       what follows
     ---------  ------------------------  ---------  ----------------------------------------------
     closed     a frame refused           open       the node left, for 1 s, then 2, 4, ... 30
+    closed     deadlines missed          hung       the node left, and is asked to time its segment
     open       its time is over          closed     the node joined, as another incarnation
     open       lost, or a new process    closed     the node joined when it is seen
+    hung       it computed the segment   open       for what is left of its time
+    hung       it could not              hung       it is asked again when its time is over
+    hung       lost, and seen again      hung       it is asked again
+    hung       a new process             closed     the node joined
 """
 
 from __future__ import annotations
@@ -21,9 +30,13 @@ from seamline.core.session import commands as cmd
 from seamline.core.session.events import StatusReceived
 from seamline.core.session.stream_view import StreamView
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.profiles import Profile
 
 FIRST_OPEN_S, LAST_OPEN_S = 1.0, 30.0
+PROFILE_LATE_S = 10.0
+"""A node that has not profiled the model by then is named; it may be fetching it over a slow link."""
+
 PROFILE_AGAIN_S = 10.0
 """After a profile that did not come: the model was fetched over a link that failed, or there was no memory for it."""
 
@@ -32,16 +45,24 @@ PROFILE_AGAIN_S = 10.0
 class _Peer:
     """State of a node. status: None while it is not there.
 
-    open_until_s: the breaker is open until then, inf while it is closed. open_s: how long it was open last.
+    open_until_s: the breaker is open until then, inf while it is closed or hung. open_s: how long it was open last.
+    hung_segment: what it must compute before it counts again, None when it does not hang. is_timing: it was asked to.
+    timed: what that took. not_before_s: it does not count again before that.
     profile_again_s: when to ask for a profile that did not come, inf when it did, or was not asked for.
+    profile_late_s: when to say that it is missing, inf when it is not, or that was said.
     """
 
     status: StatusReceived | None = None
     is_profiling: bool = False
     open_until_s: float = math.inf
     open_s: float = 0.0
+    hung_segment: Segment | None = None
+    is_timing: bool = False
+    timed: tuple[Segment, float] | None = None
+    not_before_s: float = -math.inf
     n_openings: int = 0
     profile_again_s: float = math.inf
+    profile_late_s: float = math.inf
 
 
 class Peers:
@@ -55,19 +76,19 @@ class Peers:
 
     @property
     def due_s(self) -> float:
-        """Time at which a breaker closes or a profile is asked for again; inf when neither."""
+        """Time at which a breaker closes, or a profile is asked for again or late; inf when none of these."""
         due_s = math.inf
         for peer in self._peers.values():
             due_s = min(due_s, peer.open_until_s)
             if peer.status is not None:
-                due_s = min(due_s, peer.profile_again_s)
+                due_s = min(due_s, peer.profile_again_s, peer.profile_late_s)
         return due_s
 
     def lost(self, name: NodeId, now_s: float) -> None:
         """The node is lost: its heartbeat has stopped."""
         peer = self._peers[name]
         peer.status = None
-        peer.open_until_s = math.inf
+        peer.open_until_s, peer.is_timing = math.inf, False
         self._view.apply(ev.NodeLeft(name, now_s))
 
     def status_received(self, status: StatusReceived, now_s: float) -> None:
@@ -76,8 +97,11 @@ class Peers:
         is_new = peer.status is None or peer.status.incarnation != status.incarnation
         peer.status = status
         self._view.status_received(status, now_s)
-        if is_new:
-            peer.open_until_s = math.inf  # what another process refused says nothing of this one
+        if is_new and peer.hung_segment is not None and self.is_same_process(status):
+            self._time(status.node, peer)
+        elif is_new:
+            # what another process refused says nothing of this one
+            peer.open_until_s, peer.hung_segment, peer.is_timing = math.inf, None, False
             self._view.restarted(status.node)
             self._join(status.node, peer, now_s)
 
@@ -89,34 +113,86 @@ class Peers:
     def open_breaker(self, name: NodeId, reason: str, now_s: float) -> None:
         """Leave the node out for a while, unless it is already."""
         peer = self._peers[name]
-        if peer.open_until_s < math.inf:
+        if peer.open_until_s < math.inf or peer.hung_segment is not None:
             return
-        peer.open_s = min(LAST_OPEN_S, max(FIRST_OPEN_S, 2 * peer.open_s))
-        peer.open_until_s = now_s + peer.open_s
-        peer.n_openings += 1
+        peer.open_until_s = self._open(peer, now_s)
         self._out.append(cmd.Say(cmd.Level.WARNING, f"`{name}` is left out for {peer.open_s:.0f} s: {reason}"))
         self._view.apply(ev.NodeLeft(name, now_s))
+
+    def hung(self, plan: Plan, n_frames: int, now_s: float) -> None:
+        """`n_frames` frames by `plan` missed their deadlines in a row: leave its other nodes out until they compute."""
+        for stage in plan.stages:
+            peer = self._peers.get(stage.node)
+            if peer is None or stage.segment.is_empty or peer.status is None or peer.hung_segment is not None:
+                continue
+            peer.not_before_s, peer.open_until_s = self._open(peer, now_s), math.inf
+            peer.hung_segment = stage.segment
+            words = f"{n_frames} frames in a row were not answered in time by `{plan}`"
+            what = f"`{stage.node}` is left out until it has computed {stage.segment} without a frame"
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}: {what}"))
+            self._view.apply(ev.NodeLeft(stage.node, now_s))
+            self._time(stage.node, peer)
+
+    def segment_timed(self, name: NodeId, segment: Segment, took_s: float | None, now_s: float) -> None:
+        """A node that hung has computed `segment`, or could not."""
+        peer = self._peers.get(name)
+        if peer is None or not peer.is_timing or segment != peer.hung_segment:
+            return
+        peer.is_timing = False
+        peer.open_until_s = max(now_s, peer.not_before_s)
+        if took_s is None:
+            peer.open_until_s = self._open(peer, now_s)
+            return
+        peer.hung_segment, peer.timed = None, (segment, took_s)
+        self._out.append(cmd.Say(cmd.Level.INFO, f"`{name}` computes again: {segment} took {took_s:.3f} s"))
 
     def tick(self, now_s: float) -> None:
         """Close breakers whose time is over, and ask those again whose profile is missing."""
         for name, peer in self._peers.items():
             if now_s >= peer.open_until_s:
                 peer.open_until_s = math.inf
-                self._join(name, peer, now_s)
+                if peer.hung_segment is None:
+                    self._join(name, peer, now_s)
+                    self._learn_timed(name, peer, now_s)
+                else:
+                    self._time(name, peer)
             if peer.status is not None and now_s >= peer.profile_again_s:
-                self._ask(name, peer)
+                self._ask(name, peer, now_s)
+            if peer.status is not None and now_s >= peer.profile_late_s:
+                peer.profile_late_s = math.inf
+                words = f"`{name}` has not profiled the model within {PROFILE_LATE_S:.0f} s; it joins when it has"
+                self._out.append(cmd.Say(cmd.Level.WARNING, words))
 
     def profile_known(self, name: NodeId, profile: Profile, now_s: float) -> None:
         if (peer := self._peers.get(name)) is not None:
-            peer.is_profiling, peer.profile_again_s = False, math.inf
+            peer.is_profiling, peer.profile_again_s, peer.profile_late_s = False, math.inf, math.inf
         self._view.profile_known(ev.ProfileKnown(name, profile, now_s))
 
     def profile_failed(self, name: NodeId, reason: str, now_s: float) -> None:
         if (peer := self._peers.get(name)) is None:
             return
-        peer.is_profiling = False
+        peer.is_profiling, peer.profile_late_s = False, math.inf
         peer.profile_again_s = now_s + PROFILE_AGAIN_S
         self._out.append(cmd.Say(cmd.Level.WARNING, f"`{name}` could not profile the model: {reason}"))
+
+    @staticmethod
+    def _open(peer: _Peer, now_s: float) -> float:
+        """Until when the breaker is open that opens now."""
+        peer.open_s = min(LAST_OPEN_S, max(FIRST_OPEN_S, 2 * peer.open_s))
+        peer.n_openings += 1
+        return now_s + peer.open_s
+
+    def _time(self, name: NodeId, peer: _Peer) -> None:
+        """Ask a node that hangs to compute its segment without a frame."""
+        if peer.hung_segment is not None and not peer.is_timing:
+            peer.is_timing = True
+            self._out.append(cmd.TimeSegment(name, peer.hung_segment))
+
+    def _learn_timed(self, name: NodeId, peer: _Peer, now_s: float) -> None:
+        """How long the segment took counts as a frame's time would: the next deadlines follow it."""
+        if peer.timed is not None:
+            self._view.segment_computed(name, *peer.timed, now_s)
+            peer.timed = None
 
     def _join(self, name: NodeId, peer: _Peer, now_s: float) -> None:
         """A node is there (again): it counts once its profile is known.
@@ -131,12 +207,13 @@ class Peers:
         self._view.apply(ev.NodeJoined(name, peer.status.tier, incarnation, now_s))
         is_known = name in view.profiles and (before is None or _process(before) == _process(incarnation))
         if not is_known:
-            self._ask(name, peer)
+            self._ask(name, peer, now_s)
 
-    def _ask(self, name: NodeId, peer: _Peer) -> None:
+    def _ask(self, name: NodeId, peer: _Peer, now_s: float) -> None:
         if peer.is_profiling:
             return
         peer.is_profiling, peer.profile_again_s = True, math.inf
+        peer.profile_late_s = now_s + PROFILE_LATE_S
         self._out.append(cmd.AskProfile(name))
 
 

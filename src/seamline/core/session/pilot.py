@@ -16,7 +16,8 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
     FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use
     StageFailed        a link is down, or the node's circuit breaker opens
-    SegmentTimed       the answer to re-profiling counts as a frame's time would
+    DeadlinesMissed    the breakers of the plan's other nodes open until each has computed something
+    SegmentTimed       the answer to re-profiling counts as a frame's time would; a node that hung computes again
     NodePrepared       one node fewer is missing
     NodePrepareFailed  the plan is refused
     Routed             the switch is complete
@@ -194,6 +195,9 @@ class Pilot:
                     self._peer_lost(node, now_s)
             case ev.StageFailed():
                 self._stage_failed(event, now_s)
+            case ev.DeadlinesMissed(generation, plan, n_frames):
+                if generation == self._switcher.routed.generation:
+                    self._peers.hung(plan, n_frames, now_s)
             case ev.NodePrepared(generation, node, load_s):
                 self._switcher.node_prepared(generation, node, load_s, now_s)
             case ev.NodePrepareFailed(generation, node, reason):
@@ -212,6 +216,7 @@ class Pilot:
                 self._peers.profile_failed(node, reason, now_s)
             case ev.SegmentTimed(node, segment, took_s):
                 self._reprofiling.answered(node, segment, took_s, now_s)
+                self._peers.segment_timed(node, segment, took_s, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
             case ev.StandbyAsked(plan):

@@ -48,6 +48,7 @@ class OrtEngine:
         self._takes_kept = takes_kept
         self.n_threads = n_threads or n_usable_cores()
         self.memory_bytes = memory_bytes or memory_total_bytes()
+        self._run_options = ort.RunOptions()
 
     @property
     def name(self) -> str:
@@ -63,7 +64,16 @@ class OrtEngine:
         model = self.store.get_sound(model_id)
         part = model.segment(segment)
         part.check_fits(self.memory_bytes)
-        return OrtSegment(part, None if part.model is None else self._session(part.model, model))
+        session = None if part.model is None else self._session(part.model, model)
+        return OrtSegment(part, session, self._run_options)
+
+    def interrupt(self) -> None:
+        """Break off every run of this engine's segments, now and from now on, with `ModelError`.
+
+        A thread inside the runtime would otherwise come back to an interpreter that has ended, which aborts the
+        process.
+        """
+        self._run_options.terminate = True
 
     def is_kept(self, model_id: str, segment: Segment) -> bool:
         """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
@@ -104,10 +114,11 @@ class OrtSegment:
     thread.
     """
 
-    def __init__(self, part: SegmentModel, session: Any) -> None:
+    def __init__(self, part: SegmentModel, session: Any, run_options: Any = None) -> None:
         self.inputs = part.inputs
         self.outputs = part.outputs
         self._session = session
+        self._run_options = run_options
         self._passed = part.passed
         names = [value.name for value in session.get_inputs()] if session else []
         known = {spec.name for spec in part.inputs}  # a frame may have another name in the session
@@ -121,7 +132,7 @@ class OrtSegment:
         if self._session is not None:
             feed = {name: _plain(tensors[source]) for name, source in self._feeds.items()}
             with translated("the segment failed"):
-                made = dict(zip(self._fetches, self._session.run(self._fetches, feed), strict=True))
+                made = dict(zip(self._fetches, self._session.run(self._fetches, feed, self._run_options), strict=True))
         return {
             spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self.outputs
         }

@@ -116,11 +116,6 @@ class StoredModel:
         with open_beside(self.folder / PARTS[part]) as file:
             return os.pread(file.fileno(), min(length, MAX_READ_BYTES), offset)
 
-    @property
-    def is_checked(self) -> bool:
-        """Whether `check_weights` would not have to read the weights."""
-        return self.files.knows(WEIGHTS)
-
     def check_weights(self) -> None:
         """Compare the weights with the manifest, once for each state of their file. Raises `DamagedModel`, or
         `ModelError` when the disk does not give them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
-from seamline.runtime.origin.warm_up import profile_nodes, wait_links
+from seamline.runtime.origin.warm_up import needed_at_start, profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.frames import FrameSource, StampedSource
 
@@ -84,6 +85,7 @@ class Stream:
         self.name = f"{node.name}-{secrets.token_hex(4)}"
         self._node = node
         self._others = others
+        self._policy = policy
         self._profile_budget_s = profile_budget_s
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
@@ -123,21 +125,26 @@ class Stream:
         self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
         self._is_stopped = False
+        self._leave_s = math.inf
         self._closed = False
 
     # -- life --------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Make the local plan ready, profile the nodes, wait for the first link estimates, choose the first plan.
+        """Make the local plan ready, profile the origin and whoever is quick, measure links, choose the first plan.
 
-        Raises `ModelError` when the origin cannot run the model, `Infeasible` when no plan is allowed.
+        Nodes whose profiles come later join then; a policy that chooses once waits for them. Raises `ModelError` when
+        the origin cannot run the model, `Infeasible` when no plan is allowed.
         """
         self._node.client.prepare(
             self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local
         ).result()
-        self.controller.know(profile_nodes(self._node, self._others, self.model.model_id, self._profile_budget_s))
+        needed = needed_at_start(self._policy, self._others)
+        model_id, budget_s = self.model.model_id, self._profile_budget_s
+        profiles = profile_nodes(self._node, self._others, model_id, budget_s, needed=needed)
+        self.controller.know(profiles)
         self._node.membership.listen(self.name, self)
-        wait_links(self._node, self._others)
+        wait_links(self._node, profiles.keys() - {self._node.name})
         self.controller.start()
 
     def close(self) -> None:
@@ -247,15 +254,16 @@ class Stream:
         finally:
             self._feeder.stop()
             self._feeder = None
-            self._is_stopped = False
+            self._is_stopped, self._leave_s = False, math.inf
         if failure:
             raise failure[0]
 
-    def stop(self) -> None:
+    def stop(self, *, within_s: float = DRAIN_TIMEOUT_S) -> None:
         """Accept no more frames; `run` ends once those accepted are answered, at once when it has not begun.
 
-        From any thread or a signal handler.
+        within_s: answers that are due are waited for no longer. From any thread or a signal handler.
         """
+        self._leave_s = min(self._leave_s, now_s() + within_s)
         self._is_stopped = True
         if (feeder := self._feeder) is not None:
             feeder.end()
@@ -269,6 +277,9 @@ class Stream:
             if result is None:
                 n_accepted = self.frames.counts().accepted
                 if ended.is_set() and n_due >= n_accepted:
+                    return
+                if now_s() > self._leave_s:
+                    self._n_left = self.frames.n_in_flight()
                     return
                 if ended.is_set():
                     give_up_s = give_up_s or now_s() + DRAIN_TIMEOUT_S

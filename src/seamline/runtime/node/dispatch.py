@@ -80,7 +80,7 @@ class Dispatcher:
             self._ending = True
             self._has_work.notify()
         if self._thread.is_alive():
-            self._thread.join(timeout=3.0)
+            self._thread.join(timeout=0.5)
 
     def put(self, work: Callable[[], None], about: NodeId = _OWN) -> None:
         """Do `work` on the dispatcher's thread, behind what `about` has sent: with it, and never refused."""

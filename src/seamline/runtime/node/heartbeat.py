@@ -45,7 +45,7 @@ class Heartbeat:
         self._closed = True
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=3.0)
+            self._thread.join(timeout=0.5)
 
     def announce_soon(self) -> None:
         """Announce the status without waiting for its time: a peer is new, or a link has moved.

@@ -31,7 +31,7 @@ class Membership:
     """Owner of the statuses that peers announced; tells the node's parts and streams who comes and goes.
 
     post: calls on the dispatcher's thread. announce: tells peers this node's status soon. parts: are told first.
-    role_of: the role in a peer's certificate.
+    seen: hears which process a peer is whenever that is new. role_of: the role in a peer's certificate.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Membership:
         post: Callable[[Callable[[], None]], None],
         announce: Callable[[], None],
         parts: Sequence[OnPeer],
+        seen: Callable[[NodeId, str], None],
         news: News,
         role_of: RoleOf = uncertified,
     ) -> None:
@@ -52,6 +53,7 @@ class Membership:
         self._post = post
         self._announce = announce
         self._parts = parts
+        self._seen = seen
         self._news = news
         self._role_of = role_of
         self._lock = threading.Lock()
@@ -117,8 +119,11 @@ class Membership:
         with self._lock:
             if is_here and self._processes.setdefault(source, status.incarnation) != status.incarnation:
                 raise WireError(f"`{source}` says to be another process, and the one before has not gone")
-            is_new = source not in self._statuses
+            before = self._statuses.get(source)
+            is_new = before is None
             self._statuses[source] = status
+        if before is None or before.incarnation != status.incarnation:
+            self._seen(source, status.incarnation)
         if status.tier == OBSERVER:
             self._links.forget(source)
         elif is_new:

@@ -4,13 +4,13 @@ A node keeps no state about a stream beyond the segments it was asked to prepare
 reaches it goes through `dispatch` to its `handlers`, what leaves it through `uplink`; frames go their `frame_path`,
 slow requests are done in `service`, and streams ask other nodes through `peer_client`.
 Threads: the fabric's (frames and link measurement), the dispatcher (all other messages, in order of arrival), the
-compute thread (`stages`), one that prepares models and segments, one that profiles, the heartbeat and a sender per peer
+compute thread (`stages`), some that fetch, prepare and profile (`service`), the heartbeat and a sender per peer
 (`outbox`). The stream, its controller and every decision live elsewhere; they listen here through `Listener`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Node:
 
     For streams that start here: `client` asks nodes, this one included, `frames` runs frames, `uplink` sends replies
     and counts bytes, `links` measures, `membership` says who is there, `status` how this node fares, `energy` what it
-    draws.
+    draws. interrupt: breaks off what computes.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Node:
         compile_cache: BackgroundCompileCache | None = None,
         role_of: RoleOf = uncertified,
         withheld_from: frozenset[NodeId] = frozenset(),
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -71,6 +72,7 @@ class Node:
         self.store = store
         self.energy = energy or EnergyAccount()
         self._compile_cache = compile_cache
+        self._interrupt = interrupt
         self._closed = False
         # the meter tells of links and is asked for them, so it is the one part whose listener comes later
         self.links = LinkMeter(name, lambda estimate: self.membership.on_link(estimate))
@@ -92,6 +94,8 @@ class Node:
             engine=engine,
             profiler=profiler,
             energy=self.energy,
+            after_frames=self.stages.after_waiting,
+            usable_memory_bytes=lambda: self.status.usable_memory_bytes(),
             reply=self.uplink.send_best_effort,
             news=news,
         )
@@ -113,6 +117,7 @@ class Node:
             post=self.dispatcher.put,
             announce=self.heartbeat.announce_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
+            seen=self.service.on_incarnation,
             news=news,
             role_of=role_of,
         )
@@ -149,7 +154,10 @@ class Node:
         self._companions.append(companion)
 
     def close(self) -> None:
-        """Leave; idempotent. Frames still here are not answered: their origin completes them elsewhere."""
+        """Leave; idempotent. Frames still here are not answered: their origin completes them elsewhere.
+
+        What takes longer than a moment to compute is broken off, and no thread is waited for longer.
+        """
         if self._closed:
             return
         self._closed = True
@@ -158,11 +166,11 @@ class Node:
         self.dispatcher.leave()
         self.heartbeat.close()
         self.requests.close()
+        self.stages.close()
+        self._interrupt()
         if self._compile_cache is not None:
             self._compile_cache.close()
-        self.exchange.close()
         self.service.close()
-        self.stages.close()
         self.segments.close()
         self.uplink.close()
         self.fabric.close()

@@ -27,6 +27,7 @@ from seamline.runtime.shared.energy import EnergyAccount, StageEnergy
 log = logging.getLogger(__name__)
 
 END, URGENT, NORMAL = -1, 0, 1
+CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +78,10 @@ class StageWorker:
     def __init__(self, node: NodeId, energy: EnergyAccount | None = None) -> None:
         self._node = node
         self._energy = energy or EnergyAccount()
-        self._jobs: queue.PriorityQueue[tuple[int, int, StageJob | None]] = queue.PriorityQueue()
+        self._jobs: queue.PriorityQueue[tuple[int, int, StageJob | Callable[[], None] | None]] = queue.PriorityQueue()
         self._numbers = itertools.count()
         self._mean_job_s = 0.0
+        self._is_left = False
         self._thread = threading.Thread(target=self._work, name="stages", daemon=True)
         self._thread.start()
 
@@ -105,27 +107,37 @@ class StageWorker:
         job = StageJob(stage, segment, arrival, now_s(), done, failed, claim)
         self._jobs.put((priority, next(self._numbers), job))
 
+    def after_waiting(self, action: Callable[[], None]) -> None:
+        """Call `action` on the compute thread once it is through what waits: never, when that hangs."""
+        self._jobs.put((NORMAL, next(self._numbers), action))
+
     def close(self) -> None:
+        """Begin no job more; one that hangs is left to end with the process."""
         self._jobs.put((END, next(self._numbers), None))
-        self._thread.join(timeout=10.0)
+        self._thread.join(timeout=CLOSE_S)
+        self._is_left = True
 
     def _work(self) -> None:
         while (job := self._jobs.get()[2]) is not None:
             try:
-                if job.claim():
+                if not isinstance(job, StageJob):
+                    job()
+                elif job.claim():
                     self._answer(job)
             except Exception:  # nobody can be told; the frames behind this one must be run all the same
-                log.exception("what became of stage %s could not be told", job.stage)
+                log.exception("what became of %s could not be told", job.stage if isinstance(job, StageJob) else job)
             del job  # let go of the frame before waiting for the next one
 
     def _answer(self, job: StageJob) -> None:
         try:
             job.done(self._run(job))
-        except SeamlineError as error:
-            job.failed(error)
         except Exception as error:  # a stage must answer, whatever an engine or codec throws
-            log.exception("stage %s failed", job.stage)
-            job.failed(ModelError(f"stage {job.stage} failed: {error}"))
+            if self._is_left:
+                return  # it was broken off, and its node is gone
+            if not isinstance(error, SeamlineError):
+                log.exception("stage %s failed", job.stage)
+                error = ModelError(f"stage {job.stage} failed: {error}")
+            job.failed(error)
 
     def _run(self, job: StageJob) -> Finished:
         with self._energy.stage() as spent:

@@ -115,7 +115,19 @@ def open_node(options: NodeOptions) -> Node:
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     compile_cache = BackgroundCompileCache(shared)
     withheld = frozenset(map(node_id, options.no_weights_to))
-    node = Node(identity, fabric, store, engine, profiler, engines, energy, compile_cache, fabric.role_of, withheld)
+    node = Node(
+        identity,
+        fabric,
+        store,
+        engine,
+        profiler,
+        engines,
+        energy,
+        compile_cache,
+        fabric.role_of,
+        withheld,
+        interrupt=shared.interrupt,
+    )
     try:
         node.start()
         _secure(node, fabric, links, options)

@@ -111,7 +111,7 @@ class Controller:
         if self._thread.is_alive():
             self._inbox.put(ev.StopAsked())
             self._inbox.put(None)
-            self._thread.join(timeout=5.0)
+            self._thread.join(timeout=0.5)
         if self._recording is not None:
             self._recording.close()
         for number in tuple(self._asked):  # asked before the thread began, or while it hung

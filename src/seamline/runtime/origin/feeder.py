@@ -72,7 +72,7 @@ class Feeder:
     def stop(self) -> None:
         self.end()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)
+            self._thread.join(timeout=0.5)
 
     def _feed(self) -> None:
         error: BaseException | None = None

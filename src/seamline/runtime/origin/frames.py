@@ -17,7 +17,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
-from seamline.core.session.ledger import FrameCounts, Ledger
+from seamline.core.session.ledger import FrameCounts, Ledger, Output
 from seamline.core.session.stories import Step
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.nodes import NodeId
@@ -170,9 +170,7 @@ class StreamFrames:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def _carry_out_locked(
-        self, commands: list[cmd.LedgerCommand | ev.Drained | ev.Routed]
-    ) -> list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]:
+    def _carry_out_locked(self, commands: list[Output]) -> list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]:
         """Results are made and delivered under the lock, which keeps them in order; returns what is left to do."""
         later: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result] = []
         for command in commands:

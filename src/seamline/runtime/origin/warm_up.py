@@ -1,16 +1,19 @@
-"""Before a stream's first plan: what its model costs on every node, and what the links between them carry.
+"""Warm-up of a stream before its first plan: what its model costs on the origin and elsewhere, and what links carry.
 
-Both go on being corrected while frames flow: `stream_view.py` and `links.py`.
+Only the origin's own profile is needed to begin: frames run there, and other nodes join as their profiles come, which
+the pilot asks for. A policy that chooses its plan once waits for the nodes that it chooses among, and says so. All of
+it goes on being corrected while frames flow: `stream_view.py` and `links.py`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
+from seamline.core.adaptation.policy import Fixed, Offload, Policy, Static
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.profiles import Profile
@@ -19,32 +22,69 @@ from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
 
+JOIN_GRACE_RATIO, LEAST_GRACE_S, MOST_GRACE_S = 0.5, 1.0, 5.0
+"""Nodes that have the model have been measured before, or measure about as long as the origin does: they are given so
+much more of its time."""
+
 PROFILE_TIMEOUT_S = 600.0
+"""For the nodes of a policy that chooses once: the first profile of a large model comes over a slow link."""
+
 LINK_TIMEOUT_S = 3.0
 
 
-def profile_nodes(node: Node, others: Sequence[NodeId], model_id: str, budget_s: float) -> dict[NodeId, Profile]:
-    """The model's profile on `node`, the origin, and on those of `others` that can give one; all work at once.
+def needed_at_start(policy: Policy, others: Sequence[NodeId]) -> frozenset[NodeId]:
+    """Nodes without whose profiles `policy` would choose another plan, for good."""
+    match policy:
+        case Static() | Offload():
+            return frozenset(others)
+        case Fixed(plan):
+            return frozenset(others) & frozenset(plan.nodes)
+    return frozenset()
 
-    Raises `ModelError` when the origin cannot run the model.
+
+def profile_nodes(
+    node: Node, others: Sequence[NodeId], model_id: str, budget_s: float, *, needed: Collection[NodeId]
+) -> dict[NodeId, Profile]:
+    """The model's profile on `node`, the origin, and on those of `others` that have one soon; all work at once.
+
+    needed: is waited for. Raises `ModelError` when the origin cannot run the model.
     """
     asked: dict[NodeId, Future[Profile]] = {
         name: node.client.profile(name, model_id, budget_s) for name in (node.name, *others)
     }
-    profiles: dict[NodeId, Profile] = {}
-    for name, answer in asked.items():
-        try:
-            profiles[name] = answer.result(timeout=PROFILE_TIMEOUT_S)
-        except FutureTimeout:
+    began_s = now_s()
+    profiles = {node.name: asked[node.name].result()}
+    took_s = now_s() - began_s
+    until_s = now_s() + min(MOST_GRACE_S, max(LEAST_GRACE_S, JOIN_GRACE_RATIO * took_s))
+    for name in others:
+        if (found := _profile_within(asked[name], name, until_s - now_s())) is not None:
+            profiles[name] = found
+    missing = [name for name in others if name in needed and name not in profiles and not asked[name].done()]
+    if missing:
+        log.warning(
+            "waiting for `%s` to profile the model: the policy chooses one plan for good", "` and `".join(missing)
+        )
+    until_s = now_s() + PROFILE_TIMEOUT_S
+    for name in missing:
+        if (found := _profile_within(asked[name], name, until_s - now_s())) is not None:
+            profiles[name] = found
+        elif not asked[name].done():
             log.warning("`%s` did not profile the model within %.0f s", name, PROFILE_TIMEOUT_S)
-        except SeamlineError as error:
-            if name == node.name:
-                raise
-            log.warning("the stream starts without `%s`: %s", name, error)
     return profiles
 
 
-def wait_links(node: Node, others: Sequence[NodeId]) -> None:
+def _profile_within(answer: Future[Profile], name: NodeId, timeout_s: float) -> Profile | None:
+    """The profile on `name`, None when there is none yet, or none at all."""
+    try:
+        return answer.result(timeout=max(0.0, timeout_s))
+    except FutureTimeout:
+        log.info("`%s` joins when it has profiled the model", name)
+    except SeamlineError as error:
+        log.warning("the stream starts without `%s`: %s", name, error)
+    return None
+
+
+def wait_links(node: Node, others: Collection[NodeId]) -> None:
     """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long."""
     node.links.remeasure()
     until_s = now_s() + LINK_TIMEOUT_S

@@ -69,7 +69,7 @@ class BackgroundCompileCache:
         if process is not None:
             process.kill()
         if thread is not None:
-            thread.join(timeout=3.0)
+            thread.join(timeout=0.5)
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None and not self._closing.wait(self._delay_s):
@@ -94,7 +94,12 @@ class BackgroundCompileCache:
         with self._lock:
             if self._closing.is_set():
                 return
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # the terminal's Ctrl-C is the node's, which ends it
+            )
         if exit_code := self._process.wait():
             log.debug("segments were not compiled: exit code %d", exit_code)
 

@@ -26,7 +26,7 @@ class News:
     """Says what happens to one node, and nothing twice; safe from any thread. node: its name."""
 
     def __init__(self, node: NodeId) -> None:
-        self._node = node
+        self.node = node
         self._lock = threading.Lock()
         self._n_failures: Counter[tuple[str, str]] = Counter()
 
@@ -66,4 +66,4 @@ class News:
             n_times = self._n_failures[stream, words]
         if str(n_times).strip("0") == "1":
             times = "" if n_times == 1 else f" ({n_times} times so far)"
-            LOGGER.info("%s of %s failed on %s%s: %s", quoted(what), quoted(stream, 80), self._node, times, words)
+            LOGGER.info("%s of %s failed on %s%s: %s", quoted(what), quoted(stream, 80), self.node, times, words)

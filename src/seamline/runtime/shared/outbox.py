@@ -88,4 +88,4 @@ class Outbox:
         for pending in queues:
             pending.put(None)
         for thread in threads:
-            thread.join(timeout=3.0)
+            thread.join(timeout=0.3)

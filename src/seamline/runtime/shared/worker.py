@@ -1,6 +1,7 @@
 """A background worker for slow work: calls queued up, a future for each, and an end that does not wait for them.
 
-One thread runs them one after the other; several where calls mostly wait, as for another node.
+One thread runs them one after the other; several where calls mostly wait, as for another node. A thread begins when a
+call finds none idle.
 
 `concurrent.futures` joins its threads when the interpreter ends, so that Ctrl-C during a long profile would hang.
 """
@@ -14,21 +15,22 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from seamline.core.vocabulary.errors import PeerLost
+from seamline.runtime.shared.clock import now_s
 
 _Result = TypeVar("_Result")
 _Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class Worker:
-    """Runs calls in turn, on `n_threads` threads. `close` drops what has not begun; what has begun ends by itself."""
+    """Runs calls in turn, on at most `n_threads` threads. `close` drops what has not begun, the rest ends by itself."""
 
     def __init__(self, name: str, n_threads: int = 1) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(n_threads)]
-        for thread in self._threads:
-            thread.start()
+        self._name, self._n_threads = name, n_threads
+        self._n_outstanding = 0
+        self._threads: list[threading.Thread] = []
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
         """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`."""
@@ -36,19 +38,25 @@ class Worker:
         with self._lock:
             if not self._closed:
                 self._calls.put((future, lambda: function(*arguments)))
+                self._n_outstanding += 1
+                if len(self._threads) < min(self._n_threads, self._n_outstanding):
+                    thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
                 return future
         future.set_exception(shutting_down())
         return future
 
-    def close(self, timeout_s: float = 1.0) -> None:
+    def close(self, timeout_s: float = 0.3) -> None:
         """Begin nothing more; calls that wait are answered with `PeerLost`."""
         with self._lock:
             self._closed = True
         for _ in self._threads:
             self._calls.put(None)
+        until_s = now_s() + timeout_s
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(timeout_s)
+                thread.join(max(0.0, until_s - now_s()))
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
@@ -56,13 +64,21 @@ class Worker:
             if self._closed:
                 future.set_exception(shutting_down())
                 continue
-            try:
-                result = function()
-            except BaseException as error:  # whoever asked is told, whatever it was
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+            self._call(future, function)
             del call, future, function
+
+    def _call(self, future: Future[Any], function: Callable[[], Any]) -> None:
+        result, failure = None, None
+        try:
+            result = function()
+        except BaseException as error:  # whoever asked is told, whatever it was
+            failure = error
+        with self._lock:  # before anybody can have seen the result
+            self._n_outstanding -= 1
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
 
 
 def shutting_down() -> PeerLost:
