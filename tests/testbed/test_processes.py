@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seamline.config import NodeSpec
+from seamline.config import NodeSpec, last_resort
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.testbed.processes import NodeProcesses, node_command
 
@@ -138,3 +138,14 @@ def test_a_signal_to_the_parent_ends_the_processes_and_removes_the_folder(how: s
         os.kill(int(pid), 0)
     assert not Path(folder).exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_given_up_leaves_no_process_and_no_folder():
+    processes = NodeProcesses()
+    try:
+        process = processes.start("one", [sys.executable, "-c", "import time; time.sleep(60)"])
+        last_resort.give_up_all()
+        assert process.popen.wait(10) == -signal.SIGKILL
+        assert not processes.folder.exists()
+    finally:
+        processes.close()

@@ -101,7 +101,7 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:
-    os._exit(128 + number)
+    _give_up_and_exit(number)
 
 
 def _watch_signals() -> None:
@@ -128,6 +128,13 @@ def _keep_limit(receiver: int) -> None:
         n_signals += sum(other in SIGNALS for other in os.read(receiver, 64))
         if n_signals == 2:
             os.write(2, b"ending; once more ends it at once\n")
+    _give_up_and_exit(number)
+
+
+def _give_up_and_exit(number: int) -> NoReturn:
+    """End the process now, and with it what its other modules have registered as not to be left."""
+    if (last_resort := sys.modules.get("seamline.config.last_resort")) is not None:
+        last_resort.give_up_all()
     os._exit(128 + number)
 
 

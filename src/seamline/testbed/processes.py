@@ -18,12 +18,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from seamline.config import NodeSpec
+from seamline.config import NodeSpec, last_resort
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.testbed.orders import BEGIN_LINE, slowdown_line
 from seamline.testbed.priority import prefer
@@ -120,6 +120,7 @@ class NodeProcesses:
         self._is_closed = False
         self._terminating = ExitStack()
         atexit.register(self.close)
+        last_resort.register(self._give_up)
 
     def start(self, name: str, command: Sequence[str]) -> NodeProcess:
         """Start `command` as the process `name`. Raises `UsageError` when that one runs already, or all were ended."""
@@ -205,6 +206,15 @@ class NodeProcesses:
             for process in self._processes.values():
                 self._finish(process, deadline_s)
             shutil.rmtree(self.folder, ignore_errors=True)
+        last_resort.withdraw(self._give_up)
+
+    def _give_up(self) -> None:
+        """Leave nothing, without waiting: this process is being ended."""
+        self._is_closed = True
+        for process in list(self._processes.values()):
+            with suppress(OSError):
+                _signal(process, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> NodeProcesses:
         self._terminating.enter_context(terminating_as_exception())

@@ -55,9 +55,11 @@ def profile_nodes(
     began_s = now_s()
     profiles = {node.name: asked[node.name].result()}
     took_s = now_s() - began_s
-    until_s = now_s() + min(MOST_GRACE_S, max(LEAST_GRACE_S, JOIN_GRACE_RATIO * took_s))
-    for name in others:
-        if (found := _profile_within(asked[name], name, until_s - now_s())) is not None:
+    quiet_until_s = now_s() + MOST_GRACE_S
+    until_s = min(quiet_until_s, now_s() + max(LEAST_GRACE_S, JOIN_GRACE_RATIO * took_s))
+    for name in sorted(others, key=lambda name: name in needed):  # those that are waited for in any case come last
+        limit_s = quiet_until_s if name in needed else until_s
+        if (found := _profile_within(asked[name], name, limit_s - now_s())) is not None:
             profiles[name] = found
     missing = [name for name in others if name in needed and name not in profiles and not asked[name].done()]
     if missing:
