@@ -127,6 +127,7 @@ class Driver:
         self._n_asked = 0
         self._asked: dict[int, tuple[NodeId, ev.Event]] = {}
         self._latest: dict[int, cmd.RunFrame] = {}
+        self._computing: dict[int, frozenset[NodeId]] = {}
         self._obey: Mapping[type, Callable[[Any], None]] = {
             cmd.RunFrame: self._run_frame,
             cmd.Deliver: lambda _: self.hear(TAKEN),
@@ -193,9 +194,9 @@ class Driver:
         self._plan_tick(self.schedule.now_s)
 
     @property
-    def running(self) -> Mapping[int, cmd.RunFrame]:
-        """The latest attempt of every frame in flight."""
-        return self._latest
+    def computing(self) -> Mapping[int, frozenset[NodeId]]:
+        """Nodes with a part in any attempt of every frame in flight."""
+        return self._computing
 
     def _plan_tick(self, now_s: float) -> None:
         if self._tick_s <= now_s + GATHER_S:  # none can be sooner
@@ -250,6 +251,7 @@ class Driver:
         elif self.lost.isdisjoint(self._latest[frame].route.plan.nodes):
             self.tally.late.add(frame)
         self._latest[frame] = command
+        self._computing[frame] = self._computing.get(frame, frozenset()).union(route.plan.nodes)
         stage_works = self._work_table.of(route.plan)
         way = Attempt(frame, command.attempt, route.generation, route.plan, stage_works, offered)
         self._enter(way, 0, is_urgent=command.is_urgent)
@@ -304,7 +306,7 @@ class Driver:
 
     def _finished(self, finished: ev.FrameFinished) -> None:
         self.tally.finished.append(finished)
-        del self._latest[finished.frame]
+        del self._latest[finished.frame], self._computing[finished.frame]
         self._n_open -= 1
         if not self._n_open and self.tally.n_offered == self.scene.n_frames and not self._conditions.is_endless:
             self.schedule.at(self.schedule.now_s, self._stop_if_done)

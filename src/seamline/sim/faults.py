@@ -237,14 +237,13 @@ def _is_heard(driver: Driver, speaker: NodeId) -> bool:
 
 def _lie(driver: Driver, speaker: NodeId, rng: random.Random) -> ev.Event | None:
     frame = rng.randrange(-1, len(driver.tally.accepted) + 3)
-    if driver.running and rng.random() < 0.7:
-        frame = rng.choice(list(driver.running))
-    running = driver.running.get(frame)
+    if driver.computing and rng.random() < 0.7:
+        frame = rng.choice(list(driver.computing))
     attempt, route = rng.randrange(4), driver.session.ledger.route
     generation = rng.choice((route.generation, 0, rng.randrange(1 << 30)))
     match rng.randrange(4):
-        case 0 | 1 if running is not None and speaker in running.route.plan.nodes:
-            return None  # its own frame, which it could answer falsely at any time
+        case 0 | 1 if speaker in driver.computing.get(frame, ()):
+            return None  # its own frame, in some attempt, which it could answer falsely at any time
         case 0:
             return ev.AnswerArrived(frame, attempt, generation, speaker, FALSE, ())
         case 1:
