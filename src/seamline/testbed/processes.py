@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -179,6 +180,24 @@ class NodeProcesses:
         process = self._get(name)
         _signal(process, signal.SIGTERM)
         self._finish(process, time.monotonic() + STOP_TIMEOUT_S)
+
+    def pause(self, name: str) -> None:
+        """Freeze a process, connections and all, as a machine that hangs (SIGSTOP); `resume` lets it go on."""
+        _signal(self._get(name), signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        _signal(self._get(name), signal.SIGCONT)
+
+    def limit_files(self, name: str, n_bytes: int | None) -> None:
+        """No file that the process writes may grow beyond `n_bytes`, as on a full disk; None: as large as may be."""
+        process = self._get(name)
+        if process.is_alive:
+            _, most = resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (most if n_bytes is None else n_bytes, most))
+
+    def exit_code(self, name: str) -> int | None:
+        """As `subprocess` has it: negative for a signal; None while the process runs."""
+        return self._get(name).popen.poll()
 
     def restart(self, name: str) -> NodeProcess:
         """Start a process that has ended, or is stopped now, with the same command."""
