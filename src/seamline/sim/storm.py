@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from seamline.config.trace import Trace
 from seamline.core.adaptation.policy import Adaptive
+from seamline.core.adaptation.recovery import why_unrecovered
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.switching.named import STRATEGIES, NamedStrategy
@@ -42,7 +43,6 @@ from seamline.sim.faults import FaultPlan, random_faults, with_hostility
 from seamline.sim.invariants import Invariants, Violation
 from seamline.sim.network import Network
 from seamline.sim.policy_adapters import CorePolicyAdapter
-from seamline.sim.recovery import why_unrecovered
 from seamline.sim.run import session_of
 from seamline.sim.scene import Scene, SceneLink
 from seamline.sim.stage_work import StageWorkTable

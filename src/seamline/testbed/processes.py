@@ -175,11 +175,11 @@ class NodeProcesses:
         _signal(process, signal.SIGKILL)
         _wait(process, None)
 
-    def stop(self, name: str) -> None:
-        """Ask a process to end (SIGTERM), and make it after `STOP_TIMEOUT_S`."""
+    def stop(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Ask a process to end (SIGTERM), and after `timeout_s`, `STOP_TIMEOUT_S` when None, make it."""
         process = self._get(name)
         _signal(process, signal.SIGTERM)
-        self._finish(process, time.monotonic() + STOP_TIMEOUT_S)
+        self._finish(process, time.monotonic() + (STOP_TIMEOUT_S if timeout_s is None else timeout_s))
 
     def pause(self, name: str) -> None:
         """Freeze a process, connections and all, as a machine that hangs (SIGSTOP); `resume` lets it go on."""
@@ -209,10 +209,13 @@ class NodeProcesses:
         process = self._processes.get(name)
         return process is not None and process.is_alive
 
+    def log_text(self, name: str) -> str:
+        """All that the processes of this name wrote to their standard error."""
+        return self._get(name).log.read_text(encoding="utf-8", errors="replace")
+
     def log_tail(self, name: str) -> str:
         """The last lines that a process wrote to its standard error."""
-        lines = self._get(name).log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-N_LOG_LINES:]) or "(it wrote nothing)"
+        return "\n".join(self.log_text(name).splitlines()[-N_LOG_LINES:]) or "(it wrote nothing)"
 
     def close(self) -> None:
         """End everything within `STOP_TIMEOUT_S`, and remove the folder. May be called twice."""

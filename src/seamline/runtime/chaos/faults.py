@@ -1,0 +1,122 @@
+"""Faults of `seamline chaos`: which there are, and rounds of them drawn from a seed. Values; nothing happens here."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+Place = tuple[str, ...]
+"""A node, or the two ends of a link."""
+
+
+class FaultKind(StrEnum):
+    """What can happen to a node (up to `NOISE`) or to a link."""
+
+    KILL = "kill"
+    TERMINATE = "terminate"
+    FREEZE = "freeze"
+    SLOW = "slow-node"
+    DISK = "full-disk"
+    NOISE = "noise"
+    SILENCE = "silence"
+    ONE_WAY = "one-way-silence"
+    RATE = "low-rate"
+    LOSS = "loss"
+    DELAY = "delay"
+    DISCONNECT = "disconnect"
+
+
+MEANINGS = {
+    FaultKind.KILL: "SIGKILL, and started again",
+    FaultKind.TERMINATE: "SIGTERM, and started again",
+    FaultKind.FREEZE: "SIGSTOP, then SIGCONT",
+    FaultKind.SLOW: "computing takes 3 to 10 times as long",
+    FaultKind.DISK: "SIGKILL, started again with an empty cache where no file may grow, then it may",
+    FaultKind.NOISE: "connections that send random bytes and stay",
+    FaultKind.SILENCE: "the link carries nothing and closes nothing",
+    FaultKind.ONE_WAY: "the link carries one way only",
+    FaultKind.RATE: "the link falls to 0.5 to 5 Mbit/s",
+    FaultKind.LOSS: "1 to 10 % of packets are lost",
+    FaultKind.DELAY: "20 to 100 ms more, one way",
+    FaultKind.DISCONNECT: "all connections across the link are reset",
+}
+ON_NODES = frozenset(
+    {FaultKind.KILL, FaultKind.TERMINATE, FaultKind.FREEZE, FaultKind.SLOW, FaultKind.DISK, FaultKind.NOISE}
+)
+SKIPPED = (
+    "loss, jitter and partitions of the kernel (tc and nft in network namespaces) need root; the relay of the testbed "
+    "stands in",
+    "a share of a processor and a limit of memory (control groups) need root; a node that computes slower stands in",
+    "a full file system (a small tmpfs) needs root; a limit to the size of files stands in",
+    "a clock that jumps needs root",
+)
+"""What is not tried, and why."""
+
+SHORTEST_S, LONGEST_S = 0.3, 2.0
+SECOND_RATIO = 0.25
+"""Share of rounds in which two faults happen at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault, which begins `at_s` after its round and lasts `length_s`.
+
+    value: the slowdown, Mbit/s, share of packets, or ms of `kind`; 0.0 for kinds that have none.
+    """
+
+    kind: FaultKind
+    place: Place
+    at_s: float
+    length_s: float
+    value: float = 0.0
+
+    @property
+    def ends_s(self) -> float:
+        return self.at_s + self.length_s
+
+    def __str__(self) -> str:
+        value = f" {self.value:.3g}" if self.value else ""
+        return f"{self.kind} {'-'.join(self.place)}{value} for {self.length_s:.1f} s"
+
+
+Round = tuple[Fault, ...]
+"""Faults that happen together, each at another place."""
+
+
+def rounds(seed: int, kinds: Sequence[FaultKind], nodes: Sequence[str], links: Sequence[Place]) -> Iterator[Round]:
+    """Rounds without end. Every kind comes once before any comes again."""
+    rng = random.Random(f"chaos {seed}")
+    deck: list[FaultKind] = []
+    while True:
+        if not deck:
+            deck = rng.sample(list(kinds), len(kinds))
+        first = _fault(rng, deck.pop(), 0.0, nodes, links)
+        if rng.random() < SECOND_RATIO:
+            second = _fault(rng, rng.choice(list(kinds)), rng.uniform(0.0, first.length_s), nodes, links)
+            yield (first, second) if second.place != first.place else (first,)
+        else:
+            yield (first,)
+
+
+def _fault(rng: random.Random, kind: FaultKind, at_s: float, nodes: Sequence[str], links: Sequence[Place]) -> Fault:
+    place = (rng.choice(nodes),) if kind in ON_NODES else rng.choice(links)
+    if kind is FaultKind.ONE_WAY and rng.random() < 0.5:
+        place = place[::-1]
+    length_s = 0.0 if kind is FaultKind.DISCONNECT else rng.uniform(SHORTEST_S, LONGEST_S)
+    return Fault(kind=kind, place=place, at_s=at_s, length_s=length_s, value=_value(rng, kind))
+
+
+def _value(rng: random.Random, kind: FaultKind) -> float:
+    match kind:
+        case FaultKind.SLOW:
+            return rng.uniform(3.0, 10.0)
+        case FaultKind.RATE:
+            return rng.uniform(0.5, 5.0)
+        case FaultKind.LOSS:
+            return rng.uniform(0.01, 0.1)
+        case FaultKind.DELAY:
+            return rng.uniform(20.0, 100.0)
+        case _:
+            return 0.0
