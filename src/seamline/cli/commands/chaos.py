@@ -85,7 +85,8 @@ def _words(summary: ChaosSummary) -> RenderableType:
     for each in summary.faults:
         table.add_row(*_row(each))
     lines = [
-        f"stream of {each.model}: {each.frames.accepted} frames accepted, {each.frames.answered} answered, "
+        f"stream of {each.model}, at the end {each.plan}: "
+        f"{each.frames.accepted} frames accepted, {each.frames.answered} answered, "
         f"{each.frames.lost} lost, {each.frames.completed_elsewhere} failed over, "
         f"{each.frames.dropped_before_acceptance} dropped before acceptance; {each.switches} switches; "
         f"largest deviation {each.largest_deviation:.1g}"

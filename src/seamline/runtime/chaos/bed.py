@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import assert_never
 
 from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.vocabulary.ports import LEASE_S
+from seamline.core.vocabulary.ports import LEASE_S, Engine
+from seamline.model import OrtEngine
 from seamline.runtime.api.cluster import Cluster, connect
 from seamline.runtime.chaos.faults import Fault, FaultKind, Place
 from seamline.testbed.processes import FOLLOW_LOADS, NodeProcesses, node_command
@@ -54,6 +55,11 @@ class ChaosBed:
         self._processes = NodeProcesses()
         self._noise: dict[Place, list[socket.socket]] = {}
         self._open = ExitStack()
+
+    @property
+    def engine(self) -> Engine:
+        """For unsplit models in the origin's store, at full speed."""
+        return OrtEngine(self.cluster.node.store, ORIGIN.threads)
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from seamline.core.adaptation.recovery import why_unrecovered
 from seamline.core.vocabulary.pictures import Fit
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.ports import LEASE_S
-from seamline.model import OrtEngine
 from seamline.model.metadata.preprocess import Preprocess
 from seamline.model.zoo.network import Network
 from seamline.model.zoo.writing import N_CLASSES, write_network
@@ -126,7 +125,7 @@ def _streams(bed: ChaosBed, request: ChaosRequest) -> Iterator[list[WatchedStrea
     try:
         for number, small in enumerate(MODELS):
             model = bed.cluster.add_model(small.write(bed.folder, request.seed))
-            known = KnownAnswers.of(OrtEngine(bed.cluster.node.store, 1), model, request.seed + number)
+            known = KnownAnswers.of(bed.engine, model, request.seed + number)
             stream = bed.cluster.stream(
                 model,
                 over=(ORIGIN.name, *bed.nodes),
