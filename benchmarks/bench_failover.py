@@ -88,12 +88,13 @@ def main() -> None:
             found.append(_one(bed, answers))
             progress(f"kill {number + 1} of {n_kills}: {found[-1].gap_s * 1e3:.0f} ms")
         stream.stop()
+        stream.frames.wait_idle(SERVED_WITHIN_S)
         counts = stream.frames.counts()
     report.data["failovers"] = [asdict(each) for each in found]
     report.data["frames"] = {"accepted": counts.accepted, "answered": counts.answered}
     report.say(
         f"{PLAN} at {chosen.fps:g} frames/s, fog killed {n_kills} times; ms, median (10th-90th percentile), worst.",
-        f"{counts.accepted} frames accepted; usual time between answers {1e3 / chosen.fps:g} ms.",
+        f"{counts.accepted} frames accepted, {counts.answered} answered; usual time between answers {1e3 / chosen.fps:g} ms.",
         "",
     )
     parts = {

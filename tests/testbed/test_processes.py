@@ -127,6 +127,30 @@ for _ in "12":
     assert processes.log_tail("fog").splitlines() == ["File too large", "written"]
 
 
+def test_a_process_takes_no_more_memory_than_its_limit_until_it_is_lifted(processes: NodeProcesses) -> None:
+    taking = f"""
+import sys
+{READY}
+for _ in "12":
+    sys.stdin.readline()
+    try:
+        bytearray(1 << 28)
+        print("taken", file=sys.stderr, flush=True)
+    except MemoryError:
+        print("refused", file=sys.stderr, flush=True)
+    print(end="x", flush=True)
+"""
+    process = processes.start("fog", (sys.executable, "-c", taking))
+    processes.wait_ready("fog")
+    processes.limit_memory("fog", 16 << 20)
+    processes.slow_down("fog", 1.0)
+    processes.wait_ready("fog", lambda process: process.out.read_text().endswith("x"))
+    processes.limit_memory("fog", None)
+    processes.slow_down("fog", 1.0)
+    process.popen.wait(timeout=20)
+    assert processes.log_tail("fog").splitlines() == ["refused", "taken"]
+
+
 def test_names_are_checked(processes: NodeProcesses) -> None:
     processes.start("fog", SLEEPING)
     with pytest.raises(UsageError, match="node `fog` runs already"):

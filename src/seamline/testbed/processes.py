@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import psutil
+
 from seamline.config import NodeSpec, last_resort
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 from seamline.testbed.orders import BEGIN_LINE, slowdown_line
@@ -190,10 +192,14 @@ class NodeProcesses:
 
     def limit_files(self, name: str, n_bytes: int | None) -> None:
         """No file that the process writes may grow beyond `n_bytes`, as on a full disk; None: as large as may be."""
+        _limit(self._get(name), resource.RLIMIT_FSIZE, n_bytes)
+
+    def limit_memory(self, name: str, n_more_bytes: int | None) -> None:
+        """The process may take so much more address space than it has now; None: as much as may be."""
         process = self._get(name)
         if process.is_alive:
-            _, most = resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (most if n_bytes is None else n_bytes, most))
+            has = 0 if n_more_bytes is None else psutil.Process(process.popen.pid).memory_info().vms
+            _limit(process, resource.RLIMIT_AS, None if n_more_bytes is None else has + n_more_bytes)
 
     def exit_code(self, name: str) -> int | None:
         """As `subprocess` has it: negative for a signal; None while the process runs."""
@@ -281,6 +287,12 @@ def _signal(process: NodeProcess, number: signal.Signals) -> None:
     """Send `number` to the process's group. One that has ended is left alone: its number may be another's by now."""
     if process.is_alive:
         os.killpg(process.popen.pid, number)
+
+
+def _limit(process: NodeProcess, kind: int, n_bytes: int | None) -> None:
+    if process.is_alive:
+        _, most = resource.prlimit(process.popen.pid, kind)
+        resource.prlimit(process.popen.pid, kind, (most if n_bytes is None else n_bytes, most))
 
 
 def _exit_on_terminate(number: int, frame: FrameType | None) -> None:

@@ -38,6 +38,10 @@ END_TIMEOUT_S = 10.0
 
 N_CONNECTIONS = 20
 FULL_DISK_BYTES = 64 << 10
+MORE_BYTES = 8 << 20
+"""What a process without memory may still take."""
+
+N_FLIPPED_BYTES = 4096
 CRASHES = ("Traceback (most recent call last)", "panicked at", "Fatal Python error")
 
 
@@ -110,6 +114,11 @@ class ChaosBed:
                 shutil.rmtree(self._cache(first), ignore_errors=True)
                 self._processes.restart(first)
                 self._processes.limit_files(first, FULL_DISK_BYTES)
+            case FaultKind.DAMAGE:
+                self._processes.kill(first)
+                _flip_weights(self._cache(first), random.Random(str(fault)))
+            case FaultKind.MEMORY:
+                self._processes.limit_memory(first, MORE_BYTES)
             case FaultKind.NOISE:
                 self._noise[fault.place] = self._noisy_connections(first)
             case FaultKind.SILENCE:
@@ -131,8 +140,12 @@ class ChaosBed:
         """Let the world be as it was before `fault`; a node that was started again may not be ready yet."""
         first = fault.place[0]
         match fault.kind:
-            case FaultKind.KILL | FaultKind.TERMINATE:
+            case FaultKind.KILL | FaultKind.TERMINATE | FaultKind.DAMAGE:
                 self._processes.restart(first)
+            case FaultKind.MEMORY:
+                self._processes.limit_memory(first, None)
+                if not self._processes.is_alive(first):
+                    self._processes.restart(first)
             case FaultKind.FREEZE:
                 self._processes.resume(first)
             case FaultKind.SLOW:
@@ -229,6 +242,17 @@ class ChaosBed:
             relay=False,
             lease_s=self._lease_s,
         )
+
+
+def _flip_weights(cache: Path, rng: random.Random) -> None:
+    """Damage every file of weights in a cache, each in one place; sizes stay."""
+    for path in sorted(cache.rglob("*.bin")):
+        with path.open("r+b") as file:
+            at = rng.randrange(max(1, path.stat().st_size - N_FLIPPED_BYTES))
+            file.seek(at)
+            values = file.read(N_FLIPPED_BYTES)
+            file.seek(at)
+            file.write(bytes(value ^ 0xFF for value in values))
 
 
 def _ends(place: Place) -> tuple[str, str]:

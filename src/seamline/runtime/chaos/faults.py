@@ -19,6 +19,8 @@ class FaultKind(StrEnum):
     FREEZE = "freeze"
     SLOW = "slow-node"
     DISK = "full-disk"
+    DAMAGE = "damaged-cache"
+    MEMORY = "no-memory"
     NOISE = "noise"
     SILENCE = "silence"
     ONE_WAY = "one-way-silence"
@@ -34,6 +36,8 @@ MEANINGS = {
     FaultKind.FREEZE: "SIGSTOP, then SIGCONT",
     FaultKind.SLOW: "computing takes 3 to 10 times as long",
     FaultKind.DISK: "SIGKILL, started again with an empty cache where no file may grow, then it may",
+    FaultKind.DAMAGE: "SIGKILL, bytes of all kept weights flipped, and started again",
+    FaultKind.MEMORY: "no more memory for the process than it has; started again if it ends by that",
     FaultKind.NOISE: "connections that send random bytes and stay",
     FaultKind.SILENCE: "the link carries nothing and closes nothing",
     FaultKind.ONE_WAY: "the link carries one way only",
@@ -43,7 +47,16 @@ MEANINGS = {
     FaultKind.DISCONNECT: "all connections across the link are reset",
 }
 ON_NODES = frozenset(
-    {FaultKind.KILL, FaultKind.TERMINATE, FaultKind.FREEZE, FaultKind.SLOW, FaultKind.DISK, FaultKind.NOISE}
+    {
+        FaultKind.KILL,
+        FaultKind.TERMINATE,
+        FaultKind.FREEZE,
+        FaultKind.SLOW,
+        FaultKind.DISK,
+        FaultKind.DAMAGE,
+        FaultKind.MEMORY,
+        FaultKind.NOISE,
+    }
 )
 SKIPPED = (
     "loss, jitter and partitions of the kernel (tc and nft in network namespaces) need root; the relay of the testbed "
