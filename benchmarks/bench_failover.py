@@ -94,7 +94,8 @@ def main() -> None:
     report.data["frames"] = {"accepted": counts.accepted, "answered": counts.answered}
     report.say(
         f"{PLAN} at {chosen.fps:g} frames/s, fog killed {n_kills} times; ms, median (10th-90th percentile), worst.",
-        f"{counts.accepted} frames accepted, {counts.answered} answered; usual time between answers {1e3 / chosen.fps:g} ms.",
+        f"{counts.accepted} frames accepted, {counts.answered} answered; answers usually come every "
+        f"{1e3 / chosen.fps:g} ms.",
         "",
     )
     parts = {

@@ -12,7 +12,7 @@ from seamline.cli.shared.output import TERMINAL, print_result, progress_console
 from seamline.cli.shared.tables import new_table
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.quantities import ABSENT, seconds_text
+from seamline.core.vocabulary.quantities import ABSENT, bytes_text, seconds_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,6 +92,11 @@ def _words(summary: ChaosSummary) -> RenderableType:
         f"largest deviation {each.largest_deviation:.1g}"
         for each in summary.streams
     ]
+    before, after = summary.before, summary.after
+    lines.append(
+        f"origin: {before.threads} threads before, {after.threads} after; {before.files} and {after.files} open files; "
+        f"{bytes_text(before.rss_bytes)} and {bytes_text(after.rss_bytes)} of memory"
+    )
     lines += [f"not tried: {each}" for each in summary.skipped]
     lines += [f"wrong: {each}" for each in summary.complaints]
     verdict = "nothing wrong" if summary.passed else f"{len(summary.complaints)} things wrong"

@@ -12,7 +12,7 @@ Place = tuple[str, ...]
 
 
 class FaultKind(StrEnum):
-    """What can happen to a node (up to `NOISE`) or to a link."""
+    """What can happen to a node (up to `NOISE`) or to a link; docs/faults.md explains each."""
 
     KILL = "kill"
     TERMINATE = "terminate"
@@ -30,22 +30,6 @@ class FaultKind(StrEnum):
     DISCONNECT = "disconnect"
 
 
-MEANINGS = {
-    FaultKind.KILL: "SIGKILL, and started again",
-    FaultKind.TERMINATE: "SIGTERM, and started again",
-    FaultKind.FREEZE: "SIGSTOP, then SIGCONT",
-    FaultKind.SLOW: "computing takes 3 to 10 times as long",
-    FaultKind.DISK: "SIGKILL, started again with an empty cache where no file may grow, then it may",
-    FaultKind.DAMAGE: "SIGKILL, bytes of all kept weights flipped, and started again",
-    FaultKind.MEMORY: "no more memory for the process than it has; started again if it ends by that",
-    FaultKind.NOISE: "connections that send random bytes and stay",
-    FaultKind.SILENCE: "the link carries nothing and closes nothing",
-    FaultKind.ONE_WAY: "the link carries one way only",
-    FaultKind.RATE: "the link falls to 0.5 to 5 Mbit/s",
-    FaultKind.LOSS: "1 to 10 % of packets are lost",
-    FaultKind.DELAY: "20 to 100 ms more, one way",
-    FaultKind.DISCONNECT: "all connections across the link are reset",
-}
 ON_NODES = frozenset(
     {
         FaultKind.KILL,
@@ -61,7 +45,8 @@ ON_NODES = frozenset(
 SKIPPED = (
     "loss, jitter and partitions of the kernel (tc and nft in network namespaces) need root; the relay of the testbed "
     "stands in",
-    "a share of a processor and a limit of memory (control groups) need root; a node that computes slower stands in",
+    "a share of a processor and of memory (control groups) need root; a node that computes slower and a limit to what "
+    "a process may take stand in",
     "a full file system (a small tmpfs) needs root; a limit to the size of files stands in",
     "a clock that jumps needs root",
 )

@@ -25,7 +25,7 @@ from seamline.model.zoo.network import Network
 from seamline.model.zoo.writing import N_CLASSES, write_network
 from seamline.runtime.chaos.bed import ORIGIN, ChaosBed
 from seamline.runtime.chaos.faults import SKIPPED, FaultKind, Round, rounds
-from seamline.runtime.chaos.summary import ChaosStream, ChaosSummary, RoundFigures, by_kind
+from seamline.runtime.chaos.summary import ChaosStream, ChaosSummary, Footprint, RoundFigures, by_kind
 from seamline.runtime.chaos.watched_stream import KnownAnswers, WatchedStream
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.shared.clock import now_s
@@ -94,8 +94,9 @@ def run_chaos(request: ChaosRequest) -> ChaosSummary:
     """Play rounds for so many minutes. Raises `SeamlineError` when nodes or streams cannot even begin."""
     with ChaosBed(lease_s=request.lease_s) as bed:
         with _streams(bed, request) as streams:
-            began_s = now_s()
+            began_s, before = now_s(), Footprint.now()
             played = list(_played(bed, streams, request, began_s + 60.0 * request.minutes))
+            after = Footprint.now()
             for each in streams:
                 each.finish()
             found = [_figures(each, streams, began_s) for each in played]
@@ -113,6 +114,8 @@ def run_chaos(request: ChaosRequest) -> ChaosSummary:
         cores=os.cpu_count() or 1,
         faults=by_kind(found),
         streams=tuple(shown),
+        before=before,
+        after=after,
         rounds=tuple(found),
         skipped=SKIPPED,
     )

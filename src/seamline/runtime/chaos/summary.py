@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import psutil
 
 from seamline.runtime.origin.summary import FrameFigures
 
@@ -56,6 +57,20 @@ class ChaosStream:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What the origin's process holds at one moment."""
+
+    rss_bytes: Annotated[int, "resident memory"]
+    threads: Annotated[int, "threads"]
+    files: Annotated[int, "open files and sockets"]
+
+    @staticmethod
+    def now() -> Footprint:
+        process = psutil.Process()
+        return Footprint(rss_bytes=process.memory_info().rss, threads=process.num_threads(), files=process.num_fds())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChaosSummary:
     """What `seamline chaos --json` prints."""
 
@@ -67,6 +82,8 @@ class ChaosSummary:
     cores: Annotated[int, "processor cores of this machine"]
     faults: Annotated[tuple[FaultFigures, ...], "one entry per kind of fault"]
     streams: Annotated[tuple[ChaosStream, ...], "one entry per stream"]
+    before: Annotated[Footprint, "what the origin's process held before the first fault"]
+    after: Annotated[Footprint, "and after the last recovery"]
     rounds: Annotated[tuple[RoundFigures, ...], "one entry per round, in order"]
     skipped: Annotated[tuple[str, ...], "faults that were not tried, and why"]
 
