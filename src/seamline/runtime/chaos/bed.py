@@ -20,6 +20,7 @@ from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.model import OrtEngine
 from seamline.runtime.api.cluster import Cluster, connect
 from seamline.runtime.chaos.faults import Fault, FaultKind, Place
+from seamline.runtime.chaos.hostile import HostilePeer
 from seamline.testbed.processes import FOLLOW_LOADS, NodeProcesses, node_command
 from seamline.testbed.relay import Network
 
@@ -58,6 +59,7 @@ class ChaosBed:
         self._name = f"chaos-{secrets.token_hex(4)}"
         self._processes = NodeProcesses()
         self._noise: dict[Place, list[socket.socket]] = {}
+        self._hostile: list[HostilePeer] = []
         self._open = ExitStack()
 
     @property
@@ -121,6 +123,9 @@ class ChaosBed:
                 self._processes.limit_memory(first, MORE_BYTES)
             case FaultKind.NOISE:
                 self._noise[fault.place] = self._noisy_connections(first)
+            case FaultKind.HOSTILE:
+                self._hostile.append(HostilePeer(self._name, first, self._network.listen(first)))
+                self._hostile[-1].attack(random.Random(str(fault)))
             case FaultKind.SILENCE:
                 self._network.silence(*_ends(fault.place))
             case FaultKind.ONE_WAY:
@@ -152,7 +157,7 @@ class ChaosBed:
                 self._processes.slow_down(first, self._testbed.node(first).slowdown)
             case FaultKind.DISK:
                 self._processes.limit_files(first, None)
-            case FaultKind.NOISE:
+            case FaultKind.NOISE | FaultKind.HOSTILE:
                 self._hush()
             case FaultKind.SILENCE | FaultKind.ONE_WAY | FaultKind.RATE | FaultKind.LOSS | FaultKind.DELAY:
                 self._restore(_ends(fault.place))
@@ -213,6 +218,8 @@ class ChaosBed:
             for connection in connections:
                 connection.close()
         self._noise.clear()
+        while self._hostile:
+            self._hostile.pop().close()
 
     def _cache(self, name: str) -> Path:
         return self.folder / f"cache-{name}"

@@ -12,7 +12,7 @@ Place = tuple[str, ...]
 
 
 class FaultKind(StrEnum):
-    """What can happen to a node (up to `NOISE`) or to a link; docs/faults.md explains each."""
+    """What can happen to a node (up to `HOSTILE`) or to a link; docs/faults.md explains each."""
 
     KILL = "kill"
     TERMINATE = "terminate"
@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     DAMAGE = "damaged-cache"
     MEMORY = "no-memory"
     NOISE = "noise"
+    HOSTILE = "hostile-peer"
     SILENCE = "silence"
     ONE_WAY = "one-way-silence"
     RATE = "low-rate"
@@ -40,6 +41,7 @@ ON_NODES = frozenset(
         FaultKind.DAMAGE,
         FaultKind.MEMORY,
         FaultKind.NOISE,
+        FaultKind.HOSTILE,
     }
 )
 SKIPPED = (
