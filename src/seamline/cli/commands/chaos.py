@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from seamline.runtime.chaos.faults import FaultKind
     from seamline.runtime.chaos.summary import ChaosSummary, FaultFigures
 
-DEFAULT_LEASE_S = 0.4
-
 
 def _keys() -> Mapping[str, str]:
     from seamline.runtime.chaos.summary import ChaosSummary
@@ -45,8 +43,8 @@ def chaos(
         str | None, typer.Option("--only", metavar="KINDS", help="Faults of these kinds only: kill,freeze.")
     ] = None,
     lease: Annotated[
-        float, typer.Option("--lease", metavar="S", min=0.1, help="Silence after which a node is lost.")
-    ] = DEFAULT_LEASE_S,
+        float | None, typer.Option("--lease", metavar="S", min=0.1, help="Silence after which a node is lost.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Run two streams over three nodes on this machine, let processes and links fail, and check every answer.
@@ -54,11 +52,12 @@ def chaos(
     Exit code 1 when an accepted frame was lost, doubled, out of order, failed or answered otherwise than by the unsplit
     model, a process crashed or did not end, or the streams were not back on their best plan after the last fault.
     """
+    from seamline.core.vocabulary.ports import LEASE_S
     from seamline.runtime.chaos.run import ChaosRequest, run_chaos
 
     kinds, said = _kinds(only), progress_console().print
     with TERMINAL.working(f"two streams, three nodes, faults of seed {seed}"):
-        summary = run_chaos(ChaosRequest(seed=seed, minutes=minutes, kinds=kinds, lease_s=lease, said=said))
+        summary = run_chaos(ChaosRequest(seed=seed, minutes=minutes, kinds=kinds, lease_s=lease or LEASE_S, said=said))
     print_result(summary, as_json=json, words=lambda: _words(summary))
     if not summary.passed:
         raise typer.Exit(1)

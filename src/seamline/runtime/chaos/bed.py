@@ -35,7 +35,7 @@ ENDED_WELL = (0, 128 + 15)
 """Exit codes of a node that was asked to end."""
 
 END_TIMEOUT_S = 10.0
-"""Twice what ending takes on a machine that is busy with other things."""
+"""Generous: that a node ends is looked at here, how soon is claimed by tests/system."""
 
 N_CONNECTIONS = 20
 FULL_DISK_BYTES = 64 << 10
