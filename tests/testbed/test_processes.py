@@ -87,6 +87,70 @@ def test_a_process_is_told_to_slow_down_on_its_standard_input(processes: NodePro
         processes.slow_down("fog", 3.0)
 
 
+def test_a_paused_process_goes_on_where_it_was(processes: NodeProcesses) -> None:
+    echoing = f"import sys; {READY} print(sys.stdin.readline(), end='', file=sys.stderr, flush=True)"
+    process = processes.start("fog", (sys.executable, "-c", echoing))
+    processes.wait_ready("fog")
+    processes.pause("fog")
+    processes.slow_down("fog", 2.0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.popen.wait(timeout=0.3)
+    assert processes.exit_code("fog") is None
+    processes.resume("fog")
+    process.popen.wait(timeout=20)
+    assert processes.log_tail("fog") == "slowdown 2"
+    assert processes.exit_code("fog") == 0
+
+
+def test_a_process_writes_no_more_than_its_limit_until_it_is_lifted(processes: NodeProcesses) -> None:
+    writing = f"""
+import sys
+{READY}
+for _ in "12":
+    sys.stdin.readline()
+    try:
+        with open(sys.argv[1], "wb") as file:
+            file.write(bytes(10_000))
+        print("written", file=sys.stderr, flush=True)
+    except OSError as error:
+        print(error.strerror, file=sys.stderr, flush=True)
+    print(end="x", flush=True)
+"""
+    process = processes.start("fog", (sys.executable, "-c", writing, str(processes.folder / "large")))
+    processes.wait_ready("fog")
+    processes.limit_files("fog", 4096)
+    processes.slow_down("fog", 1.0)
+    processes.wait_ready("fog", lambda process: process.out.read_text().endswith("x"))
+    processes.limit_files("fog", None)
+    processes.slow_down("fog", 1.0)
+    process.popen.wait(timeout=20)
+    assert processes.log_tail("fog").splitlines() == ["File too large", "written"]
+
+
+def test_a_process_takes_no_more_memory_than_its_limit_until_it_is_lifted(processes: NodeProcesses) -> None:
+    taking = f"""
+import sys
+{READY}
+for _ in "12":
+    sys.stdin.readline()
+    try:
+        bytearray(1 << 28)
+        print("taken", file=sys.stderr, flush=True)
+    except MemoryError:
+        print("refused", file=sys.stderr, flush=True)
+    print(end="x", flush=True)
+"""
+    process = processes.start("fog", (sys.executable, "-c", taking))
+    processes.wait_ready("fog")
+    processes.limit_memory("fog", 16 << 20)
+    processes.slow_down("fog", 1.0)
+    processes.wait_ready("fog", lambda process: process.out.read_text().endswith("x"))
+    processes.limit_memory("fog", None)
+    processes.slow_down("fog", 1.0)
+    process.popen.wait(timeout=20)
+    assert processes.log_tail("fog").splitlines() == ["refused", "taken"]
+
+
 def test_names_are_checked(processes: NodeProcesses) -> None:
     processes.start("fog", SLEEPING)
     with pytest.raises(UsageError, match="node `fog` runs already"):

@@ -144,6 +144,34 @@ def test_a_silent_link_holds_bytes_and_closes_until_it_is_restored(network: Netw
         assert read_all(far) == b"held"
 
 
+def test_a_link_that_is_silent_one_way_carries_the_other_way(network: Network) -> None:
+    with joined(network, "edge", "fog") as (near, far):
+        network.silence("edge", "fog", is_one_way=True)
+        near.sendall(b"held")
+        far.sendall(b"carried")
+        assert near.recv(7) == b"carried"
+        far.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            far.recv(1)
+        network.restore("fog", "edge")
+        far.settimeout(WAIT_S)
+        assert far.recv(4) == b"held"
+
+
+def test_connections_that_a_link_loses_are_reset_at_both_ends_and_new_ones_carried(network: Network) -> None:
+    with joined(network, "edge", "cloud") as (near, far):
+        near.sendall(b"before")
+        assert far.recv(6) == b"before"
+        near.settimeout(WAIT_S)
+        network.disconnect("cloud", "fog")
+        for end in (near, far):
+            with pytest.raises(ConnectionResetError):
+                end.recv(1)
+    with joined(network, "edge", "cloud") as (near, far):
+        near.sendall(b"again")
+        assert far.recv(5) == b"again"
+
+
 def test_silence_of_one_link_leaves_the_other_alone(network: Network) -> None:
     network.silence("edge", "fog")
     with joined(network, "fog", "cloud") as (near, far):

@@ -44,7 +44,7 @@ class CommandModule(Protocol):
 
 GROUPS = (
     "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy",
-    "profile", "plan", "sweep", "zoo", "simulate", "replay", "testbed", "config", "cache", "doctor",
+    "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache", "doctor",
     "reproduce",
 )  # fmt: skip
 """Modules of command groups, in the order of the help."""

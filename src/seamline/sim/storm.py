@@ -19,10 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from seamline.config.trace import Trace
-from seamline.core.adaptation.policy import Adaptive, Switch, decide
-from seamline.core.adaptation.view import problem_of
-from seamline.core.planning.planner import evaluate
-from seamline.core.planning.planner import plan as best_plan
+from seamline.core.adaptation.policy import Adaptive
+from seamline.core.adaptation.recovery import why_unrecovered
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.switching.named import STRATEGIES, NamedStrategy
@@ -53,9 +51,6 @@ RECOVERY_S = 5.0
 LOOKS_S = (4.0, 4.6, RECOVERY_S)
 N_QUIET_S = 1.5
 """Frames come so long after the recovery, and answers after the last frame."""
-
-AS_GOOD_RATIO, AS_GOOD_S = 0.1, 2e-3
-"""A plan so much slower than the best one may serve: within the policy's hysteresis and what estimates err."""
 
 LEAST_BPS = 6e6
 """An idle link that is slower is not probed once a second, by design, and what it has become is known later."""
@@ -179,27 +174,14 @@ def _look_for_best_plan(driver: Driver, quiet_s: float, knows_true_links: bool) 
 
 
 def check_best_plan(driver: Driver, *, knows_true_links: bool = False) -> None:
-    """The world has been quiet for `RECOVERY_S`: all nodes count again, no link is held for dead, and the plan that
-    serves is the best one, hardly slower, or one that the policy keeps for what it remembers. Raises `Violation`.
+    """The world has been quiet for `RECOVERY_S`, and the session is as it should be then. Raises `Violation`.
 
     knows_true_links: the best for the links as they are, not as they are measured: idle ones are probed seldom.
     """
     view = driver.session.pilot.view
-    if missing := view.profiles.keys() - view.nodes.keys() - {view.origin}:
-        raise Violation(f"{sorted(missing)} are back for {RECOVERY_S:g} s, and not used")
-    if dead := [pair for pair, known in view.links.items() if known.goodput_bps <= 0.0]:
-        raise Violation(f"{dead} carry again for {RECOVERY_S:g} s, and are held for dead")
-    if view.pending is not None:
-        return  # it moves again, for a reason of its own
-    if knows_true_links:
-        view = replace(view, links={pair: _as_it_is(driver, known) for pair, known in view.links.items()})
-    problem = problem_of(view)
-    assert problem is not None
-    assert view.current is not None
-    best, serves = best_plan(problem), evaluate(view.current, problem)
-    if serves.cost > (1.0 + AS_GOOD_RATIO) * best.cost + AS_GOOD_S and isinstance(decide(view), Switch):
-        words = f"{view.current} takes {serves.cost * 1e3:.1f} ms, {best.plan} {best.cost * 1e3:.1f}"
-        raise Violation(f"{RECOVERY_S:g} s after the last fault {words}")
+    truth = {pair: _as_it_is(driver, known) for pair, known in view.links.items()} if knows_true_links else None
+    if (why := why_unrecovered(view, truth)) is not None:
+        raise Violation(f"{RECOVERY_S:g} s after the last fault {why}")
 
 
 def _as_it_is(driver: Driver, known: LinkEstimate) -> LinkEstimate:

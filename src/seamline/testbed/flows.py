@@ -308,6 +308,13 @@ class Connection:
             due.append(self._open_at_s)
         return min(due, default=None)
 
+    def abort(self) -> None:
+        """End at once with a reset at both ends."""
+        for end in (self._near, self._far):
+            if end is not None:
+                _linger_for_nothing(end)
+        self.close()
+
     def close(self) -> None:
         self.is_done = True
         self._near.close()
@@ -359,10 +366,15 @@ class Connection:
             opposite.reset(now_s)
 
     def _reset(self, target: socket.socket) -> None:
-        """Close both sides, `target` with a reset: lingering for no time discards and says so."""
-        with contextlib.suppress(OSError):
-            target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        """Close both sides, `target` with a reset."""
+        _linger_for_nothing(target)
         self.close()
+
+
+def _linger_for_nothing(end: socket.socket) -> None:
+    """Make closing `end` a reset: lingering for no time discards and says so."""
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _crossing_bytes(shape: LinkShape, bottleneck_bps: float) -> int:

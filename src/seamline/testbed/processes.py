@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+
+import psutil
 
 from seamline.config import NodeSpec, last_resort
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
@@ -174,11 +177,33 @@ class NodeProcesses:
         _signal(process, signal.SIGKILL)
         _wait(process, None)
 
-    def stop(self, name: str) -> None:
-        """Ask a process to end (SIGTERM), and make it after `STOP_TIMEOUT_S`."""
+    def stop(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Ask a process to end (SIGTERM), and after `timeout_s`, `STOP_TIMEOUT_S` when None, make it."""
         process = self._get(name)
         _signal(process, signal.SIGTERM)
-        self._finish(process, time.monotonic() + STOP_TIMEOUT_S)
+        self._finish(process, time.monotonic() + (STOP_TIMEOUT_S if timeout_s is None else timeout_s))
+
+    def pause(self, name: str) -> None:
+        """Freeze a process, connections and all, as a machine that hangs (SIGSTOP); `resume` lets it go on."""
+        _signal(self._get(name), signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        _signal(self._get(name), signal.SIGCONT)
+
+    def limit_files(self, name: str, n_bytes: int | None) -> None:
+        """No file that the process writes may grow beyond `n_bytes`, as on a full disk; None: as large as may be."""
+        _limit(self._get(name), resource.RLIMIT_FSIZE, n_bytes)
+
+    def limit_memory(self, name: str, n_more_bytes: int | None) -> None:
+        """The process may take so much more address space than it has now; None: as much as may be."""
+        process = self._get(name)
+        if process.is_alive:
+            has = 0 if n_more_bytes is None else psutil.Process(process.popen.pid).memory_info().vms
+            _limit(process, resource.RLIMIT_AS, None if n_more_bytes is None else has + n_more_bytes)
+
+    def exit_code(self, name: str) -> int | None:
+        """As `subprocess` has it: negative for a signal; None while the process runs."""
+        return self._get(name).popen.poll()
 
     def restart(self, name: str) -> NodeProcess:
         """Start a process that has ended, or is stopped now, with the same command."""
@@ -190,10 +215,13 @@ class NodeProcesses:
         process = self._processes.get(name)
         return process is not None and process.is_alive
 
+    def log_text(self, name: str) -> str:
+        """All that the processes of this name wrote to their standard error."""
+        return self._get(name).log.read_text(encoding="utf-8", errors="replace")
+
     def log_tail(self, name: str) -> str:
         """The last lines that a process wrote to its standard error."""
-        lines = self._get(name).log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-N_LOG_LINES:]) or "(it wrote nothing)"
+        return "\n".join(self.log_text(name).splitlines()[-N_LOG_LINES:]) or "(it wrote nothing)"
 
     def close(self) -> None:
         """End everything within `STOP_TIMEOUT_S`, and remove the folder. May be called twice."""
@@ -259,6 +287,12 @@ def _signal(process: NodeProcess, number: signal.Signals) -> None:
     """Send `number` to the process's group. One that has ended is left alone: its number may be another's by now."""
     if process.is_alive:
         os.killpg(process.popen.pid, number)
+
+
+def _limit(process: NodeProcess, kind: int, n_bytes: int | None) -> None:
+    if process.is_alive:
+        _, most = resource.prlimit(process.popen.pid, kind)
+        resource.prlimit(process.popen.pid, kind, (most if n_bytes is None else n_bytes, most))
 
 
 def _exit_on_terminate(number: int, frame: FrameType | None) -> None:

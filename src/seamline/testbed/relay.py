@@ -92,13 +92,21 @@ class Network:
             loss_ratio=loss_ratio,
         )
 
-    def silence(self, one: str, other: str) -> None:
-        """The link carries nothing from now on and reports nothing: bytes are kept back, no connection is closed."""
-        self._command(do="silence", between=self._relayed_link(one, other), is_silent=True)
+    def silence(self, one: str, other: str, *, is_one_way: bool = False) -> None:
+        """The link carries nothing from now on and reports nothing: bytes are kept back, no connection is closed.
+
+        is_one_way: only from `one` to `other`; the other way it goes on.
+        """
+        between = self._relayed_link(one, other)
+        self._command(do="silence", between=between, is_silent=True, is_one_way=is_one_way)
 
     def restore(self, one: str, other: str) -> None:
-        """A silent link carries again, beginning with what it held."""
-        self._command(do="silence", between=self._relayed_link(one, other), is_silent=False)
+        """A silent link carries again, both ways, beginning with what it held."""
+        self._command(do="silence", between=self._relayed_link(one, other), is_silent=False, is_one_way=False)
+
+    def disconnect(self, one: str, other: str) -> None:
+        """Reset every connection across the link at once, and forget what it held; new ones are carried."""
+        self._command(do="disconnect", between=self._relayed_link(one, other))
 
     def reset(self) -> None:
         """Restore all links as in the testbed file, and let them carry."""

@@ -71,13 +71,20 @@ class Relay:
             for hop in self._hops_of(link):
                 hop.shift_last(left_s, link.free_at_s)
 
-    def silence(self, one: str, other: str, is_silent: bool) -> None:
+    def silence(self, one: str, other: str, is_silent: bool, is_one_way: bool) -> None:
         """Stop everything on a link, or let it go on. Nothing is closed and nothing is lost."""
-        for link in self._both(one, other):
+        for link in self._both(one, other)[: 1 if is_one_way else 2]:
             if is_silent:
                 link.silence()
             else:
                 link.restore(now_s=time.monotonic())
+
+    def disconnect(self, one: str, other: str) -> None:
+        """Reset both ends of every connection across a link."""
+        links = self._both(one, other)
+        for connection in self._connections:
+            if any(hop.link is link for hop in connection.hops for link in links):
+                connection.abort()
 
     def n_carried_bytes(self, source: str, target: str) -> int:
         return self._links[source, target].n_carried_bytes
@@ -186,8 +193,10 @@ def _obey(relay: Relay, command: Mapping[str, Any]) -> dict[str, Any]:
             "do": "reshape", "between": [one, other], "rate_bps": rate_bps, "delay_s": delay_s, "loss_ratio": loss_ratio
         }:  # fmt: skip
             relay.reshape(one, other, rate_bps, delay_s, loss_ratio)
-        case {"do": "silence", "between": [one, other], "is_silent": is_silent}:
-            relay.silence(one, other, is_silent)
+        case {"do": "silence", "between": [one, other], "is_silent": is_silent, "is_one_way": is_one_way}:
+            relay.silence(one, other, is_silent, is_one_way)
+        case {"do": "disconnect", "between": [one, other]}:
+            relay.disconnect(one, other)
         case {"do": "carried", "between": [source, target]}:
             return {"n_bytes": relay.n_carried_bytes(source, target)}
         case other:

@@ -51,6 +51,22 @@ def test_quick_segments_and_those_after_the_end_are_left_alone() -> None:
     assert engine.asked == []
 
 
+def test_without_memory_for_a_thread_segments_run_uncompiled_until_there_is_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = Artefacts(kept=frozenset({Segment(0, 2)}))
+    cache = BackgroundCompileCache(engine, delay_s=0.0)  # type: ignore[arg-type] # a stand-in
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        cache.on_prepared("m", Segment(0, 2), LONG_S)
+    cache.on_prepared("m", Segment(0, 2), LONG_S)
+    assert engine.was_asked.wait(10.0)
+    cache.close()
+
+
 def test_a_model_that_is_gone_ends_nothing() -> None:
     engine = Artefacts()
     cache = BackgroundCompileCache(engine, delay_s=0.0)  # type: ignore[arg-type] # a stand-in

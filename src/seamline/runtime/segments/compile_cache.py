@@ -54,10 +54,10 @@ class BackgroundCompileCache:
         with self._lock:
             if took_s < QUICK_S or (model_id, segment) in self._requested or self._closing.is_set():
                 return
-            self._requested.add((model_id, segment))
+            self._thread = self._thread or self._started()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="compile", daemon=True)
-                self._thread.start()
+                return
+            self._requested.add((model_id, segment))
         self._requests.put((model_id, segment))
 
     def close(self) -> None:
@@ -70,6 +70,16 @@ class BackgroundCompileCache:
             process.kill()
         if thread is not None:
             thread.join(timeout=0.5)
+
+    def _started(self) -> threading.Thread | None:
+        """The thread that compiles; None where there is no memory for one: the segment runs without an artefact."""
+        thread = threading.Thread(target=self._work, name="compile", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.debug("segments are not compiled: %s", error)
+            return None
+        return thread
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None and not self._closing.wait(self._delay_s):
