@@ -45,6 +45,9 @@ class JsonLines:
         self._first: tuple[int, Any] | None = None
         self._rest = b""
 
+    def __del__(self) -> None:
+        self._file.close()
+
     def first(self) -> Given:
         if self._first is None:
             self._first = next((line for line in self._lines() if line is not None), None)
