@@ -9,7 +9,7 @@ import pytest
 from seamline.cli.commands import demo
 from seamline.cli.demo.story import Answer, Scene, scene_figures
 from seamline.cli.demo.summary import DemoSummary, MachineFigures
-from seamline.core.session.ledger import FrameCounts
+from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.plans import Plan
 from seamline.runtime.origin.record import Recorder, SwitchRecord
 from seamline.runtime.origin.summary import run_summary

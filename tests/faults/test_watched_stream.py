@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seamline.core.session.ledger import FrameCounts
+from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.stamps import FrameStamp
 from seamline.runtime.chaos.watched_stream import KnownAnswers, WatchedStream
 

@@ -10,7 +10,7 @@ import pytest
 
 from seamline.config.power import parse_power
 from seamline.core.cost.problem import EnergyScope
-from seamline.core.session.ledger import FrameCounts
+from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import NodeId

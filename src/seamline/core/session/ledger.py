@@ -43,13 +43,14 @@ Which plan is routed, and when to retry, is the pilot's business; how many frame
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from seamline.core.adaptation.pipeline_depth import pipeline_depth
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.session.stories import Step, Stories
 from seamline.core.vocabulary.complaints import Complaints, quoted, with_unsaid
 from seamline.core.vocabulary.nodes import NodeId
@@ -74,34 +75,6 @@ LONGEST_GAP_S = 5.0
 """A source that was silent for longer has paused, which says nothing of its pace."""
 
 Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlinesMissed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameCounts:
-    """Counts of frames so far, by outcome. duplicated, out_of_order: always 0, counted all the same.
-
-    strange_answers: answers and failures from a node that has no such part in the attempt, or of no attempt; dropped.
-    """
-
-    accepted: int = 0
-    answered: int = 0
-    dropped_before_acceptance: int = 0
-    retried: int = 0
-    late_answers: int = 0
-    strange_answers: int = 0
-    duplicated: int = 0
-    out_of_order: int = 0
-
-    @property
-    def lost(self) -> int:
-        """Accepted and not answered; counts only once the stream has ended."""
-        return self.accepted - self.answered
-
-    def since(self, before: FrameCounts) -> FrameCounts:
-        """Counts of the frames after `before` was counted."""
-        return FrameCounts(
-            **{each.name: getattr(self, each.name) - getattr(before, each.name) for each in fields(self)}
-        )
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION
-from seamline.core.session.ledger import FrameCounts, Ledger
+from seamline.core.session.frame_counts import FrameCounts
+from seamline.core.session.ledger import Ledger
 from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named

@@ -17,7 +17,8 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
-from seamline.core.session.ledger import FrameCounts, Ledger, Output
+from seamline.core.session.frame_counts import FrameCounts
+from seamline.core.session.ledger import Ledger, Output
 from seamline.core.session.stories import Step
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.nodes import NodeId
