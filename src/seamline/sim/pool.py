@@ -145,7 +145,7 @@ def _started() -> subprocess.Popen[bytes]:
 
 def _packed_array(value: Any) -> bytes:
     if not isinstance(value, np.ndarray):
-        raise NotImplementedError(f"{type(value).__name__} does not travel")  # what msgspec wants of its hooks
+        raise TypeError(f"{type(value).__name__} does not travel")
     return value.astype(np.float64).tobytes()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from seamline.core.vocabulary.errors import SeamlineError
@@ -25,7 +26,7 @@ class StreamFacts:
     fps: float | None = None
 
 
-class Sink:
+class Sink(ABC):
     """Where answers go. Every method is called on one thread, `open` first and `close` once, also after an error.
 
     name: as the user gave it, without passwords. draws: pictures are needed. keeps_outputs: tensors are.
@@ -35,12 +36,12 @@ class Sink:
     draws = False
     keeps_outputs = False
 
-    def open(self, facts: StreamFacts) -> None:
+    def open(self, facts: StreamFacts) -> None:  # noqa: B027 # some have nothing to open
         """Raises `SinkError` when nothing can be written there."""
 
+    @abstractmethod
     def write(self, answered: AnsweredFrame) -> None:
         """Raises `SinkError`, or `OSError` when nothing can be written there any more."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 # nor to write at the end
         """Write what is left and let go. Raises like `write`."""
