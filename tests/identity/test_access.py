@@ -9,7 +9,7 @@ import json
 import queue
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -93,19 +93,29 @@ def intrude(fog) -> Iterator[Any]:
         session.close()
 
 
-def wait_linked(session: Any) -> bool:
+def wait_linked(session: Any) -> None:
+    wait_until(lambda: bool(session.info.links()))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     until_s = time.monotonic() + PATIENCE_S
-    while not session.info.links() and time.monotonic() < until_s:
+    while not is_so() and time.monotonic() < until_s:
         time.sleep(0.02)
-    return bool(session.info.links())
+    assert is_so()
 
 
-def frames_pass(edge: Peer, fog: Peer) -> None:
+def credential(peer: Peer) -> str:
+    """What `peer` shows beside its token, for everybody to see."""
+    guard = peer.fabric._guard
+    assert guard is not None
+    return guard.credential
+
+
+def frames_pass(source: Peer, there: Peer) -> None:
     """A frame, and after it a message on the urgent lane: what was said before has been routed by then."""
-    edge.fabric.send(NodeId("fog"), FRAME, Lane.DATA)
-    assert fog.messages.get(timeout=PATIENCE_S) == (NodeId("edge"), FRAME)
-    edge.fabric.send(NodeId("fog"), b"over", Lane.CONTROL)
-    assert fog.messages.get(timeout=PATIENCE_S) == (NodeId("edge"), b"over")
+    for lane, payload in ((Lane.DATA, FRAME), (Lane.CONTROL, b"over")):
+        source.fabric.send(there.fabric.node, payload, lane)
+        assert there.messages.get(timeout=PATIENCE_S) == (source.fabric.node, payload)
 
 
 def inbox(there: Peer, source: Peer, lane: str) -> str:
@@ -174,7 +184,7 @@ def pem(certificate: Any) -> bytes:
 
 def test_a_member_cannot_subscribe_to_more_than_one_inbox_at_a_time(member, fog, edge, intrude):
     session = intrude(member("eve"))
-    assert wait_linked(session)
+    wait_linked(session)
     heard: list[str] = []
     for wide in ("seamline/**", "seamline/home/**", "**", "seamline/*/fog/data/*/*/*"):
         session.declare_subscriber(wide, lambda sample: heard.append(str(sample.key_expr)))
@@ -184,7 +194,7 @@ def test_a_member_cannot_subscribe_to_more_than_one_inbox_at_a_time(member, fog,
 
 def test_a_member_that_listens_at_anothers_inbox_hears_nothing_it_can_read(member, fog, edge, intrude):
     session = intrude(member("eve"))
-    assert wait_linked(session)
+    wait_linked(session)
     heard: list[bytes] = []
     session.declare_subscriber("seamline/home/fog/data/*/*/*", lambda sample: heard.append(sample.payload.to_bytes()))
     frames_pass(edge, fog)
@@ -193,7 +203,7 @@ def test_a_member_that_listens_at_anothers_inbox_hears_nothing_it_can_read(membe
 
 def test_an_observer_hears_no_tensors_at_all_not_even_sealed(member, fog, edge, intrude):
     session = intrude(member("eye", Role.OBSERVER))
-    assert wait_linked(session)
+    wait_linked(session)
     heard: list[bytes] = []
     session.declare_subscriber("seamline/home/fog/data/*/*/*", lambda sample: heard.append(sample.payload.to_bytes()))
     frames_pass(edge, fog)
@@ -203,20 +213,37 @@ def test_an_observer_hears_no_tensors_at_all_not_even_sealed(member, fog, edge, 
 @pytest.mark.parametrize("role", [Role.NODE, Role.OBSERVER])
 def test_a_member_cannot_speak_in_anothers_name(role, member, fog, edge, intrude, caplog):
     session = intrude(member("eve", role))
-    assert wait_linked(session)
+    wait_linked(session)
     for lane in ("control", "data", "credit"):
         session.put(inbox(fog, edge, lane), b"forged" * 10)
-    token = session.liveliness().declare_token("seamline/home/edge/alive/00000000deadbeef/AAAA")
+    runs = ("00000000deadbeef/AAAA", f"{edge.fabric.incarnation}/AAAA", f"{edge.fabric.incarnation}/{credential(edge)}")
+    tokens = [session.liveliness().declare_token(f"seamline/home/edge/alive/{run}") for run in runs]
     frames_pass(edge, fog)
     assert fog.fabric.duplicates() == frozenset()
     assert fog.fabric.peers() == {NodeId("edge")}
-    token.undeclare()
+    epoch = fog.fabric._roster.epoch(NodeId("edge"))
+    for token in tokens:
+        token.undeclare()
     frames_pass(edge, fog)
+    assert fog.fabric._roster.epoch(NodeId("edge")) == epoch, "it was never lost in between"
+
+
+def test_a_node_whose_token_went_and_came_back_is_heard_and_hears(fog, edge):
+    frames_pass(edge, fog)
+    frames_pass(fog, edge)
+    token = edge.fabric._declared[-2]
+    key = f"seamline/home/edge/alive/{edge.fabric.incarnation}/{credential(edge)}"
+    token.undeclare()
+    wait_until(lambda: NodeId("edge") not in fog.fabric.peers())
+    edge.fabric._declared[-2] = edge.fabric._session.liveliness().declare_token(key)
+    fog.fabric.wait_peer(NodeId("edge"), PATIENCE_S)
+    frames_pass(edge, fog)
+    frames_pass(fog, edge)
 
 
 def test_the_administration_of_a_node_is_closed(member, fog, edge, intrude):
     session = intrude(member("eve"))
-    assert wait_linked(session)
+    wait_linked(session)
     own = str(session.info.zid())  # a session answers for itself
     replies = [str(reply.ok.key_expr) for reply in session.get("@/**", timeout=1.0) if reply.ok is not None]
     assert [key for key in replies if not key.startswith(f"@/{own}/")] == []
@@ -224,7 +251,7 @@ def test_the_administration_of_a_node_is_closed(member, fog, edge, intrude):
 
 def test_a_name_that_another_run_uses_is_refused_and_a_forged_token_does_not_take_it(member, fog, edge, intrude):
     session = intrude(member("eve"))
-    assert wait_linked(session)
+    wait_linked(session)
     session.liveliness().declare_token("seamline/home/cloud/alive/00000000deadbeef/AAAA")
     cloud = Peer(member("cloud"), fog.fabric.endpoints)
     cloud.fabric.close()
@@ -243,7 +270,4 @@ def test_a_name_that_another_run_uses_is_refused_and_a_forged_token_does_not_tak
 def test_a_revoked_member_is_dropped_by_all_who_hear_of_it(authority, member, fog, edge):
     authority.revoke("edge")
     fog.fabric.take_notice(authority.revoked())
-    until_s = time.monotonic() + PATIENCE_S
-    while (fog.fabric.peers() or edge.fabric.peers()) and time.monotonic() < until_s:
-        time.sleep(0.02)
-    assert (fog.fabric.peers(), edge.fabric.peers()) == (frozenset(), frozenset())
+    wait_until(lambda: not fog.fabric.peers() and not edge.fabric.peers())

@@ -8,6 +8,7 @@ import pytest
 
 from seamline.core.vocabulary.errors import IdentityError, PeerLost
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.identity import sealing
 from seamline.identity.members import Role
 from seamline.identity.sealing import REPLAY_WINDOW, Seal
 
@@ -100,7 +101,7 @@ def test_a_credential_is_good_for_its_name_and_run_only(pair, seal):
         edge.admit("fog", eve.incarnation, eve.credential)
     with pytest.raises(IdentityError, match="credential of another run"):
         edge.admit("fog", "00000000deadbeef", fog.credential)
-    for nonsense in ("", "!", "A" * 5000, fog.credential[:-40]):
+    for nonsense in ("", "!", "A" * 5000, fog.credential[:-40], f"{fog.credential}="):
         with pytest.raises(IdentityError):
             edge.admit("fog", fog.incarnation, nonsense)
 
@@ -118,9 +119,44 @@ def test_another_run_of_a_peer_has_other_keys(pair, member):
     with pytest.raises(IdentityError, match="not from `edge`"):
         again.open("edge", edge.incarnation, "control", sealed)
     introduce(again, "fog", edge)
-    edge.forget("fog", fog.incarnation)
+    assert edge.leave("fog", fog.incarnation, fog.credential)
     to_new = edge.seal(NodeId("fog"), again.incarnation, "control", b"hello")
     assert again.open("edge", edge.incarnation, "control", to_new) == b"hello"
+
+
+def test_a_run_that_was_missed_and_is_back_goes_on_where_it_was(pair):
+    edge, fog = pair
+    before = edge.seal(NodeId("fog"), fog.incarnation, "control", b"before")
+    assert fog.open("edge", edge.incarnation, "control", before) == b"before"
+    for one, name, other in ((edge, "fog", fog), (fog, "edge", edge)):
+        assert one.leave(name, other.incarnation, other.credential)
+        introduce(other, name, one)
+        after = edge.seal(NodeId("fog"), fog.incarnation, "control", b"after")
+        assert after[:8] != before[:8], "no number is used twice with one key"
+        assert fog.open("edge", edge.incarnation, "control", after) == b"after"
+        with pytest.raises(IdentityError, match="repeated"):
+            fog.open("edge", edge.incarnation, "control", before)
+
+
+def test_only_the_token_that_admitted_a_run_ends_it(pair):
+    edge, fog = pair
+    assert not edge.leave("fog", fog.incarnation, "AAAA")
+    assert not edge.leave("cloud", fog.incarnation, fog.credential)
+    assert edge.leave("fog", fog.incarnation, fog.credential)
+
+
+def test_who_left_longest_ago_makes_room_and_who_is_here_does_not(seal, monkeypatch):
+    monkeypatch.setattr(sealing, "MAX_PEERS", 2)
+    edge, fog, cloud, eve = (seal(name) for name in ("edge", "fog", "cloud", "eve"))
+    introduce(fog, "fog", edge)
+    introduce(cloud, "cloud", edge)
+    with pytest.raises(IdentityError, match="no room for `eve`"):
+        introduce(eve, "eve", edge)
+    edge.leave("fog", fog.incarnation, fog.credential)
+    introduce(eve, "eve", edge)
+    assert edge.role_of("cloud", cloud.incarnation) is Role.NODE
+    with pytest.raises(PeerLost):
+        edge.seal(NodeId("fog"), fog.incarnation, "control", b"")
 
 
 def test_a_revoked_peer_is_dropped_and_admitted_no_more(pair, authority):

@@ -38,8 +38,8 @@ class Guard(Protocol):
         """Take a peer's run for what it says it is. Raises `IdentityError`."""
         ...
 
-    def forget(self, name: str, incarnation: str) -> None:
-        """A run of a peer is over."""
+    def leave(self, name: str, incarnation: str, credential: str) -> bool:
+        """A token has gone; whether it was the one by which that run had been admitted."""
         ...
 
     def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:

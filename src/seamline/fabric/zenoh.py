@@ -357,24 +357,24 @@ class ZenohFabric:
 
     def _admit(self, name: str, incarnation: str, credential: str, alive: bool) -> bool:
         """Whether a token that came or went counts."""
-        if self._guard is None or (name, incarnation) == (self._node, self.incarnation):
+        if self._guard is None:
             return True
+        if not alive:
+            return self._guard.leave(name, incarnation, credential)
         try:
-            if not alive:
-                self._guard.forget(name, incarnation)
-                return True
             self._guard.admit(name, incarnation, credential)
         except IdentityError as exc:
             self._refused(NodeId(name), exc)
             return False
         finally:
-            if alive:
-                self._say_notice(NodeId(name))  # one that is revoked may not know it yet
+            self._say_notice(NodeId(name))  # one that is revoked may not know it yet
         return True
 
     def _on_token(self, sample: zenoh.Sample) -> None:
         name, incarnation, credential = _parts_of(str(sample.key_expr))
         alive, now_s = sample.kind == zenoh.SampleKind.PUT, time.monotonic()
+        if (name, incarnation) == (self._node, self.incarnation):
+            return  # this run is here, whatever is said of it
         if not self._admit(name, incarnation, credential, alive):
             return
         with self._door:

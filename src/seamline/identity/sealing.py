@@ -7,6 +7,9 @@ bound to both names and incarnations. Messages are ChaCha20-Poly1305 with a coun
 far behind the newest, is refused. Keys are forgotten with the run, so nothing that was recorded can be read later with
 what a disk holds.
 
+The same two runs always agree on the same keys, and a stalled link makes a token go and come back. So one counter
+serves all peers and never starts again, and what came from a peer is remembered after its token has gone.
+
 Layout: the counter (u64), then the sealed bytes and their tag of 16.
 """
 
@@ -16,7 +19,7 @@ import base64
 import struct
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
@@ -39,7 +42,8 @@ KINDS: Final = ("control", "data", "credit")
 PURPOSE: Final = b"seamline credential/1"
 MAX_CREDENTIAL = 2048
 REPLAY_WINDOW = 4096
-"""Counters behind the newest that may still come: urgent messages of several threads overtake each other."""
+"""Counters behind the newest that may still come: urgent messages of several threads overtake each other, and those to
+other peers count too."""
 MAX_PEERS = 4096
 
 _NUMBER = struct.Struct("<Q")
@@ -67,18 +71,14 @@ class _Opener:
 
 
 @dataclass(slots=True)
-class _Sealer:
-    cipher: ChaCha20Poly1305
-    numbers: count[int] = field(default_factory=count)
-
-
-@dataclass(slots=True)
 class _Peer:
-    """An admitted run of a peer."""
+    """A run of a peer that was admitted. credential: as it was shown. is_here: its token has not gone since."""
 
     member: Member
-    sealers: dict[str, _Sealer]
+    credential: str
+    sealers: dict[str, ChaCha20Poly1305]
     openers: dict[str, _Opener]
+    is_here: bool = True
 
 
 class Seal:
@@ -98,6 +98,7 @@ class Seal:
         self._name, self._incarnation = name, incarnation
         self._key = X25519PrivateKey.generate()
         self._number, self._revoked = newest_list(identity.revoked_pem(), identity.authority)
+        self._nonces = count()
         self._peers: dict[tuple[str, str], _Peer] = {}
         self._lock = threading.Lock()
 
@@ -130,7 +131,7 @@ class Seal:
         public = self._key.public_key().public_bytes_raw()
         signature = self._identity.key.sign(self._signed(self._incarnation, public))
         certificate = self._identity.certificate.public_bytes(Encoding.DER)
-        return base64.urlsafe_b64encode(public + signature + certificate).decode().rstrip("=")
+        return _text(public + signature + certificate)
 
     def verify(self, name: str, incarnation: str, credential: str) -> None:
         self._verified(name, incarnation, credential)
@@ -138,22 +139,28 @@ class Seal:
     def admit(self, name: str, incarnation: str, credential: str) -> None:
         member, public = self._verified(name, incarnation, credential)
         with self._lock:
-            if (name, incarnation) in self._peers:
+            if (known := self._peers.get((name, incarnation))) is not None:
+                known.is_here = True
                 return
-            if len(self._peers) >= MAX_PEERS:
-                raise IdentityError(f"no room for `{name}`: {MAX_PEERS} peers are here")
-            self._peers[name, incarnation] = self._agreed(name, incarnation, member, public)
+            self._require_not_revoked(member)
+            self._make_room(name)
+            self._peers[name, incarnation] = self._agreed(name, incarnation, member, credential, public)
 
-    def forget(self, name: str, incarnation: str) -> None:
+    def leave(self, name: str, incarnation: str, credential: str) -> bool:
+        run = name, incarnation
         with self._lock:
-            self._peers.pop((name, incarnation), None)
+            peer = self._peers.get(run)
+            if peer is None or peer.credential != credential:
+                return False
+            peer.is_here = False
+            self._peers[run] = self._peers.pop(run)  # those that left last are remembered longest
+        return True
 
     def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:
         if (peer := self._peers.get((target, incarnation))) is None:
             raise PeerLost(f"`{target}` has not shown who it is")
-        sealer = peer.sealers[kind]
-        number = next(sealer.numbers)
-        return _NUMBER.pack(number) + sealer.cipher.encrypt(_nonce(number), payload, None)
+        number = next(self._nonces)
+        return _NUMBER.pack(number) + peer.sealers[kind].encrypt(_nonce(number), payload, None)
 
     def open(self, source: str, incarnation: str, kind: str, payload: bytes) -> bytes:
         if len(payload) < _NUMBER.size:
@@ -194,6 +201,19 @@ class Seal:
             gone.add(self._name)
         return frozenset(gone)
 
+    def _require_not_revoked(self, member: Member) -> None:
+        if member.serial in self._revoked:
+            raise IdentityError(f"the certificate of `{member.name}` has been revoked")
+
+    def _make_room(self, name: str) -> None:
+        """Forget who left longest ago when there are too many. Raises `IdentityError` when all are here."""
+        if len(self._peers) < MAX_PEERS:
+            return
+        gone = next((run for run, peer in self._peers.items() if not peer.is_here), None)
+        if gone is None:
+            raise IdentityError(f"no room for `{name}`: {MAX_PEERS} peers are here")
+        del self._peers[gone]
+
     def _signed(self, incarnation: str, public: bytes) -> bytes:
         return b"\0".join((PURPOSE, self._identity.cluster.encode(), incarnation.encode(), public))
 
@@ -202,6 +222,8 @@ class Seal:
             if len(credential) > MAX_CREDENTIAL:
                 raise ValueError("long")
             shown = base64.b64decode(credential + "=" * (-len(credential) % 4), altchars=b"-_", validate=True)
+            if _text(shown) != credential:
+                raise ValueError("another way to write it")  # one credential is one token
             public, rest = shown[:_KEY_BYTES], shown[_KEY_BYTES:]
             signature, der = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
             certificate, key = x509.load_der_x509_certificate(der), X25519PublicKey.from_public_bytes(public)
@@ -211,15 +233,14 @@ class Seal:
         member = member_of(certificate, self._identity.authority)
         if not speaks_for(member, name):
             raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
-        if member.serial in self._revoked:
-            raise IdentityError(f"the certificate of `{member.name}` has been revoked")
+        self._require_not_revoked(member)
         try:
             public_key(certificate).verify(signature, self._signed(incarnation, public))
         except InvalidSignature:
             raise IdentityError(f"`{name[:60]}` shows a credential of another run") from None
         return member, key
 
-    def _agreed(self, name: str, incarnation: str, member: Member, public: X25519PublicKey) -> _Peer:
+    def _agreed(self, name: str, incarnation: str, member: Member, credential: str, public: X25519PublicKey) -> _Peer:
         try:
             shared = self._key.exchange(public)
         except ValueError:
@@ -232,9 +253,14 @@ class Seal:
 
         return _Peer(
             member=member,
-            sealers={kind: _Sealer(cipher(kind, here, there)) for kind in KINDS},
+            credential=credential,
+            sealers={kind: cipher(kind, here, there) for kind in KINDS},
             openers={kind: _Opener(cipher(kind, there, here)) for kind in KINDS},
         )
+
+
+def _text(credential: bytes) -> str:
+    return base64.urlsafe_b64encode(credential).decode().rstrip("=")
 
 
 def _nonce(number: int) -> bytes:
