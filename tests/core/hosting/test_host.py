@@ -280,6 +280,14 @@ def test_a_model_that_waits_behind_what_is_stuck_begins_when_another_origin_want
     assert len(world.of(cmd.Obtain)) == 3, "it is not begun a second time"
 
 
+def test_a_model_that_is_here_before_its_turn_has_come_is_not_obtained_then(world):
+    for number, model in enumerate("xyz"):
+        world.prepare("edge", f"s{number}", model=model)
+    world.obtained("z")
+    world.obtained("x")
+    assert [one.model_id for one in world.of(cmd.Obtain)] == ["x", "y"]
+
+
 def test_another_origin_brings_another_source(world):
     world.prepare("edge", "s")
     world.prepare("cam", "t")

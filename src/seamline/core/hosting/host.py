@@ -346,8 +346,9 @@ class Host:
             self._obtaining.put(origin, model_id)
 
     def _ended(self, model_id: str) -> list[_Waiting]:
-        """A model is not obtained any more; what waited for it."""
+        """A model is not obtained any more, nor waits for its turn; what waited for it."""
         self._obtaining.done(model_id)
+        self._obtaining.drop(model_id)
         model = self._models.pop(model_id, None)
         return [] if model is None else model.waiting
 
