@@ -144,7 +144,6 @@ def test_streams_of_an_origin_that_is_gone_are_freed_after_a_while(world):
     world.hear(ev.PeerChanged(EDGE, False))
     world.hear(ev.Tick(), ORPHAN_S - 1)
     assert world.host.holds("s", 1)
-    assert world.host.due_s == ORPHAN_S
     world.hear(ev.Tick(), 1)
     assert world.host.streams == {"u": CAM}
     assert world.reason("edge", waiting) == "`edge` is gone"
@@ -321,8 +320,10 @@ def test_measuring_that_takes_far_too_long_holds_up_nobody_else(world):
     world.obtained()
     request = world.profile("cam", model="other")
     world.obtained("other")
-    assert world.host.due_s == OVERDUE_S + OVERDUE_FACTOR * 3.0
-    world.hear(ev.Tick(), world.host.due_s)
+    overdue_s = OVERDUE_S + OVERDUE_FACTOR * 3.0
+    world.hear(ev.Tick(), overdue_s - 0.1)
+    assert [one.model_id for one in world.of(cmd.Profile)] == ["m"]
+    world.hear(ev.Tick(), 0.1)
     assert [one.model_id for one in world.of(cmd.Profile)] == ["m", "other"]
     world.hear(ev.Measured(world.of(cmd.Profile)[1].job, "costs"))
     assert world.reply("cam", request).answer == "costs"
@@ -333,7 +334,10 @@ def test_a_budget_of_a_day_is_overdue_like_any_other(world):
     world.obtained()
     world.profile("cam")
     world.obtained()
-    assert world.host.due_s == MOST_OVERDUE_S
+    world.hear(ev.Tick(), MOST_OVERDUE_S - 0.1)
+    assert len(world.of(cmd.Profile)) == 1
+    world.hear(ev.Tick(), 0.1)
+    assert len(world.of(cmd.Profile)) == 2
 
 
 def test_a_segment_is_timed_without_asking_for_its_model(world):

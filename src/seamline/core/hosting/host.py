@@ -28,7 +28,6 @@ given. `Reply` answers every question exactly once.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -135,15 +134,6 @@ class Host:
         self._out: list[cmd.Command] = []
 
     # -- to look at ----------------------------------------------------------------------------------------------------
-
-    @property
-    def due_s(self) -> float:
-        """Time at which a `Tick` is due; inf when nothing is."""
-        due_s = min((gone_s + ORPHAN_S for gone_s in self._gone_s.values()), default=math.inf)
-        if self._measuring.has_waiting:
-            overdue_s = [begun_s + one.overdue_s for one, begun_s in self._measuring.begun_s()]
-            due_s = min([due_s, *overdue_s])
-        return due_s
 
     def holds(self, stream: str, generation: int) -> bool:
         """Whether the segments of a generation can run here."""
