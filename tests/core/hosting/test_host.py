@@ -134,6 +134,12 @@ def test_nobody_else_releases_a_stream_or_takes_its_name(world):
     assert world.reason("cam", world.prepare("cam", "s", 2)) == "stream `s` is of `edge`"
 
 
+def test_a_release_by_another_node_refuses_nothing_that_comes_later(world):
+    world.hear(ev.ReleaseAsked(CAM, "s", ALL))
+    world.held("edge", "s")
+    assert world.host.holds("s", 1)
+
+
 # -- origins that go ---------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +257,14 @@ def test_questions_of_one_origin_wait_in_bounded_number(world):
     requests = [world.profile("edge", model=f"m{number}") for number in range(MAX_WAITING + 1)]
     assert f"the most is {MAX_WAITING}" in world.reason("edge", requests[-1])
     assert world.reply("edge", requests[0]) is None
+
+
+def test_requests_for_one_generation_wait_in_bounded_number(world):
+    requests = [world.prepare("edge", "s") for _ in range(MAX_WAITING + 1)]
+    assert f"{MAX_WAITING} requests wait" in world.reason("edge", requests[-1])
+    world.obtained()
+    world.hear(ev.SegmentsPrepared("s", 1, 0.25))
+    assert {world.reply("edge", one).answer for one in requests[:-1]} == {0.25}
 
 
 # -- turns -------------------------------------------------------------------------------------------------------------
