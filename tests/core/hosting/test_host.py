@@ -134,6 +134,12 @@ def test_nobody_else_releases_a_stream_or_takes_its_name(world):
     assert world.reason("cam", world.prepare("cam", "s", 2)) == "stream `s` is of `edge`"
 
 
+def test_a_release_by_another_node_refuses_nothing_that_comes_later(world):
+    world.hear(ev.ReleaseAsked(CAM, "s", ALL))
+    world.held("edge", "s")
+    assert world.host.holds("s", 1)
+
+
 # -- origins that go ---------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +150,6 @@ def test_streams_of_an_origin_that_is_gone_are_freed_after_a_while(world):
     world.hear(ev.PeerChanged(EDGE, False))
     world.hear(ev.Tick(), ORPHAN_S - 1)
     assert world.host.holds("s", 1)
-    assert world.host.due_s == ORPHAN_S
     world.hear(ev.Tick(), 1)
     assert world.host.streams == {"u": CAM}
     assert world.reason("edge", waiting) == "`edge` is gone"
@@ -254,6 +259,14 @@ def test_questions_of_one_origin_wait_in_bounded_number(world):
     assert world.reply("edge", requests[0]) is None
 
 
+def test_requests_for_one_generation_wait_in_bounded_number(world):
+    requests = [world.prepare("edge", "s") for _ in range(MAX_WAITING + 1)]
+    assert f"{MAX_WAITING} requests wait" in world.reason("edge", requests[-1])
+    world.obtained()
+    world.hear(ev.SegmentsPrepared("s", 1, 0.25))
+    assert {world.reply("edge", one).answer for one in requests[:-1]} == {0.25}
+
+
 # -- turns -------------------------------------------------------------------------------------------------------------
 
 
@@ -278,6 +291,14 @@ def test_a_model_that_waits_behind_what_is_stuck_begins_when_another_origin_want
     assert world.commands[-1] == cmd.AddSource("m2", CAM)
     world.hear(ev.ObtainFailed("m0", "no"))
     assert len(world.of(cmd.Obtain)) == 3, "it is not begun a second time"
+
+
+def test_a_model_that_is_here_before_its_turn_has_come_is_not_obtained_then(world):
+    for number, model in enumerate("xyz"):
+        world.prepare("edge", f"s{number}", model=model)
+    world.obtained("z")
+    world.obtained("x")
+    assert [one.model_id for one in world.of(cmd.Obtain)] == ["x", "y"]
 
 
 def test_another_origin_brings_another_source(world):
@@ -313,8 +334,10 @@ def test_measuring_that_takes_far_too_long_holds_up_nobody_else(world):
     world.obtained()
     request = world.profile("cam", model="other")
     world.obtained("other")
-    assert world.host.due_s == OVERDUE_S + OVERDUE_FACTOR * 3.0
-    world.hear(ev.Tick(), world.host.due_s)
+    overdue_s = OVERDUE_S + OVERDUE_FACTOR * 3.0
+    world.hear(ev.Tick(), overdue_s - 0.1)
+    assert [one.model_id for one in world.of(cmd.Profile)] == ["m"]
+    world.hear(ev.Tick(), 0.1)
     assert [one.model_id for one in world.of(cmd.Profile)] == ["m", "other"]
     world.hear(ev.Measured(world.of(cmd.Profile)[1].job, "costs"))
     assert world.reply("cam", request).answer == "costs"
@@ -325,7 +348,10 @@ def test_a_budget_of_a_day_is_overdue_like_any_other(world):
     world.obtained()
     world.profile("cam")
     world.obtained()
-    assert world.host.due_s == MOST_OVERDUE_S
+    world.hear(ev.Tick(), MOST_OVERDUE_S - 0.1)
+    assert len(world.of(cmd.Profile)) == 1
+    world.hear(ev.Tick(), 0.1)
+    assert len(world.of(cmd.Profile)) == 2
 
 
 def test_a_segment_is_timed_without_asking_for_its_model(world):

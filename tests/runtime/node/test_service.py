@@ -117,7 +117,8 @@ def test_what_is_released_while_its_model_is_fetched_is_not_prepared(edge, bench
     assert bench.nodes["fog"].segments.n_generations == 0
 
 
-def test_a_model_that_cannot_be_fetched_is_answered_with_the_reason(edge):
+def test_a_model_that_cannot_be_fetched_is_answered_with_the_reason_and_forgotten(edge, bench):
     for asked in (edge.client.profile(FOG, "0" * 64, 1.0), edge.client.profile(FOG, "../x", 1.0)):
         with pytest.raises(PlanError, match=r"is not in the store|is not a model id"):
             asked.result(timeout=20)
+    assert bench.nodes["fog"].service._sources == {}

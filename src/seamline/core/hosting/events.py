@@ -132,7 +132,7 @@ class MemoryMeasured:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed: act on what is due (`due_s`)."""
+    """Time has passed: act on what is due. Any other event does the same."""
 
 
 Event = (

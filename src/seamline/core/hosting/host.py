@@ -28,7 +28,6 @@ given. `Reply` answers every question exactly once.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -122,7 +121,7 @@ class Host:
     def __init__(self, node: NodeId) -> None:
         self._node = node
         self._streams: dict[str, _Stream] = {}
-        self._released: OrderedDict[_Key, None] = OrderedDict()
+        self._released: OrderedDict[tuple[NodeId, str, int], None] = OrderedDict()
         self._models: dict[str, _Model] = {}
         self._cuts: dict[str, tuple[Cut, ...]] = {}
         self._obtaining: Lanes[str] = Lanes(per_origin=2, in_all=8)
@@ -135,15 +134,6 @@ class Host:
         self._out: list[cmd.Command] = []
 
     # -- to look at ----------------------------------------------------------------------------------------------------
-
-    @property
-    def due_s(self) -> float:
-        """Time at which a `Tick` is due; inf when nothing is."""
-        due_s = min((gone_s + ORPHAN_S for gone_s in self._gone_s.values()), default=math.inf)
-        if self._measuring.has_waiting:
-            overdue_s = [begun_s + one.overdue_s for one, begun_s in self._measuring.begun_s()]
-            due_s = min([due_s, *overdue_s])
-        return due_s
 
     def holds(self, stream: str, generation: int) -> bool:
         """Whether the segments of a generation can run here."""
@@ -169,7 +159,7 @@ class Host:
         for name, stream in self._streams.items():
             assert stream.generations, f"`{name}` has nothing here and is remembered"
             for number, generation in stream.generations.items():
-                assert (name, number) not in self._released, "what was released is on its way"
+                assert (stream.origin, name, number) not in self._released, "what was released is on its way"
                 assert generation.state is State.HELD or generation.requests, "nobody waits for it"
         for model in self._models.values():
             assert model.waiting or model.is_given_up, "a model is obtained for nobody"
@@ -223,6 +213,8 @@ class Host:
             self._reply(asked, asked.request, reason=f"stream `{quoted(asked.stream, 80)}` is of `{stream.origin}`")
         elif known is not None and known.state is State.HELD:
             self._reply(asked, asked.request, answer=known.took_s)
+        elif known is not None and len(known.requests) >= MAX_WAITING:
+            self._reply(asked, asked.request, reason=f"{len(known.requests)} requests wait for this generation already")
         elif known is not None:
             if asked.request not in known.requests:
                 known.requests.append(asked.request)
@@ -233,7 +225,7 @@ class Host:
 
     def _why_not(self, asked: ev.PrepareAsked, stream: _Stream | None) -> str | None:
         """Reason why a new generation is refused before anything is done for it."""
-        if self._was_released(asked.stream, asked.generation):
+        if self._was_released(asked):
             return RELEASED
         if not any(stage.node == self._node for stage in asked.plan.stages):
             return f"`{asked.plan}` has no stage for `{self._node}`"
@@ -255,7 +247,7 @@ class Host:
         stream = self._streams.get(name)
         if stream is not None and stream.origin != origin:
             return  # nobody else's to release
-        self._released[name, generation] = None
+        self._released[origin, name, generation] = None
         while len(self._released) > MAX_RELEASED:
             self._released.popitem(last=False)
         if stream is not None:
@@ -277,8 +269,8 @@ class Host:
         else:
             self._out.append(cmd.ReleaseSegments(name, number))
 
-    def _was_released(self, stream: str, generation: int) -> bool:
-        return (stream, generation) in self._released or (stream, ALL) in self._released
+    def _was_released(self, asked: ev.PrepareAsked) -> bool:
+        return any((asked.origin, asked.stream, one) in self._released for one in (asked.generation, ALL))
 
     def _prepared(self, key: _Key, took_s: float) -> None:
         self._preparing.done(key)
@@ -346,8 +338,9 @@ class Host:
             self._obtaining.put(origin, model_id)
 
     def _ended(self, model_id: str) -> list[_Waiting]:
-        """A model is not obtained any more; what waited for it."""
+        """A model is not obtained any more, nor waits for its turn; what waited for it."""
         self._obtaining.done(model_id)
+        self._obtaining.drop(model_id)
         model = self._models.pop(model_id, None)
         return [] if model is None else model.waiting
 

@@ -75,10 +75,6 @@ class Lanes(Generic[Job]):
         """Take everything of one origin out that waits."""
         return list(self._waiting.pop(origin, ()))
 
-    @property
-    def has_waiting(self) -> bool:
-        return bool(self._waiting)
-
     def begun_s(self) -> list[tuple[Job, float]]:
         """What runs, and since when."""
         return [running for jobs in self._running.values() for running in jobs]

@@ -313,6 +313,7 @@ class Service:
             event: ev.Event = ev.ModelObtained(model_id, self._exchange.obtain(model_id, sources).cuts)
         except Exception as error:
             event = ev.ObtainFailed(model_id, _words(error, "obtaining a model"))
+        self._sources.pop(model_id, None)  # before the host hears of it, which may want the model again at once
         self._tell(event)
 
     def _prepare(self, wanted: cmd.PrepareSegments) -> None:
