@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.shared.options import JsonFlag
-from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
+from seamline.cli.shared.output import NARROW_WIDTH, TERMINAL, data_console, print_json, progress_console
 from seamline.cli.shared.planning_options import CodecsOption, checked_codecs
 from seamline.core.vocabulary.documented import key_docs, to_json
 from seamline.core.vocabulary.plans import Codec
@@ -242,7 +242,8 @@ def _print_report(demo: DemoSummary) -> None:
 
     out = data_console()
     out.print()
-    out.print(scenes_table(demo.scenes, is_offload_allowed=demo.private == 0))
+    is_narrow = out.width < NARROW_WIDTH
+    out.print(scenes_table(demo.scenes, is_offload_allowed=demo.private == 0, is_narrow=is_narrow))
     counts = demo.adaptive.frames
     out.print(
         f"adaptive: {counts.accepted} frames accepted, {counts.answered} answered, {counts.lost} lost, "
