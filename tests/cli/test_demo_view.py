@@ -22,6 +22,7 @@ from seamline.cli.demo.view import (
     sparkline,
 )
 from seamline.config import NodeSpec, Testbed
+from seamline.core.vocabulary.quantities import seconds_text
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
 from seamline.runtime.lab.scenario import ScenarioEvent
 from seamline.runtime.origin.record import LatencyPart
@@ -155,13 +156,18 @@ def test_a_switch_because_of_what_it_saves_says_what_that_is():
     assert short_decision(replace(STREAM, switches=())) is None
 
 
-def test_the_closing_table_fits_a_terminal_of_80_columns():
-    console = Console(file=io.StringIO(), width=80, record=True)
-    console.print(scenes_table(scene_figures(STATE.scenes, STATE.answers), is_offload_allowed=False))
+@pytest.mark.parametrize(("width", "is_narrow"), [(80, False), (40, True)])
+def test_the_closing_table_fits_with_a_line_for_each_scene(width: int, is_narrow: bool):
+    console = Console(file=io.StringIO(), width=width, record=True)
+    figures = scene_figures(STATE.scenes, STATE.answers)
+    console.print(scenes_table(figures, is_offload_allowed=False, is_narrow=is_narrow))
     lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= 80
-    assert "(not allowed)" in "\n".join(lines)
+    assert max(map(len, lines)) <= width
+    assert ("(not allowed)" in "\n".join(lines)) is not is_narrow
     assert [line.split("  ")[0] for line in lines[-3:]] == ["a good link", "weak 4G", "the cloud dies"]
+    for scene, line in zip(figures, lines[-3:], strict=True):
+        for key in (ADAPTIVE, STATIC):
+            assert f" {seconds_text(scene.mean_s(key))}" in line
 
 
 def viewer(console: Console, changes: tuple[Change, ...] = ()) -> Viewer:

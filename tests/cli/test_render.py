@@ -22,7 +22,7 @@ from seamline.cli.shared.render import (
     nodes_table,
     switches_table,
 )
-from seamline.cli.shared.tables import cut_table
+from seamline.cli.shared.tables import add_row, cut_table, new_table
 from seamline.core.vocabulary.profiles import Cut, TensorSpec
 from seamline.core.vocabulary.quantities import bytes_text, macs_text, rate_text, ratio_text, seconds_text
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
@@ -263,3 +263,14 @@ def test_progress_is_said_in_lines_where_there_is_no_terminal(capsys, monkeypatc
     monkeypatch.setattr(output, "LINE_EVERY_S", 0.0)
     assert list(output.track(range(3), 3, "counting")) == [0, 1, 2]
     assert capsys.readouterr().err == "counting: 1 of 3, about 0 s left\ncounting: 2 of 3, about 0 s left\n"
+
+
+def test_part_of_a_number_is_marked_as_part_of_one():
+    table = new_table("scene", "gap", right=("gap",))
+    add_row(table, "weak[4G]", "1260 ms")
+    console = Console(file=io.StringIO(), width=7, record=True)
+    console.print(table)
+    assert "…" in console.export_text().splitlines()[-1]
+    wide = Console(file=io.StringIO(), width=40, record=True)
+    wide.print(table)
+    assert wide.export_text().splitlines()[-1].split("  ") == ["weak[4G]", "1260 ms"]

@@ -1,13 +1,14 @@
 """A testbed: machines and links to imitate on one computer, and what changes while a run goes on.
 
 Values only; how they are read from a file and checked is `testbed_file.py`. `seamline.testbed` makes processes and
-shaped links of them.
+shaped links of them. The texts on the fields are the meanings of their JSON keys, see `core.vocabulary.documented`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from seamline.config.power import PowerSpec, parse_power, power_by_hand
 from seamline.config.toml import nearest_hint
@@ -73,18 +74,15 @@ class LinkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSpec:
-    """A link takes new values during a run, either after `at_ratio` of it or `at_s` seconds. None leaves a value.
+    """A link takes new values during a run, either after `at_ratio` of it or `at_s` seconds. None leaves a value."""
 
-    silent: from then on the link carries nothing, or carries again.
-    """
-
-    between: tuple[str, str]
-    at_s: float | None = None
-    at_ratio: float | None = None
-    rate_bps: float | None = None
-    delay_s: float | None = None
-    loss_ratio: float | None = None
-    silent: bool | None = None
+    between: Annotated[tuple[str, str], "the two nodes of the link"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"] = None
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"] = None
+    rate_bps: Annotated[float | None, "bits per second from then on"] = None
+    delay_s: Annotated[float | None, "one-way delay from then on"] = None
+    loss_ratio: Annotated[float | None, "share of packets lost from then on"] = None
+    silent: Annotated[bool | None, "whether the link carries nothing from then on"] = None
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""
@@ -93,15 +91,12 @@ class ChangeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
-    """A node becomes slower or quicker during a run, after `at_ratio` of it or `at_s` seconds, as by other programs.
+    """A node becomes slower or quicker during a run, after `at_ratio` of it or `at_s` seconds, as by other programs."""
 
-    slowdown: from then on, in place of the node's own.
-    """
-
-    node: str
-    slowdown: float
-    at_s: float | None = None
-    at_ratio: float | None = None
+    node: Annotated[str, "name of the node"]
+    slowdown: Annotated[float, "how many times longer computing takes from then on, as of the node"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"] = None
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"] = None
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""
@@ -112,10 +107,10 @@ class LoadSpec:
 class LifeSpec:
     """A node is killed during a run, or started again: `up` from `at_ratio` of it or `at_s` seconds on."""
 
-    node: str
-    up: bool
-    at_s: float | None = None
-    at_ratio: float | None = None
+    node: Annotated[str, "name of the node"]
+    up: Annotated[bool, "whether it runs from then on"]
+    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"] = None
+    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"] = None
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""
@@ -126,9 +121,9 @@ class LifeSpec:
 class SceneSpec:
     """A stretch of a run that is told and judged as one, until the next: from `at_ratio` of it or `at_s` seconds on."""
 
-    name: str
-    at_s: float | None = None
-    at_ratio: float | None = None
+    name: Annotated[str, "name of the scene"]
+    at_s: Annotated[float | None, "its beginning; null when `at_ratio` says it"] = None
+    at_ratio: Annotated[float | None, "its beginning as a share of the run; null when `at_s` says it"] = None
 
     def at_s_of(self, duration_s: float) -> float:
         """Seconds after the beginning of a run of `duration_s`."""

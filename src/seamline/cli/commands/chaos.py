@@ -9,7 +9,7 @@ import typer
 
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import TERMINAL, print_result, progress_console
-from seamline.cli.shared.tables import new_table
+from seamline.cli.shared.tables import add_row, new_table
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.quantities import ABSENT, bytes_text, seconds_text
@@ -82,7 +82,7 @@ def _words(summary: ChaosSummary) -> RenderableType:
         right=("times", "frames", "gap p50", "gap p99", "lost", "recovered in, p50", "longest", "not in time"),
     )  # fmt: skip
     for each in summary.faults:
-        table.add_row(*_row(each))
+        add_row(table, *_row(each))
     lines = [
         f"stream of {each.model}, at the end {each.plan}: "
         f"{each.frames.accepted} frames accepted, {each.frames.answered} answered, "

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.options import JsonFlag
-from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
+from seamline.cli.shared.output import NARROW_WIDTH, TERMINAL, data_console, print_json, progress_console
 from seamline.cli.shared.planning_options import CodecsOption, checked_codecs
-from seamline.core.vocabulary.documented import key_docs, to_json
+from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.plans import Codec
 
 if TYPE_CHECKING:
@@ -49,54 +50,47 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def demo(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoFlags:
+    """The scene that policies are put through, as it is given; what is not, the testbed's file says."""
+
     testbed: Annotated[
         Path | None, typer.Option("--testbed", metavar="FILE", help="Machines and links to imitate (TOML).")
-    ] = None,
+    ] = None
     model: Annotated[
         str | None, typer.Option("--model", metavar="MODEL", help="ONNX file, or a name from `seamline zoo list`.")
-    ] = None,
+    ] = None
     source: Annotated[
         str | None,
         typer.Option("--source", metavar="SOURCE", help="Video file; a pan over photographs when not given."),
-    ] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=2.0, help="Length of the run.")] = None,
-    fps: Annotated[float | None, typer.Option("--fps", metavar="F", min=0.1, help="Frames per second.")] = None,
+    ] = None
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=2.0, help="Length of the run.")] = None
+    fps: Annotated[float | None, typer.Option("--fps", metavar="F", min=0.1, help="Frames per second.")] = None
     private: Annotated[
         int | None,
         typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the edge; 1, the default, not."),
-    ] = None,
+    ] = None
     objective: Annotated[str, typer.Option("--objective", metavar="WHAT", help="latency, throughput or energy.")] = (
         "latency"
-    ),
-    codecs: CodecsOption = CODECS,
+    )
+    codecs: CodecsOption = CODECS
     kill: Annotated[
-        list[str] | None, typer.Option("--kill", metavar="NODE@S", help="Kill a node at a second of the run.")
-    ] = None,
-    baselines: Annotated[bool, typer.Option(help="Run the baselines too.")] = True,
-    json: JsonFlag = False,
-) -> None:
+        tuple[str, ...], typer.Option("--kill", metavar="NODE@S", help="Kill a node at a second of the run.")
+    ] = ()
+    baselines: Annotated[bool, typer.Option(help="Run the baselines too.")] = True
+
+
+@with_groups
+def demo(asked: DemoFlags, json: JsonFlag = False) -> None:
     """Cut a network over three imitated machines while links fall, the cloud dies and the edge gets hot.
 
     A Raspberry Pi 4, a server and a workstation are imitated at their published speeds, four policies side by side on
     the same frames; this computer has to be faster than each of them.
     """
-    checked_codecs(codecs)  # a wrong one is said before anything starts
-    request = _request(
-        testbed=testbed,
-        model=model,
-        source=source,
-        seconds=seconds,
-        fps=fps,
-        private=private,
-        objective=objective,
-        codecs=codecs,
-        kill=kill or (),
-        baselines=baselines,
-    )
+    request = _request(asked)
     summary = _summary(request, *_played(request, is_quiet=json))
     if json:
-        print_json(to_json(summary))
+        print_json(summary)
     else:
         _print_report(summary)
 
@@ -116,19 +110,7 @@ class DemoRequest:
     is_untrained: bool
 
 
-def _request(
-    *,
-    testbed: Path | None,
-    model: str | None,
-    source: str | None,
-    seconds: float | None,
-    fps: float | None,
-    private: int | None,
-    objective: str,
-    codecs: str,
-    kill: Sequence[str],
-    baselines: bool,
-) -> DemoRequest:
+def _request(asked: DemoFlags) -> DemoRequest:
     """What the flags say, then the testbed's file, then the defaults; what is missing or broken is said here."""
     from seamline.cli.demo.playing import shipped_video
     from seamline.config import load_testbed
@@ -140,33 +122,34 @@ def _request(
     from seamline.testbed import demo_testbed_path
     from seamline.testbed.changes import Kill, schedule
 
-    bed = load_testbed(testbed or demo_testbed_path())
+    checked_codecs(asked.codecs)
+    bed = load_testbed(asked.testbed or demo_testbed_path())
     if len(bed.nodes) < 2:
         raise ConfigError(f"testbed `{bed.name}` has one node only", hint="add a second [[node]]")
-    goal_named(objective)
-    name = model or bed.model or _default_model()
-    video = Path(source) if source is not None else shipped_video()
+    goal_named(asked.objective)
+    name = asked.model or bed.model or _default_model()
+    video = Path(asked.source) if asked.source is not None else shipped_video()
     open_source(str(video)).first()  # a missing or broken video is said before anything starts
     scenario = Scenario(
         testbed=bed,
         model=str(resolve_model(name, TERMINAL)),
         source=video,
-        seconds=seconds or bed.seconds or DEFAULT_SECONDS,
-        fps=fps or bed.fps or DEFAULT_FPS,
-        objective=objective,
-        codecs=codecs,
-        kills=tuple(Kill.parse(text) for text in kill),
+        seconds=asked.seconds or bed.seconds or DEFAULT_SECONDS,
+        fps=asked.fps or bed.fps or DEFAULT_FPS,
+        objective=asked.objective,
+        codecs=asked.codecs,
+        kills=tuple(Kill.parse(text) for text in asked.kill),
     )
     TestbedRun.check(scenario)
     schedule(bed, scenario.seconds, scenario.kills)  # refuses what cannot be done
-    n_private_cuts = private if private is not None else bed.private if bed.private is not None else 1
+    n_private_cuts = next(n for n in (asked.private, bed.private, 1) if n is not None)
     return DemoRequest(
         scenario=scenario,
         model=name,
         n_private_cuts=n_private_cuts,
-        baselines=baselines,
-        is_shipped_video=source is None,
-        is_untrained=not (model or bed.model) and name == WITHOUT_EXTRA,
+        baselines=asked.baselines,
+        is_shipped_video=asked.source is None,
+        is_untrained=not (asked.model or bed.model) and name == WITHOUT_EXTRA,
     )
 
 
@@ -242,7 +225,8 @@ def _print_report(demo: DemoSummary) -> None:
 
     out = data_console()
     out.print()
-    out.print(scenes_table(demo.scenes, is_offload_allowed=demo.private == 0))
+    is_narrow = out.width < NARROW_WIDTH
+    out.print(scenes_table(demo.scenes, is_offload_allowed=demo.private == 0, is_narrow=is_narrow))
     counts = demo.adaptive.frames
     out.print(
         f"adaptive: {counts.accepted} frames accepted, {counts.answered} answered, {counts.lost} lost, "

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from seamline.cli.shared.options import JsonFlag
+from seamline.config import ChangeSpec, LifeSpec, LoadSpec, SceneSpec, Testbed
 from seamline.core.vocabulary.documented import copied, key_docs
-
-if TYPE_CHECKING:
-    from seamline.config import Testbed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,58 +39,16 @@ class LinkFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeFacts:
-    """How a link changes during a run."""
-
-    between: Annotated[tuple[str, ...], "the two nodes of the link"]
-    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
-    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
-    rate_bps: Annotated[float | None, "bits per second from then on"]
-    delay_s: Annotated[float | None, "one-way delay from then on"]
-    loss_ratio: Annotated[float | None, "share of packets lost from then on"]
-    silent: Annotated[bool | None, "whether the link carries nothing from then on"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadFacts:
-    """How a machine becomes slower or quicker during a run."""
-
-    node: Annotated[str, "name of the node"]
-    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
-    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
-    slowdown: Annotated[float, "how many times longer computing takes from then on, as of the node"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LifeFacts:
-    """When a machine is killed or started again."""
-
-    node: Annotated[str, "name of the node"]
-    at_s: Annotated[float | None, "when, after the beginning of the run; null when `at_ratio` says it"]
-    at_ratio: Annotated[float | None, "when, as a share of the run; null when `at_s` says it"]
-    up: Annotated[bool, "whether it runs from then on"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneFacts:
-    """A stretch of a run that is judged as one."""
-
-    name: Annotated[str, "name of the scene"]
-    at_s: Annotated[float | None, "its beginning; null when `at_ratio` says it"]
-    at_ratio: Annotated[float | None, "its beginning as a share of the run; null when `at_s` says it"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TestbedSummary:
     """What `seamline testbed check --json` prints."""
 
     name: Annotated[str, "name of the testbed"]
     nodes: Annotated[tuple[NodeFacts, ...], "its machines"]
     links: Annotated[tuple[LinkFacts, ...], "its links, the same in both directions"]
-    changes: Annotated[tuple[ChangeFacts, ...], "how links change during a run; null leaves a value as it is"]
-    loads: Annotated[tuple[LoadFacts, ...], "which machines become slower or quicker during a run"]
-    lives: Annotated[tuple[LifeFacts, ...], "which machines are killed or started again during a run"]
-    scenes: Annotated[tuple[SceneFacts, ...], "the scenes of a run by time, none when it is one"]
+    changes: Annotated[tuple[ChangeSpec, ...], "how links change during a run; null leaves a value as it is"]
+    loads: Annotated[tuple[LoadSpec, ...], "which machines become slower or quicker during a run"]
+    lives: Annotated[tuple[LifeSpec, ...], "which machines are killed or started again during a run"]
+    scenes: Annotated[tuple[SceneSpec, ...], "the scenes of a run by time, none when it is one"]
 
 
 JSON_KEYS = {"testbed check": partial(key_docs, TestbedSummary)}
@@ -133,8 +89,8 @@ def _summary(testbed: Testbed) -> TestbedSummary:
             )
             for link in testbed.links
         ),
-        changes=tuple(copied(ChangeFacts, change) for change in testbed.changes),
-        loads=tuple(copied(LoadFacts, load) for load in testbed.loads),
-        lives=tuple(copied(LifeFacts, life) for life in testbed.lives),
-        scenes=tuple(copied(SceneFacts, scene) for scene in testbed.scenes),
+        changes=testbed.changes,
+        loads=testbed.loads,
+        lives=testbed.lives,
+        scenes=testbed.scenes,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -87,10 +88,9 @@ def play(policies: Mapping[str, Contender], viewer: Viewer | None) -> Played:
     """Run `policies` side by side, shown by `viewer`. Raises `SeamlineError` with the words of one that fails."""
     runs: dict[str, RunSummary] = {}
     answers: dict[str, list[Answer]] = {key: [] for key in policies}
-    with TERMINAL.working(f"starting {_count(policies)} nodes and their links"):
-        side_by_side = SideBySide(policies).__enter__()
-    try:
-        told = side_by_side.events()
+    with ExitStack() as running:
+        with TERMINAL.working(f"starting {_count(policies)} nodes and their links"):
+            told = running.enter_context(SideBySide(policies)).events()
         if viewer is not None:
             with TERMINAL.working("measuring the links"):
                 _until_started(told)
@@ -98,8 +98,6 @@ def play(policies: Mapping[str, Contender], viewer: Viewer | None) -> Played:
         else:
             for key, event in told:
                 take(key, event, runs, answers)
-    finally:
-        side_by_side.__exit__(None, None, None)
     return Played(runs=runs, answers=answers)
 
 

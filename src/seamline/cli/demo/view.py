@@ -299,13 +299,18 @@ def _wrapped(words: str, width: int) -> list[str]:
     return textwrap.wrap(words, max(10, width)) or [""]
 
 
-def scenes_table(scenes: Sequence[SceneFigures], *, is_offload_allowed: bool) -> Table:
-    """The closing table: every policy's mean latency per scene, and what became of adaptive's frames."""
-    keys = [key for key in TITLES if any(key in scene.policies for scene in scenes)]
+def scenes_table(scenes: Sequence[SceneFigures], *, is_offload_allowed: bool, is_narrow: bool = False) -> Table:
+    """The closing table: every policy's mean latency per scene, and what became of adaptive's frames.
+
+    is_narrow: adaptive and the static split alone, which is what fits a terminal of 40 columns.
+    """
+    shown = (ADAPTIVE, STATIC) if is_narrow else tuple(TITLES)
+    keys = [key for key in shown if any(key in scene.policies for scene in scenes)]
     names = [TITLES[key] + ("" if key != OFFLOAD or is_offload_allowed else "\n(not allowed)") for key in keys]
-    table = new_table("scene", *names, "lost", "longest\ngap", right=(*names, "lost", "longest\ngap"))
+    frames = () if is_narrow else ("lost", "longest\ngap")
+    table = new_table("scene", *names, *frames, right=(*names, *frames))
     for scene in scenes:
         mine = scene.policies[ADAPTIVE]
         means = [seconds_text(scene.mean_s(key)) for key in keys]
-        add_row(table, scene.name, *means, str(mine.lost), seconds_text(mine.longest_gap_s))
+        add_row(table, scene.name, *means, *(str(mine.lost), seconds_text(mine.longest_gap_s))[: len(frames)])
     return table

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
-    """An empty table of the house style: no lines but one, long cells folded, numbers to the right."""
+    """An empty table of the house style: no lines but one, long cells folded, numbers to the right.
+
+    A number that does not fit ends in an ellipsis, so that nobody reads part of one.
+    """
     table = Table(
         title=None if title is None else Text(title),
         title_justify="left",
@@ -41,13 +44,18 @@ def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()
     )
     for name in columns:
         is_number = name in right
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            no_wrap=is_number,
+            overflow="ellipsis" if is_number else "fold",
+        )
     return table
 
 
 def add_row(table: Table, *cells: str) -> None:
     """Add `cells` as they are: names of layers and nodes may look like rich's markup, ``relu[final]``."""
-    table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    table.add_row(*map(Text, cells))
 
 
 def cut_table(title: str, cuts: Sequence[Cut], macs: int, *, is_narrow: bool = False) -> Table:
