@@ -252,3 +252,8 @@ def test_profiles_of_different_models_do_not_mix(seamline, nodes, tmp_path):
     outcome = seamline("plan", *nodes)
     assert outcome.exit_code == 2
     assert "profile the same model on every node" in outcome.stderr
+
+
+def test_a_profile_of_a_file_and_one_made_here_must_be_of_the_same_model(seamline, nodes, model_path):
+    outcome = seamline("plan", str(model_path), *nodes[:2], "--slowdown", "cloud=1", "--link", "edge:cloud=20mbps,1ms")
+    assert (outcome.exit_code, "profile the same model on every node" in outcome.stderr) == (2, True)

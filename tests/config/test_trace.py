@@ -54,6 +54,13 @@ def test_mahimahi_packets_are_counted_in_bins(tmp_path: Path) -> None:
     assert trace.length_s == pytest.approx(0.4)
 
 
+def test_a_mahimahi_trace_is_as_long_as_its_packets_are_many_and_not_as_its_silence(tmp_path: Path) -> None:
+    trace = read_trace(write(tmp_path, "900\n9999999800\n9999999999\n"))
+    assert trace.times_s == pytest.approx((0.0, 0.8, 1.0, 9_999_999.8))
+    assert trace.rates_bps == pytest.approx((0.0, 6e4, 0.0, 12e4))
+    assert trace.length_s == pytest.approx(1e7)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -15,6 +15,7 @@ import bisect
 import csv
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -168,12 +169,12 @@ def _from_mahimahi(lines: list[str], path: Path) -> Trace:
     if any(later < earlier for earlier, later in itertools.pairwise(at_ms)):
         raise ConfigError(f"{path}: its times go backwards", hint="mahimahi traces are ascending milliseconds")
     n_bins = max(1, math.ceil(at_ms[-1] / 1e3 / MAHIMAHI_BIN_S))
-    packets = [0] * n_bins
-    for time_ms in at_ms:
-        packets[min(int(time_ms / 1e3 / MAHIMAHI_BIN_S), n_bins - 1)] += 1
+    packets = Counter(min(int(time_ms / 1e3 / MAHIMAHI_BIN_S), n_bins - 1) for time_ms in at_ms)
+    # a line for each bin with packets and for the first without: as many as packets, however long nothing is said
+    bins = sorted({0, *packets, *(index + 1 for index in packets)} - {n_bins})
     return Trace(
-        times_s=tuple(index * MAHIMAHI_BIN_S for index in range(n_bins)),
-        rates_bps=tuple(count * MAHIMAHI_PACKET_BITS / MAHIMAHI_BIN_S for count in packets),
+        times_s=tuple(index * MAHIMAHI_BIN_S for index in bins),
+        rates_bps=tuple(packets[index] * MAHIMAHI_PACKET_BITS / MAHIMAHI_BIN_S for index in bins),
         length_s=n_bins * MAHIMAHI_BIN_S,
     )
 

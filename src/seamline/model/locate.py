@@ -59,28 +59,27 @@ def resolve_model(text: str, progress: Progress = SILENT) -> Path:
 
 def load_model(
     text: str,
+    options: ModelOptions | None = None,
     *,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    values: Mapping[str, float] | None = None,
-    frame: FrameRecipe | None = None,
     gives_pictures: bool = False,
     reseed: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[ModelStore, StoredModel]:
     """The default store and the model `text` in it.
 
-    shapes: of inputs with open axes. values: of inputs that become constants. frame: how a camera frame becomes the
-    input; with gives_pictures it must be known. reseed: seed of random values for constant weights.
+    gives_pictures: frames will be pictures, so that it must be known how one becomes the input. reseed: seed of random
+    values for constant weights.
     Raises `UsageError` as `resolve_model` does, `ModelError` for a file that is no model.
     """
     from seamline.model.store.models import ModelStore
 
+    said = options or ModelOptions()
     store = ModelStore()
     stored = store.add(
         resolve_model(text, progress),
-        shapes=shapes,
-        values=values,
-        preprocess=frame,
+        shapes=said.shapes,
+        values=said.values,
+        preprocess=said.frame,
         gives_pictures=gives_pictures,
         reseed=reseed,
     )

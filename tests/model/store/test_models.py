@@ -48,6 +48,7 @@ def test_the_same_file_gives_the_same_id_and_is_kept_once(
     assert other.add(save(small_cnn)).model_id == stored.model_id
     assert store.ids() == (stored.model_id,)
     assert [path.name for path in store.root.iterdir()] == [stored.model_id]
+    assert (store.get(stored.model_id) is stored, stored.folder) == (True, store.root / stored.model_id)
 
 
 def test_a_store_below_a_file_is_refused_and_a_home_in_its_name_is_found(

@@ -12,6 +12,7 @@ import pytest
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.runtime.inputs import json_lines
 from seamline.runtime.inputs.arrays import ArrayFiles
 from seamline.runtime.inputs.json_lines import JsonLines, json_lines_on
 from seamline.runtime.inputs.opening import open_arrays
@@ -117,6 +118,22 @@ def test_a_line_that_cannot_be_meant_is_named_by_its_number(tmp_path, line, word
     next(frames)
     with pytest.raises(UsageError, match=words):
         next(frames)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 4, 1 << 20])
+def test_lines_are_the_same_wherever_what_was_read_at_once_ends(tmp_path, monkeypatch, chunk_bytes):
+    monkeypatch.setattr(json_lines, "CHUNK_BYTES", chunk_bytes)
+    (tmp_path / "a.jsonl").write_text("[1]\n\n[23, 4]\n[5]")
+    lines = json_lines.open_json_lines(tmp_path / "a.jsonl")
+    assert lines.first() == [1]
+    assert list(lines.frames()) == [[1], [23, 4], [5]]
+
+
+def test_a_line_that_is_too_long_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 1 << 20)
+    (tmp_path / "a.jsonl").write_text("[1]" + " " * (1 << 20))
+    with pytest.raises(UsageError, match=r"a line of `a.jsonl` is longer than 1 MiB"):
+        json_lines.open_json_lines(tmp_path / "a.jsonl").first()
 
 
 def test_a_pipe_of_json_is_read_as_it_comes():

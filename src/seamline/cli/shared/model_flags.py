@@ -120,16 +120,7 @@ class ModelFlags:
         from seamline.cli.shared.output import TERMINAL
         from seamline.model.locate import load_model
 
-        said = self.options()
-        return load_model(
-            model,
-            shapes=said.shapes,
-            values=said.values,
-            frame=said.frame,
-            gives_pictures=gives_pictures,
-            reseed=reseed,
-            progress=TERMINAL,
-        )
+        return load_model(model, self.options(), gives_pictures=gives_pictures, reseed=reseed, progress=TERMINAL)
 
     def _frame(self) -> FrameRecipe | None:
         """None when no flag is about pictures."""

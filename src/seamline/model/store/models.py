@@ -131,8 +131,7 @@ class ModelStore:
         if self.has(manifest.model_id):  # then nothing is written: memory cards wear out
             with suppress(DamagedModel):
                 return self.get_sound(manifest.model_id)
-        self._keep(normal, manifest, data)
-        return self.get(manifest.model_id)
+        return self._keep(normal, manifest, data)
 
     def get(self, model_id: str) -> StoredModel:
         """Raises `ModelError` when the model is not here or its files are damaged."""
@@ -236,7 +235,7 @@ class ModelStore:
         fact, hint = refused_words(path)
         return UsageError(fact, hint=hint)
 
-    def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> None:
+    def _keep(self, normal: NormalModel, manifest: Manifest, graph: bytes) -> StoredModel:
         with self._workplace() as folder:
             with (folder / WEIGHTS).open("wb") as file:
                 if _hash_weights(normal, file) != manifest.weights.sha256:
@@ -246,7 +245,7 @@ class ModelStore:
             stored = load_stored(folder, manifest.model_id)
             stored.files.note(WEIGHTS, manifest.weights.sha256)
             stored.check_runs()
-            self._publish(folder, manifest.model_id)
+            return self._published(stored)
 
     def _accept(self, folder: Path, model_id: str) -> StoredModel:
         """Keep what was received."""
@@ -254,11 +253,11 @@ class ModelStore:
         stored.check_weights()
         stored.check_runs()
         mark_received(folder)
-        self._publish(folder, model_id)
-        return self.get(model_id)
+        return self._published(stored)
 
-    def _publish(self, folder: Path, model_id: str) -> None:
-        """Rename `folder` into place; whoever comes second with the same contents throws his copy away."""
+    def _published(self, stored: StoredModel) -> StoredModel:
+        """Rename the folder of `stored` into place; whoever comes second with the same contents throws his away."""
+        folder, model_id = stored.folder, stored.model_id
         target = self.root / model_id
         try:
             sync_folder(folder, (WEIGHTS, GRAPH, MANIFEST))
@@ -268,6 +267,9 @@ class ModelStore:
             if not (target / MANIFEST).is_file():
                 raise ModelError(f"cannot keep model {model_id[:12]} in `{self.root}`: {exc.strerror}") from exc
             shutil.rmtree(folder, ignore_errors=True)
+            return self.get(model_id)
+        with self._lock:
+            return self._loaded.setdefault(model_id, stored.moved_to(target))
 
     @contextmanager
     def _workplace(self) -> Iterator[Path]:

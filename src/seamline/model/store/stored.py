@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 
 from onnx import ModelProto, TensorProto
@@ -94,6 +95,12 @@ class StoredModel:
     def segment(self, segment: Segment) -> SegmentModel:
         """The ONNX model of `segment`; its weights are references into `folder`. Raises `ModelError`: no such cut."""
         return self._cutter.segment(segment)
+
+    def moved_to(self, folder: Path) -> StoredModel:
+        """The same model after its folder was renamed to `folder`."""
+        moved = copy(self)
+        moved.folder, moved.files = folder, VerifiedFiles(folder)
+        return moved
 
     def manifest(self) -> bytes:
         """Manifest for a peer that receives this model: JSON with sizes and SHA-256 of the parts."""

@@ -12,6 +12,7 @@ import json
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +44,8 @@ class JsonLines:
         self._file = os.fdopen(descriptor, "rb", buffering=0)
         self._loop = loop and self._file.seekable()
         self._first: tuple[int, Any] | None = None
-        self._rest = b""
+        self._ready: deque[bytes] = deque()
+        self._rest = bytearray()  # of a line whose end is still to come
 
     def __del__(self) -> None:
         self._file.close()
@@ -101,23 +103,24 @@ class JsonLines:
         """Lines without their ends. What is read too far is kept for whoever asks again."""
         n_read = 0
         while True:
-            line, end, rest = self._rest.partition(b"\n")
-            if end:
-                self._rest = rest
-                yield line
-                continue
+            while self._ready:
+                yield self._ready.popleft()
             if not select.select([self._file], [], [], PATIENCE_S)[0]:
                 yield None
                 continue
             piece = self._file.read(CHUNK_BYTES)
             n_read += len(piece)
-            self._rest += piece
-            if len(self._rest) > MAX_LINE_BYTES:
+            if len(self._rest) + len(piece) > MAX_LINE_BYTES:
                 raise UsageError(f"a line of `{self.name}` is longer than {MAX_LINE_BYTES >> 20} MiB")
+            *ends, rest = piece.split(b"\n")
+            for end in ends:
+                self._ready.append(bytes(self._rest + end))
+                self._rest.clear()
+            self._rest += rest
             if not piece:
-                line, self._rest = self._rest, b""
-                if line:
-                    yield line
+                if self._rest:
+                    yield bytes(self._rest)
+                    self._rest.clear()
                 if not (self._loop and n_read):
                     return
                 self._file.seek(0)

@@ -101,10 +101,12 @@ def profiles_of(
     if slow:
         if model is None:
             raise UsageError("--slowdown profiles a model on this machine, and none is named", hint="name a MODEL")
-        profiles |= _profiles_here(model, slow, options or ModelOptions(), threads, progress)
+        profiles |= _profiles_here(model, slow, options, threads, progress)
     if not profiles:
         raise UsageError("no node has a profile", hint="--profile edge=edge.json, or MODEL and --slowdown edge=8")
-    _refuse_different_models(profiles, model, options or ModelOptions())
+    _refuse_different_models(profiles)
+    if model is not None and not slow:  # otherwise one of them was just made of this file
+        _refuse_another_file(next(iter(profiles.values())), model, options)
     return profiles | _powered(profiles, by_node(powers, "--power"))
 
 
@@ -136,7 +138,7 @@ def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -
 def _profiles_here(
     model: str,
     ratios: Mapping[NodeId, float],
-    options: ModelOptions,
+    options: ModelOptions | None,
     threads: int | None,
     progress: Progress,
 ) -> dict[NodeId, Profile]:
@@ -145,9 +147,7 @@ def _profiles_here(
     from seamline.model.engine.ort import OrtEngine
     from seamline.runtime.node.profiling import Profiler
 
-    store, stored = load_model(
-        model, shapes=options.shapes, values=options.values, frame=options.frame, progress=progress
-    )
+    store, stored = load_model(model, options, progress=progress)
     n_threads = threads or 1
     profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads)
     with progress.working(f"profiling {stored.name}"):
@@ -167,7 +167,7 @@ def _slowdown(node: NodeId, text: str) -> float:
     return ratio
 
 
-def _refuse_different_models(profiles: Mapping[NodeId, Profile], model: str | None, options: ModelOptions) -> None:
+def _refuse_different_models(profiles: Mapping[NodeId, Profile]) -> None:
     first = next(iter(profiles.values()))
     for node, profile in profiles.items():
         known = None not in (first.model.sha256, profile.model.sha256)
@@ -178,14 +178,11 @@ def _refuse_different_models(profiles: Mapping[NodeId, Profile], model: str | No
                 f"`{first.device.name}` one of `{first.model.name}` with {len(first.cuts)}",
                 hint="profile the same model on every node",
             )
-    if model is not None:
-        _refuse_another_file(first, model, options)
 
 
-def _refuse_another_file(profile: Profile, model: str, options: ModelOptions) -> None:
+def _refuse_another_file(profile: Profile, model: str, options: ModelOptions | None) -> None:
     """A profile says which model it is of; without that, its cuts have to fit those of the file."""
-
-    stored: StoredModel = load_model(model, shapes=options.shapes, values=options.values, frame=options.frame)[1]
+    stored: StoredModel = load_model(model, options)[1]
     is_other = profile.model.sha256 not in (None, stored.model_id) or len(stored.cuts) != len(profile.cuts)
     if is_other:
         raise UsageError(
