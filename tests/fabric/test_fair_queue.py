@@ -25,21 +25,29 @@ def test_an_item_larger_than_a_sources_share_goes_in_alone():
     assert not queue.put("a", b"x")
     assert queue.put("a", b"x", is_kept=True)
     assert not queue.put("b", bytes(11))
+    queue.clear()
+    assert not queue
+    assert queue.put("b", bytes(5))
+    assert queue.put("a", bytes(15)), "nothing is left of what was cleared"
 
 
 @given(st.lists(st.one_of(st.tuples(st.sampled_from("abc"), st.integers(0, 6)), st.none()), max_size=200))
-def test_whatever_is_put_and_taken_keeps_order_and_bounds(steps: list[tuple[str, int] | None]):
+def test_whatever_is_put_and_taken_keeps_order_and_is_refused_only_for_want_of_room(
+    steps: list[tuple[str, int] | None],
+):
     queue: FairQueue[tuple[str, int, int]] = FairQueue(max_per_source=10, max_in_all=20, size=lambda item: item[1])
     held: dict[str, list[tuple[str, int, int]]] = {"a": [], "b": [], "c": []}
+    sizes = dict.fromkeys(held, 0)
     for number, step in enumerate(steps):
         if step is not None:
             item = (*step, number)
-            if queue.put(step[0], item):
+            has_room = sizes[step[0]] + step[1] <= 10 and sum(sizes.values()) + step[1] <= 20
+            assert queue.put(step[0], item) == has_room
+            if has_room:
                 held[step[0]].append(item)
         elif queue:
             item = queue.take()
             assert held[item[0]].pop(0) == item
         sizes = {source: sum(item[1] for item in items) for source, items in held.items()}
-        assert max(sizes.values()) <= 10
-        assert queue.size_in_all == sum(sizes.values()) <= 20
+        assert queue.size_in_all == sum(sizes.values())
         assert bool(queue) == any(held.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from itertools import islice
 
 from seamline.core.vocabulary.nodes import NodeId
@@ -59,12 +61,14 @@ def test_invented_names_together_and_large_messages_are_bounded_too():
     assert inbox.n_dropped == 10 - MAX_URGENT_BYTES_PER_SOURCE // (4 << 20)
 
 
-def test_bulk_and_control_do_not_take_each_others_room():
+def test_bulk_and_control_do_not_take_each_others_room(caplog):
     inbox = Inbox(max_bulk_bytes=10)
     inbox.put(Arrival(FOG, Lane.DATA, bytes(10)))
     inbox.put(Arrival(FOG, Lane.DATA, bytes(1)))
     inbox.put(control(FOG, bytes(100)))
-    assert inbox.n_dropped == 1
+    inbox.put(Arrival(FOG, Lane.DATA, bytes(1)))
+    assert inbox.n_dropped == 2
+    assert len(caplog.messages) == 1, "it is said once"
     assert [item.lane for item in islice(inbox, 2) if isinstance(item, Arrival)] == [Lane.CONTROL, Lane.DATA]
 
 
@@ -80,8 +84,32 @@ def test_bulk_of_one_source_leaves_room_for_another_and_is_read_in_turn():
 
 def test_urgent_things_without_end_do_not_keep_bulk_from_being_read():
     inbox = Inbox()
-    inbox.put(Arrival(FOG, Lane.DATA, b"chunk"))
+    for _ in range(2):
+        inbox.put(Arrival(FOG, Lane.DATA, b"chunk"))
     for _ in range(1000):
         inbox.put(control(MALLORY))
-    first = [item.lane for item in islice(inbox, URGENT_PER_BULK + 1) if isinstance(item, Arrival)]
-    assert first == [Lane.CONTROL] * URGENT_PER_BULK + [Lane.DATA]
+    first = [item.lane for item in islice(inbox, 2 * (URGENT_PER_BULK + 1)) if isinstance(item, Arrival)]
+    assert first == ([Lane.CONTROL] * URGENT_PER_BULK + [Lane.DATA]) * 2
+
+
+def test_a_reader_waits_for_what_comes_and_ends_when_the_inbox_is_closed():
+    inbox = Inbox()
+    read: queue.Queue[Arrival | PeerChange] = queue.Queue()
+    reader = threading.Thread(target=lambda: [read.put(item) for item in inbox], daemon=True)
+    reader.start()
+    for item in (control(FOG), Arrival(FOG, Lane.DATA, b"chunk"), PeerChange(FOG, False)):
+        inbox.put(item)
+        assert read.get(timeout=10.0) == item
+    inbox.close()
+    reader.join(timeout=10.0)
+    assert not reader.is_alive()
+
+
+def test_a_closed_inbox_keeps_nothing():
+    inbox = Inbox()
+    inbox.put(control(FOG))
+    inbox.put(Arrival(FOG, Lane.DATA, b"chunk"))
+    inbox.close()
+    inbox.put(Arrival(FOG, Lane.DATA, b"chunk"))
+    assert not inbox.has_bulk
+    assert list(inbox) == []

@@ -25,15 +25,19 @@ def test_what_waits_is_admitted_once_in_order_and_of_that_run_alone():
 
 def test_what_waits_too_long_is_dropped():
     lobby = Lobby()
-    lobby.put("a", arrival("edge"), 0.0)
-    assert lobby.admit(EDGE, "a", WAIT_S) == ()
-    assert (lobby.n_dropped, lobby._n_bytes) == (1, 0)
+    lobby.put("a", arrival("edge"), 100.0)
+    lobby.put("b", arrival("edge"), 101.0)
+    assert lobby.admit(EDGE, "a", 100.0 + WAIT_S) == ()
+    assert lobby.n_dropped == 1
+    assert len(lobby.admit(EDGE, "b", 100.0 + WAIT_S)) == 1
+    assert lobby._n_bytes == 0
 
 
 def test_invented_names_and_floods_take_little_and_room_comes_back():
     lobby = Lobby()
     n_kept = sum(lobby.put("a", arrival(f"src{number}", bytes(1000)), 0.0) for number in range(10 * MAX_NAMES))
     assert n_kept == MAX_NAMES
+    assert lobby.n_dropped == 9 * MAX_NAMES
     n_kept = sum(lobby.put("a", arrival("src0", bytes(60_000)), 0.0) for _ in range(1000))
     assert n_kept < MAX_BYTES_PER_NAME / 60_000
     for name in range(MAX_NAMES):
