@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
+from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.render import NodeRow, nodes_table
+from seamline.core.vocabulary.ports import LEASE_S
 
 
 @pytest.fixture
@@ -85,3 +87,7 @@ def test_the_table_of_nodes_names_them_in_any_terminal(width, is_narrow):
     assert len(lines) == 3, "a cell was wrapped"
     assert re.match(r"fog-rack-2 +fog +12\.3 ms +12\.3 ms +350\.5 Mbit/s +2 of 2", lines[2])
     assert ("onnxruntime 1.31.1" in lines[2]) is not is_narrow
+
+
+def test_the_lease_of_the_command_line_is_the_usual_one():
+    assert NodeFlags().lease_s == LEASE_S  # written out there: naming it would load NumPy for every --help

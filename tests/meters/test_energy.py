@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -137,6 +138,12 @@ def test_a_sampled_meter_charges_each_reading_until_the_next(clock: _Clock):
     assert meter.energy_j() == pytest.approx(2.0)
     clock.time_s += 0.1
     assert meter.energy_j() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("watts", [-3.0, math.nan, math.inf])
+def test_a_first_reading_that_is_no_power_is_refused(clock: _Clock, watts: float):
+    with pytest.raises(MeterError, match="sensor reads"):
+        SampledMeter("sensor", "whole board", lambda: watts, clock)
 
 
 def test_a_sampled_meter_says_when_its_sensor_stopped_making_sense(clock: _Clock):

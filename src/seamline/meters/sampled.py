@@ -35,7 +35,7 @@ ReadWatts = Callable[[], float]
 class SampledMeter:
     """Adds up `read_w` over time. `start` begins sampling; without it every `sample` is the caller's.
 
-    Raises `MeterError` when the first reading fails; when a later one does, `energy_j` says so.
+    Raises `MeterError` when the first reading fails or is no power; when a later one does, `energy_j` says so.
     """
 
     def __init__(self, name: str, scope: str, read_w: ReadWatts, clock: Clock) -> None:
@@ -44,7 +44,7 @@ class SampledMeter:
         self._read_w = read_w
         self._clock = clock
         self._lock = threading.Lock()
-        self._power_w = read_w()
+        self._power_w = self._read()
         self._at_s = clock.now_s()
         self._counted_j = 0.0
         self._failure: MeterError | None = None
@@ -75,9 +75,7 @@ class SampledMeter:
     def sample(self) -> None:
         """Read the sensor once. The time since the last reading is charged at that reading, so sums never shrink."""
         try:
-            power_w = self._read_w()
-            if not (math.isfinite(power_w) and power_w >= 0.0):
-                raise MeterError(f"{self._name} reads {power_w:g} W")
+            power_w = self._read()
         except MeterError as error:
             with self._lock:
                 self._failure = error
@@ -91,6 +89,12 @@ class SampledMeter:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=PMIC_TIMEOUT_S + 1.0)
+
+    def _read(self) -> float:
+        power_w = self._read_w()
+        if not (math.isfinite(power_w) and power_w >= 0.0):
+            raise MeterError(f"{self._name} reads {power_w:g} W")
+        return power_w
 
     def _run(self) -> None:
         while not self._ended.wait(INTERVAL_S):
@@ -162,9 +166,6 @@ def battery_reader(root: Path) -> ReadWatts:
         return math.fsum(_battery_w(folder) for folder in batteries)
 
     return read_w
-
-
-MAX_RECORDING_BYTES = 64 << 20
 
 
 def replay_reader(path: Path, clock: Clock) -> ReadWatts:

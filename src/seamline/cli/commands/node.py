@@ -157,7 +157,8 @@ def showing_news() -> Iterator[None]:
         yield
     finally:
         LOGGER.removeHandler(handler)
-        LOGGER.level, LOGGER.propagate = before
+        LOGGER.setLevel(before[0])
+        LOGGER.propagate = before[1]
 
 
 @with_groups
