@@ -19,7 +19,7 @@ from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import memory_of
 from experiments.neukonfig_2021.switches import Bench, counts_of, filmed
-from seamline.runtime.origin.record import SwitchRecord
+from seamline.core.session.commands import SwitchRecord
 from seamline.runtime.shared.clock import now_s
 
 INTERVAL_S = 0.1

@@ -20,11 +20,11 @@ import numpy as np
 
 from experiments.neukonfig_2021.conditions import RATES_MBPS, Cell, turn
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
+from seamline.core.session.commands import SwitchRecord
 from seamline.core.switching import PreparationMode, strategy_named
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.plans import Plan
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.origin.record import SwitchRecord
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.relay import Network

@@ -26,7 +26,8 @@ from experiments.neukonfig_2021.cell import measure
 from experiments.neukonfig_2021.conditions import Cell
 from experiments.neukonfig_2021.memory import MemoryWatch, memory_of
 from experiments.neukonfig_2021.switches import SWITCH_TIMEOUT_S, WARM_S, Answers, Bench, counts_of, filmed
-from seamline.runtime.origin.record import SwitchRecord
+from seamline.core.session.commands import SwitchRecord
+from seamline.runtime.origin.record import switch_to_dict
 from seamline.runtime.segments.compile_cache import DELAY_S
 from seamline.runtime.segments.prepared import IDLE_S
 from seamline.runtime.shared.clock import now_s
@@ -72,8 +73,8 @@ def to_and_fro(cell: Cell, bench: Bench) -> dict[str, Any]:
         own = _own_memory(bench)
     memory = {"before": before, "peak": peak, "after": after}
     return {
-        "first": [record.to_dict(0.0) for record in first],
-        "switches": [record.to_dict(0.0) for record in records],
+        "first": [switch_to_dict(record, 0.0) for record in first],
+        "switches": [switch_to_dict(record, 0.0) for record in records],
         "windows": {kind: [asdict(one) for one in those] for kind, those in windows.items()},
         "memory": {when: asdict(one) for when, one in memory.items()},
         "own_bytes": own,

@@ -9,9 +9,10 @@ import pytest
 from seamline.cli.commands import demo
 from seamline.cli.demo.story import Answer, Scene, scene_figures
 from seamline.cli.demo.summary import DemoSummary, MachineFigures
+from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.record import Recorder
 from seamline.runtime.origin.summary import run_summary
 from seamline.testbed import demo_testbed_path
 
@@ -75,7 +76,13 @@ def test_a_testbed_of_one_node_is_no_demo(seamline, tmp_path):
 def test_the_report_says_what_each_policy_took_and_what_was_lost(capfd):
     before, after = Plan.parse("edge[0:5]"), Plan.parse("edge[0:2]u8 > fog[2:5]")
     record = SwitchRecord(
-        at_s=12.5, from_plan=before, to_plan=after, reason="the link rose", prepare_s=0.01, switch_s=0.0
+        at_s=12.5,
+        from_plan=before,
+        to_plan=after,
+        reason="the link rose",
+        prepare_s=0.01,
+        switch_s=0.0,
+        strategy="live",
     )
     history = Recorder(10.0).history()
     ran = run_summary(

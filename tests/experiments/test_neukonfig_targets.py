@@ -16,8 +16,8 @@ from experiments.neukonfig_2021.conditions import Cell  # noqa: E402 # needs the
 from experiments.neukonfig_2021.memory import memory_of  # noqa: E402 # needs the path above
 from experiments.neukonfig_2021.targets import Window, own_bytes, summary_of  # noqa: E402 # needs the path above
 
+from seamline.core.session.commands import SwitchRecord  # noqa: E402 # stands with the others
 from seamline.core.vocabulary.plans import Plan  # noqa: E402 # stands with the others
-from seamline.runtime.origin.record import SwitchRecord  # noqa: E402 # stands with the others
 
 
 def test_a_gap_counts_when_it_is_longer_than_an_interval_with_and_without_a_switch():

@@ -37,6 +37,7 @@ from seamline.core.hosting import commands as cmd
 from seamline.core.hosting import events as ev
 from seamline.core.hosting.admission import MAX_WAITING, Need, why_no_memory, why_too_many
 from seamline.core.hosting.lanes import Lanes
+from seamline.core.hosting.wanted_models import WantedModels
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.profiles import Cut
@@ -101,37 +102,22 @@ _Key = tuple[str, int]
 _Waiting = _Key | _Measuring
 
 
-@dataclass(slots=True)
-class _Model:
-    """A model that is wanted. lanes: of the origins that want it. waiting: what goes on when it is here.
-
-    is_given_up: it was begun and nobody wanted it any more.
-    """
-
-    sources: list[NodeId] = field(default_factory=list)
-    waiting: list[_Waiting] = field(default_factory=list)
-    lanes: set[NodeId] = field(default_factory=set)
-    is_begun: bool = False
-    is_given_up: bool = False
-
-
 class Host:
     """Owner of what one node does for streams. Changed by `handle` alone. node: its own name."""
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
+        self._out: list[cmd.Command] = []
         self._streams: dict[str, _Stream] = {}
         self._released: OrderedDict[tuple[NodeId, str, int], None] = OrderedDict()
-        self._models: dict[str, _Model] = {}
         self._cuts: dict[str, tuple[Cut, ...]] = {}
-        self._obtaining: Lanes[str] = Lanes(per_origin=2, in_all=8)
+        self._models: WantedModels[_Waiting] = WantedModels(self._out, per_origin=2, in_all=8)
         self._preparing: Lanes[_Key] = Lanes(per_origin=1, in_all=4)
         self._measuring: Lanes[_Measuring] = Lanes(per_origin=1, in_all=4)
         self._jobs = itertools.count(1)
         self._gone_s: dict[NodeId, float] = {}
         self._incarnations: dict[NodeId, str] = {}
         self._usable_bytes: int | None = None
-        self._out: list[cmd.Command] = []
 
     # -- to look at ----------------------------------------------------------------------------------------------------
 
@@ -161,8 +147,7 @@ class Host:
             for number, generation in stream.generations.items():
                 assert (stream.origin, name, number) not in self._released, "what was released is on its way"
                 assert generation.state is State.HELD or generation.requests, "nobody waits for it"
-        for model in self._models.values():
-            assert model.waiting or model.is_given_up, "a model is obtained for nobody"
+        self._models.validate()
 
     # -- the door ------------------------------------------------------------------------------------------------------
 
@@ -200,8 +185,8 @@ class Host:
                 assert_never(event)
         self._forget_gone(now_s)
         self._begin(now_s)
-        found = self._out
-        self._out = []
+        found = self._out.copy()
+        self._out.clear()
         return found
 
     # -- generations ---------------------------------------------------------------------------------------------------
@@ -241,7 +226,7 @@ class Host:
         need = Need(stream=asked.stream, model_id=asked.model_id, segments=segments, mode=asked.mode)
         stream = self._streams.setdefault(asked.stream, _Stream(asked.origin))
         stream.generations[asked.generation] = _Generation(asked, need, stages, [asked.request])
-        self._want(asked.model_id, asked.source, asked.origin, (asked.stream, asked.generation))
+        self._models.want(asked.model_id, asked.source, asked.origin, (asked.stream, asked.generation))
 
     def _release_asked(self, origin: NodeId, name: str, generation: int) -> None:
         stream = self._streams.get(name)
@@ -306,13 +291,12 @@ class Host:
             return
         measuring = _Measuring(next(self._jobs), asked)
         if isinstance(asked, ev.ProfileAsked):
-            self._want(asked.model_id, asked.source, asked.origin, measuring)
+            self._models.want(asked.model_id, asked.source, asked.origin, measuring)
         else:
             self._measuring.put(asked.origin, measuring)
 
     def _n_waiting(self, origin: NodeId) -> int:
-        of_models = (one for model in self._models.values() for one in model.waiting)
-        n_of_models = sum(isinstance(one, _Measuring) and one.asked.origin == origin for one in of_models)
+        n_of_models = sum(isinstance(one, _Measuring) for one in self._models.waiting_of(origin))
         return n_of_models + self._measuring.n_waiting(origin)
 
     def _measured(self, job: int, answer: object, reason: str | None) -> None:
@@ -324,47 +308,16 @@ class Host:
 
     # -- models --------------------------------------------------------------------------------------------------------
 
-    def _want(self, model_id: str, source: NodeId, origin: NodeId, waiting: _Waiting) -> None:
-        """`waiting` goes on when the model is here. It waits in the lane of every origin that wants it, since another's
-        may be stuck."""
-        model = self._models.setdefault(model_id, _Model())
-        model.waiting.append(waiting)
-        if source not in model.sources:
-            model.sources.append(source)
-            if model.is_begun:
-                self._out.append(cmd.AddSource(model_id, source))
-        if not model.is_begun and origin not in model.lanes:
-            model.lanes.add(origin)
-            self._obtaining.put(origin, model_id)
-
-    def _ended(self, model_id: str) -> list[_Waiting]:
-        """A model is not obtained any more, nor waits for its turn; what waited for it."""
-        self._obtaining.done(model_id)
-        self._obtaining.drop(model_id)
-        model = self._models.pop(model_id, None)
-        return [] if model is None else model.waiting
-
     def _obtain_failed(self, model_id: str, reason: str) -> None:
-        model = self._models.get(model_id)
-        if model is not None and model.is_given_up and model.waiting:  # it is wanted again since
-            self._obtaining.done(model_id)
-            model.is_begun = model.is_given_up = False
-            model.lanes = {self._origin_of(waiting) for waiting in model.waiting}
-            for origin in sorted(model.lanes):
-                self._obtaining.put(origin, model_id)
-            return
-        for waiting in self._ended(model_id):
+        for waiting in self._models.failed(model_id):
             if isinstance(waiting, _Measuring):
                 self._reply(waiting.asked, waiting.asked.request, reason=reason)
             else:
                 self._let_go(*waiting, reason)
 
-    def _origin_of(self, waiting: _Waiting) -> NodeId:
-        return waiting.asked.origin if isinstance(waiting, _Measuring) else self._streams[waiting[0]].origin
-
     def _model_obtained(self, model_id: str, cuts: tuple[Cut, ...]) -> None:
         self._cuts[model_id] = cuts
-        for waiting in self._ended(model_id):
+        for waiting in self._models.obtained(model_id):
             if isinstance(waiting, _Measuring):
                 self._measuring.put(waiting.asked.origin, waiting)
                 continue
@@ -394,16 +347,7 @@ class Host:
             self._measuring.drop(waiting)
         else:
             self._preparing.drop(waiting)
-        for model_id, model in list(self._models.items()):
-            if waiting not in model.waiting:
-                continue
-            model.waiting.remove(waiting)
-            if not model.waiting and not model.is_begun:
-                self._obtaining.drop(model_id)
-                del self._models[model_id]
-            elif not model.waiting:
-                model.is_given_up = True
-                self._out.append(cmd.GiveUp(model_id))
+        self._models.forget(waiting)
 
     # -- peers ---------------------------------------------------------------------------------------------------------
 
@@ -425,8 +369,7 @@ class Host:
                 for number in list(stream.generations):
                     self._let_go(name, number, reason)
                 self._out.append(cmd.StreamEnded(name, reason))
-        dropped = [one for model in self._models.values() for one in model.waiting if isinstance(one, _Measuring)]
-        dropped = [one for one in dropped if one.asked.origin == origin]
+        dropped = [one for one in self._models.waiting_of(origin) if isinstance(one, _Measuring)]
         for one in dropped:
             self._forget_waiting(one)
         for one in (*dropped, *self._measuring.drop_lane(origin)):
@@ -436,11 +379,7 @@ class Host:
 
     def _begin(self, now_s: float) -> None:
         """Begin whatever may."""
-        for model_id in self._obtaining.begin(now_s):
-            model = self._models[model_id]
-            model.is_begun = True
-            self._out.append(cmd.Obtain(model_id, model.sources[0]))
-            self._out += (cmd.AddSource(model_id, source) for source in model.sources[1:])
+        self._models.begin(now_s)
         for key in self._preparing.begin(now_s):
             generation = self._streams[key[0]].generations[key[1]]
             generation.state = State.PREPARING

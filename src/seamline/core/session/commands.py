@@ -82,7 +82,8 @@ class SwitchRecord:
 
     switch_s: how long the swap itself kept frames from being accepted (t_switch). pause_s: how long nothing was
     accepted before that, by design of the strategy (t_update). load_s: what the slowest node spent on preparing (t_exec
-    or t_initialisation). is_restored: nobody asked for it, the plan before came back after a failure.
+    or t_initialisation). is_restored: nobody asked for it, the plan before came back after a failure. sent_bytes:
+    messages from the origin to other nodes for the switch, filled in by a driver that counts them.
     """
 
     at_s: float
@@ -95,6 +96,7 @@ class SwitchRecord:
     pause_s: float = 0.0
     load_s: float = 0.0
     is_restored: bool = False
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import events as ev
+from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.events import LOCAL_GENERATION
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.session.ledger import Ledger
@@ -47,7 +48,7 @@ from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder, See
 from seamline.runtime.origin.frames import StreamFrames
 from seamline.runtime.origin.input_adapter import InputAdapter, source_of
-from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.record import Recorder, switch_to_dict
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import seen_by
@@ -327,7 +328,7 @@ class Stream:
         def answer(done: Future[SwitchRecord]) -> None:
             error = done.exception()
             if error is None:
-                record = json.dumps(done.result().to_dict(self.recorder.started_s)).encode()
+                record = json.dumps(switch_to_dict(done.result(), self.recorder.started_s)).encode()
                 self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, record=record))
             else:
                 self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=str(error)))

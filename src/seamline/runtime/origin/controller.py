@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, assert_never
 
@@ -33,7 +34,7 @@ from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.frames import StreamFrames
-from seamline.runtime.origin.record import Recorder, SwitchRecord
+from seamline.runtime.origin.record import Recorder
 from seamline.runtime.origin.recording import Recording
 from seamline.runtime.shared.clock import now_s
 
@@ -65,7 +66,7 @@ class Controller:
         self._asking = threading.Lock()
         self._asked: dict[int, Future[Any]] = {}
         self._sent_before_bytes: dict[int, int] = {}
-        self._switched: tuple[cmd.SwitchRecord, SwitchRecord] | None = None
+        self._switched: tuple[cmd.SwitchRecord, cmd.SwitchRecord] | None = None
         self._failure: SeamlineError | None = None
         self._closed = False
         self._serving = threading.Event()
@@ -119,11 +120,11 @@ class Controller:
 
     # -- by hand -------------------------------------------------------------------------------------------------------
 
-    def switch(self, plan: Plan, strategy: str | None, reason: str) -> Future[SwitchRecord]:
+    def switch(self, plan: Plan, strategy: str | None, reason: str) -> Future[cmd.SwitchRecord]:
         """Move to `plan` and pin it. Settles with the record when it serves, with `SwitchError` when it will not."""
         return self._ask(lambda number: ev.SwitchAsked(number, plan, strategy, reason))
 
-    def unpin(self, strategy: str | None) -> Future[SwitchRecord]:
+    def unpin(self, strategy: str | None) -> Future[cmd.SwitchRecord]:
         """Let the policy decide again that was there before plans were given by hand; settles at once."""
         return self._ask(lambda number: ev.UnpinAsked(number, strategy))
 
@@ -265,8 +266,7 @@ class Controller:
                 self.charge(scope)
             case cmd.Settle(number, outcome):
                 is_newest = self._switched is not None and self._switched[0] is outcome
-                known = self._switched[1] if self._switched is not None and is_newest else outcome
-                self._settle(number, _record_of(known, 0) if isinstance(known, cmd.SwitchRecord) else known)
+                self._settle(number, self._switched[1] if self._switched is not None and is_newest else outcome)
             case cmd.Reject(number, error):
                 self._settle(number, error)
             case cmd.Decided(_, reason, predicted_s):
@@ -295,7 +295,7 @@ class Controller:
             self._sent_before_bytes = {
                 number: n_bytes for number, n_bytes in self._sent_before_bytes.items() if number > done.generation
             }
-        record = _record_of(done.record, sent_bytes)
+        record = replace(done.record, sent_bytes=sent_bytes)
         self._switched = (done.record, record)
         self._recorder.plan_in_use(now_s(), record.to_plan)
         if not done.is_first and not done.record.is_restored:
@@ -327,21 +327,6 @@ class Controller:
     def _timed(self, node: NodeId, segment: Segment, answer: Future[float]) -> None:
         took_s = None if answer.cancelled() or answer.exception() is not None else answer.result()
         self.post(ev.SegmentTimed(node, segment, took_s))
-
-
-def _record_of(record: cmd.SwitchRecord, sent_bytes: int) -> SwitchRecord:
-    return SwitchRecord(
-        at_s=record.at_s,
-        from_plan=record.from_plan,
-        to_plan=record.to_plan,
-        reason=record.reason,
-        prepare_s=record.prepare_s,
-        switch_s=record.switch_s,
-        strategy=record.strategy,
-        pause_s=record.pause_s,
-        load_s=record.load_s,
-        sent_bytes=sent_bytes,
-    )
 
 
 def _status_of(name: NodeId, status: msg.Status) -> ev.StatusReceived:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
 from seamline.runtime.origin.results import Result
@@ -21,42 +22,6 @@ from seamline.runtime.shared.energy import joint_source
 RECENT_S = 2.0
 MIN_WINDOW_S = 1.0
 """From the start: figures of less are those of one frame."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchRecord:
-    """One completed switch. at_s: clock reading at the decision. prepare_s: from decision to the new plan serving.
-
-    switch_s: how long the swap itself kept frames from being accepted (t_switch). pause_s: how long nothing was
-    accepted before that, by design of the strategy (t_update). load_s: what the slowest node spent on preparing (t_exec
-    or t_initialisation). sent_bytes: messages from the origin to other nodes for the switch.
-    """
-
-    at_s: float
-    from_plan: Plan
-    to_plan: Plan
-    reason: str
-    prepare_s: float
-    switch_s: float
-    strategy: str = "live"
-    pause_s: float = 0.0
-    load_s: float = 0.0
-    sent_bytes: int = 0
-
-    def to_dict(self, started_s: float) -> dict[str, Any]:
-        """As plain data, times since `started_s`."""
-        return {
-            "at_s": self.at_s - started_s,
-            "from_plan": str(self.from_plan),
-            "to_plan": str(self.to_plan),
-            "reason": self.reason,
-            "strategy": self.strategy,
-            "prepare_s": self.prepare_s,
-            "switch_s": self.switch_s,
-            "pause_s": self.pause_s,
-            "load_s": self.load_s,
-            "sent_bytes": self.sent_bytes,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +102,22 @@ class _Drawn:
     @property
     def source(self) -> str:
         return joint_source(self.sources) or ""
+
+
+def switch_to_dict(switch: SwitchRecord, started_s: float) -> dict[str, Any]:
+    """`switch` as plain data, times since `started_s`; what the one who asked for it from another node is told."""
+    return {
+        "at_s": switch.at_s - started_s,
+        "from_plan": str(switch.from_plan),
+        "to_plan": str(switch.to_plan),
+        "reason": switch.reason,
+        "strategy": switch.strategy,
+        "prepare_s": switch.prepare_s,
+        "switch_s": switch.switch_s,
+        "pause_s": switch.pause_s,
+        "load_s": switch.load_s,
+        "sent_bytes": switch.sent_bytes,
+    }
 
 
 class Recorder:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated
 
+from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
-from seamline.runtime.origin.record import History, SwitchRecord
+from seamline.runtime.origin.record import History
 from seamline.runtime.shared.energy import joint_source
 from seamline.runtime.sources.health import SourceFigures
 
