@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,15 @@ class Authority:
     @property
     def id(self) -> str:
         return cluster_id(self.certificate)
+
+    def tls(self) -> ssl.SSLContext:
+        """How to answer machines that join: TLS 1.3 as the authority itself; who has a certificate may show it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(self.folder / "certificate.pem")
+        context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
+        return context
 
     def issue(self, key: Ed25519PublicKey, name: str, role: Role, valid: timedelta | None = None) -> x509.Certificate:
         """A certificate of `key` for `name` and `role`, `CERTIFICATE_DAYS` long if not said.

@@ -88,24 +88,18 @@ def issue_here(authority: Authority, name: str) -> Identity:
     )
 
 
-def receive(
-    cluster: str, host: Identity, address: str, *, node_port: int | None, say: Callable[[str], None]
-) -> Reception | None:
+def receive(cluster: str, address: str, *, node_port: int | None, say: Callable[[str], None]) -> Reception | None:
     """Answer machines that join `cluster`; None when another process of this machine does.
 
-    host: who answers. address: where to listen, a host. node_port: where its node listens.
+    address: where to listen, a host. node_port: where the node of this machine listens.
     """
     authority = Authority(authority_folder(cluster))
-    if authority.certificate != host.authority:
-        raise IdentityError(
-            f"`{host.member.name}` is of an earlier authority", hint="`seamline cluster rotate` made another one"
-        )
     lock = (authority.folder / "serving.lock").open("ab")
     if not locked(lock):
         lock.close()
         return None
     try:
-        enrolment = Enrolment(authority, host, (address.strip("[]"), ENROLMENT_PORT), node_port=node_port, say=say)
+        enrolment = Enrolment(authority, (address.strip("[]"), ENROLMENT_PORT), node_port=node_port, say=say)
         served = Served(addresses=tuple(f"{one}:{enrolment.port}" for one in reachable_hosts(address)))
         write_private(authority.folder / "serving.json", msgspec.json.encode(served))
     except BaseException:

@@ -67,12 +67,11 @@ class Identity:
                 hint="`seamline invite` on the authority's machine makes a token to join again",
             )
 
-    def tls(self, *, server: bool) -> ssl.SSLContext:
-        """How to speak as this member, TLS 1.3 only. The peer's name is in its certificate, not in its address."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    def tls(self) -> ssl.SSLContext:
+        """How to connect as this member, TLS 1.3 only. The peer's name is in its certificate, not in its address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_OPTIONAL if server else ssl.CERT_REQUIRED
         context.load_verify_locations(self.folder / "authority.pem")
         context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
         return context

@@ -165,9 +165,8 @@ def invite(
 
     The node that runs here answers that machine; without one this command does, until the token is used.
     """
-    from seamline.identity.founding import found, has_authority, is_served, receive
+    from seamline.identity.founding import has_authority, is_served, receive
     from seamline.identity.founding import invite as make_token
-    from seamline.identity.kept import names
     from seamline.identity.tokens import to_text
 
     wanted, duration = _role(role), parse_duration(valid)
@@ -179,9 +178,7 @@ def invite(
     with ExitStack() as open_here:
         must_wait = not is_served(cluster)
         if must_wait:
-            own = next(iter(names(cluster)), as_node_name(socket.gethostname()))
-            _, host = found(cluster, own)
-            reception = receive(cluster, host, "0.0.0.0", node_port=None, say=_say)
+            reception = receive(cluster, "0.0.0.0", node_port=None, say=_say)
             if reception is not None:
                 open_here.callback(reception.close)
         authority, token = make_token(cluster, role=wanted, name=name, valid=duration, addresses=address)
