@@ -264,15 +264,9 @@ def make_authority(cluster: str) -> Authority:
     make_private(folder)
     key = Ed25519PrivateKey.generate()
     now = datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"seamline cluster {cluster} {secrets.token_hex(4)}")])
+    common = f"seamline cluster {cluster} {secrets.token_hex(4)}"
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_APART)
-        .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
+        _builder(common, _subject(common), key.public_key(), now - _CLOCKS_APART, now + timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, None)
     )
@@ -315,13 +309,17 @@ def _builder(
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)]))
+        .subject_name(_subject(common))
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)
     )
+
+
+def _subject(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
 def _hash(secret: bytes) -> str:
