@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.config.durable import locked
 from seamline.core.vocabulary.errors import IdentityError, UsageError
-from seamline.core.vocabulary.nodes import NodeId, as_node_name
+from seamline.core.vocabulary.nodes import as_node_name
 from seamline.identity.authority import Authority, make_authority
 from seamline.identity.enrolment import Enrolment
 from seamline.identity.folders import authority_folder, members_folder, write_private
@@ -65,12 +65,10 @@ def found(cluster: str, name: str) -> tuple[Authority, Identity]:
                 hint=f"run this there, choose another --cluster, or remove {members_folder(cluster)}",
             )
         authority = make_authority(cluster)
-    if name in names(cluster):
-        with suppress(IdentityError):  # expired, revoked or of an earlier authority: another one takes its place
-            identity = load(cluster, name)
-            identity.require_not_revoked()
-            return authority, identity
-    return authority, issue_here(authority, name)
+    kept = _kept(cluster, name)
+    if kept is None or kept.authority != authority.certificate:
+        kept = issue_here(authority, name)
+    return authority, kept
 
 
 def issue_here(authority: Authority, name: str) -> Identity:
@@ -153,7 +151,8 @@ def join_once(token: Token, name: str | None) -> Identity:
     return join(token, chosen)
 
 
-def _kept(cluster: str, name: NodeId) -> Identity | None:
+def _kept(cluster: str, name: str) -> Identity | None:
+    """What this machine is as `name`, unless it is nothing, or no good any more."""
     if name not in names(cluster):
         return None
     try:

@@ -59,9 +59,14 @@ class Identity:
         if number > newest_list(self.revoked_pem(), self.authority)[0]:
             write_private(self.folder / "revoked.pem", pem)
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether this identity is on the newest list seen here."""
+        return self.member.serial in newest_list(self.revoked_pem(), self.authority)[1]
+
     def require_not_revoked(self) -> None:
         """Raise `IdentityError` when this identity is on the list."""
-        if self.member.serial in newest_list(self.revoked_pem(), self.authority)[1]:
+        if self.is_revoked:
             raise IdentityError(
                 f"the certificate of `{self.member.name}` has been revoked",
                 hint="`seamline invite` on the authority's machine makes a token to join again",
