@@ -120,7 +120,7 @@ class Report:
             return
         RESULTS.mkdir(exist_ok=True)
         self.path("md").write_text(text + "\n", encoding="utf-8")
-        self.path("json").write_text(json.dumps(_rounded(document), indent=1) + "\n", encoding="utf-8")
+        self.path("json").write_text(_as_json(_rounded(document)), encoding="utf-8")
         print(f"wrote benchmarks/results/{self.path('md').name} and .json", file=sys.stderr)
 
     def _others_cpu_ratio(self) -> float:
@@ -206,6 +206,15 @@ def _percentile(ordered: Sequence[float], ratio: float) -> float:
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+
+
+_NUMBERS = re.compile(r"\[\n((?:\s*-?\d[\d.e+-]*,?\n)+)\s*\]")
+
+
+def _as_json(document: object) -> str:
+    """`document` in lines that a reader and a diff can follow: samples, a list of numbers, take one."""
+    text = json.dumps(document, indent=1)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 def _rounded(value: Any) -> Any:

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from seamline.identity.authority import Authority
+from seamline.identity.authority import Authority, rotate_authority
 from seamline.identity.folders import authority_folder
 from seamline.identity.founding import found
 from seamline.identity.kept import Contact, keep
@@ -29,6 +30,26 @@ def test_a_cluster_begins_shows_revokes_and_rotates(seamline):
     rotated = seamline("cluster", "rotate", "--json").json
     assert rotated["fingerprint"] != begun["fingerprint"]
     assert [row["name"] for row in rotated["here"]] == ["cloud"]
+
+
+def test_show_tells_what_has_expired_or_been_revoked(seamline):
+    authority, lost = found("default", "lost")
+    _, old = found("default", "old")
+    assert seamline("cluster", "revoke", "lost").exit_code == 0
+    authority.revoke("old")
+    expired = authority.issue(old.key.public_key(), "old", Role.NODE, timedelta(seconds=-5))
+    (old.folder / "certificate.pem").write_bytes(expired.public_bytes(Encoding.PEM))
+    shown = seamline("cluster", "show")
+    assert f"this machine is node `lost` until {lost.member.expires:%Y-%m-%d}  revoked" in shown.stdout
+    assert "this machine is node `old`" not in shown.stdout
+    assert "not `old`: the certificate of `old` expired on 20" in shown.stderr
+
+
+def test_an_identity_of_an_earlier_authority_is_replaced(seamline):
+    _, before = found("default", "cloud")
+    authority = rotate_authority("default")
+    _, after = found("default", "cloud")
+    assert before.authority != after.authority == authority.certificate
 
 
 def test_a_machine_in_no_cluster_says_so(seamline):

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,9 +18,8 @@ from seamline.identity.authority import Authority, make_authority
 from seamline.identity.enrolment import Enrolment
 from seamline.identity.founding import found, invite, is_served, join_once, receive, revoke
 from seamline.identity.joining import join, renew
-from seamline.identity.kept import names
+from seamline.identity.kept import Contact, names
 from seamline.identity.members import Role
-from seamline.identity.wire import Greeting, read_line
 
 HOUR = timedelta(hours=1)
 
@@ -30,9 +30,9 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def server(authority: Authority, member, said) -> Iterator[Enrolment]:
+def server(authority: Authority, said) -> Iterator[Enrolment]:
     before = set(threading.enumerate())
-    enrolment = Enrolment(authority, member("cloud"), ("127.0.0.1", 0), node_port=7447, say=said.append)
+    enrolment = Enrolment(authority, ("127.0.0.1", 0), node_port=7447, say=said.append)
     yield enrolment
     port = enrolment.port
     enrolment.close()
@@ -70,14 +70,38 @@ def test_the_key_stays_where_it_was_made(server, authority, own_data):
 def test_a_joiner_shows_its_secret_to_no_other_authority(authority, member, tmp_path, monkeypatch, said):
     token = authority.invite(("127.0.0.1:1",), role=Role.NODE, name=None, valid=HOUR)
     monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path / "intruder"))
-    _, host = found("home", "intruder")
-    intruder = Enrolment(make_authority("other"), host, ("127.0.0.1", 0), say=said.append)
+    intruder = Enrolment(make_authority("home"), ("127.0.0.1", 0), say=said.append)
     try:
-        with pytest.raises(IdentityError, match="another authority than the token's"):
+        with pytest.raises(IdentityError, match="another than the cluster's authority answers there"):
             join(token_at(token, intruder.port), NodeId("edge"))
     finally:
         intruder.close()
-    assert names("home") == ("intruder",)
+    assert names("home") == ()
+
+
+def test_a_member_that_answers_in_place_of_the_authority_gets_neither_secret_nor_renewal(authority, member):
+    eve, edge = member("eve"), member("edge")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(eve.folder / "certificate.pem", eve.folder / "key.pem")
+    heard: list[bytes] = []
+
+    def answer() -> None:
+        for _ in range(2):
+            raw, _ = impostor.accept()
+            with raw, context.wrap_socket(raw, server_side=True) as connection:
+                heard.append(connection.recv(100))
+
+    with socket.create_server(("127.0.0.1", 0)) as impostor:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"127.0.0.1:{impostor.getsockname()[1]}"
+        token = authority.invite((address,), role=Role.NODE, name=None, valid=HOUR)
+        misled = replace(edge, contact=Contact(authority=(address,)))
+        for ask in (lambda: join(token, NodeId("fog")), lambda: renew(misled)):
+            with pytest.raises(IdentityError, match="another than the cluster's authority answers there"):
+                ask()
+        thread.join()
+    assert heard == [b"", b""]
 
 
 def token_at(token, port: int):
@@ -101,14 +125,15 @@ def test_a_member_renews_with_what_it_has_and_a_revoked_one_does_not(server, aut
         renew(again)
 
 
-def test_strangers_get_a_greeting_and_nothing_else(server, said):
+def test_strangers_get_nothing(server, said):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for noise in (b"\n", b"{}\n", b'{"type":"join"}\n', b'{"type":"renew","request":"x"}\n', bytes(70_000)):
         raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
         with raw, context.wrap_socket(raw) as connection:
-            assert "CERTIFICATE" in read_line(connection, Greeting).authority
             connection.sendall(noise)
+            with suppress(ssl.SSLError, ConnectionResetError):
+                assert b"granted" not in connection.recv(1000)
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
         raw.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):
@@ -116,14 +141,13 @@ def test_strangers_get_a_greeting_and_nothing_else(server, said):
     assert all("failed" in line or "refused" in line for line in said)
 
 
-def test_one_process_receives_and_others_find_it(authority, member):
-    host = member("cloud")
+def test_one_process_receives_and_others_find_it(authority):
     assert not is_served("home")
-    reception = receive("home", host, "127.0.0.1", node_port=7447, say=print)
+    reception = receive("home", "127.0.0.1", node_port=7447, say=print)
     assert reception is not None
     try:
         assert is_served("home")
-        assert receive("home", host, "127.0.0.1", node_port=7447, say=print) is None
+        assert receive("home", "127.0.0.1", node_port=7447, say=print) is None
         _, token = invite("home", role=Role.NODE, name="fog", valid=HOUR)
         fog = join_once(token, None)
         assert fog.member.name == "fog"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 
 import pytest
 
@@ -171,6 +172,13 @@ def test_a_revoked_peer_is_dropped_and_admitted_no_more(pair, authority):
     assert fog.on_notice(edge.notice()) == {"fog"}, "it learns it from its peers"
     with pytest.raises(IdentityError, match="revoked"):
         Seal(fog._identity, NodeId("fog"), "0" * 16)
+
+
+def test_a_revocation_counts_where_it_cannot_be_kept(pair, authority):
+    edge, _ = pair
+    authority.revoke("fog")
+    shutil.rmtree(edge._identity.folder)
+    assert edge.on_notice(authority.revoked()) == {"fog"}
 
 
 def test_an_identity_is_used_for_its_own_name(member):

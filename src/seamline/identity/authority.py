@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 import shutil
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,15 @@ class Authority:
     @property
     def id(self) -> str:
         return cluster_id(self.certificate)
+
+    def tls(self) -> ssl.SSLContext:
+        """How to answer machines that join: TLS 1.3 as the authority itself; who has a certificate may show it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(self.folder / "certificate.pem")
+        context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
+        return context
 
     def issue(self, key: Ed25519PublicKey, name: str, role: Role, valid: timedelta | None = None) -> x509.Certificate:
         """A certificate of `key` for `name` and `role`, `CERTIFICATE_DAYS` long if not said.
@@ -254,15 +264,9 @@ def make_authority(cluster: str) -> Authority:
     make_private(folder)
     key = Ed25519PrivateKey.generate()
     now = datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"seamline cluster {cluster} {secrets.token_hex(4)}")])
+    common = f"seamline cluster {cluster} {secrets.token_hex(4)}"
     certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_APART)
-        .not_valid_after(now + timedelta(days=AUTHORITY_DAYS))
+        _builder(common, _subject(common), key.public_key(), now - _CLOCKS_APART, now + timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, None)
     )
@@ -305,13 +309,17 @@ def _builder(
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)]))
+        .subject_name(_subject(common))
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)
     )
+
+
+def _subject(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
 def _hash(secret: bytes) -> str:

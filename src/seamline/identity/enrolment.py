@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.errors import FabricError, IdentityError, SeamlineError
 from seamline.identity.authority import Authority
-from seamline.identity.kept import Identity
 from seamline.identity.members import member_of
-from seamline.identity.wire import TIMEOUT_S, Granted, Greeting, Join, Refused, Renew, read_line, send_line
+from seamline.identity.wire import TIMEOUT_S, Granted, Join, Refused, Renew, read_line, send_line
 
 MAX_AT_ONCE = 8
 
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Enrolment:
-    """Server of `authority`, which shows itself as `host`, a member on its machine. `close` ends all its threads.
+    """Server of `authority`, which shows its certificate. `close` ends all its threads.
 
     address: (host, port) to listen on; another port when that one is taken. node_port: where a node of this machine
     listens, told to who joins. say: gets a line about everybody who joined, renewed or was refused.
@@ -40,7 +39,6 @@ class Enrolment:
     def __init__(
         self,
         authority: Authority,
-        host: Identity,
         address: tuple[str, int],
         *,
         node_port: int | None = None,
@@ -49,7 +47,7 @@ class Enrolment:
         self._authority = authority
         self._node_port = node_port
         self._say = say
-        self._context = host.tls(server=True)
+        self._context = authority.tls()
         self._server = _listening(address)
         self._server.settimeout(0.5)
         self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
@@ -112,8 +110,6 @@ class Enrolment:
             self._places.release()
 
     def _answer(self, connection: ssl.SSLSocket, peer: str) -> None:
-        authority = self._authority.certificate
-        send_line(connection, Greeting(authority.public_bytes(Encoding.PEM).decode()))
         asked: Join | Renew = read_line(connection, Join | Renew)
         try:
             certificate, what = self._granted(asked, connection)
@@ -121,7 +117,7 @@ class Enrolment:
             self._say(f"refused an enrolment from {peer}: {exc.message}")
             send_line(connection, Refused(exc.message, exc.hint))
             return
-        member = member_of(certificate, authority)
+        member = member_of(certificate, self._authority.certificate)
         self._say(f"`{member.name}` {what} as {member.role} from {peer}")
         send_line(
             connection,

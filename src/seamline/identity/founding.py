@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.config.durable import locked
 from seamline.core.vocabulary.errors import IdentityError, UsageError
-from seamline.core.vocabulary.nodes import NodeId, as_node_name
+from seamline.core.vocabulary.nodes import as_node_name
 from seamline.identity.authority import Authority, make_authority
 from seamline.identity.enrolment import Enrolment
 from seamline.identity.folders import authority_folder, members_folder, write_private
@@ -65,12 +65,10 @@ def found(cluster: str, name: str) -> tuple[Authority, Identity]:
                 hint=f"run this there, choose another --cluster, or remove {members_folder(cluster)}",
             )
         authority = make_authority(cluster)
-    if name in names(cluster):
-        with suppress(IdentityError):  # expired, revoked or of an earlier authority: another one takes its place
-            identity = load(cluster, name)
-            identity.require_not_revoked()
-            return authority, identity
-    return authority, issue_here(authority, name)
+    kept = _kept(cluster, name)
+    if kept is None or kept.authority != authority.certificate:
+        kept = issue_here(authority, name)
+    return authority, kept
 
 
 def issue_here(authority: Authority, name: str) -> Identity:
@@ -88,24 +86,18 @@ def issue_here(authority: Authority, name: str) -> Identity:
     )
 
 
-def receive(
-    cluster: str, host: Identity, address: str, *, node_port: int | None, say: Callable[[str], None]
-) -> Reception | None:
+def receive(cluster: str, address: str, *, node_port: int | None, say: Callable[[str], None]) -> Reception | None:
     """Answer machines that join `cluster`; None when another process of this machine does.
 
-    host: who answers. address: where to listen, a host. node_port: where its node listens.
+    address: where to listen, a host. node_port: where the node of this machine listens.
     """
     authority = Authority(authority_folder(cluster))
-    if authority.certificate != host.authority:
-        raise IdentityError(
-            f"`{host.member.name}` is of an earlier authority", hint="`seamline cluster rotate` made another one"
-        )
     lock = (authority.folder / "serving.lock").open("ab")
     if not locked(lock):
         lock.close()
         return None
     try:
-        enrolment = Enrolment(authority, host, (address.strip("[]"), ENROLMENT_PORT), node_port=node_port, say=say)
+        enrolment = Enrolment(authority, (address.strip("[]"), ENROLMENT_PORT), node_port=node_port, say=say)
         served = Served(addresses=tuple(f"{one}:{enrolment.port}" for one in reachable_hosts(address)))
         write_private(authority.folder / "serving.json", msgspec.json.encode(served))
     except BaseException:
@@ -159,7 +151,8 @@ def join_once(token: Token, name: str | None) -> Identity:
     return join(token, chosen)
 
 
-def _kept(cluster: str, name: NodeId) -> Identity | None:
+def _kept(cluster: str, name: str) -> Identity | None:
+    """What this machine is as `name`, unless it is nothing, or no good any more."""
     if name not in names(cluster):
         return None
     try:

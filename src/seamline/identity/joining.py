@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
-from collections.abc import Callable
 from contextlib import closing
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -16,9 +15,9 @@ from cryptography.x509.oid import NameOID
 from seamline.core.vocabulary.errors import FabricError, IdentityError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity.kept import Contact, Identity, keep
-from seamline.identity.members import fingerprint, member_of
+from seamline.identity.members import fingerprint
 from seamline.identity.tokens import Token
-from seamline.identity.wire import TIMEOUT_S, Granted, Greeting, Join, Refused, Renew, read_line, send_line
+from seamline.identity.wire import TIMEOUT_S, Granted, Join, Refused, Renew, read_line, send_line
 
 CONNECT_S = 2.0
 
@@ -32,13 +31,12 @@ def join(token: Token, name: NodeId) -> Identity:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # `_greeted` compares with the token's fingerprint before anything is shown
+    context.verify_mode = ssl.CERT_NONE  # `_recognised` compares the fingerprint before anything is shown
     key = Ed25519PrivateKey.generate()
     address, connection = _reached(token.addresses, context)
     with closing(connection):
-        authority = _greeted(connection, lambda shown: fingerprint(shown) == token.fingerprint)
-        send_line(connection, Join(token.id, token.secret, name, _request_of(key, name)))
-        granted = _answer(connection)
+        authority = _recognised(connection, token.fingerprint)
+        granted = _asked(connection, Join(token.id, token.secret, name, _request_of(key, name)))
     nodes = () if granted.port is None else (f"tls/{address.rpartition(':')[0]}:{granted.port}",)
     return keep(
         token.cluster,
@@ -54,11 +52,10 @@ def join(token: Token, name: NodeId) -> Identity:
 def renew(identity: Identity) -> Identity:
     """Get another certificate for another key, and keep it in place of `identity`'s. Raises as `join` does."""
     key = Ed25519PrivateKey.generate()
-    _, connection = _reached(identity.contact.authority, identity.tls(server=False))
+    _, connection = _reached(identity.contact.authority, identity.tls())
     with closing(connection):
-        _greeted(connection, lambda shown: shown == identity.authority)
-        send_line(connection, Renew(_request_of(key, identity.member.name)))
-        granted = _answer(connection)
+        _recognised(connection, fingerprint(identity.authority))
+        granted = _asked(connection, Renew(_request_of(key, identity.member.name)))
     return keep(
         identity.cluster,
         identity.member.name,
@@ -95,25 +92,17 @@ def _reached(addresses: tuple[str, ...], context: ssl.SSLContext) -> tuple[str, 
     )
 
 
-def _greeted(connection: ssl.SSLSocket, is_right: Callable[[x509.Certificate], bool]) -> x509.Certificate:
-    """The authority's certificate, once it is the right one and the server on the line has one of its own from it."""
+def _recognised(connection: ssl.SSLSocket, expected: bytes) -> x509.Certificate:
+    """The authority's certificate, once it is who answers. A member, which has one of its own, is refused too."""
     shown = connection.getpeercert(binary_form=True)
-    try:
-        greeting: Greeting = read_line(connection, Greeting)
-        authority = x509.load_pem_x509_certificate(greeting.authority.encode())
-        if not is_right(authority) or shown is None:
-            raise IdentityError("it is another authority than the token's", hint="ask for a token once more")
-        authority.verify_directly_issued_by(authority)
-        member_of(x509.load_der_x509_certificate(shown), authority)
-    except (InvalidSignature, ValueError, TypeError) as exc:
-        raise IdentityError(f"the authority shows a certificate that is none ({exc})") from exc
-    except OSError as exc:
-        raise _refused_words(exc) from exc
-    return authority
+    if shown is None or hashlib.sha256(shown).digest() != expected:
+        raise IdentityError("another than the cluster's authority answers there", hint="ask for a token once more")
+    return x509.load_der_x509_certificate(shown)
 
 
-def _answer(connection: ssl.SSLSocket) -> Granted:
+def _asked(connection: ssl.SSLSocket, question: Join | Renew) -> Granted:
     try:
+        send_line(connection, question)
         answer: Granted | Refused = read_line(connection, Granted | Refused)
     except OSError as exc:
         raise _refused_words(exc) from exc

@@ -59,20 +59,24 @@ class Identity:
         if number > newest_list(self.revoked_pem(), self.authority)[0]:
             write_private(self.folder / "revoked.pem", pem)
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether this identity is on the newest list seen here."""
+        return self.member.serial in newest_list(self.revoked_pem(), self.authority)[1]
+
     def require_not_revoked(self) -> None:
         """Raise `IdentityError` when this identity is on the list."""
-        if self.member.serial in newest_list(self.revoked_pem(), self.authority)[1]:
+        if self.is_revoked:
             raise IdentityError(
                 f"the certificate of `{self.member.name}` has been revoked",
                 hint="`seamline invite` on the authority's machine makes a token to join again",
             )
 
-    def tls(self, *, server: bool) -> ssl.SSLContext:
-        """How to speak as this member, TLS 1.3 only. The peer's name is in its certificate, not in its address."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    def tls(self) -> ssl.SSLContext:
+        """How to connect as this member, TLS 1.3 only. The peer's name is in its certificate, not in its address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_OPTIONAL if server else ssl.CERT_REQUIRED
         context.load_verify_locations(self.folder / "authority.pem")
         context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
         return context

@@ -91,14 +91,13 @@ def public_key(certificate: x509.Certificate) -> Ed25519PublicKey:
     return key
 
 
-def member_of(certificate: x509.Certificate, authority: x509.Certificate, now: datetime | None = None) -> Member:
+def member_of(certificate: x509.Certificate, authority: x509.Certificate) -> Member:
     """Whom `certificate` stands for. Raises `IdentityError` in words when it is not one of `authority`, or expired."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (InvalidSignature, ValueError, TypeError):
         raise IdentityError("the certificate was issued by the authority of another cluster") from None
-    now = now or datetime.now(UTC)
-    member = _read(certificate, cluster_id(authority))
+    now, member = datetime.now(UTC), _read(certificate, cluster_id(authority))
     if now > certificate.not_valid_after_utc:
         raise IdentityError(
             f"the certificate of `{member.name}` expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",

@@ -16,6 +16,7 @@ Layout: the counter (u64), then the sealed bytes and their tag of 16.
 from __future__ import annotations
 
 import base64
+import logging
 import struct
 import threading
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ REPLAY_WINDOW = 4096
 """Counters behind the newest that may still come: urgent messages of several threads overtake each other, and those to
 other peers count too."""
 MAX_PEERS = 4096
+
+log = logging.getLogger(__name__)
 
 _NUMBER = struct.Struct("<Q")
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 64
@@ -196,7 +199,10 @@ class Seal:
             for run in lost:
                 del self._peers[run]
         gone = {name for name, _ in lost}
-        self._identity.keep_revoked(notice)
+        try:
+            self._identity.keep_revoked(notice)
+        except OSError as exc:  # it counts all the same
+            log.warning("the list of revoked certificates cannot be kept: %s", exc)
         if self.member.serial in revoked:
             gone.add(self._name)
         return frozenset(gone)

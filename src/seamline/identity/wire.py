@@ -1,6 +1,6 @@
 """What a joining machine and the authority say to each other: one line of JSON each, within TLS.
 
-The authority speaks first (`Greeting`), so that the joiner can recognise it before it shows its secret.
+The server's certificate is the authority's own, so that the joiner recognises it before it shows its secret.
 """
 
 from __future__ import annotations
@@ -14,12 +14,6 @@ from seamline.core.vocabulary.errors import IdentityError
 
 MAX_LINE = 64 << 10
 TIMEOUT_S = 5.0
-
-
-class Greeting(msgspec.Struct, frozen=True):
-    """authority: its certificate, PEM."""
-
-    authority: str
 
 
 class Join(msgspec.Struct, frozen=True, tag="join"):

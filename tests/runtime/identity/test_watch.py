@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -25,25 +24,20 @@ def authority(tmp_path, monkeypatch):
     return make_authority("home")
 
 
-def test_a_new_list_in_the_folder_is_passed_on_once(authority):
+def test_the_list_in_the_folder_is_passed_on_at_the_start_and_once_for_each_change(authority):
     fog = issue_here(authority, "fog")
-    heard: list[bytes] = []
-    came = threading.Event()
-
-    def take(notice: bytes) -> None:
-        heard.append(notice)
-        came.set()
-
-    watch = IdentityWatch(fog, take, print)
+    issue_here(authority, "lost")
+    heard: queue.Queue[bytes] = queue.Queue()
+    watch = IdentityWatch(fog, heard.put, print)
     watch.start()
     try:
-        issue_here(authority, "lost")
+        assert heard.get(timeout=PATIENCE_S) == authority.revoked()
         authority.revoke("lost")
         fog.keep_revoked(authority.revoked())
-        assert came.wait(PATIENCE_S)
+        assert heard.get(timeout=PATIENCE_S) == authority.revoked()
     finally:
         watch.close()
-    assert heard == [authority.revoked()]
+    assert heard.empty()
 
 
 def test_a_certificate_that_ends_soon_is_renewed_by_itself(authority, monkeypatch):

@@ -17,7 +17,7 @@ from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.options import ClusterOption, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.core.vocabulary.documented import key_docs
-from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.errors import IdentityError, UsageError
 from seamline.core.vocabulary.nodes import as_node_name
 
 if TYPE_CHECKING:
@@ -165,9 +165,8 @@ def invite(
 
     The node that runs here answers that machine; without one this command does, until the token is used.
     """
-    from seamline.identity.founding import found, has_authority, is_served, receive
+    from seamline.identity.founding import has_authority, is_served, receive
     from seamline.identity.founding import invite as make_token
-    from seamline.identity.kept import names
     from seamline.identity.tokens import to_text
 
     wanted, duration = _role(role), parse_duration(valid)
@@ -179,9 +178,7 @@ def invite(
     with ExitStack() as open_here:
         must_wait = not is_served(cluster)
         if must_wait:
-            own = next(iter(names(cluster)), as_node_name(socket.gethostname()))
-            _, host = found(cluster, own)
-            reception = receive(cluster, host, "0.0.0.0", node_port=None, say=_say)
+            reception = receive(cluster, "0.0.0.0", node_port=None, say=_say)
             if reception is not None:
                 open_here.callback(reception.close)
         authority, token = make_token(cluster, role=wanted, name=name, valid=duration, addresses=address)
@@ -239,7 +236,7 @@ def _print(cluster: str, as_json: bool) -> None:
     where = "on this machine" if summary.is_authority else "elsewhere"
     out(f"cluster {cluster}: authority {summary.fingerprint[:16]} {where}")
     for row in summary.here:
-        out(f"this machine is {row.role} `{row.name}` until {row.expires[:10]}")
+        out(f"this machine is {row.role} `{row.name}` until {row.expires[:10]}{'  revoked' if row.revoked else ''}")
     for row in summary.members:
         out(f"member {row.name}  {row.role}  until {row.expires[:10]}{'  revoked' if row.revoked else ''}")
     if summary.n_invitations:
@@ -250,12 +247,11 @@ def _summary(cluster: str) -> ClusterSummary:
     from seamline.identity.authority import Authority, Ledger
     from seamline.identity.folders import authority_folder
     from seamline.identity.founding import has_authority
-    from seamline.identity.kept import load, names
     from seamline.identity.members import fingerprint
 
     is_authority = has_authority(cluster)
     authority = Authority(authority_folder(cluster)) if is_authority else None
-    here: list[Identity] = [load(cluster, name) for name in names(cluster)]
+    here = _identities(cluster)
     known = authority.certificate if authority is not None else here[0].authority if here else None
     ledger = authority.ledger() if authority is not None else Ledger()
     return ClusterSummary(
@@ -263,7 +259,12 @@ def _summary(cluster: str) -> ClusterSummary:
         is_authority=is_authority,
         fingerprint=None if known is None else fingerprint(known).hex(),
         here=tuple(
-            MemberRow(name=one.member.name, role=one.member.role, expires=one.member.expires.isoformat())
+            MemberRow(
+                name=one.member.name,
+                role=one.member.role,
+                expires=one.member.expires.isoformat(),
+                revoked=one.is_revoked,
+            )
             for one in here
         ),
         members=tuple(
@@ -272,3 +273,16 @@ def _summary(cluster: str) -> ClusterSummary:
         ),
         n_invitations=len(ledger.invitations),
     )
+
+
+def _identities(cluster: str) -> list[Identity]:
+    """What this user may be; what has expired or is damaged is said on stderr instead."""
+    from seamline.identity.kept import load, names
+
+    good = []
+    for name in names(cluster):
+        try:
+            good.append(load(cluster, name))
+        except IdentityError as exc:
+            _say(f"not `{name}`: {exc.message}")
+    return good

@@ -102,7 +102,7 @@ def require_accepted(identity: Identity, endpoints: Sequence[str]) -> None:
     """
     if not endpoints:
         return
-    context = identity.tls(server=False)
+    context = identity.tls()
     with ThreadPoolExecutor(len(endpoints)) as pool:
         for endpoint, refusal in zip(endpoints, pool.map(lambda one: _refusal(one, context), endpoints), strict=True):
             if refusal is not None:

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 class IdentityWatch:
     """Looks once a second whether ``revoked.pem`` has changed, once an hour whether it is time to renew.
 
-    take_notice: gets the new list. A renewed certificate counts from the next start; the old one lasts until then.
+    take_notice: gets the list at the start, and each new one. A renewed certificate counts from the next start; the old
+    one lasts until then.
     """
 
     def __init__(self, identity: Identity, take_notice: Callable[[bytes], None], say: Callable[[str], None]) -> None:
@@ -40,7 +41,7 @@ class IdentityWatch:
             self._thread.join(timeout=3.0)
 
     def _watch(self) -> None:
-        seen, renew_at_s = self._changed_at(), time.monotonic()
+        seen, renew_at_s = 0, time.monotonic()  # what changed since the node read it counts too
         while not self._closed.wait(LOOK_EVERY_S):
             if (now_seen := self._changed_at()) != seen:
                 seen = now_seen

@@ -3,7 +3,7 @@
 What frames and link measurements wait for is handled at once, on the fabric's thread, and only enqueues: waking one
 more thread takes about 0.3 ms there and back again when the node was idle. All else waits in the inbox for the
 dispatcher's thread, which serves the senders in turn: so much of each waits and no more. Which message has which
-handler is the table in `handlers.py`, who may send it `authority.py`; nothing here knows them.
+handler is the table in `handlers.py`, who may send it `rights.py`; nothing here knows them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.peer_client import PeerClient
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.uplink import Uplink
-from seamline.runtime.shared.authority import why_not
+from seamline.runtime.shared.rights import why_not
 
 
 def message_handlers(

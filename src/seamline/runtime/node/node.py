@@ -34,10 +34,10 @@ from seamline.runtime.node.status import Identity, OwnStatus
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.prepared import PreparedSegments
-from seamline.runtime.shared.authority import RoleOf, uncertified
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
+from seamline.runtime.shared.rights import RoleOf, uncertified
 
 
 class Closable(Protocol):

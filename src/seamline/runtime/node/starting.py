@@ -150,7 +150,7 @@ def _secure(node: Node, fabric: ZenohFabric, links: Links, options: NodeOptions)
     if options.serves and fabric.endpoints and has_authority(options.cluster):
         _, _, address = fabric.endpoints[0].partition("/")
         host, _, port = address.rpartition(":")
-        reception = receive(options.cluster, links.identity, host, node_port=int(port), say=LOGGER.info)
+        reception = receive(options.cluster, host, node_port=int(port), say=LOGGER.info)
         if reception is not None:
             node.close_with(reception)
 

@@ -18,7 +18,7 @@ from seamline.fabric.wire import pack
 from seamline.runtime.node.frame_path import MAX_WAITING_PER_SOURCE
 from seamline.runtime.node.stages import Arrival
 from seamline.runtime.node.status import OBSERVER
-from seamline.runtime.shared.authority import CERTIFIED, MAY_SEND, TOOL, WORKER, Role, why_not
+from seamline.runtime.shared.rights import CERTIFIED, MAY_SEND, TOOL, WORKER, Role, why_not
 
 FOG, CLOUD = NodeId("fog"), NodeId("cloud")
 
