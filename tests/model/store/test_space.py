@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections import namedtuple
 from collections.abc import Callable
@@ -248,3 +249,19 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         durable.write_file(tmp_path / "file", (b"new",))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("is_durable", "synced"), [(True, ["contents", "folder"]), (False, [])])
+def test_a_durable_file_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_durable: bool, synced: list[str]
+) -> None:
+    found: list[str] = []
+
+    def note(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        assert (tmp_path / "file").exists() is is_folder
+        found.append("folder" if is_folder else "contents")
+
+    monkeypatch.setattr(os, "fsync", note)
+    durable.write_file(tmp_path / "file", (b"new",), is_durable=is_durable)
+    assert (found, (tmp_path / "file").read_bytes()) == (synced, b"new")
