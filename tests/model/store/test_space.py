@@ -117,6 +117,25 @@ def test_a_disk_that_is_too_full_is_named_and_what_others_announced_counts(
     assert send(models[1], other).model_id == models[1].model_id
 
 
+@pytest.mark.parametrize(("n_free", "is_enough"), [(1.5, True), (0.9, False)])
+def test_on_a_full_disk_a_received_model_gives_way_only_where_that_is_enough(
+    models: list[StoredModel], other: ModelStore, monkeypatch: pytest.MonkeyPatch, n_free: float, is_enough: bool
+) -> None:
+    size = size_of(models[0])
+    kept = send(models[0], other)
+    monkeypatch.setattr(other, "quota", Quota(free_ratio=0.5))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: Usage(0, 0, int(n_free * size) + (0 if kept.folder.is_dir() else size))
+    )
+    if is_enough:
+        assert send(models[1], other).model_id == models[1].model_id
+        return
+    manifest = a_manifest(b"graph", 2 * size)
+    with pytest.raises(ModelError, match=r"the disk of .* has .* for it"):
+        other.receive(manifest.model_id, manifest.to_json())
+    assert other.ids() == (kept.model_id,)
+
+
 def test_a_graph_that_is_none_keeps_the_weights_out(other: ModelStore) -> None:
     manifest = a_manifest(b"no graph", 1000)
     incoming = other.receive(manifest.model_id, manifest.to_json())
