@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from reporting import Report, parser, spread
@@ -24,13 +25,14 @@ def main() -> None:
     chosen = parser("Cost of a message's checksum").parse_args()
     report = Report("integrity", "Cost of a message's checksum", chosen)
     report.say("Microseconds of processor time, median (p10-p90).", "")
-    report.say("| bytes | XXH3, 64 bits | CRC-32 (zlib) | copy | pack | unpack |", "|---|---|---|---|---|---|")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n_bytes in SIZES_BYTES:
         samples = _measured(n_bytes, 40 if chosen.quick else N_SAMPLES)
         rows.append({"n_bytes": n_bytes, "seconds": samples})
-        cells = " | ".join(spread(seconds).text(1e6, 1) for seconds in samples.values())
-        report.say(f"| {n_bytes} | {cells} |")
+    report.table(
+        ("bytes", "XXH3, 64 bits", "CRC-32 (zlib)", "copy", "pack", "unpack"),
+        [(row["n_bytes"], *(spread(seconds).text(1e6, 1) for seconds in row["seconds"].values())) for row in rows],
+    )
     report.data = {"rows": rows}
     report.finish()
 

@@ -1,7 +1,7 @@
 """Mutated bytes for every reader of what comes from peers and from files: crashes, wrong outputs, memory.
 
-    python -m benchmarks.fuzz --executions 1000000 --seed 1      all targets, each in a process of its own
-    python -m benchmarks.fuzz --target wire --executions 10000   those whose name has the word in it
+    python benchmarks/fuzz.py --executions 1000000 --seed 1      all targets, each in a process of its own
+    python benchmarks/fuzz.py --target wire --executions 10000   those whose name has the word in it
 
 Valid samples (`fuzz_targets.py`) are flipped, cut, repeated, spliced and filled with numbers and marks that break
 readers. A *crash* is any exception but `SeamlineError`, a process that dies, or an execution of more than `SLOW_S`; a
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchmarks.fuzz_targets import Target, WrongOutput, targets
-from benchmarks.reporting import Report, parser, progress
+from fuzz_targets import Target, WrongOutput, targets
+from reporting import Report, parser, progress
 
 from seamline.core.vocabulary.errors import SeamlineError
 
@@ -74,21 +74,22 @@ def _options() -> argparse.ArgumentParser:
 
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
-    report.say("| target | executions | refused | taken | crashes | wrong outputs | slowest, ms | memory grew, MB |")
-    report.say("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        cells = (
-            row["target"], row["executions"], row["refused"], row["taken"], row["crashes"], row["wrong"],
-            f"{1e3 * row['slowest_s']:.0f}", f"{row['growth_bytes'] / 1e6:.1f}",
-        )  # fmt: skip
-        report.say("| " + " | ".join(map(str, cells)) + " |")
+    head = ("target", "executions", "refused", "taken", "crashes", "wrong outputs", "slowest, ms", "memory grew, MB")
+    counts = ("target", "executions", "refused", "taken", "crashes", "wrong")
+    report.table(
+        head,
+        [
+            (*(row[key] for key in counts), f"{1e3 * row['slowest_s']:.0f}", f"{row['growth_bytes'] / 1e6:.1f}")
+            for row in rows
+        ],
+    )
     for row in rows:
         for failure in row["failures"]:
-            report.say("", f"{row['target']}: {failure['words']} ({failure['n']} times)")
+            report.say(f"{row['target']}: {failure['words']} ({failure['n']} times)", "")
 
 
 def _in_a_child(name: str, n_executions: int, seed: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.fuzz", "--child", name]
+    command = [sys.executable, __file__, "--child", name]
     command += ["--executions", str(n_executions), "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:

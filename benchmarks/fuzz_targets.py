@@ -73,9 +73,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "wire, forged": Target(_forged, MESSAGES, 0.2),
         "chunks": Target(_chunks, (LONG_MESSAGE,), 0.1),
         "codec": Target(_decoded, _encodings(), 0.1),
-        "plan": Target(
-            _plan, (b"edge[0:14]f16 > cloud[14:45]", b"edge[0:4]u8 > fog[4:9]lossless > cloud[9:15]"), 0.06, WORDS
-        ),
+        "plan": Target(_plan, PLANS, 0.06, WORDS),
         "manifest": Target(_manifest, (_sample_manifest(),), 0.06, WORDS),
         "profile": Target(_profile, (_sample_profile(),), 0.05, WORDS),
         "recording": Target(_recording, (_sample_recording(),), 0.03, WORDS),

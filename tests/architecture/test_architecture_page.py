@@ -12,7 +12,7 @@ PAGE = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 def test_every_path_of_the_page_exists():
     paths = set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?|[a-z_]+(?:/[a-z_]+)+(?:\.py)?)`", PAGE))
-    assert "runtime/shared/authority.py" in paths
+    assert "runtime/shared/rights.py" in paths
     assert {path for path in paths if not (SOURCE / path).exists() and not (REPOSITORY / path).exists()} == set()
 
 

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_file(path: Path, pieces: Iterable[bytes]) -> None:
+def write_file(path: Path, pieces: Iterable[bytes], *, is_durable: bool = True) -> None:
     """Write `pieces` to the file `path`, whole or not at all: readers, and a power cut, never see half of it.
 
-    Readable as any file, because caches are shared. Raises `OSError`, and leaves nothing then.
+    Readable as any file, because caches are shared. is_durable: on the disk when this returns; without, a power cut may
+    leave the file empty. Raises `OSError`, and leaves nothing then.
     """
     unfinished = path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}.part")
     try:
         with unfinished.open("xb") as file:
             for piece in pieces:
                 file.write(piece)
-        move_into_place(unfinished, path)
+        if is_durable:
+            move_into_place(unfinished, path)
+        else:
+            os.replace(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -28,7 +32,7 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 def move_into_place(file: Path, path: Path) -> None:
     """Rename the finished `file` to `path`, on the same disk, when all of it is on that disk. Raises `OSError`."""
-    sync_folder(file.parent, (file.name,))
+    _sync(file)
     os.replace(file, path)
     sync_folder(path.parent)
 
@@ -39,11 +43,7 @@ def sync_folder(folder: Path, names: Iterable[str] = ()) -> None:
     Raises `OSError` when a file cannot be written back; file systems without synchronous folders do without.
     """
     for name in names:
-        descriptor = os.open(folder / name, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder / name)
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -52,6 +52,14 @@ def sync_folder(folder: Path, names: Iterable[str] = ()) -> None:
         os.fsync(descriptor)
     except OSError:
         return
+    finally:
+        os.close(descriptor)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

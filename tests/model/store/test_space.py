@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections import namedtuple
 from collections.abc import Callable
@@ -114,6 +115,25 @@ def test_a_disk_that_is_too_full_is_named_and_what_others_announced_counts(
         other.receive(models[1].model_id, models[1].manifest())
     first.drop()
     assert send(models[1], other).model_id == models[1].model_id
+
+
+@pytest.mark.parametrize(("n_free", "is_enough"), [(1.5, True), (0.9, False)])
+def test_on_a_full_disk_a_received_model_gives_way_only_where_that_is_enough(
+    models: list[StoredModel], other: ModelStore, monkeypatch: pytest.MonkeyPatch, n_free: float, is_enough: bool
+) -> None:
+    size = size_of(models[0])
+    kept = send(models[0], other)
+    monkeypatch.setattr(other, "quota", Quota(free_ratio=0.5))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: Usage(0, 0, int(n_free * size) + (0 if kept.folder.is_dir() else size))
+    )
+    if is_enough:
+        assert send(models[1], other).model_id == models[1].model_id
+        return
+    manifest = a_manifest(b"graph", 2 * size)
+    with pytest.raises(ModelError, match=r"the disk of .* has .* for it"):
+        other.receive(manifest.model_id, manifest.to_json())
+    assert other.ids() == (kept.model_id,)
 
 
 def test_a_graph_that_is_none_keeps_the_weights_out(other: ModelStore) -> None:
@@ -248,3 +268,19 @@ def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         durable.write_file(tmp_path / "file", (b"new",))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("is_durable", "synced"), [(True, ["contents", "folder"]), (False, [])])
+def test_a_durable_file_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_durable: bool, synced: list[str]
+) -> None:
+    found: list[str] = []
+
+    def note(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        assert (tmp_path / "file").exists() is is_folder
+        found.append("folder" if is_folder else "contents")
+
+    monkeypatch.setattr(os, "fsync", note)
+    durable.write_file(tmp_path / "file", (b"new",), is_durable=is_durable)
+    assert (found, (tmp_path / "file").read_bytes()) == (synced, b"new")

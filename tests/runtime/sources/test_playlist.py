@@ -73,7 +73,11 @@ def test_the_first_must_be_one_that_can_be_read(tmp_path):
 
 def test_a_loop_starts_over_and_goes_on_counting(folder):
     source = open_source(str(folder), loop=True)
-    frames = [frame for frame, _ in zip(source.read(), range(40), strict=False) if frame is not None]
+    reading = source.read()
+    frames = [frame for frame, _ in zip(reading, range(40), strict=False) if frame is not None]
+    read = source.figures().read
+    reading.close()
+    assert len(frames) <= read <= source.figures().read
     numbers = [frame.stamp.number for frame in frames]
     at_s = [frame.stamp.at_s for frame in frames]
     assert numbers == list(range(len(numbers)))

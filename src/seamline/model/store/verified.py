@@ -99,8 +99,9 @@ class VerifiedFiles:
         self._known = {**_read(self._folder), **self._known, name: _Entry(sha256, stamp)}
         if (boot := _boot()) is None:
             return
-        try:
-            write_file(self._folder / FILE, (msgspec.json.encode(_File(boot, self._known)),))
+        known = msgspec.json.encode(_File(boot, self._known))
+        try:  # not durable: after a power cut it is of another boot
+            write_file(self._folder / FILE, (known,), is_durable=False)
         except OSError as exc:  # read-only, or full: the next process hashes again
             log.debug("what was verified in `%s` is not kept: %s", self._folder, exc)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,15 @@ class SourceFigures:
     stalls: Annotated[int, "times that nothing came for five seconds though the source was there"] = 0
     out_s: Annotated[float, "seconds without frames while it was lost or stood still"] = 0.0
     ended_early: Annotated[bool, "whether a file or address ended before its container's promise"] = False
+
+    def __add__(self, other: SourceFigures) -> SourceFigures:
+        """Both together, by the name of the first."""
+        counts = [each.name for each in fields(self) if each.name not in ("name", "ended_early")]
+        return replace(
+            self,
+            ended_early=self.ended_early or other.ended_early,
+            **{count: getattr(self, count) + getattr(other, count) for count in counts},
+        )
 
 
 def trouble_text(figures: SourceFigures) -> str:

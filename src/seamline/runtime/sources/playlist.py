@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import SeamlineError, SourceError
@@ -27,7 +27,8 @@ class Playlist(StampedSource):
         self._open_one = open_one
         self._loop = loop
         self._health = SourceHealth(name)
-        self._videos: list[VideoSource] = []
+        self._played = SourceFigures(name=name)
+        self._playing: VideoSource | None = None
         self._next: VideoSource | None = None
 
     @property
@@ -50,7 +51,7 @@ class Playlist(StampedSource):
             n_before = number
             for path in self._files:
                 video, self._next = self._next or self._open_one(path), None
-                self._videos.append(video)
+                self._playing = video
                 from_number, from_s = number, at_s
                 try:
                     with closing(video), closing(video.read(fps, drop=drop)) as frames:
@@ -66,6 +67,8 @@ class Playlist(StampedSource):
                 except SeamlineError as error:
                     failed = failed or error
                     self._health.say_damage(f"goes on with the next video: {error.message}")
+                finally:
+                    self._played, self._playing = self._played + video.figures(), None
                 at_s += interval_s
             if not self._loop or number == n_before:
                 break
@@ -73,13 +76,8 @@ class Playlist(StampedSource):
             raise SourceError(failed.message, hint="the other videos have been played")
 
     def figures(self) -> SourceFigures:
-        parts = [self._health.figures(), *(video.figures() for video in self._videos)]
-        counts = [each.name for each in fields(SourceFigures) if each.name not in ("name", "ended_early")]
-        return SourceFigures(
-            name=self.name,
-            ended_early=any(part.ended_early for part in parts),
-            **{count: sum(getattr(part, count) for part in parts) for count in counts},
-        )
+        playing = self._playing
+        return self._played if playing is None else self._played + playing.figures()
 
     def close(self) -> None:
         if self._next is not None:
