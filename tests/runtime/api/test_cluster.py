@@ -30,7 +30,7 @@ def test_a_split_stream_answers_every_frame_as_the_whole_model_does(bench, photo
     assert stream.frames.counts().lost == 0
 
 
-def test_a_model_that_a_node_lacks_comes_from_the_origin(bench, photos):
+def test_a_model_that_a_node_lacks_comes_from_the_origin(bench):
     bench.start("edge")
     fog = bench.start("fog")
     assert fog.store.ids() == ()
@@ -104,42 +104,6 @@ def test_a_node_that_was_out_of_reach_while_the_stream_asked_for_its_profile_tak
     assert profiler.n_asked == 2
 
 
-def test_a_link_that_falls_moves_the_cut_and_says_why(bench, photos, expected, wait_until):
-    bench.start("edge")
-    bench.start("fog")
-    bench.link("edge", "fog", 20e6)
-    stream = bench.stream(private=1, codecs=EXACT)
-    before = stream.plan
-    results = []
-    for result in stream.run(photos):
-        results.append(result)
-        if result.frame == 8:
-            bench.link("edge", "fog", 2e6)
-        if result.frame == 20:
-            wait_until(lambda: stream.plan != before)
-    check(results, expected)
-    switch = stream.recorder.switches[0]
-    assert switch.from_plan == before
-    assert "edge->fog fell from" in switch.reason
-    assert stream.frames.counts().dropped_before_acceptance == 0
-
-
-def test_a_plan_that_a_node_cannot_prepare_leaves_the_old_one_serving(bench, photos, expected, wait_until):
-    bench.start("edge")
-    bench.start("fog")
-    bench.link("edge", "fog", 20e6)
-    stream = bench.stream(private=1, codecs=EXACT)
-    before = stream.plan
-    bench.engines["fog"].refuses = True
-    results = []
-    for result in stream.run(photos):
-        results.append(result)
-        if result.frame == 8:
-            bench.link("edge", "fog", 2e6)
-    check(results, expected)
-    assert all(plan in (before,) or plan.is_local for plan in {result.plan for result in results})
-
-
 def test_a_node_that_lost_its_segments_is_prepared_again(bench, photos, expected, wait_until):
     bench.start("edge")
     fog = bench.start("fog")
@@ -159,11 +123,12 @@ def test_raw_frames_never_leave_a_private_origin(bench, photos):
     for name in ("edge", "cloud"):
         bench.start(name)
     stream = bench.stream(private=1)
-    plans = {result.plan for result in stream.run(photos)}
+    plans = {result.plan for result in stream.run(photos[:20])}
     assert all(plan.stages[0].segment.stop >= 1 for plan in plans)
+    assert not all(plan.is_local for plan in plans)
 
 
-def test_without_privacy_offloading_to_a_fast_cloud_is_chosen_by_itself(bench, photos):
+def test_without_privacy_offloading_to_a_fast_cloud_is_chosen_by_itself(bench):
     for name in ("edge", "cloud"):
         bench.start(name)
     bench.link("edge", "cloud", 20e6)
