@@ -211,7 +211,7 @@ def test_an_observer_hears_no_tensors_at_all_not_even_sealed(member, fog, edge, 
 
 
 @pytest.mark.parametrize("role", [Role.NODE, Role.OBSERVER])
-def test_a_member_cannot_speak_in_anothers_name(role, member, fog, edge, intrude, caplog):
+def test_a_member_cannot_speak_in_anothers_name(role, member, fog, edge, intrude):
     session = intrude(member("eve", role))
     wait_linked(session)
     for lane in ("control", "data", "credit"):
@@ -267,7 +267,7 @@ def test_a_name_that_another_run_uses_is_refused_and_a_forged_token_does_not_tak
         second.close()
 
 
-def test_a_revoked_member_is_dropped_by_all_who_hear_of_it(authority, member, fog, edge):
+def test_a_revoked_member_is_dropped_by_all_who_hear_of_it(authority, fog, edge):
     authority.revoke("edge")
     fog.fabric.take_notice(authority.revoked())
     wait_until(lambda: not fog.fabric.peers() and not edge.fabric.peers())

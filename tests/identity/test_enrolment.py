@@ -67,7 +67,7 @@ def test_the_key_stays_where_it_was_made(server, authority, own_data):
     assert all(secret not in path.read_bytes() for path in (own_data / "authority").rglob("*.*"))
 
 
-def test_a_joiner_shows_its_secret_to_no_other_authority(authority, member, tmp_path, monkeypatch, said):
+def test_a_joiner_shows_its_secret_to_no_other_authority(authority, tmp_path, monkeypatch, said):
     token = authority.invite(("127.0.0.1:1",), role=Role.NODE, name=None, valid=HOUR)
     monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path / "intruder"))
     intruder = Enrolment(make_authority("home"), ("127.0.0.1", 0), say=said.append)

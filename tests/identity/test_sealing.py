@@ -112,7 +112,7 @@ def test_nothing_is_sealed_for_who_has_not_shown_itself(seal):
         seal("edge").seal(NodeId("fog"), "0" * 16, "control", b"")
 
 
-def test_another_run_of_a_peer_has_other_keys(pair, member):
+def test_another_run_of_a_peer_has_other_keys(pair):
     edge, fog = pair
     sealed = edge.seal(NodeId("fog"), fog.incarnation, "control", b"to the old run")
     again = Seal(fog._identity, NodeId("fog"), f"{secrets.randbits(63):016x}")

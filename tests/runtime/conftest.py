@@ -71,15 +71,14 @@ class GivenProfiler:
 class PacedEngine:
     """An engine whose whole model takes what the node's profile says, so that plans cost what was planned.
 
-    slowdown: of what runs from now on. refuses: every segment; n_refusals: so many of the next. Without `go_on` it
-    waits before each, `is_waiting`.
+    slowdown: of what runs from now on. n_refusals: so many of the next segments are refused. Without `go_on` it waits
+    before each, `is_waiting`.
     """
 
     def __init__(self, engine: Engine, model: StoredModel, whole_s: float, like: PacedEngine | None = None) -> None:
         self._engine, self._model, self._whole_s = engine, model, whole_s
         self._like = like
         self.slowdown = 1.0
-        self.refuses = False
         self.n_refusals = 0
         self.is_waiting, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
@@ -100,7 +99,7 @@ class PacedEngine:
             self.is_waiting.set()
             self.go_on.wait(20)
         self.n_refusals -= 1
-        if self.refuses or self.n_refusals >= 0:
+        if self.n_refusals >= 0:
             raise ModelError("no memory left")
 
 

@@ -112,7 +112,7 @@ def test_outputs_that_are_no_tensors_are_in_every_file(answers, save, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["r.npz", "r.jsonl", "r.csv", "r.mp4", "folder/"])
-def test_a_stream_without_answers_leaves_a_file_that_can_be_read_or_none(answers, save, tmp_path, name):
+def test_a_stream_without_answers_leaves_a_file_that_can_be_read_or_none(save, tmp_path, name):
     sinks = save([parse_sink(str(tmp_path / name) + "/" * name.endswith("/"))], [])
     assert [figures.error for figures in sinks.figures()] == [None]
     if name == "r.npz":

@@ -161,7 +161,7 @@ def test_who_comes_later_gets_the_status_and_the_counts_but_no_old_answer(answer
 
 
 @pytest.mark.needs("mosquitto")
-def test_home_assistant_gets_a_sensor_that_reads_the_answers(answers, broker, listener):
+def test_home_assistant_gets_a_sensor_that_reads_the_answers(broker, listener):
     sink = parse_sink(f"mqtt://127.0.0.1:{broker.port}/cams/door?discovery=homeassistant")
     with Sinks([sink], FACTS, waits=True):
         pass

@@ -41,7 +41,7 @@ class World:
 
     def __init__(self) -> None:
         self.host = Host(FOG)
-        self.now_s = 0.0
+        self.now_s = 100.0
         self.commands: list[cmd.Command] = []
         self.replies: dict[tuple[NodeId, int], list[cmd.Reply]] = {}
         self._request = 0
@@ -101,6 +101,10 @@ class World:
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         return [command for command in self.commands if isinstance(command, kind)]
+
+    @staticmethod
+    def cuts_of(weights_bytes: int) -> tuple[Cut, ...]:
+        return cuts_of(weights_bytes)
 
     @staticmethod
     def prepared(commands: list[cmd.Command]) -> set[tuple[str, int]]:

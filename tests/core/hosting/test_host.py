@@ -6,15 +6,17 @@ import re
 
 import pytest
 
+from seamline.core.cost.feasibility import memory_bytes
 from seamline.core.hosting import commands as cmd
 from seamline.core.hosting import events as ev
 from seamline.core.hosting import host as host_module
-from seamline.core.hosting.admission import MAX_PER_ORIGIN, MAX_PER_STREAM, MAX_WAITING
+from seamline.core.hosting.admission import MAX_PER_ORIGIN, MAX_PER_STREAM, MAX_WAITING, Need, needed_bytes
 from seamline.core.hosting.host import ALL, MOST_OVERDUE_S, ORPHAN_S, OVERDUE_FACTOR, OVERDUE_S
 from seamline.core.switching.named import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
 
+SHARED = PreparationMode.SHARED
 EDGE, CAM, FOG = NodeId("edge"), NodeId("cam"), NodeId("fog")
 
 
@@ -68,6 +70,7 @@ def test_a_generation_that_cannot_be_prepared_is_refused_and_forgotten(world):
     world.hear(ev.PrepareFailed("s", 1, "no such operator"))
     assert world.reason("edge", request) == "no such operator"
     assert world.host.n_generations == 0
+    assert world.reply("edge", world.held("edge", "t")).answer == 0.1, "its turn is over"
 
 
 def test_a_model_that_cannot_be_had_refuses_everything_that_waits_for_it(world):
@@ -110,6 +113,24 @@ def test_a_model_that_is_wanted_again_while_it_is_given_up_is_obtained_again(wor
     assert world.reply("edge", request).answer == 0.1
 
 
+def test_a_model_that_cannot_be_had_after_it_was_given_up_is_refused(world):
+    world.prepare("edge", "s", 1)
+    world.hear(ev.ReleaseAsked(EDGE, "s", 1))
+    request = world.prepare("edge", "s", 2)
+    for reason in ("nobody wants it", "no such model"):
+        world.hear(ev.ObtainFailed("m", reason))
+    assert world.reason("edge", request) == "no such model"
+
+
+def test_a_model_that_waits_for_its_turn_and_is_wanted_no_more_is_not_obtained(world):
+    for number in range(3):
+        world.prepare("edge", f"s{number}", model=f"m{number}")
+    world.hear(ev.ReleaseAsked(EDGE, "s2", 1))
+    world.hear(ev.ObtainFailed("m0", "no"))
+    assert [one.model_id for one in world.of(cmd.Obtain)] == ["m0", "m1"]
+    assert world.of(cmd.GiveUp) == []
+
+
 def test_what_is_released_while_it_is_prepared_leaves_nothing_behind(world):
     request = world.prepare("edge", "s")
     world.obtained()
@@ -145,14 +166,14 @@ def test_a_release_by_another_node_refuses_nothing_that_comes_later(world):
 
 def test_streams_of_an_origin_that_is_gone_are_freed_after_a_while(world):
     world.held("edge", "s")
-    waiting = world.prepare("edge", "t", model="other")
+    waiting = [world.prepare("edge", "t", model="other"), world.profile("edge", model="other")]
     world.held("cam", "u")
     world.hear(ev.PeerChanged(EDGE, False))
     world.hear(ev.Tick(), ORPHAN_S - 1)
     assert world.host.holds("s", 1)
     world.hear(ev.Tick(), 1)
     assert world.host.streams == {"u": CAM}
-    assert world.reason("edge", waiting) == "`edge` is gone"
+    assert [world.reason("edge", one) for one in waiting] == ["`edge` is gone"] * 2
     assert cmd.GiveUp("other") in world.commands
     assert world.of(cmd.StreamEnded) == [cmd.StreamEnded("s", "`edge` is gone"), cmd.StreamEnded("t", "`edge` is gone")]
 
@@ -235,6 +256,23 @@ def test_the_plan_before_is_on_its_way_out_and_does_not_count(world):
     own = PreparationMode.PRIVATE_WEIGHTS
     for generation in (1, 2, 3):
         assert world.reply("edge", world.held("edge", "s", generation, cut=0, mode=own)).reason is None
+
+
+def test_a_plan_smaller_than_the_one_on_its_way_out_is_admitted_when_memory_falls(world):
+    world.hear(ev.MemoryMeasured(5_000_000))
+    world.held("edge", "s", 1, cut=0)
+    world.hear(ev.MemoryMeasured(3_000_000))
+    assert world.reply("edge", world.held("edge", "s", 2, cut=2)).reason is None
+
+
+def test_activations_of_segments_that_share_weights_count_for_each(world):
+    def needed(*streams: str) -> int:
+        needs = [Need(stream=one, model_id="m", segments=(Segment(2, 4),), mode=SHARED) for one in streams]
+        return needed_bytes(needs, {"m": cuts})
+
+    cuts = world.cuts_of(weights_bytes=4_000_000)
+    assert needed("a") == memory_bytes(Segment(2, 4), cuts)
+    assert 0 < needed("a", "b") - needed("a") < needed("a") / 2
 
 
 def test_what_waits_for_its_turn_counts_too(world):

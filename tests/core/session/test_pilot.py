@@ -102,7 +102,7 @@ def test_what_happens_together_leads_to_one_decision(session_of):
     assert decided.plan == LOCAL
 
 
-def test_a_cached_decision_is_said_once(make_spec, session_of):
+def test_a_cached_decision_is_said_once(session_of):
     driver = session_of()
     keep = Keep("nothing has moved")
     driver.session.pilot._decides = lambda view, policy: keep
@@ -124,7 +124,7 @@ def test_every_decision_carries_its_reason(session_of):
 # -- what is reported --------------------------------------------------------------------------------------------------
 
 
-def test_a_node_counts_once_its_profile_is_known(session_of, make_spec, profile, status, link):
+def test_a_node_counts_once_its_profile_is_known(session_of, make_spec):
     driver = session_of(make_spec(others=()), is_begun=False)
     assert driver.session.pilot.view.profiles.keys() == {EDGE}
     driver = session_of(make_spec(others=(FOG,)))
@@ -493,7 +493,7 @@ def test_words_of_a_generation_that_was_never_asked_for_are_answered_with_the_re
     assert driver.plan == TO_CLOUD
 
 
-def test_a_fault_of_ours_is_said_and_who_asked_is_told(make_spec, session_of):
+def test_a_fault_of_ours_is_said_and_who_asked_is_told(make_spec):
     def fault(*_: object) -> None:
         raise ZeroDivisionError("of its own")
 

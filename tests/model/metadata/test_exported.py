@@ -217,7 +217,7 @@ def test_the_standards_own_image_metadata_is_read(model, said, channels, std):
     assert exported_with(model, Path("m.onnx")).frame is None
 
 
-def test_a_model_that_takes_no_picture_is_left_as_it_is(make_model, save, store: ModelStore, tmp_path):
+def test_a_model_that_takes_no_picture_is_left_as_it_is(make_model, save, store: ModelStore):
     """A text model in the folder of a vision model must not become one."""
     nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
     inputs = {"a": (TensorProto.FLOAT, [1, 5]), "b": (TensorProto.FLOAT, [1, 5])}

@@ -294,9 +294,7 @@ def test_a_kept_model_is_as_open_to_others_as_the_umask_says(small_cnn: ModelPro
 
 
 @pytest.mark.root  # to be two users
-def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(
-    small_cnn: ModelProto, save: Save, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_second_user_reads_what_is_open_and_is_told_whose_the_rest_is(small_cnn: ModelProto, save: Save) -> None:
     path = save(small_cnn)
     root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
     try:

@@ -124,7 +124,7 @@ def test_a_damaged_graph_or_manifest_is_refused_or_healed_when_the_model_is_adde
 @pytest.mark.parametrize("damage", [d for d in ALL if d not in (remove, truncate, empty)])
 @pytest.mark.parametrize("reopened", [False, True], ids=["running", "restarted"])
 def test_damaged_optimised_tensors_are_made_again(
-    small_cnn: ModelProto, stored: StoredModel, store: ModelStore, damage: Damage, reopened: bool
+    stored: StoredModel, store: ModelStore, damage: Damage, reopened: bool
 ) -> None:
     expected = answer(store, stored)
     engine = OrtEngine(store, 1)

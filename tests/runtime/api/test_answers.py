@@ -228,7 +228,7 @@ def test_a_list_whose_length_the_frame_decides_is_read_as_long_as_it_is(bench, t
     assert len(set(lengths)) > 1
 
 
-def test_the_same_frames_give_the_same_answers_wherever_the_model_is_cut(detecting, detector):
+def test_the_same_frames_give_the_same_answers_wherever_the_model_is_cut(detecting):
     rng = np.random.default_rng(23)
     pictures = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(3)]
     stream = detecting.stream(codecs=EXACT)

@@ -92,7 +92,7 @@ def test_an_array_says_the_same_of_a_model_that_takes_no_camera_frames(cluster, 
     np.testing.assert_allclose(result.outputs["y"], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_said_of_the_model_goes_before_the_first_frame(tmp_path, open_model, folder):
+def test_what_is_said_of_the_model_goes_before_the_first_frame(tmp_path, open_model):
     def not_asked() -> np.ndarray:
         raise AssertionError("the camera was started for nothing")
 
@@ -101,7 +101,7 @@ def test_what_is_said_of_the_model_goes_before_the_first_frame(tmp_path, open_mo
     assert model.graph.input_specs[0].shape == (1, 3, 8, 6)
 
 
-def test_without_a_first_frame_the_open_axis_is_named(cluster, open_model, tmp_path):
+def test_without_a_first_frame_the_open_axis_is_named(cluster, open_model):
     with pytest.raises(OpenAxis, match=r"axis 2 \(rows\) of input `x` is open: \[1,3,rows,columns\]; hint: fix it"):
         cluster.stream(open_model)
     with pytest.raises(

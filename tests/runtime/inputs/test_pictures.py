@@ -113,7 +113,7 @@ def test_what_is_cut_short_empty_or_no_picture_is_told_apart(tmp_path):
         read_picture(tmp_path / "c.jpg")
 
 
-def test_a_letterboxed_picture_stands_in_its_grey(tmp_path):
+def test_a_letterboxed_picture_stands_in_its_grey():
     preprocess = Preprocess(height=64, width=64, fit=Fit.LETTERBOX, pad=114)
     found = fitted(PICTURE, preprocess)
     np.testing.assert_array_equal(found[8:56], PICTURE)

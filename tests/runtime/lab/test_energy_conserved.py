@@ -114,7 +114,7 @@ def test_simulator_and_runtime_charge_the_same_for_the_same_frames(clock: Simple
 
 
 @pytest.mark.parametrize("text", ["edge[0:20]", "edge[0:3]u8 > cloud[3:20]"])
-def test_on_a_steady_link_both_are_what_was_planned(clock: SimpleNamespace, text: str):
+def test_on_a_steady_link_both_are_what_was_planned(text: str):
     plan = Plan.parse(text)
     played = scene(EnergyScope.ALL, Trace(times_s=(0.0,), rates_bps=(20e6,), length_s=float("inf")))
     network = Network.of(played)

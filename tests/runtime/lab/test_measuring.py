@@ -15,7 +15,7 @@ from seamline.runtime.lab.measuring import MeasuredPlan, PlanBench, fresh_cache
 from seamline.runtime.origin.results import Result
 
 
-def test_a_fresh_cache_has_the_models_and_none_of_their_profiles(bench, tmp_path):
+def test_a_fresh_cache_has_the_models_and_none_of_their_profiles(bench):
     with fresh_cache([bench.model]) as folder:
         store = ModelStore(folder)
         assert store.ids() == (bench.model.model_id,)

@@ -85,7 +85,9 @@ def test_what_real_frames_sent_is_believed_instead(bench, photos, wait_until):
     engine = OrtEngine(bench.origin_store, 1)
     head = engine.prepare(bench.model.model_id, Segment(0, 4))
     taken = [encode(head.run({"frame": photo}), Codec.LOSSLESS).n_bytes for photo in photos[:20]]
-    assert [result.reports[0].sent_bytes for result in results] == taken
+    over_fog = [at for at, result in enumerate(results) if not result.plan.is_local]  # a busy machine may be late
+    assert over_fog
+    assert [results[at].reports[0].sent_bytes for at in over_fog] == [taken[at] for at in over_fog]
     wait_until(lambda: (4, Codec.LOSSLESS) in stream.controller.view.compression_ratio)
     learnt = stream.controller.view.compression_ratio[4, Codec.LOSSLESS]
     # a mean of recent frames, told when it has moved by 3 %

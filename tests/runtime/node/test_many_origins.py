@@ -60,7 +60,7 @@ def test_a_stream_begins_on_its_origin_while_another_node_does_not_profile(bench
     assert [str(result.plan) for result in results] == [str(stream.plan)] * 5
 
 
-def test_a_node_that_profiles_late_joins_then(bench, photos, monkeypatch, stuck, wait_until):
+def test_a_node_that_profiles_late_joins_then(bench, monkeypatch, stuck, wait_until):
     bench.start("edge")
     fog = bench.start("fog")
     bench.link("edge", "fog", 4e9, delay_s=0.0)
@@ -148,7 +148,7 @@ def test_a_new_source_is_a_new_chance():
     assert sources.has_another(CLOUD)
 
 
-def test_a_source_that_does_not_answer_is_left_for_another(three, bench, monkeypatch, tmp_path):
+def test_a_source_that_does_not_answer_is_left_for_another(three, bench, monkeypatch):
     """`cloud` asks `fog` to prepare a model and never sends it; `edge` has it."""
     monkeypatch.setattr("seamline.runtime.node.models.STALL_S", 0.2)
     monkeypatch.setattr(three["cloud"].exchange, "on_fetch", lambda source, ask: None)

@@ -35,16 +35,17 @@ def test_a_node_that_fills_up_while_frames_flow_is_left_and_the_reason_names_it(
     bench.start("edge")
     cloud = bench.start("cloud")
     bench.link("edge", "cloud", 400e6)
-    stream = bench.stream()
+    stream = bench.stream(policy=f"edge[0:4]raw > cloud[4:{len(bench.model.cuts) - 1}]")  # nothing else moves it
     assert "cloud" in stream.plan.nodes
     answers = stream.run(iter(photos * 50))
     next(answers)
     cloud.status.usable_memory_bytes = lambda: 1000
     for result in answers:
         assert result.error is None
-        if result.plan.is_local:
+        if stream.plan.is_local:
             break
-    assert stream.recorder.switches[-1].reason.split(";")[0].endswith("on `cloud`, which reports 0.0")
+    (switch,) = stream.recorder.switches
+    assert switch.reason.split(";")[0].endswith("on `cloud`, which reports 0.0")
     stream.stop()
     assert list(answers) is not None
     cloud.status.usable_memory_bytes = lambda: 10**9

@@ -72,7 +72,7 @@ def test_a_recording_ends_before_it_is_too_large_and_says_so_once(path, monkeypa
     assert list(replay(read_recording(path))) == []
 
 
-def test_a_disk_that_is_full_ends_the_recording_and_nothing_else(path, monkeypatch, caplog):
+def test_a_disk_that_is_full_ends_the_recording_and_nothing_else(path, caplog):
     class Full:
         def write(self, text: bytes) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")

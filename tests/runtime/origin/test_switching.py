@@ -13,8 +13,9 @@ from seamline.core.adaptation.policy import Local
 from seamline.core.switching import STRATEGIES
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import PlanError, SwitchError, UsageError
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.runtime.api.stream import Stream
 
 IN_PROCESS = sorted(name for name in STRATEGIES if not name.endswith("container"))
@@ -119,6 +120,17 @@ def test_a_plan_given_by_hand_is_held_until_the_policy_gets_it_back(two_nodes, p
     assert stream.plan == other
     stream.switch("auto").result(timeout=30)
     wait_until(lambda: stream.plan != other)
+
+
+def test_a_link_that_falls_is_noticed_and_the_cut_moves(two_nodes, plans, expected, run_frames, wait_until):
+    stream = two_nodes.stream(private=1, codecs=(Codec.RAW,))
+    running = run_frames(stream)
+    stream.switch(plans[0]).result(timeout=30)  # held: a busy machine is a reason to leave it as well
+    two_nodes.link("edge", "fog", 2e6)
+    wait_until(lambda: stream.controller.view.links[NodeId("edge"), NodeId("fog")].goodput_bps < 5e6)
+    stream.switch("auto").result(timeout=30)
+    wait_until(lambda: stream.plan.is_local)
+    assert_all_answered(stream, running, expected)
 
 
 @pytest.mark.parametrize("strategy", IN_PROCESS)

@@ -73,7 +73,7 @@ def test_a_measured_stage_draws_what_the_meter_counted_less_idling(clock: Simple
         assert account.source == "measured:rapl"
 
 
-def test_a_meter_that_fails_gives_no_joules_and_says_so_once(clock: SimpleNamespace, caplog: pytest.LogCaptureFixture):
+def test_a_meter_that_fails_gives_no_joules_and_says_so_once(caplog: pytest.LogCaptureFixture):
     meter = _Meter()
     account = EnergyAccount(None, meter)
     meter.has_failed = True

@@ -43,6 +43,8 @@ class Lanes(Generic[Job]):
                 break
             if len(self._running.get(origin, ())) >= self._per_origin:
                 continue
+            if origin not in self._waiting:
+                continue  # all that it wanted has just begun in another lane
             jobs = self._waiting.pop(origin)
             job = jobs.popleft()
             if jobs:
