@@ -120,12 +120,7 @@ class Report:
             return
         RESULTS.mkdir(exist_ok=True)
         self.path("md").write_text(text + "\n", encoding="utf-8")
-<<<<<<< HEAD
         self.path("json").write_text(_as_json(_rounded(document)), encoding="utf-8")
-=======
-        data = json.dumps(_rounded(document), separators=(",", ":"))  # samples: read by programs, and they are many
-        self.path("json").write_text(f"{data}\n", encoding="utf-8")
->>>>>>> rv-model
         print(f"wrote benchmarks/results/{self.path('md').name} and .json", file=sys.stderr)
 
     def _others_cpu_ratio(self) -> float:

@@ -48,7 +48,7 @@ def test_a_job_that_two_origins_want_begins_once():
     for origin in (EDGE, CAM):
         lanes.put(origin, "both")
     assert lanes.begin(0.0) == ["both"]
-    assert not lanes.has_waiting
+    assert lanes.n_waiting(EDGE) == lanes.n_waiting(CAM) == 0
 
 
 def test_a_lane_that_is_dropped_says_what_waited_in_it(lanes):

@@ -55,17 +55,18 @@ def make_room(root: Path, quota: Quota, n_bytes: int, expected_bytes: int, remov
     """Let `n_bytes` more fit below `root`, where `expected_bytes` of other models are still to come.
 
     remove: forgets the model of an id; used for received ones, until there is room. Raises `ModelError` when there is
-    none all the same.
+    none, and none would be without all of them: then they stay.
     """
     received = sorted(_received(root))
     used_bytes = sum(size for _, size, _ in received)
     while True:
         left_bytes = quota.max_bytes - used_bytes - expected_bytes
-        free_bytes = int(shutil.disk_usage(root).free * quota.free_ratio) - expected_bytes
+        disk_bytes = shutil.disk_usage(root).free
+        free_bytes = int(disk_bytes * quota.free_ratio) - expected_bytes
         if n_bytes <= min(left_bytes, free_bytes):
             return
-        possible = n_bytes + expected_bytes <= quota.max_bytes
-        if not received or not possible:
+        without_any_bytes = min(quota.max_bytes, int((disk_bytes + used_bytes) * quota.free_ratio))
+        if not received or n_bytes + expected_bytes > without_any_bytes:
             break
         _, size, model_id = received.pop(0)
         log.info("model %s was unused for longest and gives way", model_id[:12])
