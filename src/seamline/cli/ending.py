@@ -1,4 +1,4 @@
-"""How the process of a command ends: Ctrl-C or SIGTERM at any moment, or its last line.
+"""How the process of a command ends: Ctrl-C, SIGTERM or the end of its terminal at any moment, or its last line.
 
 Theory of operation. Nothing is open while the modules of the command line are read, so a signal then ends the process
 at once. Later the first signal is raised as an exception in the main thread and leaves every `with` and `finally`; a
@@ -6,7 +6,7 @@ second one is only answered, since it would break that off half-way; the third e
 
 The main thread may be inside a library and see no signal for seconds, or a library may swallow the exception. So a
 thread of its own hears of signals too, through the interpreter's wake-up pipe, and ends the process `END_WITHIN_S`
-after the first. Exit codes are 130 and 143.
+after the first. Exit codes are 130, 143 and 129.
 
 The interpreter is never taken down: threads inside ONNX Runtime that come back to it then abort the process. What is
 registered with `atexit` is run, the streams are flushed, and the process leaves.
@@ -22,6 +22,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from select import select
 from types import FrameType
@@ -36,7 +37,7 @@ SAVE_WITHIN_S = 6.0
 N_AT_ONCE = 3
 """So many signals end the process at once."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _first_signal = 0
 _limit_s = END_WITHIN_S
 _watching: threading.Thread | None = None
@@ -50,8 +51,7 @@ def ended_by() -> int:
 def end_at_once() -> None:
     """From now on a signal ends the process at once. Use it in the main thread, first of all."""
     _watch_signals()
-    for number in SIGNALS:
-        signal.signal(number, _leave_at_once)
+    _handle_signals(_leave_at_once)
 
 
 def end_tidily() -> None:
@@ -72,8 +72,7 @@ def end_tidily() -> None:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
 
-    for number in SIGNALS:
-        signal.signal(number, end)
+    _handle_signals(end)
 
 
 def take_time() -> None:
@@ -95,13 +94,25 @@ def leave(exit_code: int) -> NoReturn:
         except BrokenPipeError:
             pass  # whoever read it has seen enough
         except (OSError, ValueError) as error:
-            os.write(2, f"error: the output could not be written: {error}\n".encode())
+            _say(f"error: the output could not be written: {error}")
             exit_code = exit_code or 1
     os._exit(exit_code)
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:
     _give_up_and_exit(number)
+
+
+def _handle_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+            signal.signal(number, handler)
+
+
+def _say(words: str) -> None:
+    """A line on stderr, past its buffer; the terminal may be gone."""
+    with suppress(OSError):
+        os.write(2, f"{words}\n".encode())
 
 
 def _watch_signals() -> None:
@@ -127,7 +138,7 @@ def _keep_limit(receiver: int) -> None:
             continue
         n_signals += sum(other in SIGNALS for other in os.read(receiver, 64))
         if n_signals == 2:
-            os.write(2, b"ending; once more ends it at once\n")
+            _say("ending; once more ends it at once")
     _give_up_and_exit(number)
 
 
