@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STARTING = """
 import sys, time, types
 slow = types.ModuleType("seamline.cli.main")
@@ -82,6 +82,22 @@ def test_a_command_that_swallows_its_end_ends_all_the_same(number):
     process.send_signal(number)
     assert rest_of(process) == ("", "")
     assert process.returncode == 128 + number
+
+
+def test_a_command_under_nohup_outlives_its_terminal():
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    process = started(ignoring + RUNNING.replace("WORK", TIDY), "running\n")
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert rest_of(process) == ("closed\n", "")
+    assert process.returncode == 143
+
+
+def test_a_command_that_can_write_nowhere_keeps_its_exit_code():
+    words = [sys.executable, "-c", RUNNING.replace("WORK", "import os; os.close(2); sys.stdout.buffer.write(b'lost'); return 3")]
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(words, stdout=full, check=False, timeout=60)
+    assert process.returncode == 3
 
 
 def test_a_third_signal_waits_for_nothing():

@@ -1,7 +1,7 @@
 """The command line: puts the commands together, turns errors into words and exit codes.
 
-Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted, 143 asked to end. Data goes to stdout, everything
-else to stderr.
+Exit codes: 0 done, 1 the world failed, 2 wrong use, 130 interrupted, 143 asked to end, 129 its terminal is
+gone. Data goes to stdout, everything else to stderr.
 A command group is one module with `register(app)` and `JSON_KEYS`; adding one means adding it to `GROUPS`.
 Heavy imports stand inside the commands, so that `seamline --help` and shell completion are quick.
 """

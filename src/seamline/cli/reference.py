@@ -30,7 +30,7 @@ stdout, everything else on stderr. `NO_COLOR` and the width of the terminal are 
 | 0 | done |
 | 1 | the world failed: a file that is no model, a node that is gone, a result that deviates |
 | 2 | wrong use: an unknown flag or name, a file that is not there, a bad configuration |
-| 130, 143 | interrupted with Ctrl-C or SIGTERM; `seamline run` prints its figures all the same |
+| 130, 143, 129 | by Ctrl-C, SIGTERM, or SIGHUP unless under `nohup`; `seamline run` prints its figures all the same |
 
 An error is two lines on stderr: `error:` with fact and cause, `hint:` with the next step.
 """
