@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -94,9 +95,10 @@ def test_a_command_under_nohup_outlives_its_terminal():
 
 
 def test_a_command_that_can_write_nowhere_keeps_its_exit_code():
-    words = [sys.executable, "-c", RUNNING.replace("WORK", "import os; os.close(2); sys.stdout.buffer.write(b'lost'); return 3")]
+    words = [sys.executable, "-c", RUNNING.replace("WORK", "import os; os.close(2); print('lost'); return 3")]
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        process = subprocess.run(words, stdout=full, check=False, timeout=60)
+        process = subprocess.run(words, stdout=full, check=False, timeout=60, env=buffered)
     assert process.returncode == 3
 
 
