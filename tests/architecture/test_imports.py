@@ -1,6 +1,7 @@
 """Folders and the rooms in them import only downwards, no files import each other in a circle, the core is pure."""
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -177,6 +178,25 @@ def test_nothing_beside_the_package_takes_from_the_command_line():
         if module == "seamline.cli" or module.startswith("seamline.cli.")
     ]
     assert wrong == []
+
+
+def test_what_stands_beside_the_package_takes_only_names_that_exist():
+    wrong = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.module}.{alias.name}"
+        for folder in ("experiments", "benchmarks", "examples", "docs")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "seamline"
+        for alias in node.names
+        if not is_there(str(node.module), alias.name)
+    ]
+    assert wrong == []
+
+
+def is_there(module: str, name: str) -> bool:
+    if hasattr(importlib.import_module(module), name):
+        return True
+    return importlib.util.find_spec(f"{module}.{name}") is not None
 
 
 def test_every_folder_and_room_has_its_place():
