@@ -194,9 +194,10 @@ def test_what_stands_beside_the_package_takes_only_names_that_exist():
 
 
 def is_there(module: str, name: str) -> bool:
-    if hasattr(importlib.import_module(module), name):
-        return True
-    return importlib.util.find_spec(f"{module}.{name}") is not None
+    package = importlib.import_module(module)
+    return hasattr(package, name) or (
+        hasattr(package, "__path__") and importlib.util.find_spec(f"{module}.{name}") is not None
+    )
 
 
 def test_every_folder_and_room_has_its_place():
