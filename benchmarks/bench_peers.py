@@ -1,153 +1,37 @@
 """Seamline beside what one would write instead: the same halves of a network in two processes, over the same link.
 
-    python benchmarks/bench_peers.py --model mobilenetv2 --link loopback --link 100x20 --peer pyzmq
+    python benchmarks/bench_peers.py                                           # every model over loopback
+    python benchmarks/bench_peers.py --model mobilenetv2 --link loopback --link 100x20 --only pyzmq --only seamline
 
-Every contestant has an origin and a far side of its own, in processes of their own with one thread for the network; all
-stand there at once and take turns. Frames go one at a time, for latency, and several in flight, for throughput. Links
-are the testbed's relay, a link of its own for each contestant. The peers are in `peers/`, short enough to be read.
+All contestants (`contestants.py`, `peers/`) stand there at once and take turns; one thread for the network in each
+process. Frames go one at a time, for latency, and several in flight, for throughput. Links are the testbed's relay.
+Over loopback also: all on one machine beside plain ONNX Runtime, and Ray Serve where the Python of ``--ray`` has it.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import subprocess
 import sys
-import tempfile
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
-import onnx
-import psutil
-from models import video_frame
-from onnx.external_data_helper import load_external_data_for_model
+from contestants import CONTESTANTS, N_WARM_UP, Contestant, Halves, Kind, Link, contestants, halves_of, ray_serve
 from reporting import Report, parser, progress, spread
 
-from seamline.config import LinkSpec, NodeSpec, Testbed
-from seamline.core.vocabulary.plans import Segment
-from seamline.model import StoredModel
-from seamline.model.locate import load_model
-from seamline.testbed.priority import prefer
-from seamline.testbed.processes import NodeProcesses, node_command
-from seamline.testbed.relay import Network
-
 CUTS = {"mobilenetv2": 54, "resnet50": 90, "vgg19": 19}
-"""About the middle of what each computes, at a boundary that no quarter of the network around it has smaller."""
+"""About the middle of what each computes; 602,112 bytes cross the first, 802,816 the others."""
 
-PEERS = Path(__file__).parent / "peers"
-N_WARM_UP = 3
-CLOSING_S = 15.0
-BASELINE = "pyzmq"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """rate_bps: 0.0 is unshaped loopback. rtt_s: of the link alone, half of it each way."""
-
-    rate_bps: float = 0.0
-    rtt_s: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.rate_bps / 1e6:g} Mbit/s, {self.rtt_s * 1e3:g} ms" if self.rate_bps else "loopback"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halves:
-    """A model and its pieces as ONNX files, and a frame for them."""
-
-    model: StoredModel
-    cut: int
-    first: Path
-    second: Path
-    whole: Path
-    frame: Path
-
-    @property
-    def last(self) -> int:
-        return len(self.model.cuts) - 1
-
-    @property
-    def boundary_bytes(self) -> int:
-        return self.model.cuts[self.cut].payload_bytes
-
-
-@dataclass
-class Contestant:
-    """Processes of one contestant, and what its turns took. rounds: one entry of both ways of sending each."""
-
-    name: str
-    origin: Player
-    far_pid: int | None
-    rounds: list[dict[str, Any]] = field(default_factory=list)
-
-    def turn(self, n_alone: int, n_together: int, n_in_flight: int) -> None:
-        found: dict[str, Any] = {}
-        for way, n_frames, at_once in (("alone", n_alone, 1), ("together", n_together, n_in_flight)):
-            before_s = self._cpu_s()
-            said = self.origin.play(n_frames=n_frames, n_in_flight=at_once)
-            cpu_s = [(after_s - b_s) / n_frames for after_s, b_s in zip(self._cpu_s(), before_s, strict=True)]
-            found[way] = {**said, "origin_cpu_s": cpu_s[0], "cpu_s": sum(cpu_s)}
-        self.rounds.append(found)
-
-    def latencies_s(self, number: int) -> list[float]:
-        return list(self.rounds[number]["alone"]["latency_s"][N_WARM_UP:])
-
-    def throughput_fps(self, number: int, n_in_flight: int) -> float:
-        """Answers a second once the pipeline is full."""
-        answered_s = self.rounds[number]["together"]["answered_s"][n_in_flight:]
-        return (len(answered_s) - 1) / (answered_s[-1] - answered_s[0])
-
-    def memory_bytes(self) -> list[int]:
-        return [process.memory_info().rss for process in self._processes()]
-
-    def _cpu_s(self) -> list[float]:
-        return [sum(process.cpu_times()[:2]) for process in self._processes()]
-
-    def _processes(self) -> list[psutil.Process]:
-        return [psutil.Process(pid) for pid in (self.origin.pid, self.far_pid) if pid is not None]
-
-
-class Player:
-    """The origin's process of a contestant: see `peers/play.py`."""
-
-    def __init__(self, name: str, words: Sequence[object]) -> None:
-        self._name = name
-        self._process = subprocess.Popen(
-            [sys.executable, str(PEERS / "play.py"), "play", *map(str, words)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is this benchmark's to handle
-        )
-        self.pid = self._process.pid
-        prefer(self.pid)  # as `NodeProcesses` does with the far side
-
-    def wait_ready(self) -> None:
-        self._read()
-
-    def play(self, **ask: int) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        print(json.dumps(ask), file=self._process.stdin, flush=True)
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        if not (line := self._process.stdout.readline()):
-            raise SystemExit(f"{self._name} ended with code {self._process.wait()}, see above")
-        return dict(json.loads(line))
-
-    def close(self) -> None:
-        """Its standard input ends, and it with that."""
-        try:
-            self._process.communicate(timeout=CLOSING_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+BASELINE, FREE = "pyzmq", "Seamline, free"
+WHOLE, LOCAL = "ONNX Runtime", "Seamline, local"
+FIRST, BOTH = "first half alone", "both halves, one process"
+RAY = "Ray Serve"
+N_IN_FLIGHT = 4
+ANSWER_BYTES = 4000
 
 
 def main() -> None:
@@ -155,11 +39,12 @@ def main() -> None:
     report = Report("peers", "Seamline beside what one would write instead", chosen)
     rows = []
     for name in chosen.model or CUTS:
-        with _halves_of(name) as halves:
+        with halves_of(name, CUTS[name]) as halves:
             for link in chosen.link or [Link()]:
-                progress(f"{name} over {link}")
-                rows.append(_compare(report, halves, link, chosen))
-                _tell(report, rows[-1])
+                for kinds in _groups(link, chosen):
+                    progress(f"{name} over {link}: {', '.join(kinds)}")
+                    rows.append(_compare(report, halves, link, kinds, chosen))
+                    _tell(report, rows[-1])
     report.data = {"comparisons": rows}
     report.finish()
 
@@ -167,9 +52,10 @@ def main() -> None:
 def _options() -> Namespace:
     options = parser("Seamline beside its alternatives")
     options.add_argument("--model", action="append", choices=CUTS, help="repeatable; all when not given")
-    options.add_argument(
-        "--link", action="append", type=_link, help="`loopback`, or Mbit/s x ms there and back: 100x20"
-    )
+    links = "`loopback`, or Mbit/s and ms there and back: 100x20; repeatable"
+    options.add_argument("--link", action="append", type=_link, help=links)
+    options.add_argument("--only", action="append", help="contestants whose name has this word; repeatable")
+    options.add_argument("--ray", default=sys.executable, metavar="PYTHON", help="one that has `ray[serve]`")
     options.add_argument("--rounds", type=int, help="turns of each contestant")
     options.add_argument("--turn-s", type=float, help="about how long a turn takes, each way of sending")
     chosen = options.parse_args()
@@ -185,158 +71,162 @@ def _link(text: str) -> Link:
     return Link(rate_bps=float(rate) * 1e6, rtt_s=float(rtt) / 1e3)
 
 
-def _compare(report: Report, halves: Halves, link: Link, chosen: Namespace) -> dict[str, Any]:
-    """Every contestant over `link`, in turn; its samples by name."""
-    with ExitStack() as stack:
-        processes = stack.enter_context(NodeProcesses())
-        network = stack.enter_context(_network(link))
-        contestants = _started(stack, processes, network, halves)
-        for contestant in contestants:  # warm-up, which also says how many frames a turn has
-            contestant.turn(10, 10, 4)
-        slowest_s = max(median(each.latencies_s(0)) for each in contestants)
-        n_in_flight = 4
-        n_frames = max(N_WARM_UP + 5, int(chosen.turn_s / slowest_s))
-        for contestant in contestants:
-            contestant.rounds.clear()
+def _groups(link: Link, chosen: Namespace) -> list[dict[str, Kind]]:
+    """Who is compared with whom; the first of each is the baseline."""
+    wire = [name for name in CONTESTANTS if name not in (WHOLE, LOCAL)]
+    groups = [{name: CONTESTANTS[name] for name in wire}]
+    if not link.rate_bps:
+        groups.append({name: CONTESTANTS[name] for name in (WHOLE, LOCAL)})
+        if _has_ray(chosen.ray):
+            groups.append({BASELINE: CONTESTANTS[BASELINE], RAY: ray_serve(chosen.ray)})
+        else:
+            progress(f"SKIPPED {RAY}: {chosen.ray} has no `ray[serve]`; install it into a venv and name that by --ray")
+    if chosen.only:
+        words = [word.lower() for word in chosen.only]
+        groups = [{name: group[name] for name in group if any(w in name.lower() for w in words)} for group in groups]
+    return [group for group in groups if len(group) > 1]
+
+
+def _has_ray(python: str) -> bool:
+    words = [python, "-c", "import ray.serve, onnxruntime"]
+    return subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def _compare(report: Report, halves: Halves, link: Link, kinds: dict[str, Kind], chosen: Namespace) -> dict[str, Any]:
+    """Contestants of `kinds` over `link`, in turn; their samples by name."""
+    with contestants(kinds, halves, link) as all_of_them:
+        for each in all_of_them:
+            each.turn(N_WARM_UP + 5, N_IN_FLIGHT + 5, N_IN_FLIGHT)
+        n_alone, n_together, n_in_flight = _sizes(all_of_them, halves, link, chosen.turn_s)
+        for each in all_of_them:
+            each.rounds.clear()
         for number in range(chosen.rounds):
             progress(f"  round {number + 1} of {chosen.rounds}")
-            for at in range(len(contestants)):
-                contestants[(at + number) % len(contestants)].turn(n_frames, n_in_flight + n_frames, n_in_flight)
-        memory = {each.name: each.memory_bytes() for each in contestants}
-        for pid in (pid for each in contestants for pid in (each.far_pid,) if pid is not None):
-            report.child_cpu(pid)
-        _check_answers(contestants)
+            for at in range(len(all_of_them)):
+                all_of_them[(at + number) % len(all_of_them)].turn(n_alone, n_together, n_in_flight)
+        memory = {each.name: each.memory_bytes() for each in all_of_them}
+        for each in all_of_them:
+            if each.far_pid is not None:
+                report.child_cpu(each.far_pid)
+        _check(all_of_them, halves)
     return {
         "model": halves.model.name,
         "cut": halves.cut,
         "boundary_bytes": halves.boundary_bytes,
         "link": str(link),
         "n_in_flight": n_in_flight,
+        "bounds": _bounds(all_of_them, halves, link),
         "contestants": {
-            each.name: {
-                "latency_s": [each.latencies_s(number) for number in range(chosen.rounds)],
-                "throughput_fps": [each.throughput_fps(number, n_in_flight) for number in range(chosen.rounds)],
-                **{
-                    f"{key}_{way}": [found[way][key] for found in each.rounds]
-                    for key in ("origin_cpu_s", "cpu_s")
-                    for way in ("alone", "together")
-                },
-                "memory_bytes": memory[each.name],
-                "plans": sorted({found[way]["plan"] for found in each.rounds for way in ("alone", "together")}),
-            }
-            for each in contestants
+            each.name: {**_samples(each, n_in_flight), "memory_bytes": memory[each.name]} for each in all_of_them
         },
     }
 
 
-def _started(stack: ExitStack, processes: NodeProcesses, network: Network, halves: Halves) -> list[Contestant]:
-    plan = f"edge[0:{halves.cut}]raw > cloud[{halves.cut}:{halves.last}]"
-    contestants = []
-    for name in ("pyzmq", "seamline"):
-        listen, reach = network.listen(_far(name)), network.endpoint(_near(name), _far(name))
-        if name == "seamline":
-            node = NodeSpec(name="cloud", tier="cloud")
-            far = node_command(node, listen=listen, cluster=name, options=("--no-relay",))
-            words = ["seamline_stream.Stream", halves.frame, reach, name, halves.model.name, plan, "lossless"]
-        else:
-            at = listen.replace("tcp/", "tcp://")
-            far = (sys.executable, str(PEERS / "play.py"), "serve", "pyzmq_pipeline", str(halves.second), at)
-            words = ["pyzmq_pipeline.Pipeline", halves.frame, halves.first, reach.replace("tcp/", "tcp://")]
-        far_process = processes.start(_far(name), far)
-        processes.wait_ready(_far(name))
-        contestants.append(Contestant(name, _player(stack, name, words), far_process.popen.pid))
-    return contestants
+def _sizes(all_of_them: Sequence[Contestant], halves: Halves, link: Link, turn_s: float) -> tuple[int, int, int]:
+    """Frames of a turn, one at a time and together, and how many in flight fill the path; from the warm-up."""
+    known = {each.name: each.latency_s(0) for each in all_of_them}
+    baseline_s = known[all_of_them[0].name]
+    computing_s = max(known[FIRST], known[BOTH] - known[FIRST]) if BOTH in known else baseline_s / 2
+    interval_s = max(computing_s, link.serialisation_s(halves.boundary_bytes))
+    n_in_flight = max(N_IN_FLIGHT, math.ceil(baseline_s / interval_s) + 2)
+    n_alone = N_WARM_UP + max(5, int(turn_s / max(known.values())))
+    return n_alone, n_in_flight + max(8, int(turn_s / interval_s)), n_in_flight
 
 
-def _player(stack: ExitStack, name: str, words: Sequence[object]) -> Player:
-    player = Player(name, words)
-    stack.callback(player.close)
-    player.wait_ready()
-    return player
+def _bounds(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> dict[str, list[float]]:
+    """What no pipeline of these halves can beat, round by round: computing, bytes / rate and one round trip."""
+    by_name = {each.name: each for each in all_of_them}
+    if not {FIRST, BOTH} <= by_name.keys():
+        return {}
+    first_s, both_s = (
+        [by_name[name].latency_s(number) for number in range(len(by_name[name].rounds))] for name in (FIRST, BOTH)
+    )
+    there_s, back_s = map(link.serialisation_s, (halves.boundary_bytes, ANSWER_BYTES))
+    return {
+        "first_s": first_s,
+        "both_s": both_s,
+        "latency_s": [both + there_s + back_s + link.rtt_s for both in both_s],
+        "throughput_fps": [1 / max(a, both - a, there_s) for a, both in zip(first_s, both_s, strict=True)],
+    }
 
 
-def _near(name: str) -> str:
-    return f"{name}-near"
+def _samples(each: Contestant, n_in_flight: int) -> dict[str, Any]:
+    plans: Counter[str] = Counter()
+    for found in each.rounds:
+        plans.update(found["alone"]["plans"])
+        plans.update(found["together"]["plans"])
+    numbers = range(len(each.rounds))
+    return {
+        "latency_s": [each.latencies_s(number) for number in numbers],
+        "throughput_fps": [each.throughput_fps(number, n_in_flight) for number in numbers],
+        **{
+            f"{key}_{way}": [found[way][key] for found in each.rounds]
+            for key in ("origin_cpu_s", "cpu_s")
+            for way in ("alone", "together")
+        },
+        "plans": dict(plans),
+    }
 
 
-def _far(name: str) -> str:
-    return f"{name}-far"
-
-
-@contextmanager
-def _network(link: Link) -> Iterator[Network]:
-    """A link like `link` for every contestant."""
-    pairs = [(_near(name), _far(name)) for name in ("pyzmq", "seamline")]
-    nodes = tuple(NodeSpec(name=name, tier="cloud") for pair in pairs for name in pair)
-    links = tuple(LinkSpec(between=pair, rate_bps=link.rate_bps, delay_s=link.rtt_s / 2) for pair in pairs)
-    network = Network(Testbed(name="peers", nodes=nodes, links=links))
-    try:
-        yield network
-    finally:
-        network.close()
-
-
-def _check_answers(contestants: Sequence[Contestant]) -> None:
-    """The same frame has the same answer, whoever gives it."""
-    answers = {each.name: found[way]["answer"] for each in contestants for found in each.rounds for way in found}
+def _check(all_of_them: Sequence[Contestant], halves: Halves) -> None:
+    """The same frame has the same answer, whoever gives it without a loss."""
+    answers = {
+        each.name: each.rounds[-1][way]["answer"]
+        for each in all_of_them
+        for way in ("alone", "together")
+        if each.name not in (FIRST, FREE)
+    }
     (best, score), *others = answers.values()
-    if any(other != best or not np.isclose(theirs, score, rtol=1e-4) for other, theirs in others):
+    if any(other != best or not math.isclose(theirs, score, rel_tol=1e-4) for other, theirs in others):
         raise SystemExit(f"the answers differ: {answers}")
-
-
-@contextmanager
-def _halves_of(name: str) -> Iterator[Halves]:
-    """Files that ONNX Runtime opens by itself: halves of the model at its cut, and the whole, behind preprocessing."""
-    _, model = load_model(name)
-    cut, last = CUTS[name], len(model.cuts) - 1
-    with tempfile.TemporaryDirectory(prefix="seamline-peers-") as folder:
-        segments = {"first": Segment(0, cut), "second": Segment(cut, last), "whole": Segment(0, last)}
-        paths = {part: Path(folder) / f"{part}.onnx" for part in segments}
-        for part, segment in segments.items():
-            piece = model.segment(segment).model
-            assert piece is not None
-            load_external_data_for_model(piece, str(model.folder))
-            onnx.save(piece, paths[part])
-        assert model.preprocess is not None
-        frame = Path(folder) / "frame.npy"
-        np.save(frame, video_frame(model.preprocess))
-        yield Halves(model=model, cut=cut, frame=frame, **paths)
 
 
 def _tell(report: Report, row: dict[str, Any]) -> None:
     report.say(f"## {row['model']} over {row['link']}", "")
-    baseline = row["contestants"][BASELINE]
-    report.table(
-        (
+    found = {name: each for name, each in row["contestants"].items() if name not in (FIRST, BOTH)}
+    bounds = row["bounds"]
+    if bounds:
+        first_s, both_s = spread(bounds["first_s"]), spread(bounds["both_s"])
+        report.say(
+            f"{row['boundary_bytes']:,} bytes cross at cut {row['cut']}; {row['n_in_flight']} frames in flight. Bound:",
+            f"computing takes {both_s.text(1e3)} ms alone, of which {first_s.text(1e3)} in the first half; "
+            f"with the link {spread(bounds['latency_s']).text(1e3)} ms,",
+            f"and at most {spread(bounds['throughput_fps']).text(1, 1)} frames/s.",
             "",
-            "latency p50, ms",
-            "p95",
-            f"ratio to {BASELINE}",
-            "frames/s",
-            f"ratio to {BASELINE}",
-            "CPU ms/frame, origin",
-            "both",
-            "RSS, MiB",
-        ),
-        [_cells(name, found, baseline) for name, found in row["contestants"].items()],
+        )
+    baseline = next(iter(found))
+    ratios = (f"ratio to {baseline}", *(("ratio to bound",) if bounds else ()))
+    report.table(
+        ("", "latency p50, ms", "p95", *ratios, "frames/s", *ratios, "CPU ms/frame, origin", "in all", "RSS, MiB"),
+        [_cells(name, each, found[baseline], bounds) for name, each in found.items()],
     )
+    for name, each in found.items():
+        if each["plans"] and name != LOCAL:
+            plans = ", ".join(f"`{plan}` {n}" for plan, n in Counter(each["plans"]).most_common(4))
+            report.say(f"{name}, frames by plan: {plans}.", "")
 
 
-def _cells(name: str, found: dict[str, Any], baseline: dict[str, Any]) -> tuple[str, ...]:
+def _cells(name: str, found: dict[str, Any], baseline: dict[str, Any], bounds: dict[str, Any]) -> tuple[str, ...]:
     latencies_s = [value for each in found["latency_s"] for value in each]
-    slower = [median(own) / median(other) for own, other in zip(found["latency_s"], baseline["latency_s"], strict=True)]
-    faster = [own / other for own, other in zip(found["throughput_fps"], baseline["throughput_fps"], strict=True)]
+    own_s = [median(each) for each in found["latency_s"]]
+    beside_s = [[median(each) for each in baseline["latency_s"]], *([bounds["latency_s"]] if bounds else [])]
+    beside_fps = [baseline["throughput_fps"], *([bounds["throughput_fps"]] if bounds else [])]
     return (
         name,
         f"{np.percentile(latencies_s, 50) * 1e3:.2f}",
         f"{np.percentile(latencies_s, 95) * 1e3:.2f}",
-        spread(slower).text(),
+        *(_ratio(own_s, other) for other in beside_s),
         spread(found["throughput_fps"]).text(1, 1),
-        spread(faster).text(),
+        *(_ratio(found["throughput_fps"], other) for other in beside_fps),
         spread(found["origin_cpu_s_alone"]).text(1e3, 1),
         spread(found["cpu_s_alone"]).text(1e3, 1),
         " + ".join(f"{n_bytes / 2**20:.0f}" for n_bytes in found["memory_bytes"]),
     )
+
+
+def _ratio(own: Sequence[float], other: Sequence[float]) -> str:
+    """Round by round."""
+    return spread(a / b for a, b in zip(own, other, strict=True)).text()
 
 
 if __name__ == "__main__":

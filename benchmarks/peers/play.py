@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-CLOSING_S = 10.0
+CLOSING_S = 30.0
 
 
 def main(task: str, what: str, *words: str) -> None:
@@ -53,7 +53,7 @@ def say(what: dict[str, Any]) -> None:
 
 
 def measured(pipeline: Any, frame: np.ndarray, n_frames: int, n_in_flight: int) -> dict[str, Any]:
-    """Seconds from each frame's being asked for to its answer, and when answers came; the best class and its score."""
+    """Latency from a frame's being asked for to its answer, and when answers came; the best class and its score."""
     shown_s: list[float] = []
     answered_s: list[float] = []
 
@@ -71,7 +71,7 @@ def measured(pipeline: Any, frame: np.ndarray, n_frames: int, n_in_flight: int) 
         "latency_s": [there - here for here, there in zip(shown_s, answered_s, strict=True)],
         "answered_s": [at_s - shown_s[0] for at_s in answered_s],
         "answer": [int(scores.argmax()), float(scores.max())],
-        "plan": getattr(pipeline, "plan", ""),
+        "plans": dict(getattr(pipeline, "plans", {})),
     }
 
 

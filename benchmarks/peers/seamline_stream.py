@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,37 +11,40 @@ import numpy as np
 import seamline
 from seamline.model.locate import load_model
 
+MANY = 1 << 20
 
-class Stream:
-    """A stream of this process and node `cloud` at `endpoint`; of this process alone where that is empty.
 
-    policy: as `Cluster.stream` has it, often a plan to hold. codecs: likewise.
+class Streams:
+    """A stream for each of `objectives`, over this process and node `cloud` at `endpoint`; over this alone without one.
+
+    The first plays frames that go one at a time, the last those of which several are in flight: as many as the stream's
+    own pipeline depth allows. plans: how many frames of the last `answers` followed which.
     """
 
-    def __init__(self, endpoint: str, cluster: str, model: str, policy: str, codecs: str) -> None:
+    def __init__(self, endpoint: str, cluster: str, model: str, policy: str, codecs: str, *objectives: str) -> None:
         endpoints, others = ((endpoint,), ("cloud",)) if endpoint else ((), ())
+        self.plans: Counter[str] = Counter()
         self._cluster = seamline.connect(*endpoints, name="edge", n_threads=1, cluster=cluster, relay=False)
         try:
             self._cluster.wait_nodes(others)
+            over = ("edge", *others)
             _, stored = load_model(model)
-            self._stream = self._cluster.stream(
-                stored, over=["edge", *others], policy=policy, codecs=codecs, profile_budget_s=1.0
-            )
+            self._streams = [
+                self._cluster.stream(stored, over=over, policy=policy, codecs=codecs, objective=each)
+                for each in objectives
+            ]
         except BaseException:
             self._cluster.close()
             raise
 
-    @property
-    def plan(self) -> str:
-        return str(self._stream.plan)
-
     def answers(self, frames: Iterable[np.ndarray], n_in_flight: int) -> Iterator[list[np.ndarray]]:
-        """At most `n_in_flight` frames are under way, fewer where the stream's own pipeline depth says so."""
-        room = threading.Semaphore(n_in_flight)
-
-        for result in self._stream.run(_taken(frames, room), live=False):
-            if result.error is not None or result.n_attempts != 1:
-                raise SystemExit(f"frame {result.frame}: {result.n_attempts} attempts, {result.error}")
+        self.plans.clear()
+        is_alone = n_in_flight == 1
+        room = threading.Semaphore(1 if is_alone else MANY)
+        for result in self._streams[0 if is_alone else -1].run(_taken(frames, room), live=False):
+            if result.error is not None:
+                raise SystemExit(f"frame {result.frame}: {result.error}")
+            self.plans[f"{result.plan}" + " again" * (result.n_attempts - 1)] += 1
             yield list(result.outputs.values())
             room.release()
 
