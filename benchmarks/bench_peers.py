@@ -11,6 +11,7 @@ Over loopback also: all on one machine beside plain ONNX Runtime, and Ray Serve 
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -45,6 +46,10 @@ def main() -> None:
                     progress(f"{name} over {link}: {', '.join(kinds)}")
                     rows.append(_compare(report, halves, link, kinds, chosen))
                     _tell(report, rows[-1])
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        report.say(
+            "All processes ran at real-time priority (`chrt -r 1`), before whatever else ran on this machine.", ""
+        )
     report.data = {"comparisons": rows}
     report.finish()
 
@@ -96,14 +101,16 @@ def _compare(report: Report, halves: Halves, link: Link, kinds: dict[str, Kind],
     """Contestants of `kinds` over `link`, in turn; their samples by name."""
     with contestants(kinds, halves, link) as all_of_them:
         for each in all_of_them:
-            each.turn(N_WARM_UP + 5, N_IN_FLIGHT + 5, N_IN_FLIGHT)
-        n_alone, n_together, n_in_flight = _sizes(all_of_them, halves, link, chosen.turn_s)
+            each.turn(N_WARM_UP + 5, N_IN_FLIGHT + 8, N_IN_FLIGHT)
+        n_in_flight = _n_in_flight(all_of_them, halves, link)
+        sizes = {each.name: _sizes(each, n_in_flight, chosen.turn_s) for each in all_of_them}
         for each in all_of_them:
             each.rounds.clear()
         for number in range(chosen.rounds):
             progress(f"  round {number + 1} of {chosen.rounds}")
             for at in range(len(all_of_them)):
-                all_of_them[(at + number) % len(all_of_them)].turn(n_alone, n_together, n_in_flight)
+                each = all_of_them[(at + number) % len(all_of_them)]
+                each.turn(*sizes[each.name], n_in_flight)
         memory = {each.name: each.memory_bytes() for each in all_of_them}
         for each in all_of_them:
             if each.far_pid is not None:
@@ -122,15 +129,20 @@ def _compare(report: Report, halves: Halves, link: Link, kinds: dict[str, Kind],
     }
 
 
-def _sizes(all_of_them: Sequence[Contestant], halves: Halves, link: Link, turn_s: float) -> tuple[int, int, int]:
-    """Frames of a turn, one at a time and together, and how many in flight fill the path; from the warm-up."""
+def _n_in_flight(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> int:
+    """Frames in flight that fill the path, by the warm-up."""
     known = {each.name: each.latency_s(0) for each in all_of_them}
     baseline_s = known[all_of_them[0].name]
     computing_s = max(known[FIRST], known[BOTH] - known[FIRST]) if BOTH in known else baseline_s / 2
     interval_s = max(computing_s, link.serialisation_s(halves.boundary_bytes))
-    n_in_flight = max(N_IN_FLIGHT, math.ceil(baseline_s / interval_s) + 2)
-    n_alone = N_WARM_UP + max(5, int(turn_s / max(known.values())))
-    return n_alone, n_in_flight + max(8, int(turn_s / interval_s)), n_in_flight
+    return max(N_IN_FLIGHT, math.ceil(baseline_s / interval_s) + 2)
+
+
+def _sizes(each: Contestant, n_in_flight: int, turn_s: float) -> tuple[int, int]:
+    """How many frames take a turn's time one at a time, and together, by the warm-up."""
+    n_alone = max(5, int(turn_s / each.latency_s(0)))
+    n_together = max(8, int(turn_s * each.throughput_fps(0, N_IN_FLIGHT)))
+    return N_WARM_UP + n_alone, n_in_flight + n_together
 
 
 def _bounds(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> dict[str, list[float]]:
