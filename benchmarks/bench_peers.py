@@ -37,11 +37,13 @@ ANSWER_BYTES = 4000
 
 def main() -> None:
     chosen = _options()
-    report = Report("peers", "Seamline beside what one would write instead", chosen)
+    links = chosen.link or [Link()]
+    what = "peers-links" if any(link.rate_bps for link in links) else "peers"
+    report = Report(what, "Seamline beside what one would write instead", chosen)
     rows = []
     for name in chosen.model or CUTS:
         with halves_of(name, CUTS[name]) as halves:
-            for link in chosen.link or [Link()]:
+            for link in links:
                 for kinds in _groups(link, chosen):
                     progress(f"{name} over {link}: {', '.join(kinds)}")
                     rows.append(_compare(report, halves, link, kinds, chosen))

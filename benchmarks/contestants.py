@@ -232,7 +232,8 @@ class Contestant:
             prefer(process.pid)
 
     def _cpu_s(self) -> list[float]:
-        return [sum(sum(process.cpu_times()[:2]) for process in side) for side in self._sides()]
+        """Processor seconds of each side: user and system, also of its children that have ended."""
+        return [sum(sum(process.cpu_times()[:4]) for process in side) for side in self._sides()]
 
     def _sides(self) -> list[list[psutil.Process]]:
         """Processes of the origin and of the far side, each with those that it started."""
