@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from contestants import CONTESTANTS, N_WARM_UP, Contestant, Halves, Kind, Link, contestants, halves_of, ray_serve
+from contestants import CONTESTANTS, N_WARM_UP, Halves, Kind, Link, Turn, contestants, halves_of, ray_serve
 from reporting import Report, parser, progress, spread
 
 CUTS = {"mobilenetv2": 54, "resnet50": 90, "vgg19": 19}
@@ -63,11 +63,13 @@ def _options() -> Namespace:
     options.add_argument("--link", action="append", type=_link, help=links)
     options.add_argument("--only", action="append", help="contestants whose name has this word; repeatable")
     options.add_argument("--ray", default=sys.executable, metavar="PYTHON", help="one that has `ray[serve]`")
-    options.add_argument("--rounds", type=int, help="turns of each contestant")
+    options.add_argument("--starts", type=int, help="how often contestants are started: layouts of memory differ")
+    options.add_argument("--rounds", type=int, help="turns of each contestant from each start")
     options.add_argument("--turn-s", type=float, help="about how long a turn takes, each way of sending")
     chosen = options.parse_args()
-    chosen.rounds = chosen.rounds or (3 if chosen.quick else 10)
-    chosen.turn_s = chosen.turn_s or (0.7 if chosen.quick else 2.0)
+    chosen.starts = chosen.starts or (1 if chosen.quick else 3)
+    chosen.rounds = chosen.rounds or (3 if chosen.quick else 4)
+    chosen.turn_s = chosen.turn_s or (0.7 if chosen.quick else 1.0)
     return chosen
 
 
@@ -100,61 +102,57 @@ def _has_ray(python: str) -> bool:
 
 
 def _compare(report: Report, halves: Halves, link: Link, kinds: dict[str, Kind], chosen: Namespace) -> dict[str, Any]:
-    """Contestants of `kinds` over `link`, in turn; their samples by name."""
-    with contestants(kinds, halves, link) as all_of_them:
-        for each in all_of_them:
-            each.turn(N_WARM_UP + 5, N_IN_FLIGHT + 8, N_IN_FLIGHT)
-        n_in_flight = _n_in_flight(all_of_them, halves, link)
-        sizes = {each.name: _sizes(each, n_in_flight, chosen.turn_s) for each in all_of_them}
-        for each in all_of_them:
-            each.rounds.clear()
-        for number in range(chosen.rounds):
-            progress(f"  round {number + 1} of {chosen.rounds}")
-            for at in range(len(all_of_them)):
-                each = all_of_them[(at + number) % len(all_of_them)]
-                each.turn(*sizes[each.name], n_in_flight)
-        memory = {each.name: each.memory_bytes() for each in all_of_them}
-        for each in all_of_them:
-            if each.far_pid is not None:
-                report.child_cpu(each.far_pid)
-        _check(all_of_them, halves)
+    """Contestants of `kinds` over `link`, started several times and in turn; their samples by name."""
+    turns: dict[str, list[Turn]] = {name: [] for name in kinds}
+    memory: dict[str, list[int]] = {}
+    n_in_flight = 0
+    for start in range(chosen.starts):
+        with contestants(kinds, halves, link) as all_of_them:
+            first = {each.name: each.turn(N_WARM_UP + 5, N_IN_FLIGHT + 8, N_IN_FLIGHT) for each in all_of_them}
+            n_in_flight = n_in_flight or _n_in_flight(first, halves, link)
+            for number in range(chosen.rounds):
+                progress(f"  start {start + 1} of {chosen.starts}, round {number + 1} of {chosen.rounds}")
+                for at in range(len(all_of_them)):
+                    each = all_of_them[(at + number) % len(all_of_them)]
+                    sizes = _sizes(first[each.name], n_in_flight, chosen.turn_s)
+                    turns[each.name].append(each.turn(*sizes, n_in_flight))
+            for each in all_of_them:
+                memory[each.name] = each.memory_bytes()
+                if each.far_pid is not None:
+                    report.child_cpu(each.far_pid)
+    _check(turns)
     return {
         "model": halves.model.name,
         "cut": halves.cut,
         "boundary_bytes": halves.boundary_bytes,
         "link": str(link),
         "n_in_flight": n_in_flight,
-        "bounds": _bounds(all_of_them, halves, link),
-        "contestants": {
-            each.name: {**_samples(each, n_in_flight), "memory_bytes": memory[each.name]} for each in all_of_them
-        },
+        "bounds": _bounds(turns, halves, link),
+        "contestants": {name: {**_samples(own), "memory_bytes": memory[name]} for name, own in turns.items()},
     }
 
 
-def _n_in_flight(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> int:
+def _n_in_flight(first: dict[str, Turn], halves: Halves, link: Link) -> int:
     """Frames in flight that fill the path, by the warm-up."""
-    known = {each.name: each.latency_s(0) for each in all_of_them}
-    baseline_s = known[all_of_them[0].name]
-    computing_s = max(known[FIRST], known[BOTH] - known[FIRST]) if BOTH in known else baseline_s / 2
+    baseline_s = next(iter(first.values())).latency_s
+    computing_s = baseline_s / 2
+    if {FIRST, BOTH} <= first.keys():
+        computing_s = max(first[FIRST].latency_s, first[BOTH].latency_s - first[FIRST].latency_s)
     interval_s = max(computing_s, link.serialisation_s(halves.boundary_bytes))
     return max(N_IN_FLIGHT, math.ceil(baseline_s / interval_s) + 2)
 
 
-def _sizes(each: Contestant, n_in_flight: int, turn_s: float) -> tuple[int, int]:
+def _sizes(first: Turn, n_in_flight: int, turn_s: float) -> tuple[int, int]:
     """How many frames take a turn's time one at a time, and together, by the warm-up."""
-    n_alone = max(5, int(turn_s / each.latency_s(0)))
-    n_together = max(8, int(turn_s * each.throughput_fps(0, N_IN_FLIGHT)))
-    return N_WARM_UP + n_alone, n_in_flight + n_together
+    n_alone = N_WARM_UP + max(5, int(turn_s / first.latency_s))
+    return n_alone, n_in_flight + max(8, int(turn_s * first.throughput_fps))
 
 
-def _bounds(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> dict[str, list[float]]:
+def _bounds(turns: dict[str, list[Turn]], halves: Halves, link: Link) -> dict[str, list[float]]:
     """What no pipeline of these halves can beat, round by round: computing, bytes / rate and one round trip."""
-    by_name = {each.name: each for each in all_of_them}
-    if not {FIRST, BOTH} <= by_name.keys():
+    if not {FIRST, BOTH} <= turns.keys():
         return {}
-    first_s, both_s = (
-        [by_name[name].latency_s(number) for number in range(len(by_name[name].rounds))] for name in (FIRST, BOTH)
-    )
+    first_s, both_s = ([turn.latency_s for turn in turns[name]] for name in (FIRST, BOTH))
     there_s, back_s = map(link.serialisation_s, (halves.boundary_bytes, ANSWER_BYTES))
     return {
         "first_s": first_s,
@@ -164,31 +162,23 @@ def _bounds(all_of_them: Sequence[Contestant], halves: Halves, link: Link) -> di
     }
 
 
-def _samples(each: Contestant, n_in_flight: int) -> dict[str, Any]:
-    plans: Counter[str] = Counter()
-    for found in each.rounds:
-        plans.update(found["alone"]["plans"])
-        plans.update(found["together"]["plans"])
-    numbers = range(len(each.rounds))
+def _samples(turns: Sequence[Turn]) -> dict[str, Any]:
     return {
-        "latency_s": [each.latencies_s(number) for number in numbers],
-        "throughput_fps": [each.throughput_fps(number, n_in_flight) for number in numbers],
-        **{
-            f"{key}_{way}": [found[way][key] for found in each.rounds]
-            for key in ("origin_cpu_s", "cpu_s")
-            for way in ("alone", "together")
-        },
-        "plans": dict(plans),
+        "latency_s": [turn.latencies_s for turn in turns],
+        "throughput_fps": [turn.throughput_fps for turn in turns],
+        **{f"{key}_alone": [turn.alone[key] for turn in turns] for key in ("origin_cpu_s", "cpu_s")},
+        **{f"{key}_together": [turn.together[key] for turn in turns] for key in ("origin_cpu_s", "cpu_s")},
+        "plans": dict(sum((turn.plans for turn in turns), Counter())),
     }
 
 
-def _check(all_of_them: Sequence[Contestant], halves: Halves) -> None:
+def _check(turns: dict[str, list[Turn]]) -> None:
     """The same frame has the same answer, whoever gives it without a loss."""
     answers = {
-        each.name: each.rounds[-1][way]["answer"]
-        for each in all_of_them
-        for way in ("alone", "together")
-        if each.name not in (FIRST, FREE)
+        name: way["answer"]
+        for name, own in turns.items()
+        for way in (own[-1].alone, own[-1].together)
+        if name not in (FIRST, FREE)
     }
     (best, score), *others = answers.values()
     if any(other != best or not math.isclose(theirs, score, rel_tol=1e-4) for other, theirs in others):

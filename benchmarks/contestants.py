@@ -9,9 +9,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -194,34 +195,49 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What frames of a contestant took that went ``alone``, one at a time, and ``together``, `n_in_flight` of them."""
+
+    alone: dict[str, Any]
+    together: dict[str, Any]
+    n_in_flight: int
+
+    @property
+    def latencies_s(self) -> list[float]:
+        return list(self.alone["latency_s"][N_WARM_UP:])
+
+    @property
+    def latency_s(self) -> float:
+        return median(self.latencies_s)
+
+    @property
+    def throughput_fps(self) -> float:
+        """Answers a second once the pipeline is full."""
+        answered_s = self.together["answered_s"][self.n_in_flight :]
+        return (len(answered_s) - 1) / (answered_s[-1] - answered_s[0])
+
+    @property
+    def plans(self) -> Counter[str]:
+        return Counter(self.alone["plans"]) + Counter(self.together["plans"])
+
+
+@dataclass(frozen=True, slots=True)
 class Contestant:
-    """Running contestant, and what its turns took. rounds: by way of sending, frames ``alone`` or ``together``."""
+    """Running contestant."""
 
     name: str
     origin: Player
     far_pid: int | None
-    rounds: list[dict[str, Any]] = field(default_factory=list)
 
-    def turn(self, n_alone: int, n_together: int, n_in_flight: int) -> None:
-        found: dict[str, Any] = {}
-        for way, n_frames, at_once in (("alone", n_alone, 1), ("together", n_together, n_in_flight)):
-            before_s = self._cpu_s()
-            said = self.origin.play(n_frames=n_frames, n_in_flight=at_once)
-            cpu_s = [(after_s - b_s) / n_frames for after_s, b_s in zip(self._cpu_s(), before_s, strict=True)]
-            found[way] = {**said, "origin_cpu_s": cpu_s[0], "cpu_s": sum(cpu_s)}
-        self.rounds.append(found)
+    def turn(self, n_alone: int, n_together: int, n_in_flight: int) -> Turn:
+        return Turn(self._play(n_alone, 1), self._play(n_together, n_in_flight), n_in_flight)
 
-    def latencies_s(self, number: int) -> list[float]:
-        return list(self.rounds[number]["alone"]["latency_s"][N_WARM_UP:])
-
-    def latency_s(self, number: int) -> float:
-        return median(self.latencies_s(number))
-
-    def throughput_fps(self, number: int, n_in_flight: int) -> float:
-        """Answers a second once the pipeline is full."""
-        answered_s = self.rounds[number]["together"]["answered_s"][n_in_flight:]
-        return (len(answered_s) - 1) / (answered_s[-1] - answered_s[0])
+    def _play(self, n_frames: int, n_in_flight: int) -> dict[str, Any]:
+        before_s = self._cpu_s()
+        said = self.origin.play(n_frames=n_frames, n_in_flight=n_in_flight)
+        cpu_s = [(after - before) / n_frames for after, before in zip(self._cpu_s(), before_s, strict=True)]
+        return {**said, "origin_cpu_s": cpu_s[0], "cpu_s": sum(cpu_s)}
 
     def memory_bytes(self) -> list[int]:
         """Resident set of the origin's side and of the far one."""
