@@ -118,6 +118,7 @@ class Seal:
         folder, link = self._identity.folder, "transport/link/tls/"
         key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
         return {
+            "id": self._incarnation.lstrip("0"),
             f"{link}root_ca_certificate": str(folder / "authority.pem"),
             f"{link}enable_mtls": True,
             f"{link}verify_name_on_connect": False,  # members are known by certificate, addresses change
@@ -128,6 +129,10 @@ class Seal:
             f"{link}connect_certificate": certificate,
             "access_control": access_rules(self._identity.cluster, cluster_id(self._identity.authority)),
         }
+
+    def take_up(self, identity: Identity) -> None:
+        """Go on as the same run with a renewed certificate: `settings` and `credential` are of that one from now on."""
+        self._identity = identity
 
     @property
     def credential(self) -> str:
@@ -142,10 +147,11 @@ class Seal:
     def admit(self, name: str, incarnation: str, credential: str) -> None:
         member, public = self._verified(name, incarnation, credential)
         with self._lock:
-            if (known := self._peers.get((name, incarnation))) is not None:
-                known.is_here = True
-                return
             self._require_not_revoked(member)
+            self._require_not_revoked(self.member)
+            if (known := self._peers.get((name, incarnation))) is not None:
+                known.member, known.credential, known.is_here = member, credential, True
+                return
             self._make_room(name)
             self._peers[name, incarnation] = self._agreed(name, incarnation, member, credential, public)
 
@@ -158,6 +164,11 @@ class Seal:
             peer.is_here = False
             self._peers[run] = self._peers.pop(run)  # those that left last are remembered longest
         return True
+
+    def knows(self, incarnation: str) -> bool:
+        """Whether a session of that number is a run that was admitted and has not been excluded since."""
+        with self._lock:
+            return any(int(run, 16) == int(incarnation, 16) for _, run in self._peers)
 
     def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:
         if (peer := self._peers.get((target, incarnation))) is None:

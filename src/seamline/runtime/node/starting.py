@@ -139,12 +139,12 @@ def open_node(options: NodeOptions) -> Node:
 
 def _secure(node: Node, fabric: ZenohFabric, links: Links, options: NodeOptions) -> None:
     """Watch over the identity of `node` for as long as it runs, and answer machines that join."""
-    if links.identity is None:
+    if links.identity is None or links.seal is None:
         return
     from seamline.identity.founding import has_authority, receive
     from seamline.runtime.identity.watch import IdentityWatch
 
-    watch = IdentityWatch(links.identity, fabric.take_notice, LOGGER.info)
+    watch = IdentityWatch(links.identity, links.seal, fabric, LOGGER.info, options.lease_s)
     node.close_with(watch)
     watch.start()
     if options.serves and fabric.endpoints and has_authority(options.cluster):
