@@ -268,12 +268,12 @@ def test_a_name_that_another_run_uses_is_refused_and_a_forged_token_does_not_tak
 
 
 def test_a_revoked_member_is_dropped_by_all_who_hear_of_it(authority, fog, edge):
-    assert fog.fabric._guard.knows(edge.fabric.incarnation)
+    assert fog.fabric._guard.standing(edge.fabric.incarnation) is True
     assert {link.session for link in fog.fabric.links()} == {edge.fabric.incarnation.lstrip("0")}
     authority.revoke("edge")
     fog.fabric.take_notice(authority.revoked())
     wait_until(lambda: not fog.fabric.peers() and not edge.fabric.peers())
-    assert not fog.fabric._guard.knows(edge.fabric.incarnation), "so its links are cut"
+    assert fog.fabric._guard.standing(edge.fabric.incarnation) is False, "so its links are cut"
 
 
 def test_a_renewed_certificate_counts_without_a_restart(authority, member, fog, edge):

@@ -103,6 +103,7 @@ class Seal:
         self._number, self._revoked = newest_list(identity.revoked_pem(), identity.authority)
         self._nonces = count()
         self._peers: dict[tuple[str, str], _Peer] = {}
+        self._excluded: dict[int, None] = {}
         self._lock = threading.Lock()
 
     @property
@@ -165,10 +166,13 @@ class Seal:
             self._peers[run] = self._peers.pop(run)  # those that left last are remembered longest
         return True
 
-    def knows(self, incarnation: str) -> bool:
-        """Whether a session of that number is a run that was admitted and has not been excluded since."""
+    def standing(self, session: str) -> bool | None:
+        """Whether the session of that number is a run that is admitted; None when it has not shown who it is."""
+        number = int(session, 16)
         with self._lock:
-            return any(int(run, 16) == int(incarnation, 16) for _, run in self._peers)
+            if any(int(run, 16) == number for _, run in self._peers):
+                return True
+        return False if number in self._excluded else None
 
     def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:
         if (peer := self._peers.get((target, incarnation))) is None:
@@ -209,6 +213,7 @@ class Seal:
             lost = [run for run, peer in self._peers.items() if peer.member.serial in revoked]
             for run in lost:
                 del self._peers[run]
+                self._exclude(run[1])
         gone = {name for name, _ in lost}
         try:
             self._identity.keep_revoked(notice)
@@ -248,14 +253,24 @@ class Seal:
         except ValueError:
             raise IdentityError(f"`{name[:60]}` shows no credential") from None
         member = member_of(certificate, self._identity.authority)
-        if not speaks_for(member, name):
-            raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
-        self._require_not_revoked(member)
         try:
             public_key(certificate).verify(signature, self._signed(incarnation, public))
         except InvalidSignature:
             raise IdentityError(f"`{name[:60]}` shows a credential of another run") from None
+        try:
+            if not speaks_for(member, name):
+                raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
+            self._require_not_revoked(member)
+        except IdentityError:
+            self._exclude(incarnation)
+            raise
         return member, key
+
+    def _exclude(self, incarnation: str) -> None:
+        """Remember a run that proved to be whom nobody takes; those of long ago are forgotten."""
+        self._excluded[int(incarnation, 16)] = None
+        while len(self._excluded) > MAX_PEERS:
+            self._excluded.pop(next(iter(self._excluded)))
 
     def _agreed(self, name: str, incarnation: str, member: Member, credential: str, public: X25519PublicKey) -> _Peer:
         try:

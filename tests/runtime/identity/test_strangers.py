@@ -11,26 +11,27 @@ EDGE = Neighbour(session="e1", local="tls/10.0.0.1:7447", remote="tls/10.0.0.2:4
 AGAIN = Neighbour(session="e1", local="tls/10.0.0.1:7447", remote="tls/10.0.0.2:40001")
 
 
-def among(strangers: Strangers, neighbour: Neighbour, is_admitted: bool, now_s: float) -> bool:
-    return strangers.among([neighbour], lambda session: is_admitted, now_s) == (neighbour,)
+def among(strangers: Strangers, neighbour: Neighbour, standing: bool | None, now_s: float) -> bool:
+    return strangers.among([neighbour], lambda session: standing, now_s) == (neighbour,)
 
 
 def test_one_that_shows_who_it_is_in_time_keeps_its_link():
     strangers = Strangers(grace_s=3.0)
-    assert not among(strangers, EDGE, False, 0.0)
-    assert not among(strangers, EDGE, False, 3.0)
+    assert not among(strangers, EDGE, None, 0.0)
+    assert not among(strangers, EDGE, None, 3.0)
     assert not among(strangers, EDGE, True, 4.0)
+    assert not among(strangers, EDGE, None, 5.0)
 
 
 def test_one_that_never_does_is_cut_after_a_while_and_again_when_it_comes_back():
     strangers = Strangers(grace_s=3.0)
-    assert not among(strangers, EDGE, False, 0.0)
-    assert among(strangers, EDGE, False, 3.1)
-    assert among(strangers, AGAIN, False, 3.2)
-    assert not among(strangers, AGAIN, False, 3.3 + FORGET_S), "a number that was not seen for long may try again"
+    assert not among(strangers, EDGE, None, 0.0)
+    assert among(strangers, EDGE, None, 3.1)
+    assert among(strangers, AGAIN, None, 3.2)
+    assert not among(strangers, AGAIN, None, 3.3 + FORGET_S), "a number that was not seen for long may try again"
 
 
-def test_one_that_was_admitted_and_is_no_more_is_cut_at_once():
+def test_one_that_is_excluded_is_cut_at_once_until_it_is_admitted():
     strangers = Strangers(grace_s=3.0)
     assert not among(strangers, EDGE, True, 0.0)
     assert among(strangers, EDGE, False, 0.1)

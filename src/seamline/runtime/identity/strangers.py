@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from seamline.fabric.zenoh import Neighbour
@@ -20,16 +19,6 @@ from seamline.fabric.zenoh import Neighbour
 STARTING_LEASES, STARTING_S = 4.0, 3.0
 """How long a neighbour may take to show who it is: one that starts waits for the ghost of its earlier run first."""
 FORGET_S = 60.0
-MAX_STRANGERS = 1024
-
-
-@dataclass(slots=True)
-class _Seen:
-    """since_s: when it was first seen without being admitted. last_s: when it was last seen at all."""
-
-    since_s: float
-    last_s: float
-    was_admitted: bool
 
 
 class Strangers:
@@ -37,26 +26,22 @@ class Strangers:
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, tuple[float, float]] = {}  # of who has not shown it: (since, last seen), in seconds
 
     def among(
-        self, neighbours: Iterable[Neighbour], is_admitted: Callable[[str], bool], now_s: float
+        self, neighbours: Iterable[Neighbour], standing: Callable[[str], bool | None], now_s: float
     ) -> tuple[Neighbour, ...]:
-        """Those of `neighbours` whose time is over. is_admitted: whether a number is that of an admitted run."""
-        self._seen = {session: one for session, one in self._seen.items() if now_s - one.last_s < FORGET_S}
-        return tuple(one for one in neighbours if self._is_over(one.session, is_admitted(one.session), now_s))
+        """Those of `neighbours` whose links are to end. standing: of the number of a session, see `Seal.standing`."""
+        self._seen = {session: seen for session, seen in self._seen.items() if now_s - seen[1] < FORGET_S}
+        return tuple(one for one in neighbours if self._is_over(one.session, standing(one.session), now_s))
 
-    def _is_over(self, session: str, is_admitted: bool, now_s: float) -> bool:
-        seen = self._seen.get(session)
-        if seen is None:
-            if len(self._seen) >= MAX_STRANGERS:
-                return not is_admitted
-            seen = self._seen[session] = _Seen(now_s, now_s, is_admitted)
-        seen.last_s = now_s
-        if is_admitted:
-            seen.since_s, seen.was_admitted = now_s, True
-            return False
-        return seen.was_admitted or now_s - seen.since_s > self._grace_s
+    def _is_over(self, session: str, standing: bool | None, now_s: float) -> bool:
+        if standing is not None:
+            self._seen.pop(session, None)
+            return not standing
+        since_s, _ = self._seen.get(session, (now_s, now_s))
+        self._seen[session] = since_s, now_s
+        return now_s - since_s > self._grace_s
 
 
 def cut(neighbour: Neighbour) -> bool:

@@ -73,7 +73,7 @@ class IdentityWatch:
 
     def _cut_strangers(self) -> None:
         links = self._fabric.links()
-        for neighbour in self._strangers.among(links, self._seal.knows, time.monotonic()):
+        for neighbour in self._strangers.among(links, self._seal.standing, time.monotonic()):
             n_unsaid = self._complaints.due(neighbour.session, time.monotonic())
             if cut(neighbour) and n_unsaid is not None:
                 words = (
