@@ -48,7 +48,8 @@ Reports = Sequence[StageSpent]
 class Route:
     """The plan in use, as the ledger needs it.
 
-    expected_s: predicted latency of one frame, of which deadlines are made. bottleneck_s: predicted time between two
+    expected_s: predicted latency of one frame, of which deadlines are made. waiting_s: of it, on nodes that compute for
+    others, or what came before: more frames in flight only make that longer. bottleneck_s: predicted time between two
     answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time. wants_pace:
     answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it.
     """
@@ -56,6 +57,7 @@ class Route:
     generation: int
     plan: Plan
     expected_s: float = 1.0
+    waiting_s: float = 0.0
     bottleneck_s: float | None = None
     wants_pace: bool = False
 

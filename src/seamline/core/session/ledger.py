@@ -227,7 +227,12 @@ class Ledger:
         route = self.route
         if route.bottleneck_s is None:
             return 1
-        return pipeline_depth(route.expected_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
+        return pipeline_depth(
+            route.expected_s - route.waiting_s,
+            route.bottleneck_s,
+            period_s=self.period_s,
+            wants_pace=route.wants_pace,
+        )
 
     def is_wanted(self, frame: int) -> bool:
         """Whether an attempt whose turn has come on the origin should be run: not when its frame has its answer."""

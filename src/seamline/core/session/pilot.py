@@ -47,7 +47,7 @@ from seamline.core.adaptation.pipeline_depth import wants_pace
 from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import why_infeasible
-from seamline.core.cost.formulas import times, waiting_power_w
+from seamline.core.cost.formulas import breakdown, waiting_power_w
 from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
@@ -304,7 +304,8 @@ class Pilot:
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
             self._override.superseded(decision.plan, decision.reason)
-            self._switch(decision.plan, decision.reason, now_s)
+            self._view.apply(ae.SwitchStarted(decision.plan, now_s, decision.is_by_load))
+            self._switcher.request(decision.plan, decision.reason, now_s)
         if decision is not self._last:  # the same object comes from the cache: estimates have hardly moved
             self._last = decision
             self._refresh_route()
@@ -334,12 +335,13 @@ class Pilot:
         problem = self._view.problem
         if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
-        latency_s, bottleneck_s = times(plan, problem)
+        costs = breakdown(plan, problem)
         return Route(
             generation=generation,
             plan=plan,
-            expected_s=latency_s,
-            bottleneck_s=bottleneck_s,
+            expected_s=costs.latency_s,
+            waiting_s=costs.waiting_s,
+            bottleneck_s=costs.bottleneck_s,
             wants_pace=wants_pace(self.view.objective),
         )
 

@@ -29,6 +29,7 @@ from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.clock import MONOTONIC
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import LOGGER
+from seamline.runtime.shared.trimming import bound_arenas
 from seamline.testbed.slowdown import Slowdown, SlowEngine
 
 MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
@@ -72,6 +73,7 @@ def open_node(options: NodeOptions) -> Node:
     """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken, and
     `IdentityError` when its certificate is refused."""
     check_options(options)
+    bound_arenas()
     name = node_id(options.name)
     links = links_of(
         name,
@@ -139,12 +141,12 @@ def open_node(options: NodeOptions) -> Node:
 
 def _secure(node: Node, fabric: ZenohFabric, links: Links, options: NodeOptions) -> None:
     """Watch over the identity of `node` for as long as it runs, and answer machines that join."""
-    if links.identity is None:
+    if links.identity is None or links.seal is None:
         return
     from seamline.identity.founding import has_authority, receive
     from seamline.runtime.identity.watch import IdentityWatch
 
-    watch = IdentityWatch(links.identity, fabric.take_notice, LOGGER.info)
+    watch = IdentityWatch(links.identity, links.seal, fabric, LOGGER.info, options.lease_s)
     node.close_with(watch)
     watch.start()
     if options.serves and fabric.endpoints and has_authority(options.cluster):

@@ -62,7 +62,7 @@ MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.FetchModel: WORKER,
     msg.ModelPart: WORKER,
     msg.Prepare: ORIGIN,
-    msg.Prepared: WORKER,
+    msg.Prepared: COMPUTING,
     msg.Release: ORIGIN,
     msg.SwitchPlan: STEERING,
     msg.PlanSwitched: ORIGIN,
