@@ -179,6 +179,12 @@ class VirtualNetwork:
                 if self._require_known(source, target) is not receiver:
                     raise PeerLost(f"`{target}` was lost while {len(message)} bytes were sent to it")
 
+    def _has_room(self, source: MemoryFabric, target: NodeId, n_bytes: int) -> bool:
+        with self._changed:
+            self._flow()
+            waiting_bits = self._link(source.node, target).waiting_bits
+            return self._is_stepped or waiting_bits + 8.0 * n_bytes <= 8.0 * self._buffer_bytes
+
     def _require_known(self, source: MemoryFabric, target: NodeId) -> MemoryFabric:
         if self._nodes.get(source.node) is not source:
             raise FabricError(f"the fabric of `{source.node}` is not open")
@@ -277,6 +283,9 @@ class MemoryFabric:
         if n_bytes > MAX_MESSAGE_BYTES:
             raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {MAX_MESSAGE_BYTES}")
         self._network._submit(self, target, bytes(message), lane)
+
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        return self._network._has_room(self, target, n_bytes)
 
     def peers(self) -> frozenset[NodeId]:
         with self._network._changed:

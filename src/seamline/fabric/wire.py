@@ -11,7 +11,7 @@
 Everything is little-endian. The checksum covers every byte after itself, tensors too, and nothing is read before it was
 found to be right: a damaged message is as good as a lost one. Magic and version stay where they are in every version.
 Tensors are written once and read as views. There is one valid layout for given sizes, and `unpack` accepts no other.
-Cutting messages into chunks is `chunks.py`; what tensors mean is the codec's business.
+Cutting messages into chunks is `bulk/chunks.py`; what tensors mean is the codec's business.
 """
 
 from __future__ import annotations

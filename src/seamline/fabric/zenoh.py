@@ -9,10 +9,11 @@ How it works, in order:
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Of two incarnations of one name the first stays, the other is left out (`roster.py`).
 - ``seamline/<cluster>/<node>/control/<source>/<its incarnation>/<the node's>`` carries whole messages, at the highest
-  priority; ``.../data/...`` the chunks of the bulk lane (`bulk.py`), ``.../credit/...`` its credits. So one incarnation
+  priority; ``.../data/...`` the chunks of the bulk lane (`bulk/`), ``.../credit/...`` its credits. So one incarnation
   reaches one, and what comes in the name of a node is taken from the incarnation that is that node alone. What comes
   before its sender's token waits for that in the lobby (`lobby.py`).
-- Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
+- Zenoh's callbacks enqueue, and whoever finds nobody at it joins chunks and calls out: Zenoh's own thread while there
+  is little to do, so that no other has to be woken, and the delivery thread for what comes meanwhile.
 - With a `guard` links are mutual TLS, tokens carry a credential (``.../alive/<incarnation>/<credential>``), messages
   are sealed for their target, and ``.../notice/<source>`` carries what peers prove about others. Without one anybody
   who reaches the port takes part: listen beyond loopback only on networks you trust.
@@ -28,12 +29,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import zenoh
+from zenoh.handlers import Callback
 
 from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, WireError
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
-from seamline.fabric.bulk import BulkReceiver, BulkSender
+from seamline.fabric.bulk.lane import BulkReceiver, BulkSender
+from seamline.fabric.bulk.path import MOST_CHUNK_BYTES
 from seamline.fabric.guard import Guard
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.lobby import Lobby
@@ -42,9 +45,8 @@ from seamline.fabric.roster import Roster, Standing
 from seamline.fabric.stalls import Stalls
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
-SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
-MAX_CHUNK_BYTES = 1 << 20
+MAX_CHUNK_BYTES = MOST_CHUNK_BYTES + 4096
 MAX_NOTICE_BYTES = 1 << 18
 
 _CLOSE_TIMEOUT_S = 0.7
@@ -63,10 +65,8 @@ class ZenohFabric:
     listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.
     relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
     shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
-    slow_link_buffer_bytes: the kernel's send buffer per link. Small keeps control fast behind bulk (181 -> 29 ms at
-    50 Mbit/s), but caps one link at about buffer / round trip: raise it to rate x round trip on fast, long links; None
-    leaves it to the system. lease_s: silence after which a peer is lost; raise it for links below 0.66 Mbit/s.
-    guard: only whom it admits takes part, and nobody else can read or forge what is sent.
+    lease_s: silence after which a peer is lost; raise it for links below 1.3 Mbit/s. guard:
+    only whom it admits takes part, and nobody else can read or forge what is sent.
     """
 
     def __init__(
@@ -78,7 +78,6 @@ class ZenohFabric:
         cluster: str = "default",
         relay: bool = True,
         shared_memory: bool = False,
-        slow_link_buffer_bytes: int | None = SEND_BUFFER_BYTES,
         lease_s: float = LEASE_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         guard: Guard | None = None,
@@ -96,13 +95,13 @@ class ZenohFabric:
             connect,
             mode="router" if relay else "peer",
             shared_memory=shared_memory,
-            send_buffer_bytes=slow_link_buffer_bytes,
             lease_s=lease_s,
             more={} if guard is None else guard.settings,
         )
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
+        self._delivering = threading.Lock()  # whoever has it takes from the inbox
         self._lobby = Lobby()
         self._door = threading.Lock()  # who comes in is decided, and what waited for it let in, one at a time
         self._peer_log = PeerLog(log)
@@ -112,12 +111,13 @@ class ZenohFabric:
         self._receiver = BulkReceiver(
             max_message_bytes,
             credit=self._credit,
-            has_more=lambda: self._inbox.has_bulk,
             given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
         )
         self._session: Any = None
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
+        self._on_message: OnMessage | None = None
+        self._on_peer: OnPeer | None = None
 
     @property
     def node(self) -> NodeId:
@@ -141,9 +141,8 @@ class ZenohFabric:
         self._session = open_session(self._config, self.endpoints)
         try:
             self._refuse_duplicate()
-            self._delivery = threading.Thread(
-                target=self._deliver, args=(on_message, on_peer), name=f"fabric-{self._node}", daemon=True
-            )
+            self._on_message, self._on_peer = on_message, on_peer
+            self._delivery = threading.Thread(target=self._deliver_all, name=f"fabric-{self._node}", daemon=True)
             self._delivery.start()
             self._declare()
         except BaseException:
@@ -165,6 +164,9 @@ class ZenohFabric:
             self._put(target, lane, bytes(message))
         else:
             self._sender.send(target, message)
+
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        return self._sender.is_free(target, n_bytes)
 
     def peers(self) -> frozenset[NodeId]:
         return self._roster.alive()
@@ -223,15 +225,20 @@ class ZenohFabric:
         credential = () if self._guard is None else (self._guard.credential,)
         any_credential = () if self._guard is None else ("*",)
         self._declared = [
-            session.declare_subscriber(self._key(self._node, "control", "*", "*", self.incarnation), self._on_control),
-            session.declare_subscriber(self._key(self._node, "data", "*", "*", self.incarnation), self._on_data),
-            session.declare_subscriber(self._key(self._node, "credit", "*", "*", self.incarnation), self._on_credit),
+            self._subscriber("control", self._on_control),
+            self._subscriber("data", self._on_data),
+            self._subscriber("credit", self._on_credit),
             session.declare_subscriber(self._key(self._node, "notice", "*"), self._on_notice),
             session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation, *credential)),
             session.liveliness().declare_subscriber(
                 self._key("*", "alive", "*", *any_credential), self._on_token, history=True
             ),
         ]
+
+    def _subscriber(self, kind: str, callback: Callable[[zenoh.Sample], None]) -> Any:
+        """Have `callback` called on Zenoh's own threads."""
+        key = self._key(self._node, kind, "*", "*", self.incarnation)
+        return self._session.declare_subscriber(key, Callback(callback, indirect=False))
 
     def _refuse_duplicate(self) -> None:
         """Raises `FabricError` when a node of this name is within reach of the endpoints to connect to.
@@ -304,6 +311,7 @@ class ZenohFabric:
             if standing is Standing.CURRENT:
                 self._let_in(arrival, incarnation)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
+        self._deliver_one()
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
         elif standing is Standing.UNKNOWN and not is_kept:
@@ -390,25 +398,42 @@ class ZenohFabric:
 
     def _tell(self, node: NodeId, is_alive: bool) -> None:
         self._inbox.put(PeerChange(node, is_alive))
+        self._inbox.wake()
         self._sender.wake(node)
 
-    def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
-        """The delivery thread: until the inbox is closed."""
-        for item in self._inbox:
+    def _deliver_one(self) -> None:
+        """Deliver what is due, unless somebody is at it; the delivery thread is woken when more is left."""
+        if self._delivering.acquire(blocking=False):
             try:
-                match item:
-                    case PeerChange(node, alive):
-                        if not alive:
-                            self._receiver.forget(node)
-                        on_peer(node, alive)
-                    case Arrival(source, Lane.CONTROL, payload):
-                        on_message(source, memoryview(payload))
-                    case Arrival(source, _, payload):
-                        self._receiver.on_chunk(source, payload, on_message)
-            except WireError as exc:
-                self._refused(_whose(item), exc)
-            except Exception:  # a callback's fault must not silence the node for good
-                self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
+                self._deliver(self._inbox.take())
+            finally:
+                self._delivering.release()
+        if self._inbox:
+            self._inbox.wake()
+
+    def _deliver_all(self) -> None:
+        """The delivery thread: until the inbox is closed."""
+        while self._inbox.wait():
+            with self._delivering:
+                self._deliver(self._inbox.take())
+
+    def _deliver(self, item: Arrival | PeerChange | None) -> None:
+        assert self._on_message is not None, "start came before"
+        assert self._on_peer is not None
+        try:
+            match item:
+                case PeerChange(node, alive):
+                    if not alive:
+                        self._receiver.forget(node)
+                    self._on_peer(node, alive)
+                case Arrival(source, Lane.CONTROL, payload):
+                    self._on_message(source, memoryview(payload))
+                case Arrival(source, _, payload):
+                    self._receiver.on_chunk(source, payload, self._on_message)
+        except WireError as exc:
+            self._refused(_whose(item), exc)
+        except Exception:  # a callback's fault must not silence the node for good
+            self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
 
     def _refused(self, source: NodeId, error: WireError | IdentityError) -> None:
         self._peer_log.warn(source, f"refused what `{source[:40]}` sent: {error}")
@@ -426,7 +451,8 @@ def _parts_of(token: str) -> tuple[str, str, str]:
     return name, incarnation, rest[0] if rest else ""
 
 
-def _whose(item: Arrival | PeerChange) -> NodeId:
+def _whose(item: Arrival | PeerChange | None) -> NodeId:
+    assert item is not None, "nothing fails on nothing"
     return item.source if isinstance(item, Arrival) else item.node
 
 

@@ -1,4 +1,4 @@
-"""Claims about `fabric.bulk`: sender and receiver joined without a network between them."""
+"""Claims about `fabric.bulk.lane`: sender and receiver joined without a network between them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from seamline.core.vocabulary.errors import PeerLost
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.fabric.bulk import BulkReceiver, BulkSender
+from seamline.fabric.bulk.lane import MOST_AT_ONCE_BYTES, BulkReceiver, BulkSender
+from seamline.fabric.bulk.path import FIRST_WINDOW_BYTES
 from seamline.fabric.roster import Roster
-from seamline.fabric.window import WINDOW_BYTES
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
-LONG = bytes(range(256)) * (8 * WINDOW_BYTES // 256)
+LONG = bytes(range(256)) * (8 * FIRST_WINDOW_BYTES // 256)
 
 
 class Pair:
@@ -24,18 +24,18 @@ class Pair:
     def __init__(self) -> None:
         self.roster = Roster(EDGE, "a")
         self.roster.token(FOG, "b", True)
-        self.chunks: deque[bytearray] = deque()
+        self.chunks: deque[bytes] = deque()
         self.messages: list[bytes] = []
         self.n_credits = 0
         self.is_taken_at_once = True
         self.sender = BulkSender(7, self.roster, self._put)
-        self.receiver = BulkReceiver(MAX_MESSAGE_BYTES, credit=self._credit, has_more=lambda: bool(self.chunks))
+        self.receiver = BulkReceiver(MAX_MESSAGE_BYTES, credit=self._credit)
 
     def take(self) -> None:
         chunk = bytes(self.chunks.popleft())
         self.receiver.on_chunk(EDGE, chunk, lambda source, message: self.messages.append(bytes(message)))
 
-    def _put(self, target: NodeId, chunk: bytearray) -> None:
+    def _put(self, target: NodeId, chunk: bytes) -> None:
         self.chunks.append(chunk)
         if self.is_taken_at_once:
             self.take()
@@ -52,15 +52,28 @@ def test_messages_longer_than_the_window_arrive_whole_and_in_order() -> None:
     assert pair.messages == [LONG, b"", b"short"]
 
 
-def test_one_credit_serves_for_several_chunks_while_more_wait() -> None:
+def test_on_a_fast_path_a_message_soon_leaves_in_one_piece_and_at_once() -> None:
+    pair = Pair()
+    n_pieces = []
+    for _ in range(20):
+        pair.n_credits = 0
+        pair.sender.send(FOG, LONG)
+        n_pieces.append(pair.n_credits)
+    assert n_pieces[0] > 1
+    assert n_pieces[-1] == 1
+    assert pair.sender.is_free(FOG, len(LONG))
+    assert not pair.sender.is_free(FOG, MOST_AT_ONCE_BYTES + 1)
+    assert not pair.sender.is_free(EDGE, 1), "nothing is known of that path"
+
+
+def test_while_the_window_is_full_nothing_leaves_at_once() -> None:
     pair = Pair()
     pair.is_taken_at_once = False
-    pair.sender.send(FOG, bytes(WINDOW_BYTES // 2))
-    n_chunks = len(pair.chunks)
+    pair.sender.send(FOG, bytes(FIRST_WINDOW_BYTES - 1000))
+    assert not pair.sender.is_free(FOG, 1000)
     while pair.chunks:
         pair.take()
-    assert pair.messages == [bytes(WINDOW_BYTES // 2)]
-    assert pair.n_credits < n_chunks
+    assert pair.sender.is_free(FOG, 1000)
 
 
 def test_a_target_that_is_lost_ends_the_wait_for_room() -> None:
@@ -83,7 +96,7 @@ def test_a_target_that_is_lost_ends_the_wait_for_room() -> None:
 def test_what_was_left_of_a_message_does_not_come_through_after_its_sender_returned() -> None:
     pair = Pair()
     pair.is_taken_at_once = False
-    pair.sender.send(FOG, bytes(WINDOW_BYTES // 2))
+    pair.sender.send(FOG, bytes(FIRST_WINDOW_BYTES // 2))
     pair.take()
     pair.receiver.forget(EDGE)
     pair.chunks.clear()
