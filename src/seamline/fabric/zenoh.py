@@ -9,9 +9,10 @@ How it works, in order:
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Of two incarnations of one name the first stays, the other is left out (`roster.py`).
 - ``seamline/<cluster>/<node>/control/<source>/<its incarnation>/<the node's>`` carries whole messages, at the highest
-  priority; ``.../data/...`` the chunks of the bulk lane (`bulk/`), ``.../credit/...`` its credits. So one incarnation
-  reaches one, and what comes in the name of a node is taken from the incarnation that is that node alone. What comes
-  before its sender's token waits for that in the lobby (`lobby.py`).
+  priority; ``.../data/...`` the chunks of the bulk lane (`bulk/`), ``.../credit/...`` its credits, which go as an
+  attachment where a control message leaves just then. So one incarnation reaches one, and what comes in the name of a
+  node is taken from the incarnation that is that node alone. What comes before its sender's token waits for that in the
+  lobby (`lobby.py`).
 - Zenoh's callbacks enqueue, and whoever finds nobody at it joins chunks and calls out: Zenoh's own thread while there
   is little to do, so that no other has to be woken, and the delivery thread for what comes meanwhile.
 - With a `guard` links are mutual TLS, tokens carry a credential (``.../alive/<incarnation>/<credential>``), messages
@@ -278,13 +279,16 @@ class ZenohFabric:
             raise FabricError(f"the fabric of `{self._node}` is not open")
         if (there := self._roster.incarnation(target)) is None:
             raise PeerLost(f"`{target}` is not alive")
+        credit = self._receiver.owed(target) if kind is Lane.CONTROL else None
         if self._guard is not None:
             payload = self._guard.seal(target, there, kind, payload)
+            credit = None if credit is None else self._guard.seal(target, there, "credit", credit)
         urgent = kind is not Lane.DATA
         try:
             session.put(
                 self._key(target, kind, self._node, self.incarnation, there),
                 payload,
+                attachment=credit,
                 congestion_control=zenoh.CongestionControl.BLOCK,  # the default drops 42 % of 1 MB messages
                 priority=zenoh.Priority.REAL_TIME if urgent else zenoh.Priority.DATA,
                 express=False,  # no faster here (0.38 ms both ways), and 16 small messages would fill the queue
@@ -293,6 +297,8 @@ class ZenohFabric:
             raise FabricError(f"cannot send to `{target}`: {exc}") from exc
 
     def _on_control(self, sample: zenoh.Sample) -> None:
+        if sample.attachment is not None:
+            self._credited(*_sender_of(sample), sample.attachment)
         self._take(sample, Lane.CONTROL, MAX_CONTROL_BYTES)
 
     def _on_data(self, sample: zenoh.Sample) -> None:
@@ -318,11 +324,13 @@ class ZenohFabric:
             self._refused(source, WireError("nobody of that name is here"))
 
     def _on_credit(self, sample: zenoh.Sample) -> None:
-        source, incarnation = _sender_of(sample)
+        self._credited(*_sender_of(sample), sample.payload)
+
+    def _credited(self, source: NodeId, incarnation: str, credit: zenoh.ZBytes) -> None:
         if self._roster.standing(source, incarnation) is not Standing.CURRENT:
             return
         try:
-            self._sender.on_credit(source, self._opened(source, incarnation, "credit", sample.payload.to_bytes()))
+            self._sender.on_credit(source, self._opened(source, incarnation, "credit", credit.to_bytes()))
         except (WireError, IdentityError) as exc:
             self._refused(source, exc)
 

@@ -207,7 +207,7 @@ def test_a_false_number_of_the_right_run_closes_the_lane_for_a_moment_only() -> 
 def test_another_version_is_refused_naming_both() -> None:
     piece = bytearray(next(cut(b"x", 1, 0)))
     piece[3] = 9
-    with pytest.raises(WireVersion, match="version 9, this node 2"):
+    with pytest.raises(WireVersion, match="version 9, this node 3"):
         Assembler().add(EDGE, piece)
 
 

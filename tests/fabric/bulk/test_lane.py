@@ -9,8 +9,10 @@ import pytest
 
 from seamline.core.vocabulary.errors import PeerLost
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.fabric.bulk.chunks import cut
 from seamline.fabric.bulk.lane import MOST_AT_ONCE_BYTES, BulkReceiver, BulkSender
 from seamline.fabric.bulk.path import FIRST_WINDOW_BYTES
+from seamline.fabric.bulk.window import pack_credit
 from seamline.fabric.roster import Roster
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
 
@@ -103,3 +105,18 @@ def test_what_was_left_of_a_message_does_not_come_through_after_its_sender_retur
     pair.sender.send(FOG, b"again")
     pair.take()
     assert pair.messages == [b"again"]
+
+
+def test_a_credit_goes_with_what_leaves_for_its_sender_while_the_message_is_handled_and_by_itself_else() -> None:
+    credits: list[bytes] = []
+    receiver = BulkReceiver(MAX_MESSAGE_BYTES, credit=lambda source, credit: credits.append(credit))
+    taken: list[bytes | None] = []
+
+    def answer(source: NodeId, message: memoryview) -> None:
+        taken.extend((receiver.owed(FOG), receiver.owed(source), receiver.owed(source)))
+
+    receiver.on_chunk(EDGE, next(cut(b"asked", 7, 0, lambda: 100)), answer)
+    assert (taken, credits) == ([None, pack_credit(7, (0, 5)), None], [])
+    receiver.on_chunk(EDGE, next(cut(b"told", 7, 1, lambda: 100)), lambda source, message: None)
+    receiver.on_chunk(EDGE, next(cut(b"part of it", 7, 2, lambda: 4)), answer)
+    assert credits == [pack_credit(7, (1, 4)), pack_credit(7, (2, 4))]

@@ -79,7 +79,7 @@ class BulkSender:
 
 
 class BulkReceiver:
-    """Joins chunks to messages; for one thread at a time.
+    """Joins chunks to messages; for one thread at a time, but for `owed`.
 
     credit: sends a credit. given_up: hears of messages that were dropped before they were whole, with the reason.
     """
@@ -93,18 +93,25 @@ class BulkReceiver:
     ) -> None:
         self._assembler = Assembler(max_message_bytes=max_message_bytes, given_up=given_up)
         self._credit = credit
+        self._owed: dict[NodeId, bytes] = {}
 
     def on_chunk(self, source: NodeId, chunk: bytes, on_message: OnMessage) -> None:
-        """Join `chunk` to its message and hand over a whole one, then credit the sender, whatever becomes of it.
+        """Join `chunk` to its message and hand over a whole one, and credit the sender, whatever becomes of it.
 
         Raises `WireError` for bytes that are no chunk.
         """
         try:
             message = self._assembler.add(source, chunk)
+            self._owed[source] = pack_credit(*position_of(chunk))
             if message is not None:
                 on_message(source, message)
         finally:
-            self._credit(source, pack_credit(*position_of(chunk)))
+            if (credit := self.owed(source)) is not None:
+                self._credit(source, credit)
+
+    def owed(self, target: NodeId) -> bytes | None:
+        """The credit that is due to `target`, for whoever has something to send there at once; asked once."""
+        return self._owed.pop(target, None)
 
     def forget(self, source: NodeId) -> None:
         """Drop what has arrived of a message of a node that is gone."""
