@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections import deque
 
@@ -11,9 +12,13 @@ from seamline.fabric.bulk.path import LEAST_CHUNK_BYTES, MOST_WINDOW_BYTES, QUEU
 
 
 class Bed:
-    """A sender that never runs out of bulk, and a link. queues_s: how long each chunk waited for its turn."""
+    """A sender that never runs out of bulk, and a link. queues_s: how long each chunk waited for its turn.
 
-    def __init__(self, mbps: float, rtt_s: float) -> None:
+    stall_s: by which the receiver is late to credit a chunk, on average.
+    """
+
+    def __init__(self, mbps: float, rtt_s: float, stall_s: float = 0.0) -> None:
+        self.random, self.stall_s, self.last_credit_s = random.Random(1), stall_s, 0.0
         self.bytes_per_s, self.rtt_s = mbps * 1e6 / 8.0, rtt_s
         self.path = Path()
         self.now_s = self.free_s = self.busy_s = 0.0
@@ -45,7 +50,9 @@ class Bed:
         self.free_s = max(self.free_s, self.now_s) + n_bytes / self.bytes_per_s
         self.n_in_flight += n_bytes
         self.n_sent += n_bytes
-        self.in_flight.append((n_bytes, self.n_in_flight, self.now_s, self.free_s + self.rtt_s))
+        stall_s = self.random.expovariate(1.0 / self.stall_s) if self.stall_s else 0.0
+        self.last_credit_s = max(self.last_credit_s, self.free_s + self.rtt_s + stall_s)
+        self.in_flight.append((n_bytes, self.n_in_flight, self.now_s, self.last_credit_s))
 
 
 @pytest.mark.parametrize(
@@ -80,14 +87,23 @@ def test_a_link_that_rises_is_filled_within_a_second() -> None:
     assert bed.run(5.0) > 0.95
 
 
-def test_one_credit_that_waited_for_a_processor_changes_nothing() -> None:
+@pytest.mark.parametrize("mbps", [20.0, 1000.0])
+def test_a_receiver_that_is_late_now_and_then_is_no_queue(mbps: float) -> None:
+    bed = Bed(mbps, 0.02, stall_s=0.01)
+    bed.run(5.0)
+    assert bed.run(30.0) > 0.9
+
+
+def test_credits_that_waited_for_a_processor_change_nothing_unless_all_have() -> None:
     path = Path()
     for at in range(20):
-        path.credited(600_000, 0.001, 0.01 * at, is_alone=True)
+        path.credited(600_000, 0.001, 0.1 * at, is_alone=True)
     assert path.window_bytes == MOST_WINDOW_BYTES
-    path.credited(600_000, 0.3, 0.5, is_alone=True)
+    for at in range(20, 40):
+        path.credited(600_000, 0.001 if at % 4 == 0 else 0.3, 0.1 * at, is_alone=True)
     assert path.window_bytes == MOST_WINDOW_BYTES
-    path.credited(600_000, 0.3, 0.8, is_alone=True)
+    for at in range(40, 50):
+        path.credited(600_000, 0.3, 0.1 * at, is_alone=True)
     assert path.window_bytes < 100_000
 
 
