@@ -35,7 +35,7 @@ from zenoh.handlers import Callback
 from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, WireError
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
+from seamline.core.vocabulary.ports import LEASE_S, Buffer, Lane, OnMessage, OnPeer, Parts
 from seamline.fabric.bulk.lane import BulkReceiver, BulkSender
 from seamline.fabric.bulk.path import MOST_CHUNK_BYTES
 from seamline.fabric.guard import Guard
@@ -150,21 +150,22 @@ class ZenohFabric:
             self.close()
             raise
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
+    def send(self, target: NodeId, message: Buffer | Parts, lane: Lane) -> None:
         """Hand one message over. DATA waits while the link is congested, messages to one target in turn.
 
         Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile; `FabricError` when the message is
         larger than its lane takes or the fabric is not open.
         """
         limit = MAX_CONTROL_BYTES if lane is Lane.CONTROL else self._max_message_bytes
-        n_bytes = memoryview(message).nbytes
+        parts = message if isinstance(message, tuple) else (memoryview(message).cast("B"),)
+        n_bytes = sum(map(len, parts))
         if n_bytes > limit:
             raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {limit}")
         if lane is Lane.CONTROL:
             self._roster.require_alive(target)
-            self._put(target, lane, bytes(message))
+            self._put(target, lane, b"".join(parts))
         else:
-            self._sender.send(target, message)
+            self._sender.send(target, parts)
 
     def is_free(self, target: NodeId, n_bytes: int) -> bool:
         return self._sender.is_free(target, n_bytes)
@@ -273,7 +274,7 @@ class ZenohFabric:
         except FabricError as exc:
             log.info("no credit for `%s`: %s", source, exc)
 
-    def _put(self, target: NodeId, kind: Lane | Literal["credit"], payload: bytes | bytearray) -> None:
+    def _put(self, target: NodeId, kind: Lane | Literal["credit"], payload: bytes) -> None:
         session = self._session
         if session is None:
             raise FabricError(f"the fabric of `{self._node}` is not open")

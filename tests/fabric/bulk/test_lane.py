@@ -50,7 +50,7 @@ class Pair:
 def test_messages_longer_than_the_window_arrive_whole_and_in_order() -> None:
     pair = Pair()
     for message in (LONG, b"", b"short"):
-        pair.sender.send(FOG, message)
+        pair.sender.send(FOG, (message,))
     assert pair.messages == [LONG, b"", b"short"]
 
 
@@ -59,7 +59,7 @@ def test_on_a_fast_path_a_message_soon_leaves_in_one_piece_and_at_once() -> None
     n_pieces = []
     for _ in range(20):
         pair.n_credits = 0
-        pair.sender.send(FOG, LONG)
+        pair.sender.send(FOG, (LONG,))
         n_pieces.append(pair.n_credits)
     assert n_pieces[0] > 1
     assert n_pieces[-1] == 1
@@ -71,7 +71,7 @@ def test_on_a_fast_path_a_message_soon_leaves_in_one_piece_and_at_once() -> None
 def test_while_the_window_is_full_nothing_leaves_at_once() -> None:
     pair = Pair()
     pair.is_taken_at_once = False
-    pair.sender.send(FOG, bytes(FIRST_WINDOW_BYTES - 1000))
+    pair.sender.send(FOG, (bytes(FIRST_WINDOW_BYTES - 1000),))
     assert not pair.sender.is_free(FOG, 1000)
     while pair.chunks:
         pair.take()
@@ -89,20 +89,20 @@ def test_a_target_that_is_lost_ends_the_wait_for_room() -> None:
     timer = threading.Timer(0.05, lose)
     timer.start()
     with pytest.raises(PeerLost, match="was lost while"):
-        pair.sender.send(FOG, LONG)
+        pair.sender.send(FOG, (LONG,))
     timer.join()
     with pytest.raises(PeerLost, match="is not alive"):
-        pair.sender.send(FOG, b"x")
+        pair.sender.send(FOG, (b"x",))
 
 
 def test_what_was_left_of_a_message_does_not_come_through_after_its_sender_returned() -> None:
     pair = Pair()
     pair.is_taken_at_once = False
-    pair.sender.send(FOG, bytes(FIRST_WINDOW_BYTES // 2))
+    pair.sender.send(FOG, (bytes(FIRST_WINDOW_BYTES // 2),))
     pair.take()
     pair.receiver.forget(EDGE)
     pair.chunks.clear()
-    pair.sender.send(FOG, b"again")
+    pair.sender.send(FOG, (b"again",))
     pair.take()
     assert pair.messages == [b"again"]
 

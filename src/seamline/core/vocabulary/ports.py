@@ -62,6 +62,10 @@ class Lane(StrEnum):
     DATA = "data"
 
 
+Buffer = bytes | bytearray | memoryview
+Parts = tuple[Buffer, ...]
+"""A message as buffers that follow each other."""
+
 OnMessage = Callable[[NodeId, memoryview], None]
 OnPeer = Callable[[NodeId, bool], None]
 
@@ -80,8 +84,9 @@ class Fabric(Protocol):
         """Begin to receive. `on_peer(node, alive)` is called for those already there, then on every change."""
         ...
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
-        """Hand one message over. CONTROL never blocks long; DATA blocks while the link is congested.
+    def send(self, target: NodeId, message: Buffer | Parts, lane: Lane) -> None:
+        """Hand one message over, whose buffers may be changed afterwards. CONTROL never blocks long; DATA blocks while
+        the link is congested.
 
         Raises `PeerLost` when `target` is not alive, `FabricError` when the message is larger than the limit.
         """

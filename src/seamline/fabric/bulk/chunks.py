@@ -21,6 +21,7 @@ import numpy as np
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Parts
 from seamline.fabric.bulk.window import Position
 from seamline.fabric.integrity import checksum32
 from seamline.fabric.messages import WIRE_VERSION
@@ -40,6 +41,12 @@ REPEAT_S = 2.0
 MAX_RUNS_PER_SOURCE = 4
 MAX_RUNS = 512
 """Senders of which the state is kept; names and incarnations are whatever a peer writes."""
+
+
+def whole(message: Parts, incarnation: int, number: int) -> bytes:
+    """`message` as its only chunk, copied once."""
+    place = _PLACE.pack(incarnation, number, 0, sum(map(len, message)))
+    return b"".join((_START.pack(_MAGIC, WIRE_VERSION, checksum32(place)), place, *message))
 
 
 def cut(

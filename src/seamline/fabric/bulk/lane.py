@@ -8,12 +8,12 @@ ends the wait at once. How chunks and credits travel is given by the fabric (`ze
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from seamline.core.vocabulary.errors import PeerLost
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.ports import OnMessage
-from seamline.fabric.bulk.chunks import Assembler, cut, position_of
+from seamline.core.vocabulary.ports import OnMessage, Parts
+from seamline.fabric.bulk.chunks import Assembler, cut, position_of, whole
 from seamline.fabric.bulk.window import Window, pack_credit, unpack_credit
 from seamline.fabric.roster import Roster
 
@@ -31,7 +31,7 @@ class BulkSender:
         self._lanes: dict[NodeId, _Lane] = {}
         self._lanes_lock = threading.Lock()
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview) -> None:
+    def send(self, target: NodeId, message: Parts) -> None:
         """Send one message in chunks, after those before it to the same target; waits while the window is full.
 
         Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile.
@@ -63,14 +63,18 @@ class BulkSender:
         for target in tuple(self._lanes):
             self.wake(target)
 
-    def _send_chunks(self, target: NodeId, lane: _Lane, message: bytes | bytearray | memoryview) -> None:
+    def _send_chunks(self, target: NodeId, lane: _Lane, message: Parts) -> None:
         epoch = self._roster.require_alive(target)
         if epoch != lane.epoch:
             lane.epoch = epoch
             lane.window.reset()
         number, lane.next_number = lane.next_number, lane.next_number + 1
         window = lane.window
-        for chunk in cut(message, self._incarnation, number, lambda: window.chunk_bytes):
+        if sum(map(len, message)) <= window.chunk_bytes:
+            chunks: Iterable[bytes] = (whole(message, self._incarnation, number),)
+        else:
+            chunks = cut(b"".join(message), self._incarnation, number, lambda: window.chunk_bytes)
+        for chunk in chunks:
             if not window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
                 window.reset()
                 raise PeerLost(f"`{target}` was lost while a message was sent to it")

@@ -11,11 +11,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.ports import Fabric, Lane
+from seamline.core.vocabulary.ports import Fabric, Lane, Parts
 from seamline.runtime.shared.worker import shutting_down
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,13 @@ log = logging.getLogger(__name__)
 class Outgoing:
     """A packed message and what to do around its sending; `failed` gets the error when it could not leave."""
 
-    message: bytearray
+    message: Parts
     before_send: Callable[[], None] | None = None
     failed: Callable[[FabricError], None] | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(map(len, self.message))
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class Outbox:
             peer = self._peers.setdefault(target, _Peer())
             peer.n_outstanding += 1
             is_first = peer.n_outstanding == 1
-        is_alone = is_first and self._fabric.is_free(target, len(outgoing.message))
+        is_alone = is_first and self._fabric.is_free(target, outgoing.n_bytes)
         if is_alone or not self._queue(target, peer, outgoing):
             self._send(target, peer, outgoing)
 
@@ -73,7 +77,8 @@ class Outbox:
                 )
                 self._threads.append(thread)
                 thread.start()
-            peer.pending.put(outgoing)
+            # copied, as nobody keeps tensors from being changed for as long as they may wait
+            peer.pending.put(replace(outgoing, message=(b"".join(outgoing.message),)))
             return True
 
     def forget(self, target: NodeId) -> None:
