@@ -34,7 +34,7 @@ from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.fabric import messages as msg
 from seamline.fabric import wire
-from seamline.fabric.chunks import CHUNK_BYTES, Assembler, cut
+from seamline.fabric.bulk.chunks import Assembler, cut
 from seamline.fabric.integrity import checksum
 from seamline.meters.profile_file import to_json
 from seamline.model.onnx.reading import read_model
@@ -111,6 +111,7 @@ TENSORS = (np.arange(24, dtype=np.float32).reshape(2, 3, 4), np.array([True, Fal
 MESSAGES = tuple(bytes(wire.pack(header, TENSORS[:n])) for n, header in enumerate(HEADERS[:4])) + tuple(
     bytes(wire.pack(header, TENSORS[:2])) for header in HEADERS[4:]
 )
+CHUNK_BYTES = 64512
 LONG_MESSAGE = bytes(wire.pack(HEADERS[3], (np.arange(40_000, dtype=np.float32),)))
 
 
@@ -143,7 +144,7 @@ def _forged(data: bytes) -> None:
 def _chunks(data: bytes) -> None:
     """Chunks of a long message, of which the mutated one is as long as `data`; in any order."""
     rng, assembler = random.Random(checksum(data[:64])), Assembler()
-    pieces = [bytes(piece) for number in range(2) for piece in cut(LONG_MESSAGE, 1, number)]
+    pieces = [bytes(piece) for number in range(2) for piece in cut(LONG_MESSAGE, 1, number, lambda: CHUNK_BYTES)]
     size = CHUNK_BYTES + 40
     mutated = [data[at : at + size] for at in range(0, min(len(data), 4 * size), size)]
     if len(mutated) > 1 and mutated != [LONG_MESSAGE[at : at + size] for at in range(0, len(LONG_MESSAGE), size)]:

@@ -25,6 +25,7 @@ ROOMS = {
         "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
+    "fabric": ("bulk",),
     "runtime": ("inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "lab", "chaos"),
     "cli": ("shared", "membership", "running", "demo", "commands"),
 }  # fmt: skip

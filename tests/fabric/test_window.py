@@ -1,4 +1,4 @@
-"""Claims about `fabric.window`, `fabric.inbox` and `fabric.roster`: what bounds a fabric and who counts as alive."""
+"""Claims about `fabric.bulk.window` and `fabric.inbox`: what bounds a fabric."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from seamline.core.vocabulary.errors import WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Lane
+from seamline.fabric.bulk.path import FIRST_WINDOW_BYTES
+from seamline.fabric.bulk.window import Window, pack_credit, unpack_credit
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
-from seamline.fabric.window import Window, pack_credit, unpack_credit
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
 
@@ -23,22 +24,31 @@ def in_thread(waiting: list[bool], window: Window, lost: threading.Event) -> thr
     return thread
 
 
+FULL = FIRST_WINDOW_BYTES
+
+
+def full(**options: float) -> Window:
+    """A window that has just been filled."""
+    window = Window(**options)
+    window.sent((0, FULL), FULL)
+    return window
+
+
 def test_a_full_window_opens_with_credit_even_if_earlier_chunks_were_lost() -> None:
-    window = Window(limit_bytes=20)
-    for end in (10, 20):
-        assert window.wait_room(10, lambda: False)
-        window.sent((0, end), 10)
+    window = Window()
+    for end in (FULL // 2, FULL):
+        assert window.wait_room(FULL // 2, lambda: False)
+        window.sent((0, end), FULL // 2)
     results: list[bool] = []
     thread = in_thread(results, window, threading.Event())
-    window.credit((0, 20))
+    window.credit((0, FULL))
     thread.join(10)
     assert results == [True]
     assert window.in_flight_bytes == 0
 
 
 def test_a_lost_peer_ends_the_wait() -> None:
-    window, lost, results = Window(limit_bytes=10), threading.Event(), list[bool]()
-    window.sent((0, 10), 10)
+    window, lost, results = full(), threading.Event(), list[bool]()
     thread = in_thread(results, window, lost)
     lost.set()
     window.wake()
@@ -47,15 +57,14 @@ def test_a_lost_peer_ends_the_wait() -> None:
 
 
 def test_a_target_that_gives_no_credit_ends_the_wait() -> None:
-    window = Window(limit_bytes=10, stall_timeout_s=0.01)
-    window.sent((0, 10), 10)
+    window = full(stall_timeout_s=0.01)
     assert not window.wait_room(10, lambda: False)
     window.reset()
     assert window.wait_room(10, lambda: False)
 
 
 def test_an_empty_window_takes_a_chunk_of_any_size() -> None:
-    assert Window(limit_bytes=10).wait_room(1000, lambda: False)
+    assert Window().wait_room(100 * FULL, lambda: False)
 
 
 @given(st.binary(max_size=40))
@@ -72,19 +81,31 @@ def test_urgent_things_overtake_bulk_and_are_never_dropped() -> None:
     control = [Arrival(EDGE, Lane.CONTROL, bytes(1000)), PeerChange(EDGE, False)]
     for item in [*data, *control]:
         inbox.put(item)
-    reader = iter(inbox)
-    assert [next(reader) for _ in range(4)] == [*control, *data[:2]]
+    assert [inbox.take() for _ in range(4)] == [*control, *data[:2]]
     assert inbox.n_dropped == 2
     inbox.put(data[3])
-    assert next(reader) == data[3]
+    assert inbox
+    assert inbox.take() == data[3]
+    assert inbox.take() is None
 
 
-def test_closing_an_inbox_ends_its_reader() -> None:
-    inbox = Inbox()
-    thread = threading.Thread(target=lambda: list(inbox))
+def test_closing_an_inbox_ends_the_wait_for_what_comes() -> None:
+    inbox, waits = Inbox(), list[bool]()
+    thread = threading.Thread(target=lambda: waits.append(inbox.wait()))
     thread.start()
     inbox.close()
     thread.join(10)
-    assert not thread.is_alive()
+    assert waits == [False]
     inbox.put(PeerChange(EDGE, True))
-    assert list(inbox) == []
+    assert not inbox
+
+
+def test_whoever_is_woken_finds_what_waits() -> None:
+    inbox, waits = Inbox(), list[bool]()
+    thread = threading.Thread(target=lambda: waits.append(inbox.wait()))
+    thread.start()
+    inbox.put(PeerChange(EDGE, True))
+    inbox.wake()
+    thread.join(10)
+    assert waits == [True]
+    assert inbox.take() == PeerChange(EDGE, True)

@@ -16,7 +16,7 @@ import pytest
 import zenoh
 
 from seamline.fabric import messages as msg
-from seamline.fabric.chunks import cut
+from seamline.fabric.bulk.chunks import cut
 from seamline.fabric.wire import pack, unpack
 
 SPLIT = "edge[0:4]u8 > fog[4:15]"
@@ -119,7 +119,7 @@ def test_a_stream_beside_an_intruder_that_sends_in_every_name_is_as_if_there_was
                 for name in ("fog", "edge", "mallory"):
                     for target in ("edge", "fog"):
                         enemy.send(target, name, payload)
-            chunk = bytes(next(cut(bytes(64 << 20), 7, number)))
+            chunk = bytes(next(cut(bytes(64 << 20), 7, number, lambda: 64 * 1024)))
             for number_of_source in range(4):
                 enemy.send("fog", f"src{number_of_source}", chunk, "data")
 

@@ -1,4 +1,4 @@
-"""Inbox of a fabric: a queue between a network's threads and the delivery thread.
+"""Inbox of a fabric: a queue between a network's threads and whoever delivers what they bring.
 
 Urgent things (control messages, peers that come and go) overtake bulk, but not without end: now and then a chunk is
 read between them. Both serve their senders in turn, and of one sender so much waits and no more, so that a flood costs
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seamline.core.vocabulary.nodes import NodeId
@@ -20,7 +19,7 @@ from seamline.fabric.fair_queue import FairQueue
 
 MAX_BULK_BYTES = 256 << 20
 MAX_BULK_BYTES_PER_SOURCE = 16 << 20
-"""A sender that waits for its credits never has more than its window here, `window.WINDOW_BYTES`."""
+"""A sender that waits for its credits never has more than its window here, `bulk.path.MOST_WINDOW_BYTES`."""
 
 LEAST_URGENT_BYTES = 2048
 """A control message counts as so many at least, which bounds their number too: 4096 of one source, 32768 of all."""
@@ -50,7 +49,7 @@ class PeerChange:
 
 
 class Inbox:
-    """A queue for one reader, who iterates until it is closed. `n_dropped`: what did not fit."""
+    """A queue that one thread at a time takes from, until it is closed. `n_dropped`: what did not fit."""
 
     def __init__(self, *, max_bulk_bytes: int = MAX_BULK_BYTES) -> None:
         self.n_dropped = 0
@@ -62,15 +61,14 @@ class Inbox:
         )
         self._n_urgent_in_a_row = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
 
-    @property
-    def has_bulk(self) -> bool:
-        """Whether a chunk waits to be read."""
-        return bool(self._bulk)
+    def __bool__(self) -> bool:
+        """Whether something waits."""
+        return bool(self._urgent) or bool(self._bulk)
 
     def put(self, item: Arrival | PeerChange) -> None:
-        """Add `item`; never blocks. After `close` nothing is kept."""
+        """Add `item`; never blocks, and wakes nobody: see `wake`. After `close` nothing is kept."""
         with self._changed:
             if self._closed:
                 return
@@ -81,35 +79,38 @@ class Inbox:
             else:
                 is_in = self._bulk.put(item.source, item)
             if is_in:
-                self._changed.notify()
                 return
             self.n_dropped += 1
             if self.n_dropped == 1:
                 log.warning("this node cannot keep up with its peers: data is dropped")
 
-    def __iter__(self) -> Iterator[Arrival | PeerChange]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._urgent or self._bulk)
-                if self._closed:
-                    return
-                item = self._take()
-            yield item
+    def take(self) -> Arrival | PeerChange | None:
+        """What is due next; None when nothing waits."""
+        with self._changed:
+            if self._urgent and not (self._bulk and self._n_urgent_in_a_row >= URGENT_PER_BULK):
+                self._n_urgent_in_a_row += 1
+                return self._urgent.take()
+            self._n_urgent_in_a_row = 0
+            return self._bulk.take() if self._bulk else None
+
+    def wake(self) -> None:
+        """End a `wait`."""
+        with self._changed:
+            self._changed.notify()
+
+    def wait(self) -> bool:
+        """Wait until something does, and return True; False once it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._urgent or self._bulk)
+            return not self._closed
 
     def close(self) -> None:
-        """End the reader's iteration; what still waits is dropped."""
+        """End every `wait`; what is still here is dropped."""
         with self._changed:
             self._closed = True
             self._urgent.clear()
             self._bulk.clear()
             self._changed.notify_all()
-
-    def _take(self) -> Arrival | PeerChange:
-        if self._urgent and not (self._bulk and self._n_urgent_in_a_row >= URGENT_PER_BULK):
-            self._n_urgent_in_a_row += 1
-            return self._urgent.take()
-        self._n_urgent_in_a_row = 0
-        return self._bulk.take()
 
 
 def _urgent_bytes(item: Arrival | PeerChange) -> int:

@@ -7,12 +7,22 @@ See benchmarks/bench_integrity.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import xxhash
 
 
 def checksum(data: bytes | bytearray | memoryview) -> int:
     """64 bits that change, but for one chance in 2**64, when any bit of `data` does."""
     return xxhash.xxh3_64_intdigest(data)
+
+
+def checksum_of(parts: Iterable[bytes | bytearray | memoryview]) -> int:
+    """The checksum of buffers that follow each other."""
+    found = xxhash.xxh3_64()
+    for part in parts:
+        found.update(part)
+    return found.intdigest()
 
 
 def checksum32(data: bytes | bytearray | memoryview) -> int:

@@ -23,7 +23,7 @@ from seamline.core.vocabulary.errors import FabricError, PeerLost, UsageError
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.ports import LEASE_S, Clock, Lane, OnMessage, OnPeer
+from seamline.core.vocabulary.ports import LEASE_S, Buffer, Clock, Lane, OnMessage, OnPeer, Parts
 from seamline.fabric.virtual_link import SAME_TIME_S, VirtualLink
 
 BUFFER_BYTES = 64 * 1024
@@ -179,6 +179,12 @@ class VirtualNetwork:
                 if self._require_known(source, target) is not receiver:
                     raise PeerLost(f"`{target}` was lost while {len(message)} bytes were sent to it")
 
+    def _has_room(self, source: MemoryFabric, target: NodeId, n_bytes: int) -> bool:
+        with self._changed:
+            self._flow()
+            waiting_bits = self._link(source.node, target).waiting_bits
+            return self._is_stepped or waiting_bits + 8.0 * n_bytes <= 8.0 * self._buffer_bytes
+
     def _require_known(self, source: MemoryFabric, target: NodeId) -> MemoryFabric:
         if self._nodes.get(source.node) is not source:
             raise FabricError(f"the fabric of `{source.node}` is not open")
@@ -268,15 +274,18 @@ class MemoryFabric:
         self._on_message, self._on_peer = on_message, on_peer
         self._network._add(self)
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
+    def send(self, target: NodeId, message: Buffer | Parts, lane: Lane) -> None:
         """Hand one message over; it is copied. DATA waits while more than the link's buffer is waiting.
 
         Raises `PeerLost` when `target` is not alive or is lost meanwhile, `FabricError` beyond the size limit.
         """
-        n_bytes = memoryview(message).nbytes
-        if n_bytes > MAX_MESSAGE_BYTES:
+        whole = b"".join(message) if isinstance(message, tuple) else bytes(message)
+        if (n_bytes := len(whole)) > MAX_MESSAGE_BYTES:
             raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {MAX_MESSAGE_BYTES}")
-        self._network._submit(self, target, bytes(message), lane)
+        self._network._submit(self, target, whole, lane)
+
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        return self._network._has_room(self, target, n_bytes)
 
     def peers(self) -> frozenset[NodeId]:
         with self._network._changed:

@@ -11,7 +11,7 @@
 Everything is little-endian. The checksum covers every byte after itself, tensors too, and nothing is read before it was
 found to be right: a damaged message is as good as a lost one. Magic and version stay where they are in every version.
 Tensors are written once and read as views. There is one valid layout for given sizes, and `unpack` accepts no other.
-Cutting messages into chunks is `chunks.py`; what tensors mean is the codec's business.
+Cutting messages into chunks is `bulk/chunks.py`; what tensors mean is the codec's business.
 """
 
 from __future__ import annotations
@@ -26,19 +26,27 @@ import numpy as np
 
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_EXTENT_OF_MANY_AXES, MAX_MESSAGE_BYTES, MAX_RANK, MAX_TENSORS
-from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.ports import Array, Buffer, Parts
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
-from seamline.fabric.integrity import checksum
+from seamline.fabric.integrity import checksum, checksum_of
 from seamline.fabric.messages import WIRE_VERSION, Message
 
 MAX_HEADER_BYTES = 1 << 24
 ALIGNMENT_BYTES = 64
 
 
-def pack(header: Message, tensors: Sequence[Array] = ()) -> bytearray:
+def pack(header: Message, tensors: Sequence[Array] = ()) -> bytes:
     """`header` and `tensors` as one message. Each tensor is copied once, whatever its strides.
 
     Raises `WireError` for a dtype or rank that cannot be sent, or a message beyond `MAX_MESSAGE_BYTES`.
+    """
+    return b"".join(pack_parts(header, tensors))
+
+
+def pack_parts(header: Message, tensors: Sequence[Array] = ()) -> Parts:
+    """The same message as buffers that follow each other, which refer to the tensors: nothing is copied yet.
+
+    Raises as `pack` does.
     """
     encoded = _ENCODER.encode(header)
     if len(encoded) > MAX_HEADER_BYTES or len(tensors) > MAX_TENSORS:
@@ -46,16 +54,13 @@ def pack(header: Message, tensors: Sequence[Array] = ()) -> bytearray:
     offsets, total = _layout(len(encoded), [tensor.nbytes for tensor in tensors])
     if total > MAX_MESSAGE_BYTES:
         raise WireError(f"a message of {total} bytes exceeds the limit of {MAX_MESSAGE_BYTES}")
-    records = b"".join(_record(tensor, offset) for tensor, offset in zip(tensors, offsets, strict=True))
-
-    message = bytearray(total)
-    guarded = _GUARDED.pack(total, len(encoded), len(tensors), 0) + records + encoded
-    message[_START.size : _START.size + len(guarded)] = guarded
+    records = [_record(tensor, offset) for tensor, offset in zip(tensors, offsets, strict=True)]
+    parts: list[Buffer] = [b"".join((_GUARDED.pack(total, len(encoded), len(tensors), 0), *records, encoded))]
+    end = _START.size + len(parts[0])
     for tensor, offset in zip(tensors, offsets, strict=True):
-        there = np.frombuffer(message, _on_wire(tensor.dtype.name), tensor.size, offset)
-        there.reshape(tensor.shape)[...] = tensor
-    _START.pack_into(message, 0, _MAGIC, WIRE_VERSION, 0, checksum(memoryview(message)[_START.size :]))
-    return message
+        parts += (bytes(offset - end), _bytes_of(tensor))
+        end = offset + tensor.nbytes
+    return _START.pack(_MAGIC, WIRE_VERSION, 0, checksum_of(parts)), *parts
 
 
 def unpack(message: bytes | bytearray | memoryview) -> tuple[Message, list[Array]]:
@@ -103,6 +108,12 @@ def _layout(header_bytes: int, tensor_bytes: Sequence[int]) -> tuple[list[int], 
         offsets.append(offset)
         end = offset + n_bytes
     return offsets, end
+
+
+def _bytes_of(tensor: Array) -> Buffer:
+    """What a tensor is on the wire; a view where it lies in memory like that."""
+    there = np.ascontiguousarray(tensor, _on_wire(tensor.dtype.name))
+    return there.reshape(-1).view(np.uint8).data if there.size else b""
 
 
 def _on_wire(dtype: str) -> np.dtype[Any]:

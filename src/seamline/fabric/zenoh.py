@@ -9,10 +9,12 @@ How it works, in order:
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Of two incarnations of one name the first stays, the other is left out (`roster.py`).
 - ``seamline/<cluster>/<node>/control/<source>/<its incarnation>/<the node's>`` carries whole messages, at the highest
-  priority; ``.../data/...`` the chunks of the bulk lane (`bulk.py`), ``.../credit/...`` its credits. So one incarnation
-  reaches one, and what comes in the name of a node is taken from the incarnation that is that node alone. What comes
-  before its sender's token waits for that in the lobby (`lobby.py`).
-- Zenoh's callbacks only enqueue; one thread joins chunks and calls out.
+  priority; ``.../data/...`` the chunks of the bulk lane (`bulk/`), ``.../credit/...`` its credits, which go as an
+  attachment where a control message leaves just then. So one incarnation reaches one, and what comes in the name of a
+  node is taken from the incarnation that is that node alone. What comes before its sender's token waits for that in the
+  lobby (`lobby.py`).
+- Zenoh's callbacks enqueue, and whoever finds nobody at it joins chunks and calls out: Zenoh's own thread while there
+  is little to do, so that no other has to be woken, and the delivery thread for what comes meanwhile.
 - With a `guard` links are mutual TLS, tokens carry a credential (``.../alive/<incarnation>/<credential>``), messages
   are sealed for their target, and ``.../notice/<source>`` carries what peers prove about others. Without one anybody
   who reaches the port takes part: listen beyond loopback only on networks you trust.
@@ -30,12 +32,14 @@ from functools import partial
 from typing import Any, Literal
 
 import zenoh
+from zenoh.handlers import Callback
 
 from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, WireError
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.ports import LEASE_S, Lane, OnMessage, OnPeer
-from seamline.fabric.bulk import BulkReceiver, BulkSender
+from seamline.core.vocabulary.ports import LEASE_S, Buffer, Lane, OnMessage, OnPeer, Parts
+from seamline.fabric.bulk.lane import BulkReceiver, BulkSender
+from seamline.fabric.bulk.path import MOST_CHUNK_BYTES
 from seamline.fabric.guard import Guard
 from seamline.fabric.inbox import Arrival, Inbox, PeerChange
 from seamline.fabric.lobby import Lobby
@@ -44,9 +48,8 @@ from seamline.fabric.roster import Roster, Standing
 from seamline.fabric.stalls import Stalls
 from seamline.fabric.zenoh_settings import configuration, open_session, with_port
 
-SEND_BUFFER_BYTES = 64 * 1024
 MAX_CONTROL_BYTES = 4 << 20
-MAX_CHUNK_BYTES = 1 << 20
+MAX_CHUNK_BYTES = MOST_CHUNK_BYTES + 4096
 MAX_NOTICE_BYTES = 1 << 18
 
 _CLOSE_TIMEOUT_S = 0.7
@@ -74,10 +77,8 @@ class ZenohFabric:
     listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.
     relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
     shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
-    slow_link_buffer_bytes: the kernel's send buffer per link. Small keeps control fast behind bulk (181 -> 29 ms at
-    50 Mbit/s), but caps one link at about buffer / round trip: raise it to rate x round trip on fast, long links; None
-    leaves it to the system. lease_s: silence after which a peer is lost; raise it for links below 0.66 Mbit/s.
-    guard: only whom it admits takes part, and nobody else can read or forge what is sent.
+    lease_s: silence after which a peer is lost; raise it for links below 1.3 Mbit/s. guard:
+    only whom it admits takes part, and nobody else can read or forge what is sent.
     """
 
     def __init__(
@@ -89,7 +90,6 @@ class ZenohFabric:
         cluster: str = "default",
         relay: bool = True,
         shared_memory: bool = False,
-        slow_link_buffer_bytes: int | None = SEND_BUFFER_BYTES,
         lease_s: float = LEASE_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         guard: Guard | None = None,
@@ -108,13 +108,13 @@ class ZenohFabric:
             connect,
             mode="router" if relay else "peer",
             shared_memory=shared_memory,
-            send_buffer_bytes=slow_link_buffer_bytes,
             lease_s=lease_s,
         )
         self._config = self._configuration()
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
+        self._delivering = threading.Lock()  # whoever has it takes from the inbox
         self._lobby = Lobby()
         self._door = threading.Lock()  # who comes in is decided, and what waited for it let in, one at a time
         self._peer_log = PeerLog(log)
@@ -124,13 +124,14 @@ class ZenohFabric:
         self._receiver = BulkReceiver(
             max_message_bytes,
             credit=self._credit,
-            has_more=lambda: self._inbox.has_bulk,
             given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
         )
         self._session: Any = None
         self._linking = threading.Lock()  # the session is opened and ended by one at a time
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
+        self._on_message: OnMessage | None = None
+        self._on_peer: OnPeer | None = None
 
     @property
     def node(self) -> NodeId:
@@ -154,30 +155,33 @@ class ZenohFabric:
         self._session = open_session(self._config, self.endpoints)
         try:
             self._refuse_duplicate()
-            self._delivery = threading.Thread(
-                target=self._deliver, args=(on_message, on_peer), name=f"fabric-{self._node}", daemon=True
-            )
+            self._on_message, self._on_peer = on_message, on_peer
+            self._delivery = threading.Thread(target=self._deliver_all, name=f"fabric-{self._node}", daemon=True)
             self._delivery.start()
             self._declare()
         except BaseException:
             self.close()
             raise
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview, lane: Lane) -> None:
+    def send(self, target: NodeId, message: Buffer | Parts, lane: Lane) -> None:
         """Hand one message over. DATA waits while the link is congested, messages to one target in turn.
 
         Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile; `FabricError` when the message is
         larger than its lane takes or the fabric is not open.
         """
         limit = MAX_CONTROL_BYTES if lane is Lane.CONTROL else self._max_message_bytes
-        n_bytes = memoryview(message).nbytes
+        parts = message if isinstance(message, tuple) else (memoryview(message).cast("B"),)
+        n_bytes = sum(map(len, parts))
         if n_bytes > limit:
             raise FabricError(f"a {lane} message of {n_bytes} bytes exceeds the limit of {limit}")
         if lane is Lane.CONTROL:
             self._roster.require_alive(target)
-            self._put(target, lane, bytes(message))
+            self._put(target, lane, b"".join(parts))
         else:
-            self._sender.send(target, message)
+            self._sender.send(target, parts)
+
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        return self._sender.is_free(target, n_bytes)
 
     def peers(self) -> frozenset[NodeId]:
         return self._roster.alive()
@@ -269,15 +273,20 @@ class ZenohFabric:
         credential = () if self._guard is None else (self._guard.credential,)
         any_credential = () if self._guard is None else ("*",)
         self._declared = [
-            session.declare_subscriber(self._key(self._node, "control", "*", "*", self.incarnation), self._on_control),
-            session.declare_subscriber(self._key(self._node, "data", "*", "*", self.incarnation), self._on_data),
-            session.declare_subscriber(self._key(self._node, "credit", "*", "*", self.incarnation), self._on_credit),
+            self._subscriber("control", self._on_control),
+            self._subscriber("data", self._on_data),
+            self._subscriber("credit", self._on_credit),
             session.declare_subscriber(self._key(self._node, "notice", "*"), self._on_notice),
             session.liveliness().declare_token(self._key(self._node, "alive", self.incarnation, *credential)),
             session.liveliness().declare_subscriber(
                 self._key("*", "alive", "*", *any_credential), self._on_token, history=True
             ),
         ]
+
+    def _subscriber(self, kind: str, callback: Callable[[zenoh.Sample], None]) -> Any:
+        """Have `callback` called on Zenoh's own threads."""
+        key = self._key(self._node, kind, "*", "*", self.incarnation)
+        return self._session.declare_subscriber(key, Callback(callback, indirect=False))
 
     def _refuse_duplicate(self) -> None:
         """Raises `FabricError` when a node of this name is within reach of the endpoints to connect to.
@@ -311,19 +320,22 @@ class ZenohFabric:
         except FabricError as exc:
             log.info("no credit for `%s`: %s", source, exc)
 
-    def _put(self, target: NodeId, kind: Lane | Literal["credit"], payload: bytes | bytearray) -> None:
+    def _put(self, target: NodeId, kind: Lane | Literal["credit"], payload: bytes) -> None:
         session = self._session
         if session is None:
             raise FabricError(f"the fabric of `{self._node}` is not open")
         if (there := self._roster.incarnation(target)) is None:
             raise PeerLost(f"`{target}` is not alive")
+        credit = self._receiver.owed(target) if kind is Lane.CONTROL else None
         if self._guard is not None:
             payload = self._guard.seal(target, there, kind, payload)
+            credit = None if credit is None else self._guard.seal(target, there, "credit", credit)
         urgent = kind is not Lane.DATA
         try:
             session.put(
                 self._key(target, kind, self._node, self.incarnation, there),
                 payload,
+                attachment=credit,
                 congestion_control=zenoh.CongestionControl.BLOCK,  # the default drops 42 % of 1 MB messages
                 priority=zenoh.Priority.REAL_TIME if urgent else zenoh.Priority.DATA,
                 express=False,  # no faster here (0.38 ms both ways), and 16 small messages would fill the queue
@@ -332,6 +344,8 @@ class ZenohFabric:
             raise FabricError(f"cannot send to `{target}`: {exc}") from exc
 
     def _on_control(self, sample: zenoh.Sample) -> None:
+        if sample.attachment is not None:
+            self._credited(*_sender_of(sample), sample.attachment)
         self._take(sample, Lane.CONTROL, MAX_CONTROL_BYTES)
 
     def _on_data(self, sample: zenoh.Sample) -> None:
@@ -350,17 +364,20 @@ class ZenohFabric:
             if standing is Standing.CURRENT:
                 self._let_in(arrival, incarnation)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
+        self._deliver_one()
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
         elif standing is Standing.UNKNOWN and not is_kept:
             self._refused(source, WireError("nobody of that name is here"))
 
     def _on_credit(self, sample: zenoh.Sample) -> None:
-        source, incarnation = _sender_of(sample)
+        self._credited(*_sender_of(sample), sample.payload)
+
+    def _credited(self, source: NodeId, incarnation: str, credit: zenoh.ZBytes) -> None:
         if self._roster.standing(source, incarnation) is not Standing.CURRENT:
             return
         try:
-            self._sender.on_credit(source, self._opened(source, incarnation, "credit", sample.payload.to_bytes()))
+            self._sender.on_credit(source, self._opened(source, incarnation, "credit", credit.to_bytes()))
         except (WireError, IdentityError) as exc:
             self._refused(source, exc)
 
@@ -436,25 +453,42 @@ class ZenohFabric:
 
     def _tell(self, node: NodeId, is_alive: bool) -> None:
         self._inbox.put(PeerChange(node, is_alive))
+        self._inbox.wake()
         self._sender.wake(node)
 
-    def _deliver(self, on_message: OnMessage, on_peer: OnPeer) -> None:
-        """The delivery thread: until the inbox is closed."""
-        for item in self._inbox:
+    def _deliver_one(self) -> None:
+        """Deliver what is due, unless somebody is at it; the delivery thread is woken when more is left."""
+        if self._delivering.acquire(blocking=False):
             try:
-                match item:
-                    case PeerChange(node, alive):
-                        if not alive:
-                            self._receiver.forget(node)
-                        on_peer(node, alive)
-                    case Arrival(source, Lane.CONTROL, payload):
-                        on_message(source, memoryview(payload))
-                    case Arrival(source, _, payload):
-                        self._receiver.on_chunk(source, payload, on_message)
-            except WireError as exc:
-                self._refused(_whose(item), exc)
-            except Exception:  # a callback's fault must not silence the node for good
-                self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
+                self._deliver(self._inbox.take())
+            finally:
+                self._delivering.release()
+        if self._inbox:
+            self._inbox.wake()
+
+    def _deliver_all(self) -> None:
+        """The delivery thread: until the inbox is closed."""
+        while self._inbox.wait():
+            with self._delivering:
+                self._deliver(self._inbox.take())
+
+    def _deliver(self, item: Arrival | PeerChange | None) -> None:
+        assert self._on_message is not None, "start came before"
+        assert self._on_peer is not None
+        try:
+            match item:
+                case PeerChange(node, alive):
+                    if not alive:
+                        self._receiver.forget(node)
+                    self._on_peer(node, alive)
+                case Arrival(source, Lane.CONTROL, payload):
+                    self._on_message(source, memoryview(payload))
+                case Arrival(source, _, payload):
+                    self._receiver.on_chunk(source, payload, self._on_message)
+        except WireError as exc:
+            self._refused(_whose(item), exc)
+        except Exception:  # a callback's fault must not silence the node for good
+            self._peer_log.fault(_whose(item), f"a callback failed on {type(item).__name__}")
 
     def _refused(self, source: NodeId, error: WireError | IdentityError) -> None:
         self._peer_log.warn(source, f"refused what `{source[:40]}` sent: {error}")
@@ -472,7 +506,8 @@ def _parts_of(token: str) -> tuple[str, str, str]:
     return name, incarnation, rest[0] if rest else ""
 
 
-def _whose(item: Arrival | PeerChange) -> NodeId:
+def _whose(item: Arrival | PeerChange | None) -> NodeId:
+    assert item is not None, "nothing fails on nothing"
     return item.source if isinstance(item, Arrival) else item.node
 
 

@@ -33,9 +33,9 @@ _QUEUE_BATCHES = 16
 
 
 _TLS_BUFFER_BYTES = 1 << 20
-"""Room for two windows (`window.py`). Zenoh's TLS never flushes: what the kernel does not take at once stays in the
-process until the next write, a keep-alive in the worst case. With 64 KiB 9 of 60 hops of 600 kB waited for one (2.5 s
-with a lease of 10 s), with this 0 of 300. Linux gives less where net.core.wmem_max is lower."""
+"""Zenoh's TLS never flushes: what the kernel does not take at once stays in the process until the next write, a
+keep-alive in the worst case. With 64 KiB 9 of 60 hops of 600 kB waited for one (2.5 s with a lease of 10 s), with this
+0 of 300. Linux gives less where net.core.wmem_max is lower."""
 
 
 def configuration(
@@ -44,7 +44,6 @@ def configuration(
     *,
     mode: str,
     shared_memory: bool,
-    send_buffer_bytes: int | None,
     lease_s: float,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
@@ -71,16 +70,14 @@ def configuration(
         "transport/unicast/accept_pending": _ACCEPT_PENDING,
         "transport/link/tx/lease": round(lease_s * 1000),  # 10 s otherwise until a silent peer is lost
         "transport/link/tx/batch_size": BATCH_BYTES,
-        # a put into a full queue stops the whole session (see `window.py`): room for what the windows let through
+        "transport/link/tls/so_sndbuf": _TLS_BUFFER_BYTES,
+        # a put into a full queue stops the whole session (see `bulk/window.py`): room for what the windows let through
         "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
         "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,
         "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
         # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
         "transport/shared_memory/enabled": shared_memory,
     }
-    if send_buffer_bytes is not None:
-        settings["transport/link/tcp/so_sndbuf"] = send_buffer_bytes
-        settings["transport/link/tls/so_sndbuf"] = max(send_buffer_bytes, _TLS_BUFFER_BYTES)
     settings.update(more)
     config: Any = zenoh.Config()
     for key, value in settings.items():

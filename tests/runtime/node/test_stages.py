@@ -106,18 +106,25 @@ def test_a_stage_that_nobody_wants_any_more_when_its_turn_comes_is_left_out(stag
 
 
 class Wire:
-    """A fabric that does what the message says: raises one of two errors, or keeps it."""
+    """A fabric that does what the message says: raises one of two errors, or keeps it.
 
-    def __init__(self) -> None:
+    is_free: whether one may leave at once.
+    """
+
+    def __init__(self, *, is_free: bool = False) -> None:
         self.sent: list[bytes] = []
         self.came = threading.Event()
+        self.is_free_now = is_free
 
-    def send(self, target: NodeId, message: bytearray, lane: Lane) -> None:
-        if message == b"lost":
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        return self.is_free_now
+
+    def send(self, target: NodeId, message: tuple[bytes, ...], lane: Lane) -> None:
+        if message == (b"lost",):
             raise PeerLost("gone")
-        if message == b"broken":
+        if message == (b"broken",):
             raise ZeroDivisionError("of its own")
-        self.sent.append(bytes(message))
+        self.sent.append(b"".join(message))
         self.came.set()
 
 
@@ -125,20 +132,53 @@ def test_one_message_that_cannot_leave_holds_up_none_behind_it():
     wire = Wire()
     outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
     failures: list[FabricError] = []
-    outbox.put(FOG, Outgoing(message=bytearray(b"lost"), failed=failures.append))
-    outbox.put(FOG, Outgoing(message=bytearray(b"broken"), failed=failures.append))
-    outbox.put(FOG, Outgoing(message=bytearray(b"lost"), failed=throw(ZeroDivisionError("of its own"))))
-    outbox.put(FOG, Outgoing(message=bytearray(b"good")))
+    outbox.put(FOG, Outgoing(message=(b"lost",), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=(b"broken",), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=(b"lost",), failed=throw(ZeroDivisionError("of its own"))))
+    outbox.put(FOG, Outgoing(message=(b"good",)))
     assert wire.came.wait(10)
     outbox.close()
     assert wire.sent == [b"good"]
     assert [type(failure) for failure in failures] == [PeerLost]
 
 
+def test_what_need_not_wait_leaves_on_the_thread_of_whoever_puts_it():
+    wire = Wire(is_free=True)
+    outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
+    failures: list[FabricError] = []
+    senders: list[int] = []
+    outbox.put(FOG, Outgoing(message=(b"good",), before_send=lambda: senders.append(threading.get_ident())))
+    outbox.put(FOG, Outgoing(message=(b"lost",), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=(b"broken",), failed=failures.append))
+    assert (wire.sent, senders) == ([b"good"], [threading.get_ident()])
+    assert [type(failure) for failure in failures] == [PeerLost]
+    assert not any(thread.name == "send-fog" for thread in threading.enumerate())
+    outbox.close()
+
+
+def test_nothing_overtakes_what_waits(wait_until):
+    wire, began, go_on = Wire(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        began.set()
+        assert go_on.wait(10)
+
+    outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
+    outbox.put(FOG, Outgoing(message=(b"first",), before_send=wait))
+    assert began.wait(10)
+    wire.is_free_now = True
+    outbox.put(FOG, Outgoing(message=(b"second",)))
+    assert wire.sent == []
+    go_on.set()
+    wait_until(lambda: len(wire.sent) == 2)
+    assert wire.sent == [b"first", b"second"]
+    outbox.close()
+
+
 def test_a_peer_that_is_gone_keeps_no_thread(wait_until):
     outbox = Outbox(Wire())  # type: ignore[arg-type] # a stand-in
     for number in range(3):
-        outbox.put(NodeId(f"guest-{number}"), Outgoing(message=bytearray(b"good")))
+        outbox.put(NodeId(f"guest-{number}"), Outgoing(message=(b"good",)))
     for number in range(3):
         outbox.forget(NodeId(f"guest-{number}"))
     outbox.forget(FOG)  # never written to
@@ -155,8 +195,8 @@ def test_what_still_waits_when_the_node_closes_fails_and_nothing_is_taken_any_mo
 
     outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
     failures: list[FabricError] = []
-    outbox.put(FOG, Outgoing(message=bytearray(b"first"), before_send=wait))
-    outbox.put(FOG, Outgoing(message=bytearray(b"second"), failed=failures.append))
+    outbox.put(FOG, Outgoing(message=(b"first",), before_send=wait))
+    outbox.put(FOG, Outgoing(message=(b"second",), failed=failures.append))
     assert began.wait(10)
     closing = threading.Thread(target=outbox.close)
     closing.start()
@@ -166,4 +206,4 @@ def test_what_still_waits_when_the_node_closes_fails_and_nothing_is_taken_any_mo
     assert wire.sent == [b"first"]
     assert [type(failure) for failure in failures] == [PeerLost]
     with pytest.raises(PeerLost, match="shutting down"):
-        outbox.put(FOG, Outgoing(message=bytearray(b"late")))
+        outbox.put(FOG, Outgoing(message=(b"late",)))

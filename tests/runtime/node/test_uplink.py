@@ -25,10 +25,13 @@ class RecordingFabric:
         self.sent: list[tuple[Lane, int]] = []
         self.is_gone = False
 
+    def is_free(self, target, n_bytes) -> bool:
+        return False
+
     def send(self, target, message, lane) -> None:
         if self.is_gone:
             raise PeerLost(f"`{target}` is not alive")
-        self.sent.append((lane, len(message)))
+        self.sent.append((lane, sum(map(len, message))))
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import zenoh
 
 from seamline.fabric import messages as msg
-from seamline.fabric.chunks import cut
+from seamline.fabric.bulk.chunks import cut
 from seamline.fabric.wire import pack
 
 LANES = ("control", "data", "credit")
 N_NOISE = 200
 N_NAMES = 8
+CHUNK_BYTES = 64 * 1024
 ANNOUNCED_BYTES = 16 << 20
 """Of messages of which only the first chunk comes."""
 
@@ -68,4 +69,4 @@ def _payloads(rng: random.Random) -> Iterator[bytes]:
         damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
         yield bytes(damaged)
         yield bytes(whole[: rng.randrange(len(whole))])
-    yield bytes(next(cut(bytes(ANNOUNCED_BYTES), rng.getrandbits(64), 0)))
+    yield bytes(next(cut(bytes(ANNOUNCED_BYTES), rng.getrandbits(64), 0, lambda: CHUNK_BYTES)))

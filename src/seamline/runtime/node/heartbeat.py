@@ -48,10 +48,7 @@ class Heartbeat:
             self._thread.join(timeout=0.5)
 
     def announce_soon(self) -> None:
-        """Announce the status without waiting for its time: a peer is new, or a link has moved.
-
-        All peers hear of a link, since the controller of a stream may sit on any of them.
-        """
+        """Announce the status without waiting for its time: a peer is new."""
         self._uplink.links.announce_soon()
         self._wake.set()
 

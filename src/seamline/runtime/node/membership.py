@@ -133,8 +133,8 @@ class Membership:
                 listener.on_status(source, status)
 
     def on_link(self, estimate: LinkEstimate) -> None:
-        """An outgoing link's estimate has moved; on any thread."""
-        self._announce()
+        """An outgoing link's estimate has moved; on any thread. Peers hear of it at the next beat."""
+        self._links.announce_soon()
         for listener in self._listeners.all():
             listener.on_link(estimate)
 

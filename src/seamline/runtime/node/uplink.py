@@ -16,9 +16,9 @@ import numpy as np
 
 from seamline.core.vocabulary.errors import FabricError, PeerLost
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.ports import Array, Fabric, Lane
+from seamline.core.vocabulary.ports import Array, Fabric, Lane, Parts
 from seamline.fabric import messages as msg
-from seamline.fabric.wire import pack
+from seamline.fabric.wire import pack_parts
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.outbox import Outbox, Outgoing
@@ -50,12 +50,13 @@ class Uplink:
 
     def send(self, target: NodeId, header: msg.Message, tensors: tuple[Array, ...] = ()) -> None:
         """Send one message: bulk through the outbox, a bare header at once. Raises `FabricError`."""
-        message = pack(header, tensors)
-        if tensors or len(message) > MAX_URGENT_BYTES:
+        message = pack_parts(header, tensors)
+        n_bytes = sum(map(len, message))
+        if tensors or n_bytes > MAX_URGENT_BYTES:
             self._outbox.put(target, Outgoing(message=message))
             return
         if isinstance(header, msg.Prepare | msg.Release):
-            self.switching_bytes[type(header).__name__] += len(message)
+            self.switching_bytes[type(header).__name__] += n_bytes
         self._fabric.send(target, message, Lane.CONTROL)
 
     def send_best_effort(self, target: NodeId, header: msg.Message) -> None:
@@ -78,8 +79,8 @@ class Uplink:
 
         Raises `PeerLost` after `close`.
         """
-        message = pack(frame, buffers)
-        self._energy.sent(len(message))
+        message = pack_parts(frame, buffers)
+        self._energy.sent(sum(map(len, message)))
         self._put_measured(target, frame.seq, message, failed)
 
     def send_result(self, target: NodeId, result: msg.ResultData, outputs: tuple[Array, ...]) -> None:
@@ -87,9 +88,10 @@ class Uplink:
 
         Raises `WireError` when no message can hold it, `FabricError` when it cannot leave.
         """
-        message = pack(result, outputs)
-        self._energy.sent(len(message))
-        if len(message) <= SMALL_RESULT_BYTES:
+        message = pack_parts(result, outputs)
+        n_bytes = sum(map(len, message))
+        self._energy.sent(n_bytes)
+        if n_bytes <= SMALL_RESULT_BYTES:
             self._fabric.send(target, message, Lane.CONTROL)
         else:
             self._outbox.put(target, Outgoing(message=message))
@@ -110,13 +112,13 @@ class Uplink:
 
     def probe(self, target: NodeId, seq: int, n_bytes: int) -> None:
         """Measure the goodput to `target` with `n_bytes` of padding. Raises `PeerLost` after `close`."""
-        message = pack(msg.Probe(seq=seq), (np.zeros(n_bytes, dtype=np.uint8),))
+        message = pack_parts(msg.Probe(seq=seq), (np.zeros(n_bytes, dtype=np.uint8),))
         self._put_measured(target, seq, message, None)
 
     def _put_measured(
-        self, target: NodeId, seq: int, message: bytearray, failed: Callable[[FabricError], None] | None
+        self, target: NodeId, seq: int, message: Parts, failed: Callable[[FabricError], None] | None
     ) -> None:
-        before_send = partial(self.links.sending, target, seq, len(message))
+        before_send = partial(self.links.sending, target, seq, sum(map(len, message)))
         self._outbox.put(target, Outgoing(message=message, before_send=before_send, failed=failed))
 
     # -- life ----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """Controller of one stream: the thread that runs `core.session.pilot`, and what it commands.
 
 Other threads only put events into its inbox. It hands over all that waits, ticks the pilot when something is due, and
-sleeps until then. Every rule is the pilot's; here are the thread, the clock, requests to nodes and futures.
+sleeps until then; figures of frames and links do not wake it, but wait for the next look. Every rule is the pilot's;
+here are the thread, the clock, requests to nodes and futures.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.05
 """Frames that begin while the thread sleeps may be overdue before it wakes; it looks this often."""
 
+_FIGURES = frozenset({ev.FrameFinished, ev.LinkEstimated})
+"""Events that come with every frame, each of which would cost a change of threads."""
+
 FIRST_ROUTE_TIMEOUT_S = 60.0
 _Answer = TypeVar("_Answer")
 
@@ -60,7 +63,8 @@ class Controller:
         self._recording = recording
         self._others = frozenset(others)
         self._stream, self._model_id, self._profile_budget_s = stream, model_id, profile_budget_s
-        self._inbox: queue.SimpleQueue[ev.PilotEvent | None] = queue.SimpleQueue()
+        self._inbox: deque[ev.PilotEvent | None] = deque()
+        self._is_called = threading.Event()
         self._inline: deque[ev.PilotEvent] = deque()
         self._numbers = itertools.count(1)
         self._asking = threading.Lock()
@@ -80,10 +84,12 @@ class Controller:
 
     def post(self, event: ev.PilotEvent) -> None:
         """Let the pilot take `event` soon; at once, in order, when the pilot's own commands brought it about."""
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._thread.ident:  # without making an object of a thread that is Zenoh's
             self._inline.append(event)
-        else:
-            self._inbox.put(event)
+            return
+        self._inbox.append(event)
+        if type(event) not in _FIGURES:
+            self._is_called.set()
 
     def know(self, profiles: Mapping[NodeId, Profile]) -> None:
         """What the model costs on some nodes. Before `Node.listen`: one without a profile is asked when it shows."""
@@ -110,8 +116,8 @@ class Controller:
         with self._asking:
             self._closed = True
         if self._thread.is_alive():
-            self._inbox.put(ev.StopAsked())
-            self._inbox.put(None)
+            self._inbox.extend((ev.StopAsked(), None))
+            self._is_called.set()
             self._thread.join(timeout=0.5)
         if self._recording is not None:
             self._recording.close()
@@ -196,16 +202,16 @@ class Controller:
                 log.exception("the controller of %s stumbled", self._stream)
 
     def _take_events(self) -> bool:
-        """Hand over everything that waits, or that comes until something is due; whether the end was among it."""
-        wait_s = min(LOOK_S, max(0.0, self._due_s() - now_s()))
-        try:
-            event = self._inbox.get(timeout=wait_s) if wait_s > 0.0 else self._inbox.get_nowait()
-            while event is not None:
-                self._handle(event)
-                event = self._inbox.get_nowait()
-        except queue.Empty:
-            return False
-        return True
+        """Hand over everything that waits once something is due, or an event that cannot wait has come; whether the end
+        was among it."""
+        self._is_called.wait(min(LOOK_S, max(0.0, self._due_s() - now_s())))
+        self._is_called.clear()  # before looking, so that what comes from now on ends the next wait
+        while self._inbox:
+            event = self._inbox.popleft()
+            if event is None:
+                return True
+            self._handle(event)
+        return False
 
     def _due_s(self) -> float:
         assert self.frames is not None, "set frames before start"

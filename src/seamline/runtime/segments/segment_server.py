@@ -80,7 +80,7 @@ def receive_tensors(connection: socket.socket) -> dict[str, Array]:
     raise FabricError(f"a {type(header).__name__} is no answer of a segment")
 
 
-def _send(connection: socket.socket, message: bytearray) -> None:
+def _send(connection: socket.socket, message: bytes) -> None:
     connection.sendall(_SIZE.pack(len(message)))
     connection.sendall(message)
 

@@ -1,8 +1,9 @@
-"""Claims about `fabric.chunks`: whole messages, once, in order, in bounded memory, whatever chunks arrive."""
+"""Claims about `fabric.bulk.chunks`: whole messages, once, in order, in bounded memory, whatever chunks arrive."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -10,13 +11,18 @@ from hypothesis import strategies as st
 
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.fabric import chunks
-from seamline.fabric.chunks import CHUNK_BYTES, Assembler, cut
+from seamline.fabric.bulk import chunks
+from seamline.fabric.bulk.chunks import Assembler
 from seamline.fabric.integrity import checksum32
 from seamline.fabric.messages import WIRE_VERSION
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
 HEADER_BYTES = 40
+CHUNK_BYTES = 1000
+
+
+def cut(whole: bytes, incarnation: int, number: int, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    return chunks.cut(whole, incarnation, number, lambda: chunk_bytes)
 
 
 def message(n_bytes: int, seed: int = 0) -> bytes:
@@ -26,7 +32,7 @@ def message(n_bytes: int, seed: int = 0) -> bytes:
 BIG = message(3 * CHUNK_BYTES + 100)
 
 
-def feed(assembler: Assembler, pieces: list[bytearray], source: NodeId = EDGE) -> list[bytes]:
+def feed(assembler: Assembler, pieces: list[bytes], source: NodeId = EDGE) -> list[bytes]:
     return [bytes(whole) for piece in pieces if (whole := assembler.add(source, piece)) is not None]
 
 
@@ -199,9 +205,9 @@ def test_a_false_number_of_the_right_run_closes_the_lane_for_a_moment_only() -> 
 
 
 def test_another_version_is_refused_naming_both() -> None:
-    piece = next(cut(b"x", 1, 0))
+    piece = bytearray(next(cut(b"x", 1, 0)))
     piece[3] = 9
-    with pytest.raises(WireVersion, match="version 9, this node 2"):
+    with pytest.raises(WireVersion, match="version 9, this node 3"):
         Assembler().add(EDGE, piece)
 
 
@@ -232,10 +238,8 @@ def test_malformed_chunks_are_wire_errors(bad: bytes) -> None:
 
 @given(st.data())
 def test_any_order_repetition_or_damage_of_chunks_yields_only_sent_messages_each_once(data: st.DataObject) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "CHUNK_BYTES", 16)
-        sent = [message(n_bytes, seed) for seed, n_bytes in enumerate((40, 5, 64, 33))]
-        pieces = [piece for number, whole in enumerate(sent) for piece in cut(whole, 1, number)]
+    sent = [message(n_bytes, seed) for seed, n_bytes in enumerate((40, 5, 64, 33))]
+    pieces = [piece for number, whole in enumerate(sent) for piece in cut(whole, 1, number, 16)]
     order = data.draw(st.lists(st.sampled_from(range(len(pieces))), max_size=40))
     assembler = Assembler(max_total_bytes=128)
     arrived = []

@@ -1,11 +1,12 @@
 """Chunking of messages on the data lane: cut, and joined again.
 
-A fabric must not be handed a tensor in one piece: Zenoh then holds megabytes in front of urgent messages and gives up
-on a link that is congested for long (ecosystem A1). A chunk is a fixed header and a slice of the message. The chunks
-of one message follow each other in order, because a sender serialises its messages per target; so per source there is
-at most one message in flight. Nothing is repaired here: a message with a missing chunk is dropped, and the sender
-learns from the receipt that does not come. A chunk's header has a checksum of its own, since a damaged number would
-misplace what follows; a damaged slice is found by the checksum of the message (`wire.py`).
+A fabric must not be handed a tensor in one piece on a slow link: Zenoh then holds megabytes in front of urgent messages
+and gives up on a link that is congested for long (ecosystem A1). How long a piece may be says `path.py`. A chunk is a
+fixed header and a slice of the message. The chunks of one message follow each other in order, because a sender
+serialises its messages per target; so per source there is at most one message in flight. Nothing is repaired here: a
+message with a missing chunk is dropped, and the sender learns from the receipt that does not come. A chunk's header has
+a checksum of its own, since a damaged number would misplace what follows; a damaged slice is found by the checksum of
+the message (`wire.py`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,10 @@ import numpy as np
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.ports import Parts
+from seamline.fabric.bulk.window import Position
 from seamline.fabric.integrity import checksum32
 from seamline.fabric.messages import WIRE_VERSION
-from seamline.fabric.window import Position
-
-CHUNK_BYTES = 63 * 1024
-"""Two of Zenoh's batches with their headers. Measured with six in a window, 600 kB at 100 Mbit/s and 20 ms round trip:
-71.9 ms (ideal 68.0); with chunks of 128 KiB 84.3, because credits come too rarely. Loopback is 2 ms either way."""
 
 _START = struct.Struct("<3sBI")
 _PLACE = struct.Struct("<QQQQ")
@@ -45,19 +43,29 @@ MAX_RUNS = 512
 """Senders of which the state is kept; names and incarnations are whatever a peer writes."""
 
 
-def cut(message: bytes | bytearray | memoryview, incarnation: int, number: int) -> Iterator[bytearray]:
+def whole(message: Parts, incarnation: int, number: int) -> bytes:
+    """`message` as its only chunk, copied once."""
+    place = _PLACE.pack(incarnation, number, 0, sum(map(len, message)))
+    return b"".join((_START.pack(_MAGIC, WIRE_VERSION, checksum32(place)), place, *message))
+
+
+def cut(
+    message: bytes | bytearray | memoryview, incarnation: int, number: int, chunk_bytes: Callable[[], int]
+) -> Iterator[bytes]:
     """The chunks of `message`, each ready to send. number: counts up per sender and target, from 0.
 
-    incarnation: a random u64 that tells this run of the sender from an earlier one with the same name.
+    incarnation: a random u64 that tells this run of the sender from an earlier one with the same name. chunk_bytes:
+    asked before each chunk how long it may be.
     """
     view = memoryview(message).cast("B")
-    for offset in range(0, max(1, len(view)), CHUNK_BYTES):
-        piece = view[offset : offset + CHUNK_BYTES]
-        chunk = bytearray(_HEADER_BYTES + len(piece))
-        place = _PLACE.pack(incarnation, number, offset, len(view))
-        chunk[:_HEADER_BYTES] = _START.pack(_MAGIC, WIRE_VERSION, checksum32(place)) + place
-        chunk[_HEADER_BYTES:] = piece
-        yield chunk
+    offset, total = 0, len(view)
+    while True:
+        piece = view[offset : offset + chunk_bytes()]
+        place = _PLACE.pack(incarnation, number, offset, total)
+        yield b"".join((_START.pack(_MAGIC, WIRE_VERSION, checksum32(place)), place, piece))
+        offset += len(piece)
+        if offset >= total:
+            return
 
 
 def position_of(chunk: bytes | bytearray | memoryview) -> tuple[int, Position]:

@@ -1,40 +1,37 @@
 """Bulk lane of a fabric: messages cut into chunks, a window of bytes ahead per target, and credits that reopen it.
 
 One message at a time goes to each target. The receiver joins the chunks (`chunks.py`) and credits what it has taken;
-the sender waits for room in its window (`window.py`), and a target that is lost ends the wait at once. How chunks and
-credits travel is given by the fabric (`zenoh.py`); nothing here knows a network.
+the sender waits for room in its window (`window.py`), which follows the path (`path.py`), and a target that is lost
+ends the wait at once. How chunks and credits travel is given by the fabric (`zenoh.py`); nothing here knows a network.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from seamline.core.vocabulary.errors import PeerLost
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.ports import OnMessage
-from seamline.fabric.chunks import Assembler, cut, position_of
+from seamline.core.vocabulary.ports import OnMessage, Parts
+from seamline.fabric.bulk.chunks import Assembler, cut, position_of, whole
+from seamline.fabric.bulk.window import Window, pack_credit, unpack_credit
 from seamline.fabric.roster import Roster
-from seamline.fabric.window import Window, pack_credit, unpack_credit
 
-_CHUNKS_PER_CREDIT = 3
-"""At most, of the six in a window: the sender must not run out of room while it waits for a credit."""
-
-_MAX_UNCREDITED = 512
-"""Sources that wait for a credit; beyond it each chunk is credited as it comes."""
+MOST_AT_ONCE_BYTES = 768 * 1024
+"""On their way to one target while a message leaves on the thread of whoever has made it: Zenoh's queue takes them."""
 
 
 class BulkSender:
     """Owner of the windows towards all targets; safe from any thread. put: sends one chunk to a node."""
 
-    def __init__(self, incarnation: int, roster: Roster, put: Callable[[NodeId, bytearray], None]) -> None:
+    def __init__(self, incarnation: int, roster: Roster, put: Callable[[NodeId, bytes], None]) -> None:
         self._incarnation = incarnation
         self._roster = roster
         self._put = put
         self._lanes: dict[NodeId, _Lane] = {}
         self._lanes_lock = threading.Lock()
 
-    def send(self, target: NodeId, message: bytes | bytearray | memoryview) -> None:
+    def send(self, target: NodeId, message: Parts) -> None:
         """Send one message in chunks, after those before it to the same target; waits while the window is full.
 
         Raises `PeerLost` when `target` is not alive, is replaced or dies meanwhile.
@@ -43,6 +40,13 @@ class BulkSender:
             lane = self._lanes.setdefault(target, _Lane())
         with lane.lock:
             self._send_chunks(target, lane, message)
+
+    def is_free(self, target: NodeId, n_bytes: int) -> bool:
+        """Whether a message of so many bytes would leave in one piece and at once."""
+        lane = self._lanes.get(target)
+        if lane is None or lane.lock.locked() or lane.window.in_flight_bytes + n_bytes > MOST_AT_ONCE_BYTES:
+            return False
+        return n_bytes <= lane.window.chunk_bytes and lane.window.has_room(n_bytes)
 
     def on_credit(self, source: NodeId, payload: bytes) -> None:
         """A target has taken chunks. Raises `WireError` for bytes that are no credit."""
@@ -59,25 +63,29 @@ class BulkSender:
         for target in tuple(self._lanes):
             self.wake(target)
 
-    def _send_chunks(self, target: NodeId, lane: _Lane, message: bytes | bytearray | memoryview) -> None:
+    def _send_chunks(self, target: NodeId, lane: _Lane, message: Parts) -> None:
         epoch = self._roster.require_alive(target)
         if epoch != lane.epoch:
             lane.epoch = epoch
             lane.window.reset()
         number, lane.next_number = lane.next_number, lane.next_number + 1
-        for chunk in cut(message, self._incarnation, number):
-            if not lane.window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
-                lane.window.reset()
+        window = lane.window
+        if sum(map(len, message)) <= window.chunk_bytes:
+            chunks: Iterable[bytes] = (whole(message, self._incarnation, number),)
+        else:
+            chunks = cut(b"".join(message), self._incarnation, number, lambda: window.chunk_bytes)
+        for chunk in chunks:
+            if not window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
+                window.reset()
                 raise PeerLost(f"`{target}` was lost while a message was sent to it")
-            lane.window.sent(position_of(chunk)[1], len(chunk))
+            window.sent(position_of(chunk)[1], len(chunk))
             self._put(target, chunk)
 
 
 class BulkReceiver:
-    """Joins chunks to messages; for one thread.
+    """Joins chunks to messages; for one thread at a time, but for `owed`.
 
-    credit: sends a credit. has_more: whether another chunk waits. given_up: hears of messages that were dropped before
-    they were whole, with the reason.
+    credit: sends a credit. given_up: hears of messages that were dropped before they were whole, with the reason.
     """
 
     def __init__(
@@ -85,37 +93,33 @@ class BulkReceiver:
         max_message_bytes: int,
         *,
         credit: Callable[[NodeId, bytes], None],
-        has_more: Callable[[], bool],
         given_up: Callable[[NodeId, str], None] = lambda source, words: None,
     ) -> None:
         self._assembler = Assembler(max_message_bytes=max_message_bytes, given_up=given_up)
         self._credit = credit
-        self._has_more = has_more
-        self._n_uncredited: dict[NodeId, int] = {}
+        self._owed: dict[NodeId, bytes] = {}
 
     def on_chunk(self, source: NodeId, chunk: bytes, on_message: OnMessage) -> None:
-        """Join `chunk` to its message and hand over a whole one, then credit the sender, whatever becomes of it.
+        """Join `chunk` to its message and hand over a whole one, and credit the sender, whatever becomes of it.
 
-        While more chunks wait, one credit serves for several: on a fast link they would cost more than the chunks. On a
-        slow one nothing waits, and each chunk is credited as it comes. Raises `WireError` for bytes that are no chunk.
+        Raises `WireError` for bytes that are no chunk.
         """
-        message = None
         try:
             message = self._assembler.add(source, chunk)
+            self._owed[source] = pack_credit(*position_of(chunk))
             if message is not None:
                 on_message(source, message)
         finally:
-            n_taken = self._n_uncredited.pop(source, 0) + 1
-            is_credited = message is not None or n_taken >= _CHUNKS_PER_CREDIT or not self._has_more()
-            if not is_credited and len(self._n_uncredited) < _MAX_UNCREDITED:
-                self._n_uncredited[source] = n_taken
-            else:
-                self._credit(source, pack_credit(*position_of(chunk)))
+            if (credit := self.owed(source)) is not None:
+                self._credit(source, credit)
+
+    def owed(self, target: NodeId) -> bytes | None:
+        """The credit that is due to `target`, for whoever has something to send there at once; asked once."""
+        return self._owed.pop(target, None)
 
     def forget(self, source: NodeId) -> None:
         """Drop what has arrived of a message of a node that is gone."""
         self._assembler.forget(source)
-        self._n_uncredited.pop(source, None)
 
 
 class _Lane:

@@ -1,8 +1,8 @@
 """Flow-control window of one target: bulk bytes that may be in flight, reopened by the target's credits.
 
 Zenoh blocks a put when its queue to a neighbour is full, and while it does, *nothing else* in the session moves: other
-peers' messages, liveliness, even the lease that would end the wait (measured: one put to a stopped process froze all
-of it for the whole `wait_before_close`). So bulk waits here, before Zenoh, where a lost peer ends the wait at once.
+peers' messages, liveliness, even the lease that would end the wait. So bulk waits here, before Zenoh, where a lost peer
+ends the wait at once. How large the window is follows the path, see `path.py`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from seamline.core.vocabulary.errors import WireError
-
-WINDOW_BYTES = 384 * 1024
-"""Six chunks. Zenoh's queue per neighbour takes 512 KiB and the kernel's buffer some more.
-
-What fits in crosses at the link's rate: a frame of 60 kB needs no more on any link. A longer message gets a window per
-round trip: 31 Mbit/s over 100 ms, whatever the link carries (100 Mbit/s over 100 ms would need 1.25 MB).
-Probes stay below it, so an estimate may be above what such messages get until two of them have crossed. A larger window
-would have to wait in Zenoh's queue when the link falls, where a put blocks the whole session."""
+from seamline.fabric.bulk.path import Path
 
 STALL_TIMEOUT_S = 10.0
 
@@ -31,19 +25,48 @@ Position = tuple[int, int]
 _CREDIT = struct.Struct("<QQQ")
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """A chunk on its way. before_bytes: in flight with it when it left, its own included."""
+
+    position: Position
+    n_bytes: int
+    before_bytes: int
+    sent_s: float
+
+
 class Window:
     """The bytes on their way to one target. Thread-safe; one thread at a time sends."""
 
-    def __init__(self, *, limit_bytes: int = WINDOW_BYTES, stall_timeout_s: float = STALL_TIMEOUT_S) -> None:
-        self._limit_bytes = limit_bytes
+    def __init__(
+        self, *, stall_timeout_s: float = STALL_TIMEOUT_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stall_timeout_s = stall_timeout_s
-        self._in_flight: deque[tuple[Position, int]] = deque()
+        self._clock = clock
+        self._path = Path()
+        self._in_flight: deque[_Chunk] = deque()
         self._in_flight_bytes = 0
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
 
     @property
     def in_flight_bytes(self) -> int:
         return self._in_flight_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        """What may be in flight now."""
+        return self._path.window_bytes
+
+    @property
+    def chunk_bytes(self) -> int:
+        """How long a piece of a message should be now."""
+        return self._path.chunk_bytes
+
+    def has_room(self, n_bytes: int) -> bool:
+        """Whether `n_bytes` more may be sent now: into an empty window always."""
+        if not self._in_flight:
+            return True
+        return self._in_flight_bytes + n_bytes <= self._path.window_bytes and not self._path.is_stale(self._clock())
 
     def wait_room(self, n_bytes: int, is_lost: Callable[[], bool]) -> bool:
         """Return True when `n_bytes` more may be sent (an empty window takes a chunk of any size).
@@ -52,32 +75,39 @@ class Window:
         """
         with self._changed:
             while not is_lost():
-                if not self._in_flight or self._in_flight_bytes + n_bytes <= self._limit_bytes:
+                if self.has_room(n_bytes):
                     return True
                 oldest = self._in_flight[0]
                 deadline_s = time.monotonic() + self._stall_timeout_s
-                while not is_lost() and self._in_flight and self._in_flight[0] == oldest:
+                while not is_lost() and self._in_flight and self._in_flight[0] is oldest:
                     if not self._changed.wait(deadline_s - time.monotonic()):
                         return False
             return False
 
     def sent(self, position: Position, n_bytes: int) -> None:
         with self._changed:
-            self._in_flight.append((position, n_bytes))
             self._in_flight_bytes += n_bytes
+            self._in_flight.append(_Chunk(position, n_bytes, self._in_flight_bytes, self._clock()))
 
     def credit(self, position: Position) -> None:
         """The target has taken the chunk at `position`, and will not see any before it again."""
         with self._changed:
-            while self._in_flight and self._in_flight[0][0] <= position:
-                self._in_flight_bytes -= self._in_flight.popleft()[1]
+            newest = None
+            while self._in_flight and self._in_flight[0].position <= position:
+                newest = self._in_flight.popleft()
+                self._in_flight_bytes -= newest.n_bytes
+            if newest is not None:
+                now_s = self._clock()
+                is_alone = newest.before_bytes == newest.n_bytes
+                self._path.credited(newest.before_bytes, now_s - newest.sent_s, now_s, is_alone=is_alone)
             self._changed.notify_all()
 
     def reset(self) -> None:
-        """Forget what was in flight: it is lost."""
+        """Forget what was in flight, which is lost, and what was known of the path."""
         with self._changed:
             self._in_flight.clear()
             self._in_flight_bytes = 0
+            self._path = Path()
             self._changed.notify_all()
 
     def wake(self) -> None:
