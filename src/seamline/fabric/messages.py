@@ -88,11 +88,15 @@ class Status(Header, frozen=True, tag="status"):
 
 
 class Ping(Header, frozen=True, tag="ping"):
+    """clock_s, here and below: the sender's clock as it leaves, None from older nodes (`core.link.return_path`)."""
+
     seq: int
+    clock_s: Finite | None = None
 
 
 class Pong(Header, frozen=True, tag="pong"):
     seq: int
+    clock_s: Finite | None = None
 
 
 class Probe(Header, frozen=True, tag="probe"):
@@ -105,6 +109,7 @@ class Receipt(Header, frozen=True, tag="receipt"):
     """The message with sender's number `seq` has arrived whole."""
 
     seq: int
+    clock_s: Finite | None = None
 
 
 class FetchModel(Header, frozen=True, tag="fetch_model"):
