@@ -99,6 +99,7 @@ def examine() -> Iterator[Check]:
         "pip install 'seamline[zoo]'",
     )
     yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
+    yield _extra("av", "av", "H.264 in .mp4, which browsers play", "pip install 'seamline[video]'")
     yield from _meters()
     yield _root()
 
