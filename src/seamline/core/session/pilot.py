@@ -89,6 +89,7 @@ class Pilot:
             objective=spec.objective,
             constraints=spec.constraints,
             energy_scope=spec.energy_scope,
+            answer_bytes=spec.answer_bytes,
         )
         self._view = StreamView(view)
         self._peers = Peers(spec.others, self._view, self._out)

@@ -52,6 +52,7 @@ class _Header:
     policy: Policy
     energy_scope: EnergyScope
     strategy: str
+    answer_bytes: int | None = None
 
 
 PLAINLY = Plainly((_Header, *ev.PILOT_EVENTS, *DECISIONS))
@@ -104,6 +105,7 @@ def header(spec: SessionSpec) -> dict[str, Any]:
         policy=spec.policy,
         energy_scope=spec.energy_scope,
         strategy=spec.strategy.name,
+        answer_bytes=spec.answer_bytes,
     )
     return {"schema": SCHEMA, "session": PLAINLY.plain(named, _Header)}
 
@@ -123,6 +125,7 @@ def spec_of(line: object) -> SessionSpec:
         policy=known.policy,
         energy_scope=known.energy_scope,
         strategy=strategy_named(known.strategy),
+        answer_bytes=known.answer_bytes,
     )
 
 
