@@ -29,6 +29,7 @@ from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import powered
 from seamline.runtime.node.status import Identity
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.energy import EnergyAccount
 
@@ -211,6 +212,7 @@ class Bench:
         allow_local: bool = True,
         strategy: str = "live",
         record: Path | None = None,
+        reading: AnswerReading | None = None,
     ) -> Stream:
         stream = Stream(
             self.nodes["edge"],
@@ -222,6 +224,7 @@ class Bench:
             profile_budget_s=1.0,
             strategy=strategy_named(strategy),
             record=record,
+            reading=reading,
         )
         self.streams.append(stream)
         stream.open()

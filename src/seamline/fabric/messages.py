@@ -8,7 +8,7 @@ into every estimate and plan.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -89,11 +89,15 @@ class Status(Header, frozen=True, tag="status"):
 
 
 class Ping(Header, frozen=True, tag="ping"):
+    """clock_s, here and below: the sender's clock as it leaves, None from older nodes (`core.link.return_path`)."""
+
     seq: int
+    clock_s: Finite | None = None
 
 
 class Pong(Header, frozen=True, tag="pong"):
     seq: int
+    clock_s: Finite | None = None
 
 
 class Probe(Header, frozen=True, tag="probe"):
@@ -106,6 +110,7 @@ class Receipt(Header, frozen=True, tag="receipt"):
     """The message with sender's number `seq` has arrived whole."""
 
     seq: int
+    clock_s: Finite | None = None
 
 
 class FetchModel(Header, frozen=True, tag="fetch_model"):
@@ -230,6 +235,22 @@ class SegmentTimed(Header, frozen=True, tag="segment_timed"):
     error: str | None = None
 
 
+class HeadAsk(msgspec.Struct, frozen=True):
+    """How the last stage's node is to read a frame's outputs (`heads.reduced`), so that the answer is small.
+
+    n_names: of classes, which layouts depend on. height, width: of the picture the model takes, 0 when it is unknown.
+    fingerprint: of the origin's head; a node that chooses another one sends the outputs as they are.
+    """
+
+    head: Literal["auto", "classify", "detect", "segment"]
+    score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None
+    n_most: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None
+    n_names: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+    height: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    width: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    fingerprint: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class FrameData(Header, frozen=True, tag="frame"):
     """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
 
@@ -247,10 +268,11 @@ class FrameData(Header, frozen=True, tag="frame"):
     seq: int
     encoding: bytes
     reports: tuple[StageReport, ...]
+    head: HeadAsk | None = None
 
 
 class ResultData(Header, frozen=True, tag="result"):
-    """The model's outputs for one frame; the tensors follow in the order of `outputs`."""
+    """The model's outputs for one frame, or what a head reads of them; the tensors follow in the order of `outputs`."""
 
     stream: str
     frame: int
@@ -258,6 +280,7 @@ class ResultData(Header, frozen=True, tag="result"):
     generation: int
     outputs: tuple[str, ...]
     reports: tuple[StageReport, ...]
+    is_read: bool = False
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):

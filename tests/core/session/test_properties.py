@@ -96,7 +96,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         st.just(ev.Tick()),
         st.builds(ev.Drained, numbers),
         st.builds(ev.Routed, numbers, seconds),
-        st.builds(ev.DeadlinesMissed, numbers, plans, numbers),
+        st.builds(ev.DeadlineMissed, numbers, plans, seconds),
         st.builds(
             ev.StatusReceived, node=nodes, tier=st.just(Tier("fog")), incarnation=words, queue_s=seconds,
             usable_memory_bytes=numbers, links=st.lists(links, max_size=2).map(tuple),

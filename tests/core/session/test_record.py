@@ -65,7 +65,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.StageFailed(1, 0, 2, FOG, "gone", lost=CLOUD),
         ev.Drained(4),
         ev.Routed(5, 1e-4),
-        ev.DeadlinesMissed(2, SPLIT, 5),
+        ev.DeadlineMissed(2, SPLIT, 5.0),
         finished,
         replace(finished, error="gave up", reports=()),
         status(FOG),
@@ -162,7 +162,7 @@ def test_another_schema_is_refused_with_the_one_that_is_read(make_spec):
     for line in ({**header(make_spec()), "schema": "seamline.session/9"}, {}, [], None):
         with pytest.raises(ConfigError, match="line 1: `schema` is") as caught:
             list(replay([line]))
-        assert "seamline.session/1" in (caught.value.hint or "")
+        assert "seamline.session/2" in (caught.value.hint or "")
 
 
 def test_an_empty_recording_is_refused():

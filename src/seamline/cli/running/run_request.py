@@ -153,6 +153,7 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             policy=request.policy,
             strategy=asked.strategy,
             record=asked.record,
+            reading=answering.reading,
             **planning.limits(),
         )
 

@@ -81,8 +81,9 @@ class View:
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
-    uplink: what all outgoing links of the origin share. excess: what frames that left the origin took beyond
-    prediction. crowding: what moves by load alone have to wait for; is_pending_by_load: whether `pending` is one.
+    answer_bytes: as in `SessionSpec`. uplink: what all outgoing links of the origin share. excess: what frames that
+    left the origin took beyond prediction. crowding: what moves by load alone have to wait for; is_pending_by_load:
+    whether `pending` is one.
     """
 
     origin: NodeId
@@ -98,6 +99,7 @@ class View:
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
+    answer_bytes: int | None = None
     current: Plan | None = None
     generation: int = -1
     serving_since_s: float = -math.inf
@@ -189,6 +191,7 @@ def problem_of(view: View) -> Problem | None:
         objective=view.objective,
         constraints=view.constraints,
         energy_scope=view.energy_scope,
+        read_bytes=view.answer_bytes,
     )
 
 

@@ -303,7 +303,7 @@ def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
     if plan.is_local:
         return None
     last = plan.stages[-1].node
-    payload = problem.cuts[-1].payload_bytes
+    payload = problem.answer_bytes
     return _link_cost(last, problem.origin, None, payload, answer_link(last, problem))
 
 

@@ -6,8 +6,9 @@ by probes, messages that carry nothing; when and how large is `probing.py`. Link
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any
 link, unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. A message whose receipt does not come
 (it was damaged, dropped by a receiver that is flooded, or never answered) is forgotten with the receipt of a later
-one. When one link jumps, the idle ones are probed at once; what a jump means for them until then is a matter of
-whoever decides (`core.adaptation.uplink`).
+one. What a receipt waits on its way back is not the link's, and a message is overdue only by how far its peer has been
+heard since (`return_path.py`). When one link jumps, the idle ones are probed at once; what a jump means for them until
+then is a matter of whoever decides (`core.adaptation.uplink`).
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -20,6 +21,7 @@ Every method that changes an estimate returns what is news (`news.py`), to be re
 | `sending` | in flight; a frame puts the next probe off | |
 | `receipt` | a transfer sample; after a jump idle links are probed | news |
 | `ping_sent` | the next ping is due later | the number of the ping |
+| `heard` | until when the peer has been heard | |
 | `pong` | a round-trip sample; probes follow the first ones | news |
 | `tick` | the oldest message in flight of each link may be overdue, which caps its goodput | news |
 | `next_probe` | paid for, and awaited from now on | the probe to send |
@@ -40,6 +42,7 @@ from seamline.core.link import estimator as est
 from seamline.core.link import probing
 from seamline.core.link.news import change_ratio, has_jumped, is_news
 from seamline.core.link.probing import Probing
+from seamline.core.link.return_path import ReturnPath
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -64,7 +67,7 @@ class Probe(NamedTuple):
 class _Outgoing:
     """State of one outgoing link. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
-    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost.
+    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost. back: of what the peer sends.
     """
 
     state: est.LinkState
@@ -74,6 +77,7 @@ class _Outgoing:
     pings: dict[int, float] = field(default_factory=dict)
     probes: set[int] = field(default_factory=set)
     last_reported: LinkEstimate | None = None
+    back: ReturnPath = field(default_factory=ReturnPath)
 
     @property
     def oldest_sent_s(self) -> float:
@@ -106,6 +110,7 @@ class _Outgoing:
         self.pings.clear()
         self.probes.clear()
         self.probing = probing.reset(self.probing)
+        self.back = ReturnPath()
         self.ping_due_s = ping_due_s
 
 
@@ -188,8 +193,14 @@ class LinkMeter:
         if self._is_probing and seq not in link.probes:
             link.probing = probing.carried(link.probing, now_s)
 
-    def receipt(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
-        """Message `seq` has arrived whole at `source`."""
+    def heard(self, source: NodeId, said_s: float | None, now_s: float) -> None:
+        """A small message of `source` is here that left at `said_s` by its clock; None where none ever waits."""
+        if said_s is not None and (link := self._links.get(source)) is not None:
+            link.back = link.back.heard(said_s, now_s)
+
+    def receipt(self, source: NodeId, seq: int, now_s: float, said_s: float | None = None) -> tuple[LinkEstimate, ...]:
+        """Message `seq` has arrived whole at `source`. said_s: as for `heard`."""
+        self.heard(source, said_s, now_s)
         link = self._links.get(source)
         sent = link.in_flight.pop(seq, None) if link is not None else None
         if link is None or sent is None:
@@ -197,7 +208,8 @@ class LinkMeter:
         self._is_due_known = False
         link.forget_before(seq)
         before = link.state
-        sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
+        waited_s = 0.0 if said_s is None else min(link.back.waited_s(said_s, now_s), max(0.0, now_s - sent[1]))
+        sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s - waited_s)
         link.state = est.observe_transfer(before, sample)
         if has_jumped(change_ratio(before, link.state)):
             self._probe_idle(link, now_s)
@@ -224,8 +236,9 @@ class LinkMeter:
             del link.pings[next(iter(link.pings))]
         return seq
 
-    def pong(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
-        """The answer to ping `seq`."""
+    def pong(self, source: NodeId, seq: int, now_s: float, said_s: float | None = None) -> tuple[LinkEstimate, ...]:
+        """The answer to ping `seq`. said_s: as for `heard`."""
+        self.heard(source, said_s, now_s)
         link = self._links.get(source)
         sent_s = link.pings.pop(seq, None) if link is not None else None
         if link is None or sent_s is None:
@@ -245,10 +258,11 @@ class LinkMeter:
             if not link.in_flight:
                 continue
             n_bytes, sent_s = next(iter(link.in_flight.values()))
-            if now_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
+            until_s = link.back.heard_until_s(now_s)
+            if until_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
                 continue
             before = link.state
-            link.state = est.observe_silence(before, n_bytes, sent_s, now_s)
+            link.state = est.observe_silence(before, n_bytes, sent_s, until_s)
             if link.state is not before:
                 found = (*found, *self._news(link, now_s))
         return found

@@ -200,12 +200,12 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadlinesMissed:
-    """The last `n_frames` frames of a generation missed their deadlines, all in a row: a node of it hangs."""
+class DeadlineMissed:
+    """The first attempt of a frame by the route in use is late, and none of its nodes is known to be lost."""
 
     generation: int
     plan: Plan
-    n_frames: int
+    accepted_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +363,7 @@ FrameEvent = (
     | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
-    PeerChanged | StageFailed | Drained | Routed | DeadlinesMissed | FrameFinished | StatusReceived | LinkEstimated
+    PeerChanged | StageFailed | Drained | Routed | DeadlineMissed | FrameFinished | StatusReceived | LinkEstimated
     | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | Begin | Tick
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
@@ -372,7 +372,7 @@ ToLedger = (
 )  # fmt: skip
 """What the pilot says to the ledger."""
 
-ToPilot = Drained | Routed | DeadlinesMissed | FrameFinished
+ToPilot = Drained | Routed | DeadlineMissed | FrameFinished
 """What the ledger says to the pilot."""
 
 Event = FrameEvent | PilotEvent

@@ -16,7 +16,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
     FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use
     StageFailed        a link is down, or the node's circuit breaker opens
-    DeadlinesMissed    the breakers of the plan's other nodes open until each has computed something
+    DeadlineMissed     after some in a row the breakers of the plan's other nodes open until each has computed something
     SegmentTimed       the answer to re-profiling counts as a frame's time would; a node that hung computes again
     NodePrepared       one node fewer is missing
     NodePrepareFailed  the plan is refused
@@ -89,6 +89,7 @@ class Pilot:
             objective=spec.objective,
             constraints=spec.constraints,
             energy_scope=spec.energy_scope,
+            answer_bytes=spec.answer_bytes,
         )
         self._view = StreamView(view)
         self._peers = Peers(spec.others, self._view, self._out)
@@ -195,14 +196,15 @@ class Pilot:
                     self._peer_lost(node, now_s)
             case ev.StageFailed():
                 self._stage_failed(event, now_s)
-            case ev.DeadlinesMissed(generation, plan, n_frames):
-                if generation == self._switcher.routed.generation:
-                    self._peers.hung(plan, n_frames, now_s)
+            case ev.DeadlineMissed():
+                if event.generation == self._switcher.routed.generation:
+                    self._peers.deadline_missed(event, now_s)
             case ev.NodePrepared(generation, node, load_s):
                 self._switcher.node_prepared(generation, node, load_s, now_s)
             case ev.NodePrepareFailed(generation, node, reason):
                 self._switcher.node_failed(generation, node, reason, now_s)
             case ev.Routed():
+                self._peers.met_deadline()
                 self._switcher.swapped(event, now_s)
             case ev.Drained(generation):
                 self._switcher.drained(generation, now_s)
@@ -233,6 +235,8 @@ class Pilot:
     def _frame_finished(self, finished: ev.FrameFinished, now_s: float) -> None:
         if finished.error is not None:
             return
+        if finished.generation == self._switcher.routed.generation:
+            self._peers.met_deadline()
         if finished.refused is not None:  # the origin answered what a node refused: the node is at fault
             self._refused(finished.refused, now_s)
         segments = {stage.node: stage.segment for stage in finished.plan.stages}

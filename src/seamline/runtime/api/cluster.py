@@ -36,6 +36,7 @@ from seamline.runtime.identity.securing import locked_out
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.node.status import OBSERVER
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.slowdown import Slowdown
 
@@ -174,6 +175,7 @@ class Cluster:
         profile_budget_s: float = 3.0,
         strategy: str = "live",
         record: Path | None = None,
+        reading: AnswerReading | None = None,
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
@@ -188,6 +190,7 @@ class Cluster:
         policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
         `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
         strategy: how the cut moves, see `core.switching.STRATEGIES`. record: a file for `seamline replay` to read.
+        reading: outputs are read on the last stage's node, see `AnswerReader.reading`: what comes back is small.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
@@ -242,6 +245,7 @@ class Cluster:
             profile_budget_s=profile_budget_s,
             strategy=how,
             record=record,
+            reading=reading,
         )
         self._streams.append(stream)
         try:

@@ -43,6 +43,7 @@ from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder, See
@@ -66,7 +67,8 @@ TAKE_TIMEOUT_S = 0.05
 class Stream:
     """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
 
-    record: a file that its events and decisions are written to, for `seamline replay`.
+    record: a file that its events and decisions are written to, for `seamline replay`. reading: what nodes read of the
+    outputs before they send them back; None where these are wanted themselves.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Stream:
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
         record: Path | None = None,
+        reading: AnswerReading | None = None,
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -100,6 +103,7 @@ class Stream:
             energy_scope=energy_scope,
             policy=policy,
             strategy=strategy,
+            answer_bytes=None if reading is None else reading.expected_bytes,
         )
         self.controller = Controller(
             node,
@@ -119,6 +123,7 @@ class Stream:
             to_pilot=self.controller.post,
             answered=self._on_answered,
             check=AnswerCheck(model.graph.output_specs),
+            reading=reading,
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
@@ -201,6 +206,7 @@ class Stream:
         if isinstance(frames, Sequence) and frames:
             adapter.check(frames[0])
         self._feed_back = state
+        self.frames.sends_outputs = state is not None
         see = seen_by(self.model, keeps_picture=keep_pictures)
         return self._answers(source, adapter, see, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
 

@@ -61,11 +61,17 @@ class LinkMeter:
         with self._lock:
             self._meter.sending(target, seq, n_bytes, now)
 
-    def receipt(self, source: NodeId, seq: int) -> None:
+    def heard(self, source: NodeId, said_s: float | None) -> None:
+        """A small message of `source` is here; said_s: its clock as that left."""
+        now = now_s()
+        with self._lock:
+            self._meter.heard(source, said_s, now)
+
+    def receipt(self, source: NodeId, seq: int, said_s: float | None = None) -> None:
         """Message `seq` has arrived whole at `source`."""
         now = now_s()
         with self._lock:
-            news = self._meter.receipt(source, seq, now)
+            news = self._meter.receipt(source, seq, now, said_s)
         self._report_all(news)
 
     def pinging(self, target: NodeId) -> int:
@@ -73,11 +79,11 @@ class LinkMeter:
         with self._lock:
             return self._meter.ping_sent(target, now_s())
 
-    def pong(self, source: NodeId, seq: int) -> None:
+    def pong(self, source: NodeId, seq: int, said_s: float | None = None) -> None:
         """The answer to ping `seq`."""
         now = now_s()
         with self._lock:
-            news = self._meter.pong(source, seq, now)
+            news = self._meter.pong(source, seq, now, said_s)
         self._report_all(news)
 
     def announce_soon(self) -> None:

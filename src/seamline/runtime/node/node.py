@@ -33,6 +33,7 @@ from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.node.status import Identity, OwnStatus
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
+from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
@@ -86,7 +87,10 @@ class Node:
         self.stages = StageWorker(name, self.energy)
         news = News(name)
         self.exchange = ModelExchange(store, self.requests, self.uplink.send, news, withheld_from)
-        self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news)
+        readers = OutputReaders(self.exchange.stored)
+        self.frames = FramePath(
+            name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news, readers
+        )
         self.service = Service(
             name,
             exchange=self.exchange,

@@ -28,12 +28,17 @@ from seamline.fabric import messages as msg
 from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.bounds import bounded_report
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
+
+
+class _Reduced(dict[str, Array]):
+    """What was read of a frame's outputs elsewhere, in place of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class StreamFrames:
     """Owner of the ledger of one stream; every method is safe from any thread.
 
     to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
-    the outputs that other nodes send. results: answers in order of acceptance, for the user to take.
+    the outputs that other nodes send. reading: what they read of these first, unless `sends_outputs`. results: answers
+    in order of acceptance, for the user to take.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class StreamFrames:
         to_pilot: Callable[[ev.ToPilot], None],
         answered: Callable[[Result], None],
         check: AnswerCheck,
+        reading: AnswerReading | None = None,
     ) -> None:
         self.stream = stream
         self._node = node
@@ -70,6 +77,8 @@ class StreamFrames:
         self._to_pilot = to_pilot
         self._answered = answered
         self._check = check
+        self._reading = reading
+        self.sends_outputs = False
         self._peer_log = PeerLog(log)
         self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
@@ -113,13 +122,19 @@ class StreamFrames:
         if source == self._node.name:
             self._check.learn(outputs)
             reports = result.reports
-        elif (fault := self._check.fault(outputs)) is not None:
+        elif (fault := self._fault(result, outputs)) is not None:
             self.strange(source, "an answer", fault)
             return
         else:
             reports = tuple(bounded_report(report) for report in result.reports)
-        event = ev.AnswerArrived(result.frame, result.attempt, result.generation, source, outputs, reports)
-        self.handle(event)
+        answer = _Reduced(outputs) if result.is_read else outputs
+        self.handle(ev.AnswerArrived(result.frame, result.attempt, result.generation, source, answer, reports))
+
+    def _fault(self, result: msg.ResultData, outputs: dict[str, Array]) -> str | None:
+        """What shows that an answer from elsewhere cannot be one."""
+        if not result.is_read:
+            return self._check.fault(outputs)
+        return "nobody asked to have outputs read" if self._reading is None else self._reading.fault(outputs)
 
     def strange(self, source: NodeId, what: str, why: str) -> None:
         """Count and drop a message of `source` that cannot be right."""
@@ -215,6 +230,7 @@ class StreamFrames:
             seq=0,
             encoding=b"",
             reports=(),
+            head=None if self._reading is None or self.sends_outputs or plan.is_local else self._reading.ask,
         )
         claim = partial(self._claim, run.frame, run.attempt)
         self._node.frames.begin(header, plan, offered.tensors, urgent=run.is_urgent, claim=claim)
@@ -229,15 +245,17 @@ class StreamFrames:
     def _result_of(self, finished: ev.FrameFinished) -> Result:
         offered = self._unanswered.pop(finished.frame, None)
         seen = None if offered is None else offered.seen
-        outputs = finished.answer if isinstance(finished.answer, dict) else {}
+        answer = finished.answer if isinstance(finished.answer, dict) else {}
+        is_read = isinstance(answer, _Reduced)
         reports = tuple(report for report in finished.reports if isinstance(report, msg.StageReport))
-        answer_bytes = sum(output.nbytes for output in outputs.values()) if len(reports) > 1 else 0
+        answer_bytes = sum(output.nbytes for output in answer.values()) if len(reports) > 1 else 0
         energy = self._node.energy.frame(
             reports, finished.latency_s, answer_bytes, origin=finished.plan.origin, scope=self.energy_scope
         )
         return Result(
             frame=finished.frame,
-            outputs=outputs,
+            outputs={} if is_read else answer,
+            reduced=dict(answer) if is_read else None,
             latency_s=finished.latency_s,
             accepted_s=finished.accepted_s,
             plan=finished.plan,
