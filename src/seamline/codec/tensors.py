@@ -24,7 +24,7 @@ from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to
 from seamline.core.vocabulary.errors import CodecError
 from seamline.core.vocabulary.limits import MAX_NAME_LENGTH, MAX_RANK, MAX_TENSORS
 from seamline.core.vocabulary.plans import Codec
-from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.ports import Array, dtype_name
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
 MAX_DECODED_BYTES = 1 << 30
@@ -117,7 +117,7 @@ _DECODER = msgspec.msgpack.Decoder(Annotated[list[_Tensor], msgspec.Meta(max_len
 
 
 def _encode_one(name: str, tensor: Array, codec: Codec, is_exact: bool) -> tuple[_Tensor, Array]:
-    dtype, shape = tensor.dtype.name, tensor.shape
+    dtype, shape = dtype_name(tensor.dtype), tensor.shape
     if dtype not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
         raise CodecError(f"tensor `{name}` ({dtype}{list(shape)}) cannot be sent", hint=f"at most {MAX_RANK} axes")
     match codec:
@@ -136,18 +136,18 @@ def _encode_one(name: str, tensor: Array, codec: Codec, is_exact: bool) -> tuple
 
 def _encode_lossless(name: str, tensor: Array) -> tuple[_Tensor, Array]:
     buffer, planes = lossless.compress(tensor)
-    return _Tensor(name, tensor.dtype.name, tensor.shape, "lossless", planes=planes), buffer
+    return _Tensor(name, dtype_name(tensor.dtype), tensor.shape, "lossless", planes=planes), buffer
 
 
 def _encode_f16(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
     """The tensor in float16; None when that would do worse to its values than round them."""
     values = _float32(tensor)
-    return (_Tensor(name, tensor.dtype.name, tensor.shape, "f16"), to_f16(values)) if f16_holds(values) else None
+    return (_Tensor(name, dtype_name(tensor.dtype), tensor.shape, "f16"), to_f16(values)) if f16_holds(values) else None
 
 
 def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
     """The tensor in eight bits; None when they would do worse to its values than round them."""
-    dtype, shape, values = tensor.dtype.name, tensor.shape, _float32(tensor)
+    dtype, shape, values = dtype_name(tensor.dtype), tensor.shape, _float32(tensor)
     if u8_holds(values):
         grid = grid_of(values)
     elif is_whole(values) and (whole := whole_grid(values)) is not None:
@@ -174,7 +174,7 @@ def _check(tensor: _Tensor, buffer: Array) -> None:
         lossless.check_planes(tensor.planes, math.prod(tensor.shape), DTYPE_BYTES[tensor.dtype], buffer)
         return
     held = {"raw": tensor.dtype, "f16": "float16", "u8": "uint8", "u8c": "uint8"}[tensor.form]
-    if buffer.dtype.name != held or buffer.size != math.prod(tensor.shape):
+    if dtype_name(buffer.dtype) != held or buffer.size != math.prod(tensor.shape):
         raise CodecError(f"{what} does not fit its buffer {buffer.dtype}{list(buffer.shape)}")
     if tensor.form in ("u8", "u8c"):
         _check_grid(tensor, what)

@@ -26,7 +26,7 @@ import numpy as np
 
 from seamline.core.vocabulary.errors import WireError, WireVersion
 from seamline.core.vocabulary.limits import MAX_EXTENT_OF_MANY_AXES, MAX_MESSAGE_BYTES, MAX_RANK, MAX_TENSORS
-from seamline.core.vocabulary.ports import Array, Buffer, Parts
+from seamline.core.vocabulary.ports import Array, Buffer, Parts, dtype_name
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 from seamline.fabric.integrity import checksum, checksum_of
 from seamline.fabric.messages import WIRE_VERSION, Message
@@ -112,7 +112,7 @@ def _layout(header_bytes: int, tensor_bytes: Sequence[int]) -> tuple[list[int], 
 
 def _bytes_of(tensor: Array) -> Buffer:
     """What a tensor is on the wire; a view where it lies in memory like that."""
-    there = np.ascontiguousarray(tensor, _on_wire(tensor.dtype.name))
+    there = np.ascontiguousarray(tensor, _on_wire(dtype_name(tensor.dtype)))
     return there.reshape(-1).view(np.uint8).data if there.size else b""
 
 
@@ -121,13 +121,13 @@ def _on_wire(dtype: str) -> np.dtype[Any]:
 
 
 def _record(tensor: Array, offset: int) -> bytes:
-    if tensor.dtype.name not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
+    if dtype_name(tensor.dtype) not in DTYPE_BYTES or tensor.ndim > MAX_RANK:
         raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent", hint=f"at most {MAX_RANK} axes")
     if tensor.ndim > _FEW_AXES and max(tensor.shape) > MAX_EXTENT_OF_MANY_AXES:
         raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent: an extent is too large")
     dims, n_dims = (_DIMS, _FEW_AXES) if tensor.ndim <= _FEW_AXES else (_MANY_DIMS, MAX_RANK)
     shape = dims.pack(*tensor.shape, *(0,) * (n_dims - tensor.ndim))
-    return _RECORD.pack(_DTYPES.index(tensor.dtype.name), tensor.ndim, bytes(6), shape, offset, tensor.nbytes)
+    return _RECORD.pack(_DTYPES.index(dtype_name(tensor.dtype)), tensor.ndim, bytes(6), shape, offset, tensor.nbytes)
 
 
 def _check_prefix(view: memoryview) -> tuple[int, int]:

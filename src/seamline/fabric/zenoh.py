@@ -364,7 +364,8 @@ class ZenohFabric:
             if standing is Standing.CURRENT:
                 self._let_in(arrival, incarnation)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
-        self._deliver_one()
+        if standing is Standing.CURRENT:
+            self._deliver_one()
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
         elif standing is Standing.UNKNOWN and not is_kept:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
-from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
 
 LEASE_S = 0.4
 """A fabric misses a peer that has been silent for this long, unless it is configured otherwise."""
@@ -26,6 +26,14 @@ over loopback and 0.65 ms of processor time, with these 0.5 and 0.54."""
 
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
+
+
+_DTYPE_NAMES = {np.dtype(name): name for name in DTYPE_BYTES}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name of `dtype`, which NumPy itself puts together anew each time."""
+    return _DTYPE_NAMES.get(dtype) or dtype.name
 
 
 class RunnableSegment(Protocol):

@@ -16,7 +16,7 @@ from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
-from seamline.core.vocabulary.ports import Array, Tensors
+from seamline.core.vocabulary.ports import Array, Tensors, dtype_name
 from seamline.model.engine import optimised
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
@@ -145,10 +145,9 @@ class OrtSegment:
             found = tensors[spec.name]
             if spec.is_local:
                 continue  # the runtime says itself what is wrong with strings, lists and dicts
-            if (found.shape != spec.shape and not spec.is_open) or found.dtype.name != spec.dtype:
-                raise ModelError(
-                    f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {found.dtype.name}{list(found.shape)}"
-                )
+            if (found.shape != spec.shape and not spec.is_open) or dtype_name(found.dtype) != spec.dtype:
+                is_now = f"{found.dtype.name}{list(found.shape)}"
+                raise ModelError(f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {is_now}")
 
 
 def _graph_bytes(model: ModelProto) -> bytes:

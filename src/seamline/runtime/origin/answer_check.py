@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.ports import Array, dtype_name
 from seamline.core.vocabulary.profiles import TensorSpec
 
 
@@ -46,8 +46,8 @@ def _fault(spec: TensorSpec, output: Array) -> str | None:
         return None
     if not isinstance(output, np.ndarray):
         return f"output `{spec.name}` is no tensor"
-    if output.dtype.name != spec.dtype:
-        return f"output `{spec.name}` is {output.dtype.name}, not {spec.dtype}"
+    if dtype_name(output.dtype) != spec.dtype:
+        return f"output `{spec.name}` is {dtype_name(output.dtype)}, not {spec.dtype}"
     if spec.is_open:
         return None
     if output.shape != spec.shape:
