@@ -248,6 +248,8 @@ class Controller:
             case cmd.AskProfile(node):
                 answer = self._node.client.profile(node, self._model_id, self._profile_budget_s)
                 answer.add_done_callback(partial(self._profiled, node))
+            case cmd.MeasureLinks(node, targets, for_s):
+                self._node.client.measure_links(node, self._stream, targets, for_s)
             case cmd.TimeSegment(node, segment):
                 timed = self._node.client.time_segment(node, self._model_id, segment)
                 timed.add_done_callback(partial(self._timed, node, segment))
