@@ -33,7 +33,7 @@ from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.testbed.processes import NodeProcesses, node_command
 
 PROCESSES, TOGETHER = (2, 4, 8), (30, 100)
-SETTLE_S, WATCHED_S = 20.0, 30.0
+SETTLE_S, WATCHED_S = 15.0, 30.0
 MEET_TIMEOUT_S = 180.0
 ALONE = "SEAMLINE_IDLE_ALONE"
 """Set in a run that has a network of its own."""
@@ -108,11 +108,12 @@ def _be_alone() -> bool:
     """Run this again in a network namespace of its own, where that is possible; whether this run has one."""
     if ALONE in os.environ:
         return os.environ[ALONE] == "yes"
-    enter = ["unshare", "--map-root-user", "--net", "sh", "-c"]
-    tools = shutil.which("unshare") and shutil.which("ip")
-    if tools and subprocess.run([*enter, "ip link set lo up"], capture_output=True, check=False).returncode == 0:
-        again = ['ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv]
-        os.execvpe(enter[0], [*enter, *again], {**os.environ, ALONE: "yes"})
+    if shutil.which("unshare") and shutil.which("ip"):
+        for enter in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+            up = [*enter, "ip", "link", "set", "lo", "up"]
+            if subprocess.run(up, capture_output=True, check=False).returncode == 0:
+                again = ['ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv]
+                os.execvpe(enter[0], [*enter, "sh", "-c", *again], {**os.environ, ALONE: "yes"})
     return False
 
 
@@ -134,13 +135,20 @@ def _processes(n_nodes: int, seconds: float, report: Report) -> Idle:
                 cluster=cluster,
                 options=("--cache", str(processes.folder / f"{name}-cache")),
             )
-            pids.append(processes.start(name, command).popen.pid)
-            processes.wait_ready(name)
+            as_a_user = _without(command, "--parent-pid")  # nothing of the testbed's wakes it
+            pids.append(processes.start(name, as_a_user).popen.pid)
+        for number in range(n_nodes):
+            processes.wait_ready(f"node-{number}", timeout_s=MEET_TIMEOUT_S)
         time.sleep(SETTLE_S)
         idle = _watch(pids, n_nodes, seconds)
         for pid in pids:
             report.child_cpu(pid)
     return idle
+
+
+def _without(command: tuple[str, ...], option: str) -> tuple[str, ...]:
+    at = command.index(option)
+    return command[:at] + command[at + 2 :]
 
 
 def _child(n_nodes: int, seconds: float) -> Idle:
