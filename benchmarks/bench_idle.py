@@ -27,6 +27,7 @@ import psutil
 from reporting import Report, parser, progress
 
 from seamline.config import NodeSpec
+from seamline.core.vocabulary.ports import LEASE_S
 from seamline.fabric.zenoh_settings import with_port
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
@@ -62,18 +63,21 @@ def main() -> None:
     options.add_argument("--together", type=int, metavar="N", help="print what N nodes of this process took, and leave")
     options.add_argument("--seconds", type=float, default=WATCHED_S, help="how long each cluster is watched")
     options.add_argument("--only", type=int, action="append", metavar="N", help="only clusters of N nodes")
+    options.add_argument("--lease", type=float, default=5.0, metavar="S", help="of many nodes in one process")
     chosen = options.parse_args()
     if chosen.together:
-        print(json.dumps(asdict(_together(chosen.together, chosen.seconds))))
+        print(json.dumps(asdict(_together(chosen.together, chosen.seconds, chosen.lease))))
         return
     is_alone = _be_alone()
     report = Report("idle", "What idle nodes cost", chosen)
     seconds = 5.0 if chosen.quick else chosen.seconds
     sizes = chosen.only or ((2, 30) if chosen.quick else (*PROCESSES, *TOGETHER))
-    found = [_processes(n, seconds, report) if n <= max(PROCESSES) else _child(n, seconds) for n in sizes]
+    found = [_processes(n, seconds, report) if n <= max(PROCESSES) else _child(n, seconds, chosen.lease) for n in sizes]
     report.data["idle"] = [asdict(one) for one in found]
     report.say(
-        f"Nobody streams. Watched for {seconds:g} s, {SETTLE_S:g} s after all had seen each other; every node is "
+        f"Nobody streams. Processes have a lease of {LEASE_S:g} s, nodes of one process {chosen.lease:g} s: until all of "
+        "them have begun they keep each other from showing life.",
+        f"Watched for {seconds:g} s, {SETTLE_S:g} s after all had seen each other; every node is "
         "connected to the first.",
         "Bytes are those that cross loopback, each counted once, "
         + ("in a network of this run's own." if is_alone else "other programs' included."),
@@ -151,16 +155,17 @@ def _without(command: tuple[str, ...], option: str) -> tuple[str, ...]:
     return command[:at] + command[at + 2 :]
 
 
-def _child(n_nodes: int, seconds: float) -> Idle:
+def _child(n_nodes: int, seconds: float, lease_s: float) -> Idle:
     """A cluster within one process, which does nothing else."""
     progress(f"{n_nodes} nodes in one process")
-    command = [sys.executable, __file__, "--together", str(n_nodes), "--seconds", f"{seconds:g}"]
+    command = [sys.executable, __file__, "--together", str(n_nodes)]
+    command += ["--seconds", f"{seconds:g}", "--lease", f"{lease_s:g}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return Idle(**json.loads(done.stdout))
 
 
-def _together(n_nodes: int, seconds: float) -> Idle:
-    with _nodes(n_nodes) as nodes:
+def _together(n_nodes: int, seconds: float, lease_s: float) -> Idle:
+    with _nodes(n_nodes, lease_s) as nodes:
         until_s = time.monotonic() + MEET_TIMEOUT_S
         while any(len(node.membership.statuses()) < n_nodes - 1 for node in nodes):
             if time.monotonic() > until_s:
@@ -171,7 +176,7 @@ def _together(n_nodes: int, seconds: float) -> Idle:
 
 
 @contextmanager
-def _nodes(n_nodes: int) -> Iterator[list[Node]]:
+def _nodes(n_nodes: int, lease_s: float) -> Iterator[list[Node]]:
     hub, cluster = with_port("tcp/127.0.0.1:0"), f"idle-{secrets.token_hex(4)}"
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="seamline-idle-")))
@@ -185,7 +190,7 @@ def _nodes(n_nodes: int) -> Iterator[list[Node]]:
                 cluster=cluster,
                 n_threads=1,
                 cache=folder / str(number),
-                lease_s=5.0 if n_nodes > 50 else 0.4,
+                lease_s=lease_s,
             )
             node = open_node(options)
             opened.callback(node.close)
