@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 
 WIRE_VERSION = 3
-"""3: credits that travel with control messages. 2: a checksum of the whole message and of each chunk's header; keys
-that name both ends' incarnations."""
+"""3: credits that travel with control messages; links are measured, and statuses sent, for those alone who asked.
+
+2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
 
 MAX_BUDGET_S = 86400.0
 
@@ -67,7 +68,8 @@ class EnergyReport(msgspec.Struct, frozen=True):
 
 
 class Status(Header, frozen=True, tag="status"):
-    """Identity and state of a node; sent to every peer twice a second and on every change.
+    """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and once a minute,
+    and twice a second to those who asked it to measure links.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
     """
@@ -86,6 +88,15 @@ class Status(Header, frozen=True, tag="status"):
     streams: tuple[str, ...] = ()
     energy: EnergyReport | None = None
     usable_memory_bytes: int = 0
+
+
+class MeasureLinks(Header, frozen=True, tag="measure_links"):
+    """Measure your links to `targets` for `for_s`, and send me your status meanwhile. stream: for which of mine; asked
+    again for the same, the newer message counts."""
+
+    stream: str
+    targets: tuple[str, ...]
+    for_s: NotNegative
 
 
 class Ping(Header, frozen=True, tag="ping"):
@@ -300,7 +311,7 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 
 
 Message = (
-    Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
+    Status | MeasureLinks | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
     | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | ProfileModel | Profiled
     | TimeSegment | SegmentTimed | FrameData | ResultData | FrameFailed
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
     RunFrame -> compute queue of the origin -> stages on `nodes.py`, transfers over `mesh.py` -> AnswerArrived
     Prepare, AskProfile, TimeSegment -> a request to a node -> its answer, or a failure when the connection breaks
-    Release -> a word to each node of the plan
+    Release, MeasureLinks -> a word to each node of the plan, to a node
 
 No rule of the origin is here: what is accepted, when a frame runs again, and which plan serves is the session's.
 """
@@ -143,6 +143,7 @@ class Driver:
             cmd.Release: self._release,
             cmd.AskProfile: self._ask_profile,
             cmd.TimeSegment: self._time_segment,
+            cmd.MeasureLinks: lambda asked: self.mesh.measure(asked.node, asked.targets, asked.for_s),
             cmd.SwitchDone: self._switched,
         }
 

@@ -88,8 +88,13 @@ class Peers:
                 due_s = min(due_s, peer.profile_again_s, peer.profile_late_s)
         return due_s
 
+    @property
+    def present(self) -> tuple[NodeId, ...]:
+        """Nodes that are there, whether they count or not."""
+        return tuple(name for name, peer in self._peers.items() if peer.status is not None)
+
     def lost(self, name: NodeId, now_s: float) -> None:
-        """The node is lost: its heartbeat has stopped."""
+        """The node is lost: the fabric misses it."""
         peer = self._peers[name]
         peer.status = None
         peer.open_until_s, peer.is_timing = math.inf, False

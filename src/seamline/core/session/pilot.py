@@ -14,7 +14,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     LinkEstimated      an own link is known
     MemoryMeasured     so is the own memory
     PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
-    FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use
+    FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use; links stay measured
     StageFailed        a link is down, or the node's circuit breaker opens
     DeadlineMissed     after some in a row the breakers of the plan's other nodes open until each has computed something
     SegmentTimed       the answer to re-profiling counts as a frame's time would; a node that hung computes again
@@ -23,7 +23,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     Routed             the switch is complete
     Drained            a generation is released after a grace time
     Begin              the first plan is chosen from now on
-    Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
+    Tick               grace times, deadlines, breakers; links to measure; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
     ObjectiveAsked     plans are compared again; rejected where joules count and are not known
@@ -52,6 +52,7 @@ from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.link_interest import LinkInterest
 from seamline.core.session.manual_override import ManualOverride
 from seamline.core.session.peers import Peers
 from seamline.core.session.releases import Releases
@@ -93,6 +94,7 @@ class Pilot:
         )
         self._view = StreamView(view)
         self._peers = Peers(spec.others, self._view, self._out)
+        self._interest = LinkInterest((spec.origin, *spec.others), self._out)
         self._reprofiling = Reprofiling(self._view, self._out)
         self._override = ManualOverride(spec.policy, self._out)
         self._standby = StandbyGuess()
@@ -135,7 +137,7 @@ class Pilot:
         """Time at which a `Tick` is due; -inf for at once, inf for never. Overdue frames are the ledger's."""
         if self._has_stopped:
             return math.inf
-        due_s = min(self._switcher.due_s, self._peers.due_s)
+        due_s = min(self._switcher.due_s, self._peers.due_s, self._interest.due_s)
         if self._has_begun:
             due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + DECISION_INTERVAL_S)
         return due_s
@@ -221,6 +223,7 @@ class Pilot:
                 self._peers.segment_timed(node, segment, took_s, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
+                self._interest.active(now_s)
             case ev.StandbyAsked(plan):
                 self._switcher.stand_by(plan, now_s)
             case ev.StopAsked():
@@ -233,6 +236,7 @@ class Pilot:
     # -- what has happened ---------------------------------------------------------------------------------------------
 
     def _frame_finished(self, finished: ev.FrameFinished, now_s: float) -> None:
+        self._interest.active(now_s)
         if finished.error is not None:
             return
         if finished.generation == self._switcher.routed.generation:
@@ -253,6 +257,7 @@ class Pilot:
 
     def _peer_lost(self, node: NodeId, now_s: float) -> None:
         self._lost_at_s = now_s
+        self._interest.lost(node)
         self._peers.lost(node, now_s)
         self._releases.lost(node, now_s)
         self._reprofiling.lost(node)
@@ -292,6 +297,7 @@ class Pilot:
     def _tick(self, now_s: float) -> None:
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
+        self._interest.tick((self._origin, *self._peers.present), now_s)
         try:
             if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + DECISION_INTERVAL_S):
                 self._decide(now_s)

@@ -43,6 +43,7 @@ from seamline.testbed.slowdown import Slowdown
 DISCOVERY_TIMEOUT_S = 5.0
 NEIGHBOUR_TIMEOUT_S = 3.0
 NEIGHBOUR_GRACE_S = 0.3
+LOOK_S = 0.05
 _Name = TypeVar("_Name", bound=StrEnum)
 
 
@@ -99,8 +100,16 @@ class Cluster:
         self._streams: list[Stream] = []
 
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
-        """Who is there, by what they last said of themselves; waits `wait_s` for them to do so."""
-        time.sleep(wait_s)
+        """Who is there, by what they last said of themselves: at most a minute ago, or lately after `wait_s`, for which
+        those who are there are asked to report, and the links to them are measured."""
+        until_s, asked = now_s() + wait_s, set[NodeId]()
+        while (left_s := until_s - now_s()) > 0.0:
+            if new := self.node.membership.statuses().keys() - asked:
+                asked |= new
+                for name in new:
+                    self.node.client.measure_links(name, "", (), left_s)
+                self.node.client.measure_links(self.node.name, "", asked, left_s)
+            time.sleep(min(left_s, LOOK_S))
         return self.node.membership.statuses()
 
     def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:

@@ -54,7 +54,7 @@ from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
-from seamline.runtime.origin.warm_up import needed_at_start, profile_nodes, wait_links
+from seamline.runtime.origin.warm_up import ask_links, needed_at_start, profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.frames import FrameSource, StampedSource
 
@@ -146,12 +146,13 @@ class Stream:
         self._node.client.prepare(
             self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local
         ).result()
+        ask_links(self._node, self._others, self.name)
         needed = needed_at_start(self._policy, self._others)
         model_id, budget_s = self.model.model_id, self._profile_budget_s
         profiles = profile_nodes(self._node, self._others, model_id, budget_s, needed=needed)
         self.controller.know(profiles)
         self._node.membership.listen(self.name, self)
-        wait_links(self._node, profiles.keys() - {self._node.name})
+        wait_links(self._node, profiles.keys() - {self._node.name}, self.name)
         self.controller.start()
 
     def close(self) -> None:

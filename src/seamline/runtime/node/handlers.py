@@ -53,6 +53,7 @@ def message_handlers(
         },
         in_turn={
             msg.Status: lambda source, status, _: membership.on_status(source, status),
+            msg.MeasureLinks: lambda source, ask, _: uplink.links.ask(source, ask.stream, ask.targets, ask.for_s),
             msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(source, failure),
             msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
             msg.Release: lambda source, ask, _: service.on_release(source, ask),

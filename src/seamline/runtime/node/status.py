@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import msgspec
 import psutil
 
 from seamline import __version__
@@ -94,6 +95,13 @@ class OwnStatus:
         if reading is None:
             return None
         return msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j)
+
+
+def standing_of(status: msg.Status) -> msg.Status:
+    """`status` without what moves all the time, so that two are equal until the node has become another one."""
+    return msgspec.structs.replace(
+        status, free_memory_bytes=0, usable_memory_bytes=0, queue_s=0.0, links=(), energy=None
+    )
 
 
 def _own_bytes() -> int:

@@ -55,6 +55,7 @@ CERTIFIED: Mapping[str, frozenset[Role]] = {
 
 MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.Status: ANYONE,
+    msg.MeasureLinks: ANYONE,
     msg.Ping: ANYONE,
     msg.Pong: ANYONE,
     msg.Probe: ANYONE,
