@@ -12,8 +12,9 @@ from typing import Annotated
 
 import msgspec
 
-WIRE_VERSION = 2
-"""2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
+WIRE_VERSION = 3
+"""2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations.
+3: tensors in fewer than eight bits."""
 
 MAX_BUDGET_S = 86400.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seamline.core.cost.payload import U8_HEADER_BYTES, offered_codecs, payload_bytes
+from seamline.core.cost.payload import LEVELS_HEADER_BYTES, offered_codecs, payload_bytes
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Cut, FrameInfo, TensorSpec
@@ -60,4 +60,5 @@ def test_a_tensor_that_must_keep_every_bit_is_priced_so() -> None:
     alone = Cut(index=1, after="l", tensors=(at,), payload_bytes=40)
     assert offered_codecs(alone, None) == (Codec.RAW, Codec.LOSSLESS), "nothing there may lose a bit"
     assert payload_bytes(cut, Codec.F16, None) == 40 + 20
-    assert payload_bytes(cut, Codec.U8, None) == 40 + 10 + U8_HEADER_BYTES
+    assert payload_bytes(cut, Codec.U8, None) == 40 + 10 + LEVELS_HEADER_BYTES
+    assert payload_bytes(cut, Codec.Q3, None) == 40 + 4 + LEVELS_HEADER_BYTES

@@ -24,7 +24,8 @@ KNOWN = (
 def test_a_limit_allows_what_loses_less_and_frames_as_jpeg() -> None:
     assert limits_named("lossless").codecs == DEFAULT_CODECS == (Codec.RAW, Codec.LOSSLESS, Codec.JPEG)
     assert limits_named("f16").codecs == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG)
-    assert limits_named("u8").codecs == tuple(Codec)
+    assert limits_named("u8").codecs == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8, Codec.JPEG)
+    assert limits_named("q2").codecs == tuple(Codec)
 
 
 def test_without_a_calibration_nothing_is_lost() -> None:
@@ -52,4 +53,4 @@ def test_what_a_user_allows_himself_needs_no_calibration() -> None:
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a limit for --codecs") as refused:
         limits_named(text)
-    assert "lossless, f16, u8, calibrated" in str(refused.value.hint)
+    assert "lossless, f16, u8, q6, q5, q4, q3, q2, calibrated" in str(refused.value.hint)

@@ -8,11 +8,11 @@ from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.limits import MAX_CROSSING_BYTES, is_sendable
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import BIT_DEPTHS, LOSSINESS, Codec
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
 
-U8_HEADER_BYTES = 16
-"""Scale, zero point and padding that travel with each tensor sent as u8."""
+LEVELS_HEADER_BYTES = 16
+"""Scale, zero point and padding that travel with each tensor sent in 8 bits or fewer."""
 
 JPEG_BYTES_PER_PIXEL = 0.5
 """Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
@@ -23,10 +23,10 @@ _FLOATS = frozenset({"float16", "float32", "float64"})
 def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
     """Bytes that cross `cut` under `codec`, without message headers.
 
-    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
-    per float element; other tensors, and those that must keep every bit, stay as they are. A cut without tensors (a
-    profile from elsewhere) counts as one float32. What lossless saves depends on the data: here it is the upper bound,
-    all bytes.
+    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes, u8 1 byte
+    and q4 half a byte per float element; other tensors, and those that must keep every bit, stay as they are. A cut
+    without tensors (a profile from elsewhere) counts as one float32. What entropy coding saves depends on the data:
+    here lossless takes all bytes, and q4 what it takes of a dense feature map.
     Raises `PlanError` when `codec` does not exist at `cut`.
     """
     if codec not in offered_codecs(cut, frame):
@@ -54,7 +54,7 @@ def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
         return ()
     if cut.exact and not any(tensor.dtype in _FLOATS and not tensor.exact for tensor in cut.tensors):
         return (Codec.RAW, Codec.LOSSLESS)
-    return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
+    return (Codec.RAW, *LOSSINESS)
 
 
 def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
@@ -75,4 +75,6 @@ def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
 
 
 def _float_bytes(n_elements: int, codec: Codec) -> int:
-    return 2 * n_elements if codec is Codec.F16 else n_elements + U8_HEADER_BYTES
+    if codec is Codec.F16:
+        return 2 * n_elements
+    return math.ceil(n_elements * BIT_DEPTHS.get(codec, 8) / 8) + LEVELS_HEADER_BYTES
