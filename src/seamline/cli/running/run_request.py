@@ -27,7 +27,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
 from seamline.core.vocabulary.nodes import node_id
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
@@ -149,7 +149,7 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             objective=str(planning.goal()),
             energy_scope=planning.energy_scope,
             private=planning.private,
-            codecs=planning.codecs if asked.plan is None else tuple(Codec),  # a plan is allowed what it says
+            codecs=planning.codecs if asked.plan is None else EIGHT_BIT_CODECS,  # a plan is allowed what it says
             policy=request.policy,
             strategy=asked.strategy,
             record=asked.record,
