@@ -14,7 +14,6 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
 from seamline.cli.shared.options import JsonFlag, ThreadsOption
-from seamline.core.cost.payload import offered_codecs
 from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
@@ -96,6 +95,7 @@ def calibrate(
     model; streams go by it with `--min-agreement`.
     """
     from seamline.cli.shared.output import print_result, progress_console, track
+    from seamline.core.cost.payload import offered_codecs
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
     from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, judge_of, step_count, total

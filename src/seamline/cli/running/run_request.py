@@ -150,6 +150,7 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             energy_scope=planning.energy_scope,
             private=planning.private,
             codecs=planning.codecs if asked.plan is None else EIGHT_BIT_CODECS,  # a plan is allowed what it says
+            min_agreement=planning.min_agreement,
             policy=request.policy,
             strategy=asked.strategy,
             record=asked.record,

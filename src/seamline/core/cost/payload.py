@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.limits import MAX_CROSSING_BYTES, is_sendable
 from seamline.core.vocabulary.plans import BIT_DEPTHS, LOSSINESS, Codec
-from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
+from seamline.core.vocabulary.profiles import DTYPE_BYTES, CodecCost, Cut, FrameInfo, Profile
 
 LEVELS_HEADER_BYTES = 16
 """Scale, zero point and padding that travel with each tensor sent in 8 bits or fewer."""
@@ -72,6 +75,25 @@ def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
         known = codec_cost(problem.profiles[problem.origin], codec, cut.index)
         ratio = 1.0 if known is None else known.compression_ratio
     return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
+
+
+def with_calibrated_sizes(profile: Profile, calibration: Iterable[CutCalibration]) -> Profile:
+    """`profile` with what the entropy-coded codecs sent of real frames at each cut.
+
+    What they cost is as elsewhere on the device. A profile from before they were has nothing of it: lossless, which is
+    no quicker, stands in.
+    """
+    free = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=0.0, decode_s_per_byte=0.0)
+    costs: list[CodecCost] = []
+    for each in calibration:
+        if each.codec not in BIT_DEPTHS or each.sent_bytes is None or each.cut >= len(profile.cuts):
+            continue
+        if each.codec not in offered_codecs(profile.cuts[each.cut], profile.frame):
+            continue
+        known = codec_cost(profile, each.codec, -1) or codec_cost(profile, Codec.LOSSLESS, -1) or free
+        ratio = each.sent_bytes / payload_bytes(profile.cuts[each.cut], each.codec, profile.frame)
+        costs.append(replace(known, codec=each.codec, cut=each.cut, compression_ratio=ratio))
+    return replace(profile, codecs=(*profile.codecs, *costs))
 
 
 def _float_bytes(n_elements: int, codec: Codec) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.feasibility import check_fits
+from seamline.core.cost.payload import with_calibrated_sizes
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import events as ev
 from seamline.core.session.commands import SwitchRecord
@@ -28,6 +29,7 @@ from seamline.core.session.ledger import Ledger
 from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.documented import to_json
@@ -66,7 +68,7 @@ TAKE_TIMEOUT_S = 0.05
 class Stream:
     """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
 
-    record: a file that its events and decisions are written to, for `seamline replay`.
+    record: a file that its events and decisions are written to, for `seamline replay`. calibration: the model's.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Stream:
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
         record: Path | None = None,
+        calibration: Sequence[CutCalibration] = (),
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -89,6 +92,7 @@ class Stream:
         self._others = others
         self._policy = policy
         self._profile_budget_s = profile_budget_s
+        self._calibration = calibration
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
         spec = SessionSpec(
@@ -144,6 +148,7 @@ class Stream:
         needed = needed_at_start(self._policy, self._others)
         model_id, budget_s = self.model.model_id, self._profile_budget_s
         profiles = profile_nodes(self._node, self._others, model_id, budget_s, needed=needed)
+        profiles[self._node.name] = with_calibrated_sizes(profiles[self._node.name], self._calibration)
         self.controller.know(profiles)
         self._node.membership.listen(self.name, self)
         wait_links(self._node, profiles.keys() - {self._node.name})
