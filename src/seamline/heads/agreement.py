@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from seamline.core.vocabulary.ports import Array
 from seamline.heads.answers import Box, Boxes, Classes, Regions
-from seamline.heads.choosing import Head
+from seamline.heads.choosing import Head, choose_head, facts_of
+from seamline.model import StoredModel
 
 OVERLAP_RATIO = 0.5
 """Intersection over union from which two boxes of one class are the same object."""
@@ -38,6 +39,13 @@ class Judge:
             case Regions(class_map=one), Regions(class_map=other):
                 return float(np.mean(one == other)) if one.shape == other.shape else 0.0
         return max(0.0, 1.0 - relative_error(found, expected))
+
+
+def judge_of(model: StoredModel) -> Judge:
+    """What tells whether two answers of `model` mean the same: its head, chosen as for a stream."""
+    preprocess = model.preprocess
+    size = None if preprocess is None else (preprocess.height, preprocess.width)
+    return Judge(choose_head(facts_of(model.graph, model.metadata, size=size)).head)
 
 
 def relative_error(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:

@@ -96,9 +96,10 @@ def calibrate(
     """
     from seamline.cli.shared.output import print_result, progress_console, track
     from seamline.core.cost.payload import offered_codecs
+    from seamline.heads.agreement import judge_of
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
-    from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, judge_of, step_count, total
+    from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, step_count, total
     from seamline.runtime.sources.opening import open_source
 
     source = open_source(images, loop=False)

@@ -33,7 +33,7 @@ from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.starting import NodeOptions, open_node
-from seamline.runtime.origin.summary import RunSummary
+from seamline.runtime.origin.summary import AuditFigures, RunSummary
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
@@ -227,6 +227,8 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})")
     if summary.source is not None and (trouble := trouble_text(summary.source)):
         out.print(trouble)
+    if summary.audit is not None:
+        out.print(audit_text(summary.audit))
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"
@@ -234,3 +236,9 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         f"{counts.answered} of {counts.accepted} accepted frames answered, {counts.lost} lost, "
         f"{counts.dropped_before_acceptance} dropped before acceptance{took}"
     )
+
+
+def audit_text(audit: AuditFigures) -> str:
+    """What audits found, in words."""
+    share = "" if audit.agreement_ratio is None else f", {audit.agreement_ratio:.1%} of their answers agree"
+    return "; ".join((f"{audit.n_frames} frames also ran unsplit{share}", *audit.withdrawn))

@@ -247,6 +247,7 @@ class Cluster:
             strategy=how,
             record=record,
             calibration=calibration,
+            min_agreement=min_agreement,
         )
         self._streams.append(stream)
         try:

@@ -40,11 +40,13 @@ from seamline.core.vocabulary.objectives import Goal, goal_named
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
+from seamline.heads.agreement import judge_of
 from seamline.model import StoredModel
 from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.audit import Auditor
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder, See
@@ -69,6 +71,7 @@ class Stream:
     """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
 
     record: a file that its events and decisions are written to, for `seamline replay`. calibration: the model's.
+    min_agreement: what audits of its frames must find, see `runtime.origin.audit`; none are made when None.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Stream:
         strategy: NamedStrategy = STRATEGIES["live"],
         record: Path | None = None,
         calibration: Sequence[CutCalibration] = (),
+        min_agreement: float | None = None,
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -115,6 +119,11 @@ class Stream:
             profile_budget_s=profile_budget_s,
             recording=None if record is None else Recording(record, spec),
         )
+        self._auditor = (
+            None
+            if min_agreement is None
+            else Auditor(node, self.name, judge_of(model), min_agreement, self.controller.post)
+        )
         self.frames = self.controller.frames = StreamFrames(
             node,
             self.name,
@@ -123,6 +132,7 @@ class Stream:
             to_pilot=self.controller.post,
             answered=self._on_answered,
             check=AnswerCheck(model.graph.output_specs),
+            auditor=self._auditor,
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
@@ -437,7 +447,8 @@ class Stream:
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
         source = None if self._source is None else self._source.figures()
-        figures = run_summary(self.recorder.history(), counts, source, n_left=self._n_left)
+        audited = None if self._auditor is None else self._auditor.found()
+        figures = run_summary(self.recorder.history(), counts, source, audited, n_left=self._n_left)
         found: dict[str, Any] = to_json(figures)
         return found
 

@@ -19,8 +19,7 @@ from seamline.core.vocabulary.errors import CodecError, UsageError
 from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Array, Engine, FrameArray
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.heads.agreement import Judge, relative_error
-from seamline.heads.choosing import choose_head, facts_of
+from seamline.heads.agreement import Judge, judge_of, relative_error
 from seamline.model import StoredModel
 from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
@@ -95,13 +94,6 @@ def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
         and outputs[0].dtype.startswith("float")
         and sum(extent > 1 for extent in outputs[0].shape) == 1
     )
-
-
-def judge_of(model: StoredModel) -> Judge:
-    """What tells whether two answers of `model` mean the same: its head, chosen as for a stream."""
-    preprocess = model.preprocess
-    size = None if preprocess is None else (preprocess.height, preprocess.width)
-    return Judge(choose_head(facts_of(model.graph, model.metadata, size=size)).head)
 
 
 def step_count(model: StoredModel, cuts: Sequence[int], n_frames: int) -> int:

@@ -28,6 +28,7 @@ from seamline.fabric import messages as msg
 from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.audit import Auditor
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.bounds import bounded_report
@@ -45,11 +46,23 @@ class _Offered:
     seen: Seen | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Auditable:
+    """An answered frame, with what its first stage took."""
+
+    tensors: Tensors
+    result: Result
+
+
+_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable
+
+
 class StreamFrames:
     """Owner of the ledger of one stream; every method is safe from any thread.
 
     to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
-    the outputs that other nodes send. results: answers in order of acceptance, for the user to take.
+    the outputs that other nodes send. auditor: sees what goes into frames and what comes out, in any order. results:
+    answers in order of acceptance, for the user to take.
     """
 
     def __init__(
@@ -62,6 +75,7 @@ class StreamFrames:
         to_pilot: Callable[[ev.ToPilot], None],
         answered: Callable[[Result], None],
         check: AnswerCheck,
+        auditor: Auditor | None = None,
     ) -> None:
         self.stream = stream
         self._node = node
@@ -70,6 +84,7 @@ class StreamFrames:
         self._to_pilot = to_pilot
         self._answered = answered
         self._check = check
+        self._auditor = auditor
         self._peer_log = PeerLog(log)
         self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
@@ -171,15 +186,18 @@ class StreamFrames:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def _carry_out_locked(self, commands: list[Output]) -> list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]:
+    def _carry_out_locked(self, commands: list[Output]) -> list[_Later]:
         """Results are made and delivered under the lock, which keeps them in order; returns what is left to do."""
-        later: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result] = []
+        later: list[_Later] = []
         for command in commands:
             match command:
                 case cmd.Deliver(frame):
                     self.results.put(self._finished.pop(frame))
                 case ev.FrameFinished():
-                    result = self._finished[command.frame] = self._result_of(command)
+                    offered = self._unanswered.pop(command.frame, None)
+                    result = self._finished[command.frame] = self._result_of(command, offered)
+                    if self._auditor is not None and offered is not None:
+                        later.append(_Auditable(offered.tensors, result))
                     later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
                 case cmd.RunFrame(frame, 0, _, offered):
                     assert isinstance(offered, _Offered)
@@ -189,11 +207,14 @@ class StreamFrames:
                     later.append(command)
         return later
 
-    def _carry_out(self, commands: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]) -> None:
+    def _carry_out(self, commands: list[_Later]) -> None:
         for command in commands:
             match command:
                 case cmd.RunFrame():
                     self._begin(command)
+                case _Auditable(tensors, result):
+                    if self._auditor is not None:
+                        self._auditor.answered(result.plan, tensors, result.outputs)
                 case Result():
                     self._answered(command)
                 case cmd.Say(level, words):
@@ -226,8 +247,7 @@ class StreamFrames:
         self.handle(ev.AttemptDropped(frame, attempt))
         return False
 
-    def _result_of(self, finished: ev.FrameFinished) -> Result:
-        offered = self._unanswered.pop(finished.frame, None)
+    def _result_of(self, finished: ev.FrameFinished, offered: _Offered | None) -> Result:
         seen = None if offered is None else offered.seen
         outputs = finished.answer if isinstance(finished.answer, dict) else {}
         reports = tuple(report for report in finished.reports if isinstance(report, msg.StageReport))
