@@ -20,7 +20,7 @@ from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Objective
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import Block, DeviceInfo, FrameInfo, ModelInfo, Profile, Quantiles
 from seamline.fabric.memory import VirtualNetwork
@@ -208,7 +208,9 @@ class Bench:
         *,
         policy: str = "adaptive",
         private: int = 0,
-        codecs=tuple(Codec),
+        codecs=EIGHT_BIT_CODECS,
+        lossy=None,
+        min_agreement: float | None = None,
         allow_local: bool = True,
         strategy: str = "live",
         record: Path | None = None,
@@ -219,12 +221,13 @@ class Bench:
             self.model,
             others=tuple(NodeId(name) for name in self.nodes if name != "edge"),
             objective=Objective.LATENCY,
-            constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local),
+            constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local, lossy=lossy),
             policy=policy_named(policy),
             profile_budget_s=1.0,
             strategy=strategy_named(strategy),
             record=record,
             reading=reading,
+            min_agreement=min_agreement,
         )
         self.streams.append(stream)
         stream.open()

@@ -44,8 +44,8 @@ class CommandModule(Protocol):
 
 GROUPS = (
     "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy",
-    "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache", "doctor",
-    "reproduce",
+    "calibrate", "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache",
+    "doctor", "reproduce",
 )  # fmt: skip
 """Modules of command groups, in the order of the help."""
 

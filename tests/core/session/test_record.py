@@ -81,6 +81,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.Tick(),
         ev.SwitchAsked(1, SPLIT, None, "asked for"),
         ev.UnpinAsked(2, "live"),
+        ev.CodecWithdrawn(3, Codec.Q4, "80.0% of 20 audited answers agree"),
         ev.ObjectiveAsked(3, Objective.ENERGY),
         ev.ObjectiveAsked(3, Within(slo_s=0.1)),
         ev.ObjectiveAsked(3, Weights(latency_s=1.0, energy_j=0.5)),

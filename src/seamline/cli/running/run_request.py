@@ -27,13 +27,13 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
 from seamline.core.vocabulary.nodes import node_id
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.starting import NodeOptions, open_node
-from seamline.runtime.origin.summary import RunSummary
+from seamline.runtime.origin.summary import AuditFigures, RunSummary
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
@@ -149,7 +149,8 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             objective=str(planning.goal()),
             energy_scope=planning.energy_scope,
             private=planning.private,
-            codecs=planning.codecs if asked.plan is None else tuple(Codec),  # a plan is allowed what it says
+            codecs=planning.codecs if asked.plan is None else EIGHT_BIT_CODECS,  # a plan is allowed what it says
+            min_agreement=planning.min_agreement,
             policy=request.policy,
             strategy=asked.strategy,
             record=asked.record,
@@ -227,6 +228,8 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})")
     if summary.source is not None and (trouble := trouble_text(summary.source)):
         out.print(trouble)
+    if summary.audit is not None:
+        out.print(audit_text(summary.audit))
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"
@@ -234,3 +237,9 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         f"{counts.answered} of {counts.accepted} accepted frames answered, {counts.lost} lost, "
         f"{counts.dropped_before_acceptance} dropped before acceptance{took}"
     )
+
+
+def audit_text(audit: AuditFigures) -> str:
+    """What audits found, in words."""
+    share = "" if audit.agreement_ratio is None else f", {audit.agreement_ratio:.1%} of their answers agree"
+    return "; ".join((f"{audit.n_frames} frames also ran unsplit{share}", *audit.withdrawn))

@@ -20,7 +20,7 @@ from seamline.core.link.report import LinkReport
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Goal
-from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.plans import Codec, Plan, Segment
 from seamline.core.vocabulary.profiles import Profile
 
 LOCAL_GENERATION = 0
@@ -304,6 +304,15 @@ class NodePrepareFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CodecWithdrawn:
+    """Answers through `codec` at `cut` mean something else too often: no plan may use it there any more."""
+
+    cut: int
+    codec: Codec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """Profiles and links are known as far as they will be: choose the first plan."""
 
@@ -364,7 +373,8 @@ FrameEvent = (
 )  # fmt: skip
 PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | DeadlineMissed | FrameFinished | StatusReceived | LinkEstimated
-    | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | Begin | Tick
+    | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | CodecWithdrawn
+    | Begin | Tick
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (

@@ -22,6 +22,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     NodePrepareFailed  the plan is refused
     Routed             the switch is complete
     Drained            a generation is released after a grace time
+    CodecWithdrawn     no plan may use it at that cut any more
     Begin              the first plan is chosen from now on
     Tick               grace times, deadlines, breakers; links to measure; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
@@ -65,7 +66,7 @@ from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan
 
 DECISION_INTERVAL_S = 1.0
 """Longest time between two decisions; one is taken whenever something has moved."""
@@ -221,6 +222,8 @@ class Pilot:
             case ev.SegmentTimed(node, segment, took_s):
                 self._reprofiling.answered(node, segment, took_s, now_s)
                 self._peers.segment_timed(node, segment, took_s, now_s)
+            case ev.CodecWithdrawn(cut, codec, reason):
+                self._withdraw(cut, codec, reason, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
                 self._interest.active(now_s)
@@ -413,6 +416,19 @@ class Pilot:
                 self._out += (cmd.Say(cmd.Level.INFO, words), cmd.ChargeEnergy(scope), cmd.Settle(request, before))
             case _:
                 assert_never(event)
+
+    def _withdraw(self, cut: int, codec: Codec, reason: str, now_s: float) -> None:
+        """Let no plan use `codec` at `cut`, nor one of fewer bits; where nothing was calibrated it is only said."""
+        limits = self.view.constraints
+        words = f"{codec} at cut {cut}: {reason}"
+        if limits.lossy is None:
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}; it was allowed without a calibration, and stays"))
+            return
+        coarser = LOSSINESS[LOSSINESS.index(codec) :]
+        left = tuple(pair for pair in limits.lossy if pair[0] != cut or pair[1] not in coarser)
+        if left != limits.lossy:
+            self._view.apply(ae.ObjectiveSet(self.view.objective, replace(limits, lossy=left), now_s))
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"withdrawn is {words}"))
 
     def _unpinned(self, now_s: float) -> cmd.SwitchRecord:
         here = self._switcher.routed.plan

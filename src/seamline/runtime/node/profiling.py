@@ -19,7 +19,7 @@ from seamline.core.cost.payload import JPEG_BYTES_PER_PIXEL
 from seamline.core.cost.profiled import profiled_s
 from seamline.core.vocabulary.errors import ConfigError, ModelError, WireError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import CodecCost, DeviceInfo, FrameInfo, Profile
 from seamline.meters.caches import CacheFlusher
@@ -131,7 +131,7 @@ class Profiler:
         """The profile at full speed, if there is one."""
         if model_id not in self._at_full_speed:
             kept = self._cache.get(model_id, self._device)
-            if kept is None or all(cost.cut is None for cost in kept.codecs):
+            if kept is None or not _is_complete(kept):
                 return None
             self._at_full_speed[model_id] = kept
         return self._at_full_speed[model_id]
@@ -161,6 +161,13 @@ class Profiler:
         ):
             predicted_s, measured_s = found.predicted_s * self._slowdown, found.measured_s * self._slowdown
             yield replace(found, predicted_s=predicted_s, measured_s=measured_s)
+
+
+def _is_complete(profile: Profile) -> bool:
+    """Whether it has what this version measures of codecs: at cuts, and of all that entropy coding takes."""
+    return any(cost.cut is not None for cost in profile.codecs) and any(
+        cost.codec is Codec.Q4 for cost in profile.codecs
+    )
 
 
 def time_segment(engine: Engine, model_id: str, segment: Segment) -> float:

@@ -29,6 +29,7 @@ from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.answer_reading import AnswerReading
+from seamline.runtime.origin.audit import Auditor
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.bounds import bounded_report
@@ -50,12 +51,24 @@ class _Offered:
     seen: Seen | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Auditable:
+    """An answered frame, with what its first stage took."""
+
+    tensors: Tensors
+    result: Result
+
+
+_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable
+
+
 class StreamFrames:
     """Owner of the ledger of one stream; every method is safe from any thread.
 
     to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
-    the outputs that other nodes send. reading: what they read of these first, unless `sends_outputs`. results: answers
-    in order of acceptance, for the user to take.
+    the outputs that other nodes send. reading: what they read of these first, unless `sends_outputs`. auditor: sees
+    what goes into frames and what comes out, in any order. results: answers in order of acceptance, for the user to
+    take.
     """
 
     def __init__(
@@ -69,6 +82,7 @@ class StreamFrames:
         answered: Callable[[Result], None],
         check: AnswerCheck,
         reading: AnswerReading | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self.stream = stream
         self._node = node
@@ -79,6 +93,7 @@ class StreamFrames:
         self._check = check
         self._reading = reading
         self.sends_outputs = False
+        self._auditor = auditor
         self._peer_log = PeerLog(log)
         self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
@@ -186,15 +201,18 @@ class StreamFrames:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def _carry_out_locked(self, commands: list[Output]) -> list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]:
+    def _carry_out_locked(self, commands: list[Output]) -> list[_Later]:
         """Results are made and delivered under the lock, which keeps them in order; returns what is left to do."""
-        later: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result] = []
+        later: list[_Later] = []
         for command in commands:
             match command:
                 case cmd.Deliver(frame):
                     self.results.put(self._finished.pop(frame))
                 case ev.FrameFinished():
-                    result = self._finished[command.frame] = self._result_of(command)
+                    offered = self._unanswered.pop(command.frame, None)
+                    result = self._finished[command.frame] = self._result_of(command, offered)
+                    if self._auditor is not None and offered is not None:
+                        later.append(_Auditable(offered.tensors, result))
                     later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
                 case cmd.RunFrame(frame, 0, _, offered):
                     assert isinstance(offered, _Offered)
@@ -204,11 +222,14 @@ class StreamFrames:
                     later.append(command)
         return later
 
-    def _carry_out(self, commands: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]) -> None:
+    def _carry_out(self, commands: list[_Later]) -> None:
         for command in commands:
             match command:
                 case cmd.RunFrame():
                     self._begin(command)
+                case _Auditable(tensors, result):
+                    if self._auditor is not None:
+                        self._auditor.answered(result.plan, tensors, result.outputs)
                 case Result():
                     self._answered(command)
                 case cmd.Say(level, words):
@@ -242,8 +263,7 @@ class StreamFrames:
         self.handle(ev.AttemptDropped(frame, attempt))
         return False
 
-    def _result_of(self, finished: ev.FrameFinished) -> Result:
-        offered = self._unanswered.pop(finished.frame, None)
+    def _result_of(self, finished: ev.FrameFinished, offered: _Offered | None) -> Result:
         seen = None if offered is None else offered.seen
         answer = finished.answer if isinstance(finished.answer, dict) else {}
         is_read = isinstance(answer, _Reduced)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,7 @@ class History:
 
     answered_s and latency_s: of every answer, in the order of arrival. plans: from when which was in use. drawn: by
     name of the node. frame_j: joules of the frames that have any, from frame_sources, counted by energy_scope.
+    codecs: boundaries that answered frames crossed, by codec.
     """
 
     started_s: float
@@ -85,6 +87,7 @@ class History:
     frame_j: tuple[float, ...]
     frame_sources: frozenset[str]
     energy_scope: EnergyScope
+    codecs: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -137,6 +140,7 @@ class Recorder:
         self._frame_j: list[float] = []
         self._frame_sources: set[str] = set()
         self._energy_scope = EnergyScope.ALL
+        self._codecs: Counter[str] = Counter()
 
     def charge(self, scope: EnergyScope) -> None:
         """Joules of frames are those of `scope` from now on; what was counted otherwise is not averaged with them."""
@@ -158,6 +162,7 @@ class Recorder:
             if result.energy_j is not None and result.energy_source is not None:
                 self._frame_j.append(result.energy_j)
                 self._frame_sources.add(result.energy_source)
+            self._codecs.update(stage.codec for stage in result.plan.stages if stage.codec is not None)
             self._recent.append((at_s, result))
             while self._recent and self._recent[0][0] < at_s - RECENT_S:
                 self._recent.popleft()
@@ -197,6 +202,7 @@ class Recorder:
             self._n_failed = self._n_completed_elsewhere = 0
             self._frame_j.clear()
             self._frame_sources.clear()
+            self._codecs.clear()
             for drawn in self._drawn.values():
                 drawn.energy_j = 0.0
 
@@ -259,4 +265,5 @@ class Recorder:
                 frame_j=tuple(self._frame_j),
                 frame_sources=frozenset(self._frame_sources),
                 energy_scope=self._energy_scope,
+                codecs=dict(sorted(self._codecs.items())),
             )

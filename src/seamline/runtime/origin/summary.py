@@ -15,6 +15,7 @@ from typing import Annotated
 
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
+from seamline.runtime.origin.audit import Audited
 from seamline.runtime.origin.record import History
 from seamline.runtime.shared.energy import joint_source
 from seamline.runtime.sources.health import SourceFigures
@@ -107,6 +108,15 @@ class PlanInUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFigures:
+    """What frames that ran unsplit as well have shown, with `--min-agreement`."""
+
+    n_frames: Annotated[int, "frames that also ran whole on the origin, for comparison"]
+    agreement_ratio: Annotated[float | None, "of their answers, the share that mean the same; null when there are none"]
+    withdrawn: Annotated[tuple[str, ...], "codecs that no plan may use at a cut any more, with the reason"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """A stream's figures; times since it began."""
 
@@ -117,10 +127,17 @@ class RunSummary:
     longest_gap_s: Annotated[float | None, "longest time between two answers"]
     switches: tuple[SwitchFigures, ...]
     plan_timeline: tuple[PlanInUse, ...]
+    codecs: Mapping[str, Annotated[int, "answered frames that crossed a link so; one that crosses two counts twice"]]
+    audit: AuditFigures | None
 
 
 def run_summary(
-    history: History, counts: FrameCounts, source: SourceFigures | None = None, *, n_left: int = 0
+    history: History,
+    counts: FrameCounts,
+    source: SourceFigures | None = None,
+    audited: Audited | None = None,
+    *,
+    n_left: int = 0,
 ) -> RunSummary:
     """What a stream with this `history`, these `counts` of frames and this `source` of them ends with.
 
@@ -145,6 +162,14 @@ def run_summary(
         longest_gap_s=max((there - here for here, there in pairwise(answered)), default=None),
         switches=tuple(_switch(switch, answered, started_s) for switch in history.switches),
         plan_timeline=tuple(PlanInUse(at_s=at_s - started_s, plan=str(plan)) for at_s, plan in history.plans),
+        codecs=history.codecs,
+        audit=None
+        if audited is None
+        else AuditFigures(
+            n_frames=audited.n_frames,
+            agreement_ratio=audited.agreement_ratio,
+            withdrawn=audited.withdrawn,
+        ),
     )
 
 
