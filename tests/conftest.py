@@ -88,6 +88,7 @@ PACKAGES = {
     "keras": "'seamline[keras]'",
     "ddddocr": "--no-deps ddddocr",
     "magika": "--no-deps magika",
+    "openvino": "'seamline[openvino]'",
     "nudenet": "--no-deps nudenet==3.4.2",
     "rapidocr_onnxruntime": "--no-deps rapidocr-onnxruntime==1.4.4",
     "silero_vad": "--no-deps silero-vad",

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import msgspec
 
+from seamline.core.vocabulary.providers import CPU
+
 WIRE_VERSION = 2
 """2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
 
@@ -65,10 +67,19 @@ class EnergyReport(msgspec.Struct, frozen=True):
     energy_j: Finite
 
 
+class GpuReport(msgspec.Struct, frozen=True):
+    """Where a node computes, if that has memory of its own."""
+
+    name: str
+    memory_bytes: int
+    free_memory_bytes: int
+
+
 class Status(Header, frozen=True, tag="status"):
     """Identity and state of a node; sent to every peer twice a second and on every change.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
+    provider: what it computes with, a name of `core.vocabulary.providers`.
     """
 
     tier: str
@@ -85,6 +96,8 @@ class Status(Header, frozen=True, tag="status"):
     streams: tuple[str, ...] = ()
     energy: EnergyReport | None = None
     usable_memory_bytes: int = 0
+    provider: str = CPU
+    gpu: GpuReport | None = None
 
 
 class Ping(Header, frozen=True, tag="ping"):
