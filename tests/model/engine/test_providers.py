@@ -106,10 +106,8 @@ def test_tensors_that_stay_on_a_device_give_the_same_answers(small_cnn: ModelPro
     assert np.array_equal(one["x"], kept)
 
 
-@pytest.mark.parametrize("provider", [CUDA, TENSORRT])
+@pytest.mark.parametrize("provider", [pytest.param(name, marks=pytest.mark.needs(name)) for name in (CUDA, TENSORRT)])
 def test_a_gpu_gives_what_the_processor_gives(provider: str, small_cnn: ModelProto, save: Save, tmp_path: Path) -> None:
-    if missing := look(provider).missing:
-        pytest.skip(f"no {provider} here: {missing}")
     store = ModelStore(tmp_path / "store")
     stored = store.add(save(small_cnn))
     engine = open_engine(provider, store)

@@ -7,7 +7,9 @@ and without a driver computes on the processor without a word.
 from __future__ import annotations
 
 import importlib.util
+import io
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -121,7 +123,9 @@ def look(provider: str) -> Finding:
         )
     if reason := _why_not(wanted):
         return Finding(
-            provider=provider, missing=f"it does not start: {reason}", hint=f"is the driver there? {wanted.get}"
+            provider=provider,
+            missing=f"it does not start: {reason}",
+            hint=f"is the driver there, and what it needs? {wanted.get}",
         )
     return Finding(provider=provider)
 
@@ -194,16 +198,18 @@ def _look_for_openvino() -> Finding:
 
 def _why_not(wanted: _Execution) -> str | None:
     """Why the runtime does not compute with `wanted`, tried with one operator; None when it does."""
-    try:
-        if wanted.device is not None:
-            _load_libraries()
-        session = ort.InferenceSession(_one_operator(), providers=[*wanted.options(None), *PROCESSOR])
-        if wanted.runtime not in session.get_providers():
-            return "the runtime falls back to the processor (its libraries or a device are missing)"
-        session.run(None, {"x": np.ones((1, 1), np.float32)})
-    except Exception as error:  # the runtime's errors share no base class
-        return str(error).replace("\n", " ")[:200]
-    return None
+    with redirect_stdout(io.StringIO()) as said:  # the package prints what it lacks, where data belongs
+        try:
+            if wanted.device is not None:
+                _load_libraries()
+            session = ort.InferenceSession(_one_operator(), providers=[*wanted.options(None), *PROCESSOR])
+            if wanted.runtime in session.get_providers():
+                session.run(None, {"x": np.ones((1, 1), np.float32)})
+                return None
+        except Exception as error:  # the runtime's errors share no base class
+            return str(error).replace("\n", " ")[:200]
+    first = said.getvalue().partition("\n")[0]
+    return first[:200] or "the runtime falls back to the processor"
 
 
 def _load_libraries() -> None:
