@@ -88,6 +88,14 @@ class PacedEngine:
     def name(self) -> str:
         return self._engine.name
 
+    @property
+    def provider(self) -> str:
+        return self._engine.provider
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return False
+
     def prepare(self, model_id: str, segment):
         (self._like or self).meet_trouble()
         cuts = self._model.cuts

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from seamline.core.vocabulary.providers import CPU
+
 WIRE_VERSION = 3
 """3: credits that travel with control messages; links are measured, and statuses sent, for those alone who asked; tensors
 in fewer than eight bits.
@@ -68,11 +70,20 @@ class EnergyReport(msgspec.Struct, frozen=True):
     energy_j: Finite
 
 
+class GpuReport(msgspec.Struct, frozen=True):
+    """Where a node computes, if that has memory of its own."""
+
+    name: str
+    memory_bytes: int
+    free_memory_bytes: int
+
+
 class Status(Header, frozen=True, tag="status"):
     """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and once a minute,
     and twice a second to those who asked it to measure links.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
+    provider: what it computes with, a name of `core.vocabulary.providers`.
     """
 
     tier: str
@@ -89,6 +100,8 @@ class Status(Header, frozen=True, tag="status"):
     streams: tuple[str, ...] = ()
     energy: EnergyReport | None = None
     usable_memory_bytes: int = 0
+    provider: str = CPU
+    gpu: GpuReport | None = None
 
 
 class MeasureLinks(Header, frozen=True, tag="measure_links"):

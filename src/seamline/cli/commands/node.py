@@ -19,7 +19,7 @@ from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
-from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
+from seamline.cli.shared.render import NodeDrew, NodeGpu, NodeRow, nodes_table
 from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.errors import FabricError, UsageError
 from seamline.core.vocabulary.nodes import as_node_name
@@ -200,6 +200,7 @@ def _row(name: str, status: Status, link: LinkEstimate | None) -> NodeRow:
         name=name,
         rtt_s=link.rtt_s if link else None,
         goodput_bps=link.goodput_bps if link else None,
+        gpu=None if status.gpu is None else copied(NodeGpu, status.gpu),
         energy=None if energy is None else copied(NodeDrew, energy),
     )
 

@@ -13,11 +13,13 @@ from seamline.cli.shared.options import (
     ClusterOption,
     InsecureFlag,
     JoinOption,
+    ProviderOption,
     ThreadsOption,
     meters,
     one_of_later,
     powers,
 )
+from seamline.core.vocabulary.providers import AUTO
 
 if TYPE_CHECKING:
     from seamline.runtime.node.starting import NodeOptions
@@ -47,6 +49,7 @@ class NodeFlags:
         ),
     ] = ()
     threads: ThreadsOption = None
+    provider: ProviderOption = AUTO
     slowdown: Annotated[
         float,
         typer.Option(
@@ -139,6 +142,7 @@ class NodeFlags:
             listen=self.listen or ("tcp/127.0.0.1:0",),
             cluster=self.cluster,
             n_threads=self.threads,
+            provider=self.provider,
             memory_bytes=memory_bytes,
             slowdown=self.slowdown,
             pace=None if orders is None else orders.pace,

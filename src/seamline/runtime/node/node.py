@@ -17,6 +17,7 @@ from typing import Protocol
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Engine, Fabric
+from seamline.meters.gpu import Gpu
 from seamline.model import ModelStore
 from seamline.runtime.node.dispatch import Dispatcher
 from seamline.runtime.node.frame_path import FramePath
@@ -50,7 +51,7 @@ class Node:
 
     For streams that start here: `client` asks nodes, this one included, `frames` runs frames, `uplink` sends replies
     and counts bytes, `links` measures, `membership` says who is there, `status` how this node fares, `energy` what it
-    draws. interrupt: breaks off what computes.
+    draws. interrupt: breaks off what computes. gpu: where it computes, if that has memory of its own.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Node:
         role_of: RoleOf = uncertified,
         withheld_from: frozenset[NodeId] = frozenset(),
         interrupt: Callable[[], None] = lambda: None,
+        gpu: Gpu | None = None,
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -112,6 +114,7 @@ class Node:
             links=self.links,
             energy=self.energy,
             streams=self.listeners.streams,
+            gpu=gpu,
         )
         self.heartbeat = Heartbeat(fabric, self.uplink, self.status.compose, self.service.tidy)
         self.membership = Membership(

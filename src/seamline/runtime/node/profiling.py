@@ -46,10 +46,11 @@ LONGEST_WAIT_S = 30.0
 class Profiler:
     """Measures models on this computer at full speed, once each, whatever number of nodes it stands for.
 
-    An engine of one thread computes on the thread that calls it, and is timed by that thread's processor time: what
-    other processes take meanwhile is no property of the model. So are codecs, which always do.
+    An engine that computes on the thread that calls it is timed by that thread's processor time: what other processes
+    take meanwhile is no property of the model. So are codecs, which always do.
     slowdown: what the node's times are multiplied with, where it imitates a slower machine (`testbed.slowdown`).
     cache: folder of all caches, the default when None. power: what the device draws, for the energy of plans.
+    processor: name of what computes, the machine's processor when None.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Profiler:
         slowdown: float = 1.0,
         cache: Path | None = None,
         power: PowerSpec | None = None,
+        processor: str | None = None,
     ) -> None:
         self._engine = engine
-        self._spent_s = time.thread_time if n_threads == 1 else now_s
+        self._spent_s = time.thread_time if engine.computes_on_caller else now_s
         self._slowdown = slowdown
-        device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
+        device = DeviceInfo(name=node, cpu=processor or cpu_name(), engine=engine.name, threads=n_threads)
         self._device = device if power is None else powered(device, power)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
