@@ -77,6 +77,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "containers": (has_containers, "no container starts here: apt install podman, and run as root"),
     "mosquitto": (lambda: shutil.which("mosquitto", path=f"{os.environ['PATH']}:{SBIN}") is not None,
                   "no MQTT broker: apt install mosquitto"),
+    "prometheus": (lambda: shutil.which("prometheus") is not None, "no Prometheus: apt install prometheus"),
     "systemd": (lambda: shutil.which("systemd-analyze") is not None, "no systemd-analyze: apt install systemd"),
     "gstreamer": (has_gstreamer, "no RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0"
                                  " gstreamer1.0-plugins-base gstreamer1.0-plugins-good"),
@@ -86,6 +87,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 PACKAGES = {
     "torch": "'seamline[torch]'",
     "keras": "'seamline[keras]'",
+    "prometheus_client": "'seamline[metrics]'",
     "ddddocr": "--no-deps ddddocr",
     "magika": "--no-deps magika",
     "nudenet": "--no-deps nudenet==3.4.2",

@@ -24,8 +24,10 @@ ROOMS = {
         "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
-    "runtime": ("inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "lab", "chaos"),
-    "cli": ("shared", "membership", "running", "demo", "commands"),
+    "runtime": (
+        "inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "metrics", "lab", "chaos",
+    ),
+    "cli": ("shared", "membership", "observing", "running", "demo", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 

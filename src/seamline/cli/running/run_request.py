@@ -14,10 +14,12 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.model_flags import ModelFlags
+from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.planning_options import PlanningFlags, as_usage, checked_codecs
 from seamline.cli.shared.render import switches_table
@@ -43,7 +45,7 @@ from seamline.runtime.sources.opening import open_source
 class RunRequest:
     """All that a run is asked for; nothing has been opened. node: this one, the origin. as_json: what stdout gets.
 
-    begun: set when frames may begin, None when they may at once. parent_pid: the run ends when that process is gone.
+    own: the flags it was made of. begun: set when frames may begin, None when they may at once.
     """
 
     model: str
@@ -53,9 +55,9 @@ class RunRequest:
     planning: PlanningFlags
     answers: AnswerFlags
     node: NodeOptions
+    own: NodeFlags
     begun: threading.Event | None
     as_json: bool
-    parent_pid: int | None
 
     @property
     def policy(self) -> str:
@@ -87,7 +89,11 @@ def execute(request: RunRequest) -> int:
 
 def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     with answering, Cluster(open_node(request.node), n_expected=len(request.node.connect)) as here:
+        exporter = open_exporter(here.node, request.own)
         stream = make_stream(request, here, path, source, answering)
+        if exporter is not None:
+            exporter.watch(stream)
+            answering.warn(exporter.url, word="metrics")
         if request.asked.events:
             print_json({"event": "ready"})
         if request.begun is not None:
@@ -195,7 +201,7 @@ def _run(
         duration_s=request.asked.seconds,
         as_events=request.asked.events,
         is_quiet=request.as_json,
-        parent_pid=request.parent_pid,
+        parent_pid=request.own.parent_pid,
     )
     answering.stop = stream.stop
 
