@@ -15,6 +15,7 @@ import msgspec
 from rich.console import Console
 
 from seamline.cli.observing.exporting import open_exporter
+from seamline.cli.observing.showing import open_dashboard
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.running.watching import Watcher
@@ -34,6 +35,7 @@ from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.identity.web_address import parse_web_address
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.origin.summary import RunSummary
 from seamline.runtime.sources.frames import StampedSource
@@ -94,11 +96,18 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
         if exporter is not None:
             exporter.watch(stream)
             answering.warn(exporter.url, word="metrics")
+        title = f"{stream.model.name}: {source.name}"
+        dashboard = open_dashboard(
+            here.node, [(title, stream)], request.asked.dashboard, allow_insecure=request.own.insecure
+        )
+        link = None if dashboard is None else dashboard.link()
         if request.asked.events:
-            print_json({"event": "ready"})
+            print_json({"event": "ready", "dashboard": link})
+        elif link is not None:
+            answering.warn(link, word="dashboard")
         if request.begun is not None:
             request.begun.wait()
-        signal_number, error = _run(request, stream, source, answering)
+        signal_number, error = _run(request, stream, source, answering, title)
         summary = stream.summary()
         warn_if_kept_here(request, stream, answering)
     if request.asked.events:
@@ -127,6 +136,8 @@ def check_words(request: RunRequest) -> None:
     nodes = [node_id(name) for name in names]
     asked.is_live()
     asked.feed_backs()
+    if asked.dashboard is not None:
+        parse_web_address(asked.dashboard, "--dashboard")
     request.about.options()
     request.planning.goal()
     checked_codecs(request.planning.codecs)
@@ -189,7 +200,7 @@ def warn_if_kept_here(request: RunRequest, stream: Stream, answering: Answering)
 
 
 def _run(
-    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering
+    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering, title: str
 ) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
     error: SeamlineError | None = None
@@ -197,7 +208,7 @@ def _run(
         print_json({"event": "started"})
     watching = Watcher(
         stream,
-        title=f"{stream.model.name}: {source.name}",
+        title=title,
         duration_s=request.asked.seconds,
         as_events=request.asked.events,
         is_quiet=request.as_json,

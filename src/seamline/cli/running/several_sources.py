@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from seamline.cli.observing.exporting import open_exporter
+from seamline.cli.observing.showing import open_dashboard
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_request import (
     RunRequest,
@@ -154,6 +155,10 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
                 progress_console().print(f"metrics: {exporter.url}", soft_wrap=True)
                 for stream in streams:
                     exporter.watch(stream)
+            titled = [(run.name, stream) for run, stream in zip(runs, streams, strict=True)]
+            dashboard = open_dashboard(node, titled, request.asked.dashboard, allow_insecure=request.own.insecure)
+            if dashboard is not None:
+                progress_console().print(f"dashboard: {dashboard.link()}", soft_wrap=True)
 
             def end() -> None:
                 for run, stream in zip(runs, streams, strict=True):

@@ -425,6 +425,11 @@ class Stream:
         self._watchers = (*self._watchers, watcher)
 
     @property
+    def others(self) -> tuple[NodeId, ...]:
+        """The nodes that may take part beside the origin."""
+        return self._others
+
+    @property
     def plan(self) -> Plan:
         """The plan that new frames follow."""
         return self.frames.route.plan

@@ -18,10 +18,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from seamline.runtime.api.snapshot import StreamSnapshot
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result
-from seamline.runtime.origin.summary import SETTLE_S
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the histograms' buckets."""
@@ -34,7 +32,6 @@ class StreamMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._streams: list[Stream] = []
-        self._gaps: dict[str, tuple[int, list[float]]] = {}
         self._n_frames: Counter[tuple[str, str]] = Counter()
         self._latency = _histogram("seamline_frame_latency_seconds", "From acceptance to answer", (), registry)
         self._transfer = _histogram("seamline_frame_transfer_seconds", "On links and in buffers", (), registry)
@@ -87,21 +84,11 @@ class StreamMetrics(Collector):
                 energy.add_metric([name, now.energy_source or ""], now.energy_j_per_frame)
             switches.add_metric([name], len(now.switches))
             _add(prepare, name, [switch.prepare_s for switch in now.switches])
-            _add(gap, name, self._gaps_of(stream, now))
+            _add(gap, name, [switch.gap_s for switch in now.switches if switch.gap_s is not None])
             for outcome in OUTCOMES:  # all of them at once: a rate needs a first value
                 frames.add_metric([name, outcome], self._n_frames[name, outcome])
             frames.add_metric([name, "dropped"], now.n_dropped)
         yield from (frames, stream_info, plan_info, predicted, in_flight, energy, switches, prepare, gap)
-
-    def _gaps_of(self, stream: Stream, now: StreamSnapshot) -> Sequence[float]:
-        """Gaps of the switches that have settled; asked of the stream when there are more than before."""
-        settled = sum(now.at_s > switch.at_s + switch.prepare_s + SETTLE_S for switch in now.switches)
-        known, gaps = self._gaps.get(stream.name, (0, []))
-        if settled != known:
-            figures = stream.summary()["switches"][:settled]
-            gaps = [each["gap_s"] for each in figures if each["gap_s"] is not None]
-            self._gaps[stream.name] = settled, gaps
-        return gaps
 
 
 def _histogram(name: str, words: str, labels: Sequence[str], registry: CollectorRegistry) -> Histogram:
