@@ -86,6 +86,8 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "tensorrt": (lambda: computes_with("tensorrt"), "no TensorRT that ONNX Runtime can use: see `seamline doctor`"),
     "mosquitto": (lambda: shutil.which("mosquitto", path=f"{os.environ['PATH']}:{SBIN}") is not None,
                   "no MQTT broker: apt install mosquitto"),
+    "chromium": (lambda: shutil.which("chromium") is not None, "no browser: apt install chromium"),
+    "prometheus": (lambda: shutil.which("prometheus") is not None, "no Prometheus: apt install prometheus"),
     "systemd": (lambda: shutil.which("systemd-analyze") is not None, "no systemd-analyze: apt install systemd"),
     "gstreamer": (has_gstreamer, "no RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0"
                                  " gstreamer1.0-plugins-base gstreamer1.0-plugins-good"),
@@ -95,6 +97,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 PACKAGES = {
     "torch": "'seamline[torch]'",
     "keras": "'seamline[keras]'",
+    "starlette": "'seamline[dashboard]'",
+    "uvicorn": "'seamline[dashboard]'",
+    "playwright": "playwright",
+    "prometheus_client": "'seamline[metrics]'",
     "ddddocr": "--no-deps ddddocr",
     "magika": "--no-deps magika",
     "openvino": "'seamline[openvino]'",

@@ -16,7 +16,7 @@ import seamline
 
 SOURCE = Path(seamline.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
-FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "cli": 6, "dashboard": 6} | dict.fromkeys(
+FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "dashboard": 6, "cli": 7} | dict.fromkeys(
     ("model", "codec", "fabric", "identity", "meters", "testbed", "sim"), 2
 )
 ROOMS = {
@@ -26,8 +26,10 @@ ROOMS = {
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
     "fabric": ("bulk",),
-    "runtime": ("inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "lab", "chaos"),
-    "cli": ("shared", "membership", "running", "demo", "commands"),
+    "runtime": (
+        "inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "metrics", "lab", "chaos",
+    ),
+    "cli": ("shared", "membership", "observing", "running", "demo", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 
@@ -229,7 +231,7 @@ def test_the_core_keeps_nothing_between_calls():
         ("core/a.py", "def f():\n    import seamline.model.store", "core/a.py:2 core -> model"),
         ("codec/a.py", "from seamline import model", "codec/a.py:1 codec -> model"),
         ("config.py", "from seamline.testbed import file", "config.py:1 config -> testbed"),
-        ("cli/a.py", "import seamline.dashboard.web", "cli/a.py:1 cli -> dashboard"),
+        ("dashboard/a.py", "import seamline.cli.main", "dashboard/a.py:1 dashboard -> cli"),
         (
             "core/link/a.py",
             "from seamline.core.planning.planner import plan",

@@ -85,7 +85,11 @@ class LiveState:
 def live_panel(state: LiveState) -> RenderableType:
     """The whole live view of one stream, for a terminal of any width."""
     stream = state.stream
-    lines: list[RenderableType] = [_headline(state), Text(f"plan {stream.generation}: {stream.plan}", style="bold")]
+    pinned = ", pinned" if stream.is_pinned else ""
+    lines: list[RenderableType] = [
+        _headline(state),
+        Text(f"plan {stream.generation}{pinned}: {stream.plan}", style="bold"),
+    ]
     lines.append(_latency_line(stream))
     if stream.parts:
         lines.append(latency_split(stream.parts))

@@ -124,6 +124,11 @@ class Pilot:
         return self._switcher.strategy.name
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether one plan is held, by hand or from the start."""
+        return self._override.is_pinned
+
+    @property
     def standby(self) -> Plan | None:
         """The plan of the standby pipeline, if one is ready."""
         return self._switcher.standby

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ class Stream:
         self._feed_back: FeedBack | None = None
         self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
+        self._watchers: tuple[Callable[[Result], None], ...] = ()
         self._is_stopped = False
         self._leave_s = math.inf
         self._closed = False
@@ -313,6 +314,8 @@ class Stream:
                 continue
             if result.frame >= first:
                 n_due += 1
+                for watcher in self._watchers:
+                    watcher(result)
                 yield result
 
     # -- moving the cut by hand --------------------------------------------------------------------------------------
@@ -438,6 +441,15 @@ class Stream:
         self.frames.handle(event)
 
     # -- to look at --------------------------------------------------------------------------------------------------
+
+    def watch(self, watcher: Callable[[Result], None]) -> None:
+        """Show `watcher` every result of `run` as it is taken, on the thread that takes them."""
+        self._watchers = (*self._watchers, watcher)
+
+    @property
+    def others(self) -> tuple[NodeId, ...]:
+        """The nodes that may take part beside the origin."""
+        return self._others
 
     @property
     def plan(self) -> Plan:

@@ -182,6 +182,11 @@ class Controller:
         return self._pilot.standby
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether one plan is held, by hand or from the start."""
+        return self._pilot.is_pinned
+
+    @property
     def view(self) -> View:
         """All that decisions rest on, as it is now."""
         return self._pilot.view

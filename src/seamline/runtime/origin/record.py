@@ -17,6 +17,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
+from seamline.runtime.origin.gaps import gap_s, is_settled
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.energy import joint_source
 
@@ -136,6 +137,7 @@ class Recorder:
         self._recent: deque[tuple[float, Result]] = deque()
         self._plans: list[tuple[float, Plan]] = []
         self._switches: list[SwitchRecord] = []
+        self._gaps_s: list[float | None] = []
         self._drawn: dict[str, _Drawn] = {}
         self._frame_j: list[float] = []
         self._frame_sources: set[str] = set()
@@ -196,6 +198,7 @@ class Recorder:
             self.started_s = started_s
             self._plans = [(started_s, plan)]
             self._switches.clear()
+            self._gaps_s.clear()
             self._answered_s.clear()
             self._latency_s.clear()
             self._recent.clear()
@@ -218,6 +221,15 @@ class Recorder:
     def switches(self) -> tuple[SwitchRecord, ...]:
         with self._lock:
             return tuple(self._switches)
+
+    def gaps_s(self, now: float) -> tuple[float | None, ...]:
+        """Gaps of the switches that have settled, oldest first, as `gap_s` says."""
+        with self._lock:
+            for switch in self._switches[len(self._gaps_s) :]:
+                if not is_settled(switch, now):
+                    break
+                self._gaps_s.append(gap_s(self._answered_s, switch))
+            return tuple(self._gaps_s)
 
     def latency_breakdown(self, now: float) -> LatencyBreakdown:
         """Where the time of recent frames went: of those by the plan of the newest, so that two plans never mix.

@@ -7,7 +7,6 @@ meanings of the keys in docs/cli.md.
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,15 +15,10 @@ from typing import Annotated
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.runtime.origin.audit import Audited
+from seamline.runtime.origin.gaps import gap_s
 from seamline.runtime.origin.record import History
 from seamline.runtime.shared.energy import joint_source
 from seamline.runtime.sources.health import SourceFigures
-
-BEFORE_S = 2.0
-"""Stretch before a switch whose intervals between answers are the usual ones."""
-
-SETTLE_S = 1.0
-"""Stretch after a swap in which a gap between answers is still counted as the switch's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,26 +215,5 @@ def _switch(switch: SwitchRecord, answered: Sequence[float], started_s: float) -
         pause_s=switch.pause_s,
         load_s=switch.load_s,
         sent_bytes=switch.sent_bytes,
-        gap_s=_gap_s(answered, switch),
+        gap_s=gap_s(answered, switch),
     )
-
-
-def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
-    """Longest time between two answers from the decision until a second after the swap, less the usual interval.
-
-    None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
-    """
-    swapped_s = switch.at_s + switch.prepare_s
-    around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
-    before = _intervals(answered, switch.at_s - BEFORE_S, switch.at_s)
-    if not around:
-        return None
-    return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
-
-
-def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
-    """Times between successive answers, of those intervals that overlap the given time."""
-    first = max(0, bisect_left(answered, from_s) - 1)
-    last = min(len(answered), bisect_right(answered, to_s) + 1)
-    inside = answered[first:last]
-    return [there - here for here, there in pairwise(inside)]
