@@ -21,8 +21,8 @@ FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "dashboa
 )
 ROOMS = {
     "core": (
-        "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "hosting",
-        "analysis",
+        "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "recording",
+        "hosting", "analysis",
     ),
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
     "fabric": ("bulk",),

@@ -15,8 +15,8 @@ import msgspec
 from seamline.core.vocabulary.providers import CPU
 
 WIRE_VERSION = 3
-"""3: credits that travel with control messages; links are measured, and statuses sent, for those alone who asked; tensors
-in fewer than eight bits.
+"""3: credits that travel with control messages; links are measured, and statuses sent, for those alone who asked;
+tensors in fewer than eight bits.
 
 2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
 

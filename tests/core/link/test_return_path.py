@@ -20,6 +20,7 @@ class Pair:
     def __init__(self, *, says_clock: bool = True) -> None:
         self.meter = LinkMeter(CLOUD, is_probing=False)
         self.meter.peer(EDGE, True, 0.0)
+        self.meter.measure({EDGE}, 0.0)
         self.says_clock = says_clock
         self.now_s = 0.0
         self.uplink_free_s = 0.0

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from seamline.core.adaptation.decision import Keep, Switch
 from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.recording.plain import Spent
+from seamline.core.recording.record import from_plain, header, lines_of, plan_of, reason_of, replay, spec_of, to_plain
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.plain import Spent
-from seamline.core.session.record import from_plain, header, lines_of, plan_of, reason_of, replay, spec_of, to_plain
 from seamline.core.switching import STRATEGIES
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ConfigError

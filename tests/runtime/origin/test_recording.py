@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from seamline.core.adaptation.policy import Adaptive
+from seamline.core.recording.record import replay
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.record import replay
 from seamline.core.session.spec import SessionSpec
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ConfigError, UsageError

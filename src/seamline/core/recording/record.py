@@ -20,10 +20,10 @@ from typing import Any, get_args
 
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.recording.plain import Plainly
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.pilot import Decide, Pilot
-from seamline.core.session.plain import Plainly
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.constraints import Constraints
