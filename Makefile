@@ -81,6 +81,6 @@ $(RUNTIME): requirements.lock pyproject.toml
 	touch $@
 
 $(STAMP): $(RUNTIME)
-	@echo 'installing the tools that test and check (once; about 400 MB more on disk)'
+	@echo 'installing the tools that test and check (once; about 580 MB more on disk)'
 	@$(PIP) -r requirements.lock
 	@touch $@

@@ -2,8 +2,8 @@
 
 Time of the whole model, in processor time of one thread, the engines in turn, so that their ratio survives a busy
 machine; processor time to prepare it; largest deviation of any output, whole and with the head on one engine and the
-tail on the other; and the physical memory (PSS, a fresh process for each figure) of one and of two pipelines, the
-second at another cut, as while a switch is prepared.
+tail on the other; and the physical memory (PSS, in a fresh process) of one and of two pipelines, the second at another
+cut, as while a switch is prepared. Nobody else may have the store open: what others map counts by its share only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ CUTS = {"mobilenetv2": (54, 86), "resnet50": (90, 120), "vgg19": (19, 28)}
 DETECTOR = "nudenet"
 """A package that carries a YOLOv8 of 320 x 320: pip install --no-deps nudenet==3.4.2."""
 
-N_ROUNDS, N_REPEATS = 30, 2
+WAYS = ("none", "one", "two")
+"""Pipelines held."""
+
+N_ROUNDS, N_REPEATS = 30, 1
 
 
 def main() -> None:
@@ -84,31 +87,31 @@ def _row(name: str, model: StoredModel, cuts: tuple[int, int], *, is_quick: bool
             row["run_s"][engine].append(thread_s(lambda segment=ready[engine]: segment.run(tensors)))
     row["pss_bytes"] = {}
     for engine in ENGINES:
-        ways = {"none": (), "one": cuts[:1], "two": cuts}
-        row["pss_bytes"][engine] = {
-            way: [
-                in_a_child(__file__, model.model_id, engine, *at)["pss_bytes"]
-                for _ in range(1 if is_quick else N_REPEATS)
-            ]
-            for way, at in ways.items()
-        }
+        children = [in_a_child(__file__, model.model_id, engine, *cuts) for _ in range(1 if is_quick else N_REPEATS)]
+        row["pss_bytes"][engine] = {way: [child[way] for child in children] for way in WAYS}
     return row
 
 
 def _child(model_id: str, provider: str, cuts: list[int]) -> None:
-    """Hold one pipeline per cut, run a frame through each, and print the PSS then."""
+    """Hold one pipeline per cut, run a frame through each, and print the PSS before the first and after each."""
     store = ModelStore()
     model, engine = store.get(model_id), open_engine(provider, store, 1)
     held: list[Any] = []
+    pss_bytes = [_pss_bytes()]
     for cut in cuts:
         tensors: Any = None
         for part in (Segment(0, cut), Segment(cut, model.whole.stop)):
             segment = engine.prepare(model_id, part)
             tensors = segment.run(tensors or random_tensors(segment.inputs, 0))
             held.append(segment)
-    tensors = None
+        tensors = None
+        pss_bytes.append(_pss_bytes())
+    print(json.dumps(dict(zip(WAYS, pss_bytes, strict=True))))
+
+
+def _pss_bytes() -> int:
     gc.collect()
-    print(json.dumps({"pss_bytes": psutil.Process().memory_full_info().pss, "n_segments": len(held)}))
+    return int(psutil.Process().memory_full_info().pss)
 
 
 def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
@@ -165,7 +168,7 @@ def _tell(report: Report, rows: list[dict[str, Any]]) -> None:
                     f"{row['model']}, {engine}",
                     pss["one"].n,
                     f"{row['weights_bytes'] / 2**20:.0f}",
-                    *(pss[way].text(2**-20, 0) for way in ("none", "one", "two")),
+                    *(pss[way].text(2**-20, 0) for way in WAYS),
                     f"**{adds:+.1%}**",
                 )
             )

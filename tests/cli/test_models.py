@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -15,6 +16,7 @@ from seamline.cli.shared.model_flags import parse_shapes, parse_values
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.quantities import bytes_text, macs_text
 from seamline.model.engine import original, plain_run
+from seamline.model.engine.providers import look
 
 pytestmark = pytest.mark.usefixtures("file_in_this_process")
 MACS_PER_CONV = {"conv1": 16 * 16 * 4 * 3 * 9, "conv2": 16 * 16 * 8 * 4 * 9}
@@ -86,6 +88,31 @@ def test_verify_says_in_words_that_all_cuts_are_good(seamline, model_path):
     assert outcome.exit_code == 0
     assert "6 cuts" in outcome.stdout
     assert "all within 1.0e-04" in outcome.stdout
+
+
+@pytest.mark.needs("openvino")
+def test_two_providers_are_compared_whole_and_at_every_cut(seamline, model_path):
+    outcome = seamline("verify", str(model_path), "--provider", "openvino", "--against", "cpu", "--json")
+    assert outcome.exit_code == 0
+    data = outcome.json
+    assert undocumented_keys("verify", data) == set()
+    assert data["engine"].startswith("openvino ")
+    assert data["against"].startswith("onnxruntime ")
+    assert data["n_verified"] == data["n_cuts"]
+    assert data["cuts"][0]["bit_equal"], "at the first cut all of it runs on the other one"
+    assert data["max_relative_error"] < 1e-5
+
+
+@pytest.mark.parametrize("command", ["verify", "profile"])
+def test_figures_are_not_made_with_another_provider_than_was_asked_for(seamline, model_path, command, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    look.cache_clear()
+    outcome = seamline(command, str(model_path), "--provider", "cuda")
+    look.cache_clear()
+    assert outcome.exit_code == 2
+    error, hint = outcome.stderr.splitlines()
+    assert error.startswith("error: `cuda` cannot be used: this ONNX Runtime ")
+    assert "onnxruntime-gpu" in hint
 
 
 def test_verify_fails_with_a_list_when_a_cut_deviates(seamline, model_path, monkeypatch):

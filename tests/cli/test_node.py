@@ -42,6 +42,7 @@ def test_a_port_in_use_is_said_without_the_innards_of_the_library(seamline, take
         (["--name", "x", "--connect", "nowhere"], "`nowhere` is not an endpoint"),
         (["--name", "x", "--threads", "0"], "Invalid value for '--threads'"),
         (["--name", "x", "--memory", "much"], "`much` is not a size"),
+        (["--provider", "cudo"], "`cudo` is no provider"),
         (["--lease", "0"], "a lease of 0 s is not possible"),
     ],
 )
@@ -79,7 +80,7 @@ def test_the_table_of_nodes_names_them_in_any_terminal(width, is_narrow):
         name="fog-rack-2", tier="fog", engine="onnxruntime 1.31.1", threads=2, n_cores=2,
         memory_bytes=25_300_000_000, free_memory_bytes=24_600_000_000, queue_s=0.0123, models=("x",),
         rtt_s=0.0123, goodput_bps=350.5e6, version="0.1.0",
-        streams=(), energy=None,
+        streams=(), energy=None, provider="cpu", gpu=None,
     )  # fmt: skip
     console = Console(width=width, file=io.StringIO())
     console.print(nodes_table([row], is_narrow=is_narrow))

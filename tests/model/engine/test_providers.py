@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,6 +116,21 @@ def test_a_gpu_gives_what_the_processor_gives(provider: str, small_cnn: ModelPro
     for check in verify_cuts(engine, stored, against=open_engine(CPU, store, 1)):
         assert check.error is None
         assert check.max_relative_error <= GPU_TOLERANCE, check
+
+
+@pytest.mark.needs("openvino")
+def test_openvino_is_imported_without_its_telemetry(tmp_path: Path) -> None:
+    """In a process and a home of its own, as importing happens once and leaves an id in the home."""
+    script = """
+import sys, threading
+from seamline.model.engine.openvino_import import import_openvino
+import_openvino().Core()
+print([name for name in sys.modules if name.startswith("openvino_telemetry")], threading.active_count())
+"""
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "[] 1\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.needs("openvino")

@@ -21,6 +21,7 @@ LINK = msg.LinkReport(
 STATUS = msg.Status(
     tier="fog", incarnation="1", version="1", engine="ort", threads=4, n_cores=4, memory_bytes=10**9,
     free_memory_bytes=10**8, queue_s=0.2, models=(), links=(LINK,), usable_memory_bytes=10**8,
+    provider="cuda", gpu=msg.GpuReport(name="NVIDIA T4", memory_bytes=10**10, free_memory_bytes=10**9),
 )  # fmt: skip
 REPORT = msg.StageReport(
     node="fog", queue_s=0.1, decode_s=0.001, compute_s=0.02, encode_s=0.0, sent_bytes=600_000, energy_j=0.3
@@ -38,7 +39,10 @@ def test_what_is_possible_passes_as_it_is():
 def test_whatever_the_own_estimates_are_the_status_can_be_sent_and_is_taken(numbers, whole):
     fields = [name for name in LINK.__struct_fields__ if name not in ("target", "n_samples")]
     link = msgspec.structs.replace(LINK, **dict(zip(fields, numbers, strict=False)), n_samples=whole)
-    status = msgspec.structs.replace(STATUS, links=(link,) * 300, queue_s=numbers[0], usable_memory_bytes=whole)
+    gpu = msg.GpuReport(name="n" * 999, memory_bytes=whole, free_memory_bytes=-whole)
+    status = msgspec.structs.replace(
+        STATUS, links=(link,) * 300, queue_s=numbers[0], usable_memory_bytes=whole, gpu=gpu, provider="p" * 999
+    )
     sent = bounds.bounded_status(status)
     header, _ = unpack(pack(sent))
     assert header == sent == bounds.bounded_status(sent)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 from onnx import ModelProto, NodeProto, TensorProto
 
 from seamline.config.cgroup import n_usable_cores
@@ -29,6 +28,7 @@ from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.providers import OPENVINO
+from seamline.model.engine.openvino_import import import_openvino
 from seamline.model.engine.ort import OrtEngine
 from seamline.model.engine.runnable import CheckedSegment, made_outputs
 from seamline.model.onnx.external import locate
@@ -38,6 +38,7 @@ from seamline.model.store.models import ModelStore
 from seamline.model.store.stored import StoredModel
 
 log = logging.getLogger(__name__)
+openvino = import_openvino()
 
 _DEVICE = "CPU"
 _ROUNDED_TYPES = frozenset({TensorProto.DOUBLE, TensorProto.COMPLEX64, TensorProto.COMPLEX128})

@@ -32,6 +32,7 @@ from seamline.core.vocabulary.providers import (
     require_provider,
 )
 from seamline.model.engine.accelerated import AcceleratedEngine
+from seamline.model.engine.openvino_import import import_openvino
 from seamline.model.engine.optimised import OPTIMISED, machine_key
 from seamline.model.engine.ort import OrtEngine
 from seamline.model.onnx.session import PROCESSOR, Providers
@@ -184,9 +185,7 @@ def _look_for_openvino() -> Finding:
             hint="pip install 'seamline[openvino]'",
         )
     try:
-        import openvino
-
-        devices = openvino.Core().available_devices
+        devices = import_openvino().Core().available_devices
     except (ImportError, RuntimeError, OSError) as error:
         return Finding(
             provider=OPENVINO, missing=f"it does not start: {error}", hint="pip install --force-reinstall openvino"

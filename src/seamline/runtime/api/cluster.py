@@ -27,6 +27,7 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import goal_named
 from seamline.core.vocabulary.plans import LOSSY, Codec, Plan
 from seamline.core.vocabulary.ports import LEASE_S
+from seamline.core.vocabulary.providers import AUTO
 from seamline.fabric import messages as msg
 from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.model.store.calibration import read_calibration
@@ -53,6 +54,7 @@ def connect(
     tier: str = "edge",
     listen: Sequence[str] = ("tcp/127.0.0.1:0",),
     n_threads: int | None = None,
+    provider: str = AUTO,
     cluster: str = "default",
     slowdown: float = 1.0,
     pace: Slowdown | None = None,
@@ -65,7 +67,8 @@ def connect(
 ) -> Cluster:
     """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
 
-    Use it as a context manager. Raises `UsageError` for bad options and `FabricError` when the name is taken.
+    Use it as a context manager. provider: what computes here, as `--provider`. Raises `UsageError` for bad options and
+    `FabricError` when the name is taken.
     """
     node = open_node(
         NodeOptions(
@@ -74,6 +77,7 @@ def connect(
             connect=tuple(endpoints),
             listen=tuple(listen),
             n_threads=n_threads,
+            provider=provider,
             cluster=cluster,
             slowdown=slowdown,
             pace=pace,

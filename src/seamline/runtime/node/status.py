@@ -74,7 +74,9 @@ class OwnStatus:
         """
         grown = max(0, _own_bytes() - self._own_at_start_bytes)
         usable_bytes = min(self._identity.memory_bytes, memory_available_bytes() + grown)
-        return int(usable_bytes if self._gpu is None else min(usable_bytes, self._gpu.usable_bytes()))
+        if self._gpu is not None:
+            usable_bytes = min(usable_bytes, max(1, self._gpu.usable_bytes()))  # 0 would mean that nothing is known
+        return int(usable_bytes)
 
     def compose(self) -> msg.Status:
         """Return the status as of now."""
