@@ -92,6 +92,8 @@ def test_the_wheel_carries_video_traces_testbed_types_and_licences(tmp_path):
         "testbed/demo.toml",
         "py.typed",
         "cli/main.py",
+        "dashboard/static/index.html",
+        "dashboard/static/uPlot.LICENSE",
     )
     for name in (*shipped, *(f"data/traces/{name}.csv" for name in recorded_names())):
         assert f"seamline/{name}" in names, name

@@ -54,3 +54,36 @@ def test_every_part_and_field_has_a_name_for_those_who_do_not_see_it():
     for field in re.findall(r'<input id="(\w+)"', PAGE):
         assert f'<label for="{field}">' in PAGE
     assert '<html lang="en">' in PAGE
+
+
+def themes() -> dict[str, dict[str, str]]:
+    """Colours by name of the light theme and of the two ways to the dark one."""
+    blocks = re.findall(r"(:root[^{]*)\{([^}]*)\}", (STATIC / "style.css").read_text("utf-8"))
+    return {name.strip(): dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", body)) for name, body in blocks}
+
+
+def contrast(one: str, other: str) -> float:
+    """Ratio of two colours by WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_both_themes_can_be_read():
+    light, *dark = themes().values()
+    assert len(dark) == 2
+    assert dark[0] == dark[1], "the system's dark theme and the chosen one are the same"
+    for theme in (light, dark[0]):
+        texts = ("text", "quiet", "accent", "good", "bad", "mark")
+        pairs = [(theme[name], theme["card"], 4.5) for name in texts]
+        pairs += [(theme["quiet"], theme["page"], 4.5), (theme["bad"], theme["bad-page"], 4.5)]
+        pairs += [(theme["on-accent"], theme["accent"], 4.5)]
+        for name in ("n0", "n1", "n2", "n3", "n4", "n5"):
+            pairs += [("#0a1016", theme[name], 4.5), (theme[name], theme["card"], 3.0)]
+        pairs += [(theme["link"], theme["card"], 3.0)]
+        assert [pair for pair in pairs if contrast(*pair[:2]) < pair[2]] == []

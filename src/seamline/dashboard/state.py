@@ -25,6 +25,8 @@ from seamline.runtime.node.node import Node
 SCHEMA = "seamline.dashboard/1"
 HISTORY_S = 600
 MAX_DECISIONS = 200
+LOOKS_A_PRICE = 3
+"""Pricing 144 cuts to each of two nodes takes 28 ms of a processor (docs/observing.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,8 @@ class StreamWatch:
         self._node = node
         self._planner = Planner()
         self._rivals: list[tuple[Rival, ...]] = []
+        self._costs = Costs()
+        self._n_looks = 0
 
     def look(self, *, with_costs: bool) -> StreamState:
         """What there is to see now. with_costs: price every cut too, which is for nothing where nobody looks."""
@@ -158,10 +162,9 @@ class StreamWatch:
         plan = Plan.parse(snapshot.plan)
         self.ticks = (*self.ticks[1 - HISTORY_S :], _tick(snapshot))  # read by another thread: replaced as a whole
         has_switched = len(snapshot.switches) > len(self._rivals)
-        rivals = _rivals(problem, self._planner) if problem is not None and (with_costs or has_switched) else ()
+        costs = self._costs_of(problem, view, plan, with_costs=with_costs, is_urgent=has_switched)
         del self._rivals[len(snapshot.switches) :]  # a run began anew
-        self._rivals += [rivals] * (len(snapshot.switches) - len(self._rivals))
-        curves = _curves(problem, view, plan) if problem is not None and with_costs else ()
+        self._rivals += [costs.rivals] * (len(snapshot.switches) - len(self._rivals))
         decisions = [
             Decision(number=number, switch=switch, rivals=known)
             for number, (switch, known) in enumerate(zip(snapshot.switches, self._rivals, strict=True), 1)
@@ -174,9 +177,19 @@ class StreamWatch:
             snapshot=replace(snapshot, switches=()),
             boundaries=tuple(stage.segment.stop for stage in plan.stages[:-1]),
             nodes=self._nodes(plan, view),
-            costs=Costs(curves=curves, rivals=rivals),
+            costs=costs,
             decisions=tuple(decisions[-MAX_DECISIONS:]),
         )
+
+    def _costs_of(self, problem: Problem | None, view: View, plan: Plan, *, with_costs: bool, is_urgent: bool) -> Costs:
+        """Priced at every switch, and every few looks where somebody looks."""
+        self._n_looks += 1
+        if problem is None or not (with_costs or is_urgent):
+            self._costs = Costs()
+        elif is_urgent or self._n_looks % LOOKS_A_PRICE == 0 or not self._costs.rivals:
+            curves = _curves(problem, view, plan) if with_costs else ()
+            self._costs = Costs(curves=curves, rivals=_rivals(problem, self._planner))
+        return self._costs
 
     def _nodes(self, plan: Plan, view: View) -> tuple[NodeState, ...]:
         """Those of the plan in its order, then the others; one that is gone keeps its place and its tier."""

@@ -240,7 +240,7 @@ export class TimeLines {
     const colour = colours(this.stream);
     const cursor = { sync: { key: "time" }, points: { show: false }, y: false, drag: { x: false, y: false } };
     const hooks = {
-      draw: [(plot) => this.mark(plot)],
+      draw: [(plot) => this.mark(plot, plot.root.parentElement === this.box)],
       setCursor: [(plot) => { this.hovers = plot.cursor.left >= 0 && plot.cursor.idx !== null; if (this.hovers) this.say(plot.cursor.idx); }],
     };
     const areas = [...names].reverse().map((name) => ({ label: name, fill: css(colour[name]), stroke: css(colour[name]), width: 1, points: { show: false } }));
@@ -255,7 +255,7 @@ export class TimeLines {
       ...names.map((name) => el("span", { colour: css(colour[name]) }, partName(name))), el("i", {}, "dashed: a switch, with its number"));
   }
 
-  mark(plot) {
+  mark(plot, isNumbered) {
     const { ctx, bbox } = plot;
     const scale = devicePixelRatio || 1;
     let free = -Infinity;
@@ -264,15 +264,15 @@ export class TimeLines {
     ctx.lineWidth = 1.5 * scale;
     ctx.setLineDash([4 * scale, 3 * scale]);
     ctx.font = `bold ${12 * scale}px system-ui, "DejaVu Sans", sans-serif`;
-    ctx.textAlign = "center";
+    ctx.textAlign = "left";
     for (const { number: which, switch: change } of this.stream.decisions) {
       const x = plot.valToPos(change.at_s + change.prepare_s, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.beginPath();
-      ctx.moveTo(x, bbox.top + 14 * scale);
+      ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
-      if (x - free > 18 * scale) { ctx.fillText(String(which), x, bbox.top + 11 * scale); free = x; }
+      if (isNumbered && x - free > 18 * scale) { ctx.fillText(String(which), x + 3 * scale, bbox.top + 11 * scale); free = x; }
     }
     ctx.restore();
   }

@@ -4,6 +4,7 @@ export const ABSENT = "–";
 
 export function seconds(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return ABSENT;
+  if (value === 0) return "0 s";
   if (value >= 10) return `${value.toFixed(1)} s`;
   if (value >= 1) return `${value.toFixed(2)} s`;
   if (value >= 0.1) return `${Math.round(value * 1e3)} ms`;

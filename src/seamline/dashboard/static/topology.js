@@ -59,7 +59,8 @@ function drawLinks(stream, plan) {
   const last = plan[plan.length - 1];
   if (plan.length > 1) used.add(`${last.node} ${plan[0].node}`);
   const pairs = new Map();
-  for (const link of stream.snapshot.links) {
+  const place = (link) => stream.nodes.findIndex((node) => node.name === link.source);
+  for (const link of [...stream.snapshot.links].sort((a, b) => place(a) - place(b))) {
     const ends = [link.source, link.target];
     const known = pairs.get(`${ends[1]} ${ends[0]}`);
     if (known) known.back = link;
@@ -71,7 +72,7 @@ function drawLinks(stream, plan) {
       el("th", { scope: "row" }, `${there.source} – ${there.target}`),
       cell(there), cell(back),
       el("td", { class: "n" }, seconds(there.rtt_s)),
-      el("td", { class: "used" }, ways.filter(Boolean).join(" and ")));
+      el("td", { class: "used" }, ways.every(Boolean) ? "both" : ways.join("")));
   });
   document.querySelector("#links tbody").replaceChildren(...rows);
   document.getElementById("links").hidden = rows.length === 0;

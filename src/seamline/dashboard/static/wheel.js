@@ -9,9 +9,10 @@ export class Wheel {
     this.pinButton = document.getElementById("pin");
     this.releaseButton = document.getElementById("release");
     this.maySteer = false;
+    this.isChosen = false; // until then the field follows the plan in use
     this.previewed = null;
     document.getElementById("plan-form").addEventListener("submit", (event) => { event.preventDefault(); this.preview(); });
-    this.plan.addEventListener("input", () => { this.previewed = null; this.enable(); });
+    this.plan.addEventListener("input", () => { this.isChosen = true; this.previewed = null; this.enable(); });
     this.pinButton.addEventListener("click", () => this.ask("pin", { plan: this.previewed }));
     this.releaseButton.addEventListener("click", () => this.ask("release", {}));
   }
@@ -28,7 +29,7 @@ export class Wheel {
   }
 
   draw(stream) {
-    if (this.stream && this.stream.name !== stream.name) { this.plan.value = ""; this.previewed = null; this.outcome.replaceChildren(); }
+    if (this.stream && this.stream.name !== stream.name) { this.isChosen = false; this.previewed = null; this.outcome.replaceChildren(); }
     this.stream = stream;
     const now = stream.snapshot;
     const who = this.maySteer ? "You may steer." : "You may look. The link that the command printed lets one browser steer.";
@@ -38,7 +39,7 @@ export class Wheel {
     if (state.textContent !== words) state.textContent = words;
     const plans = [now.plan, ...stream.costs.rivals.map((rival) => rival.plan).filter(Boolean)];
     document.getElementById("plans").replaceChildren(...[...new Set(plans)].map((plan) => el("option", { value: plan })));
-    if (!this.plan.value) this.plan.value = now.plan;
+    if (!this.isChosen) this.plan.value = now.plan;
     this.enable();
   }
 
@@ -48,6 +49,7 @@ export class Wheel {
   }
 
   offer(plan) {
+    this.isChosen = true;
     this.plan.value = plan;
     this.preview();
   }
@@ -84,6 +86,7 @@ export class Wheel {
     if (answer.error) this.say(answer.error, true);
     else this.say(what === "pin" ? `Pinned: ${answer.plan}` : "Released: the policy decides again.", false);
     this.previewed = null;
+    this.isChosen = false;
     this.enable();
   }
 
