@@ -10,6 +10,9 @@ import sys
 import pytest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HEARS_ALL = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+"""The suite itself may run under nohup, whose children ignore it."""
+
 STARTING = """
 import sys, time, types
 slow = types.ModuleType("seamline.cli.main")
@@ -45,7 +48,7 @@ ABANDONED = "print('running', flush=True); threading.Thread(target=time.sleep, a
 
 
 def started(code: str, first_line: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", code]
+    words = [sys.executable, "-c", HEARS_ALL + code]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == first_line
