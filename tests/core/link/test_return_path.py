@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from seamline.core.link.meter import PING_INTERVAL_S, LinkMeter
-from seamline.core.link.return_path import PERIOD_S, ReturnPath
+from seamline.core.link.return_path import LONGEST_UNHEARD_S, PERIOD_S, ReturnPath
 from seamline.core.vocabulary.nodes import NodeId
 
 CLOUD, EDGE = NodeId("cloud"), NodeId("edge")
@@ -99,6 +101,14 @@ def test_a_falling_link_and_a_busy_uplink_are_told_apart_once_the_uplink_is_free
     pair.uplink_free_s = pair.now_s + 1.0
     assert min(pair.run(0.9, rate_bps=RATE_BPS / 50)) == pytest.approx(RATE_BPS, rel=0.02)
     assert pair.run(1.0, rate_bps=RATE_BPS / 50)[-1] < RATE_BPS / 4
+
+
+def test_of_a_peer_that_is_not_heard_any_more_silence_counts_after_a_while():
+    pair = Pair()
+    pair.run(3.0)
+    pair.uplink_free_s = math.inf
+    assert min(pair.run(LONGEST_UNHEARD_S)) == pytest.approx(RATE_BPS, rel=0.02)
+    assert pair.run(1.5)[-1] < RATE_BPS / 4
 
 
 def test_a_clock_that_lies_moves_nothing_but_its_own_link_and_stays_finite():

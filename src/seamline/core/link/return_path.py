@@ -17,6 +17,9 @@ from dataclasses import dataclass
 PERIOD_S = 15.0
 """The least lag is that of this period and of the one before: two clocks drift apart by less than 2 ms meanwhile."""
 
+LONGEST_UNHEARD_S = 2.0
+"""Beyond that silence counts, whoever has been heard: nothing is sent that keeps a way busy for so long."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnPath:
@@ -47,4 +50,6 @@ class ReturnPath:
 
     def heard_until_s(self, now_s: float) -> float:
         """Until when what the peer had sent would be here, had it not to wait: `now_s` before the first."""
-        return min(now_s, self.said_s + self.lag_s) if math.isfinite(self.said_s) else now_s
+        if not math.isfinite(self.said_s):
+            return now_s
+        return max(min(now_s, self.said_s + self.lag_s), now_s - LONGEST_UNHEARD_S)
