@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from seamline.fabric.zenoh import Neighbour
@@ -51,4 +52,6 @@ def test_the_connection_of_that_address_ends_and_no_other():
             assert one.recv(1) == b"" == one_here.recv(1)
             other.sendall(b"x")
             assert other_here.recv(1) == b"x"
+            n_open = len(os.listdir("/proc/self/fd"))
             assert not cut(Neighbour(session="e1", local=here, remote="tls/127.0.0.1:1"))
+            assert len(os.listdir("/proc/self/fd")) == n_open

@@ -35,7 +35,11 @@ def test_the_table_has_a_line_for_every_message_and_nobody_else_is_asked():
     ("certificate", "may", "may_not"),
     [
         ("node", (msg.ResultData, msg.Prepare, msg.SwitchPlan, msg.FetchModel), ()),
-        ("origin", (msg.FrameData, msg.Prepare, msg.SwitchPlan, msg.FetchModel), (msg.ResultData, msg.FrameFailed)),
+        (
+            "origin",
+            (msg.FrameData, msg.Prepare, msg.SwitchPlan, msg.FetchModel),
+            (msg.Prepared, msg.ResultData, msg.FrameFailed),
+        ),
         ("observer", (msg.Status, msg.Ping), (msg.SwitchPlan, msg.SetObjective, msg.FetchModel, msg.FrameData)),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -48,13 +49,20 @@ def cut(neighbour: Neighbour) -> bool:
     """End the connection of this process to `neighbour`; whether there was one."""
     local, remote = _address(neighbour.local), _address(neighbour.remote)
     is_cut = False
-    for descriptor in os.listdir("/proc/self/fd"):
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(descriptor))) as one:
-            host, port, *_ = one.getpeername()
-            if (ip_address(host), port) == remote and one.getsockname()[1] == local[1]:
-                one.shutdown(socket.SHUT_RDWR)
-                is_cut = True
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError, ValueError):
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                is_cut = _cut(descriptor, local, remote) or is_cut
     return is_cut
+
+
+def _cut(descriptor: int, local: tuple[object, int], remote: tuple[object, int]) -> bool:
+    with socket.socket(fileno=os.dup(descriptor)) as one:
+        host, port, *_ = one.getpeername()
+        is_it = (ip_address(host), port) == remote and one.getsockname()[1] == local[1]
+        if is_it:
+            one.shutdown(socket.SHUT_RDWR)
+    return is_it
 
 
 def _address(locator: str) -> tuple[object, int]:
