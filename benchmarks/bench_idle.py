@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -29,12 +30,16 @@ from reporting import Report, parser, progress
 from seamline.config import NodeSpec
 from seamline.core.vocabulary.ports import LEASE_S
 from seamline.fabric.zenoh_settings import with_port
+from seamline.runtime.chaos.bed import ORIGIN, ChaosBed
+from seamline.runtime.chaos.run import MODELS, PROFILE_BUDGET_S
+from seamline.runtime.chaos.watched_stream import KnownAnswers
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.testbed.processes import NodeProcesses, node_command
 
 PROCESSES, TOGETHER = (2, 4, 8), (30, 100)
 SETTLE_S, WATCHED_S = 15.0, 30.0
+FPS, STREAM_SETTLE_S = 10.0, 5.0
 MEET_TIMEOUT_S = 180.0
 ALONE = "SEAMLINE_IDLE_ALONE"
 """Set in a run that has a network of its own."""
@@ -62,6 +67,7 @@ def main() -> None:
     options = parser("What idle nodes cost")
     options.add_argument("--together", type=int, metavar="N", help="print what N nodes of this process took, and leave")
     options.add_argument("--seconds", type=float, default=WATCHED_S, help="how long each cluster is watched")
+    options.add_argument("--no-stream", action="store_true", help="leave out what a stream's threads take")
     options.add_argument("--only", type=int, action="append", metavar="N", help="only clusters of N nodes")
     options.add_argument("--lease", type=float, default=5.0, metavar="S", help="of many nodes in one process")
     chosen = options.parse_args()
@@ -70,13 +76,13 @@ def main() -> None:
         return
     is_alone = _be_alone()
     report = Report("idle", "What idle nodes cost", chosen)
-    seconds = 5.0 if chosen.quick else chosen.seconds
+    seconds = min(5.0, chosen.seconds) if chosen.quick else chosen.seconds
     sizes = chosen.only or ((2, 30) if chosen.quick else (*PROCESSES, *TOGETHER))
     found = [_processes(n, seconds, report) if n <= max(PROCESSES) else _child(n, seconds, chosen.lease) for n in sizes]
     report.data["idle"] = [asdict(one) for one in found]
     report.say(
-        f"Nobody streams. Processes have a lease of {LEASE_S:g} s, nodes of one process {chosen.lease:g} s: until all "
-        "of them have begun they keep each other from showing life.",
+        f"Nobody streams. Processes have a lease of {LEASE_S:g} s, nodes of one process {chosen.lease:g} s: while they "
+        "begin they keep each other from showing life.",
         f"Watched for {seconds:g} s, {SETTLE_S:g} s after all had seen each other; every node is "
         "connected to the first.",
         "Bytes are those that cross loopback, each counted once, "
@@ -93,7 +99,22 @@ def main() -> None:
         "threads",
     )
     report.table(head, map(_row, found))
+    if not chosen.no_stream:
+        _say_stream(report, seconds)
     report.finish()
+
+
+def _say_stream(report: Report, seconds: float) -> None:
+    """What the threads of an origin take while a stream runs, by their names."""
+    by_thread = report.data["stream"] = _stream(seconds)
+    report.say(
+        f"## A stream at {FPS:g} frames/s",
+        "",
+        f"The three nodes of `seamline chaos` behind their relays; adaptive, {seconds:g} s. Threads of the origin:",
+        "",
+    )
+    rows = [(name, f"{100 * ratio:.2f}") for name, ratio in by_thread.items() if ratio > 1e-4]
+    report.table(("thread", "% of a core"), rows)
 
 
 def _row(idle: Idle) -> tuple[object, ...]:
@@ -198,6 +219,30 @@ def _nodes(n_nodes: int, lease_s: float) -> Iterator[list[Node]]:
         yield nodes
 
 
+def _stream(seconds: float) -> dict[str, float]:
+    """Share of one core of each thread of an origin whose stream answers `FPS` frames a second."""
+    progress(f"a stream at {FPS:g} frames/s")
+    with ChaosBed() as bed:
+        model = bed.cluster.add_model(MODELS[0].write(bed.folder, seed=1))
+        known = KnownAnswers.of(bed.engine, model, seed=1)
+        stream = bed.cluster.stream(model, over=(ORIGIN.name, *bed.nodes), profile_budget_s=PROFILE_BUDGET_S)
+        pictures = (known.pictures[at % 8] for at in range(1 << 30))
+        answers = stream.run(pictures, fps=FPS, live=True)
+        before: dict[tuple[str, int], float] = {}
+        began_s = time.monotonic() + STREAM_SETTLE_S
+        for _ in answers:
+            if not before and time.monotonic() >= began_s:
+                before, began_s = _busy(os.getpid()), time.monotonic()
+            if before and time.monotonic() >= began_s + seconds:
+                break
+        took_s, names = time.monotonic() - began_s, _names()
+        by_thread: Counter[str] = Counter()
+        for (name, number), busy_s in _busy(os.getpid()).items():
+            by_thread[names.get(number, name)] += (busy_s - before.get((name, number), 0.0)) / took_s
+        stream.stop()
+    return dict(by_thread.most_common())
+
+
 # -- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -235,7 +280,8 @@ def _busy(pid: int) -> dict[tuple[str, int], float]:
 
 def _names() -> dict[int, str]:
     """Names of this process's Python threads by number, without what tells those of one kind apart."""
-    return {thread.native_id: thread.name.split("-node")[0] for thread in threading.enumerate() if thread.native_id}
+    running = [(thread.native_id, thread.name) for thread in threading.enumerate()]
+    return {number: re.split("-(?:node|edge)", name)[0] for number, name in running if number}
 
 
 def _lo_bytes() -> int:

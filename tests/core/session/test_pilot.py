@@ -107,7 +107,7 @@ def test_a_tick_decides_at_once_when_something_has_moved_and_every_second_withou
     driver = session_of()
     driver.run(1.5)
     pilot = driver.session.pilot
-    assert pilot.due_s == pytest.approx(min(pilot._decided_s + DECISION_INTERVAL_S, pilot._interest.due_s))
+    assert pilot.due_s == pytest.approx(min(pilot._decided_s + DECISION_INTERVAL_S, pilot._links.due_s))
     driver.handle(ev.LinkEstimated(driver.session.pilot.view.links[EDGE, FOG]))
     assert pilot.due_s > driver.now_s  # the same again is no news
     driver.link(CLOUD, SLOW_BPS)
@@ -554,3 +554,17 @@ def test_a_segment_that_was_not_asked_for_teaches_nothing(session_of):
     driver = session_of()
     assert driver.handle(ev.SegmentTimed(FOG, Segment(0, 4), 9.0)) == []
     assert driver.session.pilot.view.compute_ratio == {}
+
+
+def test_links_are_asked_for_as_long_as_frames_flow_and_for_a_while_after(session_of):
+    driver = session_of()
+    driver.run(1.0)
+    asked = driver.of(cmd.MeasureLinks)
+    assert {one.node: one.targets for one in asked} == {EDGE: {FOG, CLOUD}, FOG: {EDGE, CLOUD}, CLOUD: {EDGE, FOG}}
+    driver.run(30.0)
+    n_quiet = len(driver.of(cmd.MeasureLinks))
+    driver.run(60.0)
+    assert len(driver.of(cmd.MeasureLinks)) == n_quiet
+    driver.handle(ev.FrameOffered("pixels"))
+    driver.run(62.0)
+    assert len(driver.of(cmd.MeasureLinks)) > n_quiet

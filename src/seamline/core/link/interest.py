@@ -2,8 +2,8 @@
 
 An origin asks each node of its stream to measure the links to the others and to report on them, for `INTEREST_S`, and
 asks again every `RENEW_S`; a tool that shows links does the same once. What is not asked for again lapses, so that a
-stream which has ended, has no frames, or whose origin has died, costs nobody anything. The asking side of a stream is
-`core.session.link_interest`.
+stream which has ended, has no frames, or whose origin has died, costs nobody anything. The asking side is
+`asking.py`.
 """
 
 from __future__ import annotations

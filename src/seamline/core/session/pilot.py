@@ -49,11 +49,12 @@ from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import breakdown, waiting_power_w
+from seamline.core.link.asking import Asking
+from seamline.core.link.interest import INTEREST_S
 from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
-from seamline.core.session.link_interest import LinkInterest
 from seamline.core.session.manual_override import ManualOverride
 from seamline.core.session.peers import Peers
 from seamline.core.session.releases import Releases
@@ -95,7 +96,7 @@ class Pilot:
         )
         self._view = StreamView(view)
         self._peers = Peers(spec.others, self._view, self._out)
-        self._interest = LinkInterest((spec.origin, *spec.others), self._out)
+        self._links = Asking((spec.origin, *spec.others))
         self._reprofiling = Reprofiling(self._view, self._out)
         self._override = ManualOverride(spec.policy, self._out)
         self._standby = StandbyGuess()
@@ -143,7 +144,7 @@ class Pilot:
         """Time at which a `Tick` is due; -inf for at once, inf for never. Overdue frames are the ledger's."""
         if self._has_stopped:
             return math.inf
-        due_s = min(self._switcher.due_s, self._peers.due_s, self._interest.due_s)
+        due_s = min(self._switcher.due_s, self._peers.due_s, self._links.due_s)
         if self._has_begun:
             due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + DECISION_INTERVAL_S)
         return due_s
@@ -231,7 +232,7 @@ class Pilot:
                 self._withdraw(cut, codec, reason, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
-                self._interest.active(now_s)
+                self._links.active(now_s)
             case ev.StandbyAsked(plan):
                 self._switcher.stand_by(plan, now_s)
             case ev.StopAsked():
@@ -244,7 +245,7 @@ class Pilot:
     # -- what has happened ---------------------------------------------------------------------------------------------
 
     def _frame_finished(self, finished: ev.FrameFinished, now_s: float) -> None:
-        self._interest.active(now_s)
+        self._links.active(now_s)
         if finished.error is not None:
             return
         if finished.generation == self._switcher.routed.generation:
@@ -265,7 +266,7 @@ class Pilot:
 
     def _peer_lost(self, node: NodeId, now_s: float) -> None:
         self._lost_at_s = now_s
-        self._interest.lost(node)
+        self._links.lost(node)
         self._peers.lost(node, now_s)
         self._releases.lost(node, now_s)
         self._reprofiling.lost(node)
@@ -305,7 +306,8 @@ class Pilot:
     def _tick(self, now_s: float) -> None:
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
-        self._interest.tick((self._origin, *self._peers.present), now_s)
+        for node, targets in self._links.due((self._origin, *self._peers.present), now_s):
+            self._out.append(cmd.MeasureLinks(node, targets, INTEREST_S))
         try:
             if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + DECISION_INTERVAL_S):
                 self._decide(now_s)

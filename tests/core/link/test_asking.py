@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import math
 
-from seamline.core.link.interest import INTEREST_S, RENEW_S
-from seamline.core.session import commands as cmd
-from seamline.core.session.link_interest import QUIET_S, LinkInterest
+from seamline.core.link.asking import QUIET_S, Asking
+from seamline.core.link.interest import RENEW_S
 from seamline.core.vocabulary.nodes import NodeId
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 
 
 class Session:
-    """An interest, the nodes that are there, and whom it asked."""
+    """What a session asks, and the nodes that are there."""
 
     def __init__(self) -> None:
-        self._out: list[cmd.PilotOutput] = []
-        self.interest = LinkInterest((EDGE, FOG, CLOUD), self._out)
+        self.interest = Asking((EDGE, FOG, CLOUD))
         self.present = [EDGE, FOG]
 
     def tick(self, now_s: float) -> dict[NodeId, frozenset[NodeId]]:
-        self._out.clear()
-        self.interest.tick(self.present, now_s)
-        assert all(isinstance(one, cmd.MeasureLinks) and one.for_s == INTEREST_S for one in self._out)
-        return {one.node: one.targets for one in self._out if isinstance(one, cmd.MeasureLinks)}
+        return dict(self.interest.due(self.present, now_s))
 
 
 def test_a_session_that_has_not_begun_asks_nobody():
