@@ -38,10 +38,11 @@ ANSWER_BYTES = 4000
 def main() -> None:
     chosen = _options()
     links = chosen.link or [Link()]
-    what = "peers-links" if any(link.rate_bps for link in links) else "peers"
-    report = Report(what, "Seamline beside what one would write instead", chosen)
+    names = chosen.model or list(CUTS)
+    what = ["peers", *(["links"] if any(link.rate_bps for link in links) else []), *(names if len(names) == 1 else [])]
+    report = Report("-".join(what), "Seamline beside what one would write instead", chosen)
     rows = []
-    for name in chosen.model or CUTS:
+    for name in names:
         with halves_of(name, CUTS[name]) as halves:
             for link in links:
                 for kinds in _groups(link, chosen):
