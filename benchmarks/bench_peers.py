@@ -32,6 +32,9 @@ WHOLE, LOCAL = "ONNX Runtime", "Seamline, local"
 FIRST, BOTH = "first half alone", "both halves, one process"
 RAY = "Ray Serve"
 N_IN_FLIGHT = 4
+N_FULL = 30
+"""Frames at least whose answers come from a full pipeline: a stream that begins opens its window over some of them."""
+
 ANSWER_BYTES = 4000
 
 
@@ -146,7 +149,7 @@ def _n_in_flight(first: dict[str, Turn], halves: Halves, link: Link) -> int:
 def _sizes(first: Turn, n_in_flight: int, turn_s: float) -> tuple[int, int]:
     """How many frames take a turn's time one at a time, and together, by the warm-up."""
     n_alone = N_WARM_UP + max(5, int(turn_s / first.latency_s))
-    return n_alone, n_in_flight + max(8, int(turn_s * first.throughput_fps))
+    return n_alone, n_in_flight + max(N_FULL, int(turn_s * first.throughput_fps))
 
 
 def _bounds(turns: dict[str, list[Turn]], halves: Halves, link: Link) -> dict[str, list[float]]:
