@@ -32,16 +32,20 @@ WHOLE, LOCAL = "ONNX Runtime", "Seamline, local"
 FIRST, BOTH = "first half alone", "both halves, one process"
 RAY = "Ray Serve"
 N_IN_FLIGHT = 4
+N_FULL = 30
+"""Frames at least whose answers come from a full pipeline: a stream that begins opens its window over some of them."""
+
 ANSWER_BYTES = 4000
 
 
 def main() -> None:
     chosen = _options()
     links = chosen.link or [Link()]
-    what = "peers-links" if any(link.rate_bps for link in links) else "peers"
-    report = Report(what, "Seamline beside what one would write instead", chosen)
+    names = chosen.model or list(CUTS)
+    what = ["peers", *(["links"] if any(link.rate_bps for link in links) else []), *(names if len(names) == 1 else [])]
+    report = Report("-".join(what), "Seamline beside what one would write instead", chosen)
     rows = []
-    for name in chosen.model or CUTS:
+    for name in names:
         with halves_of(name, CUTS[name]) as halves:
             for link in links:
                 for kinds in _groups(link, chosen):
@@ -145,7 +149,7 @@ def _n_in_flight(first: dict[str, Turn], halves: Halves, link: Link) -> int:
 def _sizes(first: Turn, n_in_flight: int, turn_s: float) -> tuple[int, int]:
     """How many frames take a turn's time one at a time, and together, by the warm-up."""
     n_alone = N_WARM_UP + max(5, int(turn_s / first.latency_s))
-    return n_alone, n_in_flight + max(8, int(turn_s * first.throughput_fps))
+    return n_alone, n_in_flight + max(N_FULL, int(turn_s * first.throughput_fps))
 
 
 def _bounds(turns: dict[str, list[Turn]], halves: Halves, link: Link) -> dict[str, list[float]]:

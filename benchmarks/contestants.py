@@ -6,6 +6,7 @@ A contestant is an origin (`peers/play.py`), and a far side where it has one. Ad
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -269,6 +270,7 @@ def contestants(kinds: dict[str, Kind], halves: Halves, link: Link) -> Iterator[
         processes = stack.enter_context(NodeProcesses())
         network = Network(bed)
         stack.callback(network.close)
+        _put_first(network.pid)
         started = []
         for name, kind in kinds.items():
             near, far = pairs[name]
@@ -283,3 +285,10 @@ def contestants(kinds: dict[str, Kind], halves: Halves, link: Link) -> Iterator[
             started.append(Contestant(name, player, far_pid))
             started[-1].prefer_all()
         yield started
+
+
+def _put_first(pid: int) -> None:
+    """The relay goes before contestants at real-time priority: one that computes would hold the link up for a stage."""
+    if os.sched_getscheduler(0) == os.SCHED_RR:
+        priority = os.sched_getparam(0).sched_priority + 1
+        os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(priority))

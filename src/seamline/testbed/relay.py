@@ -59,6 +59,11 @@ class Network:
         for link in testbed.links:
             self._command(do="link", between=link.between, shape=dataclasses.asdict(_shape(link)))
 
+    @property
+    def pid(self) -> int:
+        """The relay's process, for whoever gives priorities."""
+        return self._process.pid
+
     def listen(self, node: str) -> str:
         """Endpoint that `node` itself must listen on. Raises `ConfigError` when there is no such node."""
         return _endpoint(self._ports[self._testbed.node(node).name])
