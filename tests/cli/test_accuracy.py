@@ -130,6 +130,8 @@ def test_calibrate_keeps_how_few_bits_every_cut_bears(seamline, camera_model, ma
     assert (report["n_images"], report["min_agreement_ratio"]) == (25, 0.8)
     stored = load_model(str(camera_model))[1]
     kept = {(each.cut, each.codec): each for each in read_calibration(stored.folder)}
+    assert report["jpeg"]["codec"] == "jpeg"
+    assert kept[0, Codec.JPEG].sent_bytes == report["jpeg"]["sent_bytes"]
     for cut in report["cuts"]:
         sent = [each["sent_bytes"] for each in cut["codecs"] if each["codec"].startswith("q")]
         assert sent == sorted(sent, reverse=True), "fewer bits are fewer bytes"

@@ -58,7 +58,9 @@ def test_a_value_moves_by_at_most_half_a_step(tensor: Array, codec: Codec) -> No
     after, _ = sent(tensor, codec)
     assert after.shape == tensor.shape
     if not np.array_equal(after, tensor):  # whole numbers are left alone
-        step = float(centred_grid_of(tensor, BIT_DEPTHS[codec]).scales[0])
+        grid = centred_grid_of(tensor, BIT_DEPTHS[codec])
+        assert grid is not None
+        step = float(grid.scales[0])
         # 0.002 steps for quotients in float32, of up to 255 steps
         assert np.abs(after - tensor).max() <= 0.502 * step
 

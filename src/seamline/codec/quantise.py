@@ -68,16 +68,18 @@ def grid_of(values: Floats) -> Grid:
     return own if gained_bits > spent_bits else single
 
 
-def centred_grid_of(values: Floats, depth: int) -> Grid:
+def centred_grid_of(values: Floats, depth: int) -> Grid | None:
     """The grid on which levels of `values` take about `depth` bits entropy-coded: 128 is each channel's mean, or 0 is 0
     where no value is negative.
 
     The step is 2^(2 - depth) standard deviations within channels (root mean square), of which a normal distribution
     makes 2.05 + depth - 2 bits; the same step for all channels gives the least error for those bits. It is coarser
-    where outliers would not fit 8 bits. The error is at most half a step. Values are finite.
+    where outliers would not fit 8 bits. The error is at most half a step. None for values that are not all finite.
     """
     axis = _channel_axis(values.shape)
     lows, highs = _ranges(values, axis)
+    if not (np.isfinite(lows).all() and np.isfinite(highs).all()):
+        return None
     means, spread = _moments(values, axis)
     step = max(spread * 2.0 ** (2 - depth), _TINY)
     if lows.min(initial=0.0) >= 0.0:

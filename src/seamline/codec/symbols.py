@@ -34,11 +34,11 @@ def pack(levels: Bytes, usual: int) -> tuple[Bytes, tuple[int, ...]]:
     usual: `SIGNED` or 0.
     """
     symbols = _zigzag(levels.reshape(-1)) if usual == SIGNED else levels.reshape(-1)
-    is_escaped = symbols >= _ESCAPE
-    if np.count_nonzero(is_escaped) > _MOST_ESCAPED_RATIO * symbols.size:
+    escaped = np.flatnonzero(symbols >= _ESCAPE)
+    if escaped.size > _MOST_ESCAPED_RATIO * symbols.size:
         parts = [packed(symbols)]
     else:
-        parts = [packed(_halved(symbols)), packed(symbols[is_escaped])]
+        parts = [packed(_halved(symbols)), packed(symbols[escaped])]
     return np.frombuffer(b"".join(parts), np.uint8), tuple(len(part) for part in parts)
 
 

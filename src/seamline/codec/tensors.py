@@ -171,9 +171,9 @@ def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
 def _encode_q(name: str, tensor: Array, depth: int) -> tuple[_Tensor, Array] | None:
     """The tensor in about `depth` bits a value; what that would do worse to than round as u8 has it, or None."""
     values = _float32(tensor)
-    if not u8_holds(values):
+    grid = None if is_whole(values) else centred_grid_of(values, depth)
+    if grid is None:
         return _encode_u8(name, tensor)
-    grid = centred_grid_of(values, depth)
     usual = symbols.SIGNED if grid.axis is not None or grid.zero_points[0] != 0 else 0
     buffer, parts = symbols.pack(to_levels(values, grid), usual)
     described = _Tensor(

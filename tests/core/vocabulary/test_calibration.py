@@ -78,7 +78,10 @@ def test_agreement_stands_in_for_the_limit_of_change() -> None:
     assert Codec.Q4 in limits.codecs
     assert Codec.Q3 not in limits.codecs
     assert limits_named("u8", known, min_agreement=0.98).lossy == ((1, Codec.U8),), "what is named is the most"
-    assert limits_named("lossless", known, min_agreement=0.98) == limits_named("lossless")
-    assert limits_named("q2", (), min_agreement=0.5) == limits_named("lossless"), "nothing was calibrated"
+    plain = (Codec.RAW, Codec.LOSSLESS)
+    assert limits_named("lossless", known, min_agreement=0.98).codecs == plain
+    assert limits_named("q2", (), min_agreement=0.5).codecs == plain, "nothing was calibrated, JPEG neither"
+    framed = limits_named("lossless", (agreeing(0, Codec.JPEG, 0.99),), min_agreement=0.98)
+    assert framed.codecs == (*plain, Codec.JPEG)
     with pytest.raises(UsageError, match="no share of answers"):
         limits_named("calibrated", known, min_agreement=1.2)

@@ -59,6 +59,7 @@ class CalibrationSummary:
     n_images: Annotated[int, "images used"]
     judged_by: Annotated[str, "what reads the answers: the head, in words"]
     min_agreement_ratio: Annotated[float, "agreement, less its standard error, from which a codec is allowed"]
+    jpeg: CodecCalibration
     elapsed_s: Annotated[float, "how long it took"]
     cuts: tuple[CalibratedCut, ...]
 
@@ -91,8 +92,8 @@ def calibrate(
 ) -> None:
     """Find how few bits the tensors at each cut of MODEL bear on images, until its answers are others.
 
-    Every codec that rounds is tried at every cut, from the most bits to the fewest. What is found is kept beside the
-    model; streams go by it with `--min-agreement`.
+    Every codec that rounds is tried at every cut, from the most bits to the fewest, and JPEG on the frame itself. What
+    is found is kept beside the model; streams go by it with `--min-agreement`.
     """
     from seamline.cli.shared.output import print_result, progress_console, track
     from seamline.core.cost.payload import offered_codecs
@@ -116,15 +117,21 @@ def calibrate(
     wanted = left = tuple(cut for cut in named if LOSSY.intersection(offered_codecs(stored.cuts[cut], None)))
     if not wanted:
         raise UsageError(f"at no cut of `{stored.name}` that was asked for may a value be rounded")
+
+    def measured(codec: Codec, cuts: tuple[int, ...]) -> list[CutCalibration]:
+        steps = compare(engine, stored, frames, codec, cuts)
+        tallies = total(track(steps, step_count(stored, cuts, len(frames)), f"{stored.name} with {codec}"))
+        return [calibration_of(tallies[cut], codec, is_scores) for cut in cuts]
+
+    jpeg = measured(Codec.JPEG, (0,))
     found: list[CutCalibration] = []
     for codec in LOSSINESS[1:]:
         if not left:
             break
-        steps = compare(engine, stored, frames, codec, left)
-        tallies = total(track(steps, step_count(stored, left, len(frames)), f"{stored.name} with {codec}"))
-        found += [calibration_of(tallies[cut], codec, is_scores) for cut in left]
-        left = tuple(cut for cut in left if not tallies[cut].agreement_ratio < HOPELESS_RATIO)
-    keep_calibration(stored.folder, found)
+        here = measured(codec, left)
+        found += here
+        left = tuple(each.cut for each in here if (each.agreement_ratio or 1.0) >= HOPELESS_RATIO)
+    keep_calibration(stored.folder, [*jpeg, *found])
     if len(frames) < MIN_FRAMES:
         words = f"kept, but {len(frames)} images are too few for streams to go by: take {MIN_FRAMES} or more"
         progress_console().print(words)
@@ -133,6 +140,7 @@ def calibrate(
         n_images=len(frames),
         judged_by=judge_of(stored).head.words,
         min_agreement_ratio=min_agreement,
+        jpeg=_codec_summary(jpeg[0]),
         elapsed_s=time.monotonic() - started_s,
         cuts=tuple(_cut_summary(stored, cut, found, min_agreement) for cut in wanted),
     )
@@ -147,17 +155,23 @@ def _cut_summary(model: StoredModel, cut: int, found: Sequence[CutCalibration], 
         after=model.cuts[cut].after,
         raw_bytes=model.cuts[cut].payload_bytes,
         allowed=min(allowed)[1] if allowed else None,
-        codecs=tuple(
-            CodecCalibration(
-                codec=each.codec,
-                sent_bytes=each.sent_bytes,
-                agreement_ratio=each.agreement_ratio,
-                agreement_error_ratio=each.agreement_error_ratio,
-                max_relative_error=each.max_change_ratio,
-            )
-            for each in here
-        ),
+        codecs=tuple(_codec_summary(each) for each in here),
     )
+
+
+def _codec_summary(each: CutCalibration) -> CodecCalibration:
+    return CodecCalibration(
+        codec=each.codec,
+        sent_bytes=each.sent_bytes,
+        agreement_ratio=each.agreement_ratio,
+        agreement_error_ratio=each.agreement_error_ratio,
+        max_relative_error=each.max_change_ratio,
+    )
+
+
+def _jpeg_text(jpeg: CodecCalibration) -> str:
+    share = ABSENT if jpeg.agreement_ratio is None else f"{jpeg.agreement_ratio:.1%}"
+    return f"{share}, {bytes_text(jpeg.sent_bytes)}"
 
 
 def _table(summary: CalibrationSummary) -> Table:
@@ -165,7 +179,7 @@ def _table(summary: CalibrationSummary) -> Table:
 
     title = (
         f"{summary.model.name} on {summary.n_images} images, by {summary.judged_by}: "
-        f"fewest bytes with {summary.min_agreement_ratio:.1%} agreement"
+        f"fewest bytes with {summary.min_agreement_ratio:.1%} agreement; the frame as JPEG: {_jpeg_text(summary.jpeg)}"
     )
     heads = ("cut", "after", "raw", "u8", "allowed", "sent", "agreement")
     table = new_table(*heads, title=title, right=("cut", "raw", "u8", "sent", "agreement"))

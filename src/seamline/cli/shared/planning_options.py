@@ -122,8 +122,8 @@ class PlanningFlags:
             metavar="SHARE",
             min=0.0,
             max=1.0,
-            help="In place of that 1 %: codecs may round where answers agree so often by `seamline calibrate`, e.g. "
-            "0.98; one found to agree less often while the stream runs is withdrawn.",
+            help="In place of that 1 %: codecs may round, and frames be JPEGs, where answers agree so often by "
+            "`seamline calibrate`, e.g. 0.98; one found to agree less often while the stream runs is withdrawn.",
         ),
     ] = None
 

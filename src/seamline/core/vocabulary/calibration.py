@@ -66,8 +66,8 @@ def limits_named(
 ) -> Constraints:
     """`limits` with the codecs that `text` allows: ``lossless`` to ``q2`` at most, or what `calibration` says.
 
-    min_agreement: a codec that rounds is allowed where calibrated answers agree so often (`CutCalibration.agrees`), in
-    place of the limit of their change; one named in `text` is the most that may be lost even so.
+    min_agreement: a codec that rounds, and frames as JPEG, are allowed where calibrated answers agree so often
+    (`CutCalibration.agrees`), in place of the limit of their change; one named in `text` is the most even so.
     Raises `UsageError` for anything else.
     """
     limits = limits or Constraints()
@@ -81,10 +81,11 @@ def limits_named(
         _check_agreement(min_agreement)
         kept = [each for each in calibration if each.codec in named and each.agrees(min_agreement)]
         pairs = tuple((each.cut, each.codec) for each in kept)
-    if not pairs:
-        return replace(limits, codecs=DEFAULT_CODECS, lossy=None)
     used = {codec for _, codec in pairs}
-    return replace(limits, codecs=tuple(codec for codec in Codec if codec in {*DEFAULT_CODECS, *used}), lossy=pairs)
+    if min_agreement is None:
+        used |= {*DEFAULT_CODECS}
+    codecs = tuple(codec for codec in Codec if codec in {Codec.RAW, Codec.LOSSLESS, *used})
+    return replace(limits, codecs=codecs, lossy=pairs or None)
 
 
 def _check_agreement(ratio: float) -> None:
