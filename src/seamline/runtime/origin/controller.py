@@ -43,9 +43,6 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.05
 """Frames that begin while the thread sleeps may be overdue before it wakes; it looks this often."""
 
-_FIGURES = frozenset({ev.FrameFinished, ev.LinkEstimated})
-"""Events that come with every frame, each of which would cost a change of threads."""
-
 FIRST_ROUTE_TIMEOUT_S = 60.0
 _Answer = TypeVar("_Answer")
 
@@ -88,7 +85,7 @@ class Controller:
             self._inline.append(event)
             return
         self._inbox.append(event)
-        if type(event) not in _FIGURES:
+        if not _can_wait(event):
             self._is_called.set()
 
     def know(self, profiles: Mapping[NodeId, Profile]) -> None:
@@ -333,6 +330,16 @@ class Controller:
     def _timed(self, node: NodeId, segment: Segment, answer: Future[float]) -> None:
         took_s = None if answer.cancelled() or answer.exception() is not None else answer.result()
         self.post(ev.SegmentTimed(node, segment, took_s))
+
+
+def _can_wait(event: ev.PilotEvent) -> bool:
+    """Whether `event` is a figure that comes with every frame, for which a change of threads would be too much."""
+    match event:
+        case ev.FrameFinished():
+            return event.error is None and event.refused is None
+        case ev.LinkEstimated(estimate):
+            return estimate.goodput_bps > 0.0
+    return False
 
 
 def _status_of(name: NodeId, status: msg.Status) -> ev.StatusReceived:
