@@ -27,7 +27,7 @@ def controller(bench):
     return controller
 
 
-def test_figures_wait_for_the_next_look_and_are_taken_in_their_order(controller, wait_until):
+def test_figures_are_taken_in_their_order(controller, wait_until):
     handled: list[ev.PilotEvent] = []
     controller._handle = handled.append
     for event in (ev.LinkEstimated(LINK), FINISHED):
@@ -49,8 +49,10 @@ def test_figures_wait_for_the_next_look_and_are_taken_in_their_order(controller,
         (ev.PeerChanged(FOG, False), True),
     ],
 )
-def test_what_cannot_wait_ends_the_sleep(controller, event, is_called):
+def test_what_cannot_wait_ends_the_sleep_and_so_does_the_first_figure(controller, event, is_called):
     controller.close()
-    controller._is_called.clear()
-    controller.post(event)
-    assert controller._is_called.is_set() is is_called
+    for is_flowing in (True, False):
+        controller._is_called.clear()
+        controller._is_flowing = is_flowing
+        controller.post(event)
+        assert controller._is_called.is_set() is (is_called or not is_flowing)

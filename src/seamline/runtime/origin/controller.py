@@ -1,7 +1,7 @@
 """Controller of one stream: the thread that runs `core.session.pilot`, and what it commands.
 
 Other threads only put events into its inbox. It hands over all that waits, ticks the pilot when something is due, and
-sleeps until then; figures of frames and links do not wake it, but wait for the next look. Every rule is the pilot's;
+sleeps until then; figures of frames and links that come all the time wait for the next look. Every rule is the pilot's;
 here are the thread, the clock, requests to nodes and futures.
 """
 
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.05
 """Frames that begin while the thread sleeps may be overdue before it wakes; it looks this often."""
 
+FIGURES_S = 0.05
+"""While figures of frames come all the time, they are taken together this often and wake nobody."""
+
 FIRST_ROUTE_TIMEOUT_S = 60.0
 _Answer = TypeVar("_Answer")
 
@@ -62,6 +65,7 @@ class Controller:
         self._stream, self._model_id, self._profile_budget_s = stream, model_id, profile_budget_s
         self._inbox: deque[ev.PilotEvent | None] = deque()
         self._is_called = threading.Event()
+        self._is_flowing = False
         self._inline: deque[ev.PilotEvent] = deque()
         self._numbers = itertools.count(1)
         self._asking = threading.Lock()
@@ -85,7 +89,7 @@ class Controller:
             self._inline.append(event)
             return
         self._inbox.append(event)
-        if not _can_wait(event):
+        if not (self._is_flowing and _can_wait(event)):
             self._is_called.set()
 
     def know(self, profiles: Mapping[NodeId, Profile]) -> None:
@@ -201,13 +205,17 @@ class Controller:
     def _take_events(self) -> bool:
         """Hand over everything that waits once something is due, or an event that cannot wait has come; whether the end
         was among it."""
-        self._is_called.wait(min(LOOK_S, max(0.0, self._due_s() - now_s())))
+        most_s = FIGURES_S if self._is_flowing else LOOK_S
+        self._is_called.wait(min(most_s, max(0.0, self._due_s() - now_s())))
         self._is_called.clear()  # before looking, so that what comes from now on ends the next wait
+        self._is_flowing = is_flowing = False
         while self._inbox:
             event = self._inbox.popleft()
             if event is None:
                 return True
+            is_flowing = is_flowing or _can_wait(event)
             self._handle(event)
+        self._is_flowing = is_flowing
         return False
 
     def _due_s(self) -> float:
