@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed-from-lock
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help install develop demo test check format docs lock clean
+.PHONY: help install develop demo test check wheel-check format docs lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: $(RUNTIME) ## install what runs into .venv, pinned (the command is then .venv/bin/seamline)
 
@@ -33,6 +33,9 @@ check: develop ## formatting, lint, types, import directions, generated docs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/architecture
 	$(BIN)/python -m seamline.cli.reference --check docs/cli.md
+
+wheel-check: develop ## build the wheel, install it in an empty environment, and type what a newcomer would (minutes)
+	$(BIN)/python benchmarks/bench_wheel.py $(ARGS)
 
 format: develop ## format the code and fix what lint can fix
 	$(BIN)/ruff format .
@@ -74,7 +77,7 @@ $(RUNTIME): requirements.lock pyproject.toml
 	fi; \
 	echo 'installing pinned packages into $(VENV) (once; about 460 MB on disk)'; \
 	$(PIP) -c requirements.lock hatchling editables; \
-	$(PIP) -c requirements.lock --no-build-isolation -e '.[mqtt,zoo]'; \
+	$(PIP) -c requirements.lock --no-build-isolation -e '.[metrics,mqtt,zoo]'; \
 	touch $@
 
 $(STAMP): $(RUNTIME)

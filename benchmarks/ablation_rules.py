@@ -61,6 +61,7 @@ RULES = (
     Rule(name="gain beyond uncertainty", settings={"uncertainty_factor": 0.0}),
     Rule(name="cooldown", settings={"cooldown_s": 0.0}),
     Rule(name="a jump ends the cooldown", without={f"{_POLICY}:has_jumped": _always(False)}),
+    Rule(name="moves by load back off", without={"adaptation.crowding:Crowding.is_over": _always(True)}),
     Rule(name="surprise", settings={"surprise_ratio": math.inf}),
     Rule(name="deadline in measured seconds", without={f"{_POLICY}:_in_predicted_seconds": _first}),
     Rule(name="deadline headroom", settings={"headroom_ratio": 0.0}),

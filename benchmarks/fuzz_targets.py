@@ -23,8 +23,8 @@ from seamline.config.power import parse_power
 from seamline.config.testbed_file import load_testbed
 from seamline.config.trace import read_trace
 from seamline.core.adaptation.policy import Adaptive
+from seamline.core.recording import record
 from seamline.core.session import events as ev
-from seamline.core.session import record
 from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.vocabulary.constraints import Constraints

@@ -28,7 +28,7 @@ from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.meters.device import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("seamline", "onnxruntime", "eclipse-zenoh", "numpy")
+PACKAGES = ("seamline", "onnxruntime", "openvino", "eclipse-zenoh", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,13 +70,24 @@ def has_containers() -> bool:
     return container_kind() != "process"
 
 
+def computes_with(provider: str) -> bool:
+    """Whether that provider of the package works here."""
+    from seamline.model.engine.providers import look
+
+    return look(provider).missing is None
+
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "linux": (lambda: sys.platform == "linux", "only Linux has /proc, /dev/full and limits of a process"),
     "root": (lambda: os.geteuid() == 0, "needs root"),
     "control groups": (has_control_groups, "needs control groups of version 1 that this user may write"),
     "containers": (has_containers, "no container starts here: apt install podman, and run as root"),
+    "cuda": (lambda: computes_with("cuda"), "no GPU that ONNX Runtime can use: see `seamline doctor`"),
+    "tensorrt": (lambda: computes_with("tensorrt"), "no TensorRT that ONNX Runtime can use: see `seamline doctor`"),
     "mosquitto": (lambda: shutil.which("mosquitto", path=f"{os.environ['PATH']}:{SBIN}") is not None,
                   "no MQTT broker: apt install mosquitto"),
+    "chromium": (lambda: shutil.which("chromium") is not None, "no browser: apt install chromium"),
+    "prometheus": (lambda: shutil.which("prometheus") is not None, "no Prometheus: apt install prometheus"),
     "systemd": (lambda: shutil.which("systemd-analyze") is not None, "no systemd-analyze: apt install systemd"),
     "gstreamer": (has_gstreamer, "no RTSP server: apt install python3-gi gir1.2-gst-rtsp-server-1.0"
                                  " gstreamer1.0-plugins-base gstreamer1.0-plugins-good"),
@@ -86,8 +97,13 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 PACKAGES = {
     "torch": "'seamline[torch]'",
     "keras": "'seamline[keras]'",
+    "starlette": "'seamline[dashboard]'",
+    "uvicorn": "'seamline[dashboard]'",
+    "playwright": "playwright",
+    "prometheus_client": "'seamline[metrics]'",
     "ddddocr": "--no-deps ddddocr",
     "magika": "--no-deps magika",
+    "openvino": "'seamline[openvino]'",
     "nudenet": "--no-deps nudenet==3.4.2",
     "rapidocr_onnxruntime": "--no-deps rapidocr-onnxruntime==1.4.4",
     "silero_vad": "--no-deps silero-vad",

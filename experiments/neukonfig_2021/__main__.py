@@ -135,8 +135,8 @@ def _once(path: Path, words: str, measure: Callable[[], list[dict[str, Any]]]) -
 
 
 def _machine() -> dict[str, Any]:
-    from seamline.config.cgroup import n_usable_cores
-    from seamline.meters.device import cpu_name, memory_total_bytes
+    from seamline.config.cgroup import memory_total_bytes, n_usable_cores
+    from seamline.meters.device import cpu_name
 
     return {
         "cpu": cpu_name(),

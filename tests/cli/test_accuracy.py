@@ -1,4 +1,4 @@
-"""`seamline accuracy`: what it finds on a small model, and what it refuses; and what `--codecs` allows."""
+"""`seamline accuracy` and `calibrate`: what they find on a small model, what they refuse, what `--codecs` allows."""
 
 from __future__ import annotations
 
@@ -121,3 +121,30 @@ def test_what_was_measured_is_what_calibrated_streams_go_by(seamline, camera_mod
 def test_jpeg_is_no_codec_of_tensors_and_is_not_kept(seamline, camera_model, many_images):
     seamline("accuracy", str(camera_model), "--images", str(many_images), "--codec", "jpeg")
     assert read_calibration(load_model(str(camera_model))[1].folder) == ()
+
+
+def test_calibrate_keeps_how_few_bits_every_cut_bears(seamline, camera_model, many_images):
+    arguments = ("calibrate", str(camera_model), "--images", str(many_images), "--min-agreement", "0.8", "--json")
+    report = seamline(*arguments).json
+    assert undocumented_keys("calibrate", report) == set()
+    assert (report["n_images"], report["min_agreement_ratio"]) == (25, 0.8)
+    stored = load_model(str(camera_model))[1]
+    kept = {(each.cut, each.codec): each for each in read_calibration(stored.folder)}
+    for cut in report["cuts"]:
+        sent = [each["sent_bytes"] for each in cut["codecs"] if each["codec"].startswith("q")]
+        assert sent == sorted(sent, reverse=True), "fewer bits are fewer bytes"
+        assert len(sent) >= 2
+        by_name = {each["codec"]: each for each in cut["codecs"]}
+        assert by_name["f16"]["agreement_ratio"] == 1.0
+        least = by_name[cut["allowed"]]
+        assert least["agreement_ratio"] - least["agreement_error_ratio"] >= 0.8
+        assert kept[cut["cut"], Codec(cut["allowed"])].sent_bytes == least["sent_bytes"]
+    allowed = limits_named("calibrated", list(kept.values()), min_agreement=0.8)
+    assert {(cut["cut"], Codec(cut["allowed"])) for cut in report["cuts"]} <= set(allowed.lossy)
+
+
+def test_the_calibration_names_the_fewest_bits_of_each_cut(seamline, camera_model, images):
+    outcome = seamline("calibrate", str(camera_model), "--images", str(images), "--cuts", "2,4")
+    assert outcome.exit_code == 0
+    assert "5 images are too few for streams to go by" in outcome.stderr
+    assert [line.split()[:2] for line in outcome.stdout.splitlines()[-2:]] == [["2", "relu1"], ["4", "relu2"]]

@@ -45,6 +45,14 @@ def test_show_tells_what_has_expired_or_been_revoked(seamline):
     assert "not `old`: the certificate of `old` expired on 20" in shown.stderr
 
 
+def test_show_tells_what_ends_soon(seamline):
+    authority, _ = found("default", "cloud")
+    authority.issue(Ed25519PrivateKey.generate().public_key(), "brief", Role.NODE, timedelta(days=29))
+    lines = {line.split()[1]: line for line in seamline("cluster", "show").stdout.splitlines() if line[:6] == "member"}
+    assert "soon: its node renews it while the authority answers; else `seamline invite`" in lines["brief"]
+    assert "soon" not in lines["cloud"]
+
+
 def test_an_identity_of_an_earlier_authority_is_replaced(seamline):
     _, before = found("default", "cloud")
     authority = rotate_authority("default")

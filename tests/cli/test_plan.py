@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
+from seamline.core.vocabulary.calibration import CutCalibration
+from seamline.core.vocabulary.plans import Codec
+from seamline.model.store.calibration import default_root, keep_calibration
 
 BLOCKS_S = {"edge": [0.04, 0.08, 0.08, 0.2], "fog": [0.02, 0.04, 0.04, 0.1], "cloud": [0.004, 0.008, 0.008, 0.02]}
 ELEMENTS = (150_528, 200_000, 50_000, 10_000, 1_000)
@@ -112,6 +115,31 @@ def test_no_tensor_loses_a_bit_unless_that_is_asked_for(seamline, nodes):
     assert "f16" not in plain
     assert "u8" not in plain
     assert "u8" in seamline("plan", *nodes, *LINKS, "--private", "1", "--codecs", "u8", "--json").json["plan"]["text"]
+
+
+def test_fewer_bits_are_used_where_calibrated_answers_agree(seamline, nodes):
+    for path in nodes[1::2]:
+        file = Path(path.partition("=")[2])
+        file.write_text(file.read_text().replace('"name": "toy"', f'"name": "toy", "sha256": "{"ab" * 32}"'))
+    folder = default_root() / ("ab" * 32)
+    folder.mkdir(parents=True)
+    known = [(Codec.Q4, 0.99, 12_000.0), (Codec.Q3, 0.95, 9_000.0)]
+    entries = [
+        CutCalibration(
+            cut=2, codec=codec, n_frames=100, max_change_ratio=0.1, agreement_ratio=share, sent_bytes=n_bytes
+        )
+        for codec, share, n_bytes in known
+    ]
+    keep_calibration(folder, entries)
+
+    def best(*arguments: str) -> str:
+        return seamline("plan", *nodes, *LINKS, "--private", "1", *arguments, "--json").json["plan"]["text"]
+
+    assert "q" not in best()
+    assert "q" not in best("--min-agreement", "0.999")
+    assert best("--min-agreement", "0.98").startswith("edge[0:2]q4 > ")
+    assert best("--min-agreement", "0.9").startswith("edge[0:2]q3 > ")
+    assert "q" not in best("--min-agreement", "0.9", "--codecs", "u8"), "that is the most"
 
 
 def test_a_deadline_or_a_sum_picks_from_the_plans_that_no_other_beats(seamline, nodes):

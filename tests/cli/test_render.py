@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from seamline.cli.main import StderrOfNow
 from seamline.cli.running.watching import LiveView
 from seamline.cli.shared import output
+from seamline.cli.shared.logs import StderrOfNow
 from seamline.cli.shared.output import key_paths, print_json
 from seamline.cli.shared.render import (
     LiveState,

@@ -84,6 +84,7 @@ def test_u8_gives_a_constant_tensor_back(value: float) -> None:
 NOT_HELD = {
     Codec.F16: [[np.inf, 1.5], [-np.inf, 1.5], [np.nan, 1.5], [1e9 + 0.5, 1.5], [1e-6, 3.3e-6]],
     Codec.U8: [[np.inf, 1.5], [-np.inf, 1.5], [np.nan, 1.5], [256.0, -1.0], [1e9, 0.0]],
+    Codec.Q4: [[np.inf, 1.5], [-np.inf, 1.5], [np.nan, 1.5], [256.0, -1.0], [1e9, 0.0]],
 }
 
 
@@ -97,7 +98,7 @@ def test_values_that_a_codec_cannot_hold_keep_every_bit(codec: Codec, values: li
     assert not np.array_equal(back["x"], tensors["x"]), "the others are rounded all the same"
 
 
-@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8])
+@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8, Codec.Q4])
 @pytest.mark.parametrize(
     "values",
     [
@@ -122,7 +123,7 @@ def test_masks_take_a_quarter_of_the_bytes_and_stay_exact() -> None:
     assert encode({"mask": mask}, Codec.U8).buffers[0].nbytes * 4 == mask.nbytes
 
 
-@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8])
+@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8, Codec.Q4])
 def test_named_tensors_keep_every_bit(codec: Codec) -> None:
     tensors = {"boxes": feature_map(), "half": feature_map().astype(np.float16), "x": feature_map()}
     encoded = encode(tensors, codec, exact=("boxes", "half"))
@@ -132,7 +133,7 @@ def test_named_tensors_keep_every_bit(codec: Codec) -> None:
     assert not np.array_equal(back["x"], tensors["x"])
 
 
-@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8])
+@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8, Codec.Q4])
 def test_integers_and_booleans_travel_raw_under_lossy_codecs(codec: Codec) -> None:
     tensors = {"ids": np.array([2**62, -1]), "mask": np.array([[True, False]])}
     back = roundtrip({**tensors, "x": feature_map()}, codec)
@@ -142,18 +143,18 @@ def test_integers_and_booleans_travel_raw_under_lossy_codecs(codec: Codec) -> No
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
-@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8])
+@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8, Codec.Q6])
 def test_other_float_widths_come_back_as_they_were(dtype: str, codec: Codec) -> None:
     tensor = feature_map().astype(dtype)
     after = roundtrip({"a": tensor}, codec)["a"]
     assert after.dtype == tensor.dtype
-    np.testing.assert_allclose(after, tensor, atol=float(tensor.max()) / 255)
+    np.testing.assert_allclose(after, tensor, atol=float(tensor.max()) / 127)
 
 
-@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8])
+@pytest.mark.parametrize("codec", [Codec.F16, Codec.U8, Codec.Q6])
 def test_non_contiguous_tensors_are_sent_as_they_look(codec: Codec) -> None:
     tensor = feature_map().transpose(0, 2, 3, 1)[:, ::2]
-    np.testing.assert_allclose(roundtrip({"a": tensor}, codec)["a"], tensor, atol=float(tensor.max()) / 255)
+    np.testing.assert_allclose(roundtrip({"a": tensor}, codec)["a"], tensor, atol=float(tensor.max()) / 127)
 
 
 def test_lossy_codecs_take_half_and_a_quarter_of_the_bytes() -> None:

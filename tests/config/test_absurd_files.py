@@ -74,7 +74,7 @@ READERS: dict[str, tuple[Callable[[Path], object], bytes]] = {
     "arrays, npy": (lambda path: ArrayFiles(name="a", files=(path,), loop=False).first(), npy()),
     "lines of JSON": (lambda path: open_json_lines(path).first(), b'[[1, 2.5], [3, 4]]\n{"a": [1]}\n'),
     "sound": (read_wav, WAV),
-    "recording": (lambda path: list(read_recording(path)), b'{"schema": "seamline.session/1", "session": {}}\n'),
+    "recording": (lambda path: list(read_recording(path)), b'{"schema": "seamline.session/2", "session": {}}\n'),
 }
 NAMES = {"sidecar": "x.seamline.toml", "calibration": "calibration.json"}
 TOKENS = st.sampled_from(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import zenoh
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.nodes import NodeId
@@ -177,8 +179,6 @@ def outsider(how: str, authority, member, tmp_path, monkeypatch) -> Identity:
 
 
 def pem(certificate: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     return certificate.public_bytes(Encoding.PEM)
 
 
@@ -268,6 +268,32 @@ def test_a_name_that_another_run_uses_is_refused_and_a_forged_token_does_not_tak
 
 
 def test_a_revoked_member_is_dropped_by_all_who_hear_of_it(authority, fog, edge):
+    assert fog.fabric._guard.standing(edge.fabric.incarnation) is True
+    assert {link.session for link in fog.fabric.links()} == {edge.fabric.incarnation.lstrip("0")}
     authority.revoke("edge")
     fog.fabric.take_notice(authority.revoked())
     wait_until(lambda: not fog.fabric.peers() and not edge.fabric.peers())
+    assert fog.fabric._guard.standing(edge.fabric.incarnation) is False, "so its links are cut"
+
+
+def test_a_renewed_certificate_counts_without_a_restart(authority, member, fog, edge):
+    frames_pass(edge, fog)
+    seal = fog.fabric._guard
+    before = certificate_shown_by(fog)
+    authority.revoke("fog")  # so that nothing of the old one serves
+    renewed = member("fog")
+    seal.take_up(renewed)
+    fog.fabric.relink()
+    edge.fabric.take_notice(authority.revoked())
+    edge.fabric.wait_peer(NodeId("fog"), PATIENCE_S)
+    fog.fabric.wait_peer(NodeId("edge"), PATIENCE_S)
+    frames_pass(edge, fog)
+    frames_pass(fog, edge)
+    assert before != certificate_shown_by(fog) == renewed.certificate.public_bytes(Encoding.DER)
+
+
+def certificate_shown_by(peer: Peer) -> bytes | None:
+    host, _, port = peer.fabric.endpoints[0].partition("/")[2].rpartition(":")
+    context = peer.fabric._guard._identity.tls()
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as raw, context.wrap_socket(raw) as tls:
+        return tls.getpeercert(binary_form=True)

@@ -193,3 +193,18 @@ def test_a_tool_speaks_with_its_owners_role(pair, member):
     assert fog.role_of("observer-1a2b3c4d-eye", eye.incarnation) is Role.OBSERVER
     assert fog.role_of("edge", pair[0].incarnation) is Role.NODE
     assert fog.role_of("somebody", "0" * 16) is Role.OBSERVER, "the least of them"
+
+
+def test_a_run_stands_as_it_has_shown_itself(seal, pair):
+    edge, fog = pair
+    assert (fog.standing(edge.incarnation), fog.standing(edge.incarnation.lstrip("0"))) == (True, True)
+    assert fog.standing("a1") is None, "it may still be starting"
+    eve = seal("eve")
+    with pytest.raises(IdentityError, match="for `eve`"):
+        introduce(eve, "edge", fog)
+    assert fog.standing(eve.incarnation) is False
+    with pytest.raises(IdentityError, match="another run"):
+        fog.admit("edge", "00000000000000a2", eve.credential)
+    assert fog.standing("a2") is None, "of that run nothing is proved"
+    introduce(eve, "eve", fog)
+    assert fog.standing(eve.incarnation) is True

@@ -38,7 +38,7 @@ class Chain:
     Layer i turns ``t{i}`` into ``t{i+1}`` by adding one; ``t0`` is the frame. It notes what was run on what.
     """
 
-    name = "chain 1"
+    name, provider, computes_on_caller = "chain 1", "cpu", False
 
     def __init__(
         self,

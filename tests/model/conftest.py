@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.local_values import is_local, is_same
 from seamline.core.vocabulary.plans import Segment
-from seamline.model import ModelStore, OrtEngine, StoredModel
+from seamline.core.vocabulary.providers import CPU, OPENVINO
+from seamline.model import ModelStore, StoredModel
+from seamline.model.engine.providers import InterruptibleEngine, open_engine
 
 SaveModel = Callable[..., Path]
 CheckAnswers = Callable[..., StoredModel]
+EngineOf = Callable[[ModelStore], InterruptibleEngine]
 
 
 @pytest.fixture
@@ -98,8 +101,18 @@ def save(tmp_path: Path) -> SaveModel:
     return write
 
 
+@pytest.fixture(params=[CPU, pytest.param(OPENVINO, marks=pytest.mark.needs(OPENVINO))])
+def engine_of(request: pytest.FixtureRequest) -> EngineOf:
+    """``engine_of(store)``: an engine of one thread, of every provider that can be tried on a processor."""
+
+    def make(store: ModelStore) -> InterruptibleEngine:
+        return open_engine(request.param, store, 1)
+
+    return make
+
+
 @pytest.fixture
-def check_answers(store: ModelStore, save: SaveModel) -> CheckAnswers:
+def check_answers(store: ModelStore, save: SaveModel, engine_of: EngineOf) -> CheckAnswers:
     """``check_answers(model, {"x": array}, ...)``: whole and at every cut, a model gives what the runtime alone gives.
 
     Each set of inputs is tried; further keywords are `ModelStore.add`'s. Returns the stored model.
@@ -112,10 +125,10 @@ def check_answers(store: ModelStore, save: SaveModel) -> CheckAnswers:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_outputs()]
         stored = store.add(save(model), **how)
-        engine = OrtEngine(store, 1)
+        engine = engine_of(store)
         for tensors in inputs:
             expected = dict(zip(names, session.run(None, dict(tensors)), strict=True))
-            for cut in range(len(stored.cuts)):  # the first runs no layer in its head: the whole model
+            for cut in _cuts_tried(stored, engine):  # the first runs no layer in its head: the whole model
                 found: Mapping[str, Any] = {name: tensors[name] for name in stored.graph.inputs}
                 for part in (Segment(0, cut), Segment(cut, stored.whole.stop)):
                     found = engine.prepare(stored.model_id, part).run(found)
@@ -125,6 +138,12 @@ def check_answers(store: ModelStore, save: SaveModel) -> CheckAnswers:
         return stored
 
     return check
+
+
+def _cuts_tried(stored: StoredModel, engine: InterruptibleEngine) -> Iterable[int]:
+    """All on the processor's engine; on others, which prepare ten times as long, the whole and one in the middle."""
+    n_cuts = len(stored.cuts)
+    return range(n_cuts) if engine.provider == CPU else sorted({0, n_cuts // 2})
 
 
 def _check_value(found: Any, expected: Any, what: str) -> None:

@@ -20,7 +20,7 @@ from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ModelError
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Objective
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import Block, DeviceInfo, FrameInfo, ModelInfo, Profile, Quantiles
 from seamline.fabric.memory import VirtualNetwork
@@ -29,6 +29,7 @@ from seamline.runtime.api.stream import Stream
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import powered
 from seamline.runtime.node.status import Identity
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.energy import EnergyAccount
 
@@ -86,6 +87,14 @@ class PacedEngine:
     @property
     def name(self) -> str:
         return self._engine.name
+
+    @property
+    def provider(self) -> str:
+        return self._engine.provider
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return False
 
     def prepare(self, model_id: str, segment):
         (self._like or self).meet_trouble()
@@ -207,21 +216,26 @@ class Bench:
         *,
         policy: str = "adaptive",
         private: int = 0,
-        codecs=tuple(Codec),
+        codecs=EIGHT_BIT_CODECS,
+        lossy=None,
+        min_agreement: float | None = None,
         allow_local: bool = True,
         strategy: str = "live",
         record: Path | None = None,
+        reading: AnswerReading | None = None,
     ) -> Stream:
         stream = Stream(
             self.nodes["edge"],
             self.model,
             others=tuple(NodeId(name) for name in self.nodes if name != "edge"),
             objective=Objective.LATENCY,
-            constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local),
+            constraints=Constraints(n_private_cuts=private, codecs=codecs, allow_local=allow_local, lossy=lossy),
             policy=policy_named(policy),
             profile_budget_s=1.0,
             strategy=strategy_named(strategy),
             record=record,
+            reading=reading,
+            min_agreement=min_agreement,
         )
         self.streams.append(stream)
         stream.open()

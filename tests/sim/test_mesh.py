@@ -23,7 +23,7 @@ class Town:
         self.schedule = Schedule()
         self.heard: list[tuple[float, ev.Event]] = []
         self.arrived: list[tuple[float, str]] = []
-        self.nodes = {name: SimNode(name, self.schedule, lambda job: None, lambda job: None) for name in scene.profiles}
+        self.nodes = {name: SimNode(name, self.schedule) for name in scene.profiles}
         self.mesh = Mesh(
             scene=scene,
             schedule=self.schedule,

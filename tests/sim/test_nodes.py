@@ -18,7 +18,7 @@ class Machine:
         self.schedule = Schedule()
         self.done: list[tuple[float, int]] = []
         self.unwanted: set[int] = set()
-        self.node = SimNode(NodeId("edge"), self.schedule, self._starts, self._finished)
+        self.node = SimNode(NodeId("edge"), self.schedule)
 
     def _starts(self, job: StageJob) -> float | None:
         return None if job.way.frame in self.unwanted else TOOK_S
@@ -28,7 +28,7 @@ class Machine:
 
     def put(self, frame: int, *, urgent: bool = False) -> None:
         way = Attempt(frame, 0, 0, PLAN, (), frame)
-        self.node.put(StageJob(way, 0, self.schedule.now_s), urgent=urgent)
+        self.node.put(StageJob(way, 0, self.schedule.now_s, self._starts, self._finished), urgent=urgent)
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def test_what_nobody_wants_any_more_as_its_turn_comes_is_left_out(machine: Machi
 
 
 def test_what_comes_of_a_stage_waits_behind_what_is_here_already(machine: Machine):
+    done = machine._finished
+    machine._finished = lambda job: (done(job), machine.put(3) if job.way.frame == 1 else None)
     machine.put(1)
     machine.put(2)
-    done = machine.node._done
-    machine.node._done = lambda job: (done(job), machine.put(3) if job.way.frame == 1 else None)
     machine.schedule.run(10.0)
     assert [frame for _, frame in machine.done] == [1, 2, 3]
 

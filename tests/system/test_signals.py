@@ -19,11 +19,11 @@ COMMANDS = {
 }
 HANGING = """
 import time
-from seamline.model.engine.ort import OrtSegment
+from seamline.model.engine.runnable import CheckedSegment
 def hang(self, tensors):
     open("hung", "w").close()
     while True: time.sleep(60)
-OrtSegment.run = hang
+CheckedSegment.run = hang
 from seamline.__main__ import main
 main()
 """

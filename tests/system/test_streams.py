@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from seamline.cli.reference import undocumented_keys
+from seamline.model import ModelStore, OrtEngine
+from seamline.runtime.inputs.pictures import fitted
+from seamline.runtime.sources.opening import open_source
 
 SPLIT = "edge[0:4]u8 > fog[4:15]"
 LOCAL = "edge[0:15]"
@@ -38,6 +46,34 @@ def test_a_split_stream_answers_every_frame_and_a_node_without_the_model_fetches
     assert (first.stderr, listed.stderr, fog.stderr) == ("", "", "")
     assert any(words.startswith("edge joined (edge, onnxruntime ") for words in fog.news)
     assert any(words.endswith(f"of edge began: {SPLIT}") for words in fog.news)
+
+
+@pytest.mark.needs("openvino")
+def test_a_stream_over_nodes_of_two_engines_answers_as_one_engine_does(system, port, tmp_path, assert_nothing_lost):
+    fog = system.node("fog", port, "--provider", "openvino")
+    path = tmp_path / "answers.jsonl"
+    plan = "edge[0:4]raw > fog[4:15]"
+    options = ("--frames", "3", "--plan", plan, "--provider", "cpu", "--save", str(path))
+    run = system.run(*options, over="edge,fog", port=port)
+    assert run.wait() == 0, run.stderr
+    assert_nothing_lost(run.json["frames"])
+    assert run.json["plan_timeline"][0]["plan"] == plan
+    assert fog.stderr == "", "OpenVINO was asked for and something else computed"
+    first = json.loads(path.read_text().splitlines()[0])
+    assert first["frame"] == 0
+    scores = whole_scores(system.model, system.video, tmp_path / "store")
+    shares = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+    best = first["labels"][0]
+    assert best["class"] == int(shares.argmax())
+    assert best["score"] == pytest.approx(float(shares.max()), rel=1e-4)
+
+
+def whole_scores(model: Path, video: Path, folder: Path) -> np.ndarray:
+    """What ONNX Runtime alone gives for the first picture of `video`."""
+    store = ModelStore(folder)
+    stored = store.add(model)
+    frame = fitted(next(iter(open_source(str(video)).frames())), stored.preprocess)
+    return OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run({"frame": frame})["scores"][0]
 
 
 def test_limits_of_a_run_are_kept_over_real_nodes(system, port):

@@ -24,12 +24,15 @@ import typer.main
 
 from seamline import __version__
 from seamline.cli.ending import ended_by
+from seamline.cli.shared.logs import CHOSEN, FORMATS, TEXT, JsonLines, StderrOfNow, is_json, json_line
+from seamline.cli.shared.options import choice, one_of
 from seamline.config.paths import refused_words
 from seamline.core.vocabulary.errors import SeamlineError, UsageError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+LOG_FORMAT_VARIABLE = "SEAMLINE_LOG_FORMAT"
 
 
 class CommandModule(Protocol):
@@ -44,8 +47,8 @@ class CommandModule(Protocol):
 
 GROUPS = (
     "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy",
-    "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache", "doctor",
-    "reproduce",
+    "calibrate", "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache",
+    "doctor", "reproduce",
 )  # fmt: skip
 """Modules of command groups, in the order of the help."""
 
@@ -70,12 +73,10 @@ def build_app() -> typer.Typer:
 def run(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     arguments, is_verbose = _without_verbose(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if is_verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        handlers=[StderrOfNow()],
-    )
     try:
+        arguments, log_format = _without_log_format(arguments)
+        CHOSEN.set(log_format)
+        _begin_logging(is_verbose)
         command = typer.main.get_command(build_app())
         result = command.main(args=arguments or ["--help"], prog_name="seamline", standalone_mode=False)
     except SeamlineError as error:
@@ -98,24 +99,19 @@ def run(argv: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _begin_logging(is_verbose: bool) -> None:
+    handler = StderrOfNow()
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if is_json() else plain)
+    logging.basicConfig(level=logging.DEBUG if is_verbose else logging.WARNING, handlers=[handler])
+
+
 def prepare_streams() -> None:
     """Make the standard streams of this process fit for use, whoever started it."""
     if sys.stdout is None:  # closed by whoever started this
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 # open as long as the process
     with suppress(OSError, RuntimeError):  # no stderr, no words
         faulthandler.enable()  # a crash in a library's own code says where it was, not just a signal's number
-
-
-class StderrOfNow(logging.Handler):
-    """Logs to what `sys.stderr` is at that moment: a live view stands there while it is drawn, and lets lines pass
-    above it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-        except Exception:  # a log line is not worth failing for
-            self.handleError(record)
 
 
 def _global_options(
@@ -125,9 +121,19 @@ def _global_options(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log in detail and show tracebacks; may stand anywhere.")
     ] = False,
+    log_format: Annotated[
+        str,
+        typer.Option(
+            "--log-format",
+            metavar="FORMAT",
+            envvar=LOG_FORMAT_VARIABLE,
+            autocompletion=one_of(*FORMATS),
+            help="What is said on stderr: text, or json, an object a line; may stand anywhere.",
+        ),
+    ] = TEXT,
 ) -> None:
-    # `run` has taken --verbose out already; it is declared for the help text and for completion.
-    del version, verbose
+    # `run` has taken these out already; they are declared for the help text and for completion.
+    del version, verbose, log_format
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -143,6 +149,19 @@ def _without_verbose(argv: Sequence[str]) -> tuple[list[str], bool]:
     return kept + list(argv[end:]), len(kept) < end
 
 
+def _without_log_format(argv: Sequence[str]) -> tuple[list[str], str]:
+    """The same for --log-format, and what it says; else the environment. Raises `UsageError` for another word."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    found, kept, words = os.environ.get(LOG_FORMAT_VARIABLE, TEXT), [], iter(argv[:end])
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name == "--log-format":
+            found = value if equals else next(words, "")
+        else:
+            kept.append(word)
+    return kept + list(argv[end:]), choice(found, FORMATS, "a log format")
+
+
 def _report(
     error: BaseException | None, hint: str | None, exit_code: int, is_verbose: bool, text: str | None = None
 ) -> int:
@@ -154,7 +173,11 @@ def _report(
         return 128 + number
     if is_verbose and error is not None:
         traceback.print_exception(error)
-    print(f"error: {error if text is None else text}", file=sys.stderr)
+    words = str(error) if text is None else text
+    if is_json():
+        print(json_line("error", {"message": words, "hint": hint, "exit_code": exit_code}), file=sys.stderr)
+        return exit_code
+    print(f"error: {words}", file=sys.stderr)
     if hint is not None:
         print(f"hint: {hint}", file=sys.stderr)
     return exit_code

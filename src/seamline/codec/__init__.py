@@ -1,6 +1,7 @@
-"""Codecs of boundary tensors and camera frames for the wire: raw, lossless, f16, u8 and JPEG.
+"""Codecs of boundary tensors and camera frames for the wire: raw, lossless, f16, u8, fewer bits, JPEG.
 
-`tensors.py` is the door (`encode`, `decode`); `lossless.py`, `quantise.py` (on `kernels.py`) and `jpeg.py` do the work,
+`tensors.py` is the door (`encode`, `decode`); `lossless.py`, `quantise.py` (on `kernels.py`), `symbols.py` and
+`jpeg.py` do the work,
 `fidelity.py` says which values a lossy codec must leave alone,
 `opencv.py` loads OpenCV quietly, and `calibration.py` measures what a codec costs on this machine. Framing of whole
 messages is `fabric/wire.py`.

@@ -46,7 +46,7 @@ def compress(tensor: Array) -> tuple[Bytes, tuple[int, ...]]:
     A plane as long as there are elements is stored as it is.
     """
     elements = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).reshape(tensor.size, tensor.dtype.itemsize)
-    parts = [_packed(plane) for plane in np.ascontiguousarray(elements.T)]
+    parts = [packed(plane) for plane in np.ascontiguousarray(elements.T)]
     return np.frombuffer(b"".join(parts), np.uint8), tuple(len(part) for part in parts)
 
 
@@ -66,19 +66,21 @@ def decompress(buffer: Bytes, planes: Sequence[int], shape: tuple[int, ...], dty
     elements = np.empty((n_elements, itemsize), np.uint8)
     at = 0
     for column, length in enumerate(planes):
-        elements[:, column] = _unpacked(buffer[at : at + length], n_elements)
+        elements[:, column] = unpacked(buffer[at : at + length], n_elements)
         at += length
     return cast(Array, elements.view(dtype).reshape(shape))
 
 
-def _packed(plane: Bytes) -> bytes:
+def packed(plane: Bytes) -> bytes:
+    """`plane` compressed, or as it is where that is no longer."""
     packed = _tools.compressor.compress(plane.data)
     if len(packed) >= plane.size:
         return plane.tobytes()
     return packed.ljust(-(-plane.size // MAX_EXPANSION), b"\0")
 
 
-def _unpacked(plane: Bytes, n_elements: int) -> Bytes:
+def unpacked(plane: Bytes, n_elements: int) -> Bytes:
+    """The `n_elements` bytes of `plane`. Raises `CodecError` when it is damaged or holds another number."""
     if plane.size == n_elements:
         return plane
     try:

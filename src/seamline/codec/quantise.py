@@ -1,7 +1,8 @@
-"""Affine quantisation to eight bits: the grid of a tensor, and its values to levels on it and back.
+"""Affine quantisation to levels of eight bits: the grid of a tensor, and its values to levels on it and back.
 
-One grid for the whole tensor, or one for each channel where that pays (`grid_of`). The element-wise work is done by
-ONNX Runtime, see `kernels.py`; how a grid is described on the wire is `tensors.py`.
+For u8 one grid for the whole tensor, or one for each channel where that pays (`grid_of`); where levels are entropy
+coded, one step for the whole tensor and a zero point for each channel (`centred_grid_of`). The element-wise work is
+done by ONNX Runtime, see `kernels.py`; how a grid is described on the wire is `tensors.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seamline.codec import kernels
+from seamline.codec.symbols import SIGNED
 from seamline.core.vocabulary.errors import CodecError
 
 GRID_BYTES = 5
@@ -22,6 +24,9 @@ GRID_BYTES = 5
 MAX_CHANNELS = 1 << 14
 
 _LEVELS = 255.0
+_REACH = 126.0
+"""Steps between a channel's mean and its farthest value: both are rounded, and 127 levels lie on a side."""
+
 _TINY = float(np.finfo(np.float32).tiny)
 
 Floats = npt.NDArray[np.float32]
@@ -61,6 +66,25 @@ def grid_of(values: Floats) -> Grid:
     gained_bits = math.log2(float(single.scales[0])) - 0.5 * math.log2(mean_square)
     spent_bits = 8.0 * GRID_BYTES * own.scales.size / values.size
     return own if gained_bits > spent_bits else single
+
+
+def centred_grid_of(values: Floats, depth: int) -> Grid:
+    """The grid on which levels of `values` take about `depth` bits entropy-coded: 128 is each channel's mean, or 0 is 0
+    where no value is negative.
+
+    The step is 2^(2 - depth) standard deviations within channels (root mean square), of which a normal distribution
+    makes 2.05 + depth - 2 bits; the same step for all channels gives the least error for those bits. It is coarser
+    where outliers would not fit 8 bits. The error is at most half a step. Values are finite.
+    """
+    axis = _channel_axis(values.shape)
+    lows, highs = _ranges(values, axis)
+    means, spread = _moments(values, axis)
+    step = max(spread * 2.0 ** (2 - depth), _TINY)
+    if lows.min(initial=0.0) >= 0.0:
+        return _shared_step(max(step, highs.max(initial=0.0) / _LEVELS), np.zeros(1), None)
+    reach = max(np.abs(side).max() for side in (highs - means, lows - means, means))
+    step = max(step, reach / _REACH)
+    return _shared_step(step, SIGNED - np.rint(means / step), axis)
 
 
 def to_levels(values: Floats, grid: Grid) -> Levels:
@@ -106,6 +130,20 @@ def _ranges(values: Floats, axis: int | None) -> tuple[npt.NDArray[np.float64], 
         return np.array([values.min()], np.float64), np.array([values.max()], np.float64)
     folded = _folded(values, axis)
     return folded.min(axis=(0, 2)).astype(np.float64), folded.max(axis=(0, 2)).astype(np.float64)
+
+
+def _moments(values: Floats, axis: int | None) -> tuple[npt.NDArray[np.float64], float]:
+    """Mean of each channel, float64[n], and the root mean square of the standard deviations within channels."""
+    if values.size == 0:
+        return np.zeros(1), 0.0
+    folded = values.reshape(1, 1, -1) if axis is None else _folded(values, axis)
+    means = folded.mean(axis=(0, 2)).astype(np.float64)
+    mean_square = float(np.vdot(values, values)) / values.size
+    return means, math.sqrt(max(0.0, mean_square - float(np.square(means).mean())))
+
+
+def _shared_step(step: float, zero_points: npt.NDArray[np.float64], axis: int | None) -> Grid:
+    return Grid(np.full(zero_points.size, step, np.float32), zero_points.astype(np.uint8), axis)
 
 
 def _grid(lows: npt.NDArray[np.float64], highs: npt.NDArray[np.float64], axis: int | None) -> Grid:

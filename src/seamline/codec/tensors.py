@@ -16,14 +16,14 @@ from typing import Annotated, Literal, assert_never
 import msgspec
 import numpy as np
 
-from seamline.codec import lossless
+from seamline.codec import lossless, symbols
 from seamline.codec.fidelity import f16_holds, is_whole, u8_holds, whole_grid
 from seamline.codec.jpeg import JPEG_TENSOR, decode_frame, encode_frame
 from seamline.codec.kernels import from_f16, to_f16
-from seamline.codec.quantise import MAX_CHANNELS, Grid, from_levels, grid_of, to_levels
+from seamline.codec.quantise import MAX_CHANNELS, Grid, centred_grid_of, from_levels, grid_of, to_levels
 from seamline.core.vocabulary.errors import CodecError
 from seamline.core.vocabulary.limits import MAX_NAME_LENGTH, MAX_RANK, MAX_TENSORS
-from seamline.core.vocabulary.plans import Codec
+from seamline.core.vocabulary.plans import BIT_DEPTHS, Codec
 from seamline.core.vocabulary.ports import Array, dtype_name
 from seamline.core.vocabulary.profiles import DTYPE_BYTES
 
@@ -49,9 +49,9 @@ class Encoded:
 def encode(tensors: Mapping[str, Array], codec: Codec, *, exact: Collection[str] = ()) -> Encoded:
     """`tensors` as `codec` sends them.
 
-    RAW: views, every bit kept. LOSSLESS: every bit kept in fewer bytes. F16 and U8: floating-point tensors only, the
-    others travel raw; a tensor that is named in `exact`, or whose values the codec would do worse to than round them
-    (`fidelity`), travels as under LOSSLESS. JPEG: exactly one tensor ``frame``, uint8[H, W, 3] RGB.
+    RAW: views, every bit kept. LOSSLESS: every bit kept in fewer bytes. F16, U8 and Q6 to Q2: floating-point tensors
+    only, the others travel raw; a tensor that is named in `exact`, or whose values the codec would do worse to than
+    round them (`fidelity`), travels as under LOSSLESS. JPEG: exactly one tensor ``frame``, uint8[H, W, 3] RGB.
     Raises `CodecError` for a dtype that cannot be sent, or a tensor JPEG cannot hold.
     """
     if codec is Codec.JPEG and list(tensors) != [JPEG_TENSOR]:
@@ -91,13 +91,14 @@ class _Tensor(msgspec.Struct, frozen=True, array_like=True):
     """Header of one tensor. form: encoding of its buffer.
 
     scale, zero_point: the grid of ``u8``. axis, scales, zero_points: the grids of ``u8c`` along an axis, as float32
-    (little-endian) and uint8. planes: bytes of each plane of ``lossless``.
+    (little-endian) and uint8. planes: bytes of each plane of ``lossless``, of each part of ``q``, which has one scale,
+    zero_points along an axis or a single one, and its usual level as zero_point.
     """
 
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_LENGTH)]
     dtype: Annotated[str, msgspec.Meta(max_length=16)]
     shape: Annotated[tuple[_Extent, ...], msgspec.Meta(max_length=MAX_RANK)]
-    form: Literal["raw", "f16", "u8", "u8c", "lossless", "jpeg"]
+    form: Literal["raw", "f16", "u8", "u8c", "q", "lossless", "jpeg"]
     scale: float = 1.0
     zero_point: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
     axis: Annotated[int, msgspec.Meta(ge=0, lt=MAX_RANK)] = 0
@@ -109,7 +110,11 @@ class _Tensor(msgspec.Struct, frozen=True, array_like=True):
     def grid(self) -> Grid:
         if self.form == "u8":
             return Grid(np.array([self.scale], np.float32), np.array([self.zero_point], np.uint8))
-        return Grid(np.frombuffer(self.scales, "<f4"), np.frombuffer(self.zero_points, np.uint8), self.axis)
+        zero_points = np.frombuffer(self.zero_points, np.uint8)
+        if self.form == "q":
+            axis = self.axis if zero_points.size > 1 else None
+            return Grid(np.full(zero_points.size, self.scale, np.float32), zero_points, axis)
+        return Grid(np.frombuffer(self.scales, "<f4"), zero_points, self.axis)
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -127,9 +132,11 @@ def _encode_one(name: str, tensor: Array, codec: Codec, is_exact: bool) -> tuple
             return (None if is_exact else _encode_f16(name, tensor)) or _encode_lossless(name, tensor)
         case Codec.U8 if dtype in _LOSSY_DTYPES:
             return (None if is_exact else _encode_u8(name, tensor)) or _encode_lossless(name, tensor)
+        case Codec.Q6 | Codec.Q5 | Codec.Q4 | Codec.Q3 | Codec.Q2 if dtype in _LOSSY_DTYPES:
+            return (None if is_exact else _encode_q(name, tensor, BIT_DEPTHS[codec])) or _encode_lossless(name, tensor)
         case Codec.LOSSLESS:
             return _encode_lossless(name, tensor)
-        case Codec.RAW | Codec.F16 | Codec.U8:
+        case Codec.RAW | Codec.F16 | Codec.U8 | Codec.Q6 | Codec.Q5 | Codec.Q4 | Codec.Q3 | Codec.Q2:
             return _Tensor(name, dtype, shape, "raw"), tensor
     assert_never(codec)
 
@@ -161,10 +168,34 @@ def _encode_u8(name: str, tensor: Array) -> tuple[_Tensor, Array] | None:
     return _Tensor(name, dtype, shape, "u8c", axis=grid.axis, scales=scales, zero_points=zero_points), levels
 
 
+def _encode_q(name: str, tensor: Array, depth: int) -> tuple[_Tensor, Array] | None:
+    """The tensor in about `depth` bits a value; what that would do worse to than round as u8 has it, or None."""
+    values = _float32(tensor)
+    if not u8_holds(values):
+        return _encode_u8(name, tensor)
+    grid = centred_grid_of(values, depth)
+    usual = symbols.SIGNED if grid.axis is not None or grid.zero_points[0] != 0 else 0
+    buffer, parts = symbols.pack(to_levels(values, grid), usual)
+    described = _Tensor(
+        name,
+        tensor.dtype.name,
+        tensor.shape,
+        "q",
+        float(grid.scales[0]),
+        usual,
+        grid.axis or 0,
+        zero_points=grid.zero_points.tobytes(),
+        planes=parts,
+    )
+    return described, buffer
+
+
 def _check(tensor: _Tensor, buffer: Array) -> None:
     """Raises `CodecError` unless `buffer` is what `tensor` says; sizes are Python ints and cannot overflow."""
     what = f"tensor `{tensor.name}` ({tensor.form} of {tensor.dtype}{list(tensor.shape)})"
-    if tensor.dtype not in DTYPE_BYTES or (tensor.form in ("f16", "u8", "u8c") and tensor.dtype not in _LOSSY_DTYPES):
+    if tensor.dtype not in DTYPE_BYTES or (
+        tensor.form in ("f16", "u8", "u8c", "q") and tensor.dtype not in _LOSSY_DTYPES
+    ):
         raise CodecError(f"{what} has a dtype that does not go with it")
     if tensor.form == "jpeg":
         if tensor.dtype != "uint8" or buffer.dtype != np.uint8 or buffer.ndim != 1:
@@ -172,6 +203,10 @@ def _check(tensor: _Tensor, buffer: Array) -> None:
         return
     if tensor.form == "lossless":
         lossless.check_planes(tensor.planes, math.prod(tensor.shape), DTYPE_BYTES[tensor.dtype], buffer)
+        return
+    if tensor.form == "q":
+        symbols.check_parts(tensor.planes, math.prod(tensor.shape), buffer)
+        _check_grid(tensor, what)
         return
     held = {"raw": tensor.dtype, "f16": "float16", "u8": "uint8", "u8c": "uint8"}[tensor.form]
     if dtype_name(buffer.dtype) != held or buffer.size != math.prod(tensor.shape):
@@ -185,6 +220,10 @@ def _check_grid(tensor: _Tensor, what: str) -> None:
         n = tensor.shape[tensor.axis] if tensor.axis < len(tensor.shape) else 0
         if n == 0 or (len(tensor.scales), len(tensor.zero_points)) != (4 * n, n):
             raise CodecError(f"{what} has grids that do not go with its shape")
+    if tensor.form == "q":
+        extents = {1, tensor.shape[tensor.axis] if tensor.axis < len(tensor.shape) else 1}
+        if len(tensor.zero_points) not in extents or tensor.zero_point not in (0, symbols.SIGNED):
+            raise CodecError(f"{what} has zero points that do not go with its shape")
     with np.errstate(over="ignore"):
         scales = tensor.grid.scales
     if not (np.isfinite(scales) & (scales > 0.0)).all():
@@ -196,13 +235,15 @@ def _decode_one(tensor: _Tensor, buffer: Array) -> Array:
         return decode_frame(buffer, tensor.shape)
     if tensor.form == "lossless":
         return lossless.decompress(buffer, tensor.planes, tensor.shape, tensor.dtype)
+    if tensor.form == "q":
+        buffer = symbols.unpack(buffer, tensor.planes, math.prod(tensor.shape), tensor.zero_point)
     shaped = buffer.reshape(tensor.shape)
     match tensor.form:
         case "raw":
             return shaped
         case "f16":
             return from_f16(shaped).astype(tensor.dtype, copy=False)
-        case "u8" | "u8c":
+        case "u8" | "u8c" | "q":
             return from_levels(shaped, tensor.grid).astype(tensor.dtype, copy=False)
 
 

@@ -17,7 +17,7 @@ class Guard(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Settings of Zenoh: certificates and access rules."""
+        """Settings of Zenoh: certificates, access rules, and the run's number as the session's."""
         ...
 
     @property

@@ -8,13 +8,17 @@ into every estimate and plan.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+from seamline.core.vocabulary.providers import CPU
+
 WIRE_VERSION = 3
-"""3: credits that travel with control messages. 2: a checksum of the whole message and of each chunk's header; keys
-that name both ends' incarnations."""
+"""3: credits that travel with control messages; links are measured, and statuses sent, for those alone who asked;
+tensors in fewer than eight bits.
+
+2: a checksum of the whole message and of each chunk's header; keys that name both ends' incarnations."""
 
 MAX_BUDGET_S = 86400.0
 
@@ -66,10 +70,20 @@ class EnergyReport(msgspec.Struct, frozen=True):
     energy_j: Finite
 
 
+class GpuReport(msgspec.Struct, frozen=True):
+    """Where a node computes, if that has memory of its own."""
+
+    name: str
+    memory_bytes: int
+    free_memory_bytes: int
+
+
 class Status(Header, frozen=True, tag="status"):
-    """Identity and state of a node; sent to every peer twice a second and on every change.
+    """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and once a minute,
+    and twice a second to those who asked it to measure links.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
+    provider: what it computes with, a name of `core.vocabulary.providers`.
     """
 
     tier: str
@@ -86,14 +100,29 @@ class Status(Header, frozen=True, tag="status"):
     streams: tuple[str, ...] = ()
     energy: EnergyReport | None = None
     usable_memory_bytes: int = 0
+    provider: str = CPU
+    gpu: GpuReport | None = None
+
+
+class MeasureLinks(Header, frozen=True, tag="measure_links"):
+    """Measure your links to `targets` for `for_s`, and send me your status meanwhile. stream: for which of mine; asked
+    again for the same, the newer message counts."""
+
+    stream: str
+    targets: tuple[str, ...]
+    for_s: NotNegative
 
 
 class Ping(Header, frozen=True, tag="ping"):
+    """clock_s, here and below: the sender's clock as it leaves, None from older nodes (`core.link.return_path`)."""
+
     seq: int
+    clock_s: Finite | None = None
 
 
 class Pong(Header, frozen=True, tag="pong"):
     seq: int
+    clock_s: Finite | None = None
 
 
 class Probe(Header, frozen=True, tag="probe"):
@@ -106,6 +135,7 @@ class Receipt(Header, frozen=True, tag="receipt"):
     """The message with sender's number `seq` has arrived whole."""
 
     seq: int
+    clock_s: Finite | None = None
 
 
 class FetchModel(Header, frozen=True, tag="fetch_model"):
@@ -230,6 +260,22 @@ class SegmentTimed(Header, frozen=True, tag="segment_timed"):
     error: str | None = None
 
 
+class HeadAsk(msgspec.Struct, frozen=True):
+    """How the last stage's node is to read a frame's outputs (`heads.reduced`), so that the answer is small.
+
+    n_names: of classes, which layouts depend on. height, width: of the picture the model takes, 0 when it is unknown.
+    fingerprint: of the origin's head; a node that chooses another one sends the outputs as they are.
+    """
+
+    head: Literal["auto", "classify", "detect", "segment"]
+    score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None
+    n_most: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None
+    n_names: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)]
+    height: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    width: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    fingerprint: Annotated[str, msgspec.Meta(max_length=64)]
+
+
 class FrameData(Header, frozen=True, tag="frame"):
     """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
 
@@ -247,10 +293,11 @@ class FrameData(Header, frozen=True, tag="frame"):
     seq: int
     encoding: bytes
     reports: tuple[StageReport, ...]
+    head: HeadAsk | None = None
 
 
 class ResultData(Header, frozen=True, tag="result"):
-    """The model's outputs for one frame; the tensors follow in the order of `outputs`."""
+    """The model's outputs for one frame, or what a head reads of them; the tensors follow in the order of `outputs`."""
 
     stream: str
     frame: int
@@ -258,6 +305,7 @@ class ResultData(Header, frozen=True, tag="result"):
     generation: int
     outputs: tuple[str, ...]
     reports: tuple[StageReport, ...]
+    is_read: bool = False
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):
@@ -277,7 +325,7 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 
 
 Message = (
-    Status | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
+    Status | MeasureLinks | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
     | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | ProfileModel | Profiled
     | TimeSegment | SegmentTimed | FrameData | ResultData | FrameFailed
 )  # fmt: skip

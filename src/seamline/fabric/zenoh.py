@@ -27,6 +27,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import zenoh
@@ -57,6 +59,15 @@ _SETTLE_S = 0.25
 """How long a new link may take to tell which tokens are behind it: routers recompute their routes after 0.1 s."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Other end of a link. session: its number in Zenoh. local and remote: ``PROTOCOL/HOST:PORT`` of both ends."""
+
+    session: str
+    local: str
+    remote: str
 
 
 class ZenohFabric:
@@ -91,14 +102,15 @@ class ZenohFabric:
         self._guard = guard
         self._incarnation = secrets.randbits(63) if guard is None else int(guard.incarnation, 16)
         self.endpoints = tuple(with_port(endpoint) for endpoint in listen)
-        self._config = configuration(
+        self._configured = partial(
+            configuration,
             self.endpoints,
             connect,
             mode="router" if relay else "peer",
             shared_memory=shared_memory,
             lease_s=lease_s,
-            more={} if guard is None else guard.settings,
         )
+        self._config = self._configuration()
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
         self._inbox = Inbox()
@@ -115,6 +127,7 @@ class ZenohFabric:
             given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
         )
         self._session: Any = None
+        self._linking = threading.Lock()  # the session is opened and ended by one at a time
         self._declared: list[Any] = []
         self._delivery: threading.Thread | None = None
         self._on_message: OnMessage | None = None
@@ -208,17 +221,50 @@ class ZenohFabric:
                     self._tell(node, is_alive)
         self._inbox.wake()
 
+    def links(self) -> tuple[Neighbour, ...]:
+        """Who is at the other end of every link now."""
+        session = self._session
+        try:
+            found = () if session is None else session.info.links()
+            return tuple(Neighbour(session=str(one.zid), local=one.src, remote=one.dst) for one in found)
+        except zenoh.ZError:
+            return ()  # it is being closed
+
+    def relink(self) -> None:
+        """Open all links anew, by what the guard says now; peers and this node lose each other for a moment.
+
+        Raises `FabricError` when the endpoints cannot be listened on again.
+        """
+        with self._linking:
+            if self._session is None:
+                return
+            with self._door:
+                for peer in self.peers():
+                    for node, is_alive in self._roster.drop(peer):
+                        self._tell(node, is_alive)
+            self._end_session()
+            self._config = self._configuration()
+            self._session = open_session(self._config, self.endpoints)
+            self._declare()
+
     def close(self) -> None:
         """Leave: peers learn at once. Takes at most some seconds, whatever the links do; then sends raise."""
-        session, self._session = self._session, None
-        if session is not None:
-            declared, self._declared = self._declared, []
-            _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
+        with self._linking:
+            self._end_session()
         self._roster.close()
         self._sender.wake_all()
         self._inbox.close()
         if self._delivery is not None and self._delivery is not threading.current_thread():
             self._delivery.join()
+
+    def _configuration(self) -> Any:
+        return self._configured(more={} if self._guard is None else self._guard.settings)
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            declared, self._declared = self._declared, []
+            _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
 
     def _key(self, node: str, *rest: str) -> str:
         return "/".join(("seamline", self._cluster, node, *rest))

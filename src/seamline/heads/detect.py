@@ -25,6 +25,7 @@ from seamline.heads.layouts import (
 from seamline.heads.listed import are_queries, read_listed, read_rows
 from seamline.heads.names import ClassNames
 from seamline.heads.queries import Background, read_pair, read_queries
+from seamline.heads.reduced import EXPECTED_OBJECTS, PROTOTYPES, from_arrays, objects_fault, to_arrays
 from seamline.heads.yolo import read_dense
 
 SCORE_RATIO = 0.25
@@ -65,13 +66,27 @@ class Detect:
 
     def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Boxes:
         """Boxes in pixels of the picture that `transform` made the input of, of the input when it is None."""
-        transform = transform or picture_transform(Fit.STRETCH, (self.height, self.width), (self.height, self.width))
+        return self.finish(self.reduce(outputs), transform)
+
+    @property
+    def expected_bytes(self) -> int:
+        return EXPECTED_OBJECTS * 8 * 6
+
+    def reduce(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Objects that are likely and do not overlap, in pixels of the input."""
         found, overlap_ratio = self._found(outputs)
         found = surest(found, self.score_ratio, MAX_CANDIDATES)
         found = found.at(found.classes >= 0)
         if overlap_ratio is not None:
             found = suppressed(found, overlap_ratio)
-        return self._boxes(found, self._prototypes(outputs), transform)
+        return to_arrays(found, self._prototypes(outputs))
+
+    def finish(self, reduced: Mapping[str, Array], transform: PictureTransform | None) -> Boxes:
+        transform = transform or picture_transform(Fit.STRETCH, (self.height, self.width), (self.height, self.width))
+        return self._boxes(from_arrays(reduced), reduced.get(PROTOTYPES), transform)
+
+    def fault(self, reduced: Mapping[str, Array]) -> str | None:
+        return objects_fault(reduced, has_prototypes=self._prototypes_name is not None)
 
     def _found(self, outputs: Mapping[str, Array]) -> tuple[Found, float | None]:
         """All objects, and the overlap beyond which one goes; None when none does."""
@@ -96,8 +111,12 @@ class Detect:
         assert_never(self.layout)
 
     def _prototypes(self, outputs: Mapping[str, Array]) -> Array | None:
-        name = self.layout.prototypes if isinstance(self.layout, DenseLayout | RowsLayout) else None
+        name = self._prototypes_name
         return None if name is None else outputs[name][0]
+
+    @property
+    def _prototypes_name(self) -> str | None:
+        return self.layout.prototypes if isinstance(self.layout, DenseLayout | RowsLayout) else None
 
     def _boxes(self, found: Found, prototypes: Array | None, transform: PictureTransform) -> Boxes:
         """Those that lie in the picture at least in part, at most `n_boxes`."""

@@ -16,6 +16,7 @@ from seamline.core.vocabulary.pictures import Fit, PictureTransform, picture_tra
 from seamline.core.vocabulary.ports import Array
 from seamline.heads.answers import UNSEEN, ClassMap, Label, Regions
 from seamline.heads.names import ClassNames
+from seamline.heads.reduced import CLASS_MAP, map_fault
 from seamline.heads.scores import object_scores
 
 THRESHOLD_RATIO = 0.5
@@ -45,8 +46,23 @@ class Segment:
         return "segment"
 
     def read(self, outputs: Mapping[str, Array], transform: PictureTransform | None) -> Regions:
+        return self.finish(self.reduce(outputs), transform)
+
+    @property
+    def expected_bytes(self) -> int:
+        """Of a map as large as the input: most are smaller."""
+        return 2 * self.height * self.width
+
+    def reduce(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The class of every pixel of the network's own map."""
+        return {CLASS_MAP: self._classes(outputs[self.output])}
+
+    def fault(self, reduced: Mapping[str, Array]) -> str | None:
+        return map_fault(reduced)
+
+    def finish(self, reduced: Mapping[str, Array], transform: PictureTransform | None) -> Regions:
         transform = transform or picture_transform(Fit.STRETCH, (self.height, self.width), (self.height, self.width))
-        classes = self._classes(outputs[self.output])
+        classes = reduced[CLASS_MAP]
         rows = _places(transform.picture_height, classes.shape[0], transform, is_down=True)
         columns = _places(transform.picture_width, classes.shape[1], transform, is_down=False)
         class_map = classes[np.ix_(rows.clip(0), columns.clip(0))]

@@ -103,6 +103,7 @@ class Seal:
         self._number, self._revoked = newest_list(identity.revoked_pem(), identity.authority)
         self._nonces = count()
         self._peers: dict[tuple[str, str], _Peer] = {}
+        self._excluded: dict[int, None] = {}
         self._lock = threading.Lock()
 
     @property
@@ -118,6 +119,7 @@ class Seal:
         folder, link = self._identity.folder, "transport/link/tls/"
         key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
         return {
+            "id": self._incarnation.lstrip("0"),
             f"{link}root_ca_certificate": str(folder / "authority.pem"),
             f"{link}enable_mtls": True,
             f"{link}verify_name_on_connect": False,  # members are known by certificate, addresses change
@@ -128,6 +130,10 @@ class Seal:
             f"{link}connect_certificate": certificate,
             "access_control": access_rules(self._identity.cluster, cluster_id(self._identity.authority)),
         }
+
+    def take_up(self, identity: Identity) -> None:
+        """Go on as the same run with a renewed certificate: `settings` and `credential` are of that one from now on."""
+        self._identity = identity
 
     @property
     def credential(self) -> str:
@@ -142,10 +148,11 @@ class Seal:
     def admit(self, name: str, incarnation: str, credential: str) -> None:
         member, public = self._verified(name, incarnation, credential)
         with self._lock:
-            if (known := self._peers.get((name, incarnation))) is not None:
-                known.is_here = True
-                return
             self._require_not_revoked(member)
+            self._require_not_revoked(self.member)
+            if (known := self._peers.get((name, incarnation))) is not None:
+                known.member, known.credential, known.is_here = member, credential, True
+                return
             self._make_room(name)
             self._peers[name, incarnation] = self._agreed(name, incarnation, member, credential, public)
 
@@ -158,6 +165,14 @@ class Seal:
             peer.is_here = False
             self._peers[run] = self._peers.pop(run)  # those that left last are remembered longest
         return True
+
+    def standing(self, session: str) -> bool | None:
+        """Whether the session of that number is a run that is admitted; None when it has not shown who it is."""
+        number = int(session, 16)
+        with self._lock:
+            if any(int(run, 16) == number for _, run in self._peers):
+                return True
+        return False if number in self._excluded else None
 
     def seal(self, target: NodeId, incarnation: str, kind: str, payload: bytes | bytearray) -> bytes:
         if (peer := self._peers.get((target, incarnation))) is None:
@@ -198,6 +213,7 @@ class Seal:
             lost = [run for run, peer in self._peers.items() if peer.member.serial in revoked]
             for run in lost:
                 del self._peers[run]
+                self._exclude(run[1])
         gone = {name for name, _ in lost}
         try:
             self._identity.keep_revoked(notice)
@@ -237,14 +253,24 @@ class Seal:
         except ValueError:
             raise IdentityError(f"`{name[:60]}` shows no credential") from None
         member = member_of(certificate, self._identity.authority)
-        if not speaks_for(member, name):
-            raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
-        self._require_not_revoked(member)
         try:
             public_key(certificate).verify(signature, self._signed(incarnation, public))
         except InvalidSignature:
             raise IdentityError(f"`{name[:60]}` shows a credential of another run") from None
+        try:
+            if not speaks_for(member, name):
+                raise IdentityError(f"`{name[:60]}` shows a certificate that is for `{member.name}`")
+            self._require_not_revoked(member)
+        except IdentityError:
+            self._exclude(incarnation)
+            raise
         return member, key
+
+    def _exclude(self, incarnation: str) -> None:
+        """Remember a run that proved to be whom nobody takes; those of long ago are forgotten."""
+        self._excluded[int(incarnation, 16)] = None
+        while len(self._excluded) > MAX_PEERS:
+            self._excluded.pop(next(iter(self._excluded)))
 
     def _agreed(self, name: str, incarnation: str, member: Member, credential: str, public: X25519PublicKey) -> _Peer:
         try:

@@ -81,7 +81,7 @@ class NvmlMeter:
     source = "measured:nvml"
 
     def __init__(self, nvml: Any | None = None) -> None:
-        self._nvml = nvml if nvml is not None else _import_nvml()
+        self._nvml = nvml if nvml is not None else import_nvml()
         try:
             self._nvml.nvmlInit()
             count = self._nvml.nvmlDeviceGetCount()
@@ -144,7 +144,8 @@ def _microjoules(path: Path) -> int:
         raise MeterError(f"{path} cannot be read: {exc}", hint=MODEL_HINT) from exc
 
 
-def _import_nvml() -> Any:
+def import_nvml() -> Any:
+    """The NVML binding. Raises `MeterError` when the package is missing."""
     try:
         return importlib.import_module("pynvml")
     except ImportError as exc:

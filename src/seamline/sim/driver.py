@@ -2,7 +2,7 @@
 
     RunFrame -> compute queue of the origin -> stages on `nodes.py`, transfers over `mesh.py` -> AnswerArrived
     Prepare, AskProfile, TimeSegment -> a request to a node -> its answer, or a failure when the connection breaks
-    Release -> a word to each node of the plan
+    Release, MeasureLinks -> a word to each node of the plan, to a node
 
 No rule of the origin is here: what is accepted, when a frame runs again, and which plan serves is the session's.
 """
@@ -85,7 +85,10 @@ class Tally:
 
 
 class Driver:
-    """One session at its origin, and the machines and links around it. watch: hears every event and its commands."""
+    """One session at its origin, and the machines and links around it.
+
+    watch: hears every event and its commands. beside: a run on the same machines, over links of its own.
+    """
 
     def __init__(
         self,
@@ -95,12 +98,16 @@ class Driver:
         work_table: StageWorkTable,
         conditions: Conditions,
         watch: Watch | None = None,
+        beside: Driver | None = None,
     ) -> None:
         self.scene, self.session, self.network = scene, session, network
-        self.schedule = Schedule()
+        self.schedule: Schedule = Schedule() if beside is None else beside.schedule
         self.tally = Tally()
         self.lost: set[NodeId] = set()
-        self.nodes = {name: SimNode(name, self.schedule, self._starts, self._computed) for name in scene.profiles}
+        shared: dict[NodeId, SimNode] = {} if beside is None else beside.nodes
+        self.nodes: dict[NodeId, SimNode] = {
+            name: shared.get(name) or SimNode(name, self.schedule) for name in scene.profiles
+        }
         self._prepare_asked_s: dict[tuple[NodeId, int], float] = {}
         self.hosts = {name: self._new_host(name) for name in scene.profiles}
         self.mesh = Mesh(
@@ -136,6 +143,7 @@ class Driver:
             cmd.Release: self._release,
             cmd.AskProfile: self._ask_profile,
             cmd.TimeSegment: self._time_segment,
+            cmd.MeasureLinks: lambda asked: self.mesh.measure(asked.node, asked.targets, asked.for_s),
             cmd.SwitchDone: self._switched,
         }
 
@@ -158,6 +166,11 @@ class Driver:
 
     def play(self, until_s: float) -> None:
         """Bring the frames, until all have their answers or the time is over."""
+        self.start()
+        self.schedule.run(until_s)
+
+    def start(self) -> None:
+        """Let frames come from now on."""
         self.mesh.start()
         if self._conditions.knows_true_links:
             for at_s in self._link_changes_s():
@@ -167,7 +180,6 @@ class Driver:
                 at_s, self.hear, ev.Begin()
             )  # which asks for a decision, whether anything has moved or not
         self._offer()
-        self.schedule.run(until_s)
 
     def hear(self, event: ev.Event) -> None:
         """Hand `event` to the session and carry out what it commands; events that come of that follow in order."""
@@ -263,7 +275,7 @@ class Driver:
         if work.compute_s > 0.0 and not self._can_run(work.node, way.generation):
             self._fail(way, work.node, f"generation {way.generation} is not prepared here")
             return
-        node.put(StageJob(way, at, self.schedule.now_s), urgent=is_urgent)
+        node.put(StageJob(way, at, self.schedule.now_s, self._starts, self._computed), urgent=is_urgent)
 
     def _starts(self, job: StageJob) -> float | None:
         way = job.way

@@ -2,9 +2,10 @@
 
 A connection breaks when either end has heard nothing of the other for a lease, or its process is gone; whatever is
 in flight then is lost. That is so in an outage, and where the link is so slow that one batch of bulk takes a lease to
-cross. It is back some time after both can hear each other. Every node drives a link meter and a beat
-of the core, as a real one does with threads; the origin hears its own news at once, and what other nodes report by
-their statuses alone. In a run whose policy knows the true links nothing is measured, and statuses say who is there.
+cross. It is back some time after both can hear each other. Every node drives a link meter and a beat of the core, as a
+real one does with threads; the origin hears its own news at once, and what other nodes report by their statuses alone,
+for which it has to hold interest. In a run whose policy knows the true links nothing is measured, and statuses say who
+is there.
 """
 
 from __future__ import annotations
@@ -109,6 +110,20 @@ class Mesh:
         for node in self.nodes:
             if node != self.scene.origin and self._is_linked(node):
                 self.hear(self._status(node, estimates.get(node, ())))
+
+    def measure(self, node: NodeId, targets: frozenset[NodeId], for_s: float) -> None:
+        """The origin is interested in the links from `node` to `targets`."""
+        if not self.is_measuring:
+            return
+        origin = self.scene.origin
+        if node == origin or not self.schedule.now_s > 0.0:
+            self._asked(node, targets, for_s)
+        else:
+            self.control(origin, node, self._asked, node, targets, for_s)
+
+    def _asked(self, node: NodeId, targets: frozenset[NodeId], for_s: float) -> None:
+        beat, now_s = self._measuring[node].beat, self._clock_s(node)
+        beat.ask(self.scene.origin, "", targets, for_s, now_s)
 
     def start(self) -> None:
         """Let the nodes beat from now on."""
@@ -221,7 +236,7 @@ class Mesh:
         if node == self.scene.origin:
             for estimate in due.news:
                 self.hear(LinkEstimated(estimate))
-        elif due.is_status_due:
+        elif due.reports:
             self._announce(node)
         for target in due.pings:
             seq = measuring.meter.ping_sent(target, now_s)
@@ -279,7 +294,7 @@ class Mesh:
         varies = any(self.network.varies_delay(pair) for pair in self.network.paths if pair[0] == node)
         interval_s = PING_INTERVAL_S if varies else QUIET_PING_INTERVAL_S
         meter = LinkMeter(node, ping_interval_s=interval_s, is_probing=self.is_probing)
-        return Measuring(meter, Beat(meter))
+        return Measuring(meter, Beat(node, meter))
 
     def _measured_at_start(self, pair: Link) -> est.LinkState:
         """As after the first pings and long probes, over the link as it was before the first frame."""
@@ -366,11 +381,8 @@ class Mesh:
         if self.is_measuring:
             self._report(node, self._measuring[node].meter.peer(peer, is_alive, self._clock_s(node)))
         self.on_peer(node, peer, is_alive)
-        if node != self.scene.origin:
-            if self.is_measuring:
-                self._announce_soon(node)
-            else:
-                self._announce(node)
+        if node != self.scene.origin and is_alive and peer == self.scene.origin:
+            self._announce(node)
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:

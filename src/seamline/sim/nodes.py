@@ -56,11 +56,16 @@ class Attempt:
 
 @dataclass(slots=True)
 class StageJob:
-    """Stage number `at` of an attempt, in a node's queue since `arrived_s`. took_s, compute_s: known once it runs."""
+    """Stage number `at` of an attempt, in a node's queue since `arrived_s`. took_s, compute_s: known once it runs.
+
+    starts: asked as its turn comes, how long it takes; None when it is not wanted. done: told when it is through.
+    """
 
     way: Attempt
     at: int
     arrived_s: float
+    starts: Callable[[StageJob], float | None]
+    done: Callable[[StageJob], None]
     began_s: float = 0.0
     took_s: float = 0.0
     compute_s: float = 0.0
@@ -75,24 +80,15 @@ class Chore:
 
 
 class SimNode:
-    """A machine of a run. starts: asked as the turn of a stage comes, how long it takes; None when it is not wanted.
+    """A machine, which several runs may share. is_out_of_memory: whether preparing fails now.
 
-    done: told of every stage that is through. is_out_of_memory: whether preparing fails now. busy_s: compute and codec
-    time.
+    busy_s: compute and codec time.
     """
 
-    def __init__(
-        self,
-        name: NodeId,
-        schedule: Schedule,
-        starts: Callable[[StageJob], float | None],
-        done: Callable[[StageJob], None],
-    ) -> None:
+    def __init__(self, name: NodeId, schedule: Schedule) -> None:
         self.name = name
         self.tier = Tier(name)
         self._schedule = schedule
-        self._starts = starts
-        self._done = done
         self.life = 1
         self.is_alive = True
         self.is_out_of_memory = False
@@ -130,7 +126,7 @@ class SimNode:
             if isinstance(job, Chore):
                 took_s = job.took_s
             else:
-                wanted_s = self._starts(job)
+                wanted_s = job.starts(job)
                 if wanted_s is None:
                     self._running = None
                     continue
@@ -149,7 +145,7 @@ class SimNode:
         if isinstance(job, StageJob):
             self.busy_s += job.took_s
             self._mean_job_s = load.observe_job(self._mean_job_s, job.took_s)
-            self._done(job)  # what this brings waits behind what is here already
+            job.done(job)  # what this brings waits behind what is here already
         elif isinstance(job, Chore):
             job.done()
         self._running = None

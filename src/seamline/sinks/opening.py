@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.sinks.encoders import FOURCC
 from seamline.sinks.mqtt import PORTS, Mqtt
-from seamline.sinks.pictures import FOURCC, Folder, Video
+from seamline.sinks.pictures import Folder, Video
 from seamline.sinks.sink import Sink
 from seamline.sinks.tables import Archive, Csv, JsonLines
 from seamline.sinks.webhook import Webhook

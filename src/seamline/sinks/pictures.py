@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +11,8 @@ from seamline.core.vocabulary.pictures import Fit, picture_transform
 from seamline.core.vocabulary.ports import FrameArray
 from seamline.sinks.answered import AnsweredFrame
 from seamline.sinks.drawing import drawn
+from seamline.sinks.encoders import Encoder, open_encoder
 from seamline.sinks.sink import Sink, SinkError, StreamFacts
-
-FOURCC = MappingProxyType({".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"})
-"""Codecs that OpenCV's packages can write; H.264 is not among them. Browsers play .webm only."""
 
 STILLS_FPS = 2.0
 UNKNOWN_FPS = 25.0
@@ -39,7 +35,7 @@ class Video(Sink):
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._path = path
-        self._writer: Any = None
+        self._encoder: Encoder | None = None
         self._size = (0, 0)
         self._facts = StreamFacts(source="", model="")
         self._fps = UNKNOWN_FPS
@@ -54,21 +50,21 @@ class Video(Sink):
     def write(self, answered: AnsweredFrame) -> None:
         if answered.picture is None:
             raise SinkError("the frames are no pictures, so nothing can be drawn into them")
-        if self._writer is None:
-            self._begin(answered)
+        if self._encoder is None:
+            self._encoder = self._begun(answered)
         n_missed = self._n_missed(answered)
         if n_missed < -1:
             return  # frames come faster than the video shows them: this one's place is taken
         picture = self._fitted(drawn(answered.picture, answered.answer, answered.error))
         for _ in range(n_missed):
-            self._add(picture if self._last is None else self._last)
-        self._add(picture)
+            self._add(self._encoder, picture if self._last is None else self._last)
+        self._add(self._encoder, picture)
         self._last = picture
 
     def close(self) -> None:
-        if self._writer is None:
+        if self._encoder is None:
             return
-        self._writer.release()
+        self._encoder.close()
         if self._n_written and not self._is_whole():
             raise SinkError("the video is not whole", hint="is there room on the disk?")
 
@@ -84,18 +80,15 @@ class Video(Sink):
         finally:
             capture.release()
 
-    def _begin(self, answered: AnsweredFrame) -> None:
+    def _begun(self, answered: AnsweredFrame) -> Encoder:
+        """The encoder, opened for pictures like the first."""
         assert answered.picture is not None
-        cv2 = require_opencv()
         stamp = answered.stamp
         self._fps = self._facts.fps or (STILLS_FPS if stamp.at_s is None else UNKNOWN_FPS)
         self._first_s = stamp.at_s
         rows, columns = answered.picture.shape[:2]
         self._size = (max(2, rows - rows % 2), max(2, columns - columns % 2))  # codecs halve the colours' resolution
-        fourcc = cv2.VideoWriter_fourcc(*FOURCC[self._path.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, self._size[::-1])
-        if not self._writer.isOpened():
-            raise SinkError("OpenCV cannot write it", hint=f"one of {', '.join(FOURCC)}, in a folder that is there")
+        return open_encoder(self._path, self._size, self._fps)
 
     def _n_missed(self, answered: AnsweredFrame) -> int:
         """Frames of the video between the last one and this one, by the source's time; below 0 when it is ahead."""
@@ -107,8 +100,8 @@ class Video(Sink):
         self._first_s += (n_missed - n_held) / self._fps  # what was cut out is not missed again
         return n_held
 
-    def _add(self, picture: FrameArray) -> None:
-        self._writer.write(picture[:, :, ::-1])
+    def _add(self, encoder: Encoder, picture: FrameArray) -> None:
+        encoder.add(picture)
         self._n_written += 1
 
     def _fitted(self, picture: FrameArray) -> FrameArray:

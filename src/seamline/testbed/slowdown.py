@@ -72,6 +72,14 @@ class SlowEngine:
     def name(self) -> str:
         return self._engine.name
 
+    @property
+    def provider(self) -> str:
+        return self._engine.provider
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return self._engine.computes_on_caller
+
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:
         """Prepare as the engine does; preparing is not slowed, it is a matter of files more than of computing."""
         ready = self._engine.prepare(model_id, segment)

@@ -231,3 +231,14 @@ def test_joules_of_an_array_of_frames_are_those_of_each(three_tiers: Problem):
     ]
     assert both is not None
     assert list(both) == pytest.approx(each)
+
+
+def test_an_answer_that_is_read_on_the_last_node_costs_what_is_read_to_send(three_tiers: Problem):
+    plan = Plan.parse(f"edge[0:1]raw > fog[1:{three_tiers.last_cut}]")
+    whole = breakdown(plan, three_tiers)
+    read = breakdown(plan, replace(three_tiers, read_bytes=10))
+    assert whole.answer is not None
+    assert read.answer is not None
+    assert (whole.answer.payload_bytes, read.answer.payload_bytes) == (three_tiers.cuts[-1].payload_bytes, 10)
+    assert latency_s(plan, replace(three_tiers, read_bytes=10)) < latency_s(plan, three_tiers)
+    assert latency_s(plan, replace(three_tiers, read_bytes=10**9)) == latency_s(plan, three_tiers), "never more"

@@ -1,11 +1,24 @@
 """What crosses a cut under which codec, by hand-counted bytes."""
 
+from dataclasses import replace
+
 import pytest
 
-from seamline.core.cost.payload import U8_HEADER_BYTES, offered_codecs, payload_bytes
+from seamline.core.cost.payload import LEVELS_HEADER_BYTES, offered_codecs, payload_bytes, with_calibrated_sizes
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Codec
-from seamline.core.vocabulary.profiles import Cut, FrameInfo, TensorSpec
+from seamline.core.vocabulary.profiles import (
+    Block,
+    CodecCost,
+    Cut,
+    DeviceInfo,
+    FrameInfo,
+    ModelInfo,
+    Profile,
+    Quantiles,
+    TensorSpec,
+)
 
 
 def test_codecs_shrink_float_tensors_and_leave_others_raw():
@@ -60,4 +73,28 @@ def test_a_tensor_that_must_keep_every_bit_is_priced_so() -> None:
     alone = Cut(index=1, after="l", tensors=(at,), payload_bytes=40)
     assert offered_codecs(alone, None) == (Codec.RAW, Codec.LOSSLESS), "nothing there may lose a bit"
     assert payload_bytes(cut, Codec.F16, None) == 40 + 20
-    assert payload_bytes(cut, Codec.U8, None) == 40 + 10 + U8_HEADER_BYTES
+    assert payload_bytes(cut, Codec.U8, None) == 40 + 10 + LEVELS_HEADER_BYTES
+    assert payload_bytes(cut, Codec.Q3, None) == 40 + 4 + LEVELS_HEADER_BYTES
+
+
+def test_calibrated_sizes_are_those_of_real_frames() -> None:
+    free = TensorSpec(name="a", dtype="float32", shape=(1000,))
+    first = Cut(index=0, after="x", tensors=(), payload_bytes=4)
+    cuts = (first, Cut(index=1, after="l", tensors=(free,), payload_bytes=4000))
+    spent_s = Quantiles(median=0.1, p90=0.1)
+    u8 = CodecCost(codec=Codec.U8, encode_s_per_byte=1e-9, decode_s_per_byte=1e-9)
+    lossless = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=3e-9, decode_s_per_byte=2e-9)
+    profile = Profile(
+        model=ModelInfo(name="m"), device=DeviceInfo(name="here"), cuts=cuts,
+        blocks=(Block(from_cut=0, to_cut=1, compute_s=spent_s),), whole_s=spent_s, codecs=(u8, lossless),
+    )  # fmt: skip
+    measured = [
+        CutCalibration(cut=cut, codec=codec, n_frames=20, max_change_ratio=0.1, sent_bytes=258.0)
+        for cut, codec in ((1, Codec.Q4), (1, Codec.U8), (9, Codec.Q4))
+    ]
+    (added,) = with_calibrated_sizes(profile, measured).codecs[2:]
+    assert (added.codec, added.cut, added.compression_ratio) == (Codec.Q4, 1, 258.0 / 516)
+    assert added.encode_s_per_byte == 3e-9, "an old profile knows nothing quicker"
+    own = CodecCost(codec=Codec.Q4, encode_s_per_byte=2e-9, decode_s_per_byte=1e-9)
+    (added,) = with_calibrated_sizes(replace(profile, codecs=(own,)), measured).codecs[1:]
+    assert added == replace(own, cut=1, compression_ratio=0.5)

@@ -11,18 +11,20 @@ import pytest
 
 from seamline.core.link import estimator as est
 from seamline.core.link import meter as meter_module
-from seamline.core.link.beat import STATUS_INTERVAL_S, Beat
+from seamline.core.link.beat import STATUS_INTERVAL_S, Beat, Due
+from seamline.core.link.interest import INTEREST_S
 from seamline.core.link.meter import PING_INTERVAL_S, TICK_S, LinkMeter
 from seamline.core.link.probing import BUSY_LIMIT_S, MIN_PROBE_BYTES, N_FIRST_PONGS, N_FIRST_PROBES
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+ORIGIN = NodeId("origin")
 RTT_S = 0.02
 
 
 class VirtualLinks:
-    """A driver: links from `EDGE`, first in, first out, at `rate_bps`, where 0.0 carries nothing.
+    """A driver: links from `EDGE`, first in, first out, at `rate_bps`, where 0.0 carries nothing; `ORIGIN` wants them.
 
     skips_ticks: none is asked for before `next_due_s`. news, pings, probes, statuses: what came of it, each with its
     time. n_ticks: how often the meter was asked.
@@ -32,7 +34,8 @@ class VirtualLinks:
         self.rate_bps, self.skips_ticks = rate_bps, skips_ticks
         self.now_s = 0.0
         self.meter = LinkMeter(EDGE)
-        self.beat = Beat(self.meter)
+        self.beat = Beat(EDGE, self.meter)
+        self.wanted = frozenset(rate_bps)
         self.news: list[tuple[float, LinkEstimate]] = []
         self.pings: list[tuple[float, NodeId]] = []
         self.probes: list[tuple[float, NodeId, int]] = []
@@ -80,6 +83,8 @@ class VirtualLinks:
 
     def _tick(self) -> None:
         self._at(self.now_s + TICK_S, self._tick)
+        if self.wanted:
+            self.beat.ask(ORIGIN, "stream", self.wanted, INTEREST_S, self.now_s)
         if self.skips_ticks and self.now_s < self.beat.next_due_s():
             return
         self.n_ticks += 1
@@ -90,7 +95,7 @@ class VirtualLinks:
         if due.probe is not None:
             self.probes.append((self.now_s, due.probe.target, due.probe.n_bytes))
             self._send(*due.probe)
-        if due.is_status_due:
+        if due.reports:
             self.statuses.append(self.now_s)
 
     def _ping(self, target: NodeId) -> None:
@@ -279,7 +284,7 @@ def test_a_peer_whose_link_is_known_already_is_neither_new_nor_probed_at_once():
     state = next(iter(measured(FOG).meter.estimates(5.0)))
     known = est.observe_rtt(est.LinkState(source=EDGE, target=FOG), RTT_S, 0.1)
     known = est.observe_transfer(known, est.TransferSample(300_000, 1.0, 1.0 + RTT_S + 8 * 300_000 / 20e6))
-    meter = LinkMeter(EDGE)
+    meter = wanting()
     (news,) = meter.peer_measured(known, 2.0)
     assert news.goodput_bps == pytest.approx(state.goodput_bps, rel=0.1)
     assert meter.is_measured(FOG)
@@ -288,11 +293,18 @@ def test_a_peer_whose_link_is_known_already_is_neither_new_nor_probed_at_once():
 
 
 def test_a_meter_that_does_not_probe_waits_for_pings_alone():
-    meter = LinkMeter(EDGE, ping_interval_s=2.0, is_probing=False)
+    meter = wanting(ping_interval_s=2.0, is_probing=False)
     pinged(meter)
     meter.ping_sent(FOG, 1.0)
     assert meter.next_probe(10.0) is None
     assert meter.next_due_s() == 3.0
+
+
+def wanting(**options) -> LinkMeter:
+    """A meter whose links are all wanted."""
+    meter = LinkMeter(EDGE, **options)
+    meter.measure({FOG, CLOUD}, 0.0)
+    return meter
 
 
 def pinged(meter: LinkMeter) -> None:
@@ -305,7 +317,7 @@ def pinged(meter: LinkMeter) -> None:
 
 
 def test_a_message_that_leaves_is_looked_after_as_soon_as_it_may_be_overdue():
-    meter = LinkMeter(EDGE, ping_interval_s=60.0, is_probing=False)
+    meter = wanting(ping_interval_s=60.0, is_probing=False)
     pinged(meter)
     meter.ping_sent(FOG, 1.0)
     assert meter.next_due_s() == 61.0
@@ -325,7 +337,7 @@ def test_a_probe_that_was_on_its_way_when_the_peer_was_lost_is_not_awaited():
 
 
 def test_an_answer_to_a_ping_of_long_ago_teaches_nothing():
-    meter = LinkMeter(EDGE)
+    meter = wanting()
     meter.peer(FOG, True, 0.0)
     first, *_ = [meter.ping_sent(FOG, 0.25 * number) for number in range(33)]
     meter.pong(FOG, first, 9.0)
@@ -365,15 +377,57 @@ def test_a_driver_that_skips_ticks_before_the_next_is_due_finds_the_same():
 
 
 def test_a_status_is_due_twice_a_second_and_at_the_first_tick_after_news():
-    beat = Beat(LinkMeter(EDGE))
-    assert beat.tick(0.0).is_status_due
-    assert not beat.tick(0.3).is_status_due
+    beat = Beat(EDGE, LinkMeter(EDGE))
+    beat.ask(ORIGIN, "stream", {FOG}, INTEREST_S, 0.0)
+    assert beat.tick(0.0).reports == (ORIGIN,)
+    assert not beat.tick(0.3).reports
     assert beat.next_due_s() == STATUS_INTERVAL_S
     beat.announce_soon()
     assert beat.next_due_s() <= 0.35
-    assert beat.tick(0.35).is_status_due
-    assert not beat.tick(0.4).is_status_due
-    assert beat.tick(0.35 + STATUS_INTERVAL_S).is_status_due
+    assert beat.tick(0.35).reports
+    assert not beat.tick(0.4).reports
+    assert beat.tick(0.35 + STATUS_INTERVAL_S).reports
+
+
+def test_a_node_that_nobody_asks_anything_never_has_anything_due():
+    beat = Beat(EDGE, meter := LinkMeter(EDGE))
+    meter.peer(FOG, True, 0.0)
+    beat.announce_soon()
+    assert beat.next_due_s() == math.inf
+    assert beat.tick(100.0) == Due(news=(), pings=(), probe=None, reports=())
+
+
+def test_measuring_ends_with_the_interest_and_what_frames_teach_goes_on():
+    links = measured(FOG, CLOUD)
+    links.wanted = frozenset()
+    links.run(links.now_s + INTEREST_S + 0.1)
+    links.pings.clear()
+    links.probes.clear()
+    links.statuses.clear()
+    links.rate_bps[FOG] = 2e6
+    for _ in range(8):
+        links.frame(FOG, 60_000)
+        links.run(links.now_s + 0.5)
+    assert (links.pings, links.probes, links.statuses) == ([], [], [])
+    assert links.bps(FOG) == pytest.approx(2e6, rel=0.1)
+
+
+def test_a_link_that_is_wanted_again_after_a_rest_is_known_within_a_second():
+    links = measured(FOG, CLOUD)
+    links.wanted = frozenset({CLOUD})
+    links.run(60.0)
+    assert {target for at_s, target, _ in links.probes if at_s > 5.0 + INTEREST_S} == {CLOUD}
+    links.rate_bps[FOG], links.wanted = 4e6, frozenset({FOG, CLOUD})
+    links.run(61.0)
+    assert links.bps(FOG) == pytest.approx(4e6, rel=0.25)
+
+
+def test_an_interest_of_this_node_itself_measures_and_reports_to_nobody():
+    beat = Beat(EDGE, meter := LinkMeter(EDGE))
+    meter.peer(FOG, True, 0.0)
+    beat.ask(EDGE, "stream", {FOG}, INTEREST_S, 0.0)
+    assert beat.tick(0.0) == Due(news=(), pings=(FOG,), probe=None, reports=())
+    assert beat.tick(INTEREST_S).pings == ()
 
 
 def test_the_table_of_events_names_the_methods_that_take_one():
@@ -415,8 +469,8 @@ def test_a_link_that_is_back_is_probed_though_another_is_busy_all_the_time():
 
 
 def test_a_receipt_or_pong_counts_from_whom_it_was_asked_and_once():
-    edge, fog, cloud = NodeId("edge"), NodeId("fog"), NodeId("cloud")
-    meter = LinkMeter(edge, first_seq=1 << 40)
+    fog, cloud = FOG, CLOUD
+    meter = wanting(first_seq=1 << 40)
     for peer in (fog, cloud):
         meter.peer(peer, True, 0.0)
     ping, seq = meter.ping_sent(fog, 0.0), meter.next_seq()
@@ -439,8 +493,8 @@ def test_a_receipt_or_pong_counts_from_whom_it_was_asked_and_once():
 
 def test_a_message_that_was_lost_on_a_living_link_keeps_it_from_being_measured_for_a_moment_only():
     """Found by the storm with damaged messages: a link was held for dead for as long as the stream lasted."""
-    edge, fog = NodeId("edge"), NodeId("fog")
-    meter = LinkMeter(edge)
+    fog = FOG
+    meter = wanting()
     meter.peer(fog, True, 0.0)
     for number in range(N_FIRST_PONGS):
         meter.pong(fog, meter.ping_sent(fog, 0.1 * number), 0.1 * number + 0.01)

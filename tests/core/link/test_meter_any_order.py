@@ -23,6 +23,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.meter, self.now_s = LinkMeter(EDGE), 0.0
+        self.wanted: frozenset[NodeId] = frozenset()
         self.is_alive: dict[NodeId, bool] = {}
         self.sent_s: dict[NodeId, dict[int, float]] = {FOG: {}, CLOUD: {}}
         self.numbers: list[int] = []
@@ -39,6 +40,11 @@ class AnyOrder(RuleBasedStateMachine):
             self.sent_s[node].clear()
         news = self.heard(self.meter.peer(node, alive, self.now_s))
         assert alive or all(one.goodput_bps == 0.0 for one in news)
+
+    @rule(wanted=st.frozensets(TARGETS))
+    def measure(self, wanted: frozenset[NodeId]) -> None:
+        self.wanted = wanted
+        self.meter.measure(wanted, self.now_s)
 
     @rule(node=TARGETS)
     def forget(self, node: NodeId) -> None:
@@ -86,11 +92,13 @@ class AnyOrder(RuleBasedStateMachine):
         probe = self.meter.next_probe(self.now_s)
         assert self.now_s >= due_s or not (news or pings or probe)
         assert all(self.is_alive[target] for target in pings)
+        assert self.wanted.issuperset(pings)
         for target in pings:
             self.numbered(self.meter.ping_sent(target, self.now_s))
         if probe is None:
             return
         assert self.is_alive[probe.target]
+        assert probe.target in self.wanted
         assert not self.sent_s[probe.target]
         everything = [sent_s for sent in self.sent_s.values() for sent_s in sent.values()]
         assert not everything or self.now_s >= min(everything) + BUSY_LIMIT_S

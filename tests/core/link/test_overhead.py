@@ -25,6 +25,7 @@ def test_whatever_comes_in_whatever_order_every_estimate_can_be_reported(seed: i
     stretched to the size of a frame when a round trip turned out to be misjudged."""
     rng, now_s = random.Random(seed), 1000.0
     meter = LinkMeter(HERE)
+    meter.measure({THERE}, now_s)
     meter.peer(THERE, True, now_s)
     sent: list[int] = []
     pings: list[int] = []

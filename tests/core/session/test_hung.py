@@ -8,8 +8,8 @@ from seamline.core.adaptation.policy import Fixed
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
-from seamline.core.session.ledger import MIN_DEADLINE_S, N_MISSED, Ledger
-from seamline.core.session.peers import FIRST_OPEN_S
+from seamline.core.session.ledger import MIN_DEADLINE_S, Ledger
+from seamline.core.session.peers import FIRST_OPEN_S, N_MISSED
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
 
@@ -132,13 +132,34 @@ def test_one_answer_in_time_begins_the_count_again(session_of, plan):
     assert warnings(driver) == []
 
 
-def test_frames_that_are_late_together_count_once():
-    ledger = Ledger(LOCAL)
-    route = Route(generation=1, plan=OVER_FOG, expected_s=0.2, bottleneck_s=0.01, wants_pace=True)
-    ledger.handle(ev.SetRoute(route, 0.0), 0.0)
+def test_frames_that_are_late_together_count_once(session_of):
+    driver = serving(session_of, OVER_FOG)
+    generation = driver.session.ledger.route.generation
     for number in range(2 * N_MISSED):
-        ledger.handle(ev.FrameOffered("pixels"), 0.01 * number)
-    assert ledger.n_in_flight(1) > N_MISSED
-    said = [one for at_s in (0.8, 0.82, 0.84, 0.86, 0.9) for one in ledger.handle(ev.RetryOverdue(), at_s)]
-    assert ledger.n_in_flight(1) == 0, "all are late"
-    assert not any(isinstance(one, ev.DeadlinesMissed) for one in said)
+        driver.handle(ev.DeadlineMissed(generation, OVER_FOG, driver.now_s - 1.0 - 0.01 * number))
+    assert is_there(driver, FOG)
+    for _ in range(N_MISSED - 1):
+        driver.run(0.1)
+        driver.handle(ev.DeadlineMissed(generation, OVER_FOG, driver.now_s - 0.05))
+    assert not is_there(driver, FOG)
+
+
+def test_deadlines_of_a_plan_that_is_not_in_use_do_not_count(session_of):
+    driver = serving(session_of, OVER_FOG)
+    generation = driver.session.ledger.route.generation
+    for _ in range(2 * N_MISSED):
+        driver.run(0.1)
+        driver.handle(ev.DeadlineMissed(generation - 1, OVER_BOTH, driver.now_s))
+    assert warnings(driver) == []
+
+
+def test_the_ledger_says_each_first_attempt_that_is_late_but_of_no_node_that_is_known_to_be_lost():
+    ledger = Ledger(LOCAL)
+    ledger.handle(ev.SetRoute(Route(generation=1, plan=OVER_FOG, expected_s=0.2, bottleneck_s=0.01), 0.0), 0.0)
+    ledger.handle(ev.FrameOffered("pixels"), 0.1)
+    missed = [one for one in ledger.handle(ev.RetryOverdue(), 1.0) if isinstance(one, ev.DeadlineMissed)]
+    assert missed == [ev.DeadlineMissed(1, OVER_FOG, 0.1)]
+    ledger.handle(ev.AnswerArrived(0, 1, 0, EDGE, None, ()), 1.1)
+    ledger.handle(ev.FrameOffered("pixels"), 1.2)
+    ledger.handle(ev.PeerChanged(FOG, False), 1.3)
+    assert not any(isinstance(one, ev.DeadlineMissed) for one in ledger.handle(ev.RetryOverdue(), 3.0))

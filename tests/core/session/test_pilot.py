@@ -22,7 +22,7 @@ from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within
-from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.plans import Codec, Plan, Segment
 from seamline.core.vocabulary.profiles import Quantiles
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
@@ -35,6 +35,32 @@ SLOW_BPS, FAST_BPS = 0.2e6, 200e6
 def test_the_table_names_every_event_of_a_pilot():
     rows = re.findall(r"^    ([A-Z][A-Za-z]+)  ", pilot_module.__doc__ or "", re.MULTILINE)
     assert sorted(rows) == sorted(kind.__name__ for kind in ev.PILOT_EVENTS)
+
+
+def test_a_withdrawn_codec_and_those_of_fewer_bits_leave_the_plans_of_their_cut(session_of):
+    lossy = tuple((cut, codec) for cut in range(5) for codec in (Codec.U8, Codec.Q4, Codec.Q3))
+    codecs = (Codec.RAW, Codec.U8, Codec.Q4, Codec.Q3)
+    driver = session_of(constraints=Constraints(n_private_cuts=1, codecs=codecs, lossy=lossy, allow_local=False))
+    cut, used = driver.plan.stages[0].segment.stop, driver.plan.stages[0].codec
+    assert used is Codec.Q3
+    driver.handle(ev.CodecWithdrawn(cut, Codec.Q4, "80.0% of 20 audited answers agree"))
+    driver.run(0.5)
+    (said,) = (each for each in driver.of(cmd.Say) if each.level is cmd.Level.WARNING)
+    assert said.words == f"withdrawn is q4 at cut {cut}: 80.0% of 20 audited answers agree"
+    left = [codec for at, codec in driver.session.pilot.view.constraints.lossy if at == cut]
+    assert left == [Codec.U8]
+    assert (driver.plan.stages[0].segment.stop, driver.plan.stages[0].codec) not in {(cut, Codec.Q4), (cut, Codec.Q3)}
+    n_before = len(driver.commands)
+    driver.handle(ev.CodecWithdrawn(cut, Codec.Q4, "again"))
+    assert len(driver.commands) == n_before
+
+
+def test_a_codec_that_needed_no_calibration_is_not_withdrawn_but_said(session_of):
+    driver = session_of()
+    before = driver.session.pilot.view.constraints
+    (said,) = driver.handle(ev.CodecWithdrawn(1, Codec.U8, "few agree"))
+    assert said.words.endswith("it was allowed without a calibration, and stays")
+    assert driver.session.pilot.view.constraints == before
 
 
 # -- the first plan ----------------------------------------------------------------------------------------------------
@@ -81,7 +107,7 @@ def test_a_tick_decides_at_once_when_something_has_moved_and_every_second_withou
     driver = session_of()
     driver.run(1.5)
     pilot = driver.session.pilot
-    assert pilot.due_s == pytest.approx(pilot._decided_s + DECISION_INTERVAL_S)
+    assert pilot.due_s == pytest.approx(min(pilot._decided_s + DECISION_INTERVAL_S, pilot._interest.due_s))
     driver.handle(ev.LinkEstimated(driver.session.pilot.view.links[EDGE, FOG]))
     assert pilot.due_s > driver.now_s  # the same again is no news
     driver.link(CLOUD, SLOW_BPS)
@@ -499,7 +525,7 @@ def test_a_fault_of_ours_is_said_and_who_asked_is_told(make_spec):
 
     session = Session(make_spec(), decides=fault)
     session.handle(ev.Begin(), 0.0)
-    said, *_ = session.handle(ev.Tick(), 0.0)
+    (said,) = [one for one in session.handle(ev.Tick(), 0.0) if isinstance(one, cmd.Say)]
     assert (said.level, said.words) == (cmd.Level.ERROR, "Tick: this went wrong: ZeroDivisionError: of its own")
     assert isinstance(said.error, ZeroDivisionError)
 

@@ -22,7 +22,7 @@ from seamline.core.switching import STRATEGIES
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Objective, Within
-from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.plans import LOSSINESS, Plan, Segment
 
 EDGE, FOG, CLOUD, MOON = (NodeId(name) for name in ("edge", "fog", "cloud", "moon"))
 LOCAL, TO_CLOUD = Plan.parse("edge[0:4]"), Plan.parse("edge[0:0]jpeg > cloud[0:4]")
@@ -96,7 +96,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         st.just(ev.Tick()),
         st.builds(ev.Drained, numbers),
         st.builds(ev.Routed, numbers, seconds),
-        st.builds(ev.DeadlinesMissed, numbers, plans, numbers),
+        st.builds(ev.DeadlineMissed, numbers, plans, seconds),
         st.builds(
             ev.StatusReceived, node=nodes, tier=st.just(Tier("fog")), incarnation=words, queue_s=seconds,
             usable_memory_bytes=numbers, links=st.lists(links, max_size=2).map(tuple),
@@ -110,6 +110,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
         st.builds(ev.NodePrepareFailed, numbers, nodes, words),
         st.builds(ev.SwitchAsked, numbers, plans, strategies, words),
         st.builds(ev.UnpinAsked, numbers, strategies),
+        st.builds(ev.CodecWithdrawn, numbers, st.sampled_from(LOSSINESS[1:]), words),
         st.builds(ev.ObjectiveAsked, numbers, st.sampled_from((*Objective, Within(slo_s=0.05)))),
         st.builds(
             ev.EnergyScopeAsked, numbers,

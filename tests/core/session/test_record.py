@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from seamline.core.adaptation.decision import Keep, Switch
 from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.recording.plain import Spent
+from seamline.core.recording.record import from_plain, header, lines_of, plan_of, reason_of, replay, spec_of, to_plain
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.plain import Spent
-from seamline.core.session.record import from_plain, header, lines_of, plan_of, reason_of, replay, spec_of, to_plain
 from seamline.core.switching import STRATEGIES
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ConfigError
@@ -65,7 +65,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.StageFailed(1, 0, 2, FOG, "gone", lost=CLOUD),
         ev.Drained(4),
         ev.Routed(5, 1e-4),
-        ev.DeadlinesMissed(2, SPLIT, 5),
+        ev.DeadlineMissed(2, SPLIT, 5.0),
         finished,
         replace(finished, error="gave up", reports=()),
         status(FOG),
@@ -81,6 +81,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.Tick(),
         ev.SwitchAsked(1, SPLIT, None, "asked for"),
         ev.UnpinAsked(2, "live"),
+        ev.CodecWithdrawn(3, Codec.Q4, "80.0% of 20 audited answers agree"),
         ev.ObjectiveAsked(3, Objective.ENERGY),
         ev.ObjectiveAsked(3, Within(slo_s=0.1)),
         ev.ObjectiveAsked(3, Weights(latency_s=1.0, energy_j=0.5)),
@@ -162,7 +163,7 @@ def test_another_schema_is_refused_with_the_one_that_is_read(make_spec):
     for line in ({**header(make_spec()), "schema": "seamline.session/9"}, {}, [], None):
         with pytest.raises(ConfigError, match="line 1: `schema` is") as caught:
             list(replay([line]))
-        assert "seamline.session/1" in (caught.value.hint or "")
+        assert "seamline.session/2" in (caught.value.hint or "")
 
 
 def test_an_empty_recording_is_refused():

@@ -24,7 +24,8 @@ KNOWN = (
 def test_a_limit_allows_what_loses_less_and_frames_as_jpeg() -> None:
     assert limits_named("lossless").codecs == DEFAULT_CODECS == (Codec.RAW, Codec.LOSSLESS, Codec.JPEG)
     assert limits_named("f16").codecs == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG)
-    assert limits_named("u8").codecs == tuple(Codec)
+    assert limits_named("u8").codecs == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8, Codec.JPEG)
+    assert limits_named("q2").codecs == tuple(Codec)
 
 
 def test_without_a_calibration_nothing_is_lost() -> None:
@@ -52,4 +53,32 @@ def test_what_a_user_allows_himself_needs_no_calibration() -> None:
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a limit for --codecs") as refused:
         limits_named(text)
-    assert "lossless, f16, u8, calibrated" in str(refused.value.hint)
+    assert "lossless, f16, u8, q6, q5, q4, q3, q2, calibrated" in str(refused.value.hint)
+
+
+def agreeing(cut: int, codec: Codec, ratio: float | None, error: float = 0.0, **more: int) -> CutCalibration:
+    counts = {"n_frames": MIN_FRAMES, "n_changed": 3, **more}
+    return CutCalibration(
+        cut=cut, codec=codec, max_change_ratio=0.5, agreement_ratio=ratio, agreement_error_ratio=error, **counts
+    )
+
+
+def test_agreement_stands_in_for_the_limit_of_change() -> None:
+    known = (
+        agreeing(1, Codec.U8, 1.0),
+        agreeing(1, Codec.Q4, 0.98),
+        agreeing(1, Codec.Q3, 0.99, 0.02),  # within its error it may be 0.97
+        agreeing(2, Codec.Q4, None),  # no frame that could tell
+        agreeing(3, Codec.Q4, 1.0, n_refused=1),
+        agreeing(4, Codec.Q4, 1.0, n_frames=MIN_FRAMES - 1),
+    )
+    assert limits_named("calibrated", known) == limits_named("lossless"), "answers changed by half"
+    limits = limits_named("calibrated", known, min_agreement=0.98)
+    assert limits.lossy == ((1, Codec.U8), (1, Codec.Q4))
+    assert Codec.Q4 in limits.codecs
+    assert Codec.Q3 not in limits.codecs
+    assert limits_named("u8", known, min_agreement=0.98).lossy == ((1, Codec.U8),), "what is named is the most"
+    assert limits_named("lossless", known, min_agreement=0.98) == limits_named("lossless")
+    assert limits_named("q2", (), min_agreement=0.5) == limits_named("lossless"), "nothing was calibrated"
+    with pytest.raises(UsageError, match="no share of answers"):
+        limits_named("calibrated", known, min_agreement=1.2)

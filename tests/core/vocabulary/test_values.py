@@ -62,7 +62,8 @@ def test_a_name_that_could_not_be_a_key_or_a_path_is_no_node(name: str):
 def test_a_limit_of_loss_allows_all_that_lose_less_and_always_the_camera_frame():
     assert codecs_up_to(Codec.LOSSLESS) == (Codec.RAW, Codec.LOSSLESS, Codec.JPEG)
     assert codecs_up_to(Codec.F16) == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG)
-    assert codecs_up_to(Codec.U8) == tuple(Codec)
+    assert codecs_up_to(Codec.U8) == (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8, Codec.JPEG)
+    assert codecs_up_to(Codec.Q2) == tuple(Codec)
     with pytest.raises(UsageError, match="no limit of what may be lost"):
         codecs_up_to(Codec.JPEG)
 

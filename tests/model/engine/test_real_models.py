@@ -14,10 +14,12 @@ import onnxruntime as ort
 import pytest
 
 from seamline.core.vocabulary.errors import ModelError
-from seamline.model import ModelStore, OrtEngine, verify_cuts
+from seamline.core.vocabulary.ports import Engine
+from seamline.model import ModelStore, verify_cuts
 from seamline.model.engine.verify import random_tensors, uncut_deviation
 
 PackageFile = Callable[[str, str], Path]
+EngineOf = Callable[[ModelStore], Engine]
 N_CUTS_TRIED = 8
 TOLERANCE = 1e-4
 
@@ -57,7 +59,7 @@ TRAINED = (
 
 @pytest.mark.parametrize("trained", TRAINED, ids=str)
 def test_a_trained_model_computes_the_same_whole_and_cut(
-    trained: Trained, store: ModelStore, package_file: PackageFile
+    trained: Trained, store: ModelStore, package_file: PackageFile, engine_of: EngineOf
 ) -> None:
     path = package_file(trained.package, trained.file)
     stored = store.add(path, shapes=trained.shapes, values=trained.values)
@@ -66,13 +68,14 @@ def test_a_trained_model_computes_the_same_whole_and_cut(
     # On noise a detector's output is next to nothing, and deviates from itself by more than the tolerance.
     accepted = max(TOLERANCE, uncut_deviation(stored))
     assert accepted < 0.02
-    for check in verify_cuts(OrtEngine(store, 1), stored, cuts=range(1, len(stored.cuts), step)):
+    engine = engine_of(store)
+    for check in verify_cuts(engine, stored, cuts=range(1, len(stored.cuts), step)):
         assert check.error is None, check
         assert check.max_relative_error <= accepted, check
     tensors = random_tensors(stored.graph.input_specs, seed=0)
     fixed = {name: np.array(value, np.int64) for name, value in trained.values.items()}
     expected = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {**tensors, **fixed})
-    found = OrtEngine(store, 1).prepare(stored.model_id, stored.whole).run(tensors)
+    found = engine.prepare(stored.model_id, stored.whole).run(tensors)
     for name, value in zip(stored.graph.outputs, expected, strict=True):
         assert np.abs(found[name] - value).max() <= accepted * np.abs(value).max()
 

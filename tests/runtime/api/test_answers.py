@@ -6,8 +6,10 @@ import gc
 import json
 import math
 import weakref
+from dataclasses import replace
 
 import cv2
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -198,6 +200,46 @@ def finder(path):
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path
+
+
+def test_outputs_are_read_where_the_last_stage_runs_and_answers_are_the_same_to_the_bit(detecting):
+    rng = np.random.default_rng(25)
+    pictures = [rng.integers(0, 256, (90, 120, 3), np.uint8) for _ in range(3)]
+    reader = AnswerReader(detecting.model, score=0.6)
+    last = len(detecting.model.cuts) - 1
+    plan = f"edge[0:{last // 2}]raw > fog[{last // 2}:{last}]"
+    said = []
+    for reading in (None, reader.reading):
+        stream = detecting.stream(policy=plan, codecs=EXACT, reading=reading)
+        results = list(stream.run(pictures, live=False))
+        assert [str(result.plan) for result in results] == [plan] * 3
+        assert [result.reduced is None for result in results] == [reading is None] * 3
+        assert all(bool(result.outputs) == (reading is None) for result in results)
+        said.append([reader.read(result).answer for result in results])
+        stream.close()
+    assert said[0] == said[1]
+    assert all(len(answer.boxes) > 3 for answer in said[0])
+
+
+def test_the_origins_own_outputs_are_read_as_ever_where_a_node_falls_back(detecting):
+    """What runs here alone has its outputs, whatever was asked of others."""
+    reader = AnswerReader(detecting.model, score=0.6)
+    last = len(detecting.model.cuts) - 1
+    stream = detecting.stream(policy=f"edge[0:{last}]", codecs=EXACT, reading=reader.reading)
+    (result,) = stream.run([np.zeros((EXTENT, EXTENT, 3), np.uint8)], live=False)
+    assert result.reduced is None
+    assert result.outputs.keys() == {"output0"}
+
+
+def test_a_node_that_would_read_otherwise_sends_the_outputs(detecting):
+    reader = AnswerReader(detecting.model, score=0.6)
+    reading = reader.reading
+    other = replace(reading, ask=msgspec.structs.replace(reading.ask, fingerprint="of another version"))
+    last = len(detecting.model.cuts) - 1
+    stream = detecting.stream(policy=f"edge[0:1]raw > fog[1:{last}]", codecs=EXACT, reading=other)
+    (result,) = stream.run([np.zeros((EXTENT, EXTENT, 3), np.uint8)], live=False)
+    assert "fog" in str(result.plan)
+    assert result.outputs.keys() == {"output0"}
 
 
 def test_a_list_whose_length_the_frame_decides_is_read_as_long_as_it_is(bench, tmp_path):

@@ -16,7 +16,7 @@ from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import DEFAULT_CODECS, Codec, Plan
+from seamline.core.vocabulary.plans import DEFAULT_CODECS, EIGHT_BIT_CODECS, Codec, Plan
 from seamline.model import ModelStore, OrtEngine, Preprocess
 from seamline.model.store.calibration import keep_calibration
 from seamline.runtime.api import cluster as cluster_module
@@ -76,7 +76,7 @@ def test_what_may_be_lost_is_what_the_calibration_of_the_model_says(tmp_path, mo
     assert [limits.codecs for limits in asked] == [
         DEFAULT_CODECS,
         (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.JPEG),
-        tuple(Codec),
+        EIGHT_BIT_CODECS,
         (Codec.RAW,),
     ]
     assert [limits.lossy for limits in asked] == [None, ((2, Codec.F16),), None, None]

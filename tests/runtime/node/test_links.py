@@ -25,15 +25,20 @@ class Rehearsal:
         self.probes: list[int] = []
         self.due: list[tuple[float, int]] = []
         self.meter.peer(FOG, True)
+        self.want()
 
     @property
     def mbps(self) -> float:
         (known,) = self.meter.estimates()
         return known.goodput_bps / 1e6
 
+    def want(self) -> None:
+        self.meter.ask(FOG, "stream", [FOG], 3.0)
+
     def run(self, duration_s: float) -> None:
         until_s = self.now_s + duration_s
         while self.now_s < until_s:
+            self.want()
             tick_s = self.now_s + TICK_S
             self._receive(tick_s)
             self.now_s = tick_s

@@ -84,6 +84,8 @@ def test_the_link_to_an_observer_is_not_measured_and_leaves_nothing_behind(bench
     edge = bench.start("edge")
     observer = bench.start("fog", tier="observer")
     wait_until(lambda: edge.name in observer.membership.statuses() and FOG in edge.membership.statuses())
+    observer.client.measure_links(FOG, "", {edge.name}, 20.0)
+    observer.client.measure_links(edge.name, "", {FOG}, 20.0)
     wait_until(lambda: observer.links.is_measured(edge.name))  # by its own probes
     assert not edge.links.is_measured(FOG)
     assert edge.links.estimates() == ()

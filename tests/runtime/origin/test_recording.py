@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from seamline.core.adaptation.policy import Adaptive
+from seamline.core.recording.record import replay
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.record import replay
 from seamline.core.session.spec import SessionSpec
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import ConfigError, UsageError
@@ -39,7 +39,7 @@ def test_events_and_decisions_are_lines_in_their_order_and_are_there_at_once(pat
         recording.heard(ev.Begin(), 1.0, [])
         recording.heard(ev.Tick(), 2.0, [cmd.Say(cmd.Level.INFO, "of no matter"), KEPT])
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert lines[0]["schema"] == "seamline.session/1"
+    assert lines[0]["schema"] == "seamline.session/2"
     assert [(line["at_s"], line.get("event", line.get("decision"))["kind"]) for line in lines[1:]] == [
         (1.0, "Begin"),
         (2.0, "Tick"),

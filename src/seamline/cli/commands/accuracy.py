@@ -13,7 +13,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
 from seamline.cli.shared.options import JsonFlag, ThreadsOption, choice
-from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES, CutCalibration
+from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import LOSSY, Codec
@@ -34,6 +34,11 @@ class CutAccuracy:
     after: Annotated[str, "last layer before it"]
     raw_bytes: Annotated[int, "what crosses it, uncompressed"]
     sent_bytes: Annotated[float | None, "mean bytes per image under the codec, null when it refused all"]
+    agreement_ratio: Annotated[
+        float | None,
+        "answers that mean the same: top class, boxes that match, pixels of one class, or 1 less the relative error; "
+        "null when no image shows anything",
+    ]
     top1_agreement_ratio: Annotated[
         float | None, "images whose highest score is that of the unsplit model; null for other models"
     ]
@@ -68,9 +73,9 @@ def accuracy(
     model: ModelArgument,
     about: ModelFlags,
     images: Annotated[str, typer.Option("--images", metavar="DIR", help="Folder of images, or a video file.")],
-    codec: Annotated[str, typer.Option("--codec", metavar="NAME", help="lossless, f16, u8, or jpeg for the frame.")] = (
-        "u8"
-    ),
+    codec: Annotated[
+        str, typer.Option("--codec", metavar="NAME", help="lossless, f16, u8, q6 to q2, or jpeg for the frame.")
+    ] = ("u8"),
     cuts: Annotated[
         str, typer.Option("--cuts", metavar="WHICH", help="candidates, all, or a list: 3,8,14.")
     ] = "candidates",
@@ -82,12 +87,13 @@ def accuracy(
 ) -> None:
     """Compare MODEL cut with a codec in between to MODEL whole, on images: same top class, or relative error.
 
-    What f16 and u8 do is kept beside the model, as the calibration that streams go by (`--codecs calibrated`).
+    What a codec that rounds does is kept beside the model, as the calibration that streams go by
+    (`--codecs calibrated`, `--min-agreement`).
     """
     from seamline.cli.shared.output import print_result, progress_console, track
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
-    from seamline.runtime.lab.accuracy import compare, is_classifier, step_count, total
+    from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, step_count, total
     from seamline.runtime.sources.opening import open_source
 
     name = choice(codec, tuple(Codec), "a codec")
@@ -110,21 +116,10 @@ def accuracy(
         cuts=tuple(_cut_summary(stored, tallies[cut], is_scores) for cut in wanted),
     )
     if name in LOSSY:
-        keep_calibration(stored.folder, [_calibration(tallies[cut], name, is_scores) for cut in wanted])
+        keep_calibration(stored.folder, [calibration_of(tallies[cut], name, is_scores) for cut in wanted])
         progress_console().print(_allowed_text(stored, name, len(frames)))
     title = f"{stored.name} cut with {name}, {len(frames)} images"
     print_result(summary, as_json=json, words=lambda: _table(title, summary))
-
-
-def _calibration(tally: Tally, codec: Codec, is_scores: bool) -> CutCalibration:
-    return CutCalibration(
-        cut=tally.cut,
-        codec=codec,
-        n_frames=tally.n_frames,
-        max_change_ratio=tally.largest_error,
-        n_changed=tally.n_frames - tally.n_agreeing if is_scores else None,
-        n_refused=tally.n_refused,
-    )
 
 
 def _allowed_text(model: StoredModel, codec: Codec, n_images: int) -> str:
@@ -152,7 +147,8 @@ def _cut_summary(model: StoredModel, tally: Tally, is_scores: bool) -> CutAccura
         after=model.cuts[tally.cut].after,
         raw_bytes=_raw_bytes(model, tally.cut),
         sent_bytes=tally.sent_bytes / n if n else None,
-        top1_agreement_ratio=tally.agreement_ratio if is_scores and n else None,
+        agreement_ratio=tally.agreement_ratio if tally.n_judged else None,
+        top1_agreement_ratio=tally.top1_ratio if is_scores and n else None,
         mean_relative_error=tally.mean_error if n else None,
         max_relative_error=tally.largest_error if n else None,
         n_refused=tally.n_refused,
@@ -162,10 +158,10 @@ def _cut_summary(model: StoredModel, tally: Tally, is_scores: bool) -> CutAccura
 def _table(title: str, summary: AccuracySummary) -> Table:
     from seamline.cli.shared.tables import add_row, new_table
 
-    heads = ("cut", "after", "raw", "sent", "top-1 kept", "mean error", "worst error", "refused")
+    heads = ("cut", "after", "raw", "sent", "agreement", "mean error", "worst error", "refused")
     table = new_table(*heads, title=title, right=tuple(head for head in heads if head != "after"))
     for each in summary.cuts:
-        kept = each.top1_agreement_ratio
+        kept = each.agreement_ratio
         add_row(
             table,
             str(each.cut),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -236,11 +237,23 @@ def _print(cluster: str, as_json: bool) -> None:
     where = "on this machine" if summary.is_authority else "elsewhere"
     out(f"cluster {cluster}: authority {summary.fingerprint[:16]} {where}")
     for row in summary.here:
-        out(f"this machine is {row.role} `{row.name}` until {row.expires[:10]}{'  revoked' if row.revoked else ''}")
+        out(f"this machine is {row.role} `{row.name}` {_standing(row)}")
     for row in summary.members:
-        out(f"member {row.name}  {row.role}  until {row.expires[:10]}{'  revoked' if row.revoked else ''}")
+        out(f"member {row.name}  {row.role}  {_standing(row)}")
     if summary.n_invitations:
         out(f"{summary.n_invitations} token(s) can still be used")
+
+
+def _standing(row: MemberRow) -> str:
+    """Until when a certificate counts, and what is to be done when that is soon."""
+    from seamline.identity.kept import RENEW_BEFORE
+
+    words = f"until {row.expires[:10]}"
+    if row.revoked:
+        return f"{words}  revoked"
+    if datetime.now(UTC) <= datetime.fromisoformat(row.expires) - RENEW_BEFORE:
+        return words
+    return f"{words}  soon: its node renews it while the authority answers; else `seamline invite`, and join again"
 
 
 def _summary(cluster: str) -> ClusterSummary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seamline.cli.observing.showing import DashboardOption
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import NARROW_WIDTH, TERMINAL, data_console, print_json, progress_console
@@ -78,6 +79,7 @@ class DemoFlags:
         tuple[str, ...], typer.Option("--kill", metavar="NODE@S", help="Kill a node at a second of the run.")
     ] = ()
     baselines: Annotated[bool, typer.Option(help="Run the baselines too.")] = True
+    dashboard: DashboardOption = None
 
 
 @with_groups
@@ -117,12 +119,15 @@ def _request(asked: DemoFlags) -> DemoRequest:
     from seamline.core.vocabulary.errors import ConfigError
     from seamline.core.vocabulary.objectives import goal_named
     from seamline.model.locate import resolve_model
+    from seamline.runtime.identity.web_address import parse_web_address
     from seamline.runtime.lab.scenario import Scenario, TestbedRun
     from seamline.runtime.sources.opening import open_source
     from seamline.testbed import demo_testbed_path
     from seamline.testbed.changes import Kill, schedule
 
     checked_codecs(asked.codecs)
+    if asked.dashboard is not None:
+        parse_web_address(asked.dashboard, "--dashboard")
     bed = load_testbed(asked.testbed or demo_testbed_path())
     if len(bed.nodes) < 2:
         raise ConfigError(f"testbed `{bed.name}` has one node only", hint="add a second [[node]]")
@@ -139,6 +144,7 @@ def _request(asked: DemoFlags) -> DemoRequest:
         objective=asked.objective,
         codecs=asked.codecs,
         kills=tuple(Kill.parse(text) for text in asked.kill),
+        dashboard=asked.dashboard,
     )
     TestbedRun.check(scenario)
     schedule(bed, scenario.seconds, scenario.kills)  # refuses what cannot be done

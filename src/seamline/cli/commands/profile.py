@@ -12,8 +12,9 @@ import typer
 
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity
-from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
+from seamline.cli.shared.options import JsonFlag, ProviderOption, SeedOption, ThreadsOption
 from seamline.core.vocabulary.documented import copied, key_docs
+from seamline.core.vocabulary.providers import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ class ProfileSummary:
 
     model: Annotated[ModelIdentity, "the model"]
     device: Annotated[Device, "what was measured"]
-    clock: Annotated[Literal["cpu", "wall"], "`cpu` (one thread: processor time) or `wall` (several)"]
+    clock: Annotated[Literal["cpu", "wall"], "`cpu` (one thread of this process does it all: processor time) or `wall`"]
     budget_s: Annotated[float, "seconds meant to be spent on measuring segments"]
     elapsed_s: Annotated[float, "seconds spent, codecs included"]
     whole_s: Annotated[WholeTimes, "time of the whole model"]
@@ -114,6 +115,7 @@ def profile(
     model: ModelArgument,
     about: ModelFlags,
     threads: ThreadsOption = None,
+    provider: ProviderOption = AUTO,
     slowdown: Annotated[
         float, typer.Option("--slowdown", metavar="X", min=1.0, help="Profile a machine that takes X times as long.")
     ] = 1.0,
@@ -136,14 +138,15 @@ def profile(
     from seamline.config.cgroup import n_usable_cores
     from seamline.core.vocabulary.nodes import node_id
     from seamline.meters.profile_file import write_profile
-    from seamline.model.engine.ort import OrtEngine
+    from seamline.model.engine.providers import open_engine, require
     from seamline.runtime.node.profiling import Profiler
 
     if output is not None:
         require_writable(output, "--output")
     store, stored = about.load(model)
     n_threads = threads or n_usable_cores()
-    profiler = Profiler(OrtEngine(store, n_threads), node_id("this"), n_threads, slowdown=slowdown)
+    engine = open_engine(require(provider), store, n_threads)
+    profiler = Profiler(engine, node_id("this"), n_threads, slowdown=slowdown)
     started_s = time.monotonic()
     with progress_bar(f"profiling {stored.name}") as on_progress:
         budget_s = profiler.usual_budget_s(stored) if budget is None else budget
@@ -156,7 +159,7 @@ def profile(
     summary = ProfileSummary(
         model=ModelIdentity(name=stored.name, id=stored.model_id),
         device=copied(Device, measured.device, slowdown=slowdown),
-        clock="cpu" if n_threads == 1 else "wall",
+        clock="cpu" if engine.computes_on_caller else "wall",
         budget_s=budget_s,
         elapsed_s=elapsed_s,
         whole_s=copied(WholeTimes, measured.whole_s),

@@ -13,7 +13,7 @@ from seamline.cli.shared.options import JsonFlag
 from seamline.core.vocabulary.documented import key_docs
 
 if TYPE_CHECKING:
-    from seamline.core.session.record import Decision, Step
+    from seamline.core.recording.record import Decision, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def replay(
 
 
 def _replayed(file: Path) -> ReplaySummary:
-    from seamline.core.session.record import replay as replay_lines
+    from seamline.core.recording.record import replay as replay_lines
     from seamline.core.vocabulary.errors import ConfigError
     from seamline.runtime.origin.recording import read_recording
 
@@ -114,8 +114,8 @@ def _decision(step: Step) -> ReplayedDecision:
 
 
 def _one(decision: Decision | None, make: type[Kind]) -> Kind | None:
+    from seamline.core.recording.record import plan_of, reason_of
     from seamline.core.session import commands as cmd
-    from seamline.core.session.record import plan_of, reason_of
 
     if decision is None:
         return None

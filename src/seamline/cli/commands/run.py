@@ -85,8 +85,8 @@ def run(
         planning=planning,
         answers=answers,
         node=own.options(nodes[0], tier, orders, secure=finds_others),
+        own=own,
         begun=orders.begun if orders is not None and asked.wait_to_begin else None,
         as_json=json,
-        parent_pid=own.parent_pid,
     )
     return execute(request) if len(source) == 1 else execute_several(request, source)

@@ -11,9 +11,10 @@ import typer
 
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
-from seamline.cli.shared.options import JsonFlag, SeedOption, ThreadsOption
+from seamline.cli.shared.options import JsonFlag, ProviderOption, SeedOption, ThreadsOption, one_of
 from seamline.cli.shared.verify_summary import FailedCut, VerifiedCut, VerifiedFile, VerifySummary
 from seamline.core.vocabulary.documented import copied, key_docs
+from seamline.core.vocabulary.providers import AUTO, PROVIDERS
 from seamline.core.vocabulary.quantities import ratio_text
 
 if TYPE_CHECKING:
@@ -65,6 +66,16 @@ def verify(
     ] = False,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
+    provider: ProviderOption = AUTO,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            autocompletion=one_of(*PROVIDERS),
+            help="Run the whole and the second half of every cut on that provider: what nodes that differ make of it.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run MODEL's own file in plain ONNX Runtime, MODEL whole and split at every cut, on the same random input.
@@ -73,14 +84,17 @@ def verify(
     or a cut from the whole.
     """
     from seamline.cli.shared.output import TERMINAL, data_console, print_json, progress_console
-    from seamline.model.engine.ort import OrtEngine
+    from seamline.model.engine.providers import open_engine, require
     from seamline.model.locate import resolve_model
 
+    own, other = require(provider), None if against is None else require(against)
     store, stored = about.load(model, reseed=seed if reseed else None)
     constant = stored.constant_weights()
     if constant.ratio >= MANY_CONSTANTS_RATIO:
         progress_console().print(_warning(constant.names), style="yellow")
     request = _Request(
+        engine=open_engine(own, store, threads),
+        against=None if other is None else open_engine(other, store, threads),
         stored=stored,
         path=None if reseed else resolve_model(model, TERMINAL),
         said=about.options(),
@@ -88,7 +102,7 @@ def verify(
         tolerance=tolerance,
         seed=seed,
     )
-    outcome = _verified_model(OrtEngine(store, threads), request)
+    outcome = _verified_model(request)
     if as_json:
         print_json(_summary(request, outcome, n_constant=len(constant.names), reseeded=reseed))
     else:
@@ -99,8 +113,13 @@ def verify(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What is verified. path: the model's own file; None when the model is no longer what it says."""
+    """What is verified. path: the model's own file; None when the model is no longer what it says.
 
+    against: what runs the whole and the tails; `engine` too when None.
+    """
+
+    engine: Engine
+    against: Engine | None
     stored: StoredModel
     path: Path | None
     said: ModelOptions
@@ -145,14 +164,14 @@ class _Outcome:
         return any(name != FILE for name in self.differs)
 
 
-def _verified_model(engine: Engine, request: _Request) -> _Outcome:
+def _verified_model(request: _Request) -> _Outcome:
     """Run everything, with a bar and with what fails said as it comes: a model may have many cuts."""
     from seamline.cli.shared.output import progress_console, track
     from seamline.model.engine.original import check_file
     from seamline.model.engine.verify import uncut_deviation, verify_cuts
 
     started_s = time.monotonic()
-    stored, seed, tolerance = request.stored, request.seed, request.tolerance
+    engine, stored, seed, tolerance = request.engine, request.stored, request.seed, request.tolerance
     file = None
     if request.path is not None:
         with progress_console().status(f"running {request.path.name} itself"):
@@ -160,7 +179,9 @@ def _verified_model(engine: Engine, request: _Request) -> _Outcome:
                 engine, stored, request.path, seed=seed, values=request.said.values, shapes=request.said.shapes
             )
     without = file.random_outputs if file is not None else ()
-    found = verify_cuts(engine, stored, seed, _candidates_first(stored, request.cuts), without=without)
+    found = verify_cuts(
+        engine, stored, seed, _candidates_first(stored, request.cuts), without=without, against=request.against
+    )
     excuse = _Excuse(tolerance, lambda: uncut_deviation(stored, seed, without=without))
     checks = []
     for check in track(found, len(request.cuts), f"verifying {stored.name}"):
@@ -207,6 +228,8 @@ def _summary(request: _Request, outcome: _Outcome, *, n_constant: int, reseeded:
     file = outcome.file
     return VerifySummary(
         model=ModelIdentity(name=request.stored.name, id=request.stored.model_id),
+        engine=request.engine.name,
+        against=None if request.against is None else request.against.name,
         differs=outcome.differs,
         file=None if file is None else copied(VerifiedFile, file),
         random_outputs=outcome.random_outputs,
@@ -231,7 +254,8 @@ def _print(request: _Request, outcome: _Outcome, console: Console) -> None:
 
     stored = request.stored
     after = {cut.index: cut.after for cut in stored.cuts}
-    report = verify_report(stored.name, outcome.checks, outcome.failed, after, outcome.accepted, outcome.elapsed_s)
+    title = stored.name if request.against is None else f"{stored.name}, {request.engine.name} > {request.against.name}"
+    report = verify_report(title, outcome.checks, outcome.failed, after, outcome.accepted, outcome.elapsed_s)
     console.print(report)
     for line, is_good in _file_lines(outcome):
         console.print(line, style=None if is_good else "bold red")

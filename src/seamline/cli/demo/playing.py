@@ -17,7 +17,7 @@ from rich.live import Live
 from seamline.cli.demo.story import ADAPTIVE, LOCAL, OFFLOAD, STATIC, Answer, Scene
 from seamline.cli.demo.view import DemoState, demo_panel, short_decision
 from seamline.cli.running.watching import snapshot_of
-from seamline.cli.shared.output import TERMINAL
+from seamline.cli.shared.output import TERMINAL, progress_console
 from seamline.config import NodeSpec, Testbed
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.quantities import seconds_text
@@ -75,9 +75,10 @@ def contenders(scenario: Scenario, n_private_cuts: int, *, baselines: bool) -> M
     """The policies of a demo. JPEG offload plays where it is not allowed, too, so that everybody sees what it costs."""
     found: dict[str, Contender] = {}
     for key in _POLICIES if baselines else (ADAPTIVE,):
-        alone = replace(scenario, testbed=_edge_alone(scenario.testbed, scenario.origin), kills=())
+        shown = scenario if key == ADAPTIVE else replace(scenario, dashboard=None)
+        alone = replace(shown, testbed=_edge_alone(scenario.testbed, scenario.origin), kills=())
         found[key] = Contender(
-            scenario=alone if key == LOCAL else scenario,
+            scenario=alone if key == LOCAL else shown,
             policy=_POLICIES[key],
             n_private_cuts=0 if key == OFFLOAD else n_private_cuts,
         )
@@ -97,6 +98,7 @@ def play(policies: Mapping[str, Contender], viewer: Viewer | None) -> Played:
             viewer.show(told, runs, answers)
         else:
             for key, event in told:
+                _say_link(event)
                 take(key, event, runs, answers)
     return Played(runs=runs, answers=answers)
 
@@ -247,8 +249,15 @@ def machines_line(imitated: Imitated) -> str | None:
 
 def _until_started(told: Iterable[tuple[str, ScenarioEvent]]) -> None:
     for _, event in told:
+        _say_link(event)
         if event.kind == "started":
             return
+
+
+def _say_link(event: ScenarioEvent) -> None:
+    """Where the page of the adaptive policy is, once it is there."""
+    if event.kind == "ready" and (link := event.data.get("dashboard")) is not None:
+        progress_console().print(f"dashboard: {link}", soft_wrap=True)
 
 
 def _edge_alone(testbed: Testbed, edge: NodeSpec) -> Testbed:

@@ -14,6 +14,7 @@ from seamline.cli.shared.output import data_console, progress_console
 from seamline.core.vocabulary.errors import UsageError
 from seamline.model import StoredModel
 from seamline.runtime.api.answers import AnswerReader
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.results import Result
 from seamline.runtime.sources.frames import StampedSource
 from seamline.sinks.answered import AnsweredFrame, answered_words, state_words
@@ -80,6 +81,11 @@ class Answering:
         """Choose the head for `model`. Raises `UsageError` when its outputs cannot be read as asked."""
         asked = self._request
         self._reader = AnswerReader(model, head=asked.head, labels=asked.labels, score=asked.score, top=asked.top)
+
+    @property
+    def reading(self) -> AnswerReading | None:
+        """What other nodes are to read of the outputs; None where somebody here wants the outputs themselves."""
+        return None if self._reader is None or self._sinks.keeps_outputs else self._reader.reading
 
     def show_beside(self, aside: Callable[[str], None]) -> None:
         """Something is drawn on the terminal from now on: lines go through `aside`, which puts them beside it."""

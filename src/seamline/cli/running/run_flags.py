@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.observing.showing import DashboardOption
 from seamline.cli.shared.options import one_of, one_of_later, strategies
 from seamline.core.vocabulary.errors import UsageError
 
@@ -58,6 +59,7 @@ class RunFlags:
         Path | None,
         typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
     ] = None
+    dashboard: DashboardOption = None
     feed_back: Annotated[
         tuple[str, ...],
         typer.Option(

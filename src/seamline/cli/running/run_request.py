@@ -14,10 +14,13 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from seamline.cli.observing.exporting import open_exporter
+from seamline.cli.observing.showing import open_dashboard
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.model_flags import ModelFlags
+from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.output import TERMINAL, print_json
 from seamline.cli.shared.planning_options import PlanningFlags, as_usage, checked_codecs
 from seamline.cli.shared.render import switches_table
@@ -27,13 +30,14 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceError, UsageError
 from seamline.core.vocabulary.nodes import node_id
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.identity.web_address import parse_web_address
 from seamline.runtime.node.starting import NodeOptions, open_node
-from seamline.runtime.origin.summary import RunSummary
+from seamline.runtime.origin.summary import AuditFigures, RunSummary
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.health import trouble_text
 from seamline.runtime.sources.opening import open_source
@@ -43,7 +47,7 @@ from seamline.runtime.sources.opening import open_source
 class RunRequest:
     """All that a run is asked for; nothing has been opened. node: this one, the origin. as_json: what stdout gets.
 
-    begun: set when frames may begin, None when they may at once. parent_pid: the run ends when that process is gone.
+    own: the flags it was made of. begun: set when frames may begin, None when they may at once.
     """
 
     model: str
@@ -53,9 +57,9 @@ class RunRequest:
     planning: PlanningFlags
     answers: AnswerFlags
     node: NodeOptions
+    own: NodeFlags
     begun: threading.Event | None
     as_json: bool
-    parent_pid: int | None
 
     @property
     def policy(self) -> str:
@@ -87,12 +91,23 @@ def execute(request: RunRequest) -> int:
 
 def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     with answering, Cluster(open_node(request.node), n_expected=len(request.node.connect)) as here:
+        exporter = open_exporter(here.node, request.own)
         stream = make_stream(request, here, path, source, answering)
+        if exporter is not None:
+            exporter.watch(stream)
+            answering.warn(exporter.url, word="metrics")
+        title = f"{stream.model.name}: {source.name}"
+        dashboard = open_dashboard(
+            here.node, [(title, stream)], request.asked.dashboard, allow_insecure=request.own.insecure
+        )
+        link = None if dashboard is None else dashboard.link()
         if request.asked.events:
-            print_json({"event": "ready"})
+            print_json({"event": "ready", "dashboard": link})
+        elif link is not None:
+            answering.warn(link, word="dashboard")
         if request.begun is not None:
             request.begun.wait()
-        signal_number, error = _run(request, stream, source, answering)
+        signal_number, error = _run(request, stream, source, answering, title)
         summary = stream.summary()
         warn_if_kept_here(request, stream, answering)
     if request.asked.events:
@@ -121,6 +136,8 @@ def check_words(request: RunRequest) -> None:
     nodes = [node_id(name) for name in names]
     asked.is_live()
     asked.feed_backs()
+    if asked.dashboard is not None:
+        parse_web_address(asked.dashboard, "--dashboard")
     request.about.options()
     request.planning.goal()
     checked_codecs(request.planning.codecs)
@@ -149,10 +166,12 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             objective=str(planning.goal()),
             energy_scope=planning.energy_scope,
             private=planning.private,
-            codecs=planning.codecs if asked.plan is None else tuple(Codec),  # a plan is allowed what it says
+            codecs=planning.codecs if asked.plan is None else EIGHT_BIT_CODECS,  # a plan is allowed what it says
+            min_agreement=planning.min_agreement,
             policy=request.policy,
             strategy=asked.strategy,
             record=asked.record,
+            reading=answering.reading,
             **planning.limits(),
         )
 
@@ -183,7 +202,7 @@ def warn_if_kept_here(request: RunRequest, stream: Stream, answering: Answering)
 
 
 def _run(
-    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering
+    request: RunRequest, stream: Stream, source: StampedSource, answering: Answering, title: str
 ) -> tuple[int, SeamlineError | None]:
     """All frames, watched; the number of the signal that ended it, 0 for none, and why the source ended early."""
     error: SeamlineError | None = None
@@ -191,11 +210,11 @@ def _run(
         print_json({"event": "started"})
     watching = Watcher(
         stream,
-        title=f"{stream.model.name}: {source.name}",
+        title=title,
         duration_s=request.asked.seconds,
         as_events=request.asked.events,
         is_quiet=request.as_json,
-        parent_pid=request.parent_pid,
+        parent_pid=request.own.parent_pid,
     )
     answering.stop = stream.stop
 
@@ -226,6 +245,8 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         out.print(f"drawn a frame, idling included: {each}{together} ({energy.total_source})")
     if summary.source is not None and (trouble := trouble_text(summary.source)):
         out.print(trouble)
+    if summary.audit is not None:
+        out.print(audit_text(summary.audit))
     took = ""
     if latency.mean is not None and latency.p95 is not None:
         took = f"; latency {milliseconds(latency.mean)} mean, {milliseconds(latency.p95)} p95"
@@ -233,3 +254,9 @@ def print_summary(summary: RunSummary, out: Console) -> None:
         f"{counts.answered} of {counts.accepted} accepted frames answered, {counts.lost} lost, "
         f"{counts.dropped_before_acceptance} dropped before acceptance{took}"
     )
+
+
+def audit_text(audit: AuditFigures) -> str:
+    """What audits found, in words."""
+    share = "" if audit.agreement_ratio is None else f", {audit.agreement_ratio:.1%} of their answers agree"
+    return "; ".join((f"{audit.n_frames} frames also ran unsplit{share}", *audit.withdrawn))

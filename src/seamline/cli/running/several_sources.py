@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from seamline.cli.observing.exporting import open_exporter
+from seamline.cli.observing.showing import open_dashboard
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_request import (
     RunRequest,
@@ -62,7 +64,7 @@ class _Run:
             duration_s=self.request.asked.seconds,
             as_events=False,
             is_quiet=self.request.as_json,
-            parent_pid=self.request.parent_pid,
+            parent_pid=self.request.own.parent_pid,
             name=self.name,
         )
         try:
@@ -147,7 +149,16 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
             writing.enter_context(run.answering)
         node = open_node(request.node)
         with Cluster(node, n_expected=len(request.node.connect)) as here:
+            exporter = open_exporter(node, request.own)
             streams = [make_stream(request, here, path, run.source, run.answering) for run in runs]
+            if exporter is not None:
+                progress_console().print(f"metrics: {exporter.url}", soft_wrap=True)
+                for stream in streams:
+                    exporter.watch(stream)
+            titled = [(run.name, stream) for run, stream in zip(runs, streams, strict=True)]
+            dashboard = open_dashboard(node, titled, request.asked.dashboard, allow_insecure=request.own.insecure)
+            if dashboard is not None:
+                progress_console().print(f"dashboard: {dashboard.link()}", soft_wrap=True)
 
             def end() -> None:
                 for run, stream in zip(runs, streams, strict=True):

@@ -13,11 +13,13 @@ from seamline.cli.shared.options import (
     ClusterOption,
     InsecureFlag,
     JoinOption,
+    ProviderOption,
     ThreadsOption,
     meters,
     one_of_later,
     powers,
 )
+from seamline.core.vocabulary.providers import AUTO
 
 if TYPE_CHECKING:
     from seamline.runtime.node.starting import NodeOptions
@@ -47,6 +49,7 @@ class NodeFlags:
         ),
     ] = ()
     threads: ThreadsOption = None
+    provider: ProviderOption = AUTO
     slowdown: Annotated[
         float,
         typer.Option(
@@ -106,6 +109,15 @@ class NodeFlags:
             help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
         ),
     ] = 0.4
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics",
+            metavar="[HOST:]PORT",
+            envvar="SEAMLINE_METRICS",
+            help="Answer /metrics for Prometheus there; of this machine alone without HOST. See docs/observing.md.",
+        ),
+    ] = None
     follow_loads: Annotated[
         bool, typer.Option("--slowdown-from-stdin", help="Follow a testbed's lines on standard input.", hidden=True)
     ] = False
@@ -130,8 +142,11 @@ class NodeFlags:
         serves: bool = False,
     ) -> NodeOptions:
         """The same for a node of that name, as slow as `orders` say. secure, serves: see `NodeOptions`."""
+        from seamline.runtime.identity.web_address import parse_web_address
         from seamline.runtime.node.starting import NodeOptions
 
+        if self.metrics is not None:
+            parse_web_address(self.metrics, "--metrics")
         return NodeOptions(
             name=name,
             tier=tier,
@@ -139,6 +154,7 @@ class NodeFlags:
             listen=self.listen or ("tcp/127.0.0.1:0",),
             cluster=self.cluster,
             n_threads=self.threads,
+            provider=self.provider,
             memory_bytes=memory_bytes,
             slowdown=self.slowdown,
             pace=None if orders is None else orders.pace,

@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.providers import AUTO, PROVIDERS
 
 _Word = TypeVar("_Word", bound=str)
 
@@ -83,6 +84,17 @@ ThreadsOption = Annotated[
         max=1024,
         envvar="SEAMLINE_THREADS",
         help="Threads for computing; as many as the cores that may be used when not given.",
+    ),
+]
+ProviderOption = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        autocompletion=one_of(AUTO, *PROVIDERS),
+        envvar="SEAMLINE_PROVIDER",
+        help=f"What computes: {', '.join(PROVIDERS)}, or {AUTO}, which is cuda where it works and else cpu. `seamline "
+        "doctor` lists what works here.",
     ),
 ]
 EnergyScopeOption = Annotated[

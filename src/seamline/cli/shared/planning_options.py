@@ -25,8 +25,8 @@ CodecsOption = Annotated[
         "--codecs",
         metavar="MOST",
         autocompletion=one_of(*LOSSINESS, CALIBRATED),
-        help="Tensors lose at most what this codec takes: lossless, f16 or u8 (8 bits); calibrated: no bit, but where "
-        "`seamline accuracy` found answers to change by at most 1 % (calibrated=0.02: 2 %).",
+        help="Tensors lose at most what this codec takes: lossless, f16, u8 (8 bits), q6 to q2; calibrated: no bit, "
+        "but where `seamline accuracy` found answers to change by at most 1 % (calibrated=0.02: 2 %).",
     ),
 ]
 MOST_LOSSY_BY_DEFAULT = CALIBRATED
@@ -115,6 +115,17 @@ class PlanningFlags:
         typer.Option("--forbid", metavar="WHAT", help="NODE, NODE:CODEC, or a link NODE>NODE is not used. Repeatable."),
     ] = ()
     codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--min-agreement",
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="In place of that 1 %: codecs may round where answers agree so often by `seamline calibrate`, e.g. "
+            "0.98; one found to agree less often while the stream runs is withdrawn.",
+        ),
+    ] = None
 
     def goal(self) -> Goal:
         """What --objective, --slo and --weigh say together. Raises `UsageError` when they say two things."""

@@ -38,6 +38,15 @@ class NodeDrew:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGpu:
+    """The GPU of a node."""
+
+    name: Annotated[str, "its name"]
+    memory_bytes: Annotated[int, "its memory"]
+    free_memory_bytes: Annotated[int, "what nobody has taken of it"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
     """One node of a cluster, as `seamline nodes` shows it."""
 
@@ -46,6 +55,8 @@ class NodeRow:
     engine: Annotated[str, "what computes there, with version"]
     threads: Annotated[int, "threads it computes with"]
     n_cores: Annotated[int, "processor cores that it may use"]
+    provider: Annotated[str, "what it computes with: cpu, cuda, openvino, ..."]
+    gpu: Annotated[NodeGpu | None, "the GPU it computes on, null when it has no memory of its own"]
     memory_bytes: Annotated[int, "memory it may use"]
     free_memory_bytes: Annotated[int, "memory available to it now"]
     queue_s: Annotated[float, "seconds a new frame would wait there before it is computed"]
@@ -74,7 +85,11 @@ class LiveState:
 def live_panel(state: LiveState) -> RenderableType:
     """The whole live view of one stream, for a terminal of any width."""
     stream = state.stream
-    lines: list[RenderableType] = [_headline(state), Text(f"plan {stream.generation}: {stream.plan}", style="bold")]
+    pinned = ", pinned" if stream.is_pinned else ""
+    lines: list[RenderableType] = [
+        _headline(state),
+        Text(f"plan {stream.generation}{pinned}: {stream.plan}", style="bold"),
+    ]
     lines.append(_latency_line(stream))
     if stream.parts:
         lines.append(latency_split(stream.parts))

@@ -43,6 +43,8 @@ class VerifySummary:
     """What `seamline verify --json` prints."""
 
     model: Annotated[ModelIdentity, "the model"]
+    engine: Annotated[str, "what ran it, with version and provider"]
+    against: Annotated[str | None, "what ran the whole and the tails, with --against; null when the same did"]
     differs: Annotated[
         tuple[str, ...],
         "what is beyond the tolerance: `file` (from itself without optimisation), `whole` (from the file), `cuts` "

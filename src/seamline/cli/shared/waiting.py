@@ -56,7 +56,7 @@ def wait_for_end(parent_pid: int | None = None) -> Iterator[Callable[[], int]]:
         ended.set()
 
     def wait() -> int:
-        while not ended.wait(PARENT_CHECK_S):
+        while not ended.wait(None if parent_pid is None else PARENT_CHECK_S):
             if parent_pid is not None and not is_alive(parent_pid):
                 break
         return came

@@ -17,10 +17,14 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Prepare `plan` and route to it, even when it is the current one (its nodes have lost it)."""
+    """Prepare `plan` and route to it, even when it is the current one (its nodes have lost it).
+
+    is_by_load: nothing but waiting on nodes has moved enough to speak for it.
+    """
 
     plan: Plan
     reason: str
+    is_by_load: bool = field(default=False, compare=False)
 
 
 Decision = Keep | Switch

@@ -105,10 +105,11 @@ class EnergyScopeSet:
 
 @dataclass(frozen=True, slots=True)
 class SwitchStarted:
-    """Preparation of `plan` began."""
+    """Preparation of `plan` began. is_by_load: see `Switch`."""
 
     plan: Plan
     at_s: float
+    is_by_load: bool = False
 
 
 @dataclass(frozen=True, slots=True)

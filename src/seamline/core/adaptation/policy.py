@@ -3,6 +3,7 @@
 Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
 left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
 feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
+Moves that only waiting on nodes speaks for back off (`crowding.py`).
 A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
@@ -174,12 +175,25 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
         return Keep(f"{words}: too little", max(0.0, gain / current.cost) if current.cost > 0.0 else None)
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
+    is_by_load = _is_by_load(view, problem, best.plan)
+    if is_by_load and not view.crowding.is_over(view.now_s):
+        return Keep(f"{words}: nodes are shared, and the last move for their load was {since_s:.0f} s ago")
     surprise = surprises.get(view.current)
     moved = what_moved(view, before, after)
     if surprise is not None:
         took_s = view.watched[view.current].latency_s
         moved = [f"{view.current} took {took_s * 1e3:.0f} ms, {surprise:.1f}x what was predicted", *moved]
-    return Switch(best.plan, "; ".join([*moved[:2], words]))
+    return Switch(best.plan, "; ".join([*moved[:2], words]), is_by_load)
+
+
+def _is_by_load(view: View, problem: Problem, plan: Plan) -> bool:
+    """Whether `plan` is better than the current one only by how waiting on nodes has moved since that was chosen, or
+    by what frames took beyond all estimates, which on shared nodes is waiting too."""
+    if view.basis is None or view.current is None:
+        return False
+    before = replace(problem, queue_s=view.basis.queue_s)
+    came, stays = (_judged(evaluate(one, before), view, {}).cost for one in (plan, view.current))
+    return came >= stays
 
 
 def _leave(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
+from seamline.core.adaptation.crowding import Crowding, after_move
 from seamline.core.adaptation.events import (
     CompressionMeasured,
     ComputeMeasured,
@@ -80,8 +81,9 @@ class View:
     current: the plan frames take, its generation and since when; restarted: its nodes that lost their segments since.
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
-    uplink: what all outgoing links of the origin share. excess: what frames that left the origin took beyond
-    prediction.
+    answer_bytes: as in `SessionSpec`. uplink: what all outgoing links of the origin share. excess: what frames that
+    left the origin took beyond prediction. crowding: what moves by load alone have to wait for; is_pending_by_load:
+    whether `pending` is one.
     """
 
     origin: NodeId
@@ -97,6 +99,7 @@ class View:
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
+    answer_bytes: int | None = None
     current: Plan | None = None
     generation: int = -1
     serving_since_s: float = -math.inf
@@ -109,6 +112,8 @@ class View:
     pending_basis: Basis | None = None
     uplink: Uplink | None = None
     excess: Excess = field(default_factory=Excess)
+    is_pending_by_load: bool = False
+    crowding: Crowding = field(default_factory=Crowding)
 
     @property
     def is_uplink_silent(self) -> bool:
@@ -151,8 +156,8 @@ def apply(view: View, event: Event) -> View:
             return replace(view, objective=objective, constraints=constraints)
         case EnergyScopeSet(scope):
             return replace(view, energy_scope=scope)
-        case SwitchStarted(plan):
-            return replace(view, pending=plan, pending_basis=_basis(view))
+        case SwitchStarted(plan, _, is_by_load):
+            return replace(view, pending=plan, pending_basis=_basis(view), is_pending_by_load=is_by_load)
         case PlanServing(plan, generation):
             return _serving(view, plan, generation)
         case SwitchFailed(plan, reason, node, at_s):
@@ -186,6 +191,7 @@ def problem_of(view: View) -> Problem | None:
         objective=view.objective,
         constraints=view.constraints,
         energy_scope=view.energy_scope,
+        read_bytes=view.answer_bytes,
     )
 
 
@@ -231,8 +237,12 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
 
 def _serving(view: View, plan: Plan, generation: int) -> View:
     was_planned = plan == view.pending
+    crowding = view.crowding
+    if was_planned and view.is_pending_by_load:
+        crowding = after_move(crowding, f"{view.origin} {generation}", view.now_s)
     return replace(
         view,
+        crowding=crowding,
         current=plan,
         generation=generation,
         serving_since_s=view.now_s,

@@ -75,6 +75,11 @@ class Breakdown:
         return on_nodes + on_links
 
     @property
+    def waiting_s(self) -> float:
+        """Seconds of `latency_s` in which the frame waits for nodes to be free."""
+        return math.fsum([stage.queue_s for stage in self.stages])
+
+    @property
     def bottleneck_s(self) -> float:
         """Seconds per frame of the slowest stage or link."""
         return max(*(stage.busy_s for stage in self.stages), *(link.serialise_s for link in self.all_links), 0.0)
@@ -298,7 +303,7 @@ def _answer_cost(plan: Plan, problem: Problem) -> LinkCost | None:
     if plan.is_local:
         return None
     last = plan.stages[-1].node
-    payload = problem.cuts[-1].payload_bytes
+    payload = problem.answer_bytes
     return _link_cost(last, problem.origin, None, payload, answer_link(last, problem))
 
 

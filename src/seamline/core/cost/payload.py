@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
 from seamline.core.cost.problem import Problem
 from seamline.core.cost.profiled import codec_cost
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.limits import MAX_CROSSING_BYTES, is_sendable
-from seamline.core.vocabulary.plans import Codec
-from seamline.core.vocabulary.profiles import DTYPE_BYTES, Cut, FrameInfo
+from seamline.core.vocabulary.plans import BIT_DEPTHS, LOSSINESS, Codec
+from seamline.core.vocabulary.profiles import DTYPE_BYTES, CodecCost, Cut, FrameInfo, Profile
 
-U8_HEADER_BYTES = 16
-"""Scale, zero point and padding that travel with each tensor sent as u8."""
+LEVELS_HEADER_BYTES = 16
+"""Scale, zero point and padding that travel with each tensor sent in 8 bits or fewer."""
 
 JPEG_BYTES_PER_PIXEL = 0.5
 """Of photographs at the quality that the codec uses; the order of magnitude is what the planner needs."""
@@ -23,10 +26,10 @@ _FLOATS = frozenset({"float16", "float32", "float64"})
 def payload_bytes(cut: Cut, codec: Codec, frame: FrameInfo | None) -> int:
     """Bytes that cross `cut` under `codec`, without message headers.
 
-    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes and u8 1 byte
-    per float element; other tensors, and those that must keep every bit, stay as they are. A cut without tensors (a
-    profile from elsewhere) counts as one float32. What lossless saves depends on the data: here it is the upper bound,
-    all bytes.
+    At cut 0 of a frame model the camera frame itself travels, raw or as JPEG. Elsewhere f16 takes 2 bytes, u8 1 byte
+    and q4 half a byte per float element; other tensors, and those that must keep every bit, stay as they are. A cut
+    without tensors (a profile from elsewhere) counts as one float32. What entropy coding saves depends on the data:
+    here lossless takes all bytes, and q4 what it takes of a dense feature map.
     Raises `PlanError` when `codec` does not exist at `cut`.
     """
     if codec not in offered_codecs(cut, frame):
@@ -54,7 +57,7 @@ def offered_codecs(cut: Cut, frame: FrameInfo | None) -> tuple[Codec, ...]:
         return ()
     if cut.exact and not any(tensor.dtype in _FLOATS and not tensor.exact for tensor in cut.tensors):
         return (Codec.RAW, Codec.LOSSLESS)
-    return (Codec.RAW, Codec.LOSSLESS, Codec.F16, Codec.U8)
+    return (Codec.RAW, *LOSSINESS)
 
 
 def uncompressed_bytes(cut: Cut, frame: FrameInfo | None) -> int:
@@ -74,5 +77,26 @@ def sent_bytes(cut: Cut, codec: Codec, problem: Problem) -> int:
     return math.ceil(payload_bytes(cut, codec, problem.frame) * ratio)
 
 
+def with_calibrated_sizes(profile: Profile, calibration: Iterable[CutCalibration]) -> Profile:
+    """`profile` with what the entropy-coded codecs sent of real frames at each cut.
+
+    What they cost is as elsewhere on the device. A profile from before they were has nothing of it: lossless, which is
+    no quicker, stands in.
+    """
+    free = CodecCost(codec=Codec.LOSSLESS, encode_s_per_byte=0.0, decode_s_per_byte=0.0)
+    costs: list[CodecCost] = []
+    for each in calibration:
+        if each.codec not in BIT_DEPTHS or each.sent_bytes is None or each.cut >= len(profile.cuts):
+            continue
+        if each.codec not in offered_codecs(profile.cuts[each.cut], profile.frame):
+            continue
+        known = codec_cost(profile, each.codec, -1) or codec_cost(profile, Codec.LOSSLESS, -1) or free
+        ratio = each.sent_bytes / payload_bytes(profile.cuts[each.cut], each.codec, profile.frame)
+        costs.append(replace(known, codec=each.codec, cut=each.cut, compression_ratio=ratio))
+    return replace(profile, codecs=(*profile.codecs, *costs))
+
+
 def _float_bytes(n_elements: int, codec: Codec) -> int:
-    return 2 * n_elements if codec is Codec.F16 else n_elements + U8_HEADER_BYTES
+    if codec is Codec.F16:
+        return 2 * n_elements
+    return math.ceil(n_elements * BIT_DEPTHS.get(codec, 8) / 8) + LEVELS_HEADER_BYTES

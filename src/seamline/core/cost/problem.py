@@ -91,6 +91,7 @@ class Problem:
     queue_s: seconds a frame waits on a node before its stage starts, 0.0 where unknown. compression_ratio: by cut and
     codec, bytes that travel over what the codec's formula says, as real frames showed; the origin's profile says it
     otherwise. free_memory_bytes: what segments may take on a node, as it reports; the constraints may allow less.
+    read_bytes: of an answer where the last node reads the outputs, None where these travel.
     Raises `PlanError` when the origin has no profile or a profile is of another model.
     """
 
@@ -105,6 +106,7 @@ class Problem:
     objective: Goal = Objective.LATENCY
     constraints: Constraints = field(default_factory=Constraints)
     energy_scope: EnergyScope = EnergyScope.ALL
+    read_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.origin not in self.profiles:
@@ -128,6 +130,12 @@ class Problem:
     @property
     def last_cut(self) -> int:
         return len(self.cuts) - 1
+
+    @property
+    def answer_bytes(self) -> int:
+        """Bytes that travel back from another node: the outputs, or what is read of them."""
+        outputs = self.cuts[-1].payload_bytes
+        return outputs if self.read_bytes is None else min(outputs, self.read_bytes)
 
     @property
     def frame(self) -> FrameInfo | None:

@@ -2,12 +2,14 @@
 
 Theory of operation. A message that will be acknowledged is *in flight* from `sending` to its `receipt`; what one took
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
-by probes, messages that carry nothing; when and how large is `probing.py`. Links of one node may share a bottleneck,
+by probes, messages that carry nothing; when and how large is `probing.py`. Pings and probes go over wanted links alone,
+those that somebody decides by (`interest.py`). Links of one node may share a bottleneck,
 such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any
 link, unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. A message whose receipt does not come
 (it was damaged, dropped by a receiver that is flooded, or never answered) is forgotten with the receipt of a later
-one. When one link jumps, the idle ones are probed at once; what a jump means for them until then is a matter of
-whoever decides (`core.adaptation.uplink`).
+one. What a receipt waits on its way back is not the link's, and a message is overdue only by how far its peer has been
+heard since (`return_path.py`). When one link jumps, the idle ones are probed at once; what a jump means for them until
+then is a matter of whoever decides (`core.adaptation.uplink`).
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -17,9 +19,11 @@ Every method that changes an estimate returns what is news (`news.py`), to be re
 | `peer` lost | the link is down; what was in flight is forgotten, its estimator kept | news |
 | `forget` | the link is no more: neither pinged, probed nor reported | |
 | `remeasure` | every link as if new | |
+| `measure` | only these links are pinged and probed from now on | |
 | `sending` | in flight; a frame puts the next probe off | |
 | `receipt` | a transfer sample; after a jump idle links are probed | news |
 | `ping_sent` | the next ping is due later | the number of the ping |
+| `heard` | until when the peer has been heard | |
 | `pong` | a round-trip sample; probes follow the first ones | news |
 | `tick` | the oldest message in flight of each link may be overdue, which caps its goodput | news |
 | `next_probe` | paid for, and awaited from now on | the probe to send |
@@ -33,6 +37,7 @@ sleeps until `next_due_s`. When all of this is asked is `beat.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -40,6 +45,7 @@ from seamline.core.link import estimator as est
 from seamline.core.link import probing
 from seamline.core.link.news import change_ratio, has_jumped, is_news
 from seamline.core.link.probing import Probing
+from seamline.core.link.return_path import ReturnPath
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -64,16 +70,20 @@ class Probe(NamedTuple):
 class _Outgoing:
     """State of one outgoing link. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
-    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost.
+    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost or the link not wanted. back: of what the
+    peer sends.
     """
 
     state: est.LinkState
-    ping_due_s: float
+    ping_due_s: float = math.inf
+    is_lost: bool = False
+    is_wanted: bool = False
     probing: Probing = field(default_factory=Probing)
     in_flight: dict[int, tuple[int, float]] = field(default_factory=dict)
     pings: dict[int, float] = field(default_factory=dict)
     probes: set[int] = field(default_factory=set)
     last_reported: LinkEstimate | None = None
+    back: ReturnPath = field(default_factory=ReturnPath)
 
     @property
     def oldest_sent_s(self) -> float:
@@ -83,7 +93,7 @@ class _Outgoing:
     @property
     def is_probed_when_idle(self) -> bool:
         """Whether probes are due at all: not before the first pings are back, and not while the link is down."""
-        return not (self.probing.is_new or self.state.is_down)
+        return self.is_wanted and not (self.probing.is_new or self.state.is_down)
 
     @property
     def is_back(self) -> bool:
@@ -100,13 +110,18 @@ class _Outgoing:
         """Whether the receipt of a message can be waited for; one that does not come for long may have been lost."""
         return bool(self.in_flight) and now_s - self.oldest_sent_s < probing.BUSY_LIMIT_S
 
-    def reset(self, ping_due_s: float) -> None:
+    def reset(self, now_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
         self.in_flight.clear()
         self.pings.clear()
         self.probes.clear()
         self.probing = probing.reset(self.probing)
-        self.ping_due_s = ping_due_s
+        self.back = ReturnPath()
+        self.ping_from(now_s)
+
+    def ping_from(self, now_s: float) -> None:
+        """A ping is due now, if at all."""
+        self.ping_due_s = now_s if self.is_wanted and not self.is_lost else math.inf
 
 
 class LinkMeter:
@@ -128,6 +143,7 @@ class LinkMeter:
         self._ping_interval_s, self._is_probing = ping_interval_s, is_probing
         self._last_seq = first_seq - 1
         self._links: dict[NodeId, _Outgoing] = {}
+        self._wanted: frozenset[NodeId] = frozenset()
         self._due_s, self._is_due_known = math.inf, True
 
     # -- peers ---------------------------------------------------------------------------------------------------------
@@ -138,9 +154,10 @@ class LinkMeter:
         link = self._links.get(target)
         if link is None:
             if alive:
-                self._links[target] = _Outgoing(est.LinkState(source=self._node, target=target), ping_due_s=now_s)
+                self._add(est.LinkState(source=self._node, target=target), now_s)
             return ()
-        link.reset(now_s if alive else math.inf)
+        link.is_lost = not alive
+        link.reset(now_s)
         if not alive:
             link.state = est.observe_down(link.state)
         return self._news(link, now_s)
@@ -148,13 +165,13 @@ class LinkMeter:
     def peer_measured(self, state: est.LinkState, now_s: float) -> tuple[LinkEstimate, ...]:
         """A peer joined whose link is known already, as if its first pings and probes had just given `state`."""
         self._is_due_known = False
-        known = Probing(
+        link = self._add(state, now_s)
+        link.probing = Probing(
             n_pongs=probing.N_FIRST_PONGS,
             n_probes=probing.N_FIRST_PROBES,
             due_s=now_s + probing.PROBE_INTERVAL_S,
             credit_at_s=now_s,
         )
-        link = self._links[state.target] = _Outgoing(state, ping_due_s=now_s, probing=known)
         return self._news(link, now_s)
 
     def forget(self, target: NodeId) -> None:
@@ -166,10 +183,19 @@ class LinkMeter:
         """Forget what is known of all links and measure them now: the machine was too busy to measure well."""
         self._is_due_known = False
         for link in self._links.values():
-            is_down, is_lost = link.state.is_down, math.isinf(link.ping_due_s)
-            link.state = est.LinkState(source=self._node, target=link.state.target, is_down=is_down)
+            link.state = est.LinkState(source=self._node, target=link.state.target, is_down=link.state.is_down)
             link.last_reported = None
-            link.reset(math.inf if is_lost else now_s)
+            link.reset(now_s)
+
+    def measure(self, targets: Set[NodeId], now_s: float) -> None:
+        """Ping and probe the links to `targets` from now on and no others; one that has rested is measured at once."""
+        self._is_due_known = False
+        self._wanted = frozenset(targets)
+        for target, link in self._links.items():
+            was_wanted, link.is_wanted = link.is_wanted, target in self._wanted
+            if link.is_wanted != was_wanted:
+                link.ping_from(now_s)
+                link.probing = probing.resumed(link.probing, now_s) if link.is_wanted else link.probing
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -188,8 +214,14 @@ class LinkMeter:
         if self._is_probing and seq not in link.probes:
             link.probing = probing.carried(link.probing, now_s)
 
-    def receipt(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
-        """Message `seq` has arrived whole at `source`."""
+    def heard(self, source: NodeId, said_s: float | None, now_s: float) -> None:
+        """A small message of `source` is here that left at `said_s` by its clock; None where none ever waits."""
+        if said_s is not None and (link := self._links.get(source)) is not None:
+            link.back = link.back.heard(said_s, now_s)
+
+    def receipt(self, source: NodeId, seq: int, now_s: float, said_s: float | None = None) -> tuple[LinkEstimate, ...]:
+        """Message `seq` has arrived whole at `source`. said_s: as for `heard`."""
+        self.heard(source, said_s, now_s)
         link = self._links.get(source)
         sent = link.in_flight.pop(seq, None) if link is not None else None
         if link is None or sent is None:
@@ -197,7 +229,8 @@ class LinkMeter:
         self._is_due_known = False
         link.forget_before(seq)
         before = link.state
-        sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s)
+        waited_s = 0.0 if said_s is None else min(link.back.waited_s(said_s, now_s), max(0.0, now_s - sent[1]))
+        sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s - waited_s)
         link.state = est.observe_transfer(before, sample)
         if has_jumped(change_ratio(before, link.state)):
             self._probe_idle(link, now_s)
@@ -209,7 +242,7 @@ class LinkMeter:
     # -- the beat ------------------------------------------------------------------------------------------------------
 
     def due_pings(self, now_s: float) -> list[NodeId]:
-        """Peers to ping now: new ones at every tick, others every `ping_interval_s`."""
+        """Peers to ping now, by wanted links: new ones at every tick, others every `ping_interval_s`."""
         return [target for target, link in self._links.items() if link.ping_due_s <= now_s]
 
     def ping_sent(self, target: NodeId, now_s: float) -> int:
@@ -224,8 +257,9 @@ class LinkMeter:
             del link.pings[next(iter(link.pings))]
         return seq
 
-    def pong(self, source: NodeId, seq: int, now_s: float) -> tuple[LinkEstimate, ...]:
-        """The answer to ping `seq`."""
+    def pong(self, source: NodeId, seq: int, now_s: float, said_s: float | None = None) -> tuple[LinkEstimate, ...]:
+        """The answer to ping `seq`. said_s: as for `heard`."""
+        self.heard(source, said_s, now_s)
         link = self._links.get(source)
         sent_s = link.pings.pop(seq, None) if link is not None else None
         if link is None or sent_s is None:
@@ -245,22 +279,23 @@ class LinkMeter:
             if not link.in_flight:
                 continue
             n_bytes, sent_s = next(iter(link.in_flight.values()))
-            if now_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
+            until_s = link.back.heard_until_s(now_s)
+            if until_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
                 continue
             before = link.state
-            link.state = est.observe_silence(before, n_bytes, sent_s, now_s)
+            link.state = est.observe_silence(before, n_bytes, sent_s, until_s)
             if link.state is not before:
                 found = (*found, *self._news(link, now_s))
         return found
 
     def next_probe(self, now_s: float) -> Probe | None:
-        """The idle link to probe now, if any; hand the probe to `sending` when it leaves."""
+        """The idle link to probe now, of those wanted, if any; hand the probe to `sending` when it leaves."""
         if not self._is_probing:
             return None
         self._is_due_known = False
         is_busy = now_s < self._busy_until_s()
         for target, link in self._links.items():
-            if link.is_waiting(now_s) or (is_busy and not link.is_back):
+            if not link.is_wanted or link.is_waiting(now_s) or (is_busy and not link.is_back):
                 continue
             link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
             if n_bytes > 0:
@@ -294,6 +329,11 @@ class LinkMeter:
         """Estimates at `now_s` of every link measured so far."""
         found = [est.estimate(link.state, now_s) for link in self._links.values()]
         return tuple([one for one in found if one is not None])
+
+    def _add(self, state: est.LinkState, now_s: float) -> _Outgoing:
+        link = self._links[state.target] = _Outgoing(state, is_wanted=state.target in self._wanted)
+        link.ping_from(now_s)
+        return link
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 

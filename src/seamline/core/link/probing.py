@@ -1,9 +1,9 @@
 """Probe schedule of an idle link: when to probe, and with how many bytes.
 
 Theory of operation. A new link gets some quick pings, then probes that are alternately long (50 ms, as far as the rate
-is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link gets a regular
-probe a second, of 0.6 % of what it carries in that time and 4 kB at least; these are never left out, however little the
-link carries: what nobody measures, nobody knows to be back.
+is known) and short, so that the fixed overhead can be fitted apart from the time per bit. An idle link that is wanted
+gets a regular probe a second, of 0.6 % of what it carries in that time and 4 kB at least; these are never left out,
+however little the link carries: what nobody measures, nobody knows to be back.
 
 A probe that does not fit the estimate is followed up at once by larger ones, because a small one is weak evidence: a
 token bucket that lets a burst through after a pause looks like a fast link. Larger probes are paid from a credit that
@@ -102,6 +102,12 @@ def carried(probing: Probing, now_s: float) -> Probing:
 def bottleneck_changed(probing: Probing, now_s: float) -> Probing:
     """`probing` after a link that may share the bottleneck has jumped: a large probe is due now."""
     return replace(probing, due_s=now_s, n_confirming=1)
+
+
+def resumed(probing: Probing, now_s: float) -> Probing:
+    """`probing` of a link that is wanted again: a large probe is due if it has rested, as much may have changed."""
+    has_rested = now_s - probing.due_s > PROBE_INTERVAL_S
+    return bottleneck_changed(probing, now_s) if probing.is_measured and has_rested else probing
 
 
 def next_probe(probing: Probing, state: est.LinkState, now_s: float) -> tuple[Probing, int]:

@@ -21,7 +21,7 @@ from seamline.core.planning.problem_arrays import OFFLOAD, arrays_of
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import Infeasible
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
-from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, Codec, Plan
 
 _MORE_NODES = "bring another node within reach"
 
@@ -153,7 +153,7 @@ def _constraints_on(problem: Problem) -> list[_Constraint]:
     if given.n_private_cuts:
         private = f"the first {given.n_private_cuts} cuts may not leave `{problem.origin}`"
         found.append(_liftable(private, "lower --private, or --trust a node", n_private_cuts=0))
-    if set(given.codecs) != set(Codec):
+    if not set(EIGHT_BIT_CODECS).issubset(given.codecs):
         codecs = f"codecs are limited to {', '.join(given.codecs) or 'none'}"
         found.append(_liftable(codecs, "allow more --codecs", codecs=tuple(Codec)))
     if given.pins:

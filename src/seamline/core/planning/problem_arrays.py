@@ -149,8 +149,8 @@ def arrays_of(problem: Problem, model: ModelArrays | None = None) -> ProblemArra
     for node in nodes:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0 and may_use(node, problem.origin):
-            answers[node] = fixed_s(back), serialise_s(problem.cuts[-1].payload_bytes, back)
-            answer_radio_j[node] = problem.cuts[-1].payload_bytes * radio_j_per_byte(node, problem.origin, problem)
+            answers[node] = fixed_s(back), serialise_s(problem.answer_bytes, back)
+            answer_radio_j[node] = problem.answer_bytes * radio_j_per_byte(node, problem.origin, problem)
     required = frozenset(node for _, node in problem.constraints.pins) - {problem.origin}
     return ProblemArrays(problem, codecs, sizes.index, nodes, links, answers, answer_radio_j, idle_w, required)
 

@@ -69,6 +69,15 @@ class AskProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureLinks:
+    """Ask a node, the origin too, to measure its links to `targets` and to report on them, for `for_s`; asked again."""
+
+    node: NodeId
+    targets: frozenset[NodeId]
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimeSegment:
     """Ask a node what a segment takes there now, without a frame. Ends as `SegmentTimed`."""
 
@@ -186,8 +195,8 @@ class Decided:
 
 LedgerCommand = RunFrame | Deliver | FrameFinished | Say
 PilotCommand = (
-    Prepare | Release | AskProfile | TimeSegment | SwitchBegun | SwitchDone | FallBackDone | Started | StartFailed
-    | ChargeEnergy | Settle | Reject | Say | Decided
+    Prepare | Release | AskProfile | MeasureLinks | TimeSegment | SwitchBegun | SwitchDone | FallBackDone | Started
+    | StartFailed | ChargeEnergy | Settle | Reject | Say | Decided
 )  # fmt: skip
 Command = LedgerCommand | PilotCommand
 PilotOutput = PilotCommand | ToLedger

@@ -20,7 +20,7 @@ from seamline.core.link.report import LinkReport
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.objectives import Goal
-from seamline.core.vocabulary.plans import Plan, Segment
+from seamline.core.vocabulary.plans import Codec, Plan, Segment
 from seamline.core.vocabulary.profiles import Profile
 
 LOCAL_GENERATION = 0
@@ -48,7 +48,8 @@ Reports = Sequence[StageSpent]
 class Route:
     """The plan in use, as the ledger needs it.
 
-    expected_s: predicted latency of one frame, of which deadlines are made. bottleneck_s: predicted time between two
+    expected_s: predicted latency of one frame, of which deadlines are made. waiting_s: of it, on nodes that compute for
+    others, or what came before: more frames in flight only make that longer. bottleneck_s: predicted time between two
     answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time. wants_pace:
     answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it.
     """
@@ -56,6 +57,7 @@ class Route:
     generation: int
     plan: Plan
     expected_s: float = 1.0
+    waiting_s: float = 0.0
     bottleneck_s: float | None = None
     wants_pace: bool = False
 
@@ -198,12 +200,12 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
-class DeadlinesMissed:
-    """The last `n_frames` frames of a generation missed their deadlines, all in a row: a node of it hangs."""
+class DeadlineMissed:
+    """The first attempt of a frame by the route in use is late, and none of its nodes is known to be lost."""
 
     generation: int
     plan: Plan
-    n_frames: int
+    accepted_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +304,15 @@ class NodePrepareFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class CodecWithdrawn:
+    """Answers through `codec` at `cut` mean something else too often: no plan may use it there any more."""
+
+    cut: int
+    codec: Codec
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """Profiles and links are known as far as they will be: choose the first plan."""
 
@@ -361,8 +372,9 @@ FrameEvent = (
     | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
-    PeerChanged | StageFailed | Drained | Routed | DeadlinesMissed | FrameFinished | StatusReceived | LinkEstimated
-    | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | Begin | Tick
+    PeerChanged | StageFailed | Drained | Routed | DeadlineMissed | FrameFinished | StatusReceived | LinkEstimated
+    | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | CodecWithdrawn
+    | Begin | Tick
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
@@ -370,7 +382,7 @@ ToLedger = (
 )  # fmt: skip
 """What the pilot says to the ledger."""
 
-ToPilot = Drained | Routed | DeadlinesMissed | FrameFinished
+ToPilot = Drained | Routed | DeadlineMissed | FrameFinished
 """What the ledger says to the pilot."""
 
 Event = FrameEvent | PilotEvent

@@ -34,7 +34,7 @@ origin from then on.
     ResumeFrames      accepted again                                            RunFrame
     DrainWanted       -                                                         Drained, when none is in flight
     RetryOverdue      overdue ones and those of a lost node run again; frames   RunFrame, or as a last answer;
-                      that waited for another route fall back to the origin     DeadlinesMissed after some in a row
+                      that waited for another route fall back to the origin     DeadlineMissed for a first attempt
 
 `RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
 Which plan is routed, and when to retry, is the pilot's business; how many frames fit is `pipeline_depth.py`.
@@ -65,16 +65,12 @@ DEADLINE_FACTOR = 4.0
 RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
 
-N_MISSED = 5
-"""Frames in a row, each begun after the one before was late, after which a node of the route counts as hung although
-it gives signs of life."""
-
 STUCK_RATIO = 0.5
 PACE_GAIN = 0.2
 LONGEST_GAP_S = 5.0
 """A source that was silent for longer has paused, which says nothing of its pace."""
 
-Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlinesMissed
+Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlineMissed
 
 
 @dataclass(slots=True)
@@ -115,7 +111,6 @@ class Ledger:
         self._complaints = Complaints()
         self._offered_s = -math.inf
         self._stories = Stories() if keeps_stories else None
-        self._n_missed, self._missed_s = 0, -math.inf  # deadlines in a row, of the route in use; the last of them
         self.route = self._local
         self.period_s = 0.0
 
@@ -145,12 +140,11 @@ class Ledger:
             case ev.SetRoute(route, asked_s):
                 self.route, self._is_paused, self._is_local_fallback = route, False, False
                 self._shorten_deadlines(now_s)
-                self._n_missed = 0
                 out.append(ev.Routed(route.generation, max(0.0, now_s - asked_s)))
                 self._accept_waiting(out, now_s)
             case ev.RetryOverdue():
                 for frame in self.overdue(now_s):
-                    self._count_missed(self._in_flight[frame], out, now_s)
+                    self._say_if_missed(self._in_flight[frame], out)
                     self._retry(frame, None, "its node is gone, or it took too long", out, now_s)
                 self._is_local_fallback = self._is_broken
                 self._accept_waiting(out, now_s)
@@ -227,7 +221,12 @@ class Ledger:
         route = self.route
         if route.bottleneck_s is None:
             return 1
-        return pipeline_depth(route.expected_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
+        return pipeline_depth(
+            route.expected_s - route.waiting_s,
+            route.bottleneck_s,
+            period_s=self.period_s,
+            wants_pace=route.wants_pace,
+        )
 
     def is_wanted(self, frame: int) -> bool:
         """Whether an attempt whose turn has come on the origin should be run: not when its frame has its answer."""
@@ -372,8 +371,6 @@ class Ledger:
     ) -> None:
         del self._in_flight[frame.number]
         self._n_answered += 1
-        if route.generation == self.route.generation and error is None:
-            self._n_missed = 0
         self._finished.add(frame.number)
         self._note(frame.number, now_s, f"answered by {route.generation}" if error is None else f"failed: {error}")
         out.append(
@@ -469,20 +466,11 @@ class Ledger:
         self._begin(frame, route, out, now_s)
         self._left(old.generation, out)
 
-    def _count_missed(self, frame: _Frame, out: list[Output], now_s: float) -> None:
-        """A frame of the route in use misses its deadline, none of its nodes being lost.
-
-        Frames that were on their way together are late together, for one reason, which may be the origin's: of them
-        one counts.
-        """
+    def _say_if_missed(self, frame: _Frame, out: list[Output]) -> None:
+        """The first attempt of a frame misses its deadline by the route in use, none of its nodes being lost."""
         route = frame.route
-        if route.generation != self.route.generation or self._needs_lost_node(route) or frame.attempt:
-            return
-        if frame.accepted_s < self._missed_s:
-            return
-        self._n_missed, self._missed_s = self._n_missed + 1, now_s
-        if self._n_missed == N_MISSED:
-            out.append(ev.DeadlinesMissed(route.generation, route.plan, self._n_missed))
+        if route.generation == self.route.generation and not frame.attempt and not self._needs_lost_node(route):
+            out.append(ev.DeadlineMissed(route.generation, route.plan, frame.accepted_s))
 
     def _attempt_over(self, number: int, attempt: int) -> None:
         """An attempt is over: when it was a retry on the origin, frames may be accepted once more."""

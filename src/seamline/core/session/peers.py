@@ -27,13 +27,16 @@ from dataclasses import dataclass
 
 from seamline.core.adaptation import events as ev
 from seamline.core.session import commands as cmd
-from seamline.core.session.events import StatusReceived
+from seamline.core.session.events import DeadlineMissed, StatusReceived
 from seamline.core.session.stream_view import StreamView
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.profiles import Profile
 
 FIRST_OPEN_S, LAST_OPEN_S = 1.0, 30.0
+N_MISSED = 5
+"""Frames in a row, each begun after the one before was late, after which the nodes of the plan in use count as hung."""
+
 PROFILE_LATE_S = 10.0
 """A node that has not profiled the model by then is named; it may be fetching it over a slow link."""
 
@@ -73,6 +76,7 @@ class Peers:
         self.names = frozenset(self._peers)
         self._view = view
         self._out = out
+        self._n_missed, self._missed_s = 0, -math.inf  # deadlines in a row, of the plan in use; the last of them
 
     @property
     def due_s(self) -> float:
@@ -84,8 +88,13 @@ class Peers:
                 due_s = min(due_s, peer.profile_again_s, peer.profile_late_s)
         return due_s
 
+    @property
+    def present(self) -> tuple[NodeId, ...]:
+        """Nodes that are there, whether they count or not."""
+        return tuple(name for name, peer in self._peers.items() if peer.status is not None)
+
     def lost(self, name: NodeId, now_s: float) -> None:
-        """The node is lost: its heartbeat has stopped."""
+        """The node is lost: the fabric misses it."""
         peer = self._peers[name]
         peer.status = None
         peer.open_until_s, peer.is_timing = math.inf, False
@@ -119,19 +128,21 @@ class Peers:
         self._out.append(cmd.Say(cmd.Level.WARNING, f"`{name}` is left out for {peer.open_s:.0f} s: {reason}"))
         self._view.apply(ev.NodeLeft(name, now_s))
 
-    def hung(self, plan: Plan, n_frames: int, now_s: float) -> None:
-        """`n_frames` frames by `plan` missed their deadlines in a row: leave its other nodes out until they compute."""
-        for stage in plan.stages:
-            peer = self._peers.get(stage.node)
-            if peer is None or stage.segment.is_empty or peer.status is None or peer.hung_segment is not None:
-                continue
-            peer.not_before_s, peer.open_until_s = self._open(peer, now_s), math.inf
-            peer.hung_segment = stage.segment
-            words = f"{n_frames} frames in a row were not answered in time by `{plan}`"
-            what = f"`{stage.node}` is left out until it has computed {stage.segment} without a frame"
-            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}: {what}"))
-            self._view.apply(ev.NodeLeft(stage.node, now_s))
-            self._time(stage.node, peer)
+    def deadline_missed(self, missed: DeadlineMissed, now_s: float) -> None:
+        """A frame by the plan in use was not answered in time.
+
+        Frames that were on their way together are late together, for one reason, which may be the origin's: of them
+        one counts.
+        """
+        if missed.accepted_s < self._missed_s:
+            return
+        self._n_missed, self._missed_s = self._n_missed + 1, now_s
+        if self._n_missed == N_MISSED:
+            self._hung(missed.plan, now_s)
+
+    def met_deadline(self) -> None:
+        """A frame by the plan in use was answered, or another plan is in use: the count begins again."""
+        self._n_missed = 0
 
     def segment_timed(self, name: NodeId, segment: Segment, took_s: float | None, now_s: float) -> None:
         """A node that hung has computed `segment`, or could not."""
@@ -174,6 +185,20 @@ class Peers:
         peer.is_profiling, peer.profile_late_s = False, math.inf
         peer.profile_again_s = now_s + PROFILE_AGAIN_S
         self._out.append(cmd.Say(cmd.Level.WARNING, f"`{name}` could not profile the model: {reason}"))
+
+    def _hung(self, plan: Plan, now_s: float) -> None:
+        """Leave the other nodes of `plan` out until they have computed what they have of it."""
+        for stage in plan.stages:
+            peer = self._peers.get(stage.node)
+            if peer is None or stage.segment.is_empty or peer.status is None or peer.hung_segment is not None:
+                continue
+            peer.not_before_s, peer.open_until_s = self._open(peer, now_s), math.inf
+            peer.hung_segment = stage.segment
+            words = f"{N_MISSED} frames in a row were not answered in time by `{plan}`"
+            what = f"`{stage.node}` is left out until it has computed {stage.segment} without a frame"
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}: {what}"))
+            self._view.apply(ev.NodeLeft(stage.node, now_s))
+            self._time(stage.node, peer)
 
     @staticmethod
     def _open(peer: _Peer, now_s: float) -> float:

@@ -14,16 +14,17 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     LinkEstimated      an own link is known
     MemoryMeasured     so is the own memory
     PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
-    FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use
+    FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use; links stay measured
     StageFailed        a link is down, or the node's circuit breaker opens
-    DeadlinesMissed    the breakers of the plan's other nodes open until each has computed something
+    DeadlineMissed     after some in a row the breakers of the plan's other nodes open until each has computed something
     SegmentTimed       the answer to re-profiling counts as a frame's time would; a node that hung computes again
     NodePrepared       one node fewer is missing
     NodePrepareFailed  the plan is refused
     Routed             the switch is complete
     Drained            a generation is released after a grace time
+    CodecWithdrawn     no plan may use it at that cut any more
     Begin              the first plan is chosen from now on
-    Tick               grace times, deadlines, breakers; a decision; re-profiling; retries; a standby
+    Tick               grace times, deadlines, breakers; links to measure; a decision; re-profiling; retries; a standby
     SwitchAsked        a plan is prepared and pinned; settled when it serves, or rejected with a reason
     UnpinAsked         the policy decides again
     ObjectiveAsked     plans are compared again; rejected where joules count and are not known
@@ -47,11 +48,12 @@ from seamline.core.adaptation.pipeline_depth import wants_pace
 from seamline.core.adaptation.policy import Policy, decide
 from seamline.core.adaptation.view import View
 from seamline.core.cost.feasibility import why_infeasible
-from seamline.core.cost.formulas import times, waiting_power_w
+from seamline.core.cost.formulas import breakdown, waiting_power_w
 from seamline.core.planning.planner import Planner
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
+from seamline.core.session.link_interest import LinkInterest
 from seamline.core.session.manual_override import ManualOverride
 from seamline.core.session.peers import Peers
 from seamline.core.session.releases import Releases
@@ -64,7 +66,7 @@ from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
-from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan
 
 DECISION_INTERVAL_S = 1.0
 """Longest time between two decisions; one is taken whenever something has moved."""
@@ -89,9 +91,11 @@ class Pilot:
             objective=spec.objective,
             constraints=spec.constraints,
             energy_scope=spec.energy_scope,
+            answer_bytes=spec.answer_bytes,
         )
         self._view = StreamView(view)
         self._peers = Peers(spec.others, self._view, self._out)
+        self._interest = LinkInterest((spec.origin, *spec.others), self._out)
         self._reprofiling = Reprofiling(self._view, self._out)
         self._override = ManualOverride(spec.policy, self._out)
         self._standby = StandbyGuess()
@@ -120,6 +124,11 @@ class Pilot:
         return self._switcher.strategy.name
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether one plan is held, by hand or from the start."""
+        return self._override.is_pinned
+
+    @property
     def standby(self) -> Plan | None:
         """The plan of the standby pipeline, if one is ready."""
         return self._switcher.standby
@@ -134,7 +143,7 @@ class Pilot:
         """Time at which a `Tick` is due; -inf for at once, inf for never. Overdue frames are the ledger's."""
         if self._has_stopped:
             return math.inf
-        due_s = min(self._switcher.due_s, self._peers.due_s)
+        due_s = min(self._switcher.due_s, self._peers.due_s, self._interest.due_s)
         if self._has_begun:
             due_s = min(due_s, -math.inf if self._view.has_moved else self._decided_s + DECISION_INTERVAL_S)
         return due_s
@@ -195,14 +204,15 @@ class Pilot:
                     self._peer_lost(node, now_s)
             case ev.StageFailed():
                 self._stage_failed(event, now_s)
-            case ev.DeadlinesMissed(generation, plan, n_frames):
-                if generation == self._switcher.routed.generation:
-                    self._peers.hung(plan, n_frames, now_s)
+            case ev.DeadlineMissed():
+                if event.generation == self._switcher.routed.generation:
+                    self._peers.deadline_missed(event, now_s)
             case ev.NodePrepared(generation, node, load_s):
                 self._switcher.node_prepared(generation, node, load_s, now_s)
             case ev.NodePrepareFailed(generation, node, reason):
                 self._switcher.node_failed(generation, node, reason, now_s)
             case ev.Routed():
+                self._peers.met_deadline()
                 self._switcher.swapped(event, now_s)
             case ev.Drained(generation):
                 self._switcher.drained(generation, now_s)
@@ -217,8 +227,11 @@ class Pilot:
             case ev.SegmentTimed(node, segment, took_s):
                 self._reprofiling.answered(node, segment, took_s, now_s)
                 self._peers.segment_timed(node, segment, took_s, now_s)
+            case ev.CodecWithdrawn(cut, codec, reason):
+                self._withdraw(cut, codec, reason, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
+                self._interest.active(now_s)
             case ev.StandbyAsked(plan):
                 self._switcher.stand_by(plan, now_s)
             case ev.StopAsked():
@@ -231,8 +244,11 @@ class Pilot:
     # -- what has happened ---------------------------------------------------------------------------------------------
 
     def _frame_finished(self, finished: ev.FrameFinished, now_s: float) -> None:
+        self._interest.active(now_s)
         if finished.error is not None:
             return
+        if finished.generation == self._switcher.routed.generation:
+            self._peers.met_deadline()
         if finished.refused is not None:  # the origin answered what a node refused: the node is at fault
             self._refused(finished.refused, now_s)
         segments = {stage.node: stage.segment for stage in finished.plan.stages}
@@ -249,6 +265,7 @@ class Pilot:
 
     def _peer_lost(self, node: NodeId, now_s: float) -> None:
         self._lost_at_s = now_s
+        self._interest.lost(node)
         self._peers.lost(node, now_s)
         self._releases.lost(node, now_s)
         self._reprofiling.lost(node)
@@ -288,6 +305,7 @@ class Pilot:
     def _tick(self, now_s: float) -> None:
         self._switcher.tick(now_s)
         self._peers.tick(now_s)
+        self._interest.tick((self._origin, *self._peers.present), now_s)
         try:
             if self._has_begun and (self._view.has_moved or now_s >= self._decided_s + DECISION_INTERVAL_S):
                 self._decide(now_s)
@@ -304,7 +322,8 @@ class Pilot:
         if isinstance(decision, Switch):
             self._out.append(cmd.Say(cmd.Level.INFO, f"switch to {decision.plan}: {decision.reason}"))
             self._override.superseded(decision.plan, decision.reason)
-            self._switch(decision.plan, decision.reason, now_s)
+            self._view.apply(ae.SwitchStarted(decision.plan, now_s, decision.is_by_load))
+            self._switcher.request(decision.plan, decision.reason, now_s)
         if decision is not self._last:  # the same object comes from the cache: estimates have hardly moved
             self._last = decision
             self._refresh_route()
@@ -334,12 +353,13 @@ class Pilot:
         problem = self._view.problem
         if problem is None or why_infeasible(plan, problem) is not None:
             return Route(generation=generation, plan=plan)
-        latency_s, bottleneck_s = times(plan, problem)
+        costs = breakdown(plan, problem)
         return Route(
             generation=generation,
             plan=plan,
-            expected_s=latency_s,
-            bottleneck_s=bottleneck_s,
+            expected_s=costs.latency_s,
+            waiting_s=costs.waiting_s,
+            bottleneck_s=costs.bottleneck_s,
             wants_pace=wants_pace(self.view.objective),
         )
 
@@ -401,6 +421,19 @@ class Pilot:
                 self._out += (cmd.Say(cmd.Level.INFO, words), cmd.ChargeEnergy(scope), cmd.Settle(request, before))
             case _:
                 assert_never(event)
+
+    def _withdraw(self, cut: int, codec: Codec, reason: str, now_s: float) -> None:
+        """Let no plan use `codec` at `cut`, nor one of fewer bits; where nothing was calibrated it is only said."""
+        limits = self.view.constraints
+        words = f"{codec} at cut {cut}: {reason}"
+        if limits.lossy is None:
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}; it was allowed without a calibration, and stays"))
+            return
+        coarser = LOSSINESS[LOSSINESS.index(codec) :]
+        left = tuple(pair for pair in limits.lossy if pair[0] != cut or pair[1] not in coarser)
+        if left != limits.lossy:
+            self._view.apply(ae.ObjectiveSet(self.view.objective, replace(limits, lossy=left), now_s))
+            self._out.append(cmd.Say(cmd.Level.WARNING, f"withdrawn is {words}"))
 
     def _unpinned(self, now_s: float) -> cmd.SwitchRecord:
         here = self._switcher.routed.plan

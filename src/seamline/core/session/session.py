@@ -16,7 +16,7 @@ from seamline.core.session.pilot import Decide, Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.session.stories import Step
 
-_INTERNAL = frozenset((ev.Drained, ev.Routed, ev.DeadlinesMissed))
+_INTERNAL = frozenset((ev.Drained, ev.Routed, ev.DeadlineMissed))
 
 
 class Session:

@@ -17,6 +17,7 @@ from seamline.core.vocabulary.plans import Plan
 class SessionSpec:
     """Parameters of a stream. others: nodes that may take part. local: everything on the origin.
 
+    answer_bytes: of an answer where outputs are read before they travel; None for those of the outputs themselves.
     has_deadlines: whether frames past their deadline run again; an oracle that knows when answers come gives none up.
     """
 
@@ -28,5 +29,6 @@ class SessionSpec:
     policy: Policy
     energy_scope: EnergyScope = EnergyScope.ALL
     strategy: NamedStrategy = STRATEGIES["live"]
+    answer_bytes: int | None = None
     has_deadlines: bool = True
     keeps_stories: bool = True

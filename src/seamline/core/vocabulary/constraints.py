@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link
 from seamline.core.vocabulary.nodes import NodeId, node_id
-from seamline.core.vocabulary.plans import LOSSY, Codec
+from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, LOSSY, Codec
 from seamline.core.vocabulary.profiles import Cut
 
 
@@ -21,11 +21,11 @@ class Constraints:
     switch those two kinds of plan off. memory_bytes: what a node may use (`refusal.memory_bytes`); all of it when
     missing. pins: (k, node), the layers between cut k-1 and cut k run on that node. forbidden_nodes run nothing,
     forbidden_links carry nothing, and a node neither encodes nor decodes what forbidden_codecs names for it.
-    lossy: (cut, codec) at which f16 and u8 may be used, as a calibration found; None for wherever codecs has them.
+    lossy: (cut, codec) at which values may be rounded, as a calibration found; None for wherever codecs has them.
     """
 
     n_private_cuts: int = 0
-    codecs: tuple[Codec, ...] = field(default=tuple(Codec))
+    codecs: tuple[Codec, ...] = EIGHT_BIT_CODECS
     allow_local: bool = True
     allow_offload: bool = True
     trusted: tuple[NodeId, ...] = ()

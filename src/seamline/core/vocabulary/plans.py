@@ -15,6 +15,7 @@ _STAGE = re.compile(r"(?P<node>[a-z0-9][a-z0-9-]{0,62})\[(?P<start>\d{1,6}):(?P<
 class Codec(StrEnum):
     """How a boundary leaves a node. `RAW` and `LOSSLESS` keep every bit; `JPEG` is only for the camera frame at cut 0.
 
+    `Q6` to `Q2` are entropy-coded: on a dense feature map a value takes about so many bits, fewer on a sparse one.
     Their order is the order of preference among equally good ones.
     """
 
@@ -22,14 +23,23 @@ class Codec(StrEnum):
     LOSSLESS = "lossless"
     F16 = "f16"
     U8 = "u8"
+    Q6 = "q6"
+    Q5 = "q5"
+    Q4 = "q4"
+    Q3 = "q3"
+    Q2 = "q2"
     JPEG = "jpeg"
 
 
-LOSSINESS = (Codec.LOSSLESS, Codec.F16, Codec.U8)
+BIT_DEPTHS = {Codec.Q6: 6, Codec.Q5: 5, Codec.Q4: 4, Codec.Q3: 3, Codec.Q2: 2}
+"""Bits that a value of a dense feature map takes under the entropy-coded codecs."""
+
+
+LOSSINESS = (Codec.LOSSLESS, Codec.F16, Codec.U8, *BIT_DEPTHS)
 """What a user may ask for at most, from none to the most."""
 
 
-LOSSY = frozenset({Codec.F16, Codec.U8})
+LOSSY = frozenset(LOSSINESS[1:])
 """Codecs of tensors that round values."""
 
 
@@ -43,6 +53,10 @@ def codecs_up_to(most: Codec) -> tuple[Codec, ...]:
         raise UsageError(f"`{most}` is no limit of what may be lost", hint=f"one of {', '.join(LOSSINESS)}")
     forbidden = LOSSINESS[LOSSINESS.index(most) + 1 :]
     return tuple(codec for codec in Codec if codec not in forbidden)
+
+
+EIGHT_BIT_CODECS = codecs_up_to(Codec.U8)
+"""What is used where nothing is limited: fewer bits are for who asks for them, and for a calibration."""
 
 
 DEFAULT_CODECS = codecs_up_to(Codec.LOSSLESS)

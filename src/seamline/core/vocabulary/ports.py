@@ -55,7 +55,20 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Name and version, e.g. ``onnxruntime 1.31.1``."""
+        """Name, version and provider unless that is the processor: ``onnxruntime 1.31.1``, ``onnxruntime 1.31.1 cuda``.
+
+        Whatever makes another run of the same segment take another time is in it: profiles are kept by it.
+        """
+        ...
+
+    @property
+    def provider(self) -> str:
+        """What computes, by its name in `core.vocabulary.providers`."""
+        ...
+
+    @property
+    def computes_on_caller(self) -> bool:
+        """Whether a run is computed by the thread that calls it alone: its processor time is then what a run takes."""
         ...
 
     def prepare(self, model_id: str, segment: Segment) -> RunnableSegment:

@@ -1,5 +1,5 @@
-"""Engine that runs segments with ONNX Runtime. Other engines stand beside it behind
-`core.vocabulary.ports.Engine`.
+"""Engine that runs segments with ONNX Runtime on the processor. Others stand beside it behind
+`core.vocabulary.ports.Engine`: `accelerated.py`, `openvino.py`; `providers.py` chooses.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
 
 from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.core.vocabulary.errors import ModelError
-from seamline.core.vocabulary.local_values import is_local
 from seamline.core.vocabulary.plans import Segment
-from seamline.core.vocabulary.ports import Array, Tensors, dtype_name
+from seamline.core.vocabulary.ports import Array
+from seamline.core.vocabulary.providers import CPU
 from seamline.model.engine import optimised
+from seamline.model.engine.runnable import CheckedSegment, made_outputs
 from seamline.model.onnx.prepacking import keep_mapped
 from seamline.model.onnx.segments import SegmentModel
 from seamline.model.onnx.session import open_bytes, translated
@@ -54,7 +54,15 @@ class OrtEngine:
     def name(self) -> str:
         return f"onnxruntime {ort.__version__}"
 
-    def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
+    @property
+    def provider(self) -> str:
+        return CPU
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return self.n_threads == 1
+
+    def prepare(self, model_id: str, segment: Segment) -> CheckedSegment:
         """`segment` of a model, ready to run. Raises `ModelError`: unknown model, damaged weights, no such
         cut, or ORT refuses.
 
@@ -64,8 +72,9 @@ class OrtEngine:
         model = self.store.get_sound(model_id)
         part = model.segment(segment)
         part.check_fits(self.memory_bytes)
-        session = None if part.model is None else self._session(part.model, model)
-        return OrtSegment(part, session, self._run_options)
+        if part.model is None:
+            return CheckedSegment(part)
+        return ort_segment(part, self._session(part.model, model), self._run_options)
 
     def interrupt(self) -> None:
         """Break off every run of this engine's segments, now and from now on, with `ModelError`.
@@ -79,7 +88,7 @@ class OrtEngine:
         """Whether keeping the optimised form of `segment` would bring nothing new. Raises `ModelError`."""
         model = self.store.get(model_id)
         part = model.segment(segment)
-        return part.model is None or optimised.is_kept(_graph_bytes(part.model), model.folder)
+        return part.model is None or optimised.is_kept(graph_bytes(part.model), model.folder)
 
     def keep(self, model_id: str, segment: Segment) -> None:
         """Keep the optimised form of `segment` for later preparations. Raises `ModelError`."""
@@ -87,10 +96,10 @@ class OrtEngine:
         part = model.segment(segment)
         part.check_fits(self.memory_bytes)
         if part.model is not None:
-            optimised.keep(_graph_bytes(part.model), model.folder, model.files)
+            optimised.keep(graph_bytes(part.model), model.folder, model.files)
 
     def _session(self, model: ModelProto, stored: StoredModel) -> Any:
-        graph, what, folder = _graph_bytes(model), f"`{model.graph.name}`", stored.folder
+        graph, what, folder = graph_bytes(model), f"`{model.graph.name}`", stored.folder
         form = optimised.find(graph, folder, stored.files) if self._takes_kept else None
         if form is None:
             return self._made(model, folder, what)
@@ -109,53 +118,18 @@ class OrtEngine:
         return open_bytes(data, folder, what=what, n_threads=self.n_threads, prepacked=True)
 
 
-class OrtSegment:
-    """A segment that can run; implements `core.vocabulary.ports.RunnableSegment`. `run` may be called from any
-    thread.
-    """
+def ort_segment(part: SegmentModel, session: Any, run_options: Any = None) -> CheckedSegment:
+    """`part` as `session` runs it on arrays of the host."""
+    fetches = made_outputs(part)
 
-    def __init__(self, part: SegmentModel, session: Any, run_options: Any = None) -> None:
-        self.inputs = part.inputs
-        self.outputs = part.outputs
-        self._session = session
-        self._run_options = run_options
-        self._passed = part.passed
-        names = [value.name for value in session.get_inputs()] if session else []
-        known = {spec.name for spec in part.inputs}  # a frame may have another name in the session
-        self._feeds = {name: name if name in known else part.inputs[0].name for name in names}
-        self._fetches = [spec.name for spec in part.outputs if spec.name not in part.passed]
+    def compute(feed: dict[str, Array]) -> dict[str, Array]:
+        with translated("the segment failed"):
+            return dict(zip(fetches, session.run(fetches, feed, run_options), strict=True))
 
-    def run(self, tensors: Tensors) -> dict[str, Array]:
-        """Outputs by name. Raises `ModelError` when names, shapes or dtypes of `tensors` do not fit, or ORT fails."""
-        self._check(tensors)
-        made: dict[str, Array] = {}
-        if self._session is not None:
-            feed = {name: _plain(tensors[source]) for name, source in self._feeds.items()}
-            with translated("the segment failed"):
-                made = dict(zip(self._fetches, self._session.run(self._fetches, feed, self._run_options), strict=True))
-        return {
-            spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self.outputs
-        }
-
-    def _check(self, tensors: Tensors) -> None:
-        if tensors.keys() != {spec.name for spec in self.inputs}:
-            wanted = ", ".join(f"`{spec.name}`" for spec in self.inputs)
-            raise ModelError(f"the segment takes {wanted}, it was given {sorted(tensors)}")
-        for spec in self.inputs:
-            found = tensors[spec.name]
-            if spec.is_local:
-                continue  # the runtime says itself what is wrong with strings, lists and dicts
-            if (found.shape != spec.shape and not spec.is_open) or dtype_name(found.dtype) != spec.dtype:
-                is_now = f"{found.dtype.name}{list(found.shape)}"
-                raise ModelError(f"`{spec.name}` must be {spec.dtype}{list(spec.shape)}, it is {is_now}")
+    return CheckedSegment(part, [value.name for value in session.get_inputs()], compute)
 
 
-def _graph_bytes(model: ModelProto) -> bytes:
+def graph_bytes(model: ModelProto) -> bytes:
     """The same bytes for the same segment, so that its optimised form is found by them."""
     data: bytes = model.SerializeToString(deterministic=True)
     return data
-
-
-def _plain(array: Array) -> Array:
-    """`array` as ORT reads it without looking twice: aligned, contiguous, native byte order; usually itself."""
-    return array if is_local(array) else np.require(array, requirements=("C", "A"))

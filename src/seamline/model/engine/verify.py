@@ -42,18 +42,22 @@ def verify_cuts(
     cuts: Iterable[int] | None = None,
     *,
     without: Collection[str] = (),
+    against: Engine | None = None,
 ) -> Iterator[CutCheck]:
     """Run `model` whole, then split at each of `cuts` (all when None) on the same random input, one check at a time.
 
-    without: outputs that are not compared, since the model draws them at random. Only two segments are alive at once.
+    against: what the whole and the tails run on, as if on another node; `engine` too when None. At the first cut
+    everything then runs there, at the last one nothing. without: outputs that are not compared, since the model draws
+    them at random. Only two segments are alive at once.
     Raises `ModelError` when the whole model does not run; trouble at one cut is reported in its check.
     """
-    whole = engine.prepare(model.model_id, model.whole)
+    other = against or engine
+    whole = other.prepare(model.model_id, model.whole)
     tensors = random_tensors(whole.inputs, seed)
     expected = {name: value for name, value in whole.run(tensors).items() if name not in without}
     del whole
     for index in range(len(model.cuts)) if cuts is None else cuts:
-        yield _check(engine, model, index, tensors, expected)
+        yield _check(engine, other, model, index, tensors, expected)
 
 
 def uncut_deviation(model: StoredModel, seed: int = 0, *, without: Collection[str] = ()) -> float:
@@ -98,13 +102,18 @@ def random_tensors(specs: Iterable[TensorSpec], seed: int) -> dict[str, Array]:
 
 
 def _check(
-    engine: Engine, model: StoredModel, index: int, tensors: Mapping[str, Array], expected: Mapping[str, Array]
+    engine: Engine,
+    other: Engine,
+    model: StoredModel,
+    index: int,
+    tensors: Mapping[str, Array],
+    expected: Mapping[str, Array],
 ) -> CutCheck:
     n_tensors = len(model.cuts[index].tensors) if 0 <= index < len(model.cuts) else 0
     started_s = time.perf_counter()
     try:
         head = engine.prepare(model.model_id, Segment(0, index))
-        tail = engine.prepare(model.model_id, Segment(index, model.whole.stop))
+        tail = other.prepare(model.model_id, Segment(index, model.whole.stop))
         prepare_s = time.perf_counter() - started_s
         found = tail.run(head.run(tensors))
     except ModelError as exc:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,11 @@ ARENA_RATIO = 0.9
 _SEVERITY_FATAL = 4  # every error is raised as well; a second copy on stderr says nothing new
 _FLOAT32 = "1"  # of the accuracy levels of MatMulNBits
 ort.set_default_logger_severity(_SEVERITY_FATAL)
+
+Providers = Sequence[str | tuple[str, Mapping[str, str]]]
+"""Execution providers of the runtime, the preferred first, each with its options."""
+
+PROCESSOR: Providers = ("CPUExecutionProvider",)
 
 
 def open_session(
@@ -36,6 +41,7 @@ def open_bytes(
     optimised: bool = True,
     prepacked: bool = False,
     save_to: Path | None = None,
+    providers: Providers = PROCESSOR,
 ) -> Any:
     """A session of the serialised `model`, whose weights are references into `folder`, with `n_threads` per run.
 
@@ -46,6 +52,7 @@ def open_bytes(
     Products of 4-bit weights (DequantizeLinear > MatMul) compute in float32, as the file says: the runtime rounds their
     inputs to 8 bits by default, 1 % of the answer, in segments that hold both operators and not in others.
     Waiting threads sleep: several sessions share the processor, and spinning ones would take it from each other.
+    providers: what computes; an operator that none of them has is refused.
     save_to: file for the optimised graph; references stay references, values that the optimiser made are written there.
     Raises `ModelError` naming `what`, with the runtime's reason.
     """
@@ -53,7 +60,7 @@ def open_bytes(
     if save_to is not None:
         options.optimized_model_filepath = str(save_to)
     with translated(f"{what} cannot be prepared"):
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, options, providers=list(providers))
 
 
 def save_packed(model: ModelProto, folder: Path, path: Path, weights: str) -> None:
@@ -71,7 +78,7 @@ def save_packed(model: ModelProto, folder: Path, path: Path, weights: str) -> No
     ):
         options.add_session_config_entry(key, value)
     with translated("packed weights cannot be kept"):
-        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(model.SerializeToString(), options, providers=list(PROCESSOR))
 
 
 def _options(folder: Path, *, n_threads: int, optimised: bool, prepacked: bool) -> Any:
@@ -97,7 +104,7 @@ def _plain_options(*, n_threads: int, optimised: bool) -> Any:
 def quiet_session(model: ModelProto) -> Any:
     """A session that computes a few small values while `model` is read. Raises what the runtime raises."""
     options = _plain_options(n_threads=1, optimised=False)
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model.SerializeToString(), options, providers=list(PROCESSOR))
 
 
 def check_runs(model: ModelProto, folder: Path) -> None:

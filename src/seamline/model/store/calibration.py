@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ MAX_BYTES = 1 << 22
 
 _ID = re.compile(r"[0-9a-f]{64}")  # ids come from profiles of others and become paths
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -35,6 +37,9 @@ class _Entry(msgspec.Struct, frozen=True):
     max_change_ratio: Annotated[float, msgspec.Meta(ge=0.0)]
     n_changed: _Count | None = None
     n_refused: _Count = 0
+    agreement_ratio: _Share | None = None
+    agreement_error_ratio: _Share = 0.0
+    sent_bytes: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -62,33 +67,13 @@ def read_calibration(folder: Path) -> tuple[CutCalibration, ...]:
         return ()
     if found.schema != SCHEMA:
         return ()
-    return tuple(
-        CutCalibration(
-            cut=each.cut,
-            codec=each.codec,
-            n_frames=each.n_frames,
-            max_change_ratio=each.max_change_ratio,
-            n_changed=each.n_changed,
-            n_refused=each.n_refused,
-        )
-        for each in found.cuts
-    )
+    return tuple(CutCalibration(**msgspec.structs.asdict(each)) for each in found.cuts)
 
 
 def keep_calibration(folder: Path, entries: Sequence[CutCalibration]) -> None:
     """Keep `entries` beside the model in `folder`, replacing those of the same cuts and codecs. Raises `ModelError`."""
     known = {(each.cut, each.codec): each for each in (*read_calibration(folder), *entries)}
-    cuts = tuple(
-        _Entry(
-            cut=each.cut,
-            codec=each.codec,
-            n_frames=each.n_frames,
-            max_change_ratio=each.max_change_ratio,
-            n_changed=each.n_changed,
-            n_refused=each.n_refused,
-        )
-        for each in sorted(known.values(), key=lambda each: (each.cut, each.codec))
-    )
+    cuts = tuple(_Entry(**asdict(each)) for each in sorted(known.values(), key=lambda each: (each.cut, each.codec)))
     try:
         write_file(folder / FILE, (msgspec.json.encode(_File(schema=SCHEMA, cuts=cuts)),))
     except OSError as exc:

@@ -14,14 +14,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.stamps import FrameStamp
+from seamline.fabric.messages import HeadAsk
+from seamline.heads.answers import Answer
 from seamline.heads.choosing import Chosen, choose_head, facts_of
 from seamline.heads.names import ClassNames, names_in, read_names
+from seamline.heads.reduced import ReducingHead, fingerprint
 from seamline.model import StoredModel
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.results import Result
 from seamline.runtime.sources.frames import FrameSource, stamped
 from seamline.sinks.answered import AnsweredFrame
@@ -56,14 +60,28 @@ class AnswerReader:
         size = None if preprocess is None else (preprocess.height, preprocess.width)
         facts = facts_of(model.graph, model.metadata, size=size, names=self.names)
         self.chosen: Chosen = choose_head(facts, head, score_ratio=score, n_most=top)
+        self._asked = (head, score, top, size or (0, 0))
         self._has_failed = False
+
+    @property
+    def reading(self) -> AnswerReading | None:
+        """For `Cluster.stream`, where outputs are not wanted themselves: their first half of reading goes to the last
+        stage's node. None where that would make the answer no smaller."""
+        head, (wanted, score, n_most, (height, width)) = self.chosen.head, self._asked
+        if not isinstance(head, ReducingHead) or wanted == "raw":
+            return None
+        ask = HeadAsk(
+            head=cast(Any, wanted), score=score, n_most=n_most, n_names=self.names.n_classes,
+            height=height, width=width, fingerprint=fingerprint(head),
+        )  # fmt: skip
+        return AnswerReading(head, ask)
 
     def read(self, result: Result, *, keep_outputs: bool = True) -> AnsweredFrame:
         """The answer in `result`. One that cannot be read is that frame's error, with words about why."""
         error, answer = result.error, None
         if error is None:
             try:
-                answer = self.chosen.head.read(result.outputs, result.transform)
+                answer = self._answer(result)
             except Exception as exc:  # outputs are whatever a model gives: one that is odd ends its frame, not the run
                 error = f"the outputs cannot be read as {self.chosen.head.words}: {type(exc).__name__}: {exc}"
                 if not self._has_failed:
@@ -81,6 +99,12 @@ class AnswerReader:
             outputs=result.outputs if keep_outputs else {},
             picture=result.picture,
         )
+
+    def _answer(self, result: Result) -> Answer:
+        head = self.chosen.head
+        if result.reduced is not None and isinstance(head, ReducingHead):
+            return head.finish(result.reduced, result.transform)
+        return head.read(result.outputs, result.transform)
 
 
 class Answers:

@@ -36,12 +36,14 @@ from seamline.runtime.identity.securing import locked_out
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.node.status import OBSERVER
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.shared.clock import now_s
 from seamline.testbed.slowdown import Slowdown
 
 DISCOVERY_TIMEOUT_S = 5.0
 NEIGHBOUR_TIMEOUT_S = 3.0
 NEIGHBOUR_GRACE_S = 0.3
+LOOK_S = 0.05
 _Name = TypeVar("_Name", bound=StrEnum)
 
 
@@ -98,8 +100,16 @@ class Cluster:
         self._streams: list[Stream] = []
 
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
-        """Who is there, by what they last said of themselves; waits `wait_s` for them to do so."""
-        time.sleep(wait_s)
+        """Who is there, by what they last said of themselves: at most a minute ago, or lately after `wait_s`, for which
+        those who are there are asked to report, and the links to them are measured."""
+        until_s, asked = now_s() + wait_s, set[NodeId]()
+        while (left_s := until_s - now_s()) > 0.0:
+            if new := self.node.membership.statuses().keys() - asked:
+                asked |= new
+                for name in new:
+                    self.node.client.measure_links(name, "", (), left_s)
+                self.node.client.measure_links(self.node.name, "", asked, left_s)
+            time.sleep(min(left_s, LOOK_S))
         return self.node.membership.statuses()
 
     def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
@@ -170,10 +180,12 @@ class Cluster:
         pins: Mapping[str, str] | None = None,
         forbid: Sequence[str] = (),
         codecs: str | Sequence[str] = CALIBRATED,
+        min_agreement: float | None = None,
         policy: str | Policy = "adaptive",
         profile_budget_s: float = 3.0,
         strategy: str = "live",
         record: Path | None = None,
+        reading: AnswerReading | None = None,
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
@@ -183,11 +195,15 @@ class Cluster:
         ``latency=1,energy=0.2``. energy_scope: whose joules count: ``all``, ``origin``, or weights as in
         ``fog=0.5,cloud=0``. private: the model input and the first N-1 cuts never leave this node. trust, memory_bytes,
         pins, forbid: see `core.vocabulary.constraints.limited`; what nodes report of their memory counts besides.
-        codecs: what tensors may lose at most, ``lossless``, ``f16`` or ``u8``; ``calibrated``: no bit, but where
-        `seamline accuracy` found answers to change by at most 1 % (``calibrated=0.02``: 2 %); or the codecs themselves.
+        codecs: what tensors may lose at most, ``lossless``, ``f16``, ``u8``, ``q6`` to ``q2``; ``calibrated``: no bit,
+        but where `seamline accuracy` found answers to change by at most 1 % (``calibrated=0.02``: 2 %); or the codecs
+        themselves. min_agreement: in place of that limit, the share of answers that a codec must leave as they mean, by
+        `seamline calibrate`.
         policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
         `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
         strategy: how the cut moves, see `core.switching.STRATEGIES`. record: a file for `seamline replay` to read.
+        reading: outputs are read on the last stage's node, see `AnswerReader.reading`: what comes back is small,
+        unless `min_agreement` has outputs compared.
         Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
@@ -201,7 +217,7 @@ class Cluster:
         goal = goal_named(objective)
         limits = Constraints(n_private_cuts=private)
         if isinstance(codecs, str):
-            limits_named(codecs)  # a wrong one is said before nodes are waited for
+            limits_named(codecs, min_agreement=min_agreement)  # a wrong one is said before nodes are waited for
         else:
             limits = replace(limits, codecs=tuple(_one_of(Codec, codec, "a codec") for codec in codecs))
         chosen, how = _policy(policy), strategy_named(strategy)
@@ -222,8 +238,9 @@ class Cluster:
                     hint=f"leave out {', '.join(others)}",
                 )
             others = []
+        calibration = read_calibration(stored.folder)
         if isinstance(codecs, str):
-            limits = limits_named(codecs, read_calibration(stored.folder), limits)
+            limits = limits_named(codecs, calibration, limits, min_agreement=min_agreement)
         constraints = limited(
             limits, stored.cuts, (self.node.name, *others),
             memory_bytes=memory_bytes, pins=pins, forbid=forbid, trust=trust,
@@ -242,6 +259,9 @@ class Cluster:
             profile_budget_s=profile_budget_s,
             strategy=how,
             record=record,
+            reading=None if min_agreement is not None else reading,  # audits compare outputs
+            calibration=calibration,
+            min_agreement=min_agreement,
         )
         self._streams.append(stream)
         try:

@@ -46,7 +46,7 @@ class StreamSnapshot:
     """All that can be seen of a stream at one moment; plain data, times since the stream began, lists oldest first.
 
     latency_s, parts, energy_j_per_frame: of recent frames. predicted_s: what the planner expects of `plan`.
-    energy_nodes: what every node drew since the stream began, idling included.
+    energy_nodes: what every node drew since the stream began, idling included. is_pinned: one plan is held.
     """
 
     at_s: float
@@ -67,6 +67,7 @@ class StreamSnapshot:
     objective: str = Objective.LATENCY
     energy_scope: str = "all"
     energy_nodes: tuple[NodeEnergy, ...] = ()
+    is_pinned: bool = False
 
 
 def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controller) -> StreamSnapshot:
@@ -86,7 +87,7 @@ def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controll
             LinkSnapshot(source=e.source, target=e.target, goodput_bps=e.goodput_bps, rtt_s=e.rtt_s)
             for e in controller.links
         ),
-        switches=_switches(recorder),
+        switches=_switches(recorder, now),
         n_answered=counts.answered,
         n_in_flight=frames.n_in_flight(),
         n_dropped=counts.dropped_before_acceptance,
@@ -96,10 +97,12 @@ def take_snapshot(frames: StreamFrames, recorder: Recorder, controller: Controll
         objective=str(view.objective),
         energy_scope=str(view.energy_scope),
         energy_nodes=recorder.drawn(),
+        is_pinned=controller.is_pinned,
     )
 
 
-def _switches(recorder: Recorder) -> tuple[SwitchSnapshot, ...]:
+def _switches(recorder: Recorder, now: float) -> tuple[SwitchSnapshot, ...]:
+    gaps_s = recorder.gaps_s(now)
     return tuple(
         SwitchSnapshot(
             at_s=switch.at_s - recorder.started_s,
@@ -108,6 +111,7 @@ def _switches(recorder: Recorder) -> tuple[SwitchSnapshot, ...]:
             reason=switch.reason,
             prepare_s=switch.prepare_s,
             switch_s=switch.switch_s,
+            gap_s=gaps_s[number] if number < len(gaps_s) else None,
         )
-        for switch in recorder.switches
+        for number, switch in enumerate(recorder.switches)
     )

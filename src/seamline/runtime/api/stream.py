@@ -12,13 +12,14 @@ import logging
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.feasibility import check_fits
+from seamline.core.cost.payload import with_calibrated_sizes
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session import events as ev
 from seamline.core.session.commands import SwitchRecord
@@ -28,6 +29,7 @@ from seamline.core.session.ledger import Ledger
 from seamline.core.session.pilot import Pilot
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching import STRATEGIES, NamedStrategy, strategy_named
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.documented import to_json
@@ -38,11 +40,14 @@ from seamline.core.vocabulary.objectives import Goal, goal_named
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
+from seamline.heads.agreement import judge_of
 from seamline.model import StoredModel
 from seamline.runtime.api.dynamic_shapes import Frame
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.answer_reading import AnswerReading
+from seamline.runtime.origin.audit import Auditor
 from seamline.runtime.origin.controller import Controller
 from seamline.runtime.origin.feed_back import FeedBack
 from seamline.runtime.origin.feeder import Feeder, See
@@ -53,7 +58,7 @@ from seamline.runtime.origin.recording import Recording
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
-from seamline.runtime.origin.warm_up import needed_at_start, profile_nodes, wait_links
+from seamline.runtime.origin.warm_up import ask_links, needed_at_start, profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.sources.frames import FrameSource, StampedSource
 
@@ -66,7 +71,9 @@ TAKE_TIMEOUT_S = 0.05
 class Stream:
     """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
 
-    record: a file that its events and decisions are written to, for `seamline replay`.
+    record: a file that its events and decisions are written to, for `seamline replay`. reading: what nodes read of the
+    outputs before they send them back; None where these are wanted themselves. calibration: the model's.
+    min_agreement: what audits of its frames must find, see `runtime.origin.audit`; none are made when None.
     """
 
     def __init__(
@@ -82,6 +89,9 @@ class Stream:
         profile_budget_s: float,
         strategy: NamedStrategy = STRATEGIES["live"],
         record: Path | None = None,
+        reading: AnswerReading | None = None,
+        calibration: Sequence[CutCalibration] = (),
+        min_agreement: float | None = None,
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -89,6 +99,7 @@ class Stream:
         self._others = others
         self._policy = policy
         self._profile_budget_s = profile_budget_s
+        self._calibration = calibration
         self._local = Plan.local(node.name, len(model.cuts))
         self.recorder = Recorder(now_s())
         spec = SessionSpec(
@@ -100,6 +111,7 @@ class Stream:
             energy_scope=energy_scope,
             policy=policy,
             strategy=strategy,
+            answer_bytes=None if reading is None else reading.expected_bytes,
         )
         self.controller = Controller(
             node,
@@ -111,6 +123,11 @@ class Stream:
             profile_budget_s=profile_budget_s,
             recording=None if record is None else Recording(record, spec),
         )
+        self._auditor = (
+            None
+            if min_agreement is None
+            else Auditor(node, self.name, judge_of(model), min_agreement, self.controller.post)
+        )
         self.frames = self.controller.frames = StreamFrames(
             node,
             self.name,
@@ -119,6 +136,8 @@ class Stream:
             to_pilot=self.controller.post,
             answered=self._on_answered,
             check=AnswerCheck(model.graph.output_specs),
+            reading=reading,
+            auditor=self._auditor,
         )
         self.controller.charge(energy_scope)
         self._counted_before = FrameCounts()
@@ -126,6 +145,7 @@ class Stream:
         self._feed_back: FeedBack | None = None
         self._source: StampedSource | None = None
         self._feeder: Feeder | None = None
+        self._watchers: tuple[Callable[[Result], None], ...] = ()
         self._is_stopped = False
         self._leave_s = math.inf
         self._closed = False
@@ -141,12 +161,14 @@ class Stream:
         self._node.client.prepare(
             self._node.name, self.name, LOCAL_GENERATION, self.model.model_id, self._local
         ).result()
+        ask_links(self._node, self._others, self.name)
         needed = needed_at_start(self._policy, self._others)
         model_id, budget_s = self.model.model_id, self._profile_budget_s
         profiles = profile_nodes(self._node, self._others, model_id, budget_s, needed=needed)
+        profiles[self._node.name] = with_calibrated_sizes(profiles[self._node.name], self._calibration)
         self.controller.know(profiles)
         self._node.membership.listen(self.name, self)
-        wait_links(self._node, profiles.keys() - {self._node.name})
+        wait_links(self._node, profiles.keys() - {self._node.name}, self.name)
         self.controller.start()
 
     def close(self) -> None:
@@ -201,6 +223,7 @@ class Stream:
         if isinstance(frames, Sequence) and frames:
             adapter.check(frames[0])
         self._feed_back = state
+        self.frames.sends_outputs = state is not None
         see = seen_by(self.model, keeps_picture=keep_pictures)
         return self._answers(source, adapter, see, is_live=is_live, fps=fps, n_frames=n_frames, seconds=seconds)
 
@@ -291,6 +314,8 @@ class Stream:
                 continue
             if result.frame >= first:
                 n_due += 1
+                for watcher in self._watchers:
+                    watcher(result)
                 yield result
 
     # -- moving the cut by hand --------------------------------------------------------------------------------------
@@ -417,6 +442,15 @@ class Stream:
 
     # -- to look at --------------------------------------------------------------------------------------------------
 
+    def watch(self, watcher: Callable[[Result], None]) -> None:
+        """Show `watcher` every result of `run` as it is taken, on the thread that takes them."""
+        self._watchers = (*self._watchers, watcher)
+
+    @property
+    def others(self) -> tuple[NodeId, ...]:
+        """The nodes that may take part beside the origin."""
+        return self._others
+
     @property
     def plan(self) -> Plan:
         """The plan that new frames follow."""
@@ -432,7 +466,8 @@ class Stream:
         self._read_own_meter()
         counts = self.frames.counts().since(self._counted_before)
         source = None if self._source is None else self._source.figures()
-        figures = run_summary(self.recorder.history(), counts, source, n_left=self._n_left)
+        audited = None if self._auditor is None else self._auditor.found()
+        figures = run_summary(self.recorder.history(), counts, source, audited, n_left=self._n_left)
         found: dict[str, Any] = to_json(figures)
         return found
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from seamline.core.vocabulary.ports import Array, Engine, FrameArray
+from seamline.heads.agreement import relative_error
 from seamline.model import StoredModel
 from seamline.model.metadata.preprocess import FRAME
 from seamline.runtime.api.stream import DRAIN_TIMEOUT_S, Stream
-from seamline.runtime.lab.accuracy import relative_error
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.clock import now_s
 

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from seamline import codec
+from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.errors import CodecError, UsageError
 from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Array, Engine, FrameArray
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.heads.agreement import Judge, judge_of, relative_error
 from seamline.model import StoredModel
 from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
@@ -31,26 +33,58 @@ GROUP_BYTES = 256 << 20
 class Tally:
     """What happened to `n_frames` frames at one cut; sums, so that tallies add up.
 
-    n_agreeing: frames whose highest score stayed the same one. sum_error: of relative errors, see `relative_error`;
-    largest_error: the worst frame's. sent_bytes: payload, all frames together. n_refused: frames that the codec could
-    not send (they count in nothing else).
+    n_agreeing: frames whose highest score stayed the same one. n_judged: frames that can agree (`heads.agreement`), and
+    of their agreement the sum and the sum of squares. sum_error: of relative errors; largest_error: the worst frame's.
+    sent_bytes: payload, all frames together. n_refused: frames that the codec could not send (they count in nothing
+    else).
     """
 
     cut: int
     n_frames: int
     n_agreeing: int
+    n_judged: int
+    sum_agreement: float
+    sum_square_agreement: float
     sum_error: float
     largest_error: float
     sent_bytes: int
     n_refused: int = 0
 
     @property
-    def agreement_ratio(self) -> float:
+    def top1_ratio(self) -> float:
         return self.n_agreeing / self.n_frames if self.n_frames else math.nan
+
+    @property
+    def agreement_ratio(self) -> float:
+        return self.sum_agreement / self.n_judged if self.n_judged else math.nan
+
+    @property
+    def agreement_error_ratio(self) -> float:
+        """Standard error of `agreement_ratio`, and no less than what one frame more could move it by."""
+        if not self.n_judged:
+            return math.nan
+        variance = self.sum_square_agreement / self.n_judged - self.agreement_ratio**2
+        return max(math.sqrt(max(0.0, variance) / self.n_judged), 1.0 / (self.n_judged + 1))
 
     @property
     def mean_error(self) -> float:
         return self.sum_error / self.n_frames if self.n_frames else math.nan
+
+
+def calibration_of(tally: Tally, codec: Codec, is_scores: bool) -> CutCalibration:
+    """What streams may go by, of `tally`. is_scores: the answers are those of a classifier."""
+    can_tell = tally.n_judged >= MIN_FRAMES
+    return CutCalibration(
+        cut=tally.cut,
+        codec=codec,
+        n_frames=tally.n_frames,
+        max_change_ratio=tally.largest_error,
+        n_changed=tally.n_frames - tally.n_agreeing if is_scores else None,
+        n_refused=tally.n_refused,
+        agreement_ratio=tally.agreement_ratio if can_tell else None,
+        agreement_error_ratio=tally.agreement_error_ratio if can_tell else 0.0,
+        sent_bytes=tally.sent_bytes / tally.n_frames if tally.n_frames else None,
+    )
 
 
 def is_classifier(outputs: Sequence[TensorSpec]) -> bool:
@@ -79,7 +113,7 @@ def compare(
         raise UsageError(
             f"`{model.name}` does not say how a picture becomes its input", hint=f"--preprocess NAME: {preset_list()}"
         )
-    whole = engine.prepare(model.model_id, model.whole)
+    judge, whole = judge_of(model), engine.prepare(model.model_id, model.whole)
     ready = (fitted(frame, preprocess) for frame in frames)
     size = _group_size(model, cuts)
     while group := [{FRAME: frame} for frame in itertools.islice(ready, size)]:
@@ -94,7 +128,7 @@ def compare(
             exact = model.cuts[cut].exact
             answers = (_through(tensors, name, exact) for tensors in values)
             found = (None if sent is None else (tail.run(sent[0]), sent[1]) for sent in answers)
-            yield _tally(cut, expected, found)
+            yield _tally(cut, judge, expected, found)
 
 
 def total(tallies: Iterable[Tally]) -> dict[int, Tally]:
@@ -104,18 +138,6 @@ def total(tallies: Iterable[Tally]) -> dict[int, Tally]:
         other = sums.get(one.cut)
         sums[one.cut] = one if other is None else _sum(one, other)
     return sums
-
-
-def relative_error(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-    """Euclidean norm of the deviation over that of the expected output; of several outputs the largest."""
-    return max(_deviation(found[name], value) for name, value in expected.items())
-
-
-def _deviation(found: Array, expected: Array) -> float:
-    one, other = found.astype(np.float64), expected.astype(np.float64)
-    scale = float(np.linalg.norm(other))
-    off = float(np.linalg.norm(one - other))
-    return off / scale if scale > 0.0 else (0.0 if off == 0.0 else math.inf)
 
 
 def _group_size(model: StoredModel, cuts: Sequence[int]) -> int:
@@ -133,10 +155,14 @@ def _through(tensors: Mapping[str, Array], name: Codec, exact: Collection[str]) 
 
 
 def _tally(
-    cut: int, expected: Sequence[Mapping[str, Array]], found: Iterable[tuple[Mapping[str, Array], int] | None]
+    cut: int,
+    judge: Judge,
+    expected: Sequence[Mapping[str, Array]],
+    found: Iterable[tuple[Mapping[str, Array], int] | None],
 ) -> Tally:
     n_frames = n_agreeing = sent_bytes = n_refused = 0
     errors: list[float] = []
+    agreements: list[float] = []
     for whole, sent in zip(expected, found, strict=True):
         if sent is None:
             n_refused += 1
@@ -145,11 +171,16 @@ def _tally(
         n_frames += 1
         n_agreeing += all(np.argmax(answer[key]) == np.argmax(value) for key, value in whole.items())
         errors.append(relative_error(answer, whole))
+        if (agreement := judge.agreement_ratio(answer, whole)) is not None:
+            agreements.append(agreement)
         sent_bytes += n_bytes
     return Tally(
         cut=cut,
         n_frames=n_frames,
         n_agreeing=n_agreeing,
+        n_judged=len(agreements),
+        sum_agreement=math.fsum(agreements),
+        sum_square_agreement=math.fsum(each * each for each in agreements),
         sum_error=math.fsum(errors),
         largest_error=max(errors, default=0.0),
         sent_bytes=sent_bytes,
@@ -162,6 +193,9 @@ def _sum(one: Tally, other: Tally) -> Tally:
         cut=one.cut,
         n_frames=one.n_frames + other.n_frames,
         n_agreeing=one.n_agreeing + other.n_agreeing,
+        n_judged=one.n_judged + other.n_judged,
+        sum_agreement=one.sum_agreement + other.sum_agreement,
+        sum_square_agreement=one.sum_square_agreement + other.sum_square_agreement,
         sum_error=one.sum_error + other.sum_error,
         largest_error=max(one.largest_error, other.largest_error),
         sent_bytes=one.sent_bytes + other.sent_bytes,

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seamline.core.vocabulary.calibration import limits_named
+from seamline.core.cost.payload import with_calibrated_sizes
+from seamline.core.vocabulary.calibration import CutCalibration, limits_named
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import Link, LinkEstimate
@@ -107,17 +108,25 @@ def profiles_of(
     _refuse_different_models(profiles)
     if model is not None and not slow:  # otherwise one of them was just made of this file
         _refuse_another_file(next(iter(profiles.values())), model, options)
-    return profiles | _powered(profiles, by_node(powers, "--power"))
+    calibration = _calibration_for(profiles)
+    sized = {node: with_calibrated_sizes(profile, calibration) for node, profile in profiles.items()}
+    return sized | _powered(sized, by_node(powers, "--power"))
 
 
-def limits_of(profiles: Mapping[NodeId, Profile], codecs: str, *, n_private_cuts: int = 0) -> Constraints:
-    """The limits of plans for the model of `profiles`, with what its calibration says when `codecs` asks for that.
+def limits_of(
+    profiles: Mapping[NodeId, Profile], codecs: str, *, min_agreement: float | None = None, n_private_cuts: int = 0
+) -> Constraints:
+    """The limits of plans for the model of `profiles`, with what its calibration says when that is asked for.
 
-    Raises `UsageError` when `codecs` is no limit, see `core.vocabulary.calibration`.
+    Raises `UsageError` when `codecs` or `min_agreement` is no limit, see `core.vocabulary.calibration`.
     """
+    limits = Constraints(n_private_cuts=n_private_cuts)
+    return limits_named(codecs, _calibration_for(profiles), limits, min_agreement=min_agreement)
+
+
+def _calibration_for(profiles: Mapping[NodeId, Profile]) -> tuple[CutCalibration, ...]:
     ids = [profile.model.sha256 for profile in profiles.values() if profile.model.sha256 is not None]
-    calibration = calibration_of(ids[0] if ids else None)
-    return limits_named(codecs, calibration, Constraints(n_private_cuts=n_private_cuts))
+    return calibration_of(ids[0] if ids else None)
 
 
 def _powered(profiles: Mapping[NodeId, Profile], powers: Mapping[NodeId, str]) -> dict[NodeId, Profile]:

@@ -41,7 +41,7 @@ class Scenario:
     """What every policy is put through. model, source, codecs: as for `seamline run`.
 
     seconds: length of each policy's run. cache: where all nodes keep models and profiles, the usual place when None.
-    lease_s: silence after which a peer is lost, as usual when None.
+    lease_s: silence after which a peer is lost, as usual when None. dashboard: where the edge shows its page.
     """
 
     testbed: Testbed
@@ -54,6 +54,7 @@ class Scenario:
     kills: tuple[Kill, ...] = ()
     cache: Path | None = None
     lease_s: float | None = None
+    dashboard: str | None = None
 
     @property
     def origin(self) -> NodeSpec:
@@ -190,6 +191,8 @@ class TestbedRun:
         ]  # fmt: skip
         if origin.threads:
             command += ["--threads", str(origin.threads)]
+        if scenario.dashboard is not None:
+            command += ["--dashboard", scenario.dashboard]
         for node in scenario.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
         return (*command, *self._common_options(), *power_options(origin))

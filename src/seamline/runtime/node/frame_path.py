@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+from msgspec import structs
+
 from seamline.core.vocabulary.errors import FabricError, FrameRefused, PlanError, SeamlineError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
@@ -21,7 +23,9 @@ from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
 from seamline.runtime.node.uplink import Uplink
+from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
 
@@ -55,6 +59,7 @@ class FramePath:
         energy: EnergyAccount,
         listeners: Listeners,
         news: News,
+        readers: OutputReaders,
     ) -> None:
         self._node = node
         self._uplink = uplink
@@ -63,6 +68,7 @@ class FramePath:
         self._energy = energy
         self._listeners = listeners
         self._news = news
+        self._readers = readers
         self._peer_log = PeerLog(log)
         self._lock = threading.Lock()
         self._n_waiting: Counter[NodeId] = Counter()
@@ -142,10 +148,10 @@ class FramePath:
         return True
 
     def _stage_done(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
-        reports = (*header.reports, finished.report)
         if finished.encoded is None:
-            self._answer(header, plan, finished, reports)
+            self._answer(header, plan, finished)
             return
+        reports = (*header.reports, finished.report)
         target = plan.stages[header.stage + 1].node
         onward = msg.FrameData(
             stream=header.stream,
@@ -158,27 +164,32 @@ class FramePath:
             seq=self._uplink.next_seq(),
             encoding=finished.encoded.encoding,
             reports=reports,
+            head=header.head,
         )
         failed = partial(self._failed, header, plan, lost=target)
         self._uplink.send_frame(target, onward, finished.encoded.buffers, failed=failed)
 
-    def _answer(
-        self, header: msg.FrameData, plan: Plan, finished: Finished, reports: tuple[msg.StageReport, ...]
-    ) -> None:
-        names = tuple(finished.outputs)
+    def _answer(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
+        outputs, report, is_read = finished.outputs, finished.report, False
+        if header.head is not None and plan.origin != self._node:
+            started_s = now_s()
+            if (found := self._readers.read(header.model_id, header.head, outputs)) is not None:
+                outputs, is_read = found, True
+            report = structs.replace(report, encode_s=report.encode_s + now_s() - started_s)
         result = msg.ResultData(
             stream=header.stream,
             frame=header.frame,
             attempt=header.attempt,
             generation=header.generation,
-            outputs=names,
-            reports=reports,
+            outputs=tuple(outputs),
+            reports=(*header.reports, report),
+            is_read=is_read,
         )
         if plan.origin == self._node:
-            self.on_result(self._node, result, list(finished.outputs.values()))
+            self.on_result(self._node, result, list(outputs.values()))
             return
         try:
-            self._uplink.send_result(plan.origin, result, tuple(finished.outputs.values()))
+            self._uplink.send_result(plan.origin, result, tuple(outputs.values()))
         except WireError:
             raise  # an answer that no message can hold is a failure of its stage
         except FabricError as error:

@@ -46,13 +46,14 @@ def message_handlers(
         at_once={
             msg.FrameData: on_frame,
             msg.ResultData: frames.on_result,
-            msg.Receipt: lambda source, receipt, _: uplink.links.receipt(source, receipt.seq),
-            msg.Ping: lambda source, ping, _: uplink.send(source, msg.Pong(seq=ping.seq)),
-            msg.Pong: lambda source, pong, _: uplink.links.pong(source, pong.seq),
+            msg.Receipt: lambda source, receipt, _: uplink.links.receipt(source, receipt.seq, receipt.clock_s),
+            msg.Ping: lambda source, ping, _: uplink.answer_ping(source, ping),
+            msg.Pong: lambda source, pong, _: uplink.links.pong(source, pong.seq, pong.clock_s),
             msg.Probe: lambda source, probe, _: uplink.acknowledge(source, probe.seq),
         },
         in_turn={
             msg.Status: lambda source, status, _: membership.on_status(source, status),
+            msg.MeasureLinks: lambda source, ask, _: uplink.links.ask(source, ask.stream, ask.targets, ask.for_s),
             msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(source, failure),
             msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
             msg.Release: lambda source, ask, _: service.on_release(source, ask),

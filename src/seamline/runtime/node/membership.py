@@ -30,7 +30,8 @@ INTRODUCTION_TIMEOUT_S = 5.0
 class Membership:
     """Owner of the statuses that peers announced; tells the node's parts and streams who comes and goes.
 
-    post: calls on the dispatcher's thread. announce: tells peers this node's status soon. parts: are told first.
+    post: calls on the dispatcher's thread. greet: sends a peer this node's status. changed: what all peers know of this
+    node may have changed. parts: are told first.
     seen: hears which process a peer is whenever that is new. role_of: the role in a peer's certificate.
     """
 
@@ -41,7 +42,8 @@ class Membership:
         listeners: Listeners,
         *,
         post: Callable[[Callable[[], None]], None],
-        announce: Callable[[], None],
+        greet: Callable[[NodeId], None],
+        changed: Callable[[], None],
         parts: Sequence[OnPeer],
         seen: Callable[[NodeId, str], None],
         news: News,
@@ -51,7 +53,8 @@ class Membership:
         self._links = links
         self._listeners = listeners
         self._post = post
-        self._announce = announce
+        self._greet = greet
+        self._changed = changed
         self._parts = parts
         self._seen = seen
         self._news = news
@@ -85,9 +88,11 @@ class Membership:
         is_introduced = threading.Event()
         self._post(partial(self._introduce, stream, listener, is_introduced))
         is_introduced.wait(INTRODUCTION_TIMEOUT_S)
+        self._changed()
 
     def unlisten(self, stream: str) -> None:
         self._listeners.remove(stream)
+        self._changed()
 
     def on_peer(self, peer: NodeId, alive: bool) -> None:
         """A peer was seen to come or to go, on the dispatcher's thread; a new one is told at once who we are."""
@@ -101,7 +106,8 @@ class Membership:
                 known = self._statuses.pop(peer, None)
             if known is not None and known.tier != OBSERVER:
                 self._news.left(peer)
-        self._announce()
+        else:
+            self._greet(peer)
         status = self.statuses().get(peer)
         for listener in self._listeners.all():
             listener.on_peer(peer, alive)
@@ -133,7 +139,7 @@ class Membership:
                 listener.on_status(source, status)
 
     def on_link(self, estimate: LinkEstimate) -> None:
-        """An outgoing link's estimate has moved; on any thread. Peers hear of it at the next beat."""
+        """An outgoing link's estimate has moved; on any thread. Who asked for it hears of it soon."""
         self._links.announce_soon()
         for listener in self._listeners.all():
             listener.on_link(estimate)

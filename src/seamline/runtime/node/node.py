@@ -17,6 +17,7 @@ from typing import Protocol
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Engine, Fabric
+from seamline.meters.gpu import Gpu
 from seamline.model import ModelStore
 from seamline.runtime.node.dispatch import Dispatcher
 from seamline.runtime.node.frame_path import FramePath
@@ -33,6 +34,7 @@ from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.node.status import Identity, OwnStatus
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
+from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import News
@@ -49,7 +51,7 @@ class Node:
 
     For streams that start here: `client` asks nodes, this one included, `frames` runs frames, `uplink` sends replies
     and counts bytes, `links` measures, `membership` says who is there, `status` how this node fares, `energy` what it
-    draws. interrupt: breaks off what computes.
+    draws. interrupt: breaks off what computes. gpu: where it computes, if that has memory of its own.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Node:
         role_of: RoleOf = uncertified,
         withheld_from: frozenset[NodeId] = frozenset(),
         interrupt: Callable[[], None] = lambda: None,
+        gpu: Gpu | None = None,
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -86,7 +89,10 @@ class Node:
         self.stages = StageWorker(name, self.energy)
         news = News(name)
         self.exchange = ModelExchange(store, self.requests, self.uplink.send, news, withheld_from)
-        self.frames = FramePath(name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news)
+        readers = OutputReaders(self.exchange.stored)
+        self.frames = FramePath(
+            name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news, readers
+        )
         self.service = Service(
             name,
             exchange=self.exchange,
@@ -108,6 +114,7 @@ class Node:
             links=self.links,
             energy=self.energy,
             streams=self.listeners.streams,
+            gpu=gpu,
         )
         self.heartbeat = Heartbeat(fabric, self.uplink, self.status.compose, self.service.tidy)
         self.membership = Membership(
@@ -115,7 +122,8 @@ class Node:
             self.links,
             self.listeners,
             post=self.dispatcher.put,
-            announce=self.heartbeat.announce_soon,
+            greet=self.heartbeat.greet,
+            changed=self.heartbeat.look_soon,
             parts=(self.uplink.on_peer, self.service.on_peer, self.requests.on_peer),
             seen=self.service.on_incarnation,
             news=news,

@@ -1,10 +1,11 @@
-"""The client side of a node's questions to its peers: prepare, release, profile, time a segment, change a stream.
+"""The client side of a node's questions to its peers: prepare, release, profile, measure, change a stream.
 
 A question to this node itself goes straight to its `service`. What others ask of this node is `handlers.py`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from concurrent.futures import Future
 
 from seamline.core.switching import PreparationMode
@@ -73,6 +74,14 @@ class PeerClient:
                 request_id=request_id, model_id=model_id, source=self._node, budget_s=budget_s
             ),
         )
+
+    def measure_links(self, target: NodeId, stream: str, others: Collection[NodeId], for_s: float) -> None:
+        """Ask `target` (possibly this node) to measure its links to `others` and to report on them for `for_s`; one
+        that is gone is no matter, since whoever needs it asks again."""
+        if target == self._node:
+            self._uplink.links.ask(target, stream, others, for_s)
+        else:
+            self._uplink.send_best_effort(target, msg.MeasureLinks(stream, tuple(sorted(others)), for_s))
 
     def time_segment(self, target: NodeId, model_id: str, segment: Segment) -> Future[float]:
         """Ask `target` (possibly this node) what `segment` takes there now, in seconds, without a frame."""

@@ -19,7 +19,7 @@ from seamline.core.cost.payload import JPEG_BYTES_PER_PIXEL
 from seamline.core.cost.profiled import profiled_s
 from seamline.core.vocabulary.errors import ConfigError, ModelError, WireError
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import CodecCost, DeviceInfo, FrameInfo, Profile
 from seamline.meters.caches import CacheFlusher
@@ -46,10 +46,11 @@ LONGEST_WAIT_S = 30.0
 class Profiler:
     """Measures models on this computer at full speed, once each, whatever number of nodes it stands for.
 
-    An engine of one thread computes on the thread that calls it, and is timed by that thread's processor time: what
-    other processes take meanwhile is no property of the model. So are codecs, which always do.
+    An engine that computes on the thread that calls it is timed by that thread's processor time: what other processes
+    take meanwhile is no property of the model. So are codecs, which always do.
     slowdown: what the node's times are multiplied with, where it imitates a slower machine (`testbed.slowdown`).
     cache: folder of all caches, the default when None. power: what the device draws, for the energy of plans.
+    processor: name of what computes, the machine's processor when None.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Profiler:
         slowdown: float = 1.0,
         cache: Path | None = None,
         power: PowerSpec | None = None,
+        processor: str | None = None,
     ) -> None:
         self._engine = engine
-        self._spent_s = time.thread_time if n_threads == 1 else now_s
+        self._spent_s = time.thread_time if engine.computes_on_caller else now_s
         self._slowdown = slowdown
-        device = DeviceInfo(name=node, cpu=cpu_name(), engine=engine.name, threads=n_threads)
+        device = DeviceInfo(name=node, cpu=processor or cpu_name(), engine=engine.name, threads=n_threads)
         self._device = device if power is None else powered(device, power)
         self._cache = ProfileCache((cache or cache_dir()) / "profiles")
         self._codecs: tuple[CodecCost, ...] = ()
@@ -131,7 +133,7 @@ class Profiler:
         """The profile at full speed, if there is one."""
         if model_id not in self._at_full_speed:
             kept = self._cache.get(model_id, self._device)
-            if kept is None or all(cost.cut is None for cost in kept.codecs):
+            if kept is None or not _is_complete(kept):
                 return None
             self._at_full_speed[model_id] = kept
         return self._at_full_speed[model_id]
@@ -161,6 +163,13 @@ class Profiler:
         ):
             predicted_s, measured_s = found.predicted_s * self._slowdown, found.measured_s * self._slowdown
             yield replace(found, predicted_s=predicted_s, measured_s=measured_s)
+
+
+def _is_complete(profile: Profile) -> bool:
+    """Whether it has what this version measures of codecs: at cuts, and of all that entropy coding takes."""
+    return any(cost.cut is not None for cost in profile.codecs) and any(
+        cost.codec is Codec.Q4 for cost in profile.codecs
+    )
 
 
 def time_segment(engine: Engine, model_id: str, segment: Segment) -> float:

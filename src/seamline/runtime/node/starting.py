@@ -12,12 +12,15 @@ from seamline.config.cgroup import memory_total_bytes, n_usable_cores
 from seamline.config.power import parse_power
 from seamline.config.testbed_file import MAX_SLOWDOWN, MAX_THREADS
 from seamline.core.switching import PreparationMode
-from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
+from seamline.core.vocabulary.providers import AUTO, CPU, GPU_PROVIDERS, require_provider
 from seamline.fabric.zenoh import ZenohFabric
 from seamline.meters.energy import open_meter
+from seamline.meters.gpu import Gpu
 from seamline.model import ModelStore, OrtEngine
+from seamline.model.engine.providers import choose, open_engine
 from seamline.model.store.space import parse_quota
 from seamline.runtime.identity.securing import Links, check_endpoints, links_of, require_role
 from seamline.runtime.node.node import Node
@@ -29,6 +32,7 @@ from seamline.runtime.segments.private_weights import PrivateWeightsEngine
 from seamline.runtime.shared.clock import MONOTONIC
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.news import LOGGER
+from seamline.runtime.shared.trimming import bound_arenas
 from seamline.testbed.slowdown import Slowdown, SlowEngine
 
 MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
@@ -38,7 +42,8 @@ MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
 class NodeOptions:
     """Options of a node. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
 
-    n_threads: threads for computing, all cores when None. memory_bytes: what it may use, all when None. slowdown: makes
+    n_threads: threads for computing, all cores when None. provider: what computes, see `core.vocabulary.providers`.
+    memory_bytes: what it may use, all when None. slowdown: makes
     computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
     models are kept; model_quota: how much peers may send, see `model.store.space`. relay: pass on messages between
     neighbours. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by certificate on
@@ -53,6 +58,7 @@ class NodeOptions:
     listen: tuple[str, ...] = ("tcp/127.0.0.1:0",)
     cluster: str = "default"
     n_threads: int | None = None
+    provider: str = AUTO
     memory_bytes: int | None = None
     slowdown: float = 1.0
     pace: Slowdown | None = None
@@ -72,6 +78,7 @@ def open_node(options: NodeOptions) -> Node:
     """A started node. Raises `UsageError` for bad options, `FabricError` when the name or a port is taken, and
     `IdentityError` when its certificate is refused."""
     check_options(options)
+    bound_arenas()
     name = node_id(options.name)
     links = links_of(
         name,
@@ -87,8 +94,17 @@ def open_node(options: NodeOptions) -> Node:
     store = ModelStore(options.cache, parse_quota(options.model_quota) if options.model_quota else None)
     store.tidy()
     memory_bytes = options.memory_bytes or memory_total_bytes()
-    shared = OrtEngine(store, n_threads, memory_bytes=memory_bytes)
-    profiler = Profiler(shared, name, n_threads, slowdown=options.slowdown, cache=options.cache, power=power)
+    shared = open_engine(_provider(options.provider), store, n_threads, memory_bytes=memory_bytes)
+    gpu = _gpu(shared.provider)
+    profiler = Profiler(
+        shared,
+        name,
+        n_threads,
+        slowdown=options.slowdown,
+        cache=options.cache,
+        power=power,
+        processor=None if gpu is None else gpu.name,
+    )
     engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
         name,
@@ -113,7 +129,7 @@ def open_node(options: NodeOptions) -> Node:
     }
     engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
-    compile_cache = BackgroundCompileCache(shared)
+    compile_cache = BackgroundCompileCache(shared) if isinstance(shared, OrtEngine) else None
     withheld = frozenset(map(node_id, options.no_weights_to))
     node = Node(
         identity,
@@ -127,7 +143,10 @@ def open_node(options: NodeOptions) -> Node:
         fabric.role_of,
         withheld,
         interrupt=shared.interrupt,
+        gpu=gpu,
     )
+    if gpu is not None:
+        node.close_with(gpu)
     try:
         node.start()
         _secure(node, fabric, links, options)
@@ -137,14 +156,34 @@ def open_node(options: NodeOptions) -> Node:
     return node
 
 
+def _provider(name: str) -> str:
+    """What the node computes with: what was asked for or, where that does not work, the processor, which is said."""
+    found = choose(name)
+    if found.missing is None:
+        return found.provider
+    LOGGER.warning("%s was asked for: %s; computing on the processor; hint: %s", name, found.missing, found.hint)
+    return CPU
+
+
+def _gpu(provider: str) -> Gpu | None:
+    """The memory that segments of `provider` must fit into, if it is not the host's."""
+    if provider not in GPU_PROVIDERS:
+        return None
+    try:
+        return Gpu()
+    except MeterError as error:
+        LOGGER.warning("plans do not know the GPU's memory: %s", error)
+        return None
+
+
 def _secure(node: Node, fabric: ZenohFabric, links: Links, options: NodeOptions) -> None:
     """Watch over the identity of `node` for as long as it runs, and answer machines that join."""
-    if links.identity is None:
+    if links.identity is None or links.seal is None:
         return
     from seamline.identity.founding import has_authority, receive
     from seamline.runtime.identity.watch import IdentityWatch
 
-    watch = IdentityWatch(links.identity, fabric.take_notice, LOGGER.info)
+    watch = IdentityWatch(links.identity, links.seal, fabric, LOGGER.info, options.lease_s)
     node.close_with(watch)
     watch.start()
     if options.serves and fabric.endpoints and has_authority(options.cluster):
@@ -165,6 +204,7 @@ def check_options(options: NodeOptions) -> None:
     """Raise `UsageError` for options that mean nothing, or no node can have; nothing is opened."""
     for name in (options.name, *options.no_weights_to):
         node_id(name)
+    require_provider(options.provider)
     if options.power:
         parse_power(options.power)
     if options.model_quota:

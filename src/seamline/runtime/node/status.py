@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import msgspec
 import psutil
 
 from seamline import __version__
@@ -14,6 +15,7 @@ from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.ports import Engine
 from seamline.fabric import messages as msg
 from seamline.meters.device import memory_available_bytes
+from seamline.meters.gpu import Gpu
 from seamline.model import ModelStore
 from seamline.runtime.node.links import LinkMeter
 from seamline.runtime.node.stages import StageWorker
@@ -37,7 +39,10 @@ class Identity:
 
 
 class OwnStatus:
-    """Composer of a node's status, out of the parts that know. streams: names of the streams that start here."""
+    """Composer of a node's status, out of the parts that know. streams: names of the streams that start here.
+
+    gpu: where the engine computes, if it has memory of its own.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class OwnStatus:
         links: LinkMeter,
         energy: EnergyAccount,
         streams: Callable[[], tuple[str, ...]],
+        gpu: Gpu | None = None,
     ) -> None:
         self._identity = identity
         self._engine = engine
@@ -57,16 +63,18 @@ class OwnStatus:
         self._links = links
         self._energy = energy
         self._streams = streams
+        self._gpu = gpu
         self._own_at_start_bytes = _own_bytes()
 
     def usable_memory_bytes(self) -> int:
         """Return what segments may take here in all: what is available, and what those here have taken already.
 
         Weights are mapped from their file, so the system counts them as available; what a segment holds beside them is
-        seen as this process's own memory grown since the start.
+        seen as this process's own memory grown since the start. On a GPU they must fit into its memory as well.
         """
         grown = max(0, _own_bytes() - self._own_at_start_bytes)
-        return int(min(self._identity.memory_bytes, memory_available_bytes() + grown))
+        usable_bytes = min(self._identity.memory_bytes, memory_available_bytes() + grown)
+        return int(usable_bytes if self._gpu is None else min(usable_bytes, self._gpu.usable_bytes()))
 
     def compose(self) -> msg.Status:
         """Return the status as of now."""
@@ -76,6 +84,8 @@ class OwnStatus:
             incarnation=identity.incarnation,
             version=__version__,
             engine=self._engine.name,
+            provider=self._engine.provider,
+            gpu=None if self._gpu is None else self._gpu_report(self._gpu),
             threads=identity.n_threads,
             n_cores=n_usable_cores(),
             memory_bytes=identity.memory_bytes,
@@ -89,11 +99,21 @@ class OwnStatus:
         )
         return bounded_status(status)
 
+    def _gpu_report(self, gpu: Gpu) -> msg.GpuReport:
+        return msg.GpuReport(name=gpu.name, memory_bytes=gpu.memory_bytes, free_memory_bytes=gpu.free_bytes())
+
     def _energy_report(self) -> msg.EnergyReport | None:
         reading = self._energy.reading()
         if reading is None:
             return None
         return msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j)
+
+
+def standing_of(status: msg.Status) -> msg.Status:
+    """`status` without what moves all the time, so that two are equal until the node has become another one."""
+    return msgspec.structs.replace(
+        status, free_memory_bytes=0, usable_memory_bytes=0, queue_s=0.0, links=(), energy=None
+    )
 
 
 def _own_bytes() -> int:

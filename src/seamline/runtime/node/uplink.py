@@ -20,6 +20,7 @@ from seamline.core.vocabulary.ports import Array, Fabric, Lane, Parts
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack_parts
 from seamline.runtime.node.links import LinkMeter
+from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.outbox import Outbox, Outgoing
 
@@ -99,16 +100,21 @@ class Uplink:
     def acknowledge(self, target: NodeId, seq: int) -> None:
         """Tell the sender of a frame or probe that it has arrived whole."""
         try:
-            self.send(target, msg.Receipt(seq=seq))
+            self.send(target, msg.Receipt(seq=seq, clock_s=now_s()))
         except PeerLost:
             log.debug("receipt not sent to %s", target)
+
+    def answer_ping(self, source: NodeId, ping: msg.Ping) -> None:
+        """Send a ping of `source` back at once. Raises `PeerLost`."""
+        self.links.heard(source, ping.clock_s)
+        self.send(source, msg.Pong(seq=ping.seq, clock_s=now_s()))
 
     # -- measurement ---------------------------------------------------------------------------------------------------
 
     def ping(self, targets: Iterable[NodeId]) -> None:
         """Measure the round trip to each of `targets`."""
         for target in targets:
-            self.send_best_effort(target, msg.Ping(seq=self.links.pinging(target)))
+            self.send_best_effort(target, msg.Ping(seq=self.links.pinging(target), clock_s=now_s()))
 
     def probe(self, target: NodeId, seq: int, n_bytes: int) -> None:
         """Measure the goodput to `target` with `n_bytes` of padding. Raises `PeerLost` after `close`."""

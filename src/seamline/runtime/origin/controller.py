@@ -23,6 +23,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import report_from
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
+from seamline.core.session.ledger import MIN_DEADLINE_S
 from seamline.core.session.pilot import DECISION_INTERVAL_S, Pilot
 from seamline.core.switching import Generation, PreparationMode
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
@@ -40,8 +41,9 @@ from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.05
-"""Frames that begin while the thread sleeps may be overdue before it wakes; it looks this often."""
+LOOK_S = MIN_DEADLINE_S
+"""The longest sleep: no frame that begins while the thread sleeps is overdue sooner. All else that may be due sooner
+comes with an event."""
 
 FIGURES_S = 0.05
 """While figures of frames come all the time, they are taken together this often and wake nobody."""
@@ -181,6 +183,11 @@ class Controller:
         return self._pilot.standby
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether one plan is held, by hand or from the start."""
+        return self._pilot.is_pinned
+
+    @property
     def view(self) -> View:
         """All that decisions rest on, as it is now."""
         return self._pilot.view
@@ -259,6 +266,8 @@ class Controller:
             case cmd.AskProfile(node):
                 answer = self._node.client.profile(node, self._model_id, self._profile_budget_s)
                 answer.add_done_callback(partial(self._profiled, node))
+            case cmd.MeasureLinks(node, targets, for_s):
+                self._node.client.measure_links(node, self._stream, targets, for_s)
             case cmd.TimeSegment(node, segment):
                 timed = self._node.client.time_segment(node, self._model_id, segment)
                 timed.add_done_callback(partial(self._timed, node, segment))

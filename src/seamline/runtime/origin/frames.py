@@ -28,12 +28,18 @@ from seamline.fabric import messages as msg
 from seamline.fabric.peer_log import PeerLog
 from seamline.runtime.node.node import Node
 from seamline.runtime.origin.answer_check import AnswerCheck
+from seamline.runtime.origin.answer_reading import AnswerReading
+from seamline.runtime.origin.audit import Auditor
 from seamline.runtime.origin.results import Result
 from seamline.runtime.origin.seen import Seen
 from seamline.runtime.shared.bounds import bounded_report
 from seamline.runtime.shared.clock import now_s
 
 log = logging.getLogger(__name__)
+
+
+class _Reduced(dict[str, Array]):
+    """What was read of a frame's outputs elsewhere, in place of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,24 @@ class _Offered:
     seen: Seen | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Auditable:
+    """An answered frame, with what its first stage took."""
+
+    tensors: Tensors
+    result: Result
+
+
+_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable
+
+
 class StreamFrames:
     """Owner of the ledger of one stream; every method is safe from any thread.
 
     to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
-    the outputs that other nodes send. results: answers in order of acceptance, for the user to take.
+    the outputs that other nodes send. reading: what they read of these first, unless `sends_outputs`. auditor: sees
+    what goes into frames and what comes out, in any order. results: answers in order of acceptance, for the user to
+    take.
     """
 
     def __init__(
@@ -62,6 +81,8 @@ class StreamFrames:
         to_pilot: Callable[[ev.ToPilot], None],
         answered: Callable[[Result], None],
         check: AnswerCheck,
+        reading: AnswerReading | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self.stream = stream
         self._node = node
@@ -70,6 +91,9 @@ class StreamFrames:
         self._to_pilot = to_pilot
         self._answered = answered
         self._check = check
+        self._reading = reading
+        self.sends_outputs = False
+        self._auditor = auditor
         self._peer_log = PeerLog(log)
         self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
@@ -113,13 +137,19 @@ class StreamFrames:
         if source == self._node.name:
             self._check.learn(outputs)
             reports = result.reports
-        elif (fault := self._check.fault(outputs)) is not None:
+        elif (fault := self._fault(result, outputs)) is not None:
             self.strange(source, "an answer", fault)
             return
         else:
             reports = tuple(bounded_report(report) for report in result.reports)
-        event = ev.AnswerArrived(result.frame, result.attempt, result.generation, source, outputs, reports)
-        self.handle(event)
+        answer = _Reduced(outputs) if result.is_read else outputs
+        self.handle(ev.AnswerArrived(result.frame, result.attempt, result.generation, source, answer, reports))
+
+    def _fault(self, result: msg.ResultData, outputs: dict[str, Array]) -> str | None:
+        """What shows that an answer from elsewhere cannot be one."""
+        if not result.is_read:
+            return self._check.fault(outputs)
+        return "nobody asked to have outputs read" if self._reading is None else self._reading.fault(outputs)
 
     def strange(self, source: NodeId, what: str, why: str) -> None:
         """Count and drop a message of `source` that cannot be right."""
@@ -171,15 +201,18 @@ class StreamFrames:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def _carry_out_locked(self, commands: list[Output]) -> list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]:
+    def _carry_out_locked(self, commands: list[Output]) -> list[_Later]:
         """Results are made and delivered under the lock, which keeps them in order; returns what is left to do."""
-        later: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result] = []
+        later: list[_Later] = []
         for command in commands:
             match command:
                 case cmd.Deliver(frame):
                     self.results.put(self._finished.pop(frame))
                 case ev.FrameFinished():
-                    result = self._finished[command.frame] = self._result_of(command)
+                    offered = self._unanswered.pop(command.frame, None)
+                    result = self._finished[command.frame] = self._result_of(command, offered)
+                    if self._auditor is not None and offered is not None:
+                        later.append(_Auditable(offered.tensors, result))
                     later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
                 case cmd.RunFrame(frame, 0, _, offered):
                     assert isinstance(offered, _Offered)
@@ -189,11 +222,14 @@ class StreamFrames:
                     later.append(command)
         return later
 
-    def _carry_out(self, commands: list[cmd.RunFrame | cmd.Say | ev.ToPilot | Result]) -> None:
+    def _carry_out(self, commands: list[_Later]) -> None:
         for command in commands:
             match command:
                 case cmd.RunFrame():
                     self._begin(command)
+                case _Auditable(tensors, result):
+                    if self._auditor is not None:
+                        self._auditor.answered(result.plan, tensors, result.outputs)
                 case Result():
                     self._answered(command)
                 case cmd.Say(level, words):
@@ -215,6 +251,7 @@ class StreamFrames:
             seq=0,
             encoding=b"",
             reports=(),
+            head=None if self._reading is None or self.sends_outputs or plan.is_local else self._reading.ask,
         )
         claim = partial(self._claim, run.frame, run.attempt)
         self._node.frames.begin(header, plan, offered.tensors, urgent=run.is_urgent, claim=claim)
@@ -226,18 +263,19 @@ class StreamFrames:
         self.handle(ev.AttemptDropped(frame, attempt))
         return False
 
-    def _result_of(self, finished: ev.FrameFinished) -> Result:
-        offered = self._unanswered.pop(finished.frame, None)
+    def _result_of(self, finished: ev.FrameFinished, offered: _Offered | None) -> Result:
         seen = None if offered is None else offered.seen
-        outputs = finished.answer if isinstance(finished.answer, dict) else {}
+        answer = finished.answer if isinstance(finished.answer, dict) else {}
+        is_read = isinstance(answer, _Reduced)
         reports = tuple(report for report in finished.reports if isinstance(report, msg.StageReport))
-        answer_bytes = sum(output.nbytes for output in outputs.values()) if len(reports) > 1 else 0
+        answer_bytes = sum(output.nbytes for output in answer.values()) if len(reports) > 1 else 0
         energy = self._node.energy.frame(
             reports, finished.latency_s, answer_bytes, origin=finished.plan.origin, scope=self.energy_scope
         )
         return Result(
             frame=finished.frame,
-            outputs=outputs,
+            outputs={} if is_read else answer,
+            reduced=dict(answer) if is_read else None,
             latency_s=finished.latency_s,
             accepted_s=finished.accepted_s,
             plan=finished.plan,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
+from seamline.runtime.origin.gaps import gap_s, is_settled
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.energy import joint_source
 
@@ -72,6 +74,7 @@ class History:
 
     answered_s and latency_s: of every answer, in the order of arrival. plans: from when which was in use. drawn: by
     name of the node. frame_j: joules of the frames that have any, from frame_sources, counted by energy_scope.
+    codecs: boundaries that answered frames crossed, by codec.
     """
 
     started_s: float
@@ -85,6 +88,7 @@ class History:
     frame_j: tuple[float, ...]
     frame_sources: frozenset[str]
     energy_scope: EnergyScope
+    codecs: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -133,10 +137,12 @@ class Recorder:
         self._recent: deque[tuple[float, Result]] = deque()
         self._plans: list[tuple[float, Plan]] = []
         self._switches: list[SwitchRecord] = []
+        self._gaps_s: list[float | None] = []
         self._drawn: dict[str, _Drawn] = {}
         self._frame_j: list[float] = []
         self._frame_sources: set[str] = set()
         self._energy_scope = EnergyScope.ALL
+        self._codecs: Counter[str] = Counter()
 
     def charge(self, scope: EnergyScope) -> None:
         """Joules of frames are those of `scope` from now on; what was counted otherwise is not averaged with them."""
@@ -158,6 +164,7 @@ class Recorder:
             if result.energy_j is not None and result.energy_source is not None:
                 self._frame_j.append(result.energy_j)
                 self._frame_sources.add(result.energy_source)
+            self._codecs.update(stage.codec for stage in result.plan.stages if stage.codec is not None)
             self._recent.append((at_s, result))
             while self._recent and self._recent[0][0] < at_s - RECENT_S:
                 self._recent.popleft()
@@ -191,12 +198,14 @@ class Recorder:
             self.started_s = started_s
             self._plans = [(started_s, plan)]
             self._switches.clear()
+            self._gaps_s.clear()
             self._answered_s.clear()
             self._latency_s.clear()
             self._recent.clear()
             self._n_failed = self._n_completed_elsewhere = 0
             self._frame_j.clear()
             self._frame_sources.clear()
+            self._codecs.clear()
             for drawn in self._drawn.values():
                 drawn.energy_j = 0.0
 
@@ -212,6 +221,15 @@ class Recorder:
     def switches(self) -> tuple[SwitchRecord, ...]:
         with self._lock:
             return tuple(self._switches)
+
+    def gaps_s(self, now: float) -> tuple[float | None, ...]:
+        """Gaps of the switches that have settled, oldest first, as `gap_s` says."""
+        with self._lock:
+            for switch in self._switches[len(self._gaps_s) :]:
+                if not is_settled(switch, now):
+                    break
+                self._gaps_s.append(gap_s(self._answered_s, switch))
+            return tuple(self._gaps_s)
 
     def latency_breakdown(self, now: float) -> LatencyBreakdown:
         """Where the time of recent frames went: of those by the plan of the newest, so that two plans never mix.
@@ -259,4 +277,5 @@ class Recorder:
                 frame_j=tuple(self._frame_j),
                 frame_sources=frozenset(self._frame_sources),
                 energy_scope=self._energy_scope,
+                codecs=dict(sorted(self._codecs.items())),
             )

@@ -1,4 +1,4 @@
-"""Recording file of a session: JSON lines that `core.session.record` reads again, for `run --record` and `replay`.
+"""Recording file of a session: JSON lines that `core.recording.record` reads again, for `run --record` and `replay`.
 
 The pilot's thread says what it has handed to the pilot and what came of it; every line is flushed, so that a run that
 is killed leaves whole lines but the last. A disk that is full ends the recording, never the stream.
@@ -16,9 +16,9 @@ from typing import IO, Any
 import msgspec
 
 from seamline.config.plain_files import open_plain
+from seamline.core.recording.record import header, lines_of
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
-from seamline.core.session.record import header, lines_of
 from seamline.core.session.spec import SessionSpec
 from seamline.core.vocabulary.errors import ConfigError, UsageError
 

@@ -21,7 +21,8 @@ class Result:
     it was here (`core.cost.formulas.energy_j`), None when a node has no meter or power figures; energy_source: whose
     they are. stamp: where the frame came from and when; None only for frames that no source gave. transform: how its
     picture became the model's input, None when it is none. picture: as its source gave it, only when `Stream.run` was
-    asked to keep pictures.
+    asked to keep pictures. reduced: what the last stage's node read of the outputs (`heads.reduced`), where the stream
+    was opened with a head: then `outputs` is empty.
     """
 
     frame: int
@@ -38,6 +39,7 @@ class Result:
     stamp: FrameStamp | None = None
     transform: PictureTransform | None = None
     picture: FrameArray | None = None
+    reduced: dict[str, Array] | None = None
 
     @property
     def transfer_s(self) -> float:

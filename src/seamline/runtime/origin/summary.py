@@ -7,7 +7,6 @@ meanings of the keys in docs/cli.md.
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,15 +14,11 @@ from typing import Annotated
 
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
+from seamline.runtime.origin.audit import Audited
+from seamline.runtime.origin.gaps import gap_s
 from seamline.runtime.origin.record import History
 from seamline.runtime.shared.energy import joint_source
 from seamline.runtime.sources.health import SourceFigures
-
-BEFORE_S = 2.0
-"""Stretch before a switch whose intervals between answers are the usual ones."""
-
-SETTLE_S = 1.0
-"""Stretch after a swap in which a gap between answers is still counted as the switch's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +102,15 @@ class PlanInUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFigures:
+    """What frames that ran unsplit as well have shown, with `--min-agreement`."""
+
+    n_frames: Annotated[int, "frames that also ran whole on the origin, for comparison"]
+    agreement_ratio: Annotated[float | None, "of their answers, the share that mean the same; null when there are none"]
+    withdrawn: Annotated[tuple[str, ...], "codecs that no plan may use at a cut any more, with the reason"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """A stream's figures; times since it began."""
 
@@ -117,10 +121,17 @@ class RunSummary:
     longest_gap_s: Annotated[float | None, "longest time between two answers"]
     switches: tuple[SwitchFigures, ...]
     plan_timeline: tuple[PlanInUse, ...]
+    codecs: Mapping[str, Annotated[int, "answered frames that crossed a link so; one that crosses two counts twice"]]
+    audit: AuditFigures | None
 
 
 def run_summary(
-    history: History, counts: FrameCounts, source: SourceFigures | None = None, *, n_left: int = 0
+    history: History,
+    counts: FrameCounts,
+    source: SourceFigures | None = None,
+    audited: Audited | None = None,
+    *,
+    n_left: int = 0,
 ) -> RunSummary:
     """What a stream with this `history`, these `counts` of frames and this `source` of them ends with.
 
@@ -145,6 +156,14 @@ def run_summary(
         longest_gap_s=max((there - here for here, there in pairwise(answered)), default=None),
         switches=tuple(_switch(switch, answered, started_s) for switch in history.switches),
         plan_timeline=tuple(PlanInUse(at_s=at_s - started_s, plan=str(plan)) for at_s, plan in history.plans),
+        codecs=history.codecs,
+        audit=None
+        if audited is None
+        else AuditFigures(
+            n_frames=audited.n_frames,
+            agreement_ratio=audited.agreement_ratio,
+            withdrawn=audited.withdrawn,
+        ),
     )
 
 
@@ -196,26 +215,5 @@ def _switch(switch: SwitchRecord, answered: Sequence[float], started_s: float) -
         pause_s=switch.pause_s,
         load_s=switch.load_s,
         sent_bytes=switch.sent_bytes,
-        gap_s=_gap_s(answered, switch),
+        gap_s=gap_s(answered, switch),
     )
-
-
-def _gap_s(answered: Sequence[float], switch: SwitchRecord) -> float | None:
-    """Longest time between two answers from the decision until a second after the swap, less the usual interval.
-
-    None when no two answers fall there. The usual interval is the median of the two seconds before the decision.
-    """
-    swapped_s = switch.at_s + switch.prepare_s
-    around = _intervals(answered, switch.at_s, swapped_s + SETTLE_S)
-    before = _intervals(answered, switch.at_s - BEFORE_S, switch.at_s)
-    if not around:
-        return None
-    return max(0.0, max(around) - (statistics.median(before) if before else 0.0))
-
-
-def _intervals(answered: Sequence[float], from_s: float, to_s: float) -> list[float]:
-    """Times between successive answers, of those intervals that overlap the given time."""
-    first = max(0, bisect_left(answered, from_s) - 1)
-    last = min(len(answered), bisect_right(answered, to_s) + 1)
-    inside = answered[first:last]
-    return [there - here for here, there in pairwise(inside)]

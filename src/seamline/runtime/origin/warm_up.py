@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from seamline.core.adaptation.policy import Fixed, Offload, Policy, Static
+from seamline.core.link.interest import INTEREST_S
 from seamline.core.vocabulary.errors import SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.profiles import Profile
@@ -30,6 +31,7 @@ PROFILE_TIMEOUT_S = 600.0
 """For the nodes of a policy that chooses once: the first profile of a large model comes over a slow link."""
 
 LINK_TIMEOUT_S = 3.0
+REPORT_TIMEOUT_S = 1.0
 
 
 def needed_at_start(policy: Policy, others: Sequence[NodeId]) -> frozenset[NodeId]:
@@ -86,13 +88,35 @@ def _profile_within(answer: Future[Profile], name: NodeId, timeout_s: float) -> 
     return None
 
 
-def wait_links(node: Node, others: Collection[NodeId]) -> None:
-    """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long."""
+def ask_links(node: Node, others: Collection[NodeId], stream: str) -> None:
+    """Let all nodes measure the links between them from now on; the pilot asks again once it has begun."""
+    nodes = {node.name, *others}
+    for name in nodes:
+        node.client.measure_links(name, stream, nodes - {name}, INTEREST_S + LINK_TIMEOUT_S)
+
+
+def wait_links(node: Node, others: Collection[NodeId], stream: str) -> None:
+    """Measure the links now that no profile keeps the machine busy; a silent one is not waited for long.
+
+    What nodes report of the links between them is waited for less: not all may see each other.
+    """
     node.links.remeasure()
-    until_s = now_s() + LINK_TIMEOUT_S
-    missing = set(others)
-    while missing and now_s() < until_s:
+    ask_links(node, others, stream)
+    began_s = now_s()
+    missing, are_reported = set(others), False
+    while missing or not are_reported:
+        waited_s = now_s() - began_s
+        if waited_s >= (LINK_TIMEOUT_S if missing else REPORT_TIMEOUT_S):
+            break
         missing = {name for name in others if not node.links.is_measured(name)}
+        are_reported = all(_reports(node, name, {node.name, *others} - {name}) for name in others)
         time.sleep(0.02)
     for name in missing:
         log.warning("no estimate of the link to `%s` yet", name)
+
+
+def _reports(node: Node, name: NodeId, targets: Collection[NodeId]) -> bool:
+    """Whether node `name` has reported on its links to all of `targets`."""
+    status = node.membership.statuses().get(name)
+    known = set() if status is None else {link.target for link in status.links if link.n_samples > 0}
+    return known.issuperset(targets)

@@ -27,6 +27,7 @@ from seamline.core.vocabulary.errors import FabricError, ModelError
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
+from seamline.core.vocabulary.providers import CPU
 from seamline.model import ModelStore
 from seamline.runtime.segments.segment_server import receive_tensors, send_tensors
 
@@ -56,6 +57,14 @@ class ContainerEngine:
     @property
     def name(self) -> str:
         return f"segments in {self.kind}"
+
+    @property
+    def provider(self) -> str:
+        return CPU
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return False
 
     @cached_property
     def kind(self) -> str:

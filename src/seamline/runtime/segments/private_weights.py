@@ -22,8 +22,10 @@ from onnx.utils import Extractor
 
 from seamline.config.cgroup import memory_total_bytes
 from seamline.core.vocabulary.plans import Segment
+from seamline.core.vocabulary.providers import CPU
 from seamline.model import ModelStore
-from seamline.model.engine.ort import OrtSegment
+from seamline.model.engine.ort import ort_segment
+from seamline.model.engine.runnable import CheckedSegment
 from seamline.model.onnx.prepending import prepend
 from seamline.model.onnx.session import translated
 from seamline.model.store.stored import GRAPH, StoredModel
@@ -41,7 +43,15 @@ class PrivateWeightsEngine:
     def name(self) -> str:
         return f"onnxruntime {ort.__version__}, private weights"
 
-    def prepare(self, model_id: str, segment: Segment) -> OrtSegment:
+    @property
+    def provider(self) -> str:
+        return CPU
+
+    @property
+    def computes_on_caller(self) -> bool:
+        return self.n_threads == 1
+
+    def prepare(self, model_id: str, segment: Segment) -> CheckedSegment:
         """`segment` of a model with its own copy of the weights. Raises `ModelError`: unknown or damaged model, no such
         cut.
 
@@ -52,10 +62,10 @@ class PrivateWeightsEngine:
         part = stored.segment(segment)  # names and shapes of what crosses the cuts
         part.check_fits(self.memory_bytes)
         if part.model is None:
-            return OrtSegment(part, None)
+            return CheckedSegment(part)
         with translated(f"`{stored.name}` cannot be cut at {segment}"):
             data = _extracted(stored, segment).SerializeToString()  # the graph is gone before the session copies all
-            return OrtSegment(part, self._session(data))
+            return ort_segment(part, self._session(data))
 
     def _session(self, data: bytes) -> Any:
         options = ort.SessionOptions()

@@ -29,7 +29,7 @@ MAX_SENT_BYTES = 1 << 40
 MAX_ENERGY_J = 1e12
 MAX_LINKS = 256
 MAX_WORD_LETTERS = 128
-"""Of a tier, a version, the name of an engine, a stream or an energy meter."""
+"""Of a tier, a version, the name of an engine, a provider, a GPU, a stream or an energy meter."""
 
 MAX_MODELS = 1024
 MAX_STREAMS = 1024
@@ -50,6 +50,8 @@ def bounded_status(status: msg.Status) -> msg.Status:
         engine=_word(status.engine),
         models=tuple(map(_word, status.models[:MAX_MODELS])),
         streams=tuple(map(_word, status.streams[:MAX_STREAMS])),
+        provider=_word(status.provider),
+        gpu=None if status.gpu is None else _bounded_gpu(status.gpu),
         energy=None if status.energy is None else _bounded_energy(status.energy),
         threads=_whole(status.threads, MAX_THREADS),
         n_cores=_whole(status.n_cores, MAX_THREADS),
@@ -89,6 +91,14 @@ def bounded_report(report: msg.StageReport) -> msg.StageReport:
         encode_s=clamped(report.encode_s, MAX_SPENT_S),
         sent_bytes=_whole(report.sent_bytes, MAX_SENT_BYTES),
         energy_j=None if report.energy_j is None else clamped(report.energy_j, MAX_ENERGY_J),
+    )
+
+
+def _bounded_gpu(gpu: msg.GpuReport) -> msg.GpuReport:
+    return msg.GpuReport(
+        name=_word(gpu.name),
+        memory_bytes=_whole(gpu.memory_bytes, MAX_MEMORY_BYTES),
+        free_memory_bytes=_whole(gpu.free_memory_bytes, MAX_MEMORY_BYTES),
     )
 
 

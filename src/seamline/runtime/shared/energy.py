@@ -131,6 +131,11 @@ class EnergyAccount:
             return 0.0
         return self.power.tx_j_per_byte * n_sent + self.power.rx_j_per_byte * n_received
 
+    def moved_bytes(self) -> tuple[int, int]:
+        """Bytes of frames and their answers so far: (sent, received)."""
+        with self._lock:
+            return self._n_sent, self._n_received
+
     def sent(self, n_bytes: int) -> None:
         """A frame's message left."""
         with self._lock:

@@ -55,6 +55,7 @@ CERTIFIED: Mapping[str, frozenset[Role]] = {
 
 MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.Status: ANYONE,
+    msg.MeasureLinks: ANYONE,
     msg.Ping: ANYONE,
     msg.Pong: ANYONE,
     msg.Probe: ANYONE,
@@ -62,7 +63,7 @@ MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.FetchModel: WORKER,
     msg.ModelPart: WORKER,
     msg.Prepare: ORIGIN,
-    msg.Prepared: WORKER,
+    msg.Prepared: COMPUTING,
     msg.Release: ORIGIN,
     msg.SwitchPlan: STEERING,
     msg.PlanSwitched: ORIGIN,

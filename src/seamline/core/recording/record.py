@@ -2,7 +2,7 @@
 
 A recording is a header, and then what happened in the order in which it did. Values only: no pixels, no answers.
 
-    {"schema": "seamline.session/1", "session": {"kind": "SessionSpec", ...}}
+    {"schema": "seamline.session/2", "session": {"kind": "SessionSpec", ...}}
     {"at_s": 12.5, "event": {"kind": "LinkEstimated", ...}}             what the pilot heard, at its clock's reading
     {"at_s": 12.5, "decision": {"kind": "Decided", "plan": ..., ...}}   what it decided about that: none, one or more
 
@@ -20,10 +20,10 @@ from typing import Any, get_args
 
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.recording.plain import Plainly
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.pilot import Decide, Pilot
-from seamline.core.session.plain import Plainly
 from seamline.core.session.spec import SessionSpec
 from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.constraints import Constraints
@@ -32,7 +32,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Goal
 from seamline.core.vocabulary.plans import Plan
 
-SCHEMA = "seamline.session/1"
+SCHEMA = "seamline.session/2"
 
 Decision = cmd.Decided | cmd.SwitchBegun | cmd.SwitchDone
 """What is compared. A plan that is kept, one that is asked for, and one that has come into service."""
@@ -52,6 +52,7 @@ class _Header:
     policy: Policy
     energy_scope: EnergyScope
     strategy: str
+    answer_bytes: int | None = None
 
 
 PLAINLY = Plainly((_Header, *ev.PILOT_EVENTS, *DECISIONS))
@@ -104,6 +105,7 @@ def header(spec: SessionSpec) -> dict[str, Any]:
         policy=spec.policy,
         energy_scope=spec.energy_scope,
         strategy=spec.strategy.name,
+        answer_bytes=spec.answer_bytes,
     )
     return {"schema": SCHEMA, "session": PLAINLY.plain(named, _Header)}
 
@@ -123,6 +125,7 @@ def spec_of(line: object) -> SessionSpec:
         policy=known.policy,
         energy_scope=known.energy_scope,
         strategy=strategy_named(known.strategy),
+        answer_bytes=known.answer_bytes,
     )
 
 

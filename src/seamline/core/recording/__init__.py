@@ -1,0 +1,1 @@
+"""Events of a session as values: written as JSON lines, read back, and decided again."""
