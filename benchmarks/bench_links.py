@@ -24,6 +24,7 @@ from seamline.config import LinkSpec, NodeSpec, Testbed
 from seamline.core.link.beat import Due
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
+from seamline.fabric import messages as msg
 from seamline.runtime.node.node import Node
 from seamline.testbed.processes import NodeProcesses, node_command
 from seamline.testbed.relay import Network
@@ -40,6 +41,15 @@ BELIEVED_RATIO = 0.2
 
 FLAP_RATIO = 1.25
 """A change of the estimate by more within one transfer, while the link stays as it is."""
+
+FILLED = (
+    (5.0, 1.0, 60_000), (20.0, 1.0, 60_000), (50.0, 20.0, 602_112), (100.0, 100.0, 602_112), (1000.0, 20.0, 602_112),
+)  # fmt: skip
+"""(Mbit/s, ms of round trip, bytes of a frame): `N_FILLING` of them at a time for `FILLED_S`, and pings beside them."""
+
+FILLED_S, FILLING_S = 6.0, 3.0
+N_FILLING = 8
+PING_S = 0.05
 
 FOG = NodeId("fog")
 
@@ -118,8 +128,15 @@ def paired(link: LinkSpec) -> Iterator[Pair]:
 
 
 def main() -> None:
-    chosen = parser("How well links are known").parse_args()
-    report = Report("links", "How well links are known", chosen)
+    options = parser("How well links are known")
+    options.add_argument("--filled", action="store_true", help="only how they are filled")
+    chosen = options.parse_args()
+    report = Report("links-filled" if chosen.filled else "links", "How well links are known", chosen)
+    if chosen.filled:
+        report.data = {"filled": [_filled(*case) for case in FILLED]}
+        _tell_filled(report, report.data["filled"])
+        report.finish()
+        return
     n = 1 if chosen.quick else 3
     with paired(LinkSpec(between=("edge", "fog"), rate_bps=20e6, delay_s=0.01)) as pair:
         still = [
@@ -131,8 +148,10 @@ def main() -> None:
         idle = [_idle(pair, rate, 5.0 if chosen.quick else 20.0) for rate in RATES_MBPS]
     duration_s = 4.0 if chosen.quick else 20.0
     rough = [_rough(name, link, duration_s) for name, link in ROUGH.items()]
-    report.data = {"still": still, "steps": steps, "idle": idle, "rough": rough}
+    filled = [_filled(*case) for case in FILLED]
+    report.data = {"still": still, "steps": steps, "idle": idle, "rough": rough, "filled": filled}
     _tell(report, still, steps, idle, rough)
+    _tell_filled(report, filled)
     report.finish()
 
 
@@ -247,6 +266,58 @@ def _rough(name: str, link: LinkSpec, duration_s: float) -> dict[str, Any]:
         "took_s": took_s,
         "n_flaps": sum(change > FLAP_RATIO for change in changes),
     }
+
+
+def _filled(rate_mbps: float, rtt_ms: float, frame_bytes: int) -> dict[str, Any]:
+    """Bulk without end: the share of the link that frames get, and what a control message takes both ways behind it."""
+    progress(f"filled: {rate_mbps:g} Mbit/s, {rtt_ms:g} ms")
+    link = LinkSpec(between=("edge", "fog"), rate_bps=rate_mbps * 1e6, delay_s=rtt_ms / 2e3)
+    with paired(link) as pair:
+        pings: dict[int, float] = {}
+        control_s: list[float] = []
+        pong = pair.node.links.pong
+
+        def noted_pong(source: NodeId, seq: int) -> None:
+            pong(source, seq)
+            if (sent_s := pings.pop(seq, None)) is not None:
+                control_s.append(time.monotonic() - sent_s)
+
+        pair.node.links.pong = noted_pong  # type: ignore[method-assign] # to look on
+        for _ in range(N_FILLING):
+            pair.node.uplink.probe(FOG, pair.node.links.next_seq(), frame_bytes)
+        begun_s, ping_s, n_arrived = time.monotonic(), 0.0, 0
+        while (now_s := time.monotonic()) < begun_s + FILLING_S + FILLED_S:
+            if now_s - ping_s >= PING_S:
+                ping_s, seq = now_s, pair.node.links.pinging(FOG)
+                pings[seq] = now_s
+                pair.node.uplink.send_best_effort(FOG, msg.Ping(seq=seq))
+            with contextlib.suppress(queue.Empty):
+                pair.receipts.get(timeout=PING_S / 5.0)
+                pair.node.uplink.probe(FOG, pair.node.links.next_seq(), frame_bytes)
+                n_arrived += now_s >= begun_s + FILLING_S
+        filled_ratio = 8.0 * frame_bytes * n_arrived / (FILLED_S * rate_mbps * 1e6)
+    return {
+        "rate_mbps": rate_mbps,
+        "rtt_ms": rtt_ms,
+        "frame_bytes": frame_bytes,
+        "filled_ratio": filled_ratio,
+        "control_s": control_s[int(FILLING_S / PING_S) :],
+    }
+
+
+def _tell_filled(report: Report, filled: list[dict[str, Any]]) -> None:
+    report.say(f"## Filled: {N_FILLING} frames on their way at any time, and a control message there and back", "")
+    report.table(
+        ("link", "frame, bytes", "share of the link", "control message, median", "p90", "n"),
+        [
+            (
+                f"{row['rate_mbps']:g} Mbit/s, {row['rtt_ms']:g} ms round trip", f"{row['frame_bytes']:,}",
+                f"{row['filled_ratio']:.0%}", f"{statistics.median(row['control_s']) * 1e3:.0f} ms",
+                f"{float(np.quantile(row['control_s'], 0.9)) * 1e3:.0f} ms", len(row["control_s"]),
+            )
+            for row in filled
+        ],
+    )  # fmt: skip
 
 
 def _error(pair: Pair, rate_mbps: float) -> float:

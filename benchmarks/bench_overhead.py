@@ -96,9 +96,14 @@ def _measure(cluster: Cluster, model: StoredModel, cut: int, n_frames: int) -> d
 
         results: list[Result] = []
         caller_s: list[float] = []
+        before: dict[int, float] = {}
         for result in stream.run(frames(), live=False):
             caller_s.append(time.monotonic() - shown_s[-1])
             results.append(result)
+            if len(results) == N_WARM_UP:
+                before = _processor_s()
+            if len(results) == N_WARM_UP + n_frames:
+                threads_s = _by_thread(before, n_frames)
             answered.set()
     measured = results[N_WARM_UP:]
     wrong = [result for result in measured if str(result.plan) != plan or result.n_attempts != 1]
@@ -110,8 +115,28 @@ def _measure(cluster: Cluster, model: StoredModel, cut: int, n_frames: int) -> d
         "plan": plan,
         "boundary_bytes": model.cuts[cut].payload_bytes,
         "caller_s": caller_s[N_WARM_UP:],
+        "origin_threads_s": threads_s,
         **_durations(measured),
     }
+
+
+def _processor_s() -> dict[int, float]:
+    """Processor time of each thread of this process so far."""
+    spent = {}
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has just ended
+            spent[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
+    return spent
+
+
+def _by_thread(before: dict[int, float], n_frames: int) -> dict[str, float]:
+    """Processor seconds per frame since `before` by the names of threads, those of Zenoh by its own."""
+    names = {thread.native_id: thread.name for thread in threading.enumerate() if thread.name[:5] != "Dummy"}
+    found: dict[str, float] = {}
+    for task, spent_s in _processor_s().items():
+        name = names.get(task) or f"zenoh {Path(f'/proc/self/task/{task}/comm').read_text().split('-')[0].strip()}"
+        found[name] = found.get(name, 0.0) + (spent_s - before.get(task, 0.0)) / n_frames
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def _durations(results: list[Result]) -> dict[str, list[float]]:
@@ -197,6 +222,18 @@ def _tell(report: Report, rows: list[dict[str, Any]], tcp: Spread) -> None:
             (
                 f"{row['model']} @{row['cut']}",
                 *(_ms(row[key], 3) for key in ("queue_s", "encode_s", "decode_s", "rest_s")),
+            )
+            for row in rows
+        ],
+    )
+    report.say("Processor time at the origin per frame by thread (ms); `stages` computes as well:", "")
+    report.table(
+        ("case", "in all", "by thread, from 0.02 ms on"),
+        [
+            (
+                f"{row['model']} @{row['cut']}",
+                f"{1e3 * sum(row['origin_threads_s'].values()):.2f}",
+                ", ".join(f"{name} {1e3 * s:.2f}" for name, s in row["origin_threads_s"].items() if s >= 2e-5),
             )
             for row in rows
         ],

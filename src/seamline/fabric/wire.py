@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -95,6 +94,9 @@ _FEW_AXES = 8
 _DTYPES = tuple(DTYPE_BYTES)
 """Position is the number on the wire: append only."""
 
+_NUMBERS = {name: number for number, name in enumerate(_DTYPES)}
+_ON_WIRE = {name: np.dtype(name).newbyteorder("<") for name in _DTYPES}
+
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Message)
 
@@ -112,12 +114,8 @@ def _layout(header_bytes: int, tensor_bytes: Sequence[int]) -> tuple[list[int], 
 
 def _bytes_of(tensor: Array) -> Buffer:
     """What a tensor is on the wire; a view where it lies in memory like that."""
-    there = np.ascontiguousarray(tensor, _on_wire(dtype_name(tensor.dtype)))
+    there = np.ascontiguousarray(tensor, _ON_WIRE[dtype_name(tensor.dtype)])
     return there.reshape(-1).view(np.uint8).data if there.size else b""
-
-
-def _on_wire(dtype: str) -> np.dtype[Any]:
-    return np.dtype(dtype).newbyteorder("<")
 
 
 def _record(tensor: Array, offset: int) -> bytes:
@@ -127,7 +125,7 @@ def _record(tensor: Array, offset: int) -> bytes:
         raise WireError(f"a tensor {tensor.dtype}{list(tensor.shape)} cannot be sent: an extent is too large")
     dims, n_dims = (_DIMS, _FEW_AXES) if tensor.ndim <= _FEW_AXES else (_MANY_DIMS, MAX_RANK)
     shape = dims.pack(*tensor.shape, *(0,) * (n_dims - tensor.ndim))
-    return _RECORD.pack(_DTYPES.index(dtype_name(tensor.dtype)), tensor.ndim, bytes(6), shape, offset, tensor.nbytes)
+    return _RECORD.pack(_NUMBERS[dtype_name(tensor.dtype)], tensor.ndim, bytes(6), shape, offset, tensor.nbytes)
 
 
 def _check_prefix(view: memoryview) -> tuple[int, int]:
@@ -170,7 +168,7 @@ class _Record:
 
     def tensor(self, view: memoryview) -> Array:
         count = self.n_bytes // DTYPE_BYTES[self.dtype]
-        raw = np.frombuffer(view, _on_wire(self.dtype), count, self.offset)
+        raw = np.frombuffer(view, _ON_WIRE[self.dtype], count, self.offset)
         if self.dtype == "bool" and count and raw.view(np.uint8).max() > 1:
             raise WireError("a boolean tensor holds bytes other than 0 and 1")
         try:

@@ -219,6 +219,7 @@ class ZenohFabric:
             for name in self.peers() if self._node in gone else gone:
                 for node, is_alive in self._roster.drop(NodeId(name)):
                     self._tell(node, is_alive)
+        self._inbox.wake()
 
     def links(self) -> tuple[Neighbour, ...]:
         """Who is at the other end of every link now."""
@@ -361,11 +362,18 @@ class ZenohFabric:
         arrival = Arrival(source, lane, sample.payload.to_bytes())
         with self._door:
             standing = self._roster.standing(source, incarnation)
-            if standing is Standing.CURRENT:
-                self._let_in(arrival, incarnation)
+            opened = self._open(arrival, incarnation) if standing is Standing.CURRENT else None
+            is_next = opened is not None and not self._inbox and self._delivering.acquire(blocking=False)
+            if opened is not None and not is_next:
+                self._inbox.put(opened)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
-        if standing is Standing.CURRENT:
-            self._deliver_one()
+        if is_next:
+            try:
+                self._deliver(opened)
+            finally:
+                self._delivering.release()
+        if opened is not None and self._inbox:
+            self._inbox.wake()
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
         elif standing is Standing.UNKNOWN and not is_kept:
@@ -382,13 +390,16 @@ class ZenohFabric:
         except (WireError, IdentityError) as exc:
             self._refused(source, exc)
 
-    def _let_in(self, arrival: Arrival, incarnation: str) -> None:
+    def _open(self, arrival: Arrival, incarnation: str) -> Arrival | None:
+        """`arrival` as it was sealed; None when it was not sealed there."""
+        if self._guard is None:
+            return arrival
         try:
-            payload = self._opened(arrival.source, incarnation, arrival.lane, arrival.payload)
+            payload = self._guard.open(arrival.source, incarnation, arrival.lane, arrival.payload)
         except IdentityError as exc:
             self._refused(arrival.source, exc)
-        else:
-            self._inbox.put(Arrival(arrival.source, arrival.lane, payload))
+            return None
+        return Arrival(arrival.source, arrival.lane, payload)
 
     def _opened(self, source: NodeId, incarnation: str, kind: str, payload: bytes) -> bytes:
         return payload if self._guard is None else self._guard.open(source, incarnation, kind, payload)
@@ -446,26 +457,18 @@ class ZenohFabric:
                 self._tell(node, is_alive)
                 if is_alive and (current := self._roster.incarnation(node)) is not None:
                     for arrival in self._lobby.admit(node, current, now_s):
-                        self._let_in(arrival, current)
+                        if (opened := self._open(arrival, current)) is not None:
+                            self._inbox.put(opened)
+            self._inbox.wake()
         if (stall := self._stalls.token(name, incarnation, alive, now_s)) is not None:
             self._peer_log.warn(NodeId(name), str(stall))
         if name in self._roster.duplicates():
             self._peer_log.warn(NodeId(name), _words_of_duplicate(NodeId(name), self._node))
 
     def _tell(self, node: NodeId, is_alive: bool) -> None:
+        """Have it said by the delivery thread, which is to be woken."""
         self._inbox.put(PeerChange(node, is_alive))
-        self._inbox.wake()
         self._sender.wake(node)
-
-    def _deliver_one(self) -> None:
-        """Deliver what is due, unless somebody is at it; the delivery thread is woken when more is left."""
-        if self._delivering.acquire(blocking=False):
-            try:
-                self._deliver(self._inbox.take())
-            finally:
-                self._delivering.release()
-        if self._inbox:
-            self._inbox.wake()
 
     def _deliver_all(self) -> None:
         """The delivery thread: until the inbox is closed."""

@@ -18,7 +18,8 @@ from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.ports import BATCH_BYTES
 
 _WAIT_BEFORE_CLOSE_S = 2.0
-"""How long a full queue may block a put, and with it the whole session, before that link is closed."""
+"""How long a full queue may block a put, and with it the whole session, before that link is closed; no longer than a
+lease, after which the peer counts as lost anyway."""
 
 _ACCEPT_S = 2.0
 _ACCEPT_LEASES = 3.0
@@ -52,6 +53,7 @@ def configuration(
     mode: ``router`` passes messages on between neighbours, ``peer`` does not. more: certificates and access rules.
     Raises `FabricError` for what Zenoh does not take, a malformed endpoint above all.
     """
+    wait_s = min(_WAIT_BEFORE_CLOSE_S, lease_s)
     settings: dict[str, Any] = {
         "mode": mode,
         "listen/endpoints": list(listen),
@@ -74,7 +76,7 @@ def configuration(
         # a put into a full queue stops the whole session (see `bulk/window.py`): room for what the windows let through
         "transport/link/tx/queue/size/data": _QUEUE_BATCHES,
         "transport/link/tx/queue/size/real_time": _QUEUE_BATCHES,
-        "transport/link/tx/queue/congestion_control/block/wait_before_close": round(_WAIT_BEFORE_CLOSE_S * 1e6),
+        "transport/link/tx/queue/congestion_control/block/wait_before_close": round(wait_s * 1e6),
         # on by itself between processes of one host, across network namespaces too: a shaped link is bypassed
         "transport/shared_memory/enabled": shared_memory,
     }

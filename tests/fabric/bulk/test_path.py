@@ -35,7 +35,7 @@ class Bed:
             n_bytes, before_bytes, sent_s, credit_s = self.in_flight.popleft()
             self.now_s = credit_s
             self.n_in_flight -= n_bytes
-            self.path.credited(before_bytes, self.now_s - sent_s, self.now_s, is_alone=before_bytes == n_bytes)
+            self.path.credited(n_bytes, before_bytes, self.now_s - sent_s, self.now_s)
         return (self.n_sent - before) / (self.bytes_per_s * seconds)
 
     def _may_send(self) -> bool:
@@ -97,13 +97,13 @@ def test_a_receiver_that_is_late_now_and_then_is_no_queue(mbps: float) -> None:
 def test_credits_that_waited_for_a_processor_change_nothing_unless_all_have() -> None:
     path = Path()
     for at in range(20):
-        path.credited(600_000, 0.001, 0.1 * at, is_alone=True)
+        path.credited(600_000, 600_000, 0.001, 0.1 * at)
     assert path.window_bytes == MOST_WINDOW_BYTES
     for at in range(20, 40):
-        path.credited(600_000, 0.001 if at % 4 == 0 else 0.3, 0.1 * at, is_alone=True)
+        path.credited(600_000, 600_000, 0.001 if at % 4 == 0 else 0.3, 0.1 * at)
     assert path.window_bytes == MOST_WINDOW_BYTES
     for at in range(40, 50):
-        path.credited(600_000, 0.3, 0.1 * at, is_alone=True)
+        path.credited(600_000, 600_000, 0.3, 0.1 * at)
     assert path.window_bytes < 100_000
 
 
@@ -113,3 +113,15 @@ def test_a_way_that_became_longer_is_known_after_a_while() -> None:
     bed.rtt_s = 0.1
     bed.run(25.0)
     assert bed.run(10.0) > 0.9
+
+
+def test_between_messages_a_way_that_became_longer_is_known_at_once() -> None:
+    path = Path()
+    for at in range(20):
+        path.credited(8_000, 64_000, 0.03, 0.2 * at)
+        path.credited(8_000, 8_000, 0.02, 0.2 * at + 0.1)
+    before = path.window_bytes
+    for at in range(20, 40):
+        path.credited(8_000, 8_000, 0.1, 0.2 * at)
+        path.credited(8_000, 64_000, 0.105, 0.2 * at + 0.1)
+    assert path.window_bytes >= before

@@ -6,10 +6,10 @@ eq. 3):
 
     window = n (shortest + QUEUE_S) / t
 
-where `shortest` is the shortest t lately. It grows by half a round trip at the least while less than half of that is
-queued. A single t says little, since a radio or a busy processor delays a chunk as a queue does; but behind a queue all
-wait. So the window shrinks by the shortest t of a whole interval (as CoDel judges queues). A path in constant use never
-shows its shortest time, so now and then it is left to drain (as BBR does).
+where `shortest` is the least t of those that left alone lately, or shorter. It grows by half a round trip at the least
+while less than half of that is queued. A single t says little, since a radio or a busy processor delays a chunk as a
+queue does; but behind a queue all wait. So the window shrinks by the shortest t of a whole interval (as CoDel judges
+queues). A path in constant use never shows its shortest time, so now and then it is left to drain (as BBR does).
 
 A chunk is a quarter of `QUEUE_S` long: the first credit comes while the others are on their way, and what is urgent
 waits behind little. On a fast path that is a whole frame.
@@ -18,6 +18,7 @@ waits behind little. On a fast path that is a whole frame.
 from __future__ import annotations
 
 import math
+from collections import deque
 
 QUEUE_S = 0.015
 """Of the path, that may wait: behind it a control message takes 20 ms both ways at 5 to 50 Mbit/s."""
@@ -32,7 +33,10 @@ MOST_WINDOW_BYTES = 8 << 20
 _GROWTH = 1.5
 _LEAST_S = 1e-6
 _SHORTEST_FOR_S = 10.0
-"""How long a shortest time counts, and half of it at least."""
+"""How long the time of a chunk that was alone counts."""
+
+_SHORT_BYTES, _N_ALONE = 64 * 1024, 3
+"""Chunks up to this size that were alone say how long the path is: the shortest of the last few."""
 
 _INTERVAL_S, _LONG_INTERVAL_S, _N_OF_INTERVAL = 0.1, 0.5, 4
 """An interval ends after so long with so many credits, and after the longer time with any."""
@@ -44,8 +48,8 @@ class Path:
     def __init__(self) -> None:
         self.window_bytes = FIRST_WINDOW_BYTES
         self._shortest_s = math.inf
-        self._since_s, self._newer_s = -math.inf, math.inf  # the shortest since then, which becomes the shortest of all
         self._alone_at_s = math.inf
+        self._alone: deque[float] = deque(maxlen=_N_ALONE)
         self._interval = _Interval(0.0)
 
     @property
@@ -59,12 +63,14 @@ class Path:
         """Whether nothing should be sent before all is credited, so that the next chunk shows the shortest time."""
         return now_s - self._alone_at_s > _SHORTEST_FOR_S
 
-    def credited(self, in_flight_bytes: int, took_s: float, now_s: float, *, is_alone: bool) -> None:
-        """A chunk that left with so many bytes in flight, its own included, was credited after `took_s`.
-
-        is_alone: they were all its own, so that it has waited behind none.
-        """
-        self._shorten(took_s, now_s, is_alone)
+    def credited(self, n_bytes: int, in_flight_bytes: int, took_s: float, now_s: float) -> None:
+        """A chunk that left with so many bytes in flight, its own `n_bytes` included, was credited after `took_s`."""
+        if n_bytes == in_flight_bytes:  # it has waited behind none
+            self._alone_at_s = now_s
+            if n_bytes <= _SHORT_BYTES:
+                self._alone.append(took_s)
+                self._shortest_s = min(self._alone)
+        self._shortest_s = min(self._shortest_s, took_s)
         if took_s - self._shortest_s <= QUEUE_S / 2.0:
             self.window_bytes = max(self.window_bytes, self._wanted(in_flight_bytes, took_s, _GROWTH))
         elif took_s - self._shortest_s <= QUEUE_S:
@@ -80,14 +86,6 @@ class Path:
     def _wanted(self, in_flight_bytes: int, took_s: float, least_ratio: float = 0.0) -> int:
         ratio = max((self._shortest_s + QUEUE_S) / max(took_s, _LEAST_S), least_ratio)
         return min(max(int(in_flight_bytes * ratio), LEAST_WINDOW_BYTES), MOST_WINDOW_BYTES)
-
-    def _shorten(self, took_s: float, now_s: float, is_alone: bool) -> None:
-        if is_alone:
-            self._alone_at_s = now_s
-            self._newer_s = min(self._newer_s, took_s)
-            if now_s - self._since_s > _SHORTEST_FOR_S / 2.0:
-                self._shortest_s, self._newer_s, self._since_s = self._newer_s, math.inf, now_s
-        self._shortest_s = min(self._shortest_s, took_s)
 
 
 class _Interval:

@@ -98,8 +98,7 @@ class Window:
                 self._in_flight_bytes -= newest.n_bytes
             if newest is not None:
                 now_s = self._clock()
-                is_alone = newest.before_bytes == newest.n_bytes
-                self._path.credited(newest.before_bytes, now_s - newest.sent_s, now_s, is_alone=is_alone)
+                self._path.credited(newest.n_bytes, newest.before_bytes, now_s - newest.sent_s, now_s)
             self._changed.notify_all()
 
     def reset(self) -> None:

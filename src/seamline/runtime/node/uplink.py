@@ -58,7 +58,7 @@ class Uplink:
             return
         if isinstance(header, msg.Prepare | msg.Release):
             self.switching_bytes[type(header).__name__] += n_bytes
-        self._fabric.send(target, message, Lane.CONTROL)
+        self._fabric.send(target, b"".join(message), Lane.CONTROL)
 
     def send_best_effort(self, target: NodeId, header: msg.Message) -> None:
         """Send one bare header that a node which went away does not need: an answer, a ping, a status."""
@@ -93,7 +93,7 @@ class Uplink:
         n_bytes = sum(map(len, message))
         self._energy.sent(n_bytes)
         if n_bytes <= SMALL_RESULT_BYTES:
-            self._fabric.send(target, message, Lane.CONTROL)
+            self._fabric.send(target, b"".join(message), Lane.CONTROL)
         else:
             self._outbox.put(target, Outgoing(message=message))
 

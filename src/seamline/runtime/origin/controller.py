@@ -1,7 +1,7 @@
 """Controller of one stream: the thread that runs `core.session.pilot`, and what it commands.
 
 Other threads only put events into its inbox. It hands over all that waits, ticks the pilot when something is due, and
-sleeps until then; figures of frames and links do not wake it, but wait for the next look. Every rule is the pilot's;
+sleeps until then; figures of frames and links that come all the time wait for the next look. Every rule is the pilot's;
 here are the thread, the clock, requests to nodes and futures.
 """
 
@@ -45,8 +45,8 @@ LOOK_S = MIN_DEADLINE_S
 """The longest sleep: no frame that begins while the thread sleeps is overdue sooner. All else that may be due sooner
 comes with an event."""
 
-_FIGURES = frozenset({ev.FrameFinished, ev.LinkEstimated})
-"""Events that come with every frame, each of which would cost a change of threads."""
+FIGURES_S = 0.05
+"""While figures of frames come all the time, they are taken together this often and wake nobody."""
 
 FIRST_ROUTE_TIMEOUT_S = 60.0
 _Answer = TypeVar("_Answer")
@@ -67,6 +67,7 @@ class Controller:
         self._stream, self._model_id, self._profile_budget_s = stream, model_id, profile_budget_s
         self._inbox: deque[ev.PilotEvent | None] = deque()
         self._is_called = threading.Event()
+        self._is_flowing = False
         self._inline: deque[ev.PilotEvent] = deque()
         self._numbers = itertools.count(1)
         self._asking = threading.Lock()
@@ -90,7 +91,7 @@ class Controller:
             self._inline.append(event)
             return
         self._inbox.append(event)
-        if type(event) not in _FIGURES:
+        if not (self._is_flowing and _can_wait(event)):
             self._is_called.set()
 
     def know(self, profiles: Mapping[NodeId, Profile]) -> None:
@@ -211,13 +212,17 @@ class Controller:
     def _take_events(self) -> bool:
         """Hand over everything that waits once something is due, or an event that cannot wait has come; whether the end
         was among it."""
-        self._is_called.wait(min(LOOK_S, max(0.0, self._due_s() - now_s())))
+        most_s = FIGURES_S if self._is_flowing else LOOK_S
+        self._is_called.wait(min(most_s, max(0.0, self._due_s() - now_s())))
         self._is_called.clear()  # before looking, so that what comes from now on ends the next wait
+        self._is_flowing = is_flowing = False
         while self._inbox:
             event = self._inbox.popleft()
             if event is None:
                 return True
+            is_flowing = is_flowing or _can_wait(event)
             self._handle(event)
+        self._is_flowing = is_flowing
         return False
 
     def _due_s(self) -> float:
@@ -342,6 +347,16 @@ class Controller:
     def _timed(self, node: NodeId, segment: Segment, answer: Future[float]) -> None:
         took_s = None if answer.cancelled() or answer.exception() is not None else answer.result()
         self.post(ev.SegmentTimed(node, segment, took_s))
+
+
+def _can_wait(event: ev.PilotEvent) -> bool:
+    """Whether `event` is a figure that comes with every frame, for which a change of threads would be too much."""
+    match event:
+        case ev.FrameFinished():
+            return event.error is None and event.refused is None
+        case ev.LinkEstimated(estimate):
+            return estimate.goodput_bps > 0.0
+    return False
 
 
 def _status_of(name: NodeId, status: msg.Status) -> ev.StatusReceived:

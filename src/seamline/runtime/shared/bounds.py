@@ -110,6 +110,8 @@ def _bounded_energy(energy: msg.EnergyReport) -> msg.EnergyReport:
 
 def _word(text: str) -> str:
     """`text` as one short word of printable characters: it is shown in tables and lines."""
+    if len(text) <= MAX_WORD_LETTERS and text.isprintable():
+        return text
     return "".join(letter for letter in text[:MAX_WORD_LETTERS] if letter.isprintable())
 
 
