@@ -145,6 +145,7 @@ def test_switches_are_listed_with_reason_and_cost():
 def test_nodes_are_listed_with_what_they_have_free():
     row = NodeRow(
         name="fog", tier="fog", engine="onnxruntime 1.31.1", threads=1, n_cores=2,
+        provider="cpu", gpu=None,
         memory_bytes=8_000_000_000, free_memory_bytes=2_500_000_000, queue_s=0.012, models=("a", "b"),
         rtt_s=None, goodput_bps=None, version="0.1.0",
         streams=(), energy=None,
