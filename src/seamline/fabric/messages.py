@@ -79,8 +79,8 @@ class GpuReport(msgspec.Struct, frozen=True):
 
 
 class Status(Header, frozen=True, tag="status"):
-    """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and once a minute,
-    and twice a second to those who asked it to measure links.
+    """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and now and
+    then, and twice a second to those who asked it to measure links.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
     provider: what it computes with, a name of `core.vocabulary.providers`.

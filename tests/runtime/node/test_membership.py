@@ -90,3 +90,13 @@ def test_the_link_to_an_observer_is_not_measured_and_leaves_nothing_behind(bench
     assert not edge.links.is_measured(FOG)
     assert edge.links.estimates() == ()
     assert edge.links.beat().pings == ()
+
+
+def test_a_peer_that_may_have_missed_its_greeting_is_greeted_again_at_its_first_status(bench, wait_until, monkeypatch):
+    edge, fog = bench.start("edge"), bench.start("fog")
+    wait_until(lambda: FOG in edge.membership.statuses() and edge.name in fog.membership.statuses())
+    with monkeypatch.context() as deaf:
+        deaf.setattr(fog.membership, "_statuses", {})
+        edge.membership._statuses.clear()
+        fog.heartbeat.greet(edge.name)
+        wait_until(lambda: edge.name in fog.membership.statuses())

@@ -104,8 +104,8 @@ class Cluster:
         self._streams: list[Stream] = []
 
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
-        """Who is there, by what they last said of themselves: at most a minute ago, or lately after `wait_s`, for which
-        those who are there are asked to report, and the links to them are measured."""
+        """Who is there, by what they last said of themselves: some minutes ago maybe, or lately after `wait_s`, for
+        which those who are there are asked to report, and the links to them are measured."""
         until_s, asked = now_s() + wait_s, set[NodeId]()
         while (left_s := until_s - now_s()) > 0.0:
             if new := self.node.membership.statuses().keys() - asked:

@@ -1,9 +1,9 @@
 """The heartbeat of a node: its status, pings and probes, sent by one thread that sleeps until something is due.
 
 When pings, probes and reports are due is decided in `core.link.beat`, for those who hold interest in this node's links.
-Everybody else is sent the status when they come, when its standing part has changed, and every `REFRESH_S`; that a node
-lives is known without it, from the fabric. So a node that nobody asks anything does next to nothing. What a status says
-is `status.py`, what peers' statuses are good for `membership.py`.
+Everybody else is sent the status when they come, when its standing part has changed, and now and then (`REFRESH_S`);
+that a node lives is known without it, from the fabric. So a node that nobody asks anything does next to nothing. What a
+status says is `status.py`, what peers' statuses are good for `membership.py`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 TIDY_S = 5.0
 """Between two looks at what may be dropped, and at whether the standing part of the status has changed."""
 
-REFRESH_S = 60.0
-"""Between two statuses to peers that did not ask for any: memory and queue of them are at most so old."""
+REFRESH_S, REFRESH_PER_PEER_S = 60.0, 6.0
+"""Between two statuses to peers that did not ask for any, at least, and for each of them: however many there are, one
+node sends ten in a minute."""
 
 
 RETRY_S = 0.5
@@ -116,7 +117,8 @@ class Heartbeat:
         status, peers = self._status(), self._fabric.peers()
         standing = standing_of(status)
         if now >= self._refresh_s or standing != self._standing:
-            self._refresh_s, self._standing = now + REFRESH_S, standing
+            self._refresh_s = now + max(REFRESH_S, REFRESH_PER_PEER_S * len(peers))
+            self._standing = standing
             targets = peers
         for target in peers.intersection(targets):
             self._uplink.send_best_effort(target, status)

@@ -130,6 +130,8 @@ class Membership:
             self._statuses[source] = status
         if before is None or before.incarnation != status.incarnation:
             self._seen(source, status.incarnation)
+        if is_new:  # it knows us now, and may not have when it was greeted: what comes before a token is not kept long
+            self._greet(source)
         if status.tier == OBSERVER:
             self._links.forget(source)
         elif is_new:
