@@ -51,6 +51,9 @@ FILLED_S, FILLING_S = 6.0, 3.0
 N_FILLING = 8
 PING_S = 0.05
 
+ASKED_S = 3600.0
+"""For how long the link is to be measured: links are only for those who ask."""
+
 FOG = NodeId("fog")
 
 
@@ -68,8 +71,8 @@ class Pair:
         links = self.node.links
         receipt, beat = links.receipt, links.beat
 
-        def noted_receipt(source: NodeId, seq: int) -> None:
-            receipt(source, seq)
+        def noted_receipt(source: NodeId, seq: int, *clock: float) -> None:
+            receipt(source, seq, *clock)
             self.receipts.put(seq)
 
         def noted_beat() -> Due:
@@ -119,6 +122,7 @@ def paired(link: LinkSpec) -> Iterator[Pair]:
                 network.endpoint("edge", "fog"), name="edge", n_threads=1, cluster=cluster_name, relay=False
             ) as cluster:
                 cluster.wait_nodes(["fog"])
+                cluster.node.links.ask(cluster.node.name, "links", [FOG], ASKED_S)  # as a stream does
                 pair = Pair(cluster.node, network)
                 pair.watch()
                 pair.remeasure()
@@ -277,8 +281,8 @@ def _filled(rate_mbps: float, rtt_ms: float, frame_bytes: int) -> dict[str, Any]
         control_s: list[float] = []
         pong = pair.node.links.pong
 
-        def noted_pong(source: NodeId, seq: int) -> None:
-            pong(source, seq)
+        def noted_pong(source: NodeId, seq: int, *clock: float) -> None:
+            pong(source, seq, *clock)
             if (sent_s := pings.pop(seq, None)) is not None:
                 control_s.append(time.monotonic() - sent_s)
 
