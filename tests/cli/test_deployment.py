@@ -171,4 +171,4 @@ def test_the_file_in_the_documentation_is_one(seamline, tmp_path):
     assert {name for name, (_, source, _) in found.items() if source == "file"} == {
         "model", "source", "over", "connect", "objective", "private", "memory", "forbid", "codecs",
     }  # fmt: skip
-    assert all(f"`{variable}`" in page for variable in re.findall(r"SEAMLINE_[A-Z]+", commands))
+    assert all(f"`{variable}`" in page for variable in re.findall(r"SEAMLINE_[A-Z_]+", commands))

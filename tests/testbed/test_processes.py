@@ -213,3 +213,18 @@ def test_a_run_that_is_given_up_leaves_no_process_and_no_folder():
         assert not processes.folder.exists()
     finally:
         processes.close()
+
+
+def test_what_one_process_is_told_by_the_environment_is_not_for_all_nodes(
+    processes: NodeProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEAMLINE_METRICS", "9464")
+    monkeypatch.setenv("SEAMLINE_LOG_FORMAT", "json")
+    monkeypatch.setenv("SEAMLINE_THREADS", "1")
+    says = 'import os, sys; print([name for name in os.environ if name.startswith("SEAMLINE_")], file=sys.stderr);'
+    fog = processes.start("fog", (sys.executable, "-c", says + READY + "import time; time.sleep(60)"))
+    processes.wait_ready("fog")
+    said = fog.log.read_text(encoding="utf-8")
+    assert "SEAMLINE_THREADS" in said
+    assert "SEAMLINE_METRICS" not in said
+    assert "SEAMLINE_LOG_FORMAT" not in said

@@ -59,6 +59,9 @@ class NodeProcess:
         return self.popen.poll() is None
 
 
+FOR_ONE_PROCESS = frozenset({"SEAMLINE_METRICS", "SEAMLINE_LOG_FORMAT"})
+"""Variables that are not for the nodes of a testbed: they cannot share a port, and what they say is read here."""
+
 IsReady = Callable[[NodeProcess], bool]
 
 
@@ -141,6 +144,7 @@ class NodeProcesses:
                     bufsize=0,
                     stdout=out_file,
                     stderr=log_file,
+                    env={name: value for name, value in os.environ.items() if name not in FOR_ONE_PROCESS},
                     start_new_session=True,  # a group of its own: ended as a whole, and not by the terminal's Ctrl-C
                 )
             prefer(popen.pid)

@@ -19,7 +19,6 @@ DashboardOption = Annotated[
     typer.Option(
         "--dashboard",
         metavar="[HOST:]PORT",
-        envvar="SEAMLINE_DASHBOARD",
         help="Show a page there: nodes, links, cuts, latency, decisions; and move the cut. See docs/observing.md.",
     ),
 ]
