@@ -129,7 +129,7 @@ def test_spans_that_touch_are_one():
     assert joined([(3.0, 4.0), (0.0, 1.0), (1.2, 2.0), (3.5, 3.6)]) == [(0.0, 2.0), (3.0, 4.0)]
 
 
-@pytest.mark.parametrize(("rate_bps", "breaks"), [(0.6e6, True), (0.1e6, True), (0.7e6, False), (8e6, False)])
+@pytest.mark.parametrize(("rate_bps", "breaks"), [(0.05e6, True), (0.1e6, False), (0.7e6, False), (8e6, False)])
 def test_bulk_that_takes_a_lease_for_a_batch_breaks_the_connection_and_it_is_back_soon(make_scene, rate_bps, breaks):
     trace = Trace(times_s=(0.0,), rates_bps=(rate_bps,), length_s=float("inf"))
     town = Town(make_scene(trace, jitter_s=0.0), Weather(), ())
@@ -138,6 +138,14 @@ def test_bulk_that_takes_a_lease_for_a_batch_breaks_the_connection_and_it_is_bac
     assert [what for _, what in town.arrived] == ([] if breaks else ["bulk"])
     missed = [(1.0 + LEASE_S, False), (1.0 + LEASE_S + RETURN_S, True)] if breaks else []
     assert town.peers(FOG) == [(pytest.approx(at_s), is_alive) for at_s, is_alive in missed]
+
+
+def test_what_is_under_way_when_a_link_falls_may_take_a_lease(make_scene):
+    trace = Trace(times_s=(0.0, 1.01), rates_bps=(40e6, 0.1e6), length_s=float("inf"))
+    town = Town(make_scene(trace, jitter_s=0.0), Weather(), ())
+    town.schedule.at(1.0, lambda: town.mesh.bulk(EDGE, FOG, 200_000, town.arrive, "bulk"))
+    town.schedule.run(5.0)
+    assert [is_alive for _, is_alive in town.peers(FOG)] == [False, True]
 
 
 def test_a_small_message_shows_life_on_a_slow_link(make_scene):

@@ -20,7 +20,7 @@ from typing import Any
 from seamline.config.trace import Trace
 from seamline.core.link.loss import held_up_s
 from seamline.core.vocabulary.links import Link, LinkEstimate
-from seamline.core.vocabulary.ports import BATCH_BYTES, LEASE_S
+from seamline.core.vocabulary.ports import BATCH_BYTES, LEASE_S, LEAST_CHUNK_BYTES, QUEUE_S
 from seamline.sim.rates import RateCurve
 from seamline.sim.scene import Scene
 
@@ -189,18 +189,23 @@ class Network:
             hop.free_s = min(hop.free_s, now_s)
 
     def stalls_s(self, pair: Link, n_bytes: int, now_s: float) -> float:
-        """When a batch of a message that is sent now begins to cross for longer than a lease; inf when none does."""
+        """When a batch of a message that is sent now begins to cross for longer than a lease; inf when none does.
+
+        Batches follow the path (`fabric/bulk/path.py`): they are as long as what it carried when the message was sent.
+        """
         head_s = now_s
         for hop in self.paths[pair]:
             at_s, left_bytes = max(head_s, hop.free_s), n_bytes
             head_s = at_s + hop.delay_s(at_s)
             if hop.curve.finish_s(at_s, 8.0 * n_bytes) - at_s <= LEASE_S:
                 continue
+            wanted_bytes = int(hop.trace.rate_bps_at(now_s) * QUEUE_S / 8.0)
+            batch_bytes = min(BATCH_BYTES, max(LEAST_CHUNK_BYTES, wanted_bytes))
             while left_bytes > 0:
-                through_s = hop.curve.finish_s(at_s, 8.0 * min(BATCH_BYTES, left_bytes))
+                through_s = hop.curve.finish_s(at_s, 8.0 * min(batch_bytes, left_bytes))
                 if through_s - at_s > LEASE_S:
                     return at_s
-                at_s, left_bytes = through_s, left_bytes - BATCH_BYTES
+                at_s, left_bytes = through_s, left_bytes - batch_bytes
         return math.inf
 
     def silences(self, pair: Link, until_s: float) -> Iterable[Span]:

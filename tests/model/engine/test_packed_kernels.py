@@ -14,6 +14,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import ModelStore, OrtEngine
+from seamline.model.engine import ort as engine_module
 from seamline.model.engine.comparison import relative_error
 from seamline.model.engine.verify import random_tensors
 
@@ -164,13 +165,18 @@ def test_whole_and_cut_answer_as_plain_onnx_runtime_does(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
-def test_sessions_pack_weights_but_those_of_one_row(is_kept: bool, tmp_path: Path) -> None:
+def test_sessions_pack_weights_but_those_of_one_row(
+    is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = ModelStore(tmp_path / "store")
     stored = store.add(saved(one_row(np.random.default_rng(5)), tmp_path / "net.onnx"))
     engine = OrtEngine(store, 1)
     if is_kept:
         engine.keep(stored.model_id, stored.whole)
-    session = engine.prepare(stored.model_id, stored.whole)._session
+    sessions = []
+    monkeypatch.setattr(engine_module, "ort_segment", lambda part, session, *rest: sessions.append(session))
+    engine.prepare(stored.model_id, stored.whole)
+    (session,) = sessions
     assert session.get_session_options().get_session_config_entry("session.disable_prepacking") == "0"
     assert len(session.get_overridable_initializers()) == 2
     assert [value.name for value in session.get_inputs()] == ["x"]

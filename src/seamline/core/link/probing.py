@@ -16,6 +16,7 @@ less than expected when the link has become faster.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from seamline.core.link import estimator as est
@@ -165,10 +166,16 @@ def _long_probe_bytes(state: est.LinkState) -> int:
 
 
 def _affordable_bytes(probing: Probing, state: est.LinkState) -> int:
-    """A long probe, or half a one, as far as the credit allows; on debt where the link seems to have become faster."""
-    debt_s = MOST_CREDIT_S if probing.seems_faster else 0.0
-    affordable = int(max(0.0, probing.credit_s + debt_s) * _goodput_bps(state) / 8)
-    wanted = _long_probe_bytes(state)
+    """A long probe, or half a one, as far as the credit allows; on debt where the link seems to have become faster.
+
+    However slow it was, half a one may be owed by who owes nothing: by its former rate alone no link would ever be
+    known to be back.
+    """
+    bytes_per_s, wanted = _goodput_bps(state) / 8, _long_probe_bytes(state)
+    debt_s = max(MOST_CREDIT_S, math.ceil(wanted / 2) / bytes_per_s) if probing.seems_faster else 0.0
+    if debt_s > MOST_CREDIT_S and probing.credit_s < 0.0:
+        debt_s = MOST_CREDIT_S
+    affordable = int(max(0.0, probing.credit_s + debt_s) * bytes_per_s)
     return min(wanted, affordable) if affordable >= wanted // 2 else 0
 
 

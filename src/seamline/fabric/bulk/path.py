@@ -20,11 +20,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
-QUEUE_S = 0.015
-"""Of the path, that may wait: behind it a control message takes 20 ms both ways at 5 to 50 Mbit/s."""
+from seamline.core.vocabulary.ports import LEAST_CHUNK_BYTES, QUEUE_S
 
 FIRST_WINDOW_BYTES = 32 * 1024
-LEAST_CHUNK_BYTES = 4 * 1024
 LEAST_WINDOW_BYTES = 3 * LEAST_CHUNK_BYTES
 MOST_CHUNK_BYTES = 2 << 20
 MOST_WINDOW_BYTES = 8 << 20
