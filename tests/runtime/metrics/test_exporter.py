@@ -61,7 +61,7 @@ def exporter(bench):
 
 def test_a_node_says_how_it_and_its_links_fare(bench, exporter, wait_until):
     bench.start("fog")
-    wait_until(lambda: bool(bench.nodes["edge"].links.estimates()))
+    bench.stream(private=1)  # links are measured for those alone who use them
     wait_until(lambda: "fog" in bench.nodes["edge"].membership.statuses())
     found = Metrics(exporter.url)
     assert found.one("seamline_node_info", node="edge", tier="edge") == 1

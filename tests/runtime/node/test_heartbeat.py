@@ -123,3 +123,18 @@ def test_a_peer_that_came_while_the_beat_failed_is_greeted_when_it_works_again(
     assert fabric.n(msg.Status) == 2
     fails[0] = False
     wait_until(lambda: fabric.n(msg.Status, FOG) == 2)
+
+
+def test_a_peer_that_is_greeted_again_during_a_beat_is_sent_another_status(fabric, beating, wait_until):
+    greeted_again = False
+
+    def greet_again(now_s: float) -> None:
+        nonlocal greeted_again
+        if fabric.n(msg.Status, FOG) == 1 and not greeted_again:
+            greeted_again = True
+            heartbeat.greet(FOG)
+
+    heartbeat = beating(tidy=greet_again)
+    wait_until(lambda: fabric.n(msg.Status, FOG) == 1)
+    heartbeat.greet(FOG)
+    wait_until(lambda: fabric.n(msg.Status, FOG) == 3)

@@ -103,14 +103,17 @@ class Heartbeat:
         self._uplink.ping(due.pings)
         if due.probe is not None:
             self._uplink.probe(*due.probe)
-        with self._lock:
-            new_peers = frozenset(self._new_peers)
-        if due.reports or new_peers or now >= self._look_s:
-            self._look_s = now + TIDY_S
-            self._tidy(now)
-            self._announce(new_peers.union(due.reports), now)
-        with self._lock:
-            self._new_peers -= new_peers
+        with self._lock:  # a peer that is greeted again from here on is sent another status
+            new_peers, self._new_peers = self._new_peers, set()
+        try:
+            if due.reports or new_peers or now >= self._look_s:
+                self._look_s = now + TIDY_S
+                self._tidy(now)
+                self._announce(new_peers.union(due.reports), now)
+        except BaseException:
+            with self._lock:
+                self._new_peers |= new_peers
+            raise
 
     def _announce(self, targets: Iterable[NodeId], now: float) -> None:
         """Send the status to `targets`, and to all peers when it is time or its standing part is another."""
