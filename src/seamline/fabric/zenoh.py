@@ -77,8 +77,8 @@ class ZenohFabric:
     listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.
     relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
     shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
-    lease_s: silence after which a peer is lost; raise it for links below 1.3 Mbit/s. guard:
-    only whom it admits takes part, and nobody else can read or forge what is sent.
+    lease_s: silence after which a peer is lost; raise it for links that stall for longer. guard: only whom it
+    admits takes part, and nobody else can read or forge what is sent.
     """
 
     def __init__(

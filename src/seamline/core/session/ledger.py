@@ -51,6 +51,7 @@ from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
 from seamline.core.session.frame_counts import FrameCounts
+from seamline.core.session.source_pace import SourcePace
 from seamline.core.session.stories import Step, Stories
 from seamline.core.vocabulary.complaints import Complaints, quoted, with_unsaid
 from seamline.core.vocabulary.nodes import NodeId
@@ -66,10 +67,6 @@ RETRY_DEADLINE_FACTOR = 4.0
 """A frame that runs again is given more time, as it waits behind what made it late."""
 
 STUCK_RATIO = 0.5
-PACE_GAIN = 0.2
-LONGEST_GAP_S = 5.0
-"""A source that was silent for longer has paused, which says nothing of its pace."""
-
 Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlineMissed
 
 
@@ -109,10 +106,9 @@ class Ledger:
         self._n_undelivered = 0
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = self._n_strange = 0
         self._complaints = Complaints()
-        self._offered_s = -math.inf
+        self._pace = SourcePace()
         self._stories = Stories() if keeps_stories else None
         self.route = self._local
-        self.period_s = 0.0
 
     def handle(self, event: ev.FrameEvent, now_s: float) -> list[Output]:
         """Commands that follow from `event`, in order."""
@@ -186,6 +182,11 @@ class Ledger:
             late_answers=self._n_late,
             strange_answers=self._n_strange,
         )
+
+    @property
+    def period_s(self) -> float:
+        """Between two frames of the source, 0.0 when it waits for room."""
+        return self._pace.period_s
 
     @property
     def due_s(self) -> float:
@@ -268,9 +269,7 @@ class Ledger:
 
     def _offered(self, tensors: object, is_live: bool, now_s: float) -> None:
         if is_live:
-            gap_s, self._offered_s = now_s - self._offered_s, now_s
-            if 0.0 <= gap_s < LONGEST_GAP_S:
-                self.period_s += PACE_GAIN * (gap_s - self.period_s) if self.period_s else gap_s
+            self._pace.offered(now_s)
         self._n_dropped += self._waiting is not None
         self._waiting = tensors
 
