@@ -13,8 +13,8 @@ How it works, in order:
   attachment where a control message leaves just then. So one incarnation reaches one, and what comes in the name of a
   node is taken from the incarnation that is that node alone. What comes before its sender's token waits for that in the
   lobby (`lobby.py`).
-- Zenoh's callbacks enqueue, and whoever finds nobody at it joins chunks and calls out: Zenoh's own thread while there
-  is little to do, so that no other has to be woken, and the delivery thread for what comes meanwhile.
+- What Zenoh's callbacks bring is delivered on its own thread while there is little to do, else by another
+  (`delivery.py`).
 - With a `guard` links are mutual TLS, tokens carry a credential (``.../alive/<incarnation>/<credential>``), messages
   are sealed for their target, and ``.../notice/<source>`` carries what peers prove about others. Without one anybody
   who reaches the port takes part: listen beyond loopback only on networks you trust.
@@ -40,8 +40,9 @@ from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Buffer, Lane, OnMessage, OnPeer, Parts
 from seamline.fabric.bulk.lane import BulkReceiver, BulkSender
 from seamline.fabric.bulk.path import MOST_CHUNK_BYTES
+from seamline.fabric.delivery import Delivery
 from seamline.fabric.guard import Guard
-from seamline.fabric.inbox import Arrival, Inbox, PeerChange
+from seamline.fabric.inbox import Arrival, PeerChange
 from seamline.fabric.lobby import Lobby
 from seamline.fabric.peer_log import PeerLog
 from seamline.fabric.roster import Roster, Standing
@@ -113,8 +114,7 @@ class ZenohFabric:
         self._config = self._configuration()
         self._roster = Roster(self._node, f"{self._incarnation:016x}")
         self._stalls = Stalls(lease_s)
-        self._inbox = Inbox()
-        self._delivering = threading.Lock()  # whoever has it takes from the inbox
+        self._delivery = Delivery(f"fabric-{self._node}", self._deliver)
         self._lobby = Lobby()
         self._door = threading.Lock()  # who comes in is decided, and what waited for it let in, one at a time
         self._peer_log = PeerLog(log)
@@ -129,7 +129,6 @@ class ZenohFabric:
         self._session: Any = None
         self._linking = threading.Lock()  # the session is opened and ended by one at a time
         self._declared: list[Any] = []
-        self._delivery: threading.Thread | None = None
         self._on_message: OnMessage | None = None
         self._on_peer: OnPeer | None = None
 
@@ -156,7 +155,6 @@ class ZenohFabric:
         try:
             self._refuse_duplicate()
             self._on_message, self._on_peer = on_message, on_peer
-            self._delivery = threading.Thread(target=self._deliver_all, name=f"fabric-{self._node}", daemon=True)
             self._delivery.start()
             self._declare()
         except BaseException:
@@ -219,7 +217,7 @@ class ZenohFabric:
             for name in self.peers() if self._node in gone else gone:
                 for node, is_alive in self._roster.drop(NodeId(name)):
                     self._tell(node, is_alive)
-        self._inbox.wake()
+        self._delivery.wake()
 
     def links(self) -> tuple[Neighbour, ...]:
         """Who is at the other end of every link now."""
@@ -253,9 +251,7 @@ class ZenohFabric:
             self._end_session()
         self._roster.close()
         self._sender.wake_all()
-        self._inbox.close()
-        if self._delivery is not None and self._delivery is not threading.current_thread():
-            self._delivery.join()
+        self._delivery.close()
 
     def _configuration(self) -> Any:
         return self._configured(more={} if self._guard is None else self._guard.settings)
@@ -363,17 +359,14 @@ class ZenohFabric:
         with self._door:
             standing = self._roster.standing(source, incarnation)
             opened = self._open(arrival, incarnation) if standing is Standing.CURRENT else None
-            is_next = opened is not None and not self._inbox and self._delivering.acquire(blocking=False)
+            is_next = opened is not None and self._delivery.claim()
             if opened is not None and not is_next:
-                self._inbox.put(opened)
+                self._delivery.put(opened)
             is_kept = standing is Standing.UNKNOWN and self._lobby.put(incarnation, arrival, time.monotonic())
-        if is_next:
-            try:
-                self._deliver(opened)
-            finally:
-                self._delivering.release()
-        if opened is not None and self._inbox:
-            self._inbox.wake()
+        if opened is not None:
+            if is_next:
+                self._delivery.deliver_claimed(opened)
+            self._delivery.wake()
         if standing is Standing.LEFT_OUT:
             self._refused(source, WireError("another run of that name is here, and that one is the node"))
         elif standing is Standing.UNKNOWN and not is_kept:
@@ -458,8 +451,8 @@ class ZenohFabric:
                 if is_alive and (current := self._roster.incarnation(node)) is not None:
                     for arrival in self._lobby.admit(node, current, now_s):
                         if (opened := self._open(arrival, current)) is not None:
-                            self._inbox.put(opened)
-            self._inbox.wake()
+                            self._delivery.put(opened)
+            self._delivery.wake()
         if (stall := self._stalls.token(name, incarnation, alive, now_s)) is not None:
             self._peer_log.warn(NodeId(name), str(stall))
         if name in self._roster.duplicates():
@@ -467,16 +460,10 @@ class ZenohFabric:
 
     def _tell(self, node: NodeId, is_alive: bool) -> None:
         """Have it said by the delivery thread, which is to be woken."""
-        self._inbox.put(PeerChange(node, is_alive))
+        self._delivery.put(PeerChange(node, is_alive))
         self._sender.wake(node)
 
-    def _deliver_all(self) -> None:
-        """The delivery thread: until the inbox is closed."""
-        while self._inbox.wait():
-            with self._delivering:
-                self._deliver(self._inbox.take())
-
-    def _deliver(self, item: Arrival | PeerChange | None) -> None:
+    def _deliver(self, item: Arrival | PeerChange) -> None:
         assert self._on_message is not None, "start came before"
         assert self._on_peer is not None
         try:
@@ -510,8 +497,7 @@ def _parts_of(token: str) -> tuple[str, str, str]:
     return name, incarnation, rest[0] if rest else ""
 
 
-def _whose(item: Arrival | PeerChange | None) -> NodeId:
-    assert item is not None, "nothing fails on nothing"
+def _whose(item: Arrival | PeerChange) -> NodeId:
     return item.source if isinstance(item, Arrival) else item.node
 
 
