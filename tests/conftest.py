@@ -121,14 +121,19 @@ def missing(need: str) -> str | None:
     return None if is_met() else reason
 
 
+def require(need: str) -> None:
+    """Skip the test aloud where `need` is missing; the only place that skips."""
+    if reason := missing(need):
+        pytest.skip(reason)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip aloud what cannot run here."""
     needed = [need for marker in item.iter_markers("needs") for need in marker.args]
     if item.get_closest_marker("root"):
         needed.insert(0, "root")
     for need in needed:
-        if reason := missing(need):
-            pytest.skip(reason)
+        require(need)
 
 
 @pytest.fixture
@@ -136,8 +141,7 @@ def package_file() -> Callable[[str, str], Path]:
     """A file that a package of `PACKAGES` ships: the package is found, not imported, which would bring frameworks."""
 
     def find(package: str, name: str) -> Path:
-        if reason := missing(package):
-            pytest.skip(reason)
+        require(package)
         found = find_spec(package)
         assert found is not None
         assert found.origin is not None
