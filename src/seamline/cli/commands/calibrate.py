@@ -17,16 +17,13 @@ from seamline.cli.shared.options import JsonFlag, ThreadsOption
 from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.plans import LOSSINESS, LOSSY, Codec
+from seamline.core.vocabulary.plans import LOSSY, Codec
 from seamline.core.vocabulary.quantities import ABSENT, bytes_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from seamline.model.store.models import StoredModel
-
-HOPELESS_RATIO = 0.9
-"""Agreement below which fewer bits are not tried at that cut: they would agree less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +98,7 @@ def calibrate(
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
     from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, step_count, total
+    from seamline.runtime.lab.fewer_bits import calibrations
     from seamline.runtime.sources.opening import open_source
 
     source = open_source(images, loop=False)
@@ -114,7 +112,7 @@ def calibrate(
     started_s, engine = time.monotonic(), OrtEngine(store, threads)
     is_scores = is_classifier(stored.cuts[-1].tensors)
     named = cuts_named(stored, cuts, inner_only=True)
-    wanted = left = tuple(cut for cut in named if LOSSY.intersection(offered_codecs(stored.cuts[cut], None)))
+    wanted = tuple(cut for cut in named if LOSSY.intersection(offered_codecs(stored.cuts[cut], None)))
     if not wanted:
         raise UsageError(f"at no cut of `{stored.name}` that was asked for may a value be rounded")
 
@@ -124,13 +122,7 @@ def calibrate(
         return [calibration_of(tallies[cut], codec, is_scores) for cut in cuts]
 
     jpeg = measured(Codec.JPEG, (0,))
-    found: list[CutCalibration] = []
-    for codec in LOSSINESS[1:]:
-        if not left:
-            break
-        here = measured(codec, left)
-        found += here
-        left = tuple(each.cut for each in here if (each.agreement_ratio or 1.0) >= HOPELESS_RATIO)
+    found = calibrations(measured, wanted)
     keep_calibration(stored.folder, [*jpeg, *found])
     if len(frames) < MIN_FRAMES:
         words = f"kept, but {len(frames)} images are too few for streams to go by: take {MIN_FRAMES} or more"
