@@ -64,6 +64,16 @@ def test_a_stage_says_no_more_than_an_hour_and_nothing_negative(seconds):
     assert 0.0 <= report.energy_j <= bounds.MAX_ENERGY_J
 
 
+def test_interest_is_held_under_short_names_and_in_so_many_links():
+    ask = msg.MeasureLinks("s" * 10**6, tuple(f"{number}-{'n' * 10**4}" for number in range(1000)), 3.0)
+    kept = bounds.bounded_interest(ask)
+    assert len(kept.stream) == bounds.MAX_WORD_LETTERS
+    assert len(kept.targets) == bounds.MAX_LINKS
+    assert max(map(len, kept.targets)) == bounds.MAX_WORD_LETTERS
+    assert kept.for_s == 3.0
+    assert bounds.bounded_interest(msg.MeasureLinks("edge-1", ("fog", "cloud"), 3.0)).targets == ("fog", "cloud")
+
+
 def test_a_node_takes_no_absurd_status_into_its_streams(bench, wait_until):
     edge, fog = bench.start("edge"), NodeId("fog")
     bench.start("fog")

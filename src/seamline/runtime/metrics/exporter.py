@@ -23,6 +23,9 @@ from seamline.runtime.node.node import Node
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.5
+"""Between two looks at whether to end: an idle node sleeps."""
+
 PATIENCE_S = 10.0
 MAX_REQUESTS = 16
 
@@ -47,7 +50,7 @@ class Exporter:
         self._server = _listening(wanted, MetricsHandler.factory(registry), tls)
         bound = WebAddress(host=wanted.host, port=self._server.server_address[1])
         self.url = f"{'http' if tls is None else 'https'}://{bound}/metrics"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", args=(LOOK_S,), daemon=True)
         self._thread.start()
 
     def watch(self, stream: Stream) -> None:

@@ -16,6 +16,7 @@ from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.peer_client import PeerClient
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.uplink import Uplink
+from seamline.runtime.shared.bounds import bounded_interest
 from seamline.runtime.shared.rights import why_not
 
 
@@ -41,6 +42,10 @@ def message_handlers(
     def on_answer(source: NodeId, reply: msg.Prepared, _: list[Array]) -> None:
         client.on_answer(source, reply)
 
+    def on_measure_links(source: NodeId, ask: msg.MeasureLinks, _: list[Array]) -> None:
+        ask = bounded_interest(ask)
+        uplink.links.ask(source, ask.stream, ask.targets, ask.for_s)
+
     return Handlers(
         why_not=lambda source, kind: why_not(membership.roles_of(source), kind),
         at_once={
@@ -53,7 +58,7 @@ def message_handlers(
         },
         in_turn={
             msg.Status: lambda source, status, _: membership.on_status(source, status),
-            msg.MeasureLinks: lambda source, ask, _: uplink.links.ask(source, ask.stream, ask.targets, ask.for_s),
+            msg.MeasureLinks: on_measure_links,
             msg.FrameFailed: lambda source, failure, _: frames.on_frame_failed(source, failure),
             msg.Prepare: lambda source, ask, _: service.on_prepare(source, ask),
             msg.Release: lambda source, ask, _: service.on_release(source, ask),

@@ -14,7 +14,6 @@ from seamline.core.link import meter
 from seamline.core.link.beat import Beat, Due
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.runtime.shared.bounds import MAX_LINKS
 from seamline.runtime.shared.clock import now_s
 
 
@@ -54,7 +53,7 @@ class LinkMeter:
 
     def ask(self, asker: NodeId, stream: str, targets: Iterable[str], for_s: float) -> None:
         """`asker`, this node or another, wants the links to `targets` measured for `for_s`, and to hear of them."""
-        wanted = {NodeId(target) for target, _ in zip(targets, range(MAX_LINKS), strict=False)}
+        wanted = {NodeId(target) for target in targets}
         with self._lock:
             self._beat.ask(asker, stream, wanted, for_s, now_s())
             is_sooner = self._is_sooner()

@@ -79,6 +79,12 @@ def bounded_link(link: msg.LinkReport) -> msg.LinkReport:
     )
 
 
+def bounded_interest(ask: msg.MeasureLinks) -> msg.MeasureLinks:
+    """`ask` with words and targets within their bounds; how long it may last is the holder's business."""
+    targets = tuple(map(_word, ask.targets[:MAX_LINKS]))
+    return msg.MeasureLinks(stream=_word(ask.stream), targets=targets, for_s=ask.for_s)
+
+
 def bounded_report(report: msg.StageReport) -> msg.StageReport:
     """`report` with every quantity within its bounds."""
     return msgspec.structs.replace(
