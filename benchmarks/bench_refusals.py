@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import secrets
 import signal
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -140,29 +142,42 @@ class Bed:
 
 
 def main() -> None:
-    chosen = parser("Refusals of both sides").parse_args()
+    options = parser("Refusals of both sides")
+    options.add_argument("--only", choices=CASES, action="append", help="the others stay as they were written down")
+    chosen = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by the way that ends what was started
     report = Report("refusals", "Refusals: of whom, in which words, how soon", chosen)
     with tempfile.TemporaryDirectory() as folder:
         bed = Bed(Path(folder))
         try:
             _begin(bed)
-            outcomes = []
-            for one in _tried(bed):
-                progress(f"  asker: {one.asker} {_text(one.asker_s)} | node: {one.node} {_text(one.node_s)}")
-                outcomes.append(one)
+            outcomes = _kept(report.path("json")) if chosen.only else {}
+            for key in chosen.only or CASES:
+                outcomes[key] = []
+                for one in CASES[key](bed):
+                    progress(f"  asker: {one.asker} {_text(one.asker_s)} | node: {one.node} {_text(one.node_s)}")
+                    outcomes[key].append(one)
         finally:
             bed.end()
-    report.data = {"outcomes": [asdict(one) for one in outcomes]}
+    report.data = {"outcomes": {key: [asdict(one) for one in outcomes[key]] for key in CASES if key in outcomes}}
     head = ("case", "tried by", "who asks is told", "after, s", "the node says", "after, s", "bytes of frames")
     report.table(
         head,
         [
             (one.case, one.by, one.asker, _text(one.asker_s), one.node, _text(one.node_s), one.frame_bytes)
-            for one in outcomes
+            for key in CASES
+            for one in outcomes.get(key, ())
         ],
     )
     report.finish()
+
+
+def _kept(path: Path) -> dict[str, list[Outcome]]:
+    """What earlier runs of other cases wrote down."""
+    if not path.exists():
+        return {}
+    read = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+    return {key: [Outcome(**one) for one in read[key]] for key in read}
 
 
 def _text(seconds: float | None) -> str:
@@ -193,53 +208,84 @@ def _begin(bed: Bed) -> None:
         raise RuntimeError(f"the stream does not cross both nodes: {bed.log('edge')[-2000:]}") from None
 
 
-def _tried(bed: Bed) -> Iterator[Outcome]:
-    """Every case, by command and by a program without checks."""
-    fog, witness = bed.doors["fog"], bed.data("edge") / "members" / CLUSTER / "edge"
-    yield _by_command(bed, "no certificate", "nobody", _nodes(fog.replace("tls/", "tcp/")), "showed no certificate")
-    yield _by_session(bed, "no certificate", None, witness, "showed no certificate")
+Case = Callable[[Bed], Iterator[Outcome]]
 
+
+def _nobody(bed: Bed) -> Iterator[Outcome]:
+    door = bed.doors["fog"].replace("tls/", "tcp/")
+    yield _by_command(bed, "no certificate", "nobody", _nodes(door), "showed no certificate")
+    yield _by_session(bed, "no certificate", None, "showed no certificate")
+
+
+def _bad_tokens(bed: Bed) -> Iterator[Outcome]:
+    used, old = bed.token(), bed.token("--valid", "1s")
+    bed.asked("first", "join", used, "--name", "first")
+    for what, token in (("a used token", used), ("an expired token", old)):
+        yield _by_command(bed, what, "second", ("join", token, "--name", "second"), "refused an enrolment")
+
+
+def _too_old(bed: Bed) -> Iterator[Outcome]:
     old = _expired(bed, "old")
-    yield _by_command(bed, "expired", "old", _nodes(fog), "$^")
-    yield _by_session(bed, "expired", old, witness, "has expired")
+    yield _by_command(bed, "expired", "old", _nodes(bed.doors["fog"]), None)
+    yield _by_session(bed, "expired", old, "has expired")
 
+
+def _foreign(bed: Bed) -> Iterator[Outcome]:
     bed.asked("stranger", "cluster", "init", "--name", "stranger")
     foreign = bed.data("stranger") / "members" / CLUSTER / "stranger"
-    yield _by_command(bed, "another authority", "stranger", _nodes(fog), "does not take this node|another authority")
-    yield _by_session(bed, "another authority", foreign, witness, "another authority")
+    words = "does not take this node|another authority"
+    yield _by_command(bed, "another authority", "stranger", _nodes(bed.doors["fog"]), words)
+    yield _by_session(bed, "another authority", foreign, "another authority")
 
+
+def _revoked(bed: Bed) -> Iterator[Outcome]:
     lost = bed.join("lost")
     bed.asked("cloud", "cluster", "revoke", "lost")
     _wait(lambda: bed.authority().revoked() == bed.identity("fog").revoked_pem())
-    yield _by_command(bed, "revoked", "lost", _nodes(fog), "`lost` has been revoked")
-    yield _by_session(bed, "revoked", lost.folder, witness, "ended the link")
+    yield _by_command(bed, "revoked", "lost", _nodes(bed.doors["fog"]), "`lost` has been revoked")
+    yield _by_session(bed, "revoked", lost.folder, "ended the link")
     yield _by_fabric(bed, "revoked", lost, "lost", "`lost` has been revoked")
 
+
+def _wrong_name(bed: Bed) -> Iterator[Outcome]:
     gate = bed.join("gate")
-    as_fog = ("node", "--name", "desk", "--listen", "tls/127.0.0.1:0", "--connect", fog)
-    yield _by_command(bed, "another's name", "gate", as_fog, "$^")
+    as_desk = ("node", "--name", "desk", "--listen", "tls/127.0.0.1:0", "--connect", bed.doors["fog"])
+    yield _by_command(bed, "another's name", "gate", as_desk, None)
     yield _by_fabric(bed, "another's name", gate, "desk", "a certificate that is for `gate`")
 
+
+def _wrong_role(bed: Bed) -> Iterator[Outcome]:
     eye = bed.join("eye", "observer")
-    as_node = ("node", "--name", "eye", "--listen", "tls/127.0.0.1:0", "--connect", fog)
-    yield _by_command(bed, "another role", "eye", as_node, "$^")
-    prepare = msg.Release(stream="edge-1", generation=-1)
-    yield _by_fabric(bed, "another role (observer)", eye, "eye", "which is not its to send", prepare)
+    as_node = ("node", "--name", "eye", "--listen", "tls/127.0.0.1:0", "--connect", bed.doors["fog"])
+    yield _by_command(bed, "another role", "eye", as_node, None)
+    release = msg.Release(stream="edge-1", generation=-1)
+    yield _by_fabric(bed, "another role (observer)", eye, "eye", "which is not its to send", release)
     mere = bed.join("mere", "origin")
-    answer = msg.FrameFailed(stream="edge-1", frame=1, attempt=0, error="boo")
+    answer = msg.FrameFailed(stream="edge-1", generation=0, frame=1, attempt=0, node="mere", error="boo")
     yield _by_fabric(bed, "another role (origin)", mere, "mere", "which is not its to send", answer)
+
+
+CASES: dict[str, Case] = {
+    "nobody": _nobody,
+    "tokens": _bad_tokens,
+    "expired": _too_old,
+    "foreign": _foreign,
+    "revoked": _revoked,
+    "name": _wrong_name,
+    "role": _wrong_role,
+}
 
 
 def _nodes(door: str) -> tuple[str, ...]:
     return ("nodes", "--wait", "3", "--connect", door)
 
 
-def _by_command(bed: Bed, case: str, machine: str, command: tuple[str, ...], said: str) -> Outcome:
+def _by_command(bed: Bed, case: str, machine: str, command: tuple[str, ...], said: str | None) -> Outcome:
+    """said: by the node; None where a command refuses before it asks anybody."""
     progress(f"{case}: {command[0]}")
-    with _listening(bed, said) as heard:
+    with _listening(bed, said or "$^") as heard:
         code, words, took_s = bed.asked(machine, *command)
-        node, node_s = heard(2.0 if said == "$^" else PATIENCE_S)
-    node = node or "(it was not asked)"
+        node, node_s = ("(it was not asked)", None) if said is None else heard(PATIENCE_S)
     return Outcome(
         case=case,
         by=f"`seamline {command[0]}`",
@@ -250,7 +296,7 @@ def _by_command(bed: Bed, case: str, machine: str, command: tuple[str, ...], sai
     )
 
 
-def _by_session(bed: Bed, case: str, folder: Path | None, witness: Path, said: str) -> Outcome:
+def _by_session(bed: Bed, case: str, folder: Path | None, said: str) -> Outcome:
     """A bare session of Zenoh that subscribes to all there is, and how long its link lasted."""
     progress(f"{case}: a bare session")
     time.sleep(SAID_AGAIN_S)
@@ -263,7 +309,7 @@ def _by_session(bed: Bed, case: str, folder: Path | None, witness: Path, said: s
     with _listening(bed, said) as heard:
         begun_s = time.monotonic()
         try:
-            session = _bare_session(bed.doors["fog"], folder, witness / "authority.pem")
+            session = _bare_session(bed.doors["fog"], folder, bed.identity("edge").folder / "authority.pem")
         except zenoh.ZError as error:
             told, asker_s = f"no session: {str(error).partition(' at /')[0][:60]}", time.monotonic() - begun_s
         else:
@@ -369,19 +415,29 @@ def _wait(is_so: Callable[[], bool]) -> None:
 def _listening(bed: Bed, said: str) -> Iterator[Callable[[float], tuple[str, float | None]]]:
     """Gives a wait for words that fog or cloud say from now on: (the line, seconds from now)."""
     before, begun_s = {node: len(bed.log(node)) for node in bed.doors}, time.monotonic()
-    pattern = re.compile(said)
+    pattern, found, over = re.compile(said), queue.SimpleQueue[tuple[str, float]](), threading.Event()
 
-    def heard(within_s: float) -> tuple[str, float | None]:
-        until_s = time.monotonic() + within_s
-        while time.monotonic() < until_s:
+    def listen() -> None:
+        while not over.wait(0.02):
             for node, size in before.items():
                 for line in bed.log(node)[size:].splitlines():
                     if pattern.search(line):
-                        return line.strip(), time.monotonic() - begun_s
-            time.sleep(0.02)
-        return "", None
+                        found.put((line.strip(), time.monotonic() - begun_s))
+                        return
 
-    yield heard
+    def heard(within_s: float) -> tuple[str, float | None]:
+        try:
+            return found.get(timeout=within_s)
+        except queue.Empty:
+            return "", None
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield heard
+    finally:
+        over.set()
+        listener.join()
 
 
 def _free_port() -> int:

@@ -102,7 +102,7 @@ def test_without_a_certificate_both_sides_say_so(home: Home) -> None:
     door = home.doors["fog"].replace("tls/", "tcp/")
     nobody = home.nodes_seen_by("nobody", door)
     assert nobody.popen.returncode == 1
-    assert f"`{door}` takes members of its cluster only" in nobody.stderr
+    assert f"error: `{door}` takes members of its cluster only" in nobody.stderr
     said(home.nodes["fog"], "refused a peer: it showed no certificate")
     asked = home.nodes_seen_by("nobody", home.doors["fog"])
     assert asked.popen.returncode == 2
@@ -184,6 +184,7 @@ def test_a_revoked_member_is_refused_and_learns_why(home: Home) -> None:
     assert revoked.wait() == 0, revoked.stderr
     asked = home.nodes_seen_by("lost", home.doors["cloud"])
     assert asked.popen.returncode == 1
+    assert "error: the certificate of `lost` has been revoked" in asked.stderr, "not: nobody answered"
     said(home.nodes["cloud"], "the certificate of `lost` has been revoked")
     again = home.nodes_seen_by("lost", home.doors["cloud"])
     assert again.popen.returncode == 1

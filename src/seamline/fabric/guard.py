@@ -34,6 +34,10 @@ class Guard(Protocol):
         """Raise `IdentityError` when a token is not of somebody who may use its name."""
         ...
 
+    def require_member(self) -> None:
+        """Raise `IdentityError` when this node itself is excluded."""
+        ...
+
     def admit(self, name: str, incarnation: str, credential: str) -> None:
         """Take a peer's run for what it says it is. Raises `IdentityError`."""
         ...

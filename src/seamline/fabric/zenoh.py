@@ -201,6 +201,11 @@ class ZenohFabric:
         """The role in the certificate of a peer; None where nobody is authenticated."""
         return None if self._guard is None else self._guard.role_of(peer, self._roster.incarnation(peer) or "")
 
+    def require_member(self) -> None:
+        """Raise `IdentityError` when peers hear this node no more: it is excluded from its cluster."""
+        if self._guard is not None:
+            self._guard.require_member()
+
     def take_notice(self, notice: bytes) -> None:
         """Believe `notice` if it is proven and news, drop whom it excludes, and pass it on to all peers.
 

@@ -204,6 +204,10 @@ class Seal:
     def notice(self) -> bytes:
         return self._identity.revoked_pem()
 
+    def require_member(self) -> None:
+        with self._lock:
+            self._require_not_revoked(self.member)
+
     def on_notice(self, notice: bytes) -> frozenset[str] | None:
         number, revoked = newest_list(notice, self._identity.authority)
         with self._lock:
@@ -225,7 +229,10 @@ class Seal:
 
     def _require_not_revoked(self, member: Member) -> None:
         if member.serial in self._revoked:
-            raise IdentityError(f"the certificate of `{member.name}` has been revoked")
+            raise IdentityError(
+                f"the certificate of `{member.name}` has been revoked",
+                hint="`seamline invite` on the authority's machine makes a token to join again",
+            )
 
     def _make_room(self, name: str) -> None:
         """Forget who left longest ago when there are too many. Raises `IdentityError` when all are here."""

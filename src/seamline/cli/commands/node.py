@@ -184,7 +184,6 @@ def nodes(
 
     with observing(connect, cluster, insecure) as here:
         statuses = here.nodes(wait_s=wait)
-        hint = None if statuses else here.locked_out()
         links = {estimate.target: estimate for estimate in here.node.links.estimates()}
     rows = tuple(
         _row(peer, status, links.get(peer)) for peer, status in sorted(statuses.items()) if status.tier != OBSERVER
@@ -192,7 +191,7 @@ def nodes(
     if not rows:
         raise FabricError(
             f"no node of cluster `{cluster}` answered at {', '.join(connect or [USUAL_ENDPOINT])} within {wait:g} s",
-            hint=hint or "`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+            hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
         )
     if json:
         print_json(NodesSummary(nodes=rows))

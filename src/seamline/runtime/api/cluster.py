@@ -33,7 +33,7 @@ from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.model.store.calibration import read_calibration
 from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream
-from seamline.runtime.identity.securing import locked_out
+from seamline.runtime.identity.securing import require_let_in
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
 from seamline.runtime.node.status import OBSERVER
@@ -44,6 +44,9 @@ from seamline.testbed.slowdown import Slowdown
 DISCOVERY_TIMEOUT_S = 5.0
 NEIGHBOUR_TIMEOUT_S = 3.0
 NEIGHBOUR_GRACE_S = 0.3
+WHY_AFTER_S = 0.5
+"""Whoever has not answered by then is looked at: does it want a certificate?"""
+
 LOOK_S = 0.05
 _Name = TypeVar("_Name", bound=StrEnum)
 
@@ -105,38 +108,48 @@ class Cluster:
 
     def nodes(self, *, wait_s: float = 0.0) -> Mapping[NodeId, msg.Status]:
         """Who is there, by what they last said of themselves: some minutes ago maybe, or lately after `wait_s`, for
-        which those who are there are asked to report, and the links to them are measured."""
-        until_s, asked = now_s() + wait_s, set[NodeId]()
+        which those who are there are asked to report, and the links to them are measured.
+
+        Raises `IdentityError` when nobody answers because of who this machine is, or is not.
+        """
+        until_s, why_s, asked = now_s() + wait_s, now_s() + WHY_AFTER_S, set[NodeId]()
         while (left_s := until_s - now_s()) > 0.0:
             if new := self.node.membership.statuses().keys() - asked:
                 asked |= new
                 for name in new:
                     self.node.client.measure_links(name, "", (), left_s)
                 self.node.client.measure_links(self.node.name, "", asked, left_s)
+            elif not asked and now_s() >= why_s:
+                self._require_admitted()
+                why_s += WHY_AFTER_S
             time.sleep(min(left_s, LOOK_S))
         return self.node.membership.statuses()
 
     def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
-        """Wait until all of `names` are there. Raises `UsageError` naming those that are not."""
+        """Wait until all of `names` are there. Raises `UsageError` naming those that are not, `IdentityError` when
+        nobody answers because of who this machine is, or is not."""
         wanted = {node_id(name) for name in names} - {self.node.name}
-        until_s = now_s() + timeout_s
+        until_s, why_s = now_s() + timeout_s, now_s() + WHY_AFTER_S
         while missing := wanted - self.node.membership.statuses().keys():
             if now_s() >= until_s:
                 seen = ", ".join(sorted(self.node.membership.statuses())) or "none"
                 raise UsageError(
                     f"no node `{min(missing)}` answered within {timeout_s:g} s",
-                    hint=self.locked_out()
-                    or f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
+                    hint=f"nodes seen: {seen}; `seamline nodes` lists them, --connect says where to look",
                 )
+            if now_s() >= why_s:
+                self._require_admitted()
+                why_s += WHY_AFTER_S
             time.sleep(0.02)
 
     def computes(self, name: NodeId) -> bool:
         """Whether the role of node `name` lets it compute for others; without certificates everybody may."""
         return getattr(self.node.fabric, "role_of", lambda peer: None)(name) in (None, "node")
 
-    def locked_out(self) -> str | None:
-        """Why neighbours that were named do not answer, where that is because they want certificates."""
-        return locked_out(getattr(self.node.fabric, "neighbours", ()))
+    def _require_admitted(self) -> None:
+        """Raise `IdentityError` when this node was excluded, or has no certificate where a neighbour wants one."""
+        getattr(self.node.fabric, "require_member", lambda: None)()
+        require_let_in(getattr(self.node.fabric, "neighbours", ()))
 
     def _neighbours(self) -> list[NodeId]:
         """Everybody who is there, after a moment for those who were named and those behind them to say so."""

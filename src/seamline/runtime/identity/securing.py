@@ -112,14 +112,16 @@ def require_accepted(identity: Identity, endpoints: Sequence[str]) -> None:
                 )
 
 
-def locked_out(endpoints: Sequence[str]) -> str | None:
-    """A hint when one of `endpoints`, spoken to without TLS, takes members of its cluster only; None when none does."""
+def require_let_in(endpoints: Sequence[str]) -> None:
+    """Raise `IdentityError` when one of `endpoints`, spoken to without TLS, takes members of its cluster only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for endpoint in endpoints:
         if endpoint.startswith("tcp/") and _speaks_tls(endpoint, context):
-            return f"`{endpoint}` takes members of its cluster only: `seamline join TOKEN`, then tls/ in place of tcp/"
-    return None
+            raise IdentityError(
+                f"`{endpoint}` takes members of its cluster only, and this machine shows no certificate",
+                hint="`seamline join TOKEN`, then tls/ in place of tcp/",
+            )
 
 
 def _speaks_tls(endpoint: str, context: ssl.SSLContext) -> bool:
