@@ -1,4 +1,4 @@
-"""Risk adjustment: links that share the uplink, links that oscillate, and stages beyond the second."""
+"""Risk adjustment: a shared uplink, links that oscillate or have no way back, and stages beyond the second."""
 
 from dataclasses import replace
 
@@ -86,3 +86,12 @@ def test_a_link_is_taken_as_it_is_again_once_time_alone_says_that_it_oscillates_
     oscillating = apply(view, LinkMeasured(last, 3.0))
     assert adjusted(oscillating)[CLOUD].goodput_bps == 8e6
     assert adjusted(apply(oscillating, Tick(5.5)))[CLOUD].goodput_bps == 20e6
+
+
+def test_a_link_is_down_as_long_as_its_way_back_is(view: View):
+    down = replace(view.links[CLOUD, EDGE], goodput_bps=0.0)
+    back = apply(view, LinkMeasured(down, 2.0))
+    assert adjusted(back)[CLOUD].goodput_bps == 0.0
+    assert adjusted(back)[FOG].goodput_bps == 20e6
+    measured = apply(back, LinkMeasured(replace(down, goodput_bps=30e6, measured_at_s=2.5), 2.5))
+    assert adjusted(measured)[CLOUD].goodput_bps == 20e6

@@ -8,6 +8,10 @@ linear in seconds per bit, so the plan that is best for the average is the best 
 All links of the node are taken at their averages of messages (`core.link.average`) then, since any of them may be slow
 at the next moment.
 
+Way back. Receipts come back from the node that a frame was sent to. While that way is down, none do, so a link of the
+origin counts as down as well: after an outage its own measurements return before the other node's, and a plan that
+answers over a third node in between would be chosen for a moment's ignorance.
+
 Further hops. Every stage beyond the second costs work that no profile contains: one more message to receive, schedule
 and send. And estimates of links between other nodes, measured by small probes, are the least certain. A plan over
 another node must gain more than `hop_cost_s`.
@@ -40,6 +44,8 @@ def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     for link, known in problem.links.items():
         if link[0] in oscillating and known.goodput_bps > 0.0 and known.average_bps > 0.0:
             known = _averaged(known)
+        elif link[0] == problem.origin and _is_down(problem.links.get((link[1], link[0]))):
+            known = replace(known, goodput_bps=0.0)
         elif view.uplink is not None and link[0] == problem.origin:
             known = _shared(known, view.uplink.estimated_bps(known))
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
@@ -50,6 +56,10 @@ def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
 def oscillating_nodes(view: View) -> Set[NodeId]:
     """Nodes one of whose outgoing links oscillates too fast to be followed."""
     return {link[0] for link, known in view.links.items() if view.now_s < known.oscillating_until_s}
+
+
+def _is_down(known: LinkEstimate | None) -> bool:
+    return known is not None and known.goodput_bps <= 0.0
 
 
 def _averaged(known: LinkEstimate) -> LinkEstimate:
