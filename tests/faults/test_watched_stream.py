@@ -1,5 +1,6 @@
 """The oracle sees answers that are wrong, missing, doubled, late or an error, and a stream that breaks."""
 
+from array import array
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +83,7 @@ def test_lost_frames_belong_to_the_span_in_which_they_were_missed():
 
 def test_a_gap_reaches_over_the_ends_of_the_span_that_it_touches():
     found = watched([answer(number) for number in range(4)])
-    found._arrived_s[:] = [10.0, 11.0, 14.0, 15.0]
+    found._arrived_s[:] = array("d", [10.0, 11.0, 14.0, 15.0])
     assert found.gap_s(12.0, 13.0) == 3.0
     assert found.gap_s(10.5, 10.6) == 1.0
     assert found.gap_s(14.5, 20.0) == 1.0

@@ -24,8 +24,8 @@ from seamline.core.vocabulary.errors import ConfigError
 _FIRST_USE = threading.Lock()
 
 T = TypeVar("T")
-MAX_FILE_BYTES = 4 << 20
-"""Configuration is written by hand; anything larger is the wrong file, and reading it would only take memory."""
+MAX_FILE_BYTES = 256 << 10
+"""Configuration is written by hand; anything larger is the wrong file, and takes minutes to parse."""
 
 HINT = "is it the right file?"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class WatchedStream:
         self.complaints: list[str] = []
         self._known = known
         self._fps = fps
-        self._arrived_s: list[float] = []
+        self._arrived_s = array("d")
         self._lost_s: list[float] = []
         self._thread = threading.Thread(target=self._run, name=f"watched {stream.model.name}", daemon=True)
 
@@ -93,7 +94,7 @@ class WatchedStream:
     def gap_s(self, from_s: float, to_s: float) -> float:
         """The longest time without an answer that touches this span."""
         first = max(0, bisect_left(self._arrived_s, from_s) - 1)
-        arrived_s = self._arrived_s[first : bisect_right(self._arrived_s, to_s) + 1] or [from_s, to_s]
+        arrived_s = self._arrived_s[first : bisect_right(self._arrived_s, to_s) + 1] or array("d", [from_s, to_s])
         return max((later - earlier for earlier, later in itertools.pairwise(arrived_s)), default=to_s - from_s)
 
     def _run(self) -> None:

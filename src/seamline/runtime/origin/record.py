@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import statistics
 import threading
+from array import array
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +19,20 @@ from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric.messages import EnergyReport
-from seamline.runtime.origin.gaps import gap_s, is_settled
+from seamline.runtime.origin.gaps import BEFORE_S, gap_s, is_settled
+from seamline.runtime.origin.latencies import Latencies, LatencyFigures
 from seamline.runtime.origin.results import Result
 from seamline.runtime.shared.energy import joint_source
 
 RECENT_S = 2.0
 MIN_WINDOW_S = 1.0
 """From the start: figures of less are those of one frame."""
+
+ANSWERS_KEPT_S = 600.0
+"""Times of answers of this span at the least are kept, for the gaps of switches that took long to prepare."""
+
+N_ANSWERS_KEPT = 1 << 12
+"""Times of answers below which none is dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +81,22 @@ class NodeDraw:
 class History:
     """All that happened in a stream until one moment; clock readings, of which `started_s` counts as 0.
 
-    answered_s and latency_s: of every answer, in the order of arrival. plans: from when which was in use. drawn: by
-    name of the node. frame_j: joules of the frames that have any, from frame_sources, counted by energy_scope.
+    plans: from when which was in use. gaps_s: of the switches, None where no two answers fell there. drawn: by name of
+    the node. frame_j: mean joules of the n_frames_j frames that have any, from frame_sources, counted by energy_scope.
     codecs: boundaries that answered frames crossed, by codec.
     """
 
     started_s: float
-    answered_s: tuple[float, ...]
-    latency_s: tuple[float, ...]
+    latency_s: LatencyFigures
+    longest_gap_s: float | None
     n_failed: int
     n_completed_elsewhere: int
     plans: tuple[tuple[float, Plan], ...]
     switches: tuple[SwitchRecord, ...]
+    gaps_s: tuple[float | None, ...]
     drawn: tuple[NodeDraw, ...]
-    frame_j: tuple[float, ...]
+    frame_j: float | None
+    n_frames_j: int
     frame_sources: frozenset[str]
     energy_scope: EnergyScope
     codecs: Mapping[str, int]
@@ -130,8 +141,9 @@ class Recorder:
     def __init__(self, started_s: float) -> None:
         self.started_s = started_s
         self._lock = threading.Lock()
-        self._answered_s: list[float] = []
-        self._latency_s: list[float] = []
+        self._answered_s = array("d")
+        self._longest_gap_s: float | None = None
+        self._latencies = Latencies()
         self._n_failed = 0
         self._n_completed_elsewhere = 0
         self._recent: deque[tuple[float, Result]] = deque()
@@ -139,7 +151,7 @@ class Recorder:
         self._switches: list[SwitchRecord] = []
         self._gaps_s: list[float | None] = []
         self._drawn: dict[str, _Drawn] = {}
-        self._frame_j: list[float] = []
+        self._sum_j, self._n_frames_j = 0.0, 0
         self._frame_sources: set[str] = set()
         self._energy_scope = EnergyScope.ALL
         self._codecs: Counter[str] = Counter()
@@ -148,7 +160,7 @@ class Recorder:
         """Joules of frames are those of `scope` from now on; what was counted otherwise is not averaged with them."""
         with self._lock:
             self._energy_scope = scope
-            self._frame_j.clear()
+            self._sum_j, self._n_frames_j = 0.0, 0
             self._frame_sources.clear()
 
     def answered(self, result: Result) -> None:
@@ -157,12 +169,13 @@ class Recorder:
         with self._lock:
             if result.accepted_s < self.started_s:
                 return
-            self._answered_s.append(at_s)
-            self._latency_s.append(result.latency_s)
+            self._note_time(at_s)
+            self._latencies.add(result.latency_s)
             self._n_failed += result.error is not None
             self._n_completed_elsewhere += result.n_attempts > 1 and result.error is None
             if result.energy_j is not None and result.energy_source is not None:
-                self._frame_j.append(result.energy_j)
+                self._sum_j += result.energy_j
+                self._n_frames_j += 1
                 self._frame_sources.add(result.energy_source)
             self._codecs.update(stage.codec for stage in result.plan.stages if stage.codec is not None)
             self._recent.append((at_s, result))
@@ -199,11 +212,12 @@ class Recorder:
             self._plans = [(started_s, plan)]
             self._switches.clear()
             self._gaps_s.clear()
-            self._answered_s.clear()
-            self._latency_s.clear()
+            self._answered_s = array("d")
+            self._longest_gap_s = None
+            self._latencies = Latencies()
             self._recent.clear()
             self._n_failed = self._n_completed_elsewhere = 0
-            self._frame_j.clear()
+            self._sum_j, self._n_frames_j = 0.0, 0
             self._frame_sources.clear()
             self._codecs.clear()
             for drawn in self._drawn.values():
@@ -225,10 +239,7 @@ class Recorder:
     def gaps_s(self, now: float) -> tuple[float | None, ...]:
         """Gaps of the switches that have settled, oldest first, as `gap_s` says."""
         with self._lock:
-            for switch in self._switches[len(self._gaps_s) :]:
-                if not is_settled(switch, now):
-                    break
-                self._gaps_s.append(gap_s(self._answered_s, switch))
+            self._settle(now)
             return tuple(self._gaps_s)
 
     def latency_breakdown(self, now: float) -> LatencyBreakdown:
@@ -264,18 +275,38 @@ class Recorder:
         with self._lock:
             return History(
                 started_s=self.started_s,
-                answered_s=tuple(self._answered_s),
-                latency_s=tuple(self._latency_s),
+                latency_s=self._latencies.figures(),
+                longest_gap_s=self._longest_gap_s,
                 n_failed=self._n_failed,
                 n_completed_elsewhere=self._n_completed_elsewhere,
                 plans=tuple(self._plans),
                 switches=tuple(self._switches),
+                gaps_s=(*self._gaps_s, *(gap_s(self._answered_s, one) for one in self._switches[len(self._gaps_s) :])),
                 drawn=tuple(
                     NodeDraw(node=node, energy_j=drawn.energy_j, sources=tuple(drawn.sources), scope=drawn.scope)
                     for node, drawn in sorted(self._drawn.items())
                 ),
-                frame_j=tuple(self._frame_j),
+                frame_j=self._sum_j / self._n_frames_j if self._n_frames_j else None,
+                n_frames_j=self._n_frames_j,
                 frame_sources=frozenset(self._frame_sources),
                 energy_scope=self._energy_scope,
                 codecs=dict(sorted(self._codecs.items())),
             )
+
+    def _note_time(self, at_s: float) -> None:
+        """Keep the time of an answer, and drop times that no gap of a switch can need any more."""
+        times = self._answered_s
+        if times:
+            self._longest_gap_s = max(self._longest_gap_s or 0.0, at_s - times[-1])
+        times.append(at_s)
+        if len(times) > N_ANSWERS_KEPT and times[len(times) // 2] < at_s - ANSWERS_KEPT_S:
+            self._settle(at_s)
+            unsettled = self._switches[len(self._gaps_s) :]
+            needed_s = min([at_s - ANSWERS_KEPT_S, *(one.at_s - 2.0 * BEFORE_S for one in unsettled)])
+            del times[: bisect_left(times, needed_s)]
+
+    def _settle(self, now_s: float) -> None:
+        for switch in self._switches[len(self._gaps_s) :]:
+            if not is_settled(switch, now_s):
+                break
+            self._gaps_s.append(gap_s(self._answered_s, switch))

@@ -6,16 +6,14 @@ meanings of the keys in docs/cli.md.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated
 
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.runtime.origin.audit import Audited
-from seamline.runtime.origin.gaps import gap_s
+from seamline.runtime.origin.latencies import LatencyFigures
 from seamline.runtime.origin.record import History
 from seamline.runtime.shared.energy import joint_source
 from seamline.runtime.sources.health import SourceFigures
@@ -34,16 +32,6 @@ class FrameFigures:
     completed_elsewhere: Annotated[int, "frames run again because a node died, refused or took too long"]
     late_answers_ignored: Annotated[int, "answers that came after the frame had been answered otherwise"]
     failed: Annotated[int, "frames whose answer is an error"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyFigures:
-    """Seconds from acceptance to answer; None where there was no answer."""
-
-    mean: Annotated[float | None, "mean seconds from acceptance to answer"]
-    p50: Annotated[float | None, "median"]
-    p95: Annotated[float | None, "95th percentile"]
-    n: Annotated[int, "answers behind these figures"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +125,7 @@ def run_summary(
 
     n_left: frames that were on their way when the caller wanted no more answers; they are not lost.
     """
-    answered, started_s = sorted(history.answered_s), history.started_s
+    started_s = history.started_s
     return RunSummary(
         frames=FrameFigures(
             accepted=counts.accepted,
@@ -151,10 +139,12 @@ def run_summary(
             failed=history.n_failed,
         ),
         source=source,
-        latency_s=latency_figures(history.latency_s),
+        latency_s=history.latency_s,
         energy=_energy(history),
-        longest_gap_s=max((there - here for here, there in pairwise(answered)), default=None),
-        switches=tuple(_switch(switch, answered, started_s) for switch in history.switches),
+        longest_gap_s=history.longest_gap_s,
+        switches=tuple(
+            _switch(switch, gap_s, started_s) for switch, gap_s in zip(history.switches, history.gaps_s, strict=True)
+        ),
         plan_timeline=tuple(PlanInUse(at_s=at_s - started_s, plan=str(plan)) for at_s, plan in history.plans),
         codecs=history.codecs,
         audit=None
@@ -167,25 +157,12 @@ def run_summary(
     )
 
 
-def latency_figures(latencies_s: Sequence[float]) -> LatencyFigures:
-    """mean, p50 and p95 and how many; None where there was no answer."""
-    if not latencies_s:
-        return LatencyFigures(mean=None, p50=None, p95=None, n=0)
-    ordered = sorted(latencies_s)
-    return LatencyFigures(
-        mean=statistics.fmean(ordered),
-        p50=statistics.median(ordered),
-        p95=ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
-        n=len(ordered),
-    )
-
-
 def _energy(history: History) -> EnergyFigures:
-    n_frames = max(1, len(history.answered_s))
+    n_frames = max(1, history.latency_s.n)
     total_j = sum(drawn.energy_j for drawn in history.drawn)
     return EnergyFigures(
-        j_per_frame=statistics.fmean(history.frame_j) if history.frame_j else None,
-        n_frames=len(history.frame_j),
+        j_per_frame=history.frame_j,
+        n_frames=history.n_frames_j,
         counted=str(history.energy_scope),
         source=", ".join(sorted(history.frame_sources)) or None,
         nodes={
@@ -203,7 +180,7 @@ def _energy(history: History) -> EnergyFigures:
     )
 
 
-def _switch(switch: SwitchRecord, answered: Sequence[float], started_s: float) -> SwitchFigures:
+def _switch(switch: SwitchRecord, gap_s: float | None, started_s: float) -> SwitchFigures:
     return SwitchFigures(
         at_s=switch.at_s - started_s,
         from_plan=str(switch.from_plan),
@@ -215,5 +192,5 @@ def _switch(switch: SwitchRecord, answered: Sequence[float], started_s: float) -
         pause_s=switch.pause_s,
         load_s=switch.load_s,
         sent_bytes=switch.sent_bytes,
-        gap_s=gap_s(answered, switch),
+        gap_s=gap_s,
     )
