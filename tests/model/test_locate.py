@@ -61,9 +61,15 @@ def test_a_build_that_fails_leaves_no_file(cache, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("resnet51", "did you mean `resnet50`"), ("qqq", "seamline zoo list"), (".", "is a folder")]
+    ("name", "said"),
+    [
+        ("resnet51", "did you mean `resnet50`"),
+        ("qqq", "seamline zoo list"),
+        (".", "is a folder"),
+        ("/dev/null", "is a device"),
+    ],
 )
 def test_a_name_that_means_nothing_is_refused_with_the_nearest(name, said):
-    with pytest.raises(UsageError, match=r"no model|is a folder") as found:
+    with pytest.raises(UsageError, match=r"no model|is a folder|is a device") as found:
         load_model(name)
     assert said in str(found.value)

@@ -48,6 +48,10 @@ def resolve_model(text: str, progress: Progress = SILENT) -> Path:
         return path
     if path.is_dir():
         raise UsageError(f"`{text}` is a folder, not a model", hint="name an ONNX file in it")
+    if path.exists():
+        raise UsageError(
+            f"`{text}` is a device, a pipe or a socket, not a model", hint="copy the model to a file first"
+        )
     if text not in zoo.names():
         raise UsageError(f"there is no model `{text}`: no such file, and no zoo model of that name", hint=_advice(text))
     cached = zoo_path(text)

@@ -31,7 +31,7 @@ def answered(recorder: Recorder, at_s: float) -> None:
             generation=0,
             reports=(),
             n_attempts=1,
-        )  # fmt: skip
+        )
     )
 
 

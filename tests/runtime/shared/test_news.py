@@ -9,7 +9,7 @@ import pytest
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.shared.news import LOGGER, MAX_REASONS, News
+from seamline.runtime.shared.news import LOGGER, MAX_LINES, MAX_REASONS, SPAN_S, Bounded, News
 
 FOG = NodeId("fog")
 
@@ -68,3 +68,18 @@ def test_a_flood_of_different_failures_takes_no_memory(said):
         news.failed("a frame", "edge-1", f"reason {number}")
     assert len(said()) == 3 * MAX_REASONS
     assert len(news._n_failures) <= MAX_REASONS + 1
+
+
+def test_a_flood_of_news_is_cut_and_the_next_line_says_by_how_many():
+    bounded = Bounded()
+
+    def line(at_s: float) -> logging.LogRecord:
+        record = logging.LogRecord(LOGGER.name, logging.INFO, "", 0, "%s is gone", ("fog",), None)
+        record.created = at_s
+        return record
+
+    assert sum(bounded.filter(line(1000.0 + 0.001 * number)) for number in range(700)) == MAX_LINES
+    later = line(1000.0 + SPAN_S)
+    assert bounded.filter(later)
+    assert later.getMessage() == f"fog is gone ({700 - MAX_LINES} more like it)"
+    assert bounded.filter(line(10.0)), "the clock was set back"

@@ -37,13 +37,14 @@ def register(app: typer.Typer) -> None:
 def chaos(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Faults, models and pictures follow from it.")] = 1,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="M", min=0.0, help="After so long no new fault begins.")
+        float, typer.Option("--minutes", metavar="M", min=0.0, max=1e6, help="After so long no new fault begins.")
     ] = 2.0,
     only: Annotated[
         str | None, typer.Option("--only", metavar="KINDS", help="Faults of these kinds only: kill,freeze.")
     ] = None,
     lease: Annotated[
-        float | None, typer.Option("--lease", metavar="S", min=0.1, help="Silence after which a node is lost.")
+        float | None,
+        typer.Option("--lease", metavar="S", min=0.1, max=3600.0, help="Silence after which a node is lost."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:

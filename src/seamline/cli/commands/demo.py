@@ -65,8 +65,10 @@ class DemoFlags:
         str | None,
         typer.Option("--source", metavar="SOURCE", help="Video file; a pan over photographs when not given."),
     ] = None
-    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=2.0, help="Length of the run.")] = None
-    fps: Annotated[float | None, typer.Option("--fps", metavar="F", min=0.1, help="Frames per second.")] = None
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", min=2.0, max=1e6, help="Length of the run.")
+    ] = None
+    fps: Annotated[float | None, typer.Option("--fps", metavar="F", min=0.1, max=1e6, help="Frames per second.")] = None
     private: Annotated[
         int | None,
         typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the edge; 1, the default, not."),

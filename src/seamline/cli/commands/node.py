@@ -152,9 +152,10 @@ def node(
 @contextmanager
 def showing_news() -> Iterator[None]:
     """Within it, the news of this process's node are lines on stderr, each with its time."""
-    from seamline.runtime.shared.news import LOGGER
+    from seamline.runtime.shared.news import LOGGER, Bounded
 
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Bounded())
     plain = logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(JsonLines() if is_json() else plain)
     before = LOGGER.level, LOGGER.propagate

@@ -117,11 +117,14 @@ def profile(
     threads: ThreadsOption = None,
     provider: ProviderOption = AUTO,
     slowdown: Annotated[
-        float, typer.Option("--slowdown", metavar="X", min=1.0, help="Profile a machine that takes X times as long.")
+        float,
+        typer.Option("--slowdown", metavar="X", min=1.0, max=1e6, help="Profile a machine that takes X times as long."),
     ] = 1.0,
     budget: Annotated[
         float | None,
-        typer.Option("--budget", metavar="S", min=0.0, help="Seconds to spend; as good results need when not given."),
+        typer.Option(
+            "--budget", metavar="S", min=0.0, max=1e6, help="Seconds to spend; as good results need when not given."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the profile as JSON.")

@@ -21,7 +21,8 @@ class RunFlags:
         str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
     ] = "edge"
     fps: Annotated[
-        float | None, typer.Option("--fps", metavar="F", min=0.01, help="Frames a second of the source's time to use.")
+        float | None,
+        typer.Option("--fps", metavar="F", min=0.01, max=1e6, help="Frames a second of the source's time to use."),
     ] = None
     frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")] = (

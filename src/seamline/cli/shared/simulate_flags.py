@@ -51,7 +51,9 @@ class SimulateFlags:
         int, typer.Option("--private", metavar="N", min=0, help="0 lets raw frames leave the origin, 1 does not.")
     ] = 0
     codecs: CodecsOption = MOST_LOSSY_BY_DEFAULT
-    fps: Annotated[float, typer.Option("--fps", metavar="F", min=0.01, help="Frames per second.")] = DEFAULT_FPS
+    fps: Annotated[float, typer.Option("--fps", metavar="F", min=0.01, max=1e6, help="Frames per second.")] = (
+        DEFAULT_FPS
+    )
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="S", min=1.0, help="Length; the longest trace's if not given.")
     ] = None

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import Counter
 
-from seamline.core.vocabulary.complaints import quoted
+from seamline.core.vocabulary.complaints import quoted, with_unsaid
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.fabric import messages as msg
@@ -20,6 +20,25 @@ LOGGER = logging.getLogger("seamline.news")
 MAX_WORDS = 300
 MAX_REASONS = 256
 """Of so many different failures repetitions are counted; the count begins anew when there are more."""
+
+MAX_LINES, SPAN_S = 50, 10.0
+"""Peers cause most lines, and can invent what they are about: no more than so many are written in that span."""
+
+
+class Bounded(logging.Filter):
+    """Lets `MAX_LINES` lines of a span pass; the first line of the next one says how many did not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since_s = 0.0
+        self._n = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not 0.0 <= record.created - self._since_s < SPAN_S:  # the clock of the wall may be set back
+            n_unsaid, self._since_s, self._n = max(0, self._n - MAX_LINES), record.created, 0
+            record.msg, record.args = with_unsaid(record.getMessage(), n_unsaid), ()
+        self._n += 1
+        return self._n <= MAX_LINES
 
 
 class News:
