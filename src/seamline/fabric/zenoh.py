@@ -38,8 +38,9 @@ from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost
 from seamline.core.vocabulary.limits import MAX_MESSAGE_BYTES
 from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Buffer, Lane, OnMessage, OnPeer, Parts
-from seamline.fabric.bulk.lane import BulkReceiver, BulkSender
+from seamline.fabric.bulk.lane import BulkReceiver, BulkSender, nowhere
 from seamline.fabric.bulk.path import MOST_CHUNK_BYTES
+from seamline.fabric.bulk.same_host import Place, place_of
 from seamline.fabric.delivery import Delivery
 from seamline.fabric.guard import Guard
 from seamline.fabric.inbox import Arrival, PeerChange
@@ -77,7 +78,7 @@ class ZenohFabric:
     connect: endpoints to keep trying, e.g. ``tcp/192.168.1.7:7447``; one that cannot be reached is no error.
     listen: endpoints others may connect to; port 0 means a free one, see `endpoints`.
     relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
-    shared_memory: let Zenoh use it between processes of one host; never where a link is emulated, it bypasses the link.
+    shared_memory: hand bulk to processes of this machine in memory, where nothing shaped is between them.
     lease_s: silence after which a peer is lost; raise it for links that stall for longer. guard: only whom it
     admits takes part, and nobody else can read or forge what is sent.
     """
@@ -90,7 +91,7 @@ class ZenohFabric:
         listen: tuple[str, ...] = ("tcp/127.0.0.1:0",),
         cluster: str = "default",
         relay: bool = True,
-        shared_memory: bool = False,
+        shared_memory: bool = True,
         lease_s: float = LEASE_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         guard: Guard | None = None,
@@ -108,7 +109,6 @@ class ZenohFabric:
             self.endpoints,
             connect,
             mode="router" if relay else "peer",
-            shared_memory=shared_memory,
             lease_s=lease_s,
         )
         self._config = self._configuration()
@@ -118,13 +118,15 @@ class ZenohFabric:
         self._lobby = Lobby()
         self._door = threading.Lock()  # who comes in is decided, and what waited for it let in, one at a time
         self._peer_log = PeerLog(log)
+        place = self._own_place if shared_memory else nowhere
         self._sender = BulkSender(
-            self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk)
+            self._incarnation, self._roster, lambda target, chunk: self._put(target, Lane.DATA, chunk), place
         )
         self._receiver = BulkReceiver(
             max_message_bytes,
             credit=self._credit,
             given_up=lambda source, why: self._peer_log.warn(source, f"a message of `{source}` was given up: {why}"),
+            place=place,
         )
         self._session: Any = None
         self._linking = threading.Lock()  # the session is opened and ended by one at a time
@@ -255,8 +257,11 @@ class ZenohFabric:
         with self._linking:
             self._end_session()
         self._roster.close()
-        self._sender.wake_all()
+        self._sender.close()
         self._delivery.close()
+
+    def _own_place(self) -> Place | None:
+        return place_of((one.local, one.remote) for one in self.links())
 
     def _configuration(self) -> Any:
         return self._configured(more={} if self._guard is None else self._guard.settings)

@@ -12,6 +12,8 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric.bulk.chunks import cut
 from seamline.fabric.bulk.lane import MOST_AT_ONCE_BYTES, BulkReceiver, BulkSender
 from seamline.fabric.bulk.path import FIRST_WINDOW_BYTES
+from seamline.fabric.bulk.same_host import Place
+from seamline.fabric.bulk.shared_memory import MOST_SHARED_BYTES
 from seamline.fabric.bulk.window import pack_credit
 from seamline.fabric.roster import Roster
 from seamline.fabric.wire import MAX_MESSAGE_BYTES
@@ -23,15 +25,16 @@ LONG = bytes(range(256)) * (8 * FIRST_WINDOW_BYTES // 256)
 class Pair:
     """Edge sends to fog. Chunks wait in `chunks` until `take`; credits come back at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, edge: Place | None = None, fog: Place | None = None) -> None:
         self.roster = Roster(EDGE, "a")
         self.roster.token(FOG, "b", True)
         self.chunks: deque[bytes] = deque()
         self.messages: list[bytes] = []
         self.n_credits = 0
+        self.n_bytes = 0
         self.is_taken_at_once = True
-        self.sender = BulkSender(7, self.roster, self._put)
-        self.receiver = BulkReceiver(MAX_MESSAGE_BYTES, credit=self._credit)
+        self.sender = BulkSender(7, self.roster, self._put, lambda: edge)
+        self.receiver = BulkReceiver(MAX_MESSAGE_BYTES, credit=self._credit, place=lambda: fog)
 
     def take(self) -> None:
         chunk = bytes(self.chunks.popleft())
@@ -39,6 +42,7 @@ class Pair:
 
     def _put(self, target: NodeId, chunk: bytes) -> None:
         self.chunks.append(chunk)
+        self.n_bytes += len(chunk)
         if self.is_taken_at_once:
             self.take()
 
@@ -120,3 +124,18 @@ def test_a_credit_goes_with_what_leaves_for_its_sender_while_the_message_is_hand
     receiver.on_chunk(EDGE, next(cut(b"told", 7, 1, lambda: 100)), lambda source, message: None)
     receiver.on_chunk(EDGE, next(cut(b"part of it", 7, 2, lambda: 4)), answer)
     assert credits == [pack_credit(7, (1, 4)), pack_credit(7, (2, 4))]
+
+
+@pytest.mark.needs("linux")
+def test_messages_of_one_machine_pass_in_memory_in_turn_with_those_that_do_not() -> None:
+    here, there = ("tcp/127.0.0.1:1", "tcp/127.0.0.1:2"), ("tcp/127.0.0.1:2", "tcp/127.0.0.1:1")
+    pair = Pair(Place(network=1, links=(here,)), Place(network=1, links=(there,)))
+    sent = [LONG, LONG[::-1], b"short", LONG, bytes(MOST_SHARED_BYTES + 1), LONG]
+    n_bytes = []
+    for message in sent:
+        pair.n_bytes = 0
+        pair.sender.send(FOG, (message,))
+        n_bytes.append(pair.n_bytes)
+    assert pair.messages == sent
+    assert [n < 200 for n in n_bytes] == [False, True, True, True, False, True]
+    pair.sender.close()

@@ -6,7 +6,7 @@ fixed header and a slice of the message. The chunks of one message follow each o
 serialises its messages per target; so per source there is at most one message in flight. Nothing is repaired here: a
 message with a missing chunk is dropped, and the sender learns from the receipt that does not come. A chunk's header has
 a checksum of its own, since a damaged number would misplace what follows; a damaged slice is found by the checksum of
-the message (`wire.py`).
+the message (`wire.py`). A note of shared memory (`shared_memory.py`) goes as a message of one chunk, in its turn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from seamline.fabric.messages import WIRE_VERSION
 _START = struct.Struct("<3sBI")
 _PLACE = struct.Struct("<QQQQ")
 _HEADER_BYTES = _START.size + _PLACE.size
-_MAGIC = b"SLC"
+_CHUNK, _NOTE = b"SLC", b"SLN"
 _FIRST_ROOM_BYTES = 4 << 20
 
 EXPIRE_S = 20.0
@@ -43,10 +43,10 @@ MAX_RUNS = 512
 """Senders of which the state is kept; names and incarnations are whatever a peer writes."""
 
 
-def whole(message: Parts, incarnation: int, number: int) -> bytes:
-    """`message` as its only chunk, copied once."""
+def whole(message: Parts, incarnation: int, number: int, *, is_note: bool = False) -> bytes:
+    """`message` as its only chunk, copied once. is_note: it says where a message lies."""
     place = _PLACE.pack(incarnation, number, 0, sum(map(len, message)))
-    return b"".join((_START.pack(_MAGIC, WIRE_VERSION, checksum32(place)), place, *message))
+    return b"".join((_START.pack(_NOTE if is_note else _CHUNK, WIRE_VERSION, checksum32(place)), place, *message))
 
 
 def cut(
@@ -62,10 +62,15 @@ def cut(
     while True:
         piece = view[offset : offset + chunk_bytes()]
         place = _PLACE.pack(incarnation, number, offset, total)
-        yield b"".join((_START.pack(_MAGIC, WIRE_VERSION, checksum32(place)), place, piece))
+        yield b"".join((_START.pack(_CHUNK, WIRE_VERSION, checksum32(place)), place, piece))
         offset += len(piece)
         if offset >= total:
             return
+
+
+def is_note(chunk: bytes) -> bool:
+    """Whether the message that `chunk` completes is a note of shared memory."""
+    return chunk.startswith(_NOTE)
 
 
 def position_of(chunk: bytes | bytearray | memoryview) -> tuple[int, Position]:
@@ -225,7 +230,7 @@ def _read_header(view: memoryview) -> tuple[int, int, int, int]:
     if len(view) < _HEADER_BYTES:
         raise WireError(f"{len(view)} bytes are too few for a chunk")
     magic, version, expected = _START.unpack_from(view, 0)
-    if magic != _MAGIC:
+    if magic not in (_CHUNK, _NOTE):
         raise WireError("the bytes of a peer are not a chunk of a Seamline message")
     if version != WIRE_VERSION:
         raise WireVersion(
