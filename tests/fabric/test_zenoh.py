@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -242,6 +243,26 @@ def test_bulk_on_a_slow_link_does_not_make_the_peer_seem_lost(start: Start, netw
     edge.fabric.send(FOG, bytes(150_000), Lane.DATA)  # 1.2 s, three times the lease
     assert fog.message() == (EDGE, bytes(150_000))
     assert fog.changes.empty()
+
+
+@pytest.mark.needs("linux")
+def test_memory_is_shared_on_one_machine_but_not_past_a_relay(start: Start, network: Network) -> None:
+    fog = start("fog", listen=(network.listen("fog"), "tcp/127.0.0.1:0"))
+    for endpoint, is_shared in ((network.endpoint("edge", "fog"), False), (fog.fabric.endpoints[1], True)):
+        edge = start("edge", (endpoint,))
+        edge.fabric.wait_peer(FOG, PATIENCE_S)
+        before = _n_shared()
+        assert fog.change() == (EDGE, True)
+        for _ in range(2):
+            edge.fabric.send(FOG, bytes(20_000), Lane.DATA)
+            assert fog.message() == (EDGE, bytes(20_000))
+        assert (_n_shared() > before) is is_shared
+        edge.fabric.close()
+        assert fog.change() == (EDGE, False)
+
+
+def _n_shared() -> int:
+    return Path("/proc/self/maps").read_text().count("memfd:seamline")
 
 
 def test_a_silent_link_loses_the_peer_on_both_sides_until_it_carries_again(start: Start, network: Network) -> None:

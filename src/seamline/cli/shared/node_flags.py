@@ -68,6 +68,10 @@ class NodeFlags:
         ),
     ] = None
     no_relay: Annotated[bool, typer.Option("--no-relay", help="Do not pass on messages between other nodes.")] = False
+    no_shared_memory: Annotated[
+        bool,
+        typer.Option("--no-shared-memory", help="Send frames through the network to processes of this machine too."),
+    ] = False
     no_weights_to: Annotated[
         tuple[str, ...],
         typer.Option(
@@ -161,6 +165,7 @@ class NodeFlags:
             cache=self.cache,
             model_quota=self.model_quota,
             relay=not self.no_relay,
+            shared_memory=not self.no_shared_memory,
             allow_insecure=self.insecure,
             secure=secure or self.join is not None,
             serves=serves,

@@ -43,13 +43,13 @@ class NodeOptions:
     """Options of a node. connect and listen: fabric endpoints, e.g. ``tcp/192.168.1.7:7447``.
 
     n_threads: threads for computing, all cores when None. provider: what computes, see `core.vocabulary.providers`.
-    memory_bytes: what it may use, all when None. slowdown: makes
-    computing take that many times as long (a testbed's emulation); pace: the same where it changes later. cache: where
-    models are kept; model_quota: how much peers may send, see `model.store.space`. relay: pass on messages between
-    neighbours. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by certificate on
-    loopback too. serves: it computes for others, and answers machines that join where the authority is. no_weights_to:
-    nodes that get no model from here. power: what the device draws, see `config.power.parse_power`. meter: what
-    measures it, see `meters.energy`. lease_s: silence after which a peer is lost.
+    memory_bytes: what it may use, all when None. slowdown: makes computing take that many times as long (a testbed's
+    emulation); pace: the same where it changes later. cache: where models are kept; model_quota: how much peers may
+    send, see `model.store.space`. relay: pass on messages between neighbours. shared_memory: hand frames to nodes of
+    this machine in memory. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by
+    certificate on loopback too. serves: it computes for others, and answers machines that join where the authority is.
+    no_weights_to: nodes that get no model from here. power: what the device draws, see `config.power.parse_power`.
+    meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost.
     """
 
     name: str
@@ -64,6 +64,7 @@ class NodeOptions:
     pace: Slowdown | None = None
     cache: Path | None = None
     relay: bool = True
+    shared_memory: bool = True
     allow_insecure: bool = False
     secure: bool = False
     serves: bool = False
@@ -112,6 +113,7 @@ def open_node(options: NodeOptions) -> Node:
         listen=links.listen,
         cluster=options.cluster,
         relay=options.relay,
+        shared_memory=options.shared_memory,
         lease_s=options.lease_s,
         guard=links.seal,
     )
