@@ -187,3 +187,10 @@ def test_a_decision_that_stood_for_a_pinned_plan_does_not_stand_for_the_policy_a
     adapter = CorePolicyAdapter(Adaptive())
     assert isinstance(adapter(view, Fixed(LOCAL)), Keep)
     assert not isinstance(adapter(view, Adaptive()), Keep)
+
+
+def test_a_node_whose_greeting_was_lost_is_asked_who_it_is(world: World):
+    """Seed 921: seen again, it was left out for as long as it had nothing else to say, up to a minute."""
+    world.hear(ev.PeerChanged(FOG, False))
+    world.hear(ev.PeerChanged(FOG, True), after_s=1.0)
+    assert FOG in {asked.node for asked in only(cmd.MeasureLinks, world.hear(ev.Tick(), after_s=0.1))}

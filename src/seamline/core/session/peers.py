@@ -46,7 +46,7 @@ PROFILE_AGAIN_S = 10.0
 
 @dataclass(slots=True)
 class _Peer:
-    """State of a node. status: None while it is not there.
+    """State of a node. status: None while it has not said that it is there. is_seen: by the fabric.
 
     open_until_s: the breaker is open until then, inf while it is closed or hung. open_s: how long it was open last.
     hung_segment: what it must compute before it counts again, None when it does not hang. is_timing: it was asked to.
@@ -56,6 +56,7 @@ class _Peer:
     """
 
     status: StatusReceived | None = None
+    is_seen: bool = False
     is_profiling: bool = False
     open_until_s: float = math.inf
     open_s: float = 0.0
@@ -90,13 +91,17 @@ class Peers:
 
     @property
     def present(self) -> tuple[NodeId, ...]:
-        """Nodes that are there, whether they count or not."""
-        return tuple(name for name, peer in self._peers.items() if peer.status is not None)
+        """Nodes that are there, whether they count or not, and whether they have said so: a greeting may be lost."""
+        return tuple(name for name, peer in self._peers.items() if peer.is_seen or peer.status is not None)
+
+    def seen(self, name: NodeId) -> None:
+        """The fabric sees the node; its status may follow."""
+        self._peers[name].is_seen = True
 
     def lost(self, name: NodeId, now_s: float) -> None:
         """The node is lost: the fabric misses it."""
         peer = self._peers[name]
-        peer.status = None
+        peer.status, peer.is_seen = None, False
         peer.open_until_s, peer.is_timing = math.inf, False
         self._view.apply(ev.NodeLeft(name, now_s))
 

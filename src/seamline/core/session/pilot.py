@@ -13,7 +13,8 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     StatusReceived     the node is there; its links, queue and memory are known
     LinkEstimated      an own link is known
     MemoryMeasured     so is the own memory
-    PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status
+    PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status,
+                       for which it is asked
     FrameFinished      compute ratios, sizes that codecs sent, the latency of the plan in use; links stay measured
     StageFailed        a link is down, or the node's circuit breaker opens
     DeadlineMissed     after some in a row the breakers of the plan's other nodes open until each has computed something
@@ -201,8 +202,8 @@ class Pilot:
                     self._releases.seen(event.node, is_same_process=self._peers.is_same_process(event))
                     self._peers.status_received(event, now_s)
             case ev.PeerChanged(node, is_alive):
-                if node in self._peers.names and not is_alive:
-                    self._peer_lost(node, now_s)
+                if node in self._peers.names:
+                    self._peers.seen(node) if is_alive else self._peer_lost(node, now_s)
             case ev.StageFailed():
                 self._stage_failed(event, now_s)
             case ev.DeadlineMissed():
