@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -29,8 +28,7 @@ Floats = npt.NDArray[np.float64]
 Amount = TypeVar("Amount", float, npt.NDArray[np.float64])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageCost:
+class StageCost(NamedTuple):
     """Seconds one frame spends on one node. queue_s passes waiting; the rest keeps the node busy."""
 
     node: NodeId
@@ -45,8 +43,7 @@ class StageCost:
         return self.decode_s + self.compute_s + self.encode_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkCost:
+class LinkCost(NamedTuple):
     """Seconds one frame spends on one link: serialise_s occupies it, transfer_s adds half a round trip.
 
     codec: None for the answer, which travels as it is.
@@ -60,8 +57,7 @@ class LinkCost:
     transfer_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
+class Breakdown(NamedTuple):
     """Time of one frame by part. links: between neighbouring stages. answer: the way back, None when local."""
 
     stages: tuple[StageCost, ...]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -28,14 +27,17 @@ def search_additive(arrays: ProblemArrays, rates: Rates | None = None) -> tuple[
     if arrays.origin not in arrays.nodes:
         return None, None
     search = _Search(Prices(arrays, rates or (Rates(0.0, 1.0) if arrays.is_energy else Rates())))
-    search.extend((arrays.origin,), search.origin_leaves())
+    search.extend((arrays.origin,), (), search.origin_leaves())
     return search.found(OFFLOAD), search.found(SPLIT)
 
 
 @dataclass(slots=True)
 class _Best:
+    """The cheapest plan of a kind so far. arrivals: by boundary, what `_Search.arrive` gave."""
+
     cost: float = math.inf
     order: tuple[NodeId, ...] = ()
+    arrivals: tuple[Floats, ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,32 +61,32 @@ class _Search:
         leave = np.full((N_KINDS, len(arrays.index)), math.inf)
         if arrays.problem.constraints.allow_offload:
             leave[OFFLOAD, 0] = 0.0
-        leave[SPLIT, 1:] = prices.until(arrays.origin)[1:] + prices.busy[arrays.origin] * origin.preprocess_s
+        leave[SPLIT, 1:] = prices.until[arrays.origin][1:] + prices.busy[arrays.origin] * origin.preprocess_s
         if origin.window is not None:
             leave[SPLIT, origin.window.first > 0] = math.inf
         return leave
 
-    def extend(self, order: tuple[NodeId, ...], leave: Floats) -> None:
+    def extend(self, order: tuple[NodeId, ...], arrivals: tuple[Floats, ...], leave: Floats) -> None:
         """Try every next node behind `order` and remember the cheapest ends."""
         for node in self.arrays.next_nodes(order):
-            longer = (*order, node)
-            after = self.behind(node, self.arrive(order[-1], node, leave))
-            self.remember(longer, after[:, -1])
+            longer, arrived = (*order, node), (*arrivals, self.arrive(order[-1], node, leave))
+            after = self.behind(node, arrived[-1])
+            self.remember(longer, arrived, after[:, -1])
             if self.is_worth_extending(after):
-                self.extend(longer, after)
+                self.extend(longer, arrived, after)
 
     def arrive(self, source: NodeId, target: NodeId, leave: Floats) -> Floats:
         """float64[kind, C]: cost until each boundary is decoded on `target`, minus its compute before the cut."""
-        arrive: Floats = leave + (self.prices.cheapest_crossing(source, target) - self.prices.before(target))
+        arrive: Floats = leave + self.prices.entering(source, target)
         return arrive
 
     def behind(self, node: NodeId, arrive: Floats) -> Floats:
         """float64[kind, C]: cost until `node`, entered at the best earlier cut, has computed up to each cut."""
         after = self.arrays.nodes[node].best_entry(arrive)
-        after[:, 1:] += self.prices.until(node)[1:]
+        after[:, 1:] += self.prices.until[node][1:]
         return after
 
-    def remember(self, order: tuple[NodeId, ...], ends: Floats) -> None:
+    def remember(self, order: tuple[NodeId, ...], arrivals: tuple[Floats, ...], ends: Floats) -> None:
         back = self.prices.way_back(order[-1])
         if math.isinf(back) or not self.arrays.required.issubset(order):
             return
@@ -93,7 +95,7 @@ class _Search:
             is_tie = math.isfinite(cost) and math.isclose(cost, best.cost, rel_tol=_TIE_RATIO)
             wins = (len(order), order) < (len(best.order), best.order) if is_tie else cost < best.cost
             if wins:
-                best.cost, best.order = cost, order
+                best.cost, best.order, best.arrivals = cost, order, arrivals
 
     def is_worth_extending(self, after: Floats) -> bool:
         """Whether an end behind this prefix could still be the best of its kind; every further second costs >= 0."""
@@ -103,18 +105,14 @@ class _Search:
         return any(cheapest[kind] < self.best[kind].cost for kind in (OFFLOAD, SPLIT))
 
     def found(self, kind: int) -> Found | None:
-        """Follow the best order of `kind` again and read off its cuts and codecs, from the last boundary back."""
+        """Cuts and codecs of the best order of `kind`, read off its arrivals from the last boundary back."""
         best = self.best[kind]
         if not best.order:
             return None
-        leave, arrivals = self.origin_leaves(), []
-        for source, target in pairwise(best.order):
-            arrivals.append(self.arrive(source, target, leave))
-            leave = self.behind(target, arrivals[-1])
         cuts, codecs, stop = [], [], len(self.arrays.index) - 1
-        for at in range(len(arrivals) - 1, -1, -1):
+        for at in range(len(best.arrivals) - 1, -1, -1):
             first = self.arrays.nodes[best.order[at + 1]].lowest_entry(stop)
-            stop = first + int(np.argmin(arrivals[at][kind, first:stop]))
+            stop = first + int(np.argmin(best.arrivals[at][kind, first:stop]))
             row = int(np.argmin(self.prices.crossing(best.order[at], best.order[at + 1])[:, stop]))
             cuts.append(int(self.arrays.index[stop]))
             codecs.append(self.arrays.codecs[row])

@@ -202,7 +202,8 @@ def brute_force(problem: Problem) -> Alternative:
 
 
 def all_plans(problem: Problem) -> Iterator[Plan]:
-    """Every plan over candidate cuts, allowed or not."""
+    """Every plan over candidate cuts with the codecs of the constraints, otherwise allowed or not."""
+    may_use = set(problem.constraints.codecs)
     cuts = [cut.index for cut in problem.cuts[:-1] if cut.is_candidate or cut.index == 0]
     others = sorted(problem.profiles.keys() - {problem.origin})
     yield Plan.local(problem.origin, len(problem.cuts))
@@ -210,7 +211,7 @@ def all_plans(problem: Problem) -> Iterator[Plan]:
         for order in permutations(others, n_others):
             for boundaries in combinations(cuts, n_others):
                 offered = [offered_codecs(problem.cuts[cut], problem.frame) for cut in boundaries]
-                for codecs in product(*offered):
+                for codecs in product(*([codec for codec in each if codec in may_use] for each in offered)):
                     yield Found(math.inf, (problem.origin, *order), boundaries, codecs).plan(problem.last_cut)
 
 

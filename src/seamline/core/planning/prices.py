@@ -20,31 +20,31 @@ from seamline.core.vocabulary.nodes import NodeId
 
 @dataclass(slots=True)
 class Prices:
-    """Prices of one problem. waiting: of a second in flight. busy: by node, of a second of its work."""
+    """Prices of one problem. waiting: of a second in flight. busy: by node, of a second of its work.
+
+    until: by node, float64[C], a stage up to each cut, its queue included, less what `before` takes off. before: by
+    node, float64[C], what it need not compute of a stage that begins at each cut.
+    """
 
     arrays: ProblemArrays
     rates: Rates
     waiting: float = field(init=False)
     busy: dict[NodeId, float] = field(init=False)
+    until: dict[NodeId, Floats] = field(init=False)
+    before: dict[NodeId, Floats] = field(init=False)
     _crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
-    _cheapest: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
+    _entering: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        idle_w = self.arrays.idle_w
+        idle_w, nodes = self.arrays.idle_w, self.arrays.nodes
         self.waiting = self.rates.waiting(idle_w)
-        self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in self.arrays.nodes.items()}
+        self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in nodes.items()}
+        self.until = {node: self.busy[node] * known.until_s + self.queue(node) for node, known in nodes.items()}
+        self.before = {node: self.busy[node] * known.before_s for node, known in nodes.items()}
 
     def queue(self, node: NodeId) -> float:
         """Cost of waiting on `node` before its stage."""
         return self.waiting * self.arrays.nodes[node].queue_s
-
-    def until(self, node: NodeId) -> Floats:
-        """float64[C]: cost of a stage on `node` up to each cut, its queue included, less what `before` takes off."""
-        return self.busy[node] * self.arrays.nodes[node].until_s + self.queue(node)
-
-    def before(self, node: NodeId) -> Floats:
-        """float64[C]: what `node` need not compute of a stage that begins at each cut."""
-        return self.busy[node] * self.arrays.nodes[node].before_s
 
     def crossing(self, source: NodeId, target: NodeId) -> Floats:
         """float64[Q, C]: cost of encoding on `source`, sending, decoding on `target`, and preprocessing at cut 0."""
@@ -53,11 +53,12 @@ class Prices:
             known = self._crossings[source, target] = self._crossing(source, target)
         return known
 
-    def cheapest_crossing(self, source: NodeId, target: NodeId) -> Floats:
-        """float64[C]: `crossing` with the best codec at each cut."""
-        known = self._cheapest.get((source, target))
+    def entering(self, source: NodeId, target: NodeId) -> Floats:
+        """float64[C]: `crossing` with the best codec at each cut, less what `target` need not compute behind it."""
+        known = self._entering.get((source, target))
         if known is None:
-            known = self._cheapest[source, target] = self.crossing(source, target).min(axis=0, initial=math.inf)
+            cheapest = self.crossing(source, target).min(axis=0, initial=math.inf)
+            known = self._entering[source, target] = cheapest - self.before[target]
         return known
 
     def way_back(self, node: NodeId) -> float:
