@@ -53,8 +53,7 @@ build_app, get_command = main.build_app, typer.main.get_command
 @cache
 def commands_of(modules: tuple[main.CommandModule, ...]) -> object:
     """The commands of `modules`, put together once for all tests: that takes longer than most of them."""
-    assert modules == main.MODULES
-    return get_command(build_app())
+    return get_command(build_app(modules))
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def seamline(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     Every thread that the command started must be over: what one of them said later would be the next test's output.
     """
 
-    monkeypatch.setattr(main, "build_app", lambda: main.MODULES)
+    monkeypatch.setattr(main, "build_app", lambda modules: modules)
     monkeypatch.setattr("typer.main.get_command", commands_of)
 
     def call(*arguments: str) -> Outcome:

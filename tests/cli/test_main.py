@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+import typer.main
 
 from seamline import __version__
 from seamline.cli import main
@@ -39,7 +41,7 @@ def failing(monkeypatch):
             JSON_KEYS = {"doctor": {}, "other": {}}  # noqa: RUF012 - a stand-in for a module, which has no annotations
 
         Module.register = staticmethod(register)
-        monkeypatch.setattr(main, "MODULES", (Module,))
+        monkeypatch.setattr(main, "modules", lambda command="": (Module,))
 
     return set_up
 
@@ -169,13 +171,24 @@ def test_a_closed_standard_output_is_nobody_who_reads():
     assert (process.returncode, process.stderr) == (0, "")
 
 
-def test_help_imports_no_engine_and_no_video_library():
+def test_a_command_imports_no_other_and_help_no_engine_and_no_video_library():
     code = (
-        "import sys; from seamline.cli.main import run; run(['--help']);"
+        "import sys; from seamline.cli.main import run; run(['doctor', '--help']);"
+        "print([name for name in sys.modules if name.startswith('seamline.cli.commands.')], file=sys.stderr);"
+        "run(['--help']);"
         "print(sorted({'onnxruntime', 'onnx', 'cv2', 'zenoh', 'numpy'} & sys.modules.keys()), file=sys.stderr)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert process.stderr.strip() == "[]"
+    assert process.stderr.split("\n")[:2] == ["['seamline.cli.commands.doctor']", "[]"]
+
+
+@pytest.mark.parametrize("group", main.GROUPS)
+def test_the_commands_of_a_group_are_those_that_its_module_registers(group):
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    (module,) = main.modules(main.GROUPS[group][0])
+    module.register(app)
+    assert set(typer.main.get_command(app).commands) == set(main.GROUPS[group])
 
 
 def test_a_process_that_fails_keeps_stdout_empty():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from seamline.cli.main import build_app
+from seamline.cli.main import build_app, modules
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "cli.md")]
@@ -31,7 +31,7 @@ def commands_of(text: str) -> Iterator[list[str]]:
 
 def fault_of(words: list[str]) -> str | None:
     """What the command line has no such thing as: None when every command and flag is there."""
-    command = typer.main.get_command(build_app())
+    command = typer.main.get_command(build_app(modules()))
     words = list(words)
     while words and hasattr(command, "commands") and words[0] in command.commands:
         command = command.commands[words.pop(0)]

@@ -45,18 +45,25 @@ class CommandModule(Protocol):
     register: Callable[[typer.Typer], None]
 
 
-GROUPS = (
-    "demo", "run", "switch", "set", "node", "cluster", "service", "inspect", "verify", "importing", "accuracy",
-    "calibrate", "profile", "plan", "sweep", "zoo", "simulate", "replay", "chaos", "testbed", "config", "cache",
-    "doctor", "reproduce",
-)  # fmt: skip
-"""Modules of command groups, in the order of the help."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "demo": ("demo",), "run": ("run",), "switch": ("switch",), "set": ("set",), "node": ("node", "nodes"),
+    "cluster": ("cluster", "invite", "join"), "service": ("service",), "inspect": ("inspect",), "verify": ("verify",),
+    "importing": ("import",), "accuracy": ("accuracy",), "calibrate": ("calibrate",), "profile": ("profile",),
+    "plan": ("plan",), "sweep": ("sweep",), "zoo": ("zoo",), "simulate": ("simulate",), "replay": ("replay",),
+    "chaos": ("chaos",), "testbed": ("testbed",), "config": ("config",), "cache": ("cache",), "doctor": ("doctor",),
+    "reproduce": ("reproduce",),
+}  # fmt: skip
+"""Modules of command groups, in the order of the help, with the commands of each."""
 
-MODULES = tuple(cast(CommandModule, import_module(f"seamline.cli.commands.{name}")) for name in GROUPS)
+
+def modules(command: str = "") -> tuple[CommandModule, ...]:
+    """The module of `command` alone, since a process runs one; all of them where there is no such command."""
+    names = [name for name, commands in GROUPS.items() if command in commands] or GROUPS
+    return tuple(cast(CommandModule, import_module(f"seamline.cli.commands.{name}")) for name in names)
 
 
-def build_app() -> typer.Typer:
-    """All commands of `MODULES` as one typer app."""
+def build_app(groups: Sequence[CommandModule]) -> typer.Typer:
+    """All commands of `groups` as one typer app."""
     app = typer.Typer(
         name="seamline",
         help="Run one neural network across several machines, cut where it is best right now.",
@@ -65,7 +72,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_global_options)
-    for module in MODULES:
+    for module in groups:
         module.register(app)
     return app
 
@@ -77,7 +84,7 @@ def run(argv: Sequence[str]) -> int:
         arguments, log_format = _without_log_format(arguments)
         CHOSEN.set(log_format)
         _begin_logging(is_verbose)
-        command = typer.main.get_command(build_app())
+        command = typer.main.get_command(build_app(modules(*arguments[:1])))
         result = command.main(args=arguments or ["--help"], prog_name="seamline", standalone_mode=False)
     except SeamlineError as error:
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED

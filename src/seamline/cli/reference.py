@@ -13,7 +13,7 @@ from typing import Any
 
 import typer.main
 
-from seamline.cli.main import MODULES, build_app
+from seamline.cli.main import build_app, modules
 from seamline.cli.shared.output import key_paths
 
 HEAD = """\
@@ -39,13 +39,13 @@ An error is two lines on stderr: `error:` with fact and cause, `hint:` with the 
 def reference() -> str:
     """docs/cli.md as text. The same on every machine: no widths, paths or versions enter."""
     keys = json_keys()
-    root = typer.main.get_command(build_app())
+    root = typer.main.get_command(build_app(modules()))
     return "\n".join([HEAD, *(_section(name, command, keys) for name, command in _leaves(root))]).rstrip() + "\n"
 
 
 def json_keys() -> dict[str, Mapping[str, str]]:
     """Command (``zoo list``) -> JSON key path -> meaning, of all command groups."""
-    tables = {name: keys for module in MODULES for name, keys in module.JSON_KEYS.items()}
+    tables = {name: keys for module in modules() for name, keys in module.JSON_KEYS.items()}
     return {name: keys() if callable(keys) else keys for name, keys in tables.items()}
 
 
