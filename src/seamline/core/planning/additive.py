@@ -44,11 +44,16 @@ class _Best:
 class _Search:
     """Depth-first search over orders of nodes for the least cost at `prices`.
 
-    Vectors are float64[kind, C], kind being OFFLOAD or SPLIT.
+    Vectors are float64[kind, C], kind being OFFLOAD or SPLIT. may_cost_less: whether a longer stage may be cheaper, on
+    a node that draws less while it works.
     """
 
     prices: Prices
+    may_cost_less: bool = field(init=False)
     best: tuple[_Best, _Best] = field(default_factory=lambda: (_Best(), _Best()))
+
+    def __post_init__(self) -> None:
+        self.may_cost_less = min(self.prices.busy.values()) < 0.0
 
     @property
     def arrays(self) -> ProblemArrays:
@@ -87,7 +92,7 @@ class _Search:
         return after
 
     def remember(self, order: tuple[NodeId, ...], arrivals: tuple[Floats, ...], ends: Floats) -> None:
-        back = self.prices.way_back(order[-1])
+        back = self.prices.way_back[order[-1]]
         if math.isinf(back) or not self.arrays.required.issubset(order):
             return
         for kind in (OFFLOAD, SPLIT):
@@ -100,7 +105,7 @@ class _Search:
     def is_worth_extending(self, after: Floats) -> bool:
         """Whether an end behind this prefix could still be the best of its kind; every further second costs >= 0."""
         cheapest = after[:, :-1].min(axis=1)
-        if min(self.prices.busy.values()) < 0.0:
+        if self.may_cost_less:
             return bool(np.isfinite(cheapest).any())
         return any(cheapest[kind] < self.best[kind].cost for kind in (OFFLOAD, SPLIT))
 

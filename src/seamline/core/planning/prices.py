@@ -23,7 +23,8 @@ class Prices:
     """Prices of one problem. waiting: of a second in flight. busy: by node, of a second of its work.
 
     until: by node, float64[C], a stage up to each cut, its queue included, less what `before` takes off. before: by
-    node, float64[C], what it need not compute of a stage that begins at each cut.
+    node, float64[C], what it need not compute of a stage that begins at each cut. way_back: by node, of the answer to
+    the origin, inf where there is none.
     """
 
     arrays: ProblemArrays
@@ -32,6 +33,7 @@ class Prices:
     busy: dict[NodeId, float] = field(init=False)
     until: dict[NodeId, Floats] = field(init=False)
     before: dict[NodeId, Floats] = field(init=False)
+    way_back: dict[NodeId, float] = field(init=False)
     _crossings: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
     _entering: dict[tuple[NodeId, NodeId], Floats] = field(default_factory=dict)
 
@@ -41,6 +43,7 @@ class Prices:
         self.busy = {node: self.rates.busy(idle_w, known.active_w) for node, known in nodes.items()}
         self.until = {node: self.busy[node] * known.until_s + self.queue(node) for node, known in nodes.items()}
         self.before = {node: self.busy[node] * known.before_s for node, known in nodes.items()}
+        self.way_back = {node: self._way_back(node) for node in nodes}
 
     def queue(self, node: NodeId) -> float:
         """Cost of waiting on `node` before its stage."""
@@ -61,8 +64,7 @@ class Prices:
             known = self._entering[source, target] = cheapest - self.before[target]
         return known
 
-    def way_back(self, node: NodeId) -> float:
-        """Cost of the answer's way from `node` to the origin; inf where there is none."""
+    def _way_back(self, node: NodeId) -> float:
         answer = self.arrays.answers.get(node)
         if answer is None:
             return math.inf
@@ -71,13 +73,12 @@ class Prices:
 
     def _crossing(self, source: NodeId, target: NodeId) -> Floats:
         link, nodes = self.arrays.links[source, target], self.arrays.nodes
+        sending = self.waiting + (self.rates.per_j * link.radio_w if self.rates.per_j else 0.0)
         cost = self.busy[source] * nodes[source].encode_s + self.busy[target] * nodes[target].enter_s
-        if not self.rates.per_j and self.waiting > 0.0:  # endless stays endless without further care
-            return cost + self.waiting * (link.half_rtt_s + link.serialise_s)
-        closed = np.isinf(link.serialise_s)
-        serialise_s = np.where(closed, 0.0, link.serialise_s)  # 0 W times endless is not a number
-        cost += self.waiting * (link.half_rtt_s + serialise_s)
-        if self.rates.per_j:
-            cost += self.rates.per_j * link.radio_w * serialise_s
+        if sending > 0.0:  # endless stays endless without further care
+            cost += self.waiting * link.half_rtt_s + sending * link.serialise_s
+            return cost
+        closed = np.isinf(link.serialise_s)  # 0 W times endless is not a number
+        cost += self.waiting * link.half_rtt_s + sending * np.where(closed, 0.0, link.serialise_s)
         cost[closed] = math.inf
         return cost

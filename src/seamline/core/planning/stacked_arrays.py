@@ -108,7 +108,7 @@ def priced_costs(stacked: StackedArrays, rates: Rates) -> PricedCosts:
         crossing,
         np.array([prices.busy[node] for node in stacked.nodes]),
         np.array([prices.queue(node) for node in stacked.nodes]),
-        np.array([prices.way_back(node) for node in stacked.nodes]),
+        np.array([prices.way_back[node] for node in stacked.nodes]),
     )
 
 
