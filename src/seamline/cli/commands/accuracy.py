@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +12,8 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
 from seamline.cli.shared.options import JsonFlag, ThreadsOption, choice
-from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO, MIN_FRAMES
+from seamline.core.vocabulary.calibration import CALIBRATED, MAX_CHANGE_RATIO
 from seamline.core.vocabulary.documented import key_docs
-from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import LOSSY, Codec
 from seamline.core.vocabulary.quantities import ABSENT, bytes_text, ratio_text
 
@@ -93,13 +91,10 @@ def accuracy(
     from seamline.cli.shared.output import print_result, progress_console, track
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
-    from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, step_count, total
-    from seamline.runtime.sources.opening import open_source
+    from seamline.runtime.lab.accuracy import calibration_of, compare, images_of, is_classifier, step_count, total
 
     name = choice(codec, tuple(Codec), "a codec")
-    frames = list(itertools.islice(open_source(images, loop=False).frames(), limit))
-    if not frames:
-        raise UsageError(f"there are no images in `{images}`", hint="name a folder with PNG or JPEG files")
+    frames = images_of(images, limit)
     store, stored = about.load(model, gives_pictures=True)
     # JPEG exists at cut 0, the others inside
     wanted = (0,) if name is Codec.JPEG else cuts_named(stored, cuts, inner_only=True)
@@ -125,9 +120,10 @@ def accuracy(
 def _allowed_text(model: StoredModel, codec: Codec, n_images: int) -> str:
     """What the calibration that was kept means for streams."""
     from seamline.model.store.calibration import read_calibration
+    from seamline.runtime.lab.accuracy import too_few_text
 
-    if n_images < MIN_FRAMES:
-        return f"kept, but {n_images} images are too few for streams to go by: take {MIN_FRAMES} or more"
+    if (words := too_few_text(n_images)) is not None:
+        return words
     kept = [each for each in read_calibration(model.folder) if each.codec is codec]
     n_allowed = sum(each.allows(MAX_CHANGE_RATIO) for each in kept)
     where = f"where answers change by at most {MAX_CHANGE_RATIO:.0%} (`--codecs {CALIBRATED}`)"

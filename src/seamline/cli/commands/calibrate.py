@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import typer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.model_flags import ModelArgument, ModelFlags, ModelIdentity, cuts_named
 from seamline.cli.shared.options import JsonFlag, ThreadsOption
-from seamline.core.vocabulary.calibration import MIN_FRAMES, CutCalibration
+from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.plans import LOSSY, Codec
@@ -97,17 +96,18 @@ def calibrate(
     from seamline.heads.agreement import judge_of
     from seamline.model.engine.ort import OrtEngine
     from seamline.model.store.calibration import keep_calibration
-    from seamline.runtime.lab.accuracy import calibration_of, compare, is_classifier, step_count, total
+    from seamline.runtime.lab.accuracy import (
+        calibration_of,
+        compare,
+        images_of,
+        is_classifier,
+        step_count,
+        too_few_text,
+        total,
+    )
     from seamline.runtime.lab.fewer_bits import calibrations
-    from seamline.runtime.sources.opening import open_source
 
-    source = open_source(images, loop=False)
-    try:
-        frames = list(itertools.islice(source.frames(), limit))
-    finally:
-        source.close()
-    if not frames:
-        raise UsageError(f"there are no images in `{images}`", hint="name a folder with PNG or JPEG files")
+    frames = images_of(images, limit)
     store, stored = about.load(model, gives_pictures=True)
     started_s, engine = time.monotonic(), OrtEngine(store, threads)
     is_scores = is_classifier(stored.cuts[-1].tensors)
@@ -124,8 +124,7 @@ def calibrate(
     jpeg = measured(Codec.JPEG, (0,))
     found = calibrations(measured, wanted)
     keep_calibration(stored.folder, [*jpeg, *found])
-    if len(frames) < MIN_FRAMES:
-        words = f"kept, but {len(frames)} images are too few for streams to go by: take {MIN_FRAMES} or more"
+    if (words := too_few_text(len(frames))) is not None:
         progress_console().print(words)
     summary = CalibrationSummary(
         model=ModelIdentity(name=stored.name, id=stored.model_id),

@@ -24,6 +24,7 @@ from seamline.model import StoredModel
 from seamline.model.metadata.preprocess import FRAME
 from seamline.model.metadata.recipe import preset_list
 from seamline.runtime.inputs.pictures import fitted
+from seamline.runtime.sources.opening import open_source
 
 GROUP_BYTES = 256 << 20
 """Boundary tensors kept at once."""
@@ -69,6 +70,25 @@ class Tally:
     @property
     def mean_error(self) -> float:
         return self.sum_error / self.n_frames if self.n_frames else math.nan
+
+
+def images_of(where: str, limit: int | None) -> list[FrameArray]:
+    """The first `limit` pictures of a folder, a video or a camera. Raises `UsageError` where there are none."""
+    source = open_source(where, loop=False)
+    try:
+        frames = list(itertools.islice(source.frames(), limit))
+    finally:
+        source.close()
+    if not frames:
+        raise UsageError(f"there are no images in `{where}`", hint="name a folder with PNG or JPEG files")
+    return frames
+
+
+def too_few_text(n_images: int) -> str | None:
+    """Words on a calibration by so many images that streams do not go by it; None where they do."""
+    if n_images >= MIN_FRAMES:
+        return None
+    return f"kept, but {n_images} images are too few for streams to go by: take {MIN_FRAMES} or more"
 
 
 def calibration_of(tally: Tally, codec: Codec, is_scores: bool) -> CutCalibration:
