@@ -1,4 +1,7 @@
-"""`seamline chaos` with real processes: one short round, and Ctrl-C in the middle of a long run."""
+"""`seamline chaos` with real processes: one short round, and Ctrl-C in the middle of a long run.
+
+The seeds are of rounds that begin with one fault of 0.6 and 0.3 s.
+"""
 
 import json
 import os
@@ -18,7 +21,7 @@ CHAOS = (sys.executable, "-m", "seamline", "chaos", "--lease", "2")
 
 def test_a_round_of_a_killed_node_loses_nothing_and_says_what_it_was(tmp_path):
     done = subprocess.run(
-        [*CHAOS, "--seed", "4", "--minutes", "0", "--only", "kill", "--json"],
+        [*CHAOS, "--seed", "1", "--minutes", "0", "--only", "kill", "--json"],
         capture_output=True, text=True, timeout=LIMIT_S, check=False, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     summary = json.loads(done.stdout)
@@ -38,7 +41,7 @@ def test_a_round_of_a_killed_node_loses_nothing_and_says_what_it_was(tmp_path):
 def test_ctrl_c_ends_every_process_and_leaves_no_file(tmp_path):
     with (tmp_path / "said").open("w") as said:
         chaos = subprocess.Popen(
-            [*CHAOS, "--minutes", "5", "--only", "delay,loss"], stdout=subprocess.DEVNULL, stderr=said,
+            [*CHAOS, "--seed", "259", "--minutes", "5", "--only", "delay,loss"], stdout=subprocess.DEVNULL, stderr=said,
             env={**os.environ, "TMPDIR": str(tmp_path)}, start_new_session=True,
         )  # fmt: skip
     try:
