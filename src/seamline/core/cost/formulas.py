@@ -78,7 +78,7 @@ class Breakdown(NamedTuple):
     @property
     def bottleneck_s(self) -> float:
         """Seconds per frame of the slowest stage or link."""
-        return max(*(stage.busy_s for stage in self.stages), *(link.serialise_s for link in self.all_links), 0.0)
+        return max([stage.busy_s for stage in self.stages] + [link.serialise_s for link in self.all_links])
 
     @property
     def all_links(self) -> tuple[LinkCost, ...]:
@@ -121,9 +121,9 @@ def energy_j(plan: Plan, problem: Problem) -> float | None:
     return sums(plan, problem).energy_j
 
 
-def energy_of(costs: Breakdown, problem: Problem) -> float | None:
-    """`energy_j` of a plan whose times are known already."""
-    taken_s = costs.latency_s
+def energy_of(costs: Breakdown, problem: Problem, latency_s: float | None = None) -> float | None:
+    """`energy_j` of a plan whose times are known already; latency_s: that of `costs`, where it is."""
+    taken_s = costs.latency_s if latency_s is None else latency_s
     if math.isinf(taken_s):
         return None if waiting_power_w(problem) is None else math.inf
     busy = [(stage.node, stage.busy_s) for stage in costs.stages]
@@ -156,7 +156,8 @@ def joules(
 def sums(plan: Plan, problem: Problem) -> Sums:
     """All three criteria of one plan; raises as `breakdown` does."""
     costs = breakdown(plan, problem)
-    return Sums(costs.latency_s, costs.bottleneck_s, energy_of(costs, problem))
+    taken_s = costs.latency_s
+    return Sums(taken_s, costs.bottleneck_s, energy_of(costs, problem, taken_s))
 
 
 def times(plan: Plan, problem: Problem) -> tuple[float, float]:

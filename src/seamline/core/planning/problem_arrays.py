@@ -22,7 +22,8 @@ from seamline.core.cost.formulas import (
 )
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.constraint_masks import EntryWindow, entry_window
-from seamline.core.planning.model_arrays import Floats, ModelArrays
+from seamline.core.planning.model_arrays import BoundaryBytes, Floats, ModelArrays
+from seamline.core.vocabulary.links import Link, LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import counts_energy
 from seamline.core.vocabulary.plans import Codec, Plan, Segment, Stage
@@ -79,16 +80,32 @@ class NodeArrays:
         return best
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LinkArrays:
-    """One direction: half a round trip, and float64[Q, C] seconds of serialisation, inf where a cut may not cross.
+    """One direction between two nodes, worked out as it is asked for: of many nodes' links a search comes to few."""
 
-    radio_w: what the radios at both ends draw beyond idle while it is serialised.
-    """
+    ends: Link
+    link: LinkEstimate
+    crossing: BoundaryBytes
+    problem: Problem
+    _serialise_s: Floats | None = None
 
-    half_rtt_s: float
-    serialise_s: Floats
-    radio_w: float = 0.0
+    @property
+    def half_rtt_s(self) -> float:
+        """Seconds that do not depend on what is sent."""
+        return fixed_s(self.link)
+
+    @property
+    def serialise_s(self) -> Floats:
+        """float64[Q, C]: seconds of serialisation, inf where a cut may not cross."""
+        if self._serialise_s is None:
+            self._serialise_s = serialise_s(self.crossing.sent_bytes(*self.ends), self.link)
+        return self._serialise_s
+
+    @property
+    def radio_w(self) -> float:
+        """Watts that the radios at both ends draw beyond idle while it is serialised."""
+        return radio_j_per_byte(*self.ends, self.problem) * self.link.goodput_bps / 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +156,12 @@ def arrays_of(problem: Problem, model: ModelArrays | None = None) -> ProblemArra
         nodes = {node: known for node, known in nodes.items() if not math.isnan(known.active_w)}
         idle_w = idle_w if problem.origin in nodes else None
     may_use, crossing = problem.constraints.may_use, model.boundary_bytes(codecs, problem)
-    links, answers, answer_radio_j = {}, {}, {}
-    for (source, target), link in problem.links.items():
-        if link.goodput_bps > 0.0 and source in nodes and target in nodes and may_use(source, target):
-            radio_w = radio_j_per_byte(source, target, problem) * link.goodput_bps / 8.0
-            links[source, target] = LinkArrays(
-                fixed_s(link), serialise_s(crossing.sent_bytes(source, target), link), radio_w
-            )
+    links = {
+        ends: LinkArrays(ends, link, crossing, problem)
+        for ends, link in problem.links.items()
+        if link.goodput_bps > 0.0 and ends[0] in nodes and ends[1] in nodes and may_use(*ends)
+    }
+    answers, answer_radio_j = {}, {}
     for node in nodes:
         back = answer_link(node, problem)
         if back is not None and back.goodput_bps > 0.0 and may_use(node, problem.origin):
