@@ -120,9 +120,9 @@ def test_verify_fails_with_a_list_when_a_cut_deviates(seamline, model_path, monk
     from seamline.model.engine.verify import CutCheck
 
     def deviating(*_args, **_kwargs):
-        yield CutCheck(cut=0, n_tensors=1, max_relative_error=0.0, bit_equal=True, prepare_s=0.0, error=None)
-        yield CutCheck(cut=3, n_tensors=1, max_relative_error=0.5, bit_equal=False, prepare_s=0.0, error=None)
-        yield CutCheck(cut=4, n_tensors=1, max_relative_error=0.0, bit_equal=False, prepare_s=0.0, error="no kernel")
+        yield CutCheck(cut=0, max_relative_error=0.0, bit_equal=True, prepare_s=0.0, error=None)
+        yield CutCheck(cut=3, max_relative_error=0.5, bit_equal=False, prepare_s=0.0, error=None)
+        yield CutCheck(cut=4, max_relative_error=0.0, bit_equal=False, prepare_s=0.0, error="no kernel")
 
     monkeypatch.setattr(verify, "verify_cuts", deviating)
     outcome = seamline("verify", str(model_path), "--json")

@@ -5,12 +5,10 @@ from dataclasses import replace
 import pytest
 
 from seamline.core.analysis.break_even import break_even, first_below
-from seamline.core.cost.formulas import latency_s
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.planner import Planner
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.plans import Plan
 
 CLOUD = NodeId("cloud")
 PRIVATE = Constraints(n_private_cuts=1)
@@ -32,7 +30,6 @@ def test_below_the_break_even_nothing_leaves_and_above_it_something_does(pair: P
     assert found.whole_bps is None
     assert Planner().plan(at_speed(private, 0.98 * found.split_bps)).plan.nodes == ("edge",)
     assert Planner().plan(at_speed(private, 1.02 * found.split_bps)).plan.nodes == ("edge", "cloud")
-    assert found.local_s == pytest.approx(latency_s(Plan.local(pair.origin, len(pair.cuts)), pair))
 
 
 def test_where_frames_may_leave_the_speed_is_said_from_which_that_beats_every_split(pair: Problem) -> None:

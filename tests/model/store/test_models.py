@@ -21,6 +21,7 @@ from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.plans import Segment
 from seamline.model import Incoming, ModelStore, OrtEngine, Preprocess, StoredModel, zoo
 from seamline.model.store.manifest import Manifest, PartInfo
+from seamline.model.store.stored import GRAPH, WEIGHTS
 
 Save = Callable[..., Path]
 
@@ -64,8 +65,8 @@ def test_a_store_below_a_file_is_refused_and_a_home_in_its_name_is_found(
 
 
 def test_weights_are_aligned_and_the_graph_file_holds_none_of_them(stored: StoredModel) -> None:
-    assert stored.part_bytes("weights") >= 8 * 8 * 9 * 4 + 7040 * 4
-    assert stored.part_bytes("graph") < 5000
+    assert (stored.folder / WEIGHTS).stat().st_size >= 8 * 8 * 9 * 4 + 7040 * 4
+    assert (stored.folder / GRAPH).stat().st_size < 5000
     model = stored.segment(stored.whole).model
     assert model is not None
     offsets = {
@@ -233,7 +234,7 @@ def test_a_manifest_that_lies_is_refused(stored: StoredModel, other: ModelStore)
 
 def test_a_peer_may_read_the_parts_and_nothing_else(stored: StoredModel) -> None:
     assert stored.read_part("manifest", 0, 1 << 20) == stored.manifest()
-    assert stored.read_part("weights", stored.part_bytes("weights"), 10) == b""
+    assert stored.read_part("weights", (stored.folder / WEIGHTS).stat().st_size, 10) == b""
     for part, offset, length in (("../manifest.json", 0, 1), ("graph", -1, 1), ("graph", 0, -1), ("", 0, 1)):
         with pytest.raises(ModelError):
             stored.read_part(part, offset, length)

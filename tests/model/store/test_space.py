@@ -20,6 +20,7 @@ from seamline.core.vocabulary.errors import ModelError, SeamlineError, UsageErro
 from seamline.model import Incoming, ModelStore, StoredModel
 from seamline.model.store.manifest import Manifest, PartInfo
 from seamline.model.store.space import RECEIVED, STALE_S, Quota, parse_quota
+from seamline.model.store.stored import GRAPH, WEIGHTS
 
 Save = Callable[..., Path]
 Usage = namedtuple("Usage", "total used free")
@@ -61,7 +62,7 @@ def leftovers(store: ModelStore) -> list[str]:
 
 
 def size_of(model: StoredModel) -> int:
-    return model.part_bytes("graph") + model.part_bytes("weights")
+    return sum((model.folder / part).stat().st_size for part in (GRAPH, WEIGHTS))
 
 
 def a_manifest(graph: bytes, weights_bytes: int) -> Manifest:
@@ -148,8 +149,8 @@ def test_a_graph_that_is_none_keeps_the_weights_out(other: ModelStore) -> None:
 
 
 def test_weights_that_the_graph_has_no_use_for_are_refused(models: list[StoredModel], other: ModelStore) -> None:
-    graph = models[0].read_part("graph", 0, models[0].part_bytes("graph"))
-    manifest = a_manifest(graph, models[0].part_bytes("weights") + (1 << 30))
+    graph = (models[0].folder / GRAPH).read_bytes()
+    manifest = a_manifest(graph, (models[0].folder / WEIGHTS).stat().st_size + (1 << 30))
     incoming = other.receive(manifest.model_id, manifest.to_json())
     incoming.write("graph", 0, graph)
     with pytest.raises(ModelError, match="and its graph has a use for"):

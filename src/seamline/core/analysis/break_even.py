@@ -33,7 +33,6 @@ class BreakEven:
     """
 
     node: NodeId
-    local_s: float
     split: Plan | None
     split_bps: float | None
     whole_bps: float | None
@@ -66,7 +65,6 @@ def break_even(problem: Problem, node: NodeId) -> BreakEven:
     beaten = [speed for line in whole if (speed := _beats_all(line, splits)) is not None]
     return BreakEven(
         node=node,
-        local_s=local.fixed_s,
         split=None if split is None else split.plan,
         split_bps=split_bps,
         whole_bps=min((speed for line in whole if (speed := line.from_bps(local)) is not None), default=None),

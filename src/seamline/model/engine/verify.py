@@ -22,13 +22,12 @@ from seamline.model.store.stored import StoredModel
 class CutCheck:
     """Result of verifying one cut.
 
-    cut: its index. n_tensors: how many cross it. max_relative_error: largest deviation of any output element, relative
+    cut: its index. max_relative_error: largest deviation of any output element, relative
     to the largest element of that output of the whole model. prepare_s: seconds to make both segments runnable.
     error: why it did not run, None when it did; the numbers then mean nothing.
     """
 
     cut: int
-    n_tensors: int
     max_relative_error: float
     bit_equal: bool
     prepare_s: float
@@ -109,7 +108,6 @@ def _check(
     tensors: Mapping[str, Array],
     expected: Mapping[str, Array],
 ) -> CutCheck:
-    n_tensors = len(model.cuts[index].tensors) if 0 <= index < len(model.cuts) else 0
     started_s = time.perf_counter()
     try:
         head = engine.prepare(model.model_id, Segment(0, index))
@@ -117,12 +115,9 @@ def _check(
         prepare_s = time.perf_counter() - started_s
         found = tail.run(head.run(tensors))
     except ModelError as exc:
-        return CutCheck(
-            cut=index, n_tensors=n_tensors, max_relative_error=0.0, bit_equal=False, prepare_s=0.0, error=str(exc)
-        )
+        return CutCheck(cut=index, max_relative_error=0.0, bit_equal=False, prepare_s=0.0, error=str(exc))
     return CutCheck(
         cut=index,
-        n_tensors=n_tensors,
         max_relative_error=max((relative_error(found[name], value) for name, value in expected.items()), default=0.0),
         bit_equal=all(is_same(found[name], value) for name, value in expected.items()),
         prepare_s=prepare_s,

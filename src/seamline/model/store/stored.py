@@ -106,11 +106,6 @@ class StoredModel:
         """Manifest for a peer that receives this model: JSON with sizes and SHA-256 of the parts."""
         return self._manifest.to_json()
 
-    def part_bytes(self, part: str) -> int:
-        """Size of ``manifest``, ``graph`` or ``weights``. Raises `ModelError` for anything else."""
-        sizes = {"graph": self._manifest.graph.n_bytes, "weights": self._manifest.weights.n_bytes}
-        return sizes[part] if part in sizes else len(self.read_part(part, 0, MAX_READ_BYTES))
-
     def read_part(self, part: str, offset: int, length: int) -> bytes:
         """Up to `length` bytes (at most 16 MiB) at `offset` of ``manifest``, ``graph`` or ``weights``; none at the end.
 
