@@ -156,6 +156,23 @@ def test_what_need_not_wait_leaves_on_the_thread_of_whoever_puts_it():
     outbox.close()
 
 
+def test_where_there_is_no_memory_for_a_thread_whoever_puts_a_message_sends_it(monkeypatch):
+    wire = Wire()
+    outbox = Outbox(wire)  # type: ignore[arg-type] # a stand-in
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", start)
+        outbox.put(FOG, Outgoing(message=(b"first",)))
+    assert wire.sent == [b"first"]
+    wire.came.clear()
+    outbox.put(FOG, Outgoing(message=(b"second",)))
+    assert wire.came.wait(10), "and a thread of its own sends what comes later"
+    outbox.close()
+
+
 def test_nothing_overtakes_what_waits(wait_until):
     wire, began, go_on = Wire(), threading.Event(), threading.Event()
 

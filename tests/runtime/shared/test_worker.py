@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from seamline.core.vocabulary.errors import ModelError, PeerLost
+from seamline.core.vocabulary.errors import FabricError, ModelError, PeerLost
 from seamline.runtime.shared.worker import Worker
 
 
@@ -45,3 +45,30 @@ def test_what_is_asked_after_the_end_is_answered_too():
     worker.close()
     with pytest.raises(PeerLost):
         worker.submit(lambda: 1).result(timeout=5)
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_a_worker_that_found_no_memory_for_its_thread_says_so_and_works_when_there_is(monkeypatch):
+    worker = Worker("test")
+    with monkeypatch.context() as short:
+        without_threads(short)
+        with pytest.raises(FabricError, match="`test` cannot work: can't start new thread"):
+            worker.submit(int).result(timeout=5)
+    assert worker.submit(int).result(timeout=5) == 0
+    worker.close()
+
+
+def test_a_worker_with_one_thread_goes_on_with_it_where_there_is_no_memory_for_a_second(monkeypatch):
+    worker, go_on = Worker("test", n_threads=2), threading.Event()
+    first = worker.submit(go_on.wait, 5)
+    without_threads(monkeypatch)
+    second = worker.submit(int)
+    go_on.set()
+    assert (first.result(timeout=5), second.result(timeout=5)) == (True, 0)
+    worker.close()

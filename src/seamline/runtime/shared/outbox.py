@@ -66,17 +66,22 @@ class Outbox:
             self._send(target, peer, outgoing)
 
     def _queue(self, target: NodeId, peer: _Peer, outgoing: Outgoing) -> bool:
-        """Have the peer's thread send; False when the peer has gone meanwhile, and its thread with it."""
+        """Have the peer's thread send; False when the peer has gone meanwhile, and its thread with it, or there is no
+        memory for one."""
         with self._lock:
             if self._closed or self._peers.get(target) is not peer:
                 return False
             if not peer.has_thread:
-                peer.has_thread = True
                 thread = threading.Thread(
                     target=self._send_all, args=(target, peer), name=f"send-{target}", daemon=True
                 )
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    log.debug("%s is sent to without a thread: %s", target, error)
+                    return False
+                peer.has_thread = True
                 self._threads.append(thread)
-                thread.start()
             # copied, as nobody keeps tensors from being changed for as long as they may wait
             peer.pending.put(replace(outgoing, message=(b"".join(outgoing.message),)))
             return True

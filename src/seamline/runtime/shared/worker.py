@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from seamline.core.vocabulary.errors import PeerLost
+from seamline.core.vocabulary.errors import FabricError, PeerLost
 from seamline.runtime.shared.clock import now_s
 
 _Result = TypeVar("_Result")
@@ -33,19 +33,32 @@ class Worker:
         self._threads: list[threading.Thread] = []
 
     def submit(self, function: Callable[..., _Result], *arguments: Any) -> Future[_Result]:
-        """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`."""
+        """Call `function` soon; its result, or what it raises, settles the future: `PeerLost` after `close`, another
+        `FabricError` where there is no memory for a first thread."""
         future: Future[_Result] = Future()
         with self._lock:
-            if not self._closed:
+            try:
+                if self._closed:
+                    raise shutting_down()
+                self._require_thread()
                 self._calls.put((future, lambda: function(*arguments)))
                 self._n_outstanding += 1
-                if len(self._threads) < min(self._n_threads, self._n_outstanding):
-                    thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                    self._threads.append(thread)
-                    thread.start()
-                return future
-        future.set_exception(shutting_down())
+            except FabricError as error:
+                future.set_exception(error)
         return future
+
+    def _require_thread(self) -> None:
+        """One more thread where another call needs it. Raises `FabricError` when none can be started and none is."""
+        if len(self._threads) >= min(self._n_threads, self._n_outstanding + 1):
+            return
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                raise FabricError(f"`{self._name}` cannot work: {error}", hint="is memory short?") from error
+            return
+        self._threads.append(thread)
 
     def close(self, timeout_s: float = 0.3) -> None:
         """Begin nothing more; calls that wait are answered with `PeerLost`."""
