@@ -8,9 +8,12 @@ where a frame was overdue and ran at home before); what the origin computed for 
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -81,6 +84,8 @@ def main() -> None:
     options = parser("The gap when a node is lost, and its parts")
     options.add_argument("--losses", type=int, default=50, help="of each kind")
     options.add_argument("--kinds", default=",".join(PLACES), help="of kill, freeze, silence, one-way-silence")
+    options.add_argument("--seed", type=int, default=1, help="of the moments")
+    options.add_argument("--add", action="store_true", help="to the losses that earlier runs have written down")
     options.add_argument("--lease", type=float, default=LEASE_S)
     options.add_argument("--fps", type=float, default=20.0)
     chosen = options.parse_args()
@@ -91,19 +96,27 @@ def main() -> None:
         f"median (10th-90th percentile), 99th percentile, worst. Usually an answer comes every {1e3 / chosen.fps:g}.",
         "",
     )
-    for kind in kinds:
-        found, counts = _all_of(kind, 3 if chosen.quick else chosen.losses, chosen.fps, chosen.lease)
-        report.data[kind] = {
-            "failovers": [asdict(each) for each in found],
-            "frames": {"accepted": counts.accepted, "answered": counts.answered},
-        }
-        _tell(report, kind, found, counts)
+    written = json.loads(report.path("json").read_text(encoding="utf-8")) if chosen.add else {}
+    for kind in PLACES:
+        before = written.get(kind, {"failovers": [], "frames": {"accepted": 0, "answered": 0}})
+        found = [Failover(**each) for each in before["failovers"]]
+        frames = before["frames"]
+        if kind in kinds:
+            more, counts = _all_of(kind, chosen)
+            found += more
+            frames = {
+                "accepted": frames["accepted"] + counts.accepted,
+                "answered": frames["answered"] + counts.answered,
+            }
+        if found:
+            report.data[kind] = {"failovers": [asdict(each) for each in found], "frames": frames}
+            _tell(report, kind, found, frames)
     report.finish()
 
 
-def _tell(report: Report, kind: FaultKind, found: list[Failover], counts: Any) -> None:
-    n_lost = counts.accepted - counts.answered
-    report.say(f"## {kind}, {len(found)} times", f"{n_lost} of {counts.accepted} accepted frames lost.", "")
+def _tell(report: Report, kind: FaultKind, found: list[Failover], frames: Mapping[str, int]) -> None:
+    n_lost = frames["accepted"] - frames["answered"]
+    report.say(f"## {kind}, {len(found)} times", f"{n_lost} of {frames['accepted']} accepted frames lost.", "")
     parts = {
         "longest time without an answer": [each.gap_s for each in found],
         "until the origin knows": [each.known_s for each in found],
@@ -120,20 +133,20 @@ def _tell(report: Report, kind: FaultKind, found: list[Failover], counts: Any) -
     )
 
 
-def _all_of(kind: FaultKind, n_losses: int, fps: float, lease_s: float) -> tuple[list[Failover], Any]:
-    """Lose fog so many times, in a bed of its own; what came of that, and the counts of frames."""
-    rng, found = random.Random(1), []
-    with ChaosBed(lease_s=lease_s) as bed:
+def _all_of(kind: FaultKind, chosen: argparse.Namespace) -> tuple[list[Failover], Any]:
+    """Lose fog as often as is asked, in a bed of its own; what came of that, and the counts of frames."""
+    rng, found, n_losses = random.Random(chosen.seed), [], 3 if chosen.quick else chosen.losses
+    with ChaosBed(lease_s=chosen.lease) as bed:
         model = bed.cluster.add_model(MODELS[0].write(bed.folder, seed=1))
         known = KnownAnswers.of(bed.engine, model, seed=1)
         stream = bed.cluster.stream(
             model, over=(ORIGIN.name, *bed.nodes), policy=PLAN, codecs=EXACT, profile_budget_s=PROFILE_BUDGET_S
         )
-        answers = Answers(stream, known, fps)
+        answers = Answers(stream, known, chosen.fps)
         for number in range(n_losses):
             answers.wait_plan(PLAN)
-            time.sleep(rng.uniform(1.0, 1.0 + 1.0 / fps))
-            found.append(_one(bed, answers, kind, lease_s + LOST_S))
+            time.sleep(rng.uniform(1.0, 1.0 + 1.0 / chosen.fps))
+            found.append(_one(bed, answers, kind, chosen.lease + LOST_S))
             progress(f"{kind} {number + 1} of {n_losses}: {found[-1].gap_s * 1e3:.0f} ms")
         stream.stop()
         stream.frames.wait_idle(SERVED_WITHIN_S)

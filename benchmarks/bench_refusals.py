@@ -45,7 +45,7 @@ from seamline.identity.sealing import Seal
 
 CLUSTER = "refusals"
 PATIENCE_S = 30.0
-LEASE_S = "2"
+LEASE_S = "0.4"
 BEGIN_S = 240.0
 RECORDED_S = 14.0
 SAID_AGAIN_S = 10.5

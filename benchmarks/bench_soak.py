@@ -1,8 +1,9 @@
 """What an hour of faults leaves behind: memory, threads and open files of every process, once a minute, as a curve.
 
 `seamline chaos` runs in a process of its own, two streams over three nodes, while this one looks at it and at its nodes
-from outside. A node that a fault ended and started again is another life. The slope of each life is a straight line
-through its samples after the warm-up, by least squares; a life that is too short for one has none.
+from outside. A node that a fault ended and started again is another life. Processes take memory for a while and give it
+back (20 MB when a plan is prepared), so what counts is what stays: the least held in each five minutes. The slope of a
+life is a straight line through those after the warm-up, by least squares; a life too short for one has none.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ import psutil
 from reporting import Report, parser, progress
 
 WARM_UP_S = 600.0
-SHORTEST_S = 600.0
+SHORTEST_S = 900.0
 """Of what a slope is taken over, after the warm-up."""
+
+WINDOW_S = 300.0
 
 ORIGIN = "edge"
 
@@ -156,10 +159,8 @@ def life(samples: Sequence[Sample]) -> Life:
     """One process from its first sample to its last."""
     warm = [each for each in samples if each.at_s - samples[0].at_s >= WARM_UP_S]
     slope = sigma = None
-    if len(warm) > 3 and warm[-1].at_s - warm[0].at_s >= SHORTEST_S:
-        at_s, held = np.array([each.at_s for each in warm]), np.array([each.rss_bytes for each in warm], float)
-        coefficients, covariance = np.polyfit(at_s, held, 1, cov=True)
-        slope, sigma = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
+    if warm and warm[-1].at_s - warm[0].at_s >= SHORTEST_S:
+        slope, sigma = _line_through(_least_of_windows(warm))
     first = warm[0] if warm else samples[0]
     last = samples[-1]
     return Life(
@@ -173,6 +174,23 @@ def life(samples: Sequence[Sample]) -> Life:
         slope_bytes_per_s=slope,
         sigma_bytes_per_s=sigma,
     )
+
+
+def _least_of_windows(samples: Sequence[Sample]) -> list[Sample]:
+    windows: dict[int, Sample] = {}
+    for each in samples:
+        at = int((each.at_s - samples[0].at_s) / WINDOW_S)
+        windows[at] = min(each, windows.get(at, each), key=lambda one: one.rss_bytes)
+    return list(windows.values())
+
+
+def _line_through(samples: Sequence[Sample]) -> tuple[float | None, float | None]:
+    """Bytes a second of resident memory, and its standard error; None of fewer than four."""
+    if len(samples) < 4:
+        return None, None
+    at_s, held = np.array([each.at_s for each in samples]), np.array([each.rss_bytes for each in samples], float)
+    coefficients, covariance = np.polyfit(at_s, held, 1, cov=True)
+    return float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
 
 
 def show(report: Report, chaos: dict[str, Any], lives: Sequence[Life]) -> None:
