@@ -427,6 +427,22 @@ def test_another_energy_scope_counts_from_now_on_and_a_stranger_in_it_is_rejecte
     assert "moon" in str(rejected.error)
 
 
+def test_a_node_that_is_to_be_avoided_runs_nothing_until_that_ends_and_the_origin_cannot_be(session_of):
+    driver = session_of()
+    driver.run(2.0)
+    assert driver.plan == TO_CLOUD
+    said, settled = driver.handle(ev.AvoidAsked(6, (CLOUD,)))
+    assert (settled, "avoided from now on: cloud" in said.words) == (cmd.Settle(6, (CLOUD,)), True)
+    driver.run(3.0)
+    assert CLOUD not in driver.plan.nodes
+    for node in (EDGE, NodeId("moon")):
+        (rejected,) = driver.handle(ev.AvoidAsked(7, (node,)))
+        assert f"cannot do without `{node}`" in str(rejected.error)
+    driver.handle(ev.AvoidAsked(8, ()))
+    driver.run(10.0)
+    assert driver.plan == TO_CLOUD
+
+
 def test_who_asked_for_a_plan_that_becomes_impossible_meanwhile_is_told(session_of):
     driver = session_of(policy=Fixed(TO_CLOUD))
     driver.dead.add(FOG)
@@ -496,6 +512,7 @@ def test_no_frame_is_begun_after_the_end_and_those_in_flight_have_their_answers(
         ev.UnpinAsked(9, None),
         ev.ObjectiveAsked(9, Objective.THROUGHPUT),
         ev.EnergyScopeAsked(9, EnergyScope.ORIGIN),
+        ev.AvoidAsked(9, (FOG,)),
     ],
 )
 @pytest.mark.parametrize("is_begun", [True, False])

@@ -116,6 +116,7 @@ def events_of(report, profile) -> st.SearchStrategy[ev.Event]:
             ev.EnergyScopeAsked, numbers,
             st.sampled_from((EnergyScope.ORIGIN, *(EnergyScope(weights=((node, 0.5),)) for node in (FOG, MOON)))),
         ),
+        st.builds(ev.AvoidAsked, numbers, st.sets(nodes, max_size=2).map(tuple)),
         st.builds(ev.StandbyAsked, plans),
     )  # fmt: skip
     return st.one_of(of_frames, of_pilot, st.just(ev.StopAsked()), offers, st.just(ev.Tick()))

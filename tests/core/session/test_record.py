@@ -86,6 +86,7 @@ def every_event(profile, status, link) -> list[ev.PilotEvent]:
         ev.ObjectiveAsked(3, Within(slo_s=0.1)),
         ev.ObjectiveAsked(3, Weights(latency_s=1.0, energy_j=0.5)),
         ev.EnergyScopeAsked(4, EnergyScope(weights=((FOG, 0.5),))),
+        ev.AvoidAsked(5, (FOG,)),
         ev.StandbyAsked(SPLIT),
         ev.StopAsked(),
     ]

@@ -356,6 +356,14 @@ class EnergyScopeAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class AvoidAsked:
+    """Let `nodes` run nothing from now on, beside those that the stream's own limits forbid; none to end that."""
+
+    request: int
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StandbyAsked:
     """Keep `plan` ready beside the one that serves, where the strategy does so."""
 
@@ -375,7 +383,7 @@ PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | DeadlineMissed | FrameFinished | StatusReceived | LinkEstimated
     | MemoryMeasured | ProfileKnown | ProfileFailed | SegmentTimed | NodePrepared | NodePrepareFailed | CodecWithdrawn
     | Begin | Tick
-    | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | StandbyAsked | StopAsked
+    | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | AvoidAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
     SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue

@@ -30,6 +30,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     UnpinAsked         the policy decides again
     ObjectiveAsked     plans are compared again; rejected where joules count and are not known
     EnergyScopeAsked   other joules count; rejected where it names a stranger
+    AvoidAsked         plans without these nodes are looked for; rejected where it names the origin or a stranger
     StandbyAsked       a plan is prepared beside the one that serves, where the strategy does so
     StopAsked          everything is released; after it requests are rejected, and nothing else is news
 
@@ -96,6 +97,7 @@ class Pilot:
             answer_bytes=spec.answer_bytes,
         )
         self._view = StreamView(view)
+        self._forbidden_nodes = spec.constraints.forbidden_nodes
         self._peers = Peers(spec.others, self._view, self._out)
         self._links = Asking((spec.origin, *spec.others))
         self._reprofiling = Reprofiling(self._view, self._out)
@@ -238,7 +240,9 @@ class Pilot:
                 self._switcher.stand_by(plan, now_s)
             case ev.StopAsked():
                 self._stop(now_s)
-            case ev.SwitchAsked() | ev.UnpinAsked() | ev.ObjectiveAsked() | ev.EnergyScopeAsked():
+            case (
+                ev.SwitchAsked() | ev.UnpinAsked() | ev.ObjectiveAsked() | ev.EnergyScopeAsked() | ev.AvoidAsked()
+            ):  # fmt: skip
                 self._asked(event, now_s)
             case _:
                 assert_never(event)
@@ -390,7 +394,9 @@ class Pilot:
     # -- requests ------------------------------------------------------------------------------------------------------
 
     def _asked(
-        self, event: ev.SwitchAsked | ev.UnpinAsked | ev.ObjectiveAsked | ev.EnergyScopeAsked, now_s: float
+        self,
+        event: ev.SwitchAsked | ev.UnpinAsked | ev.ObjectiveAsked | ev.EnergyScopeAsked | ev.AvoidAsked,
+        now_s: float,
     ) -> None:
         match event:
             case ev.SwitchAsked(request, plan, strategy, reason):
@@ -422,8 +428,21 @@ class Pilot:
                 self._view.apply(ae.EnergyScopeSet(scope, now_s))
                 words = f"joules that count are those of {scope} from now on, before of {before}"
                 self._out += (cmd.Say(cmd.Level.INFO, words), cmd.ChargeEnergy(scope), cmd.Settle(request, before))
+            case ev.AvoidAsked(request, nodes):
+                self._avoid(nodes, now_s)
+                self._out.append(cmd.Settle(request, nodes))
             case _:
                 assert_never(event)
+
+    def _avoid(self, nodes: tuple[NodeId, ...], now_s: float) -> None:
+        """Drain `nodes` of this stream: they run nothing until another such request."""
+        if strangers := [node for node in nodes if node not in self._peers.names]:
+            known = ", ".join(sorted(self._peers.names)) or "none"
+            raise UsageError(f"the stream cannot do without `{strangers[0]}`", hint=f"it may avoid: {known}")
+        forbidden = (*self._forbidden_nodes, *(node for node in nodes if node not in self._forbidden_nodes))
+        limits = replace(self.view.constraints, forbidden_nodes=forbidden)
+        self._view.apply(ae.ObjectiveSet(self.view.objective, limits, now_s))
+        self._out.append(cmd.Say(cmd.Level.INFO, f"nodes avoided from now on: {', '.join(nodes) or 'none'}"))
 
     def _withdraw(self, cut: int, codec: Codec, reason: str, now_s: float) -> None:
         """Let no plan use `codec` at `cut`, nor one of fewer bits; where nothing was calibrated it is only said."""
@@ -457,4 +476,4 @@ class Pilot:
         self._override.end()
 
 
-_REQUESTS = (ev.SwitchAsked, ev.UnpinAsked, ev.ObjectiveAsked, ev.EnergyScopeAsked)
+_REQUESTS = (ev.SwitchAsked, ev.UnpinAsked, ev.ObjectiveAsked, ev.EnergyScopeAsked, ev.AvoidAsked)

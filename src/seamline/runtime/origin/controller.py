@@ -145,6 +145,10 @@ class Controller:
         """Count joules as `scope` says from now on. Settles with the one before, or with `UsageError`: no such node."""
         return self._ask(lambda number: ev.EnergyScopeAsked(number, scope))
 
+    def avoid(self, nodes: tuple[NodeId, ...]) -> Future[tuple[NodeId, ...]]:
+        """Let `nodes` run nothing from now on. Settles with them, or with `UsageError`: one is no other node."""
+        return self._ask(lambda number: ev.AvoidAsked(number, nodes))
+
     def stand_by(self, plan: Plan) -> None:
         """Keep `plan` ready beside the one that serves, where the strategy does so."""
         self.post(ev.StandbyAsked(plan))
