@@ -50,7 +50,7 @@ def take(page: Page, link: str, at_s: float, folder: Path) -> None:
     """All pictures of the page behind `link`, once the stream has run for `at_s`."""
     page.goto(link)
     page.wait_for_selector("[data-state]")
-    while page.evaluate("fetch('/api/state').then(a => a.json()).then(s => s.streams[0].snapshot.at_s)") < at_s:
+    while page.evaluate("fetch('/api/state').then(a => a.json()).then(s => s.stream.snapshot.at_s)") < at_s:
         time.sleep(0.5)
     for width, height, theme in PICTURES:
         page.set_viewport_size({"width": width, "height": height})

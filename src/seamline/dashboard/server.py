@@ -1,7 +1,7 @@
 """The dashboard's server: one page, its state once a second to all who look, and the wheel.
 
-One thread looks at the streams once a second and encodes what it sees once; every open page is sent the same bytes, so
-what the pipeline pays does not depend on how many look. Cuts are priced only while somebody does.
+What is shown comes from `feed.py`, what was from `history.py`; what is changed is asked of the stream's origin, as by
+`seamline switch` and `seamline set`, and answered by it. Who may is `access.py`'s.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import uvicorn
@@ -25,24 +25,23 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from seamline import __version__
-from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.errors import FabricError, SeamlineError, UsageError
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.dashboard.access import Guard, Sessions
-from seamline.dashboard.state import PageState, StreamWatch
-from seamline.dashboard.wheel import pin, preview, release
+from seamline.dashboard.feed import Feed
+from seamline.dashboard.history import TEMPORARY, History
+from seamline.runtime.api.observer import StreamObserver, origin_of, preview_in
 from seamline.runtime.identity.web_address import WebAddress, parse_web_address
 
-INTERVAL_S = 1.0
-LOOKED_AT_S = 5.0
-"""So long after a page was there cuts are still priced."""
-
-SWITCH_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 16_384
 MAX_CONNECTIONS = 256
+MAX_AVOIDED = 64
+BY = "on the dashboard"
 STATIC = Path(str(files("seamline.dashboard") / "static"))
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
+_Answer = TypeVar("_Answer")
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,13 +55,37 @@ class Steering(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: str = ""
 
 
-class Dashboard:
-    """Shows `watches` on `address` until `close`. allow_insecure: beyond this machine, too, where everybody may look.
+class Judging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a stream's plans are judged by from now on."""
 
+    stream: str
+    objective: str
+
+
+class Avoiding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nodes that run nothing of a stream from now on."""
+
+    stream: str
+    nodes: tuple[str, ...]
+
+
+class Dashboard:
+    """Shows the streams that `observer` sees on `address` until `close`.
+
+    allow_insecure: beyond this machine, too, where everybody may look. history: where it is kept. only_looks: why
+    nobody may steer here, whoever signs in; empty where who signed in may.
     Raises `UsageError` for no address or one beyond this machine, `FabricError` when the port is taken.
     """
 
-    def __init__(self, watches: Sequence[StreamWatch], address: str, *, allow_insecure: bool = False) -> None:
+    def __init__(
+        self,
+        observer: StreamObserver,
+        address: str,
+        *,
+        allow_insecure: bool = False,
+        history: str | Path = TEMPORARY,
+        only_looks: str = "",
+    ) -> None:
         wanted = parse_web_address(address, "--dashboard")
         if not wanted.is_loopback and not allow_insecure:
             raise UsageError(
@@ -70,18 +93,15 @@ class Dashboard:
                 hint=f"leave out the host, and look from elsewhere by `ssh -L {wanted.port}:localhost:{wanted.port}`; "
                 "--insecure shows it to everybody",
             )
-        self._watches = {watch.name: watch for watch in watches}
         self.sessions = Sessions()
+        self._only_looks = only_looks
+        self._observer = observer
+        self._history = History(history)
         self._listener = _bound(wanted)
         self._bound = WebAddress(host=wanted.host, port=self._listener.getsockname()[1])
-        self._number = 0
-        self._payload = b""
-        self._n_pages = 0
-        self._looked_at_s = 0.0
-        self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
-        self._look()
+        self._feed = Feed(observer, self._history, self._wake)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app(),
@@ -94,12 +114,8 @@ class Dashboard:
                 timeout_graceful_shutdown=1,
             )
         )
-        self._threads = (
-            threading.Thread(target=self._serve, name="dashboard", daemon=True),
-            threading.Thread(target=self._watch, name="dashboard-state", daemon=True),
-        )
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._serve, name="dashboard", daemon=True)
+        self._thread.start()
 
     @property
     def url(self) -> str:
@@ -108,31 +124,15 @@ class Dashboard:
 
     def link(self) -> str:
         """A link that makes the first browser to open it one that may steer."""
-        return f"{self.url}#sign-in={self.sessions.new_token()}"
+        return self.url if self._only_looks else f"{self.url}#sign-in={self.sessions.new_token()}"
 
     def close(self) -> None:
         """Answer no more; idempotent."""
-        self._ended.set()
+        self._feed.close()
         self._server.should_exit = True
         self._wake()
-        for thread in self._threads:
-            thread.join(timeout=3.0)
+        self._thread.join(timeout=3.0)
         self._listener.close()
-
-    # -- what is shown -------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        while not self._ended.wait(INTERVAL_S):
-            self._look()
-            self._wake()
-
-    def _look(self) -> None:
-        is_looked_at = self._n_pages > 0 or time.monotonic() - self._looked_at_s < LOOKED_AT_S
-        streams = tuple(watch.look(with_costs=is_looked_at) for watch in self._watches.values())
-        self._number += 1
-        self._payload = msgspec.json.encode(
-            PageState(number=self._number, time_s=time.time(), version=__version__, streams=streams)
-        )
 
     def _wake(self) -> None:
         if self._loop is not None:
@@ -145,7 +145,7 @@ class Dashboard:
         self._news.set()
         self._news = asyncio.Event()
 
-    # -- requests ------------------------------------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         async def serve() -> None:
@@ -159,13 +159,15 @@ class Dashboard:
             routes=[
                 Route("/", self._page),
                 Route("/api/state", self._state),
-                Route("/api/history", self._history),
+                Route("/api/history", self._past),
                 Route("/api/events", self._events),
                 Route("/api/session", self._session),
                 Route("/api/sign-in", self._sign_in, methods=["POST"]),
                 Route("/api/preview", self._preview, methods=["POST"]),
                 Route("/api/pin", self._pin, methods=["POST"]),
                 Route("/api/release", self._release, methods=["POST"]),
+                Route("/api/objective", self._judge, methods=["POST"]),
+                Route("/api/avoid", self._avoid, methods=["POST"]),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ],
             middleware=[Middleware(Guard)],
@@ -176,68 +178,88 @@ class Dashboard:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     async def _state(self, request: Request) -> Response:
-        self._looked_at_s = time.monotonic()
-        return _json(self._payload)
+        return _json(self._feed.payload(self._feed.chosen(_stream(request))))
 
-    async def _history(self, request: Request) -> Response:
-        """The last ten minutes of every stream."""
-        self._looked_at_s = time.monotonic()
-        return _json(msgspec.json.encode({name: tuple(watch.ticks) for name, watch in self._watches.items()}))
+    async def _past(self, request: Request) -> Response:
+        """Ten minutes of a stream, a day thinned, and what was decided."""
+        past = await asyncio.to_thread(self._history.of, self._feed.chosen(_stream(request)))
+        return _json(msgspec.json.encode(past))
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(
-            self._payloads(), media_type="text/event-stream", headers={"cache-control": "no-store"}
+            self._payloads(_stream(request)), media_type="text/event-stream", headers={"cache-control": "no-store"}
         )
 
-    async def _payloads(self) -> AsyncIterator[bytes]:
+    async def _payloads(self, stream: str) -> AsyncIterator[bytes]:
         """The newest state each time there is one; a page that is slow to read misses some."""
-        self._n_pages += 1
-        self._looked_at_s = time.monotonic()
-        try:
-            while not self._ended.is_set():
-                news = self._news
-                yield b"data: " + self._payload + b"\n\n"
-                assert news is not None
+        while not self._feed.ended.is_set():
+            chosen, news = self._feed.chosen(stream), self._news
+            assert news is not None
+            with self._feed.showing(chosen):
+                yield b"data: " + self._feed.payload(chosen) + b"\n\n"
                 await news.wait()
-        finally:
-            self._n_pages -= 1
-            self._looked_at_s = time.monotonic()
+
+    # -- steering ------------------------------------------------------------------------------------------------------
 
     async def _session(self, request: Request) -> Response:
-        return JSONResponse({"may_steer": self._may_steer(request)}, headers={"cache-control": "no-store"})
+        session = {"may_steer": self._may_steer(request), "only_looks": self._only_looks}
+        return JSONResponse(session, headers={"cache-control": "no-store"})
 
     async def _sign_in(self, request: Request) -> Response:
         session = self.sessions.redeem((await _body(request, SignIn)).token)
         if session is None:
             raise _Refused(403, "this link was used before, or is of another run")
-        answer = JSONResponse({"may_steer": True})
+        answer = JSONResponse({"may_steer": not self._only_looks})
         answer.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return answer
 
     async def _preview(self, request: Request) -> Response:
         asked = await _body(request, Steering)
-        return _json(msgspec.json.encode(preview(self._watch_of(asked).stream, asked.plan)))
+        self._origin_of(asked.stream)
+        if not asked.plan:
+            raise _Refused(422, "a plan has to be said")
+        found = await _settled(self._observer.preview(asked.stream, asked.plan))
+        return _json(msgspec.json.encode(preview_in(found)))
 
     async def _pin(self, request: Request) -> Response:
-        asked = await self._steering(request)
-        return await _settled(pin(self._watch_of(asked).stream, asked.plan))
+        return await self._switch(await self._steering(request, Steering))
 
     async def _release(self, request: Request) -> Response:
-        return await _settled(release(self._watch_of(await self._steering(request)).stream))
+        asked = await self._steering(request, Steering)
+        return await self._switch(Steering(stream=asked.stream, plan="auto"))
 
-    async def _steering(self, request: Request) -> Steering:
+    async def _switch(self, asked: Steering) -> Response:
+        client, origin = self._observer.node.client, self._origin_of(asked.stream)
+        found = await _settled(client.switch_plan(origin, asked.stream, asked.plan, by=BY))
+        record = msgspec.json.decode(found)
+        return JSONResponse({"plan": record["to_plan"], "reason": record["reason"], "prepare_s": record["prepare_s"]})
+
+    async def _judge(self, request: Request) -> Response:
+        asked = await self._steering(request, Judging)
+        client, origin = self._observer.node.client, self._origin_of(asked.stream)
+        before = await _settled(client.set_objective(origin, asked.stream, asked.objective, by=BY))
+        return JSONResponse({"objective": asked.objective, "before": before})
+
+    async def _avoid(self, request: Request) -> Response:
+        asked = await self._steering(request, Avoiding)
+        client, origin = self._observer.node.client, self._origin_of(asked.stream)
+        before = await _settled(client.avoid(origin, asked.stream, asked.nodes[:MAX_AVOIDED], by=BY))
+        return JSONResponse({"nodes": asked.nodes, "before": before})
+
+    async def _steering(self, request: Request, kind: type[_Body]) -> _Body:
         if not self._may_steer(request):
-            raise _Refused(403, "you may look; the link that the command printed lets one browser steer")
-        return await _body(request, Steering)
+            raise _Refused(
+                403, self._only_looks or "you may look; the link that the command printed lets one browser steer"
+            )
+        return await _body(request, kind)
 
-    def _watch_of(self, asked: Steering) -> StreamWatch:
-        watch = self._watches.get(asked.stream)
-        if watch is None:
+    def _origin_of(self, stream: str) -> NodeId:
+        if stream not in self._observer.briefs:
             raise _Refused(404, "no such stream")
-        return watch
+        return origin_of(stream)
 
     def _may_steer(self, request: Request) -> bool:
-        return self.sessions.may_steer(request.cookies.get(self._cookie))
+        return not self._only_looks and self.sessions.may_steer(request.cookies.get(self._cookie))
 
     @property
     def _cookie(self) -> str:
@@ -272,13 +294,16 @@ async def _body(request: Request, kind: type[_Body]) -> _Body:
         raise _Refused(400, f"not what is understood here: {error}") from error
 
 
-async def _settled(asked: Any) -> Response:
-    """What became of a switch: its record, or why there is none."""
+async def _settled(asked: Future[_Answer]) -> _Answer:
+    """What the origin answers. Raises what it raises, and `_Refused` where it takes too long."""
     try:
-        record: SwitchRecord = await asyncio.wait_for(asyncio.wrap_future(asked), SWITCH_TIMEOUT_S)
+        return await asyncio.wait_for(asyncio.wrap_future(asked), ANSWER_TIMEOUT_S)
     except TimeoutError:
-        raise _Refused(504, f"the switch took longer than {SWITCH_TIMEOUT_S:.0f} s") from None
-    return JSONResponse({"plan": str(record.to_plan), "reason": record.reason, "prepare_s": record.prepare_s})
+        raise _Refused(504, f"no answer within {ANSWER_TIMEOUT_S:.0f} s") from None
+
+
+def _stream(request: Request) -> str:
+    return request.query_params.get("stream", "")
 
 
 def _json(encoded: bytes) -> Response:

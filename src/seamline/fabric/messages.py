@@ -188,13 +188,14 @@ class Release(Header, frozen=True, tag="release"):
 class SwitchPlan(Header, frozen=True, tag="switch_plan"):
     """Move `stream`, which starts at the receiver, to `plan` and pin it; ``auto`` gives control back to its policy.
 
-    strategy: how, by its name; the one in use when empty.
+    strategy: how, by its name; the one in use when empty. by: where its user asked, in words (``on the dashboard``).
     """
 
     request_id: int
     stream: str
     plan: str
     strategy: str = ""
+    by: str = ""
 
 
 class PlanSwitched(Header, frozen=True, tag="plan_switched"):
@@ -210,12 +211,15 @@ class SetObjective(Header, frozen=True, tag="set_objective"):
     (`core.vocabulary.objectives.goal_named`).
 
     energy_scope: when not empty, this is changed and the objective stays: whose joules count, as `core.EnergyScope`.
+    avoid: when not None, so are the nodes that shall run nothing of the stream. by: as in `SwitchPlan`.
     """
 
     request_id: int
     stream: str
     objective: str
     energy_scope: str = ""
+    avoid: tuple[str, ...] | None = None
+    by: str = ""
 
 
 class ObjectiveChanged(Header, frozen=True, tag="objective_changed"):
@@ -223,6 +227,26 @@ class ObjectiveChanged(Header, frozen=True, tag="objective_changed"):
 
     request_id: int
     before: str | None = None
+    error: str | None = None
+
+
+class LookAt(Header, frozen=True, tag="look_at"):
+    """Say what is to be seen of `stream`, which starts at the receiver; of all that do, in brief, when it is empty.
+
+    with_costs: what every cut would cost now, too. plan: when not empty, what that would cost is asked for instead.
+    """
+
+    request_id: int
+    stream: str = ""
+    with_costs: bool = False
+    plan: str = ""
+
+
+class LookedAt(Header, frozen=True, tag="looked_at"):
+    """Outcome of a `LookAt`: JSON packed by Zstandard (`runtime.api.stream_state`), or an error."""
+
+    request_id: int
+    found: bytes | None = None
     error: str | None = None
 
 
@@ -326,6 +350,6 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 
 Message = (
     Status | MeasureLinks | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
-    | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | ProfileModel | Profiled
+    | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | LookAt | LookedAt | ProfileModel | Profiled
     | TimeSegment | SegmentTimed | FrameData | ResultData | FrameFailed
 )  # fmt: skip

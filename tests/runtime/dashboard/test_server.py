@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from seamline.core.vocabulary.errors import FabricError, UsageError
+from seamline.runtime.api.observer import StreamObserver
 
 pytestmark = pytest.mark.needs("starlette", "uvicorn")
 
@@ -54,13 +55,13 @@ class Shown:
 
     def __init__(self, bench, photos) -> None:
         from seamline.dashboard.server import Dashboard
-        from seamline.dashboard.state import StreamWatch
 
         bench.start("edge")
         bench.start("fog")
         self.stream = bench.stream(private=1)
         self.last_cut = len(bench.model.cuts) - 1
-        self.dashboard = Dashboard([StreamWatch(self.stream, bench.nodes["edge"], "tiny: photos")], "0")
+        self.stream.title = "tiny: photos"
+        self.dashboard = Dashboard(StreamObserver(bench.nodes["edge"], own_only=True), "0")
         self.browser = Browser(self.dashboard.url)
         frames = (photos[number % len(photos)] for number in range(FRAMES_UNTIL_STOPPED))
         self._thread = threading.Thread(target=lambda: list(self.stream.run(frames)), name="frames")
@@ -75,7 +76,7 @@ class Shown:
         return {"stream": self.stream.name, "plan": plan}
 
     def state(self) -> dict[str, Any]:
-        return self.browser.ask("GET", "/api/state")[1]["streams"][0]
+        return self.browser.ask("GET", "/api/state")[1]["stream"]
 
     def close(self) -> None:
         self.stream.stop(within_s=1.0)
@@ -95,8 +96,9 @@ def shown(bench, photos) -> Iterator[Shown]:
 def test_the_state_says_where_the_network_runs_and_what_every_cut_would_take(shown, wait_until):
     wait_until(lambda: bool(shown.state()["costs"]["curves"]) and shown.state()["snapshot"]["n_answered"] > 0)
     status, page = shown.browser.ask("GET", "/api/state")
-    assert (status, page["schema"]) == (200, "seamline.dashboard/1")
-    state = page["streams"][0]
+    assert (status, page["schema"]) == (200, "seamline.dashboard/2")
+    assert [(row["name"], row["origin"]) for row in page["streams"]] == [(shown.stream.name, "edge")]
+    state = page["stream"]
     assert state["title"] == "tiny: photos"
     assert state["snapshot"]["plan"] == str(shown.stream.plan)
     assert {node["name"]: (node["is_here"], node["is_origin"]) for node in state["nodes"]} == {
@@ -147,7 +149,7 @@ def test_whoever_signed_in_previews_pins_and_releases(shown, wait_until):
 def test_an_observer_may_look_and_preview_and_not_steer(shown):
     before = shown.stream.plan
     plan = f"edge[0:{shown.last_cut}]"
-    assert shown.browser.ask("GET", "/api/session")[1] == {"may_steer": False}
+    assert shown.browser.ask("GET", "/api/session")[1]["may_steer"] is False
     assert shown.browser.ask("POST", "/api/preview", shown.of(plan))[0] == 200
     for path in ("/api/pin", "/api/release"):
         status, words = shown.browser.ask("POST", path, shown.of(plan))
@@ -162,8 +164,8 @@ def test_a_link_signs_in_one_browser_and_its_cookie_is_out_of_reach_for_scripts(
     assert first.sign_in(link) == 200
     assert {"HttpOnly", "SameSite=strict"} <= set(first.headers["set-cookie"].split("; "))
     assert second.sign_in(link) == 403
-    assert first.ask("GET", "/api/session")[1] == {"may_steer": True}
-    assert second.ask("GET", "/api/session")[1] == {"may_steer": False}
+    assert first.ask("GET", "/api/session")[1]["may_steer"] is True
+    assert second.ask("GET", "/api/session")[1]["may_steer"] is False
 
 
 def test_get_changes_nothing_and_other_sites_and_names_are_refused(shown):
@@ -239,7 +241,7 @@ def test_all_pages_are_sent_the_same_states(shown):
 
 def test_history_has_a_tick_a_second_with_its_parts(shown, wait_until):
     def ticks() -> list[dict[str, Any]]:
-        return shown.browser.ask("GET", "/api/history")[1][shown.stream.name]
+        return shown.browser.ask("GET", "/api/history")[1]["ticks"]
 
     wait_until(lambda: any(tick["latency_s"] is not None for tick in ticks()))
     newest = next(tick for tick in reversed(ticks()) if tick["latency_s"] is not None)
@@ -249,13 +251,14 @@ def test_history_has_a_tick_a_second_with_its_parts(shown, wait_until):
 def test_beyond_this_machine_only_who_asked_for_it_is_shown(bench):
     from seamline.dashboard.server import Dashboard
 
+    observer = StreamObserver(bench.start("edge"), own_only=True)
     with pytest.raises(UsageError, match="would be seen beyond this machine"):
-        Dashboard([], "0.0.0.0:0")
-    Dashboard([], "0.0.0.0:0", allow_insecure=True).close()
+        Dashboard(observer, "0.0.0.0:0")
+    Dashboard(observer, "0.0.0.0:0", allow_insecure=True).close()
 
 
-def test_a_port_in_use_is_said(shown):
+def test_a_port_in_use_is_said(shown, bench):
     from seamline.dashboard.server import Dashboard
 
     with pytest.raises(FabricError, match="cannot answer on"):
-        Dashboard([], shown.browser.host)
+        Dashboard(StreamObserver(bench.nodes["edge"]), shown.browser.host)

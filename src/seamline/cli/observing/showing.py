@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,6 @@ from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     from seamline.dashboard.server import Dashboard
-    from seamline.runtime.api.stream import Stream
     from seamline.runtime.node.node import Node
 
 DashboardOption = Annotated[
@@ -24,25 +22,28 @@ DashboardOption = Annotated[
 ]
 
 
-def open_dashboard(
-    node: Node, streams: Sequence[tuple[str, Stream]], address: str | None, *, allow_insecure: bool
-) -> Dashboard | None:
-    """The page of `streams` with their titles, shown until `node` closes; None without an address.
+def open_dashboard(node: Node, address: str | None, *, allow_insecure: bool) -> Dashboard | None:
+    """The page of the streams that start at `node`, shown until it closes; None without an address.
 
     Raises `UsageError` without the packages for it, and what `Dashboard` raises.
     """
     if address is None:
         return None
+    from seamline.runtime.api.observer import StreamObserver
+
+    dashboard = dashboard_kind()(StreamObserver(node, own_only=True), address, allow_insecure=allow_insecure)
+    node.close_with(dashboard)
+    return dashboard
+
+
+def dashboard_kind() -> type[Dashboard]:
+    """The class, whose packages are not everywhere. Raises `UsageError` where they are not."""
     try:
         from seamline.dashboard.server import Dashboard
-        from seamline.dashboard.state import StreamWatch
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
         raise UsageError(
-            f"--dashboard needs the package {error.name}", hint="pip install 'seamline[dashboard]'"
+            f"a dashboard needs the package {error.name}", hint="pip install 'seamline[dashboard]'"
         ) from error
-    watches = [StreamWatch(stream, node, title) for title, stream in streams]
-    dashboard = Dashboard(watches, address, allow_insecure=allow_insecure)
-    node.close_with(dashboard)
-    return dashboard
+    return Dashboard

@@ -97,9 +97,8 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
             exporter.watch(stream)
             answering.warn(exporter.url, word="metrics")
         title = f"{stream.model.name}: {source.name}"
-        dashboard = open_dashboard(
-            here.node, [(title, stream)], request.asked.dashboard, allow_insecure=request.own.insecure
-        )
+        stream.title = title
+        dashboard = open_dashboard(here.node, request.asked.dashboard, allow_insecure=request.own.insecure)
         link = None if dashboard is None else dashboard.link()
         if request.asked.events:
             print_json({"event": "ready", "dashboard": link})

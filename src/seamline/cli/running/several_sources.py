@@ -155,8 +155,9 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
                 progress_console().print(f"metrics: {exporter.url}", soft_wrap=True)
                 for stream in streams:
                     exporter.watch(stream)
-            titled = [(run.name, stream) for run, stream in zip(runs, streams, strict=True)]
-            dashboard = open_dashboard(node, titled, request.asked.dashboard, allow_insecure=request.own.insecure)
+            for run, stream in zip(runs, streams, strict=True):
+                stream.title = f"{stream.model.name}: {run.name}"
+            dashboard = open_dashboard(node, request.asked.dashboard, allow_insecure=request.own.insecure)
             if dashboard is not None:
                 progress_console().print(f"dashboard: {dashboard.link()}", soft_wrap=True)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from seamline.cli.shared.options import ClusterOption, InsecureFlag
-from seamline.core.vocabulary.errors import FabricError, IdentityError, PeerLost, UsageError
-from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.core.vocabulary.errors import FabricError, IdentityError, UsageError
+from seamline.core.vocabulary.nodes import NodeId
 
 if TYPE_CHECKING:
     from seamline.runtime.api.cluster import Cluster
@@ -87,6 +87,16 @@ def require_steering(cluster: str, name: str) -> None:
         )
 
 
+def why_only_looks(cluster: str, insecure: bool) -> str:
+    """Why whoever observes from here may change nothing, in words; empty when they may."""
+    try:
+        if not insecure and (owner := own_member(cluster)) is not None:
+            require_steering(cluster, owner)
+    except IdentityError as error:
+        return error.message
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFlags:
     """A running stream, and where to look for it."""
@@ -106,24 +116,13 @@ class StreamFlags:
 
         Raises as `find_stream`; `PeerLost` after `timeout_s` without an answer; the error that is the answer.
         """
+        from seamline.runtime.api.observer import answered, origin_of
+
         if self.stream is not None:
             origin_of(self.stream)  # a name that can be none is said before anything starts
         with observing(self.connect, self.cluster, self.insecure, steers=True) as here:
             origin, stream = find_stream(here, self.stream)
-            try:
-                return stream, question(here.node.client, origin, stream).result(timeout=timeout_s)
-            except TimeoutError:
-                raise PeerLost(
-                    f"`{origin}` did not answer within {timeout_s:.0f} s", hint="`seamline nodes` shows how it fares"
-                ) from None
-
-
-def origin_of(stream: str) -> NodeId:
-    """The node where `stream` starts, whose name it carries. Raises `UsageError` when it is no stream's name."""
-    origin, dash, _ = stream.rpartition("-")
-    if not dash:
-        raise UsageError(f"`{stream}` is not a stream's name", hint="`seamline nodes` shows them")
-    return node_id(origin)
+            return stream, answered(question(here.node.client, origin, stream), origin, timeout_s)
 
 
 def find_stream(here: Cluster, stream: str | None) -> tuple[NodeId, str]:
@@ -131,6 +130,8 @@ def find_stream(here: Cluster, stream: str | None) -> tuple[NodeId, str]:
 
     Raises `UsageError` when the origin is not there or several streams run, `FabricError` when none does.
     """
+    from seamline.runtime.api.observer import origin_of
+
     if stream is None:
         stream = _only_stream(here)
     origin = origin_of(stream)

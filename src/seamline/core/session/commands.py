@@ -158,7 +158,7 @@ class Settle:
     """A user's request is done. outcome: the switch, or what was in force before."""
 
     request: int
-    outcome: SwitchRecord | Goal | EnergyScope
+    outcome: SwitchRecord | Goal | EnergyScope | tuple[NodeId, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class Pilot:
         )
         self._view = StreamView(view)
         self._forbidden_nodes = spec.constraints.forbidden_nodes
+        self._avoided: tuple[NodeId, ...] = ()
         self._peers = Peers(spec.others, self._view, self._out)
         self._links = Asking((spec.origin, *spec.others))
         self._reprofiling = Reprofiling(self._view, self._out)
@@ -429,20 +430,20 @@ class Pilot:
                 words = f"joules that count are those of {scope} from now on, before of {before}"
                 self._out += (cmd.Say(cmd.Level.INFO, words), cmd.ChargeEnergy(scope), cmd.Settle(request, before))
             case ev.AvoidAsked(request, nodes):
-                self._avoid(nodes, now_s)
-                self._out.append(cmd.Settle(request, nodes))
+                self._avoid(request, nodes, now_s)
             case _:
                 assert_never(event)
 
-    def _avoid(self, nodes: tuple[NodeId, ...], now_s: float) -> None:
+    def _avoid(self, request: int, nodes: tuple[NodeId, ...], now_s: float) -> None:
         """Drain `nodes` of this stream: they run nothing until another such request."""
         if strangers := [node for node in nodes if node not in self._peers.names]:
             known = ", ".join(sorted(self._peers.names)) or "none"
             raise UsageError(f"the stream cannot do without `{strangers[0]}`", hint=f"it may avoid: {known}")
-        forbidden = (*self._forbidden_nodes, *(node for node in nodes if node not in self._forbidden_nodes))
-        limits = replace(self.view.constraints, forbidden_nodes=forbidden)
+        before, self._avoided = self._avoided, nodes
+        limits = replace(self.view.constraints, forbidden_nodes=(*self._forbidden_nodes, *nodes))
         self._view.apply(ae.ObjectiveSet(self.view.objective, limits, now_s))
-        self._out.append(cmd.Say(cmd.Level.INFO, f"nodes avoided from now on: {', '.join(nodes) or 'none'}"))
+        words = f"nodes avoided from now on: {', '.join(nodes) or 'none'}"
+        self._out += (cmd.Say(cmd.Level.INFO, words), cmd.Settle(request, before))
 
     def _withdraw(self, cut: int, codec: Codec, reason: str, now_s: float) -> None:
         """Let no plan use `codec` at `cut`, nor one of fewer bits; where nothing was calibrated it is only said."""

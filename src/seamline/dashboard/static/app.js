@@ -1,7 +1,9 @@
 // The page: state comes once a second and is drawn; nothing is kept but what the eye needs.
 
 import { CutCurve, TimeLines } from "./charts.js";
+import { Events } from "./events.js";
 import { ABSENT, el, number, seconds } from "./format.js";
+import { StreamTable } from "./streams.js";
 import { drawTopology } from "./topology.js";
 import { Wheel } from "./wheel.js";
 
@@ -9,39 +11,40 @@ const STALE_MS = 4000;
 const wheel = new Wheel();
 const curve = new CutCurve((plan) => wheel.offer(plan));
 const lines = new TimeLines();
-const choice = document.getElementById("streams");
+const events = new Events();
+const table = new StreamTable(choose);
 const connection = document.getElementById("connection");
 let source = null;
 let newest = null;
-let shown = null;
-let history = {};
+let chosen = "";
 let heard = 0;
 
-function chosen() {
-  return newest.streams.find((stream) => stream.name === choice.value) ?? newest.streams[0];
-}
-
 function take(state) {
+  const began = performance.now();
   newest = state;
   heard = Date.now();
   connected(true);
-  const names = state.streams.map((stream) => stream.name).join();
-  if (names !== choice.dataset.names) {
-    choice.dataset.names = names;
-    const before = choice.value;
-    choice.replaceChildren(...state.streams.map((stream) => el("option", { value: stream.name }, stream.title)));
-    if (names.split(",").includes(before)) choice.value = before;
-    document.getElementById("choice").hidden = state.streams.length < 2;
+  const stream = state.stream;
+  table.draw(state.streams, stream?.name ?? chosen);
+  document.getElementById("one").hidden = !stream;
+  drawNotice(state);
+  if (stream) {
+    lines.take(stream);
+    events.take(stream);
+    draw(stream);
   }
-  const stream = chosen();
-  if (!stream) return;
-  if (shown !== stream.name) {
-    shown = stream.name;
-    curve.selected = null;
-    lines.begin(history[stream.name] ?? []);
-  }
-  lines.take(stream);
-  draw(stream);
+  document.body.dataset.updateMs = (performance.now() - began).toFixed(1);
+}
+
+function drawNotice(state) {
+  const troubles = Object.entries(state.troubles).map(([origin, words]) => `${origin}: ${words}`);
+  const isGone = !state.stream && chosen && !state.streams.some((row) => row.name === chosen);
+  if (isGone) troubles.unshift(`The stream ${chosen} has ended, or its node is gone.`);
+  else if (!state.stream && !state.streams.length) troubles.unshift("No stream runs.");
+  const notice = document.getElementById("notice");
+  const words = troubles.join(" ");
+  if (notice.textContent !== words) notice.textContent = words;
+  notice.hidden = !words;
 }
 
 function draw(stream) {
@@ -51,8 +54,8 @@ function draw(stream) {
   drawTiles(stream);
   drawTopology(stream);
   if (stream.costs.curves.length || stream.costs.rivals.length) curve.draw(stream);
-  lines.draw(stream);
-  drawDecisions(stream);
+  lines.draw(stream, events.decisions);
+  events.draw(stream);
   wheel.draw(stream);
 }
 
@@ -71,54 +74,33 @@ function drawTiles(stream) {
     el("dd", { "data-testid": name.split(/[ ,]/)[0] }, kind ? el("span", { class: "plan" }, value) : value, more ? el("small", {}, more) : null))));
 }
 
-function drawDecisions(stream) {
-  const decision = document.getElementById("decision");
-  if (decision.textContent !== stream.snapshot.decision) decision.textContent = stream.snapshot.decision;
-  if (stream.costs.rivals.length) document.querySelector("#rivals tbody").replaceChildren(...stream.costs.rivals.map(rivalRow));
-  const list = document.getElementById("switches");
-  const key = JSON.stringify(stream.decisions.map((each) => [each.number, each.switch.gap_s, each.switch.at_s]));
-  if (list.dataset.key === key) return;
-  list.dataset.key = key;
-  list.replaceChildren(...stream.decisions.slice().reverse().map(switchItem));
-  if (!stream.decisions.length) list.append(el("li", { value: 0 }, "None so far."));
-}
-
-function rivalRow(rival) {
-  const plan = rival.plan ? el("code", {}, rival.plan) : rival.refusal ?? ABSENT;
-  const words = rival.plan && rival.refusal ? el("span", {}, plan, ` ${rival.refusal}`) : plan;
-  return el("tr", {}, el("th", { scope: "row" }, rival.kind), el("td", {}, words),
-    el("td", { class: "n" }, seconds(rival.latency_s)), el("td", { class: "n" }, number(rival.throughput_fps)));
-}
-
-function switchItem({ number: which, switch: change, rivals }) {
-  const cost = [["prepared in", change.prepare_s], ["swapped in", change.switch_s], ["gap", change.gap_s]]
-    .filter(([, value]) => value !== null).map(([name, value]) => `${name} ${seconds(value)}`).join(", ");
-  const table = rivals.length ? el("details", {}, el("summary", {}, "alternatives then"), el("table", {}, el("tbody", {}, ...rivals.map(rivalRow)))) : null;
-  return el("li", { value: which, "data-testid": `switch-${which}` },
-    el("div", {}, `${number(change.at_s)} s: `, el("span", { class: "plan" }, `${change.from_plan} → ${change.to_plan}`)),
-    el("div", {}, change.reason), el("div", { class: "cost" }, cost), table);
-}
-
 function connected(is) {
   const words = is ? "live" : "the run does not answer";
   if (connection.textContent !== words) connection.textContent = words;
   connection.classList.toggle("off", !is);
 }
 
+function choose(name) {
+  chosen = name;
+  begin();
+}
+
 async function begin() {
   source?.close();
+  const query = chosen ? `?stream=${encodeURIComponent(chosen)}` : "";
   try {
-    history = await (await fetch("/api/history")).json();
+    const past = await (await fetch(`/api/history${query}`)).json();
+    lines.begin(past.ticks);
+    events.begin(past);
   } catch {
     connected(false);
   }
-  shown = null;
-  source = new EventSource("/api/events");
+  curve.selected = null;
+  source = new EventSource(`/api/events${query}`);
   source.onmessage = (event) => take(JSON.parse(event.data));
   source.onerror = () => connected(false);
 }
 
-choice.addEventListener("change", () => { if (newest) take(newest); });
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) source?.close(); // a browser has few connections for one place: those who look get them
   else begin();
@@ -128,7 +110,7 @@ setInterval(() => { if (!document.hidden && heard && Date.now() - heard > STALE_
 function redraw() {
   curve.reset();
   lines.reset();
-  if (newest) draw(chosen());
+  if (newest?.stream) draw(newest.stream);
 }
 
 document.getElementById("theme").addEventListener("click", () => {
@@ -136,6 +118,10 @@ document.getElementById("theme").addEventListener("click", () => {
   const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
   try { localStorage.setItem("seamline-theme", root.dataset.theme); } catch { /* it counts until the page is left */ }
+  redraw();
+});
+document.getElementById("range").addEventListener("change", (event) => {
+  lines.windowS = Number(event.target.value);
   redraw();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

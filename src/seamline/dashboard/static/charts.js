@@ -2,7 +2,8 @@
 
 import { ABSENT, bytes, colours, css, el, number, partName, seconds, stages } from "./format.js";
 
-const WINDOW_S = 600;
+const FULL_S = 600;
+const DAY_S = 86400;
 const FONT = '12px system-ui, "DejaVu Sans", sans-serif';
 
 function axes(format, xLabel) {
@@ -193,6 +194,9 @@ export class TimeLines {
     this.readout = document.getElementById("time-readout");
     this.plots = null;
     this.ticks = [];
+    this.decisions = [];
+    this.windowS = FULL_S;
+    this.drawnAt = 0;
   }
 
   reset() {
@@ -212,24 +216,29 @@ export class TimeLines {
     if (last && now.at_s === last.at_s) return;
     const parts = Object.fromEntries(now.parts.map((part) => [part.name, part.duration_s]));
     this.ticks.push({ at_s: now.at_s, latency_s: now.latency_s, frame_rate_fps: now.frame_rate_fps, parts });
-    while (this.ticks[0].at_s < now.at_s - WINDOW_S) this.ticks.shift();
+    while (this.ticks[0].at_s < now.at_s - DAY_S) this.ticks.shift();
   }
 
-  draw(stream) {
+  draw(stream, decisions = this.decisions) {
     this.stream = stream;
+    this.decisions = decisions;
+    if (this.plots && this.windowS > FULL_S && Date.now() - this.drawnAt < 10_000) return; // a day moves slowly
+    this.drawnAt = Date.now();
     const origin = stream.nodes.find((node) => node.is_origin).name;
     const others = stream.nodes.map((node) => node.name).filter((name) => name !== origin).sort();
     const names = [origin, "transfer", ...others];
-    const times = this.ticks.map((tick) => tick.at_s);
-    const stacks = names.map((_, upTo) => this.ticks.map((tick) => tick.latency_s === null ? null :
+    const from = (this.ticks[this.ticks.length - 1]?.at_s ?? 0) - this.windowS;
+    const shown = this.shown = this.ticks.filter((tick) => tick.at_s >= from);
+    const times = shown.map((tick) => tick.at_s);
+    const stacks = names.map((_, upTo) => shown.map((tick) => tick.latency_s === null ? null :
       names.slice(0, upTo + 1).reduce((total, name) => total + (tick.parts[name] ?? 0), 0)));
     const data = [times, ...stacks.reverse()];
-    const rates = [times, this.ticks.map((tick) => (tick.latency_s === null ? null : tick.frame_rate_fps))];
+    const rates = [times, shown.map((tick) => (tick.latency_s === null ? null : tick.frame_rate_fps))];
     if (this.plots === null || this.drawnFor !== names.join()) this.build(names, data, rates);
     const end = times[times.length - 1] ?? 0;
-    const range = { min: Math.max(times[0] ?? 0, end - WINDOW_S), max: Math.max(end, (times[0] ?? 0) + 30) };
+    const range = { min: times[0] ?? 0, max: Math.max(end, (times[0] ?? 0) + 30) };
     this.plots.forEach((plot, at) => { plot.setData(at ? rates : data, true); plot.setScale("x", range); });
-    if (!this.hovers) this.say(this.ticks.length - 1);
+    if (!this.hovers) this.say(shown.length - 1);
     this.describe();
   }
 
@@ -265,7 +274,7 @@ export class TimeLines {
     ctx.setLineDash([4 * scale, 3 * scale]);
     ctx.font = `bold ${12 * scale}px system-ui, "DejaVu Sans", sans-serif`;
     ctx.textAlign = "left";
-    for (const { number: which, switch: change } of this.stream.decisions) {
+    for (const { number: which, switch: change } of this.decisions) {
       const x = plot.valToPos(change.at_s + change.prepare_s, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.beginPath();
@@ -278,14 +287,14 @@ export class TimeLines {
   }
 
   say(at) {
-    const tick = this.ticks[at];
+    const tick = this.shown[at];
     if (!tick) return;
     const parts = this.names.filter((name) => tick.parts[name]).map((name) => `${partName(name)} ${seconds(tick.parts[name])}`);
     this.readout.textContent = `At ${number(tick.at_s, 0)} s: ${parts.join(" + ") || ABSENT} = ${seconds(tick.latency_s)}; ${number(tick.frame_rate_fps)} frames/s`;
   }
 
   describe() {
-    const known = this.ticks.filter((tick) => tick.latency_s !== null).map((tick) => tick.latency_s).sort((a, b) => a - b);
+    const known = this.shown.filter((tick) => tick.latency_s !== null).map((tick) => tick.latency_s).sort((a, b) => a - b);
     const median = known[Math.floor(known.length / 2)];
     this.box.setAttribute("aria-label", known.length ? `Latency by part over ${known.length} seconds: ` +
       `median ${seconds(median)}, from ${seconds(known[0])} to ${seconds(known[known.length - 1])}` : "No answers yet");

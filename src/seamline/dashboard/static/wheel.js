@@ -11,6 +11,11 @@ export class Wheel {
     this.maySteer = false;
     this.isChosen = false; // until then the field follows the plan in use
     this.previewed = null;
+    this.objective = document.getElementById("objective");
+    this.judgeButton = document.getElementById("judge");
+    this.avoid = document.getElementById("avoid");
+    document.getElementById("objective-form").addEventListener("submit", (event) => { event.preventDefault(); this.judge(); });
+    this.objective.addEventListener("input", () => { this.judges = true; });
     document.getElementById("plan-form").addEventListener("submit", (event) => { event.preventDefault(); this.preview(); });
     this.plan.addEventListener("input", () => { this.isChosen = true; this.previewed = null; this.enable(); });
     this.pinButton.addEventListener("click", () => this.ask("pin", { plan: this.previewed }));
@@ -24,7 +29,9 @@ export class Wheel {
       const answer = await post("sign-in", { token });
       if (answer.error) this.say(answer.error, true);
     }
-    this.maySteer = (await (await fetch("/api/session")).json()).may_steer;
+    const session = await (await fetch("/api/session")).json();
+    this.maySteer = session.may_steer;
+    this.onlyLooks = session.only_looks;
     this.enable();
   }
 
@@ -32,7 +39,7 @@ export class Wheel {
     if (this.stream && this.stream.name !== stream.name) { this.isChosen = false; this.previewed = null; this.outcome.replaceChildren(); }
     this.stream = stream;
     const now = stream.snapshot;
-    const who = this.maySteer ? "You may steer." : "You may look. The link that the command printed lets one browser steer.";
+    const who = this.maySteer ? "You may steer." : this.onlyLooks || "You may look. The link that the command printed lets one browser steer.";
     const held = now.is_pinned ? "One plan is held: nothing moves until it is released." : "Plans are chosen by the policy.";
     const words = `${held} ${who}`;
     const state = document.getElementById("wheel-state");
@@ -40,10 +47,40 @@ export class Wheel {
     const plans = [now.plan, ...stream.costs.rivals.map((rival) => rival.plan).filter(Boolean)];
     document.getElementById("plans").replaceChildren(...[...new Set(plans)].map((plan) => el("option", { value: plan })));
     if (!this.isChosen) this.plan.value = now.plan;
+    if (!this.judges) this.objective.value = now.objective;
+    this.drawNodes(stream);
     this.enable();
   }
 
+  drawNodes(stream) {
+    const nodes = stream.nodes.filter((node) => !node.is_origin);
+    const key = JSON.stringify([this.maySteer, stream.name, stream.avoided, nodes.map((node) => node.name)]);
+    if (this.drawnNodes === key) return;
+    this.drawnNodes = key;
+    const lines = nodes.map((node) => {
+      const isAvoided = stream.avoided.includes(node.name);
+      const button = el("button", { type: "button", disabled: this.maySteer ? null : "" }, isAvoided ? `Use ${node.name} again` : `Drain ${node.name}`);
+      button.addEventListener("click", () => this.drain(node.name, !isAvoided));
+      return button;
+    });
+    this.avoid.hidden = !lines.length;
+    this.avoid.replaceChildren(el("legend", {}, "Nodes that take part"), el("div", { class: "buttons" }, ...lines));
+  }
+
+  async drain(name, isDrained) {
+    const others = this.stream.avoided.filter((each) => each !== name);
+    const answer = await post("avoid", { stream: this.stream.name, nodes: isDrained ? [...others, name] : others });
+    this.say(answer.error ?? (isDrained ? `${name} runs nothing of this stream any more.` : `${name} may be used again.`), Boolean(answer.error));
+  }
+
+  async judge() {
+    const answer = await post("objective", { stream: this.stream.name, objective: this.objective.value });
+    this.judges = false;
+    this.say(answer.error ?? `Plans are judged by ${answer.objective} now, before by ${answer.before}.`, Boolean(answer.error));
+  }
+
   enable() {
+    this.judgeButton.disabled = !this.maySteer;
     this.pinButton.disabled = !(this.maySteer && this.previewed);
     this.releaseButton.disabled = !(this.maySteer && this.stream?.snapshot.is_pinned);
   }

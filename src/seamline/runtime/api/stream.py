@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.payload import with_calibrated_sizes
@@ -33,9 +35,9 @@ from seamline.core.vocabulary.calibration import CutCalibration
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.documented import to_json
-from seamline.core.vocabulary.errors import SeamlineError, UsageError
+from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import LinkEstimate
-from seamline.core.vocabulary.nodes import NodeId
+from seamline.core.vocabulary.nodes import NodeId, node_id
 from seamline.core.vocabulary.objectives import Goal, goal_named
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array
@@ -43,8 +45,11 @@ from seamline.fabric import messages as msg
 from seamline.heads.agreement import judge_of
 from seamline.model import StoredModel
 from seamline.runtime.api.dynamic_shapes import Frame
+from seamline.runtime.api.preview import preview
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
+from seamline.runtime.api.stream_watch import StreamWatch
 from seamline.runtime.node.node import Node
+from seamline.runtime.node.stream_requests import then
 from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.audit import Auditor
@@ -66,6 +71,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 60.0
 TAKE_TIMEOUT_S = 0.05
+MAX_BY = 40
 
 
 class Stream:
@@ -140,6 +146,9 @@ class Stream:
             auditor=self._auditor,
         )
         self.controller.charge(energy_scope)
+        self._watch = StreamWatch(
+            self.name, node, model, others, snapshot=self.snapshot, view=lambda: self.controller.view
+        )
         self._counted_before = FrameCounts()
         self._n_left = 0
         self._feed_back: FeedBack | None = None
@@ -347,22 +356,18 @@ class Stream:
         nodes = (self._node.name, *self._others)
         check_fits(plan, nodes, last_cut=len(self.model.cuts) - 1, model=self.model.name)
 
-    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
-        """Another node asks for a switch by hand; it gets the switch's record, or why there is none."""
+    def switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> Future[bytes]:
+        """A user asks by hand, at this node or another one; settles with the switch's record as JSON."""
+        who = _who(self._node.name, source, ask.by)
+        asked = self.switch(
+            ask.plan, strategy=ask.strategy or None, reason=f"{'pinned' if ask.by else 'asked for'} {who}"
+        )
 
-        def answer(done: Future[SwitchRecord]) -> None:
-            error = done.exception()
-            if error is None:
-                record = json.dumps(switch_to_dict(done.result(), self.recorder.started_s)).encode()
-                self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, record=record))
-            else:
-                self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+        def record(switched: SwitchRecord) -> bytes:
+            self._changed(who, "released the plan" if ask.plan == "auto" else f"pinned {switched.to_plan}")
+            return json.dumps(switch_to_dict(switched, self.recorder.started_s)).encode()
 
-        try:
-            reason = f"asked for by `{source}`"
-            self.switch(ask.plan, strategy=ask.strategy or None, reason=reason).add_done_callback(answer)
-        except SeamlineError as error:
-            self._node.uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=str(error)))
+        return then(asked, record)
 
     def set_objective(self, objective: Goal | str) -> Future[Goal]:
         """Judge plans by `objective`, or what `core.vocabulary.objectives.goal_named` reads, from now on; settles with
@@ -381,22 +386,34 @@ class Stream:
         """
         return self.controller.set_energy_scope(EnergyScope.parse(scope) if isinstance(scope, str) else scope)
 
-    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
-        """Another node asks for another objective or scope; it gets the one before, or why it stays."""
+    def avoid(self, nodes: Sequence[str]) -> Future[tuple[NodeId, ...]]:
+        """Let `nodes` run nothing from now on, beside those that the stream's limits forbid; none to end that.
 
-        def answer(done: Future[Goal] | Future[EnergyScope]) -> None:
-            error = done.exception()
-            before = None if error is not None else str(done.result())
-            words = None if error is None else str(error)
-            self._node.uplink.send_best_effort(source, msg.ObjectiveChanged(ask.request_id, before=before, error=words))
+        Settles with those before, or with `UsageError` for one that takes no part, or the origin.
+        """
+        return self.controller.avoid(tuple(node_id(name) for name in nodes))
 
-        try:
-            if ask.energy_scope:
-                self.set_energy_scope(ask.energy_scope).add_done_callback(answer)
-            else:
-                self.set_objective(ask.objective).add_done_callback(answer)
-        except SeamlineError as error:
-            self._node.uplink.send_best_effort(source, msg.ObjectiveChanged(ask.request_id, error=str(error)))
+    def set(self, source: NodeId, ask: msg.SetObjective) -> Future[str]:
+        """A user asks for another objective, energy scope or nodes to avoid; settles with what was set before."""
+        who = _who(self._node.name, source, ask.by)
+        if ask.avoid is not None:
+            words = ", ".join(ask.avoid) or "no node"
+            asked = self.avoid(ask.avoid)
+            return then(asked, lambda before: self._set(who, f"avoids {words}", ", ".join(before) or "none"))
+        if ask.energy_scope:
+            scope = self.set_energy_scope(ask.energy_scope)
+            return then(scope, lambda before: self._set(who, f"counts joules of {ask.energy_scope}", str(before)))
+        objective = self.set_objective(ask.objective)
+        return then(
+            objective, lambda before: self._set(who, f"judged by {ask.objective}, before by {before}", str(before))
+        )
+
+    def _set(self, who: str, what: str, before: str) -> str:
+        self._changed(who, what)
+        return before
+
+    def _changed(self, who: str, what: str) -> None:
+        self._watch.changed(now_s() - self.recorder.started_s, who, quoted(what))
 
     # -- what the node tells (on its threads) --------------------------------------------------------------------------
 
@@ -461,6 +478,27 @@ class Stream:
         self._read_own_meter()
         return take_snapshot(self.frames, self.recorder, self.controller)
 
+    def brief(self) -> bytes:
+        """The same in brief, as JSON (`stream_state.StreamBrief`), for whoever looks from another node."""
+        return self._watch.brief()
+
+    def look(self, ask: msg.LookAt) -> bytes:
+        """What is asked for, as JSON: the stream's state, or a preview of a plan. Raises `PlanError` for no plan."""
+        if not ask.plan:
+            return self._watch.look(with_costs=ask.with_costs)
+        plan = Plan.parse(ask.plan)
+        self._check_fits(plan)
+        return msgspec.json.encode(preview(plan, self.controller.view))
+
+    @property
+    def title(self) -> str:
+        """What it is called where people look; the model's name at first."""
+        return self._watch.title
+
+    @title.setter
+    def title(self, words: str) -> None:
+        self._watch.title = words
+
     def summary(self) -> dict[str, Any]:
         """The stream's figures since `run` was last called, see docs/cli.md under `run`."""
         self._read_own_meter()
@@ -477,3 +515,9 @@ class Stream:
                 self._node.name,
                 msg.EnergyReport(source=reading.source, scope=reading.scope, energy_j=reading.energy_j),
             )
+
+
+def _who(here: NodeId, source: NodeId, by: str) -> str:
+    """Who asked, in words: ``by `fog` ``, ``on the dashboard``, ``on the dashboard by `observer-1a2b3c4d-fog` ``."""
+    where = quoted(by, MAX_BY) if by else ""
+    return where if where and source == here else f"{where} by `{source}`".lstrip()

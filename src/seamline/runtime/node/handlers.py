@@ -10,11 +10,11 @@ from seamline.core.vocabulary.ports import Array
 from seamline.fabric import messages as msg
 from seamline.runtime.node.dispatch import Handlers
 from seamline.runtime.node.frame_path import FramePath
-from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.membership import Membership
 from seamline.runtime.node.models import ModelExchange
-from seamline.runtime.node.peer_client import PeerClient
+from seamline.runtime.node.peer_client import Answer, PeerClient
 from seamline.runtime.node.service import Service
+from seamline.runtime.node.stream_requests import StreamRequests
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.shared.bounds import bounded_interest
 from seamline.runtime.shared.rights import why_not
@@ -25,13 +25,12 @@ def message_handlers(
     frames: FramePath,
     uplink: Uplink,
     membership: Membership,
-    listeners: Listeners,
+    streams: StreamRequests,
     service: Service,
     exchange: ModelExchange,
     client: PeerClient,
 ) -> Handlers:
     """Return the handlers of all messages, out of the parts that do what these ask for."""
-    streams = _StreamRequests(listeners, uplink)
 
     def on_frame(source: NodeId, frame: msg.FrameData, tensors: list[Array]) -> None:
         try:
@@ -39,7 +38,7 @@ def message_handlers(
         finally:  # after it, because the stage need not wait for the sending
             uplink.acknowledge(source, frame.seq)
 
-    def on_answer(source: NodeId, reply: msg.Prepared, _: list[Array]) -> None:
+    def on_answer(source: NodeId, reply: Answer, _: list[Array]) -> None:
         client.on_answer(source, reply)
 
     def on_measure_links(source: NodeId, ask: msg.MeasureLinks, _: list[Array]) -> None:
@@ -65,41 +64,15 @@ def message_handlers(
             msg.ProfileModel: lambda source, ask, _: service.on_profile(source, ask),
             msg.TimeSegment: lambda source, ask, _: service.on_time_segment(source, ask),
             msg.SwitchPlan: lambda source, ask, _: streams.on_switch_plan(source, ask),
-            msg.SetObjective: lambda source, ask, _: streams.on_set_objective(source, ask),
+            msg.SetObjective: lambda source, ask, _: streams.on_set(source, ask),
+            msg.LookAt: lambda source, ask, _: streams.on_look(source, ask),
             msg.FetchModel: lambda source, ask, _: exchange.on_fetch(source, ask),
             msg.ModelPart: exchange.on_part,
             msg.Prepared: on_answer,
             msg.PlanSwitched: on_answer,
             msg.ObjectiveChanged: on_answer,
+            msg.LookedAt: on_answer,
             msg.Profiled: on_answer,
             msg.SegmentTimed: on_answer,
         },
     )
-
-
-class _StreamRequests:
-    """Passes requests of other nodes on to the stream that they are about, or answers that there is none."""
-
-    def __init__(self, listeners: Listeners, uplink: Uplink) -> None:
-        self._listeners = listeners
-        self._uplink = uplink
-
-    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None:
-        listener = self._listeners.of(ask.stream)
-        if listener is not None:
-            listener.on_switch_plan(source, ask)
-        else:
-            self._uplink.send_best_effort(source, msg.PlanSwitched(ask.request_id, error=self._no_stream(ask.stream)))
-
-    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None:
-        listener = self._listeners.of(ask.stream)
-        if listener is not None:
-            listener.on_set_objective(source, ask)
-        else:
-            self._uplink.send_best_effort(
-                source, msg.ObjectiveChanged(ask.request_id, error=self._no_stream(ask.stream))
-            )
-
-    def _no_stream(self, name: str) -> str:
-        streams = ", ".join(self._listeners.streams()) or "none"
-        return f"no stream `{name[:80]}` starts here; hint: `seamline nodes` lists them, here: {streams}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from typing import Protocol
 
 from seamline.core.vocabulary.links import LinkEstimate
@@ -24,9 +25,13 @@ class Listener(Protocol):
 
     def on_frame_failed(self, source: NodeId, failure: msg.FrameFailed) -> None: ...
 
-    def on_switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> None: ...
+    def switch_plan(self, source: NodeId, ask: msg.SwitchPlan) -> Future[bytes]: ...
 
-    def on_set_objective(self, source: NodeId, ask: msg.SetObjective) -> None: ...
+    def set(self, source: NodeId, ask: msg.SetObjective) -> Future[str]: ...
+
+    def brief(self) -> bytes: ...
+
+    def look(self, ask: msg.LookAt) -> bytes: ...
 
 
 class Listeners:

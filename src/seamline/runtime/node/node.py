@@ -32,6 +32,7 @@ from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.node.status import Identity, OwnStatus
+from seamline.runtime.node.stream_requests import StreamRequests
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.output_reading import OutputReaders
@@ -105,7 +106,8 @@ class Node:
             reply=self.uplink.send_best_effort,
             news=news,
         )
-        self.client = PeerClient(name, self.uplink, self.requests, self.service)
+        self.stream_requests = StreamRequests(self.listeners, self.uplink.send_best_effort)
+        self.client = PeerClient(name, self.uplink, self.requests, self.service, self.stream_requests)
         self.status = OwnStatus(
             identity,
             engine=engine,
@@ -133,7 +135,7 @@ class Node:
             frames=self.frames,
             uplink=self.uplink,
             membership=self.membership,
-            listeners=self.listeners,
+            streams=self.stream_requests,
             service=self.service,
             exchange=self.exchange,
             client=self.client,
@@ -178,6 +180,7 @@ class Node:
         self._interrupt()
         if self._compile_cache is not None:
             self._compile_cache.close()
+        self.stream_requests.close()
         self.service.close()
         self.segments.close()
         self.uplink.close()

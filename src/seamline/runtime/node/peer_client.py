@@ -5,8 +5,9 @@ A question to this node itself goes straight to its `service`. What others ask o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from typing import TypeVar
 
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import ModelError, PlanError, SeamlineError, SwitchError, UsageError
@@ -16,21 +17,27 @@ from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
 from seamline.runtime.node.profiling import profile_from_bytes
 from seamline.runtime.node.service import Service
+from seamline.runtime.node.stream_requests import StreamRequests, unpacked
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.shared.bounds import MAX_SPENT_S, clamped
 from seamline.runtime.shared.requests import Requests
 
-Answer = msg.Prepared | msg.PlanSwitched | msg.ObjectiveChanged | msg.Profiled | msg.SegmentTimed
+Answer = msg.Prepared | msg.PlanSwitched | msg.ObjectiveChanged | msg.LookedAt | msg.Profiled | msg.SegmentTimed
+_Ask = TypeVar("_Ask", bound=msg.Message)
+_Found = TypeVar("_Found")
 
 
 class PeerClient:
     """Asks nodes for what streams need of them; every future is settled with the answer or its error."""
 
-    def __init__(self, node: NodeId, uplink: Uplink, requests: Requests, service: Service) -> None:
+    def __init__(
+        self, node: NodeId, uplink: Uplink, requests: Requests, service: Service, streams: StreamRequests
+    ) -> None:
         self._node = node
         self._uplink = uplink
         self._requests = requests
         self._service = service
+        self._streams = streams
 
     def prepare(
         self,
@@ -91,19 +98,48 @@ class PeerClient:
             target, lambda request_id: msg.TimeSegment(request_id, model_id, segment.start, segment.stop)
         )
 
-    def switch_plan(self, target: NodeId, stream: str, plan: str, strategy: str) -> Future[bytes]:
-        """Ask the origin of `stream` to move it to `plan`; settles with the switch's record as JSON, or its error."""
-        return self._requests.ask(target, lambda request_id: msg.SwitchPlan(request_id, stream, plan, strategy))
+    def switch_plan(self, target: NodeId, stream: str, plan: str, strategy: str = "", by: str = "") -> Future[bytes]:
+        """Ask the origin of `stream` to move it to `plan`; settles with the switch's record as JSON, or its error.
 
-    def set_objective(self, target: NodeId, stream: str, objective: str) -> Future[str]:
+        by: where its user asked, for the reason.
+        """
+        return self._ask_stream(
+            target,
+            lambda request_id: msg.SwitchPlan(request_id, stream, plan, strategy, by),
+            self._streams.switch_plan,
+        )
+
+    def set_objective(self, target: NodeId, stream: str, objective: str, by: str = "") -> Future[str]:
         """Ask the origin of `stream` to judge its plans by `objective`; settles with the one before, or its error."""
-        return self._requests.ask(target, lambda request_id: msg.SetObjective(request_id, stream, objective))
+        return self._set(target, lambda request_id: msg.SetObjective(request_id, stream, objective, by=by))
 
     def set_energy_scope(self, target: NodeId, stream: str, scope: str) -> Future[str]:
         """Ask the origin of `stream` to count joules as `scope` says; settles with the scope before, or its error."""
-        return self._requests.ask(
-            target, lambda request_id: msg.SetObjective(request_id, stream, "", energy_scope=scope)
+        return self._set(target, lambda request_id: msg.SetObjective(request_id, stream, "", energy_scope=scope))
+
+    def avoid(self, target: NodeId, stream: str, nodes: Collection[str], by: str = "") -> Future[str]:
+        """Ask the origin of `stream` to let `nodes` run nothing; settles with those avoided before, or its error."""
+        return self._set(target, lambda request_id: msg.SetObjective(request_id, stream, "", avoid=tuple(nodes), by=by))
+
+    def look(self, target: NodeId, stream: str = "", *, with_costs: bool = False, plan: str = "") -> Future[bytes]:
+        """Ask an origin what is to be seen of `stream`, or of all in brief; settles with JSON, or its error."""
+        return self._ask_stream(
+            target,
+            lambda request_id: msg.LookAt(request_id, stream, with_costs, plan),
+            lambda _, ask: self._streams.look(ask),
         )
+
+    def _set(self, target: NodeId, question: Callable[[int], msg.SetObjective]) -> Future[str]:
+        return self._ask_stream(target, question, self._streams.set)
+
+    def _ask_stream(
+        self,
+        target: NodeId,
+        question: Callable[[int], _Ask],
+        here: Callable[[NodeId, _Ask], Future[_Found]],
+    ) -> Future[_Found]:
+        """here: what is asked where the stream starts at this node itself."""
+        return here(self._node, question(0)) if target == self._node else self._requests.ask(target, question)
 
     def on_answer(self, source: NodeId, reply: Answer) -> None:
         """A node has answered: settle the question."""
@@ -119,6 +155,8 @@ class PeerClient:
                 answer = record if record is not None else _error(SwitchError, f"`{source}` did not switch", error)
             case msg.ObjectiveChanged(before=before, error=error):
                 answer = before if before is not None else _error(UsageError, f"`{source}` refuses", error)
+            case msg.LookedAt():
+                answer = _look_in(reply, source)
             case msg.Profiled():
                 answer = _profile_in(reply, source)
             case msg.SegmentTimed(compute_s=took_s, error=error):
@@ -132,6 +170,16 @@ def _error(kind: type[SeamlineError], what: str, words: str | None) -> SeamlineE
     """Return another node's error as one of ours; its hint stays one."""
     fact, _, hint = (words or "without a word").partition("; hint: ")
     return kind(f"{what}: {fact}", hint=hint or None)
+
+
+def _look_in(reply: msg.LookedAt, source: NodeId) -> bytes | SeamlineError:
+    """Return what was seen as JSON, or the error that is the answer."""
+    if reply.found is None:
+        return _error(UsageError, f"`{source}` shows nothing", reply.error)
+    try:
+        return unpacked(reply.found)
+    except SeamlineError as exc:
+        return exc
 
 
 def _profile_in(reply: msg.Profiled, source: NodeId) -> Profile | SeamlineError:

@@ -146,7 +146,7 @@ class Controller:
         return self._ask(lambda number: ev.EnergyScopeAsked(number, scope))
 
     def avoid(self, nodes: tuple[NodeId, ...]) -> Future[tuple[NodeId, ...]]:
-        """Let `nodes` run nothing from now on. Settles with them, or with `UsageError`: one is no other node."""
+        """Let `nodes` run nothing from now on. Settles with those before, or with `UsageError`: no other node."""
         return self._ask(lambda number: ev.AvoidAsked(number, nodes))
 
     def stand_by(self, plan: Plan) -> None:

@@ -69,6 +69,8 @@ MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.PlanSwitched: ORIGIN,
     msg.SetObjective: STEERING,
     msg.ObjectiveChanged: ORIGIN,
+    msg.LookAt: ANYONE,
+    msg.LookedAt: ORIGIN,
     msg.ProfileModel: ORIGIN,
     msg.Profiled: WORKER,
     msg.TimeSegment: ORIGIN,

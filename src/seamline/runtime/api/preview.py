@@ -1,22 +1,17 @@
-"""The wheel: a plan previewed, pinned, released. It is judged and moved by the stream, as by `seamline switch`."""
+"""Preview of a plan: what it would cost by the estimates of now, by part, and which limit it breaks."""
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from seamline.core.adaptation.policy import PolicySettings
-from seamline.core.adaptation.view import problem_of
-from seamline.core.cost.feasibility import check_fits, why_infeasible
+from seamline.core.adaptation.view import View, problem_of
+from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Breakdown, breakdown
 from seamline.core.cost.uncertainty import gain_std
 from seamline.core.planning.planner import evaluate
-from seamline.core.session.commands import SwitchRecord
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Plan
-from seamline.runtime.api.stream import Stream
-
-PINNED = "pinned on the dashboard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +40,9 @@ class Preview:
     refusal: str | None
 
 
-def preview(stream: Stream, text: str) -> Preview:
-    """Raises `PlanError` for what is no plan of this stream's model and nodes."""
-    view = stream.controller.view
+def preview(plan: Plan, view: View) -> Preview:
+    """`plan`, which fits the model and the nodes of the stream, by `view`. Raises `PlanError` when nothing is known."""
     problem = problem_of(view)
-    plan = Plan.parse(text)
-    nodes = (view.origin, *stream.others)
-    check_fits(plan, nodes, last_cut=len(stream.model.cuts) - 1, model=stream.model.name)
     if problem is None:
         raise PlanError("nothing is known of the origin yet", hint="ask again in a moment")
     if missing := [node for node in plan.nodes if node not in problem.profiles]:
@@ -72,16 +63,6 @@ def preview(stream: Stream, text: str) -> Preview:
         gain_std_s=gain_std_s,
         refusal=judged.refusal,
     )
-
-
-def pin(stream: Stream, text: str) -> Future[SwitchRecord]:
-    """Move `stream` to a plan and hold it; settles as `Stream.switch`."""
-    return stream.switch(text, reason=PINNED)
-
-
-def release(stream: Stream) -> Future[SwitchRecord]:
-    """Let the policy decide again."""
-    return stream.switch("auto")
 
 
 def _parts(costs: Breakdown) -> tuple[Part, ...]:

@@ -1,0 +1,51 @@
+"""`seamline top` beside a run: once as JSON where there is no terminal, and in one of 80x24 with its keys."""
+
+from __future__ import annotations
+
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import time
+from fcntl import ioctl
+
+LIMIT_S = 60.0
+
+
+def test_a_run_of_another_process_is_seen_and_judged_by_another_objective(system, port):
+    system.node("fog", port)
+    run = system.run("--events", "--seconds", "60", over="edge,fog", port=port)
+    run.wait_until(lambda process: any(event["event"] == "started" for event in process.events))
+    where = ("--connect", f"tcp/127.0.0.1:{port}", "--cluster", system.cluster)
+    once = system.start("top", "--json", *where)
+    assert once.wait() == 0, once.stderr
+    seen = once.json
+    assert {node["name"] for node in seen["nodes"]} == {"edge", "fog"}
+    (stream,) = seen["streams"]
+    assert stream["name"].startswith("edge-")
+    assert stream["plan"]
+    assert stream["decision"]
+    master, slave = pty.openpty()
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "seamline", "top", *where]
+    top = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"})
+    os.close(slave)
+    try:
+        read_until(master, "q quit")
+        os.write(master, b"o")
+        read_until(master, "objective throughput")
+        os.write(master, b"q")
+        assert top.wait(LIMIT_S) == 0
+    finally:
+        top.kill()
+        top.wait()
+        os.close(master)
+
+
+def read_until(master: int, words: str) -> None:
+    seen, until_s = "", time.monotonic() + LIMIT_S
+    while words not in seen:
+        assert time.monotonic() < until_s, seen[-2000:]
+        seen += os.read(master, 4096).decode("utf-8", "replace")
