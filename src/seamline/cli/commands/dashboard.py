@@ -61,7 +61,7 @@ def dashboard(
         if not here.nodes(wait_s=SEARCH_S):
             raise FabricError(
                 f"no node of cluster `{cluster}` answered within {SEARCH_S:g} s",
-                hint=here.locked_out() or "`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+                hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
             )
         page = make(
             StreamObserver(here.node), at, allow_insecure=insecure, history=_history(cluster), only_looks=only_looks

@@ -53,7 +53,7 @@ def top(
         if not here.nodes(wait_s=SEARCH_S):
             raise FabricError(
                 f"no node of cluster `{cluster}` answered within {SEARCH_S:g} s",
-                hint=here.locked_out() or "`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+                hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
             )
         observer = StreamObserver(here.node)
         screen = Screen(observer, why_only_looks(cluster, insecure))
