@@ -88,7 +88,7 @@ def test_everything_fits_the_screen_and_the_keys_are_last(n_nodes, n_streams, si
     lines = drawn(state(n_nodes, n_streams), height, width)
     assert len(lines) == height
     assert max(map(len, lines)) <= width
-    assert lines[-1].startswith("up/down stream")
+    assert lines[-1].startswith("up,down: stream")
     assert lines[-2].startswith("pinned")
 
 

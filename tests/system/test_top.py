@@ -33,7 +33,7 @@ def test_a_run_of_another_process_is_seen_and_judged_by_another_objective(system
     top = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm"})
     os.close(slave)
     try:
-        read_until(master, "q quit")
+        read_until(master, "> edge-")
         os.write(master, b"o")
         read_until(master, "objective throughput")
         os.write(master, b"q")

@@ -78,6 +78,7 @@ class Feed:
         self._encoded: dict[str, tuple[int, bytes]] = {}
         self._wanted = threading.Event()
         self.ended = threading.Event()
+        self.look()  # finds the streams
         self.look()
         self._thread = threading.Thread(target=self._watch, name="dashboard-state", daemon=True)
         self._thread.start()

@@ -15,7 +15,7 @@ from seamline.runtime.api.stream_state import Change, Decision, Rival, StreamBri
 
 N_NODES, N_STREAMS, N_LINKS, N_EVENTS = 5, 5, 3, 3
 HEIGHT = 24
-KEYS = "up/down stream   1-9 pin that plan   p pin the plan in use   r release   o objective   q quit"
+KEYS = "up,down: stream  1-9: pin plan  p: pin this  r: release  o: objective  q: quit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,7 @@ def choices(state: StreamState | None) -> tuple[str, ...]:
 
 
 def _headline(state: TopState) -> Text:
-    names = (f"{len(state.statuses)} nodes", f"{len(state.briefs)} streams")
-    return Text(f"seamline top   {', '.join(names)}", style="bold")
+    return Text(f"seamline top   nodes: {len(state.statuses)}, streams: {len(state.briefs)}", style="bold")
 
 
 def _nodes(state: TopState) -> list[Text]:
