@@ -51,13 +51,15 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageState:
     """What a page shows. number: of the look. time_s: since the epoch. stream: the one chosen, None before it is known
-    or when it has gone. troubles: of origins that do not show their streams, in words."""
+    or when it has gone. why_no_picture: in words, empty where there is one. troubles: of origins that do not show their
+    streams, in words."""
 
     number: int
     time_s: float
     version: str
     streams: tuple[Row, ...]
     stream: StreamState | None
+    why_no_picture: str
     troubles: Mapping[str, str]
     schema: str = SCHEMA
 
@@ -65,10 +67,18 @@ class PageState:
 class Feed:
     """Looks by a thread of its own until `close`. news: called on it after every look."""
 
-    def __init__(self, observer: StreamObserver, history: History, news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        observer: StreamObserver,
+        history: History,
+        news: Callable[[], None],
+        *,
+        why_no_picture: Callable[[str], str] = lambda stream: "",
+    ) -> None:
         self._observer = observer
         self._history = history
         self._news = news
+        self._why_no_picture = why_no_picture
         self._shown: Counter[str] = Counter()
         self._shown_s: dict[str, float] = {}
         self._n_events: dict[str, int] = {}
@@ -105,7 +115,7 @@ class Feed:
                 self._wanted.set()
             page = PageState(
                 number=self._number, time_s=self._time_s, version=__version__, streams=self._rows, stream=state,
-                troubles=self._observer.troubles,
+                why_no_picture=self._why_no_picture(stream), troubles=self._observer.troubles,
             )  # fmt: skip
             known = self._encoded[stream] = (self._number, msgspec.json.encode(page))
         return known[1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from importlib.resources import files
@@ -30,6 +30,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.dashboard.access import Guard, Sessions
 from seamline.dashboard.feed import Feed
 from seamline.dashboard.history import TEMPORARY, History
+from seamline.dashboard.picture import Newest, Picture
 from seamline.runtime.api.observer import StreamObserver, origin_of, preview_in
 from seamline.runtime.identity.web_address import WebAddress, parse_web_address
 
@@ -38,6 +39,7 @@ MAX_BODY_BYTES = 16_384
 MAX_CONNECTIONS = 256
 MAX_AVOIDED = 64
 BY = "on the dashboard"
+ELSEWHERE = "Pictures stay where the stream starts: the page of the run itself (`run --dashboard`) shows them."
 STATIC = Path(str(files("seamline.dashboard") / "static"))
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
@@ -73,7 +75,8 @@ class Dashboard:
     """Shows the streams that `observer` sees on `address` until `close`.
 
     allow_insecure: beyond this machine, too, where everybody may look. history: where it is kept. only_looks: why
-    nobody may steer here, whoever signs in; empty where who signed in may.
+    nobody may steer here, whoever signs in; empty where who signed in may. pictures: by stream, the newest frame that
+    may be seen; why_no_picture: of the others.
     Raises `UsageError` for no address or one beyond this machine, `FabricError` when the port is taken.
     """
 
@@ -85,6 +88,8 @@ class Dashboard:
         allow_insecure: bool = False,
         history: str | Path = TEMPORARY,
         only_looks: str = "",
+        pictures: Mapping[str, Newest] | None = None,
+        why_no_picture: str = ELSEWHERE,
     ) -> None:
         wanted = parse_web_address(address, "--dashboard")
         if not wanted.is_loopback and not allow_insecure:
@@ -101,7 +106,14 @@ class Dashboard:
         self._bound = WebAddress(host=wanted.host, port=self._listener.getsockname()[1])
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
-        self._feed = Feed(observer, self._history, self._wake)
+        self._pictures = {stream: Picture(newest) for stream, newest in (pictures or {}).items()}
+        self._drawing = asyncio.Lock()
+        self._feed = Feed(
+            observer,
+            self._history,
+            self._wake,
+            why_no_picture=lambda stream: "" if stream in self._pictures else why_no_picture,
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app(),
@@ -161,6 +173,7 @@ class Dashboard:
                 Route("/api/state", self._state),
                 Route("/api/history", self._past),
                 Route("/api/events", self._events),
+                Route("/api/picture", self._picture),
                 Route("/api/session", self._session),
                 Route("/api/sign-in", self._sign_in, methods=["POST"]),
                 Route("/api/preview", self._preview, methods=["POST"]),
@@ -184,6 +197,16 @@ class Dashboard:
         """Ten minutes of a stream, a day thinned, and what was decided."""
         past = await asyncio.to_thread(self._history.of, self._feed.chosen(_stream(request)))
         return _json(msgspec.json.encode(past))
+
+    async def _picture(self, request: Request) -> Response:
+        """The newest frame of a stream as JPEG; 204 before there is one."""
+        picture = self._pictures.get(_stream(request))
+        if picture is None:
+            raise _Refused(404, "no picture of that stream is shown here")
+        async with self._drawing:
+            found = await asyncio.to_thread(picture.jpeg)
+        headers = {"cache-control": "no-store"}
+        return Response(status_code=204) if found is None else Response(found, media_type="image/jpeg", headers=headers)
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(

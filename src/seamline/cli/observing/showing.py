@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from seamline.core.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
+    from seamline.dashboard.picture import Newest
     from seamline.dashboard.server import Dashboard
     from seamline.runtime.node.node import Node
 
@@ -22,8 +24,15 @@ DashboardOption = Annotated[
 ]
 
 
-def open_dashboard(node: Node, address: str | None, *, allow_insecure: bool) -> Dashboard | None:
+PRIVATE = "No picture: --private keeps frames on this machine, and a page may be looked at from elsewhere."
+
+
+def open_dashboard(
+    node: Node, address: str | None, *, allow_insecure: bool, is_private: bool, newest: Mapping[str, Newest]
+) -> Dashboard | None:
     """The page of the streams that start at `node`, shown until it closes; None without an address.
+
+    newest: frame of each stream, not shown when they are private.
 
     Raises `UsageError` without the packages for it, and what `Dashboard` raises.
     """
@@ -31,7 +40,13 @@ def open_dashboard(node: Node, address: str | None, *, allow_insecure: bool) -> 
         return None
     from seamline.runtime.api.observer import StreamObserver
 
-    dashboard = dashboard_kind()(StreamObserver(node, own_only=True), address, allow_insecure=allow_insecure)
+    dashboard = dashboard_kind()(
+        StreamObserver(node, own_only=True),
+        address,
+        allow_insecure=allow_insecure,
+        pictures={} if is_private else newest,
+        why_no_picture=PRIVATE,
+    )
     node.close_with(dashboard)
     return dashboard
 

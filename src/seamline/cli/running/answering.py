@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from seamline.sinks.sinks import Sinks, figures_words
 from seamline.sinks.tables import Lines
 
 STDOUT = "-"
+NEWEST_EVERY_S = 1.0
 PRINTS = ("all", "changes", "none")
 _LINES = "the lines on stdout"
 
@@ -40,7 +42,8 @@ class Answering:
     """Reads and gives away a stream's answers. Use it as a context manager, before anything else is opened.
 
     is_quiet: no lines on stdout, which has something else. name: of the source, before each line, where there are
-    several streams. stop: ends the stream, when nobody reads stdout any more.
+    several streams. stop: ends the stream, when nobody reads stdout any more. keeps_newest: an answer a second is kept
+    with its picture, for `seen_last`.
     Raises `UsageError` for a place that is none; entering it `SinkError` for one that cannot be written.
     """
 
@@ -71,11 +74,14 @@ class Answering:
         self._reader: AnswerReader | None = None
         self._aside: Callable[[str], None] | None = None
         self.stop: Callable[[], None] = lambda: None
+        self.keeps_newest = False
+        self._newest: AnsweredFrame | None = None
+        self._newest_s = 0.0
 
     @property
     def draws(self) -> bool:
         """Whether pictures are needed."""
-        return self._sinks.draws
+        return self._sinks.draws or self.keeps_newest
 
     def choose_head(self, model: StoredModel) -> None:
         """Choose the head for `model`. Raises `UsageError` when its outputs cannot be read as asked."""
@@ -94,7 +100,8 @@ class Answering:
     def take(self, result: Result, *, is_shown: bool) -> AnsweredFrame | None:
         """Read one result and give it to every place; None when nobody wants to know. is_shown: somebody looks."""
         assert self._reader is not None, "a head is chosen before frames flow"
-        if not (self._reads or is_shown):
+        is_newest = self.keeps_newest and time.monotonic() - self._newest_s >= NEWEST_EVERY_S
+        if not (self._reads or is_shown or is_newest):
             return None
         answered = self._reader.read(result, keep_outputs=self._sinks.keeps_outputs)
         if result.frame == 0 and self._prints_lines:
@@ -102,8 +109,14 @@ class Answering:
             self.warn(f"head {chosen.head.words}: {chosen.reason}", word="note")
             if chosen.doubt is not None:
                 self.warn(chosen.doubt)
+        if is_newest:
+            self._newest, self._newest_s = answered, time.monotonic()
         self._sinks.put(answered)
         return answered
+
+    def seen_last(self) -> AnsweredFrame | None:
+        """An answer of the last second, with its picture."""
+        return self._newest
 
     def hurry(self) -> None:
         """Somebody wants an end."""

@@ -66,6 +66,11 @@ class RunRequest:
         """A plan to hold, or a name."""
         return self.asked.policy if self.asked.plan is None else self.asked.plan
 
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether a page shows frames: never those that are private."""
+        return self.asked.dashboard is not None and self.planning.private == 0
+
     def is_live(self, source: StampedSource) -> bool:
         """Whether the newest frame wins."""
         asked = self.asked.is_live()
@@ -98,7 +103,14 @@ def _with_source(request: RunRequest, path: Path, source: StampedSource, answeri
             answering.warn(exporter.url, word="metrics")
         title = f"{stream.model.name}: {source.name}"
         stream.title = title
-        dashboard = open_dashboard(here.node, request.asked.dashboard, allow_insecure=request.own.insecure)
+        answering.keeps_newest = request.shows_pictures
+        dashboard = open_dashboard(
+            here.node,
+            request.asked.dashboard,
+            allow_insecure=request.own.insecure,
+            is_private=request.planning.private > 0,
+            newest={stream.name: answering.seen_last},
+        )
         link = None if dashboard is None else dashboard.link()
         if request.asked.events:
             print_json({"event": "ready", "dashboard": link})

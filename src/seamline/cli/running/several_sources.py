@@ -157,7 +157,14 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
                     exporter.watch(stream)
             for run, stream in zip(runs, streams, strict=True):
                 stream.title = f"{stream.model.name}: {run.name}"
-            dashboard = open_dashboard(node, request.asked.dashboard, allow_insecure=request.own.insecure)
+                run.answering.keeps_newest = request.shows_pictures
+            dashboard = open_dashboard(
+                node,
+                request.asked.dashboard,
+                allow_insecure=request.own.insecure,
+                is_private=request.planning.private > 0,
+                newest={stream.name: run.answering.seen_last for run, stream in zip(runs, streams, strict=True)},
+            )
             if dashboard is not None:
                 progress_console().print(f"dashboard: {dashboard.link()}", soft_wrap=True)
 

@@ -18,6 +18,7 @@ let source = null;
 let newest = null;
 let chosen = "";
 let heard = 0;
+let hasPicture = false;
 
 function take(state) {
   const began = performance.now();
@@ -32,6 +33,7 @@ function take(state) {
     lines.take(stream);
     events.take(stream);
     draw(stream);
+    drawPicture(state);
   }
   document.body.dataset.updateMs = (performance.now() - began).toFixed(1);
 }
@@ -74,14 +76,27 @@ function drawTiles(stream) {
     el("dd", { "data-testid": name.split(/[ ,]/)[0] }, kind ? el("span", { class: "plan" }, value) : value, more ? el("small", {}, more) : null))));
 }
 
+function drawPicture(state) {
+  const image = document.getElementById("picture");
+  const words = document.getElementById("no-picture");
+  const why = state.why_no_picture || (hasPicture ? "" : "No frame has been answered yet.");
+  if (words.textContent !== why) words.textContent = why;
+  image.hidden = Boolean(why);
+  if (state.why_no_picture || (image.src && !image.complete)) return; // one at a time
+  image.src = `/api/picture?stream=${encodeURIComponent(state.stream.name)}&look=${state.number}`;
+}
+
 function connected(is) {
   const words = is ? "live" : "the run does not answer";
   if (connection.textContent !== words) connection.textContent = words;
   connection.classList.toggle("off", !is);
 }
 
+document.getElementById("picture").addEventListener("load", () => { hasPicture = true; });
+
 function choose(name) {
   chosen = name;
+  hasPicture = false;
   begin();
 }
 
