@@ -100,6 +100,7 @@ PACKAGES = {
     "starlette": "'seamline[dashboard]'",
     "uvicorn": "'seamline[dashboard]'",
     "playwright": "playwright",
+    "axe_playwright_python": "axe-playwright-python",
     "prometheus_client": "'seamline[metrics]'",
     "ddddocr": "--no-deps ddddocr",
     "magika": "--no-deps magika",

@@ -24,7 +24,7 @@ def seen(bench, wait_until):
     bench.start("edge")
     bench.start("fog")
     onlooker = bench.start("cloud")
-    stream = bench.stream()
+    stream = bench.stream(policy="local")
     observer = StreamObserver(onlooker)
     wait_until(lambda: "edge" in observer.origins())
     return stream, observer
