@@ -13,7 +13,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import messages as msg
 from seamline.runtime.api.observer import StreamObserver, origin_of, preview_in
 from seamline.runtime.api.stream_state import StreamBrief
-from seamline.runtime.node.stream_requests import MAX_FOUND_BYTES, unpacked
+from seamline.runtime.shared.stream_requests import MAX_FOUND_BYTES, unpacked
 
 PATIENCE_S = 20.0
 

@@ -49,7 +49,6 @@ from seamline.runtime.api.preview import preview
 from seamline.runtime.api.snapshot import StreamSnapshot, take_snapshot
 from seamline.runtime.api.stream_watch import StreamWatch
 from seamline.runtime.node.node import Node
-from seamline.runtime.node.stream_requests import then
 from seamline.runtime.origin.answer_check import AnswerCheck
 from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.audit import Auditor
@@ -65,6 +64,7 @@ from seamline.runtime.origin.seen import seen_by
 from seamline.runtime.origin.summary import run_summary
 from seamline.runtime.origin.warm_up import ask_links, needed_at_start, profile_nodes, wait_links
 from seamline.runtime.shared.clock import now_s
+from seamline.runtime.shared.stream_requests import then
 from seamline.runtime.sources.frames import FrameSource, StampedSource
 
 log = logging.getLogger(__name__)

@@ -20,13 +20,13 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.fabric import messages as msg
 from seamline.fabric.peer_log import PeerLog
-from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.listeners import Listeners
 from seamline.runtime.shared.news import News
 
 log = logging.getLogger(__name__)

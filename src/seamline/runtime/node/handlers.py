@@ -14,10 +14,10 @@ from seamline.runtime.node.membership import Membership
 from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.peer_client import Answer, PeerClient
 from seamline.runtime.node.service import Service
-from seamline.runtime.node.stream_requests import StreamRequests
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.shared.bounds import bounded_interest
 from seamline.runtime.shared.rights import why_not
+from seamline.runtime.shared.stream_requests import StreamRequests
 
 
 def message_handlers(

@@ -16,9 +16,9 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Fabric, OnPeer
 from seamline.fabric import messages as msg
 from seamline.runtime.node.links import LinkMeter
-from seamline.runtime.node.listeners import Listener, Listeners
 from seamline.runtime.node.status import OBSERVER
 from seamline.runtime.shared.bounds import bounded_status
+from seamline.runtime.shared.listeners import Listener, Listeners
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.rights import ANYONE, CERTIFIED, TOOL, WORKER, Role, RoleOf, uncertified
 

@@ -24,7 +24,6 @@ from seamline.runtime.node.frame_path import FramePath
 from seamline.runtime.node.handlers import message_handlers
 from seamline.runtime.node.heartbeat import Heartbeat
 from seamline.runtime.node.links import LinkMeter
-from seamline.runtime.node.listeners import Listeners
 from seamline.runtime.node.membership import Membership
 from seamline.runtime.node.models import ModelExchange
 from seamline.runtime.node.peer_client import PeerClient
@@ -32,15 +31,16 @@ from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.service import Service
 from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.node.status import Identity, OwnStatus
-from seamline.runtime.node.stream_requests import StreamRequests
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.compile_cache import BackgroundCompileCache
 from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.listeners import Listeners
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.rights import RoleOf, uncertified
+from seamline.runtime.shared.stream_requests import StreamRequests
 
 
 class Closable(Protocol):

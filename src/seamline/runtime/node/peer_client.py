@@ -17,10 +17,10 @@ from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
 from seamline.runtime.node.profiling import profile_from_bytes
 from seamline.runtime.node.service import Service
-from seamline.runtime.node.stream_requests import StreamRequests, unpacked
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.shared.bounds import MAX_SPENT_S, clamped
 from seamline.runtime.shared.requests import Requests
+from seamline.runtime.shared.stream_requests import StreamRequests, unpacked
 
 Answer = msg.Prepared | msg.PlanSwitched | msg.ObjectiveChanged | msg.LookedAt | msg.Profiled | msg.SegmentTimed
 _Ask = TypeVar("_Ask", bound=msg.Message)

@@ -16,7 +16,7 @@ import zstandard
 from seamline.core.vocabulary.errors import FabricError, SeamlineError, UsageError, WireError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.fabric import messages as msg
-from seamline.runtime.node.listeners import Listener, Listeners
+from seamline.runtime.shared.listeners import Listener, Listeners
 from seamline.runtime.shared.worker import Worker
 
 MAX_LOOKS = 256
