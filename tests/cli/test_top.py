@@ -105,7 +105,7 @@ def test_80x24_shows_nodes_streams_links_plans_to_choose_and_decisions_with_thei
 
 def test_as_text_every_line_is_whole_and_the_summary_has_it_all():
     lines = drawn(state(), None, 400)
-    assert any(line.endswith("edge>cloud carries 20.1 Mbit/s, before 3.0;") for line in lines)
+    assert any(line.rstrip().endswith("edge>cloud carries 20.1 Mbit/s, before 3.0;") for line in lines)
     first, second = summary_of(state()).streams
     assert (first.decision, len(first.links), [event.at_s for event in first.events]) == ("kept: best", 6, [12.0, 20.0])
     assert (second.plan, second.decision, second.links) == (PLAN, "", ())

@@ -40,7 +40,7 @@ def _key(descriptor: int, wait_s: float) -> str | None:
     rest = ""
     while len(rest) < 8 and _has_more(descriptor, _SEQUENCE_S):
         rest += os.read(descriptor, 1).decode("ascii", "replace")
-        if rest[-1].isalpha() and rest != "O":
+        if "@" <= rest[-1] <= "~" and rest not in ("[", "O"):  # the final byte of a control sequence (ECMA-48)
             break
     return _ARROWS.get(rest)
 
