@@ -149,7 +149,7 @@ def measure_page() -> dict[str, Any]:
                 page = browser.new_page()
                 page.on("response", lambda answer, to=sizes: None if "/api/" in answer.url else to.append(answer))
                 page.goto(dashboard.url)
-                page.wait_for_function("document.body.dataset.updateMs")
+                page.wait_for_selector("body[data-update-ms]")
                 paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
                 if number == 0:
                     found["page_bytes"] = sum(len(answer.body()) for answer in sizes)

@@ -1,15 +1,18 @@
-"""`seamline top` beside a run: once as JSON where there is no terminal, and in one of 80x24 with its keys."""
+"""A run of another process: `seamline top` as JSON and in 80x24 with its keys, and the page of its cluster."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from fcntl import ioctl
+from urllib.request import urlopen
 
 LIMIT_S = 60.0
 
@@ -27,6 +30,13 @@ def test_a_run_of_another_process_is_seen_and_judged_by_another_objective(system
     assert stream["name"].startswith("edge-")
     assert stream["plan"]
     assert stream["decision"]
+    page = system.start("dashboard", "--json", "--at", "0", *where)
+    page.wait_until(lambda process: bool(process.events))
+    with urlopen(f"{page.events[0]['url']}api/state") as answer:
+        shown = json.load(answer)
+    assert [(row["name"], row["origin"]) for row in shown["streams"]] == [(stream["name"], "edge")]
+    page.popen.send_signal(signal.SIGINT)
+    assert page.wait() == 130
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [sys.executable, "-m", "seamline", "top", *where]

@@ -38,7 +38,7 @@ export function el(tag, attributes = {}, ...children) {
 
 export function stages(plan) {
   return plan.split(" > ").map((text) => {
-    const found = /^(.+)\[(\d+):(\d+)\](\w*)$/.exec(text);
+    const found = /^(.+)\[(\d+):(\d+)\](\w*)$/.exec(text) ?? [text, text, "0", "0", ""];
     return { node: found[1], from: Number(found[2]), to: Number(found[3]), codec: found[4] };
   });
 }

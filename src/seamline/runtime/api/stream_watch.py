@@ -123,7 +123,9 @@ class StreamWatch:
         costs = self._costs_of(problem_of(view), view, plan, with_costs=with_costs, is_urgent=has_switched)
         del self._rivals[len(snapshot.switches) :]  # a run began anew
         n_unseen = len(snapshot.switches) - len(self._rivals)
-        self._rivals += [costs.rivals if has_switched else ()] * n_unseen
+        if n_unseen:
+            self._rivals += [()] * (n_unseen - 1)
+            self._rivals.append(costs.rivals if has_switched else ())
         decisions = [
             Decision(number=number, switch=switch, rivals=known)
             for number, (switch, known) in enumerate(zip(snapshot.switches, self._rivals, strict=True), 1)
