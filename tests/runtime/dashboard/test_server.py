@@ -58,7 +58,7 @@ class Shown:
 
         bench.start("edge")
         bench.start("fog")
-        self.stream = bench.stream(private=1)
+        self.stream = bench.stream(policy="local", private=1)
         self.last_cut = len(bench.model.cuts) - 1
         self.stream.title = "tiny: photos"
         self.dashboard = Dashboard(StreamObserver(bench.nodes["edge"], own_only=True), "0")
