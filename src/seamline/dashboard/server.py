@@ -7,6 +7,8 @@ What is shown comes from `feed.py`, what was from `history.py`; what is changed 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import secrets
 import socket
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -77,6 +79,7 @@ class Dashboard:
     allow_insecure: beyond this machine, too, where everybody may look. history: where it is kept. only_looks: why
     nobody may steer here, whoever signs in; empty where who signed in may. pictures: by stream, the newest frame that
     may be seen; why_no_picture: of the others.
+    key: whoever has it is given links.
     Raises `UsageError` for no address or one beyond this machine, `FabricError` when the port is taken.
     """
 
@@ -99,6 +102,7 @@ class Dashboard:
                 "--insecure shows it to everybody",
             )
         self.sessions = Sessions()
+        self.key = secrets.token_urlsafe(32)
         self._only_looks = only_looks
         self._observer = observer
         self._history = History(history)
@@ -133,6 +137,10 @@ class Dashboard:
     def url(self) -> str:
         """Where everybody who reaches it may look."""
         return f"http://{self._bound}/"
+
+    @property
+    def port(self) -> int:
+        return self._bound.port
 
     def link(self) -> str:
         """A link that makes the first browser to open it one that may steer."""
@@ -176,6 +184,7 @@ class Dashboard:
                 Route("/api/picture", self._picture),
                 Route("/api/session", self._session),
                 Route("/api/sign-in", self._sign_in, methods=["POST"]),
+                Route("/api/link", self._link, methods=["POST"]),
                 Route("/api/preview", self._preview, methods=["POST"]),
                 Route("/api/pin", self._pin, methods=["POST"]),
                 Route("/api/release", self._release, methods=["POST"]),
@@ -235,6 +244,12 @@ class Dashboard:
         answer = JSONResponse({"may_steer": not self._only_looks})
         answer.set_cookie(self._cookie, session, httponly=True, samesite="strict", path="/")
         return answer
+
+    async def _link(self, request: Request) -> Response:
+        """Another link, for whoever has the key: the user who started this."""
+        if not hmac.compare_digest((await _body(request, SignIn)).token.encode(), self.key.encode()):
+            raise _Refused(403, "that is not the key of this page")
+        return JSONResponse({"link": self.link()}, headers={"cache-control": "no-store"})
 
     async def _preview(self, request: Request) -> Response:
         asked = await _body(request, Steering)

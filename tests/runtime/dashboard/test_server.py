@@ -168,6 +168,20 @@ def test_a_link_signs_in_one_browser_and_its_cookie_is_out_of_reach_for_scripts(
     assert second.ask("GET", "/api/session")[1]["may_steer"] is False
 
 
+def test_whoever_has_the_pages_key_is_given_another_link_and_nobody_else(shown, monkeypatch, tmp_path):
+    from seamline.cli.observing.links import LinkOffer, ask_link
+
+    monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path))
+    offer, browser = LinkOffer(shown.dashboard), Browser(shown.dashboard.url)
+    assert browser.sign_in(ask_link(shown.dashboard.port)) == 200
+    (kept,) = tmp_path.rglob("*.key")
+    assert kept.stat().st_mode & 0o077 == 0
+    assert browser.ask("POST", "/api/link", {"token": "guessed"})[0] == 403
+    offer.close()
+    with pytest.raises(UsageError, match="no page of this user"):
+        ask_link(shown.dashboard.port)
+
+
 def test_get_changes_nothing_and_other_sites_and_names_are_refused(shown):
     browser, before = shown.steering(), shown.stream.plan
     body = shown.of(f"edge[0:{shown.last_cut}]")

@@ -13,7 +13,7 @@ from seamline.cli.observing.showing import dashboard_kind
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.observer import DoorOption, observing, why_only_looks
 from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag
-from seamline.cli.shared.output import data_console, print_json
+from seamline.cli.shared.output import data_console, print_json, print_result
 from seamline.config.paths import cache_dir
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.errors import FabricError
@@ -31,6 +31,13 @@ class DashboardReady:
     event: Annotated[str, "`ready`, printed once the page is there; the command then runs until it is ended"] = "ready"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardLink:
+    """What `seamline dashboard --link --json` prints."""
+
+    link: Annotated[str, "good for one browser"]
+
+
 JSON_KEYS = {"dashboard": partial(key_docs, DashboardReady)}
 
 
@@ -46,15 +53,21 @@ def dashboard(
     at: Annotated[
         str, typer.Option("--at", metavar="[HOST:]PORT", help="Where the page is; beyond this machine with --insecure.")
     ] = "8080",
+    link: Annotated[
+        bool, typer.Option("--link", help="Print another link that lets one browser steer the page that runs there.")
+    ] = False,
     json: JsonFlag = False,
 ) -> int:
     """Show a page of all streams of a running cluster, until ended (Ctrl-C): see docs/observing.md.
 
     With the certificate of an observer the page shows everything and changes nothing.
     """
+    from seamline.cli.observing.links import LinkOffer
     from seamline.cli.shared.waiting import wait_for_end
     from seamline.runtime.api.observer import StreamObserver
 
+    if link:
+        return _print_link(at, json)
     make = dashboard_kind()
     only_looks = why_only_looks(cluster, insecure)
     with wait_for_end() as wait, observing(connect, cluster, insecure) as here:
@@ -67,6 +80,7 @@ def dashboard(
             StreamObserver(here.node), at, allow_insecure=insecure, history=_history(cluster), only_looks=only_looks
         )
         here.node.close_with(page)
+        here.node.close_with(LinkOffer(page))
         ready = DashboardReady(url=page.url, link=page.link(), only_looks=only_looks)
         if json:
             print_json(ready)
@@ -74,6 +88,16 @@ def dashboard(
             data_console().print(f"dashboard: {ready.link}", soft_wrap=True)
         number = wait()
     return 128 + number if number else 0
+
+
+def _print_link(at: str, as_json: bool) -> int:
+    """Of the page of this user that runs on this machine, of a run as of a cluster."""
+    from seamline.cli.observing.links import ask_link
+    from seamline.runtime.identity.web_address import parse_web_address
+
+    made = ask_link(parse_web_address(at, "--at").port)
+    print_result(DashboardLink(link=made), as_json=as_json, words=lambda: made)
+    return 0
 
 
 def _history(cluster: str) -> Path:

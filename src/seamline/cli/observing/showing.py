@@ -38,6 +38,7 @@ def open_dashboard(
     """
     if address is None:
         return None
+    from seamline.cli.observing.links import LinkOffer
     from seamline.runtime.api.observer import StreamObserver
 
     dashboard = dashboard_kind()(
@@ -48,6 +49,7 @@ def open_dashboard(
         why_no_picture=PRIVATE,
     )
     node.close_with(dashboard)
+    node.close_with(LinkOffer(dashboard))
     return dashboard
 
 
