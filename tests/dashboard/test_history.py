@@ -43,6 +43,7 @@ def test_ten_minutes_are_full_and_what_is_older_is_thinned(kept):
     at_s = [tick.at_s for tick in kept.of("edge-1").ticks]
     full = [at for at in at_s if at > 2400 - FULL_S]
     assert full == [float(second) for second in range(int(2400 - FULL_S) + 1, 2401)]
+    assert [tick.at_s for tick in kept.of("edge-1", 60.0).ticks] == [float(second) for second in range(2341, 2401)]
     old = [at for at in at_s if at <= 2400 - FULL_S - history.TIDY_EVERY_S]
     assert old == [float(second) for second in range(0, int(2400 - FULL_S - history.TIDY_EVERY_S) + 1, THIN_TO_S)]
 

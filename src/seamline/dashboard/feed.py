@@ -107,11 +107,12 @@ class Feed:
 
     def payload(self, stream: str) -> bytes:
         """`PageState` as JSON of the newest look, with `stream` whole."""
+        is_new = stream not in self._shown_s
         self._shown_s[stream] = time.monotonic()
         known = self._encoded.get(stream)
         if known is None or known[0] != self._number:
             state = self._observer.states.get(stream)
-            if state is None and stream in self._observer.briefs:
+            if is_new and state is None:
                 self._wanted.set()
             page = PageState(
                 number=self._number, time_s=self._time_s, version=__version__, streams=self._rows, stream=state,
@@ -128,6 +129,8 @@ class Feed:
             yield
         finally:
             self._shown[stream] -= 1
+            if not self._shown[stream]:
+                del self._shown[stream]
             self._shown_s[stream] = time.monotonic()
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -135,7 +138,7 @@ class Feed:
     def look(self) -> None:
         observer, now = self._observer, time.monotonic()
         seen = {name for name, at_s in list(self._shown_s.items()) if now - at_s < LOOKED_AT_S}
-        seen |= {name for name, count in list(self._shown.items()) if count > 0}
+        seen |= set(list(self._shown))
         briefs = observer.briefs
         whole = set(briefs) if len(briefs) <= FEW else (seen | self._with_news(briefs)) & set(briefs)
         observer.refresh(whole, with_costs=seen)

@@ -24,6 +24,9 @@ KEPT_S = 86_400.0
 THIN_TO_S = 10
 MAX_ROWS = 250_000
 MAX_EVENTS = 10_000
+MOST_EVENTS = 400
+"""Of one stream at once: what a page shows."""
+
 TIDY_EVERY_S = 60.0
 TEMPORARY = ""
 """To SQLite: a file of its own that goes with the connection."""
@@ -97,12 +100,18 @@ class History:
         else:
             self._is_troubled = False
 
-    def of(self, stream: str) -> StreamHistory:
-        """All that is kept of `stream`."""
+    def of(self, stream: str, seconds: float = KEPT_S) -> StreamHistory:
+        """What is kept of the last `seconds` of `stream`, and its newest events."""
         with self._lock:
-            ticks = self._db.execute("SELECT tick FROM ticks WHERE stream = ? ORDER BY time_s", (stream,)).fetchall()
+            ticks = self._db.execute(
+                "SELECT tick FROM ticks WHERE stream = ?1 AND time_s > ?2 + "
+                "(SELECT max(time_s) FROM ticks WHERE stream = ?1) ORDER BY time_s",
+                (stream, -seconds),
+            ).fetchall()
             events = self._db.execute(
-                "SELECT kind, event FROM events WHERE stream = ? ORDER BY time_s, CAST(key AS REAL)", (stream,)
+                "SELECT kind, event FROM (SELECT * FROM events WHERE stream = ? ORDER BY time_s DESC LIMIT ?) "
+                "ORDER BY time_s, CAST(key AS REAL)",
+                (stream, MOST_EVENTS),
             ).fetchall()
         return StreamHistory(
             ticks=tuple(msgspec.json.decode(tick, type=Tick) for (tick,) in ticks),

@@ -31,7 +31,7 @@ from seamline.core.vocabulary.errors import FabricError, SeamlineError, UsageErr
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.dashboard.access import Guard, Sessions
 from seamline.dashboard.feed import Feed
-from seamline.dashboard.history import TEMPORARY, History
+from seamline.dashboard.history import FULL_S, TEMPORARY, History
 from seamline.dashboard.picture import Newest, Picture
 from seamline.runtime.api.observer import StreamObserver, origin_of, preview_in
 from seamline.runtime.identity.web_address import WebAddress, parse_web_address
@@ -40,6 +40,7 @@ ANSWER_TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 16_384
 MAX_CONNECTIONS = 256
 MAX_AVOIDED = 64
+MAX_NAME = 128
 BY = "on the dashboard"
 ELSEWHERE = "Pictures stay where the stream starts: the page of the run itself (`run --dashboard`) shows them."
 STATIC = Path(str(files("seamline.dashboard") / "static"))
@@ -203,8 +204,10 @@ class Dashboard:
         return _json(self._feed.payload(self._feed.chosen(_stream(request))))
 
     async def _past(self, request: Request) -> Response:
-        """Ten minutes of a stream, a day thinned, and what was decided."""
-        past = await asyncio.to_thread(self._history.of, self._feed.chosen(_stream(request)))
+        """Figures of a stream over so many seconds as ``over`` says, and what was decided."""
+        over = request.query_params.get("over", "")
+        seconds = float(over) if over.isdecimal() else FULL_S
+        past = await asyncio.to_thread(self._history.of, self._feed.chosen(_stream(request)), seconds)
         return _json(msgspec.json.encode(past))
 
     async def _picture(self, request: Request) -> Response:
@@ -341,7 +344,7 @@ async def _settled(asked: Future[_Answer]) -> _Answer:
 
 
 def _stream(request: Request) -> str:
-    return request.query_params.get("stream", "")
+    return request.query_params.get("stream", "")[:MAX_NAME]
 
 
 def _json(encoded: bytes) -> Response:

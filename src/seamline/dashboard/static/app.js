@@ -102,9 +102,9 @@ function choose(name) {
 
 async function begin() {
   source?.close();
-  const query = chosen ? `?stream=${encodeURIComponent(chosen)}` : "";
+  const query = `?stream=${encodeURIComponent(chosen)}`;
   try {
-    const past = await (await fetch(`/api/history${query}`)).json();
+    const past = await (await fetch(`/api/history${query}&over=${lines.windowS}`)).json();
     lines.begin(past.ticks);
     events.begin(past);
   } catch {
@@ -137,7 +137,7 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 document.getElementById("range").addEventListener("change", (event) => {
   lines.windowS = Number(event.target.value);
-  redraw();
+  begin();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 let width = innerWidth;

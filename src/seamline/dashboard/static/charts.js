@@ -205,7 +205,8 @@ export class TimeLines {
   }
 
   begin(ticks) {
-    this.ticks = ticks.slice();
+    const again = ticks.findLastIndex((tick, at) => at > 0 && tick.at_s <= ticks[at - 1].at_s); // the stream began anew
+    this.ticks = ticks.slice(Math.max(again, 0));
     this.reset();
   }
 
