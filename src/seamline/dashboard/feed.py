@@ -138,7 +138,7 @@ class Feed:
     def look(self) -> None:
         observer, now = self._observer, time.monotonic()
         seen = {name for name, at_s in list(self._shown_s.items()) if now - at_s < LOOKED_AT_S}
-        seen |= set(list(self._shown))
+        seen |= set(self._shown)
         briefs = observer.briefs
         whole = set(briefs) if len(briefs) <= FEW else (seen | self._with_news(briefs)) & set(briefs)
         observer.refresh(whole, with_costs=seen)
