@@ -25,7 +25,19 @@ settings.register_profile("thorough", deadline=None, max_examples=1000, print_bl
 settings.load_profile(os.environ.get("SEAMLINE_EXAMPLES", "suite"))
 
 HERE = Path(__file__).parent
-FIRST = ("system", "examples", "runtime", "experiments", "session", "sim", "testbed", "cli", "fabric")
+FIRST = (
+    "system",
+    "faults",
+    "examples",
+    "runtime",
+    "experiments",
+    "session",
+    "sim",
+    "testbed",
+    "cli",
+    "fabric",
+    "identity",
+)
 """Folders with long files and tests that wait: begun last, one of them would keep a worker while others are idle."""
 
 SBIN = "/usr/sbin:/usr/local/sbin"
