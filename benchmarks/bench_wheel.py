@@ -72,7 +72,9 @@ def trials(video: Path) -> tuple[Trial, ...]:
 
 
 def main() -> None:
-    chosen = parser("The wheel in an empty environment").parse_args()
+    options = parser("The wheel in an empty environment")
+    options.add_argument("--only", default="", help="what is typed that has these words in its name: demo")
+    chosen = options.parse_args()
     report = Report("wheel", "The wheel in an empty environment", chosen)
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder)
@@ -86,7 +88,8 @@ def main() -> None:
         sizes = package_sizes(scene / "venv")
         installed_bytes, wheel_bytes = size_of(scene / "venv") - before_bytes, wheel.stat().st_size
         (video,) = (scene / "venv").glob("lib/python*/site-packages/seamline/data/photos.mp4")
-        played = [one for one in trials(video) if not (chosen.quick and one.args[0] == "demo")]
+        wanted = [one for one in trials(video) if chosen.only in one.what]
+        played = [one for one in wanted if not (chosen.quick and one.args[0] == "demo")]
         outcomes = [attempt(trial, scene) for trial in played]
     report.table(
         ("", "MB", "s", "CPU s"),

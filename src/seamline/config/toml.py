@@ -27,6 +27,9 @@ T = TypeVar("T")
 MAX_FILE_BYTES = 256 << 10
 """Configuration is written by hand; anything larger is the wrong file, and takes minutes to parse."""
 
+MAX_LINE_CHARACTERS = 2000
+"""A key of thousands of parts on one line takes the parser their square."""
+
 HINT = "is it the right file?"
 
 
@@ -64,6 +67,9 @@ def nearest_hint(name: str, valid: Iterable[str]) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """The file at `path` as it is. Raises `ConfigError` when it cannot be read or is not TOML."""
     text = read_text(path, max_bytes=MAX_FILE_BYTES, hint=HINT)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise ConfigError(f"{path}, line {number} has {len(line)} characters", hint=HINT)
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as exc:  # a number too long, brackets nested beyond reason
