@@ -63,10 +63,15 @@ RULES = (
     Rule(name="a jump ends the cooldown", without={f"{_POLICY}:has_jumped": _always(False)}),
     Rule(name="moves by load back off", without={"adaptation.crowding:Crowding.is_over": _always(True)}),
     Rule(name="surprise", settings={"surprise_ratio": math.inf}),
-    Rule(name="deadline in measured seconds", without={f"{_POLICY}:_in_predicted_seconds": _first}),
     Rule(name="deadline headroom", settings={"headroom_ratio": 0.0}),
     Rule(name="cost of a further hop", settings={"hop_cost_s": 0.0}),
-    Rule(name="excess of leaving home", without={"adaptation.excess:Excess.mean_s": _always(0.0)}),
+    Rule(
+        name="excess of transfers",
+        without={
+            "adaptation.excess:Excess.mean_ratio": _always(0.0),
+            "adaptation.excess:Excess.quantile_ratio": _always(0.0),
+        },
+    ),
     Rule(name="no move while silent", without={"adaptation.view:View.is_uplink_silent": property(_always(False))}),
     Rule(name="shared uplink", without={"adaptation.view:observe_uplink": _always(None)}),
     Rule(name="uplink: own bottleneck", without={"adaptation.uplink:OWN_RATIO": 0.0}),

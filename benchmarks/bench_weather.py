@@ -163,7 +163,8 @@ def _tell(report: Report, cases: Sequence[Case]) -> None:
     report.say(
         "By how much adaptive did worse than others: percent of the mean latency or of the joules a frame; by "
         "deadline, how many more frames of 100 missed it. Less than 0 is better. Means over cases, where nothing else "
-        "is said. Losses are switches since a node was no longer there. Knowing is adaptive told the true links.",
+        "is said. Losses are switches since a node was no longer there. Fixed plans are held by a "
+        "session that measures its links, as a user holds them. Knowing is adaptive told the true links.",
         "",
     )
     report.table(HEAD, [_row("all", cases)])

@@ -61,7 +61,9 @@ def windows_of(case: Case, group: Group) -> list[Window]:
     scene = group.scene(goal)
     heard = Overheard(Adaptive())
     mine = play(scene, heard)
-    theirs = play(scene, CorePolicyAdapter(Fixed(_plan_named(case.figures["static_best"].plan, group))))
+    theirs = play(
+        scene, CorePolicyAdapter(Fixed(_plan_named(case.figures["static_best"].plan, group)), is_measuring=True)
+    )
     starts_s = np.arange(0.0, scene.duration_s, WINDOW_S)
     return [_window(at_s, scene, mine, theirs, heard.believed, goal) for at_s in starts_s.tolist()]
 

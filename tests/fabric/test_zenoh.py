@@ -236,8 +236,8 @@ def network() -> Iterator[Network]:
 
 
 def test_bulk_on_a_slow_link_does_not_make_the_peer_seem_lost(start: Start, network: Network) -> None:
-    fog = start("fog", listen=(network.listen("fog"),))
-    edge = start("edge", (network.endpoint("edge", "fog"),))
+    fog = start("fog", listen=(network.listen("fog"),), lease_s=0.4)
+    edge = start("edge", (network.endpoint("edge", "fog"),), lease_s=0.4)
     edge.fabric.wait_peer(FOG, PATIENCE_S)
     assert fog.change() == (EDGE, True)
     edge.fabric.send(FOG, bytes(150_000), Lane.DATA)  # 1.2 s, three times the lease
@@ -266,8 +266,8 @@ def _n_shared() -> int:
 
 
 def test_a_silent_link_loses_the_peer_on_both_sides_until_it_carries_again(start: Start, network: Network) -> None:
-    fog = start("fog", listen=(network.listen("fog"),))
-    edge = start("edge", (network.endpoint("edge", "fog"),))
+    fog = start("fog", listen=(network.listen("fog"),), lease_s=0.4)
+    edge = start("edge", (network.endpoint("edge", "fog"),), lease_s=0.4)
     assert (edge.change(), fog.change()) == ((FOG, True), (EDGE, True))
     network.silence("edge", "fog")
     with pytest.raises(PeerLost):

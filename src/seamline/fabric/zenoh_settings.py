@@ -17,7 +17,7 @@ import zenoh
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.ports import BATCH_BYTES
 
-_WAIT_BEFORE_CLOSE_S = 2.0
+_WAIT_BEFORE_CLOSE_S = 0.4
 """How long a full queue may block a put, and with it the whole session, before that link is closed; no longer than a
 lease, after which the peer counts as lost anyway."""
 

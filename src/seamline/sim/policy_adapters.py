@@ -57,11 +57,13 @@ class CorePolicyAdapter:
     """A policy of the core, or the one that the session follows instead for a while, behind the core's cache of
     decisions.
 
-    A policy that pins one plan asks estimates for no more than windows and deadlines. It is told true links instead,
-    which takes a third of the time to play and flatters it a little.
+    is_measuring: a policy that pins one plan asks estimates for no more than windows and deadlines, so it is told true
+    links instead, unless this says otherwise. That takes a third of the time to play and flatters it: by a fifth and
+    more where a link stalls, as too many frames wait behind what is overdue when that is not known.
     """
 
     policy: Policy
+    is_measuring: bool = False
     moments_s: Sequence[float] = ()
     has_deadlines: bool = True
     _cache: DecisionCache = field(init=False)
@@ -71,11 +73,11 @@ class CorePolicyAdapter:
 
     @property
     def is_probing(self) -> bool:
-        return isinstance(self.policy, Adaptive)
+        return self.is_measuring or isinstance(self.policy, Adaptive)
 
     @property
     def knows_true_links(self) -> bool:
-        return not isinstance(self.policy, Adaptive)
+        return not self.is_probing
 
     def __call__(self, view: View, policy: Policy) -> Decision:
         if policy is not self._cache.policy:  # a plan was pinned by hand, or is no longer

@@ -57,7 +57,7 @@ def walked(view: View, rng: random.Random, at_s: float) -> View:
     for node in view.profiles:
         ratio = view.compute_ratio.get(node, 1.0) * rng.lognormvariate(0.0, 0.004)
         view = apply(view, ComputeMeasured(node, ratio, at_s))
-    return apply(view, ExcessMeasured(rng.uniform(-2e-3, 2e-3), at_s))
+    return apply(view, ExcessMeasured(rng.uniform(-2e-3, 2e-3), 0.05, at_s))
 
 
 EAGER = Adaptive(PolicySettings(min_gain_ratio=0.005, uncertainty_factor=0.0))
@@ -150,7 +150,7 @@ def test_frames_that_leave_home_sooner_than_they_did_invalidate_the_cache(view: 
     """Then another plan than the one at home may be the best."""
     home = apply(view, PlanServing(Plan.local(EDGE, view.profiles[EDGE].cuts[-1].index + 1), 2, 20.0))
     for _ in range(40):
-        home = apply(home, ExcessMeasured(3.0, 20.0))
+        home = apply(home, ExcessMeasured(3.0, 0.1, 20.0))
     decision = decide(home)
     assert isinstance(decision, Keep)
     known = cacheable(home, Adaptive(), decision)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from seamline.core.adaptation.events import LinkMeasured, NodeJoined, ProfileKnown, Tick
+from seamline.core.adaptation.events import ExcessMeasured, LinkMeasured, NodeJoined, ProfileKnown, Tick
 from seamline.core.adaptation.risk_adjustment import risk_adjusted
 from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Within
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 
@@ -47,6 +48,14 @@ def test_it_stays_so_when_the_drop_is_confirmed_and_ends_with_a_sample_of_its_ow
     assert adjusted(confirmed)[FOG].goodput_bps == pytest.approx(4e6)
     assert adjusted(confirmed)[FOG].goodput_std_ratio > confirmed.links[EDGE, FOG].goodput_std_ratio
     assert adjusted(sampled(confirmed, FOG, 18.0, 2.1))[FOG].goodput_bps == 18e6
+
+
+def test_links_count_as_slower_by_what_transfers_took_lately_on_average_or_nearly_always_under_a_deadline(view: View):
+    for number in range(20):
+        view = apply(view, ExcessMeasured(0.5 if number < 2 else 0.0, 0.1, 1.0))
+    assert adjusted(view)[FOG].goodput_bps == pytest.approx(20e6 / (1.0 + 1.0 / 3.0))
+    assert adjusted(replace(view, objective=Within(slo_s=1.0)))[FOG].goodput_bps == pytest.approx(20e6 / 6.0)
+    assert risk_adjusted(problem_of(view), view, 0.0).links[FOG, CLOUD] == view.links[FOG, CLOUD]
 
 
 def test_links_between_others_blame_nobody(view: View):

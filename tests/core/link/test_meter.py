@@ -15,6 +15,7 @@ from seamline.core.link.beat import STATUS_INTERVAL_S, Beat, Due
 from seamline.core.link.interest import INTEREST_S
 from seamline.core.link.meter import PING_INTERVAL_S, TICK_S, LinkMeter
 from seamline.core.link.probing import BUSY_LIMIT_S, MIN_PROBE_BYTES, N_FIRST_PONGS, N_FIRST_PROBES
+from seamline.core.link.silence import LEAST_LIMIT_S
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -158,7 +159,7 @@ def test_nothing_is_probed_while_messages_are_in_flight_on_any_link():
 
 def test_a_message_stuck_for_long_keeps_other_links_from_being_probed_no_more():
     links = measured(FOG, CLOUD)
-    links.rate_bps[FOG] = 0.0
+    links.rate_bps[FOG] = 100.0
     links.frame(FOG, 60_000)
     stuck_s = links.now_s
     links.run(stuck_s + 6.0)
@@ -177,6 +178,40 @@ def test_an_overdue_message_caps_the_goodput_before_its_receipt():
     assert sent_s + est.SILENCE_GRACE_S < first_s < sent_s + 0.5
     assert first.goodput_bps < 8 * 60_000 / (first_s - sent_s - first.rtt_s - TICK_S)
     assert links.bps(FOG) < 8 * 60_000 / 1.8
+
+
+def test_a_link_without_answers_is_silent_before_long_and_others_are_probed_at_once():
+    links = measured(FOG, CLOUD)
+    links.frame(FOG, 60_000)
+    links.run(5.5)
+    assert not any(one.is_silent for _, one in links.news)
+    links.rate_bps[FOG] = 0.0
+    links.frame(FOG, 60_000)
+    links.probes.clear()
+    links.run(6.2)
+    began_s, silent = next((at_s, one) for at_s, one in links.news if one.is_silent)
+    assert silent.target == FOG
+    assert began_s <= 5.5 + est.SILENCE_GRACE_S + LEAST_LIMIT_S + 2 * TICK_S
+    assert links.probes[0][:2] == (pytest.approx(began_s, abs=TICK_S), CLOUD)
+    assert all(target == CLOUD for _, target, _ in links.probes)
+
+
+def test_a_silent_link_is_heard_again_with_the_first_answer():
+    links = measured(FOG)
+    links.rate_bps[FOG] = 0.0
+    links.run(6.0)
+    assert links.news[-1][1].is_silent
+    links.rate_bps[FOG] = 20e6
+    links.run(6.4)
+    assert not links.news[-1][1].is_silent
+
+
+def test_a_message_on_a_slow_link_is_no_silence_while_pings_are_answered():
+    links = measured(FOG)
+    links.rate_bps[FOG] = 0.05e6
+    links.frame(FOG, 60_000)
+    links.run(12.0)
+    assert not any(one.is_silent for _, one in links.news)
 
 
 def fallen(sends_to_cloud: bool) -> tuple[VirtualLinks, float]:
@@ -373,7 +408,7 @@ def test_a_driver_that_skips_ticks_before_the_next_is_due_finds_the_same():
     skipped, asked = played(True), played(False)
     assert skipped.news == asked.news
     assert (skipped.pings, skipped.probes, skipped.statuses) == (asked.pings, asked.probes, asked.statuses)
-    assert skipped.n_ticks < 0.6 * asked.n_ticks  # all of those 8 s in which a message is overdue, few of the others
+    assert skipped.n_ticks < 0.65 * asked.n_ticks  # all of those 8 s in which a message is overdue, few of the others
 
 
 def test_a_status_is_due_twice_a_second_and_at_the_first_tick_after_news():

@@ -23,6 +23,7 @@ def test_all_of_an_estimate_gets_across_and_times_are_those_of_the_receivers_clo
         "source",
         "measured_at_s",  # age_s
         "oscillating_until_s",  # oscillating_for_s
+        "is_silent",  # of own links alone
     }
 
 

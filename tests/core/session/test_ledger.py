@@ -351,6 +351,38 @@ def test_a_frame_that_waits_runs_on_the_origin_when_no_route_comes_in_time(frame
     assert frames.begun == [(0, 0, 0), (1, 0, 0)]
 
 
+def test_frames_to_a_silent_node_run_on_the_origin_beside_waiting_and_whoever_answers_first_counts(frames):
+    frames.route(1, SPLIT, depth=2)
+    frames.offer()
+    assert frames.handle(ev.SilenceChanged(FOG, True)) == []
+    assert frames.ledger.due_s == -math.inf
+    (run,) = frames.handle(ev.RetryOverdue())
+    assert (run.frame, run.attempt, run.route.plan) == (0, 1, LOCAL)
+    frames.answer(0, attempt=0)
+    assert frames.ledger.is_empty
+    frames.handle(ev.AttemptDropped(0, 1))
+    (run,) = frames.offer()  # while it is silent
+    assert run.route.plan == LOCAL
+    assert not any(isinstance(one, ev.DeadlineMissed) for one in frames.out)
+
+
+def test_a_node_that_is_heard_again_gets_the_next_frame_at_once(frames):
+    frames.route(1, SPLIT)
+    frames.handle(ev.SilenceChanged(FOG, True))
+    frames.offer()
+    (run,) = frames.handle(ev.SilenceChanged(FOG, False))
+    assert run.route.plan == SPLIT
+
+
+def test_a_silent_node_that_is_lost_and_seen_again_is_still_silent_until_it_is_heard(frames):
+    frames.route(1, SPLIT)
+    for event in (ev.SilenceChanged(FOG, True), ev.PeerChanged(FOG, False), ev.PeerChanged(FOG, True)):
+        frames.handle(event)
+    assert frames.offer() == []
+    (run,) = frames.handle(ev.SilenceChanged(FOG, False))
+    assert run.route.plan == SPLIT
+
+
 def test_a_frame_that_waits_follows_the_route_again_when_its_node_is_back(frames):
     frames.route(1, SPLIT)
     frames.handle(ev.PeerChanged(FOG, False))

@@ -110,9 +110,10 @@ class NodeFlags:
             "--lease",
             metavar="SECONDS",
             envvar="SEAMLINE_LEASE",
-            help="Silence after which a peer is lost; raise it where links stall or machines are very busy.",
+            help="Silence after which a node counts as gone and what was prepared on it is given up; frames never wait "
+            "for that.",
         ),
-    ] = 0.4
+    ] = 2.0
     metrics: Annotated[
         str | None,
         typer.Option(

@@ -23,13 +23,13 @@ from seamline.core.adaptation.policy import (
     PolicySettings,
     decide,
     has_surprise,
-    leaving_s,
 )
 from seamline.core.adaptation.risk_adjustment import risk_adjusted
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.formulas import fixed_s
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.planner import Planner, cost_allowed, evaluate
+from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
 
@@ -55,15 +55,15 @@ class DecisionCache:
 class CachedDecision:
     """Cache entry: a decision to keep `current`, the problem it was taken for, and the cheapest plan's cost in that.
 
-    leaving_s, is_silent: of the view then.
+    is_silent, silent: of the view then.
     """
 
     decision: Keep
     current: Plan
     problem: Problem
     least_cost: float
-    leaving_s: float
     is_silent: bool
+    silent: frozenset[NodeId]
 
 
 def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | None:
@@ -73,20 +73,22 @@ def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | No
         return None
     if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
         return None
-    cost = evaluate(view.current, problem).cost + leaving_s(view.current, view)
+    cost = evaluate(view.current, problem).cost
     return CachedDecision(
         decision=decision,
         current=view.current,
         problem=problem,
         least_cost=(1.0 - decision.gain_ratio) * cost,
-        leaving_s=view.leaving_s,
         is_silent=view.is_uplink_silent,
+        silent=view.silent,
     )
 
 
 def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     """Whether `decide` would return for `view` the decision in `known`, by the gain bound."""
-    if view.current != known.current or known.is_silent != view.is_uplink_silent or not _is_quiet(view, policy):
+    if view.current != known.current or known.is_silent != view.is_uplink_silent or known.silent != view.silent:
+        return False
+    if not _is_quiet(view, policy):
         return False
     problem, before = _judged_problem(view, policy), known.problem
     if problem is None or _rest_of(before) != _rest_of(problem):
@@ -96,8 +98,6 @@ def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     if speed_up is None or cost is None:
         return False
     ratio, less_s = speed_up
-    cost += leaving_s(known.current, view)
-    less_s += max(0.0, known.leaving_s - view.leaving_s)
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
     return cost - least < settings.min_gain_ratio * cost
 

@@ -133,9 +133,13 @@ class SwitchFailed:
 
 @dataclass(frozen=True, slots=True)
 class ExcessMeasured:
-    """Latency of one frame that left the origin, beyond what was expected of its plan when it was accepted."""
+    """Latency of one frame that left the origin, beyond what was expected of its plan when it was accepted.
+
+    transfer_s: what its transfers over the links of the origin were expected to take, > 0.
+    """
 
     excess_s: float
+    transfer_s: float
     at_s: float
 
 

@@ -4,13 +4,15 @@ Theory of operation of `Adaptive`. The planner says what would be best if all es
 left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
 feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
 Moves that only waiting on nodes speaks for back off (`crowding.py`).
+Where a node is silent (`core.link.silence`), frames of its plans run on the origin until it is heard: its plan is
+worth what the origin takes, is kept while nothing else is better, and no other plan comes to it.
 A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
 not be prepared is not tried again for a while. A plan that took longer than predicted, beyond what all plans here do,
 is judged by what it took; so after a bad switch the way back is found by the same comparison.
 
-With a deadline (`objectives.Within`) seconds count as frames took them: the deadline shrinks by what all measured plans
-take beyond their prediction. A plan that comes has to leave a share of it (`headroom_ratio`) as headroom, the one that
-serves may use all. While no plan is in time the quickest is wanted.
+With a deadline (`objectives.Within`) transfers count as long as nearly all of them were lately (`risk_adjustment.py`).
+A plan that comes has to leave a share of the deadline (`headroom_ratio`) as headroom, the one that serves may use all.
+While no plan is in time the quickest is wanted.
 
 Policies with one static plan are `baselines.py`, how sure a gain is `uncertainty.py`, and what moved is worded in
 `reasons.py`. Nothing here acts or keeps state; a controller calls `decide` whenever the view has changed.
@@ -102,12 +104,11 @@ def decide(view: View, policy: Policy | None = None, planner: Planner | None = N
             settings = policy.settings
             if oscillating_nodes(view):  # beside an average, the frames of a moment are no evidence
                 settings = replace(settings, surprise_ratio=math.inf)
-            problem = _in_predicted_seconds(problem, view, settings)
             return _adapt(view, risk_adjusted(problem, view, settings.hop_cost_s), settings, planner)
         return decide_baseline(view, problem, policy, planner)
     except Infeasible as error:
         if isinstance(view.objective, Within) and waiting_power_w(problem) is not None:
-            late = _deadline_missed(view.objective, problem, error)
+            late = str(error).partition("; hint: ")[0]
             decision = decide(_judged_by(view, Objective.LATENCY), policy, planner)
             return replace(decision, reason=f"{late}; {decision.reason}")
         return Keep(str(error))
@@ -121,27 +122,6 @@ def _judged_by(view: View, goal: Goal) -> View:
     return replace(view, objective=goal, basis=basis)
 
 
-def _in_predicted_seconds(problem: Problem, view: View, settings: PolicySettings) -> Problem:
-    """`problem` with its deadline shorter by what all measured plans took beyond their prediction."""
-    goal = problem.objective
-    if not isinstance(goal, Within) or not (recent := _recent_ratios(view, settings)):
-        return problem
-    shared_ratio = max(1.0, min(ratio for _, ratio in recent))
-    return replace(problem, objective=Within(slo_s=goal.slo_s / shared_ratio))
-
-
-def _real_ratio(goal: Within, problem: Problem) -> float:
-    """Measured over predicted latency: the factor by which the deadline in `problem` is shorter."""
-    return goal.slo_s / problem.objective.slo_s if isinstance(problem.objective, Within) else 1.0
-
-
-def _deadline_missed(goal: Within, problem: Problem, error: Infeasible) -> str:
-    """Why nothing is in time, in the seconds that frames take."""
-    if (ratio := _real_ratio(goal, problem)) == 1.0:
-        return str(error).partition("; hint: ")[0]
-    return f"no plan answers within {goal.slo_s * 1e3:g} ms: frames take {ratio:.1f}x what was predicted"
-
-
 def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Planner) -> Decision:
     surprises = _surprises(view, settings)
     best = _best_candidate(view, problem, settings, surprises, planner)
@@ -153,6 +133,8 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Plan
         return Switch(best.plan, f"first plan: {best.plan} takes {amount(best.cost, view.objective)}")
     if (why := _impossible(view, problem)) is not None:
         return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
+    if best.plan.is_local and _as_run(view, problem) == best.plan != view.current:
+        return Keep(f"nothing gets through to {', '.join(f'`{node}`' for node in sorted(view.silent))} at the moment")
     if best.plan == view.current:
         return Keep(f"{view.current} is the best plan, {amount(best.cost, view.objective)}", 0.0)
     return _weigh(view, problem, best, settings, surprises)
@@ -162,7 +144,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     """Decision between `best` and the current plan: by gain, uncertainty and cooldown."""
     assert view.current is not None
     assert best.plan is not None
-    current = _judged(evaluate(view.current, problem), view, surprises)
+    current = _judged(evaluate(_as_run(view, problem), problem), view, surprises)
     concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
     uncertainty = gain_std(before, after, problem, settings.compute_std_ratio)
@@ -209,8 +191,7 @@ def _leave(
     goal = view.objective
     if not isinstance(goal, Within) or current.energy_j is None:
         return Switch(best.plan, f"{view.current} cannot be judged by {goal}; {best.plan} can")
-    takes_s = current.latency_s * _real_ratio(goal, problem)
-    words = f"{view.current} takes {takes_s * 1e3:.0f} ms, more than {goal.slo_s * 1e3:.0f}"
+    words = f"{view.current} takes {current.latency_s * 1e3:.0f} ms, more than {goal.slo_s * 1e3:.0f}"
     since_s = view.now_s - view.serving_since_s
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
@@ -233,7 +214,7 @@ def _best_candidate(
     lately = [refused for refused in view.refused if view.now_s - refused.at_s < settings.refused_retry_s]
     failing = {refused.node for refused in lately} - {problem.origin, None}
     refused_plans = {refused.plan for refused in lately} - {view.current}
-    trusted = problem.profiles.keys() - failing
+    trusted = problem.profiles.keys() - failing - view.silent
     if view.is_uplink_silent and view.current is not None:  # home, or stay
         trusted = {problem.origin}
     planned = _planned_over(trusted, problem, settings, planner)
@@ -241,10 +222,18 @@ def _best_candidate(
     if not candidates or (surprises and any(one.plan in surprises for one in candidates)):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
         candidates += _known(view, problem, trusted, refused_plans)
-    elif len(trusted) < len(problem.profiles) and view.current is not None:
+    elif len(trusted) < len(problem.profiles) and view.current is not None and _as_run(view, problem) == view.current:
         candidates += _known(view, problem, set(), set(view.watched) - {view.current})
     judged = [_judged(candidate, view, surprises) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
+
+
+def _as_run(view: View, problem: Problem) -> Plan:
+    """The plan that frames take now: the current one, or the origin alone while a node of that is silent."""
+    assert view.current is not None
+    if view.silent.isdisjoint(view.current.nodes):
+        return view.current
+    return Plan.local(view.origin, len(problem.cuts))
 
 
 def _planned_over(
@@ -271,20 +260,16 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
 
 
 def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
-    """`candidate` at what it costs in truth: where its frames were measured, and with the excess of leaving home."""
+    """`candidate` at what it costs in truth, where its frames were measured."""
     goal = view.objective
     if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    ratio, more_s = surprises.get(candidate.plan, 1.0), leaving_s(candidate.plan, view)
+    if (ratio := surprises.get(candidate.plan, 1.0)) == 1.0:
+        return candidate
     if not isinstance(goal, Within):
-        return replace(candidate, cost=candidate.cost * ratio + more_s)
-    took_s = candidate.latency_s * ratio + more_s
+        return replace(candidate, cost=candidate.cost * ratio)
+    took_s = candidate.latency_s * ratio
     return candidate if goal.is_met(took_s) else replace(candidate, cost=math.inf, latency_s=took_s)
-
-
-def leaving_s(plan: Plan, view: View) -> float:
-    """Seconds that `plan` costs beside its prediction: nothing at home."""
-    return 0.0 if plan.is_local else view.leaving_s
 
 
 def has_surprise(view: View, settings: PolicySettings) -> bool:

@@ -12,6 +12,9 @@ Way back. Receipts come back from the node that a frame was sent to. While that 
 origin counts as down as well: after an outage its own measurements return before the other node's, and a plan that
 answers over a third node in between would be chosen for a moment's ignorance.
 
+Excess. Transfers over the links of the origin have taken longer than forecast lately (`excess.py`), by a mean or, where
+a deadline asks for a chance, by a quantile; the links count as slower by that.
+
 Further hops. Every stage beyond the second costs work that no profile contains: one more message to receive, schedule
 and send. And estimates of links between other nodes, measured by small probes, are the least certain. A plan over
 another node must gain more than `hop_cost_s`.
@@ -40,6 +43,7 @@ SHARED_STD_RATIO = 0.08
 def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     """Risk-adjusted `problem`, the one of `view`: with its links corrected, see the module."""
     oscillating = oscillating_nodes(view)
+    slower = 1.0 + view.excess_ratio
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in oscillating and known.goodput_bps > 0.0 and known.average_bps > 0.0:
@@ -48,6 +52,8 @@ def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
             known = replace(known, goodput_bps=0.0)
         elif view.uplink is not None and link[0] == problem.origin:
             known = _shared(known, view.uplink.estimated_bps(known))
+        if problem.origin in link and slower > 1.0 and known.goodput_bps > 0.0 and link[0] not in oscillating:
+            known = replace(known, goodput_bps=known.goodput_bps / slower)
         further_s = 0.0 if problem.origin in link else 2.0 * hop_cost_s
         links[link] = replace(known, rtt_s=known.rtt_s + further_s) if further_s > 0.0 else known
     return replace(problem, links=links)

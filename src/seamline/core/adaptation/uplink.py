@@ -6,6 +6,8 @@ that it has carried: the estimate of a link is min(U, c), whenever it was sample
 says
 
     r is close to c, below U      the link is at its ceiling: the uplink carries that, and perhaps more
+    r < U / 2, U fresh, and r     nothing: the estimate of this link has not followed yet, which takes it two messages
+    no less than before
     r < U / 2, U fresh, and the   the link has a bottleneck of its own: its ceiling falls to r
     next sample over another
     link is twice as fast again
@@ -75,16 +77,18 @@ def observe_uplink(
         return replace(uplink, bps=bps, at_s=now_s, by=link, suspect=None, is_silent=is_overdue)
     if uplink is None:
         return Uplink(bps=bps, at_s=now.measured_at_s, by=link, ceiling_bps={link: bps})
-    return _sampled(uplink, link, bps, now.measured_at_s)
+    is_fresh = link != uplink.by and now.measured_at_s - uplink.at_s < FRESH_S
+    if is_fresh and before is not None and before.goodput_bps <= bps < OWN_RATIO * uplink.bps:
+        return uplink
+    return _sampled(uplink, link, bps, now.measured_at_s, is_fresh)
 
 
-def _sampled(uplink: Uplink, link: Link, bps: float, at_s: float) -> Uplink:
-    """`uplink` after a sample over `link`."""
+def _sampled(uplink: Uplink, link: Link, bps: float, at_s: float, is_fresh: bool) -> Uplink:
+    """`uplink` after a sample over `link`. is_fresh: the one before was of another link, a moment ago."""
     ceilings, suspect, is_other = uplink.ceiling_bps, uplink.suspect, link != uplink.by
     most_bps = ceilings.get(link, math.inf)
     if is_other and AT_CEILING_RATIO * most_bps <= bps < uplink.bps:
         return replace(uplink, ceiling_bps={**ceilings, link: max(bps, most_bps)}, is_silent=False)
-    is_fresh = is_other and at_s - uplink.at_s < FRESH_S
     if is_fresh and suspect is not None and suspect[0] != link and suspect[1] < OWN_RATIO * bps:
         ceilings = {**ceilings, suspect[0]: suspect[1]}  # slow between two fast ones
     suspect = (link, bps) if is_fresh and bps < OWN_RATIO * uplink.bps else None

@@ -39,6 +39,9 @@ from seamline.core.vocabulary.objectives import Goal, Objective, Within
 from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.profiles import Profile
 
+SURE_SHARE = 0.95
+"""Of transfers, that a plan has to be in time for under a deadline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -121,10 +124,16 @@ class View:
         return self.uplink is not None and self.uplink.is_silent
 
     @property
-    def leaving_s(self) -> float:
-        """What a frame that leaves the origin is expected to take beyond prediction; 0.0 where seconds do not count."""
-        is_timed = self.objective is Objective.LATENCY or isinstance(self.objective, Within)
-        return self.excess.mean_s(self.now_s) if is_timed else 0.0
+    def silent(self) -> frozenset[NodeId]:
+        """Nodes to which nothing gets through from here now, though they may be alive."""
+        return frozenset([link[1] for link, known in self.links.items() if known.is_silent and link[0] == self.origin])
+
+    @property
+    def excess_ratio(self) -> float:
+        """What transfers over the links of the origin are to be expected to take beyond their forecast, over it."""
+        if isinstance(self.objective, Within):
+            return self.excess.quantile_ratio(SURE_SHARE, self.now_s)
+        return self.excess.mean_ratio(self.now_s)
 
 
 def apply(view: View, event: Event) -> View:
@@ -164,8 +173,8 @@ def apply(view: View, event: Event) -> View:
             refused = (*view.refused[-_MOST_REMEMBERED:], Refused(plan, reason, node, at_s))
             view = replace(view, refused=refused)
             return replace(view, pending=None, pending_basis=None) if plan == view.pending else view
-        case ExcessMeasured(excess_s, at_s):
-            return replace(view, excess=observe_excess(view.excess, excess_s, at_s))
+        case ExcessMeasured(excess_s, transfer_s, at_s):
+            return replace(view, excess=observe_excess(view.excess, excess_s, transfer_s, at_s))
         case LatencyMeasured():
             return _measured(view, event)
         case Tick():

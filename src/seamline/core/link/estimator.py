@@ -194,6 +194,14 @@ def observe_silence(state: LinkState, payload_bytes: int, sent_s: float, now_s: 
     return replace(state, ceiling_bps=min(state.ceiling_bps, 8.0 * payload_bytes / elapsed_s))
 
 
+def receipt_due_s(state: LinkState, payload_bytes: int, sent_s: float) -> float:
+    """When the receipt of the oldest transfer in flight is expected; inf before the first transfer."""
+    if state.goodput is None:
+        return math.inf
+    expected_s = 8.0 * payload_bytes / min(state.uncapped_bps, state.ceiling_bps)
+    return _began_s(state, sent_s) + state.rtt_s + state.goodput.overhead_s + expected_s
+
+
 def observe_down(state: LinkState) -> LinkState:
     """`state` of a link whose peer is gone or that is reported dead: goodput 0.0 until the next sign of life."""
     return replace(state, is_down=True)

@@ -102,13 +102,17 @@ class Goodput:
 
     @property
     def overhead_s(self) -> float:
-        """Mean overhead of the newest messages: time beyond a round trip and their bytes, without the worst one."""
+        """Interquartile mean of the newest messages' overheads: time beyond a round trip and their bytes.
+
+        Those that a stall held up are not usual: what they cost is in the excess of frames (`core.adaptation.excess`).
+        """
         seconds_per_bit = self.seconds_per_bit
         beyond_s = sorted([c.whole_s - seconds_per_bit * c.n_bits for c in self.newest])
-        counted_s = beyond_s[:-1] if len(beyond_s) > 3 else beyond_s
-        if not counted_s:
+        if not beyond_s:
             return self.fixed_overhead_s
-        return min(max(0.0, sum(counted_s) / len(counted_s)), MAX_OVERHEAD_S)
+        n_trimmed = len(beyond_s) // 4
+        middle_s = beyond_s[n_trimmed : len(beyond_s) - n_trimmed]
+        return min(max(0.0, sum(middle_s) / len(middle_s)), MAX_OVERHEAD_S)
 
     def std_ratio(self, now_s: float) -> float:
         """One standard deviation, relative to the value, grown by the age of the newest sample."""

@@ -3,13 +3,14 @@
 Theory of operation. A message that will be acknowledged is *in flight* from `sending` to its `receipt`; what one took
 is a sample of `estimator.py`. A ping and its pong are a sample of the round trip. A link without messages is measured
 by probes, messages that carry nothing; when and how large is `probing.py`. Pings and probes go over wanted links alone,
-those that somebody decides by (`interest.py`). Links of one node may share a bottleneck,
-such as the uplink of a house, hence two rules. Nothing is probed while a message of this node is in flight on any
-link, unless one has been for `BUSY_LIMIT_S`, or the link was down and is back. A message whose receipt does not come
-(it was damaged, dropped by a receiver that is flooded, or never answered) is forgotten with the receipt of a later
-one. What a receipt waits on its way back is not the link's, and a message is overdue only by how far its peer has been
-heard since (`return_path.py`). When one link jumps, the idle ones are probed at once; what a jump means for them until
-then is a matter of whoever decides (`core.adaptation.uplink`).
+those that somebody decides by (`interest.py`). Links of one node may share a bottleneck, such as the uplink of a house,
+hence two rules. Nothing is probed while a message of this node is in flight on any link that is heard, unless one has
+been for `BUSY_LIMIT_S`, or the link was down and is back. When one link jumps, the idle ones are probed at once; what a
+jump means for them until then is a matter of whoever decides (`core.adaptation.uplink`).
+A message whose receipt does not come (it was damaged, dropped by a receiver that is flooded, or never answered) is
+forgotten with the receipt of a later one. What a receipt waits on its way back is not the link's, and a message is
+overdue only by how far its peer has been heard since (`return_path.py`). A link whose pings are not answered is
+*silent* (`silence.py`); a message that is late is followed by a ping, so that silence is known soon.
 
 Every method that changes an estimate returns what is news (`news.py`), to be reported.
 
@@ -22,10 +23,10 @@ Every method that changes an estimate returns what is news (`news.py`), to be re
 | `measure` | only these links are pinged and probed from now on | |
 | `sending` | in flight; a frame puts the next probe off | |
 | `receipt` | a transfer sample; after a jump idle links are probed | news |
-| `ping_sent` | the next ping is due later | the number of the ping |
+| `ping_sent` | the next ping is due later; an answer is owed | the number of the ping |
 | `heard` | until when the peer has been heard | |
-| `pong` | a round-trip sample; probes follow the first ones | news |
-| `tick` | the oldest message in flight of each link may be overdue, which caps its goodput | news |
+| `pong` | a round-trip sample, the end of silence; probes follow the first ones | news |
+| `tick` | the oldest message in flight of each link may be overdue, which caps its goodput; silence begins | news |
 | `next_probe` | paid for, and awaited from now on | the probe to send |
 
 Events that do not fit (a receipt for what is not in flight, a pong from before a loss, a peer never heard of) are
@@ -46,6 +47,7 @@ from seamline.core.link import probing
 from seamline.core.link.news import change_ratio, has_jumped, is_news
 from seamline.core.link.probing import Probing
 from seamline.core.link.return_path import ReturnPath
+from seamline.core.link.silence import Silence
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -53,6 +55,9 @@ TICK_S = 0.05
 """Between two looks at what is overdue, and between two pings of a new link."""
 
 PING_INTERVAL_S = 0.25
+
+OVERDUE_S = 0.05
+"""A message is asked after by a ping when its receipt is late by so much."""
 
 _MOST_PINGS = 32
 """Unanswered pings that are remembered: 8 s of them."""
@@ -71,7 +76,7 @@ class _Outgoing:
     """State of one outgoing link. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
     probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost or the link not wanted. back: of what the
-    peer sends.
+    peer sends. asked_after: the newest message that a ping was sent after.
     """
 
     state: est.LinkState
@@ -84,6 +89,8 @@ class _Outgoing:
     probes: set[int] = field(default_factory=set)
     last_reported: LinkEstimate | None = None
     back: ReturnPath = field(default_factory=ReturnPath)
+    silence: Silence = field(default_factory=Silence)
+    asked_after: int = 0
 
     @property
     def oldest_sent_s(self) -> float:
@@ -110,6 +117,12 @@ class _Outgoing:
         """Whether the receipt of a message can be waited for; one that does not come for long may have been lost."""
         return bool(self.in_flight) and now_s - self.oldest_sent_s < probing.BUSY_LIMIT_S
 
+    def ask_after_s(self) -> float:
+        """When the receipt of the oldest message in flight is late, and a ping asks after it; inf when one has."""
+        if not self.in_flight or math.isinf(self.ping_due_s) or self.asked_after >= (seq := next(iter(self.in_flight))):
+            return math.inf
+        return est.receipt_due_s(self.state, *self.in_flight[seq]) + OVERDUE_S
+
     def reset(self, now_s: float) -> None:
         """Forget what is on its way, and measure the link from the beginning."""
         self.in_flight.clear()
@@ -120,7 +133,8 @@ class _Outgoing:
         self.ping_from(now_s)
 
     def ping_from(self, now_s: float) -> None:
-        """A ping is due now, if at all."""
+        """A ping is due now, if at all; no answer is owed."""
+        self.silence = Silence()
         self.ping_due_s = now_s if self.is_wanted and not self.is_lost else math.inf
 
 
@@ -210,7 +224,7 @@ class LinkMeter:
         if link is None:
             return
         link.in_flight[seq] = (n_bytes, now_s)
-        self._due_s = min(self._due_s, now_s + est.SILENCE_GRACE_S)
+        self._is_due_known = False
         if self._is_probing and seq not in link.probes:
             link.probing = probing.carried(link.probing, now_s)
 
@@ -227,6 +241,7 @@ class LinkMeter:
         if link is None or sent is None:
             return ()
         self._is_due_known = False
+        link.silence = link.silence.answered(None)
         link.forget_before(seq)
         before = link.state
         waited_s = 0.0 if said_s is None else min(link.back.waited_s(said_s, now_s), max(0.0, now_s - sent[1]))
@@ -253,6 +268,7 @@ class LinkMeter:
         self._is_due_known = False
         link.ping_due_s = now_s + (TICK_S if link.probing.is_new else self._ping_interval_s)
         link.pings[seq] = now_s
+        link.silence = link.silence.asked(now_s)
         if len(link.pings) > _MOST_PINGS:
             del link.pings[next(iter(link.pings))]
         return seq
@@ -266,7 +282,9 @@ class LinkMeter:
             return ()
         if link.probing.is_new or link.state.is_down:
             self._is_due_known = False
-        link.state = est.observe_rtt(link.state, max(0.0, now_s - sent_s), now_s)
+        took_s = max(0.0, now_s - sent_s)
+        link.silence = link.silence.answered(took_s)
+        link.state = est.observe_rtt(link.state, took_s, now_s)
         if link.probing.is_new:
             link.probing = replace(link.probing, n_pongs=link.probing.n_pongs + 1)
         return self._news(link, now_s)
@@ -276,15 +294,18 @@ class LinkMeter:
         self._is_due_known = False
         found: tuple[LinkEstimate, ...] = ()
         for link in self._links.values():
-            if not link.in_flight:
-                continue
-            n_bytes, sent_s = next(iter(link.in_flight.values()))
-            until_s = link.back.heard_until_s(now_s)
-            if until_s - sent_s <= est.SILENCE_GRACE_S:  # cannot be overdue
-                continue
-            before = link.state
-            link.state = est.observe_silence(before, n_bytes, sent_s, until_s)
-            if link.state is not before:
+            is_silent, before = now_s >= link.silence.begins_s, link.state
+            if link.in_flight:
+                if now_s >= link.ask_after_s():
+                    link.asked_after, link.ping_due_s = next(iter(link.in_flight)), now_s
+                n_bytes, sent_s = next(iter(link.in_flight.values()))
+                until_s = link.back.heard_until_s(now_s)
+                if until_s - sent_s > est.SILENCE_GRACE_S:  # may be overdue
+                    link.state = est.observe_silence(before, n_bytes, sent_s, until_s)
+            has_fallen_silent = is_silent and link.last_reported is not None and not link.last_reported.is_silent
+            if has_fallen_silent:
+                self._probe_idle(link, now_s)
+            if link.state is not before or has_fallen_silent:
                 found = (*found, *self._news(link, now_s))
         return found
 
@@ -293,7 +314,7 @@ class LinkMeter:
         if not self._is_probing:
             return None
         self._is_due_known = False
-        is_busy = now_s < self._busy_until_s()
+        is_busy = now_s < self._busy_until_s(now_s)
         for target, link in self._links.items():
             if not link.is_wanted or link.is_waiting(now_s) or (is_busy and not link.is_back):
                 continue
@@ -308,7 +329,7 @@ class LinkMeter:
         """Before this, pings, `tick` and `next_probe` find nothing to do, should no other event come; `math.inf`
         without peers. A time that has passed means: at the next tick."""
         if not self._is_due_known:
-            busy_until_s = self._busy_until_s()
+            busy_until_s = self._busy_until_s(-math.inf)
             self._due_s = min([self._link_due_s(link, busy_until_s) for link in self._links.values()], default=math.inf)
             self._is_due_known = True
         return self._due_s
@@ -343,26 +364,36 @@ class LinkMeter:
             if link is not jumped and not link.in_flight:
                 link.probing = probing.bottleneck_changed(link.probing, now_s)
 
-    def _busy_until_s(self) -> float:
-        """Until when nothing is probed, because messages are in flight; -inf when none is."""
-        sent_s = [link.oldest_sent_s for link in self._links.values() if link.in_flight]
-        return min(sent_s) + probing.BUSY_LIMIT_S if sent_s else -math.inf
+    def _busy_until_s(self, now_s: float) -> float:
+        """Until when nothing is probed, because messages are in flight; -inf when none is. Silent links carry none."""
+        links = [link for link in self._links.values() if link.in_flight]
+        return min(
+            [
+                min(link.oldest_sent_s + probing.BUSY_LIMIT_S, link.silence.begins_s)
+                for link in links
+                if now_s < link.silence.begins_s
+            ],
+            default=-math.inf,
+        )
 
     def _link_due_s(self, link: _Outgoing, busy_until_s: float) -> float:
         """Earliest time at which a ping or a probe is due, or a message may be overdue."""
+        is_heard = link.last_reported is not None and not link.last_reported.is_silent
+        ping_s = min(link.ping_due_s, link.silence.begins_s) if is_heard else link.ping_due_s
         if link.in_flight:
-            return min(link.ping_due_s, link.oldest_sent_s + est.SILENCE_GRACE_S)
+            return min(ping_s, link.ask_after_s(), link.oldest_sent_s + est.SILENCE_GRACE_S)
         if self._is_probing and link.is_probed_when_idle:
             probe_s = link.probing.due_s if link.is_back else max(link.probing.due_s, busy_until_s)
-            return min(link.ping_due_s, probe_s)
-        return link.ping_due_s
+            return min(ping_s, probe_s)
+        return ping_s
 
     def _news(self, link: _Outgoing, now_s: float) -> tuple[LinkEstimate, ...]:
         """The estimate of `link` if it is news, which counts as reported then."""
-        if not is_news(link.last_reported, link.state):
+        is_silent = now_s >= link.silence.begins_s
+        if not is_news(link.last_reported, link.state, is_silent):
             return ()
         current = est.estimate(link.state, now_s)
         if current is None:
             return ()
-        link.last_reported = current
+        current = link.last_reported = replace(current, is_silent=True) if is_silent else current
         return (current,)

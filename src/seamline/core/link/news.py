@@ -31,7 +31,10 @@ def has_jumped(ratio: float) -> bool:
 
 
 def has_moved(last_reported: LinkEstimate, current: LinkEstimate) -> bool:
-    """Whether goodput or round trip differ from the last reported ones by more than `MOVED_RATIO`."""
+    """Whether goodput or round trip differ from the last reported ones by more than `MOVED_RATIO`, or silence began or
+    ended."""
+    if last_reported.is_silent != current.is_silent:
+        return True
     return _has_moved(last_reported, current.goodput_bps, current.rtt_s)
 
 
@@ -42,11 +45,13 @@ def _has_moved(last_reported: LinkEstimate, goodput_bps: float, rtt_s: float) ->
     return moved or abs(rtt_s - last_reported.rtt_s) > max(1e-3, MOVED_RATIO * last_reported.rtt_s)
 
 
-def is_news(last_reported: LinkEstimate | None, state: est.LinkState) -> bool:
+def is_news(last_reported: LinkEstimate | None, state: est.LinkState, is_silent: bool) -> bool:
     """Whether the estimate of `state` is to be reported: the first, one that has moved, or one last reported a while
     ago. Nothing is news before the first transfer."""
     if state.goodput is None:
         return False
-    if last_reported is None or est.measured_at_s(state) - last_reported.measured_at_s > RENEW_S:
+    if last_reported is None or last_reported.is_silent != is_silent:
+        return True
+    if est.measured_at_s(state) - last_reported.measured_at_s > RENEW_S:
         return True
     return _has_moved(last_reported, est.estimated_bps(state), state.rtt_s)

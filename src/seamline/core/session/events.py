@@ -48,7 +48,8 @@ Reports = Sequence[StageSpent]
 class Route:
     """The plan in use, as the ledger needs it.
 
-    expected_s: predicted latency of one frame, of which deadlines are made. waiting_s: of it, on nodes that compute for
+    expected_s: predicted latency of one frame, of which deadlines are made. transfer_s: of it, on links of the origin.
+    waiting_s: of it, on nodes that compute for
     others, or what came before: more frames in flight only make that longer. bottleneck_s: predicted time between two
     answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time. wants_pace:
     answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it.
@@ -57,6 +58,7 @@ class Route:
     generation: int
     plan: Plan
     expected_s: float = 1.0
+    transfer_s: float = 0.0
     waiting_s: float = 0.0
     bottleneck_s: float | None = None
     wants_pace: bool = False
@@ -133,6 +135,14 @@ class PeerChanged:
 
 
 # -- the pilot to the ledger -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceChanged:
+    """Nothing gets through to a node that may be alive, or something does again."""
+
+    node: NodeId
+    is_silent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +224,8 @@ class FrameFinished:
 
     plan, generation: of the attempt that answered. n_attempts: more than 1 when the frame had to be run again.
     refused: a node's refusal of this frame, which then ran elsewhere: the node is at fault, not the frame.
-    excess_s: latency beyond what was expected when it was accepted, None if its first plan was local.
+    excess_s: latency beyond what was expected when it was accepted, None if its first plan was local; transfer_s: what
+    that plan's transfers over the origin's links were expected to take.
     """
 
     frame: int
@@ -228,6 +239,7 @@ class FrameFinished:
     error: str | None = None
     refused: StageFailed | None = None
     excess_s: float | None = None
+    transfer_s: float = 0.0
 
 
 # -- the world: to the pilot -----------------------------------------------------------------------------------------
@@ -377,7 +389,8 @@ class StopAsked:
 
 FrameEvent = (
     FrameOffered | SourceEnded | AnswerArrived | StageFailed | AttemptDropped | AnswerTaken | PeerChanged
-    | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
+    | SilenceChanged | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted
+    | RetryOverdue
 )  # fmt: skip
 PilotEvent = (
     PeerChanged | StageFailed | Drained | Routed | DeadlineMissed | FrameFinished | StatusReceived | LinkEstimated
@@ -386,7 +399,7 @@ PilotEvent = (
     | SwitchAsked | UnpinAsked | ObjectiveAsked | EnergyScopeAsked | AvoidAsked | StandbyAsked | StopAsked
 )  # fmt: skip
 ToLedger = (
-    SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
+    SilenceChanged | SetRoute | AdjustRoute | SetLocalExpected | PauseFrames | ResumeFrames | DrainWanted | RetryOverdue
 )  # fmt: skip
 """What the pilot says to the ledger."""
 

@@ -12,8 +12,8 @@ Refusal of a frame's values: a segment that ran and refused a frame (an index ou
 says nothing yet of its node. The frame runs on the origin alone: when that refuses it too it is the frame's fault and
 ends as an error, and when that answers `FrameFinished` names the node that refused.
 
-Local fallback: while a node of the route is lost, frames wait for another route until `RetryOverdue`, and run on the
-origin from then on.
+Local fallback: while a node of the route is lost or silent, frames wait for another route until `RetryOverdue`, and run
+on the origin from then on.
 
     event             what becomes of frames                                    commands
     ----------------  --------------------------------------------------------  ------------------------------------
@@ -25,6 +25,8 @@ origin from then on.
     AttemptDropped    its retry on the origin is over                           RunFrame
     AnswerTaken       room for one more that nobody has taken                   RunFrame
     PeerChanged       none goes to a node that is gone                          RunFrame, when it is back
+    SilenceChanged    nor to one that is silent; those there run on the origin  RunFrame, when it is heard
+                      too, and the first answer counts
     SetRoute          those accepted from now on follow it; others get as long  Routed, RunFrame
                       as a retry
     AdjustRoute       deadlines and depth of the route in use are updated; of   RunFrame
@@ -101,7 +103,8 @@ class Ledger:
         self._is_paused = False
         self._is_local_fallback = False
         self._local_retries: dict[int, int] = {}  # frame -> which of its attempts is a retry on the origin
-        self._unavailable: frozenset[NodeId] = frozenset()
+        self._lost: frozenset[NodeId] = frozenset()
+        self._silent: frozenset[NodeId] = frozenset()
         self._next_out = 0
         self._n_undelivered = 0
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = self._n_strange = 0
@@ -141,13 +144,15 @@ class Ledger:
             case ev.RetryOverdue():
                 for frame in self.overdue(now_s):
                     self._say_if_missed(self._in_flight[frame], out)
-                    self._retry(frame, None, "its node is gone, or it took too long", out, now_s)
+                    self._retry(frame, None, "its node is gone or silent, or it took too long", out, now_s)
                 self._is_local_fallback = self._is_broken
                 self._accept_waiting(out, now_s)
             case ev.PeerChanged(node, is_alive):
-                self._unavailable = self._unavailable - {node} if is_alive else self._unavailable | {node}
-                self._is_local_fallback = self._is_local_fallback and self._is_broken
-                self._accept_waiting(out, now_s)
+                self._lost = self._lost - {node} if is_alive else self._lost | {node}
+                self._available_changed(out, now_s)
+            case ev.SilenceChanged(node, is_silent):
+                self._silent = self._silent | {node} if is_silent else self._silent - {node}
+                self._available_changed(out, now_s)
             case ev.PauseFrames(generation):
                 self._is_paused = True
                 self._say_if_drained(generation, out)
@@ -194,8 +199,7 @@ class Ledger:
         due_s = -math.inf if self._is_broken and not self._is_local_fallback else math.inf
         for frame in self._in_flight.values():
             if not frame.route.plan.is_local:
-                is_lost = bool(self._unavailable) and self._needs_lost_node(frame.route)
-                due_s = min(due_s, -math.inf if is_lost else frame.deadline_s)
+                due_s = min(due_s, -math.inf if self._needs_missing_node(frame.route) else frame.deadline_s)
         return due_s
 
     @property
@@ -234,14 +238,14 @@ class Ledger:
         return frame in self._in_flight
 
     def overdue(self, now_s: float) -> list[int]:
-        """Frames in flight whose plan needs a node that is lost, or that are past their deadline.
+        """Frames in flight whose plan needs a node that is lost or silent, or that are past their deadline.
 
         One that runs on the origin alone is never overdue: there is no better place to take it.
         """
         return [
             frame.number
             for frame in self._in_flight.values()
-            if not frame.route.plan.is_local and (now_s >= frame.deadline_s or self._needs_lost_node(frame.route))
+            if not frame.route.plan.is_local and (now_s >= frame.deadline_s or self._needs_missing_node(frame.route))
         ]
 
     def story(self, frame: int) -> tuple[Step, ...]:
@@ -292,11 +296,17 @@ class Ledger:
 
     @property
     def _is_broken(self) -> bool:
-        """Whether a node of the route is lost."""
-        return bool(self._unavailable) and self._needs_lost_node(self.route)
+        """Whether a node of the route is lost or silent."""
+        return self._needs_missing_node(self.route)
 
-    def _needs_lost_node(self, route: Route) -> bool:
-        return not route.plan.is_local and not self._unavailable.isdisjoint(route.plan.nodes)
+    def _needs_missing_node(self, route: Route) -> bool:
+        if route.plan.is_local or not (self._lost or self._silent):
+            return False
+        return not (self._lost.isdisjoint(route.plan.nodes) and self._silent.isdisjoint(route.plan.nodes))
+
+    def _available_changed(self, out: list[Output], now_s: float) -> None:
+        self._is_local_fallback = self._is_local_fallback and self._is_broken
+        self._accept_waiting(out, now_s)
 
     def _is_stuck(self, now_s: float) -> bool:
         """Whether the oldest frame of the route has used up half its time: another would only wait behind it.
@@ -385,6 +395,7 @@ class Ledger:
                 error=error,
                 refused=frame.refused if error is None else None,
                 excess_s=_excess_s(frame, now_s),
+                transfer_s=frame.routes[0].transfer_s,
             )
         )
         while self._next_out in self._finished:
@@ -466,9 +477,9 @@ class Ledger:
         self._left(old.generation, out)
 
     def _say_if_missed(self, frame: _Frame, out: list[Output]) -> None:
-        """The first attempt of a frame misses its deadline by the route in use, none of its nodes being lost."""
+        """The first attempt of a frame misses its deadline by the route in use, all of its nodes being heard."""
         route = frame.route
-        if route.generation == self.route.generation and not frame.attempt and not self._needs_lost_node(route):
+        if route.generation == self.route.generation and not frame.attempt and not self._needs_missing_node(route):
             out.append(ev.DeadlineMissed(route.generation, route.plan, frame.accepted_s))
 
     def _attempt_over(self, number: int, attempt: int) -> None:

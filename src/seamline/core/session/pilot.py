@@ -11,7 +11,7 @@ Overdue frames are retried at once, or as soon as the route that is being prepar
     ProfileKnown       the node counts
     ProfileFailed      its profile is asked for again later
     StatusReceived     the node is there; its links, queue and memory are known
-    LinkEstimated      an own link is known
+    LinkEstimated      an own link is known; whether its peer is silent is the ledger's too
     MemoryMeasured     so is the own memory
     PeerChanged        a lost node leaves, and what it was preparing fails; one that is back says so by a status,
                        for which it is asked
@@ -67,6 +67,7 @@ from seamline.core.session.stream_view import StreamView
 from seamline.core.session.switcher import FellBack, Outcome, Refused, Switched, Switcher
 from seamline.core.switching.named import strategy_named
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
+from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
 from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan
@@ -199,7 +200,7 @@ class Pilot:
             case ev.Tick():
                 self._tick(now_s)
             case ev.LinkEstimated(estimate):
-                self._view.link_estimated(estimate, now_s)
+                self._link_estimated(estimate, now_s)
             case ev.StatusReceived():
                 if event.node in self._peers.names:
                     self._releases.seen(event.node, is_same_process=self._peers.is_same_process(event))
@@ -264,11 +265,17 @@ class Pilot:
             if node in segments and self._view.segment_computed(node, segments[node], report.compute_s, now_s):
                 self._reprofiling.computed(node, segments[node], now_s)
         self._view.payload_sent(finished, now_s)
-        if finished.excess_s is not None:
-            self._view.apply(ae.ExcessMeasured(finished.excess_s, now_s))
+        if finished.excess_s is not None and finished.transfer_s > 0.0:
+            self._view.apply(ae.ExcessMeasured(finished.excess_s, finished.transfer_s, now_s))
         is_of_route = finished.generation == self._switcher.routed.generation != LOCAL_GENERATION
         if finished.n_attempts == 1 and is_of_route:
             self._view.latency_measured(finished, now_s)
+
+    def _link_estimated(self, estimate: LinkEstimate, now_s: float) -> None:
+        node, before = estimate.target, self.view.silent
+        self._view.link_estimated(estimate, now_s)
+        if (is_silent := node in self.view.silent) != (node in before):
+            self._out.append(ev.SilenceChanged(node, is_silent))
 
     def _peer_lost(self, node: NodeId, now_s: float) -> None:
         self._lost_at_s = now_s
@@ -366,6 +373,7 @@ class Pilot:
             generation=generation,
             plan=plan,
             expected_s=costs.latency_s,
+            transfer_s=sum(link.transfer_s for link in costs.all_links if self._origin in (link.source, link.target)),
             waiting_s=costs.waiting_s,
             bottleneck_s=costs.bottleneck_s,
             wants_pace=wants_pace(self.view.objective),

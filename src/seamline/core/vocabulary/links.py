@@ -20,7 +20,8 @@ class LinkEstimate:
     goodput_std_ratio: one standard deviation of the goodput, relative. measured_at_s: monotonic time of the newest
     sample behind it. n_samples: samples since the last change point. average_bps, average_std_ratio: of all messages
     lately, whatever changed in between (`average.py`); 0.0 where that is not known. oscillating_until_s: until
-    when the link counts as oscillating too fast to be followed.
+    when the link counts as oscillating too fast to be followed. is_silent: nothing gets through now
+    (`core.link.silence`), known of own links alone.
     """
 
     source: NodeId
@@ -34,3 +35,4 @@ class LinkEstimate:
     average_bps: float = 0.0
     average_std_ratio: float = 0.0
     oscillating_until_s: float = -math.inf
+    is_silent: bool = False

@@ -16,8 +16,9 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.profiles import DTYPE_BYTES, TensorSpec
 
-LEASE_S = 0.4
-"""A fabric misses a peer that has been silent for this long, unless it is configured otherwise."""
+LEASE_S = 2.0
+"""A fabric misses a peer of which nothing was heard for this long, unless it is configured otherwise. A process that
+ends is missed at once; frames to a node that is silent do not wait so long (`core.link.silence`)."""
 
 BATCH_BYTES = 65535
 """The most Zenoh takes. A neighbour shows life only with whole batches, and one must cross within the lease: what is

@@ -258,8 +258,8 @@ class Controller:
             case ev.SetRoute(route):
                 self._to_ledger(ev.SetRoute(route, now_s()))  # timed from here: what the ledger's lock costs
             case (
-                ev.AdjustRoute() | ev.SetLocalExpected() | ev.PauseFrames() | ev.ResumeFrames() | ev.DrainWanted()
-                | ev.RetryOverdue()
+                ev.SilenceChanged() | ev.AdjustRoute() | ev.SetLocalExpected() | ev.PauseFrames() | ev.ResumeFrames()
+                | ev.DrainWanted() | ev.RetryOverdue()
             ):  # fmt: skip
                 self._to_ledger(command)
             case cmd.Prepare(generation, form):
