@@ -383,6 +383,17 @@ def test_what_a_link_that_alternates_is_predicted_to_take_is_what_it_takes_on_av
     assert predicted_s == pytest.approx(sum(took_s) / len(took_s), rel=0.1)
 
 
+def test_a_message_too_short_to_tell_a_rate_is_no_bound_of_a_fast_link():
+    """One message was overdue; a small one, quick as ever, kept 500 Mbit/s at 22 for as long as no large one came."""
+    state = PINGED
+    for number in range(12):
+        state = message(state, 300_000, float(number), rate_mbps=500, overhead_s=0.0002)
+    state = message(observe_silence(state, 300_000, 20.0, 20.26), 300_000, 20.0, rate_mbps=11.2, overhead_s=0.0002)
+    assert mbps(state) < 12
+    state = message(state, 4096, 30.0, rate_mbps=500, overhead_s=0.0002)
+    assert mbps(state) > 400
+
+
 def test_a_suspect_does_not_make_an_estimate_look_fresh():
     state, _ = list(run(PINGED, transfers(steady(20), until_s=4.0)))[-1]
     before = estimate(state, 30.0)

@@ -214,6 +214,26 @@ def test_a_message_on_a_slow_link_is_no_silence_while_pings_are_answered():
     assert not any(one.is_silent for _, one in links.news)
 
 
+@pytest.mark.parametrize(("rate_bps", "is_probed"), [(400e6, True), (10e6, False)])
+def test_a_fast_link_is_looked_at_though_another_never_rests_and_a_slow_one_is_not(rate_bps: float, is_probed: bool):
+    links = measured(FOG, CLOUD, rate_bps=rate_bps)
+    for number in range(12):  # always two in flight
+        links.frame(FOG, int(rate_bps / 15))
+        links.run(5.5 + 0.5 * number)
+    assert (CLOUD in {target for at_s, target, _ in links.probes if at_s > 7.0}) == is_probed
+
+
+def test_a_probe_beside_others_shows_a_faster_link_and_no_slower_one():
+    links = measured(FOG, CLOUD, rate_bps=100e6)
+    for number, rate_bps in enumerate([50e6] * 8 + [800e6] * 16):
+        links.rate_bps[CLOUD] = rate_bps
+        links.frame(FOG, int(100e6 / 8))
+        links.run(5.5 + 0.5 * number)
+        if number == 7:
+            assert links.bps(CLOUD) == pytest.approx(100e6, rel=0.1)
+    assert links.bps(CLOUD) > 200e6
+
+
 def fallen(sends_to_cloud: bool) -> tuple[VirtualLinks, float]:
     """Links whose bottleneck has fallen to a tenth, and when `FOG` confirmed it; a frame to `CLOUD` shortly before."""
     links = measured(FOG, CLOUD)

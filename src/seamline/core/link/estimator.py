@@ -126,8 +126,10 @@ def observe_transfer(state: LinkState, sample: TransferSample) -> LinkState:
     free_s = sample.receipt_s - state.rtt_s
     if before is not None and known.changed_at_s == before.changed_at_s:  # known well enough to say what was delay
         free_s = min(free_s, free_s - crossing.whole_s + known.seconds_per_bit * crossing.n_bits)
+    took_s = crossing.least_s - known.fixed_overhead_s
     may_be_slower = bool(known.candidates) and known.are_candidates_slow and state.ceiling_bps < math.inf
-    bound_bps = crossing.n_bits / max(crossing.least_s - known.fixed_overhead_s, RTT_NOISE_S)
+    may_be_slower = may_be_slower and took_s > RTT_NOISE_S  # else it was too short to bound anything
+    bound_bps = crossing.n_bits / max(took_s, RTT_NOISE_S)
     return LinkState(  # written out: with every message, and `replace` is slower
         source=state.source,
         target=state.target,

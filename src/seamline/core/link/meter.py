@@ -5,7 +5,9 @@ is a sample of `estimator.py`. A ping and its pong are a sample of the round tri
 by probes, messages that carry nothing; when and how large is `probing.py`. Pings and probes go over wanted links alone,
 those that somebody decides by (`interest.py`). Links of one node may share a bottleneck, such as the uplink of a house,
 hence two rules. Nothing is probed while a message of this node is in flight on any link that is heard, unless one has
-been for `BUSY_LIMIT_S`, or the link was down and is back. When one link jumps, the idle ones are probed at once; what a
+been for `BUSY_LIMIT_S`, or the link was down and is back. A fast link that was not measured for `STARVED_S` because
+others never rest is probed beside them; what that takes may be their doing, so it counts only where it was quicker than
+estimated. When one link jumps, the idle ones are probed at once; what a
 jump means for them until then is a matter of whoever decides (`core.adaptation.uplink`).
 A message whose receipt does not come (it was damaged, dropped by a receiver that is flooded, or never answered) is
 forgotten with the receipt of a later one. What a receipt waits on its way back is not the link's, and a message is
@@ -44,6 +46,7 @@ from typing import NamedTuple
 
 from seamline.core.link import estimator as est
 from seamline.core.link import probing
+from seamline.core.link.lower_envelope import RTT_NOISE_S
 from seamline.core.link.news import change_ratio, has_jumped, is_news
 from seamline.core.link.probing import Probing
 from seamline.core.link.return_path import ReturnPath
@@ -58,6 +61,11 @@ PING_INTERVAL_S = 0.25
 
 OVERDUE_S = 0.05
 """A message is asked after by a ping when its receipt is late by so much."""
+
+STARVED_S = 2.0
+FAST_BPS = 8.0 * probing.MIN_PROBE_BYTES / RTT_NOISE_S
+"""A link that carries a small probe within the noise of timings is not left without a look for longer: no frame feels
+it, as it would on a slower one."""
 
 _MOST_PINGS = 32
 """Unanswered pings that are remembered: 8 s of them."""
@@ -75,8 +83,9 @@ class Probe(NamedTuple):
 class _Outgoing:
     """State of one outgoing link. in_flight: seq -> (bytes, sent_s), oldest first. pings: seq -> sent_s.
 
-    probes: unacknowledged. ping_due_s: `math.inf` while the peer is lost or the link not wanted. back: of what the
-    peer sends. asked_after: the newest message that a ping was sent after.
+    probes: unacknowledged; beside: those of them sent while other links were in use. ping_due_s: `math.inf` while the
+    peer is lost or the link not wanted. back: of what the peer sends. asked_after: the newest message that a ping was
+    sent after.
     """
 
     state: est.LinkState
@@ -87,6 +96,7 @@ class _Outgoing:
     in_flight: dict[int, tuple[int, float]] = field(default_factory=dict)
     pings: dict[int, float] = field(default_factory=dict)
     probes: set[int] = field(default_factory=set)
+    beside: set[int] = field(default_factory=set)
     last_reported: LinkEstimate | None = None
     back: ReturnPath = field(default_factory=ReturnPath)
     silence: Silence = field(default_factory=Silence)
@@ -107,11 +117,17 @@ class _Outgoing:
         """Whether it was down, and too few messages have crossed it since: it is probed beside what else goes on."""
         return self.state.n_to_believe > 0
 
+    def starved_from_s(self) -> float:
+        """Time from which it is probed though others are in use; inf for a slow one."""
+        is_fast = est.estimated_bps(self.state) > FAST_BPS
+        return est.measured_at_s(self.state) + STARVED_S if is_fast else math.inf
+
     def forget_before(self, seq: int) -> None:
         """Messages cross in the order of their numbers, so what was sent before `seq`, which has come, was lost."""
         for lost in [one for one in self.in_flight if one < seq]:
             del self.in_flight[lost]
             self.probes.discard(lost)
+            self.beside.discard(lost)
 
     def is_waiting(self, now_s: float) -> bool:
         """Whether the receipt of a message can be waited for; one that does not come for long may have been lost."""
@@ -128,6 +144,7 @@ class _Outgoing:
         self.in_flight.clear()
         self.pings.clear()
         self.probes.clear()
+        self.beside.clear()
         self.probing = probing.reset(self.probing)
         self.back = ReturnPath()
         self.ping_from(now_s)
@@ -246,6 +263,11 @@ class LinkMeter:
         before = link.state
         waited_s = 0.0 if said_s is None else min(link.back.waited_s(said_s, now_s), max(0.0, now_s - sent[1]))
         sample = est.TransferSample(payload_bytes=sent[0], sent_s=sent[1], receipt_s=now_s - waited_s)
+        if seq in link.beside:
+            link.beside.discard(seq)
+            if sample.receipt_s > est.receipt_due_s(before, sample.payload_bytes, sample.sent_s):
+                link.probes.discard(seq)
+                return ()
         link.state = est.observe_transfer(before, sample)
         if has_jumped(change_ratio(before, link.state)):
             self._probe_idle(link, now_s)
@@ -300,7 +322,10 @@ class LinkMeter:
                     link.asked_after, link.ping_due_s = next(iter(link.in_flight)), now_s
                 n_bytes, sent_s = next(iter(link.in_flight.values()))
                 until_s = link.back.heard_until_s(now_s)
-                if until_s - sent_s > est.SILENCE_GRACE_S:  # may be overdue
+                may_be_overdue = (
+                    until_s - sent_s > est.SILENCE_GRACE_S and next(iter(link.in_flight)) not in link.beside
+                )
+                if may_be_overdue:
                     link.state = est.observe_silence(before, n_bytes, sent_s, until_s)
             has_fallen_silent = is_silent and link.last_reported is not None and not link.last_reported.is_silent
             if has_fallen_silent:
@@ -316,12 +341,15 @@ class LinkMeter:
         self._is_due_known = False
         is_busy = now_s < self._busy_until_s(now_s)
         for target, link in self._links.items():
-            if not link.is_wanted or link.is_waiting(now_s) or (is_busy and not link.is_back):
+            is_spared = is_busy and not link.is_back and now_s < link.starved_from_s()
+            if not link.is_wanted or link.is_waiting(now_s) or is_spared:
                 continue
             link.probing, n_bytes = probing.next_probe(link.probing, link.state, now_s)
             if n_bytes > 0:
                 seq = self.next_seq()
                 link.probes.add(seq)
+                if is_busy and not link.is_back:
+                    link.beside.add(seq)
                 return Probe(target, seq, n_bytes)
         return None
 
@@ -383,7 +411,8 @@ class LinkMeter:
         if link.in_flight:
             return min(ping_s, link.ask_after_s(), link.oldest_sent_s + est.SILENCE_GRACE_S)
         if self._is_probing and link.is_probed_when_idle:
-            probe_s = link.probing.due_s if link.is_back else max(link.probing.due_s, busy_until_s)
+            rested_s = min(busy_until_s, link.starved_from_s())
+            probe_s = link.probing.due_s if link.is_back else max(link.probing.due_s, rested_s)
             return min(ping_s, probe_s)
         return ping_s
 
