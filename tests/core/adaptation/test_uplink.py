@@ -64,13 +64,20 @@ def test_a_link_at_its_ceiling_says_nothing_of_a_faster_uplink():
 def test_a_link_slow_between_two_fast_samples_of_another_has_a_bottleneck_of_its_own():
     links = Links(cloud=20.0, fog=100.0)
     links.sample("cloud", 4.0, 0.5)
-    assert links.mbps("fog") == 4.0  # until it shows otherwise
+    assert (links.mbps("fog"), links.mbps("cloud")) == (100.0, 4.0)
     links.sample("fog", 98.0, 1.0)
     assert (links.mbps("fog"), links.mbps("cloud")) == (98.0, 4.0)
     links.sample("fog", 60.0, 9.0)
     assert links.mbps("cloud") == 4.0
     links.sample("cloud", 19.0, 10.0)
     assert links.mbps("cloud") == 19.0
+
+
+def test_a_drop_that_a_second_sample_confirms_is_shared():
+    links = Links(cloud=20.0, fog=100.0)
+    links.sample("cloud", 4.0, 0.5)
+    links.sample("cloud", 4.0, 0.7)
+    assert links.mbps("fog") == 4.0
 
 
 def test_old_samples_are_no_evidence_for_a_bottleneck_of_its_own():

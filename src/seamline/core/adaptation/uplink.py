@@ -6,16 +6,16 @@ that it has carried: the estimate of a link is min(U, c), whenever it was sample
 says
 
     r is close to c, below U      the link is at its ceiling: the uplink carries that, and perhaps more
-    r < U / 2, U fresh, and r     nothing: the estimate of this link has not followed yet, which takes it two messages
-    no less than before
+    r < U / 2, U fresh, once      nothing yet of others: this link's estimate may not have followed yet
     r < U / 2, U fresh, and the   the link has a bottleneck of its own: its ceiling falls to r
     next sample over another
     link is twice as fast again
     otherwise                     the uplink carries r now: U = r, and the ceiling rises to r
 
-So a drop over one link is a drop of all until another shows otherwise, and a rise lifts the others to what they have
-carried before. A plan that fled to an untouched link of the same uplink would put its next frame behind the one that is
-stuck, and a plan that waited for a link's own sample would stay away long after the uplink is back.
+So a drop over one link, confirmed where another was faster a moment ago, is one of all until another shows otherwise,
+and a rise lifts the others to what they have carried before. A plan that fled to an untouched link of the same uplink
+would put its next frame behind the one that is stuck, and a plan that waited for a link's own sample would stay away
+long after the uplink is back.
 
 While a transfer is overdue the uplink is *silent*: nobody knows what it carries, or whether anything. Then no plan is
 better than the present one but the one that does not leave the origin (`policy.py`).
@@ -44,8 +44,8 @@ FRESH_S = 1.0
 class Uplink:
     """State of the shared uplink. bps: its rate, seen over the link `by` at `at_s`. ceiling_bps: by link.
 
-    suspect: the last sample, (link, rate), if it was much slower than the uplink before it. is_silent: a transfer is
-    overdue.
+    suspect: the last sample, (link, rate), if it was much slower than the uplink: it is that of its own link only.
+    is_silent: a transfer is overdue.
     """
 
     bps: float
@@ -58,7 +58,7 @@ class Uplink:
     def estimated_bps(self, known: LinkEstimate) -> float:
         """Goodput of one of its links, last estimated as `known`; 0.0 for one that is down."""
         link = (known.source, known.target)
-        if known.goodput_bps <= 0.0 or link == self.by:
+        if known.goodput_bps <= 0.0 or link == self.by or (self.suspect is not None and link == self.suspect[0]):
             return known.goodput_bps
         return min(self.bps, self.ceiling_bps.get(link, known.goodput_bps))
 
@@ -77,21 +77,20 @@ def observe_uplink(
         return replace(uplink, bps=bps, at_s=now_s, by=link, suspect=None, is_silent=is_overdue)
     if uplink is None:
         return Uplink(bps=bps, at_s=now.measured_at_s, by=link, ceiling_bps={link: bps})
-    is_fresh = link != uplink.by and now.measured_at_s - uplink.at_s < FRESH_S
-    if is_fresh and before is not None and before.goodput_bps <= bps < OWN_RATIO * uplink.bps:
-        return uplink
-    return _sampled(uplink, link, bps, now.measured_at_s, is_fresh)
+    return _sampled(uplink, link, bps, now.measured_at_s)
 
 
-def _sampled(uplink: Uplink, link: Link, bps: float, at_s: float, is_fresh: bool) -> Uplink:
-    """`uplink` after a sample over `link`. is_fresh: the one before was of another link, a moment ago."""
+def _sampled(uplink: Uplink, link: Link, bps: float, at_s: float) -> Uplink:
+    """`uplink` after a sample over `link`."""
     ceilings, suspect, is_other = uplink.ceiling_bps, uplink.suspect, link != uplink.by
     most_bps = ceilings.get(link, math.inf)
     if is_other and AT_CEILING_RATIO * most_bps <= bps < uplink.bps:
         return replace(uplink, ceiling_bps={**ceilings, link: max(bps, most_bps)}, is_silent=False)
+    is_fresh = at_s - uplink.at_s < FRESH_S
+    if is_fresh and is_other and bps < OWN_RATIO * uplink.bps and (suspect is None or suspect[0] != link):
+        return replace(uplink, suspect=(link, bps), at_s=at_s)
     if is_fresh and suspect is not None and suspect[0] != link and suspect[1] < OWN_RATIO * bps:
         ceilings = {**ceilings, suspect[0]: suspect[1]}  # slow between two fast ones
-    suspect = (link, bps) if is_fresh and bps < OWN_RATIO * uplink.bps else None
     if bps > ceilings.get(link, 0.0):
         ceilings = {**ceilings, link: bps}
-    return Uplink(bps=bps, at_s=at_s, by=link, ceiling_bps=ceilings, suspect=suspect)
+    return Uplink(bps=bps, at_s=at_s, by=link, ceiling_bps=ceilings)

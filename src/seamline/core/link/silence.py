@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-LEAST_LIMIT_S = 0.3
+LEAST_LIMIT_S = 0.25
 """Beyond the smoothed answer time: a lost packet costs 0.2 s, and a thread of a busy machine is late now and then."""
 
 MOST_LIMIT_S = 1.0
