@@ -77,7 +77,7 @@ $(RUNTIME): requirements.lock pyproject.toml
 	fi; \
 	echo 'installing pinned packages into $(VENV) (once; about 460 MB on disk)'; \
 	$(PIP) -c requirements.lock hatchling editables; \
-	$(PIP) -c requirements.lock --no-build-isolation -e '.[dashboard,metrics,mqtt,zoo]'; \
+	$(PIP) -c requirements.lock --no-build-isolation -e '.[dashboard,metrics,mqtt,report,zoo]'; \
 	touch $@
 
 $(STAMP): $(RUNTIME)

@@ -18,11 +18,12 @@ from experiments.adaptive_2026.judging import reaches, remarks, why
 from experiments.adaptive_2026.moments import energy_moments
 from experiments.adaptive_2026.pool import play_all
 from experiments.adaptive_2026.published import ENERGY_REDUCTION, LATENCY_REDUCTION
-from experiments.adaptive_2026.report import html
+from experiments.adaptive_2026.report import report
 from experiments.adaptive_2026.scenario import DURATION_S, PHASES
 from experiments.adaptive_2026.simulated import FPS, Outcome
 from seamline import __version__
 from seamline.core.vocabulary.errors import SeamlineError
+from seamline.report.writing import write_report
 
 QUICK_RUNS, FULL_RUNS = 3, 10
 QUICK_CASES_S = 90.0
@@ -52,7 +53,7 @@ def main(quick: bool, out: Path, *, is_emulating: bool = True, duration_s: float
     results["took_s"] = time.monotonic() - began_s
     results["report"] = str(folder / "report.html")
     (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    (folder / "report.html").write_text(html(results, outcomes), encoding="utf-8")
+    write_report(report(results, outcomes), folder / "report.html")
     return results
 
 

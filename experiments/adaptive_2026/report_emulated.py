@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from experiments.adaptive_2026.drawing import latency_plot
-from experiments.markup import bullets, table
+from seamline.cli.reporting.facts import Course, course_figure, plans_table
+from seamline.report.document import Parts, bullets, heading, table, text
 
 BESIDE = ("local", "static_best", "static_at_start", "adaptive", "offload")
 
 
-def emulated(found: Mapping[str, Any]) -> str:
-    """HTML of the results' `emulated`."""
-    parts = [
-        f"<p>{escape(found['model'])} at {found['fps']:g} frames/s, {found['seconds']:.0f} s a run, codecs up to "
-        f"{escape(found['codecs'])}; all policies at the same time, each on three processes of its own. Links are "
+def emulated(found: Mapping[str, Any]) -> Parts:
+    """Of the results' `emulated`."""
+    parts = text(
+        f"{found['model']} at {found['fps']:g} frames/s, {found['seconds']:.0f} s a run, codecs up to "
+        f"{found['codecs']}; all policies at the same time, each on three processes of its own. Links are "
         "shaped and engines slowed on this computer; energy is modelled. Sending the frame (offload) is not allowed "
-        "here, and measured all the same.</p>"
-    ]
+        "here, and measured all the same."
+    )
     for objective, played in found["objectives"].items():
-        parts += [
-            f"<h3>{escape(objective)} as objective, n = {played['n_runs']}</h3>",
-            _reductions(played),
-            _policies(played),
-            _phases(found["phases"], played),
-            "<p>The first round: latency of each frame, what changed (grey), and adaptive's plan (below).</p>",
-            _plot(found, played),
-            _reasons(played),
-        ]
-    return "\n".join(parts)
+        parts += heading(f"{objective} as objective, n = {played['n_runs']}", 3) + _reductions(played)
+        parts += _policies(played) + _phases(found["phases"], played) + _plot(found, objective, played)
+        parts += heading("Why adaptive switched", 3) + bullets(played["policies"]["adaptive"]["reasons"][0])
+    return parts
 
 
-def _reductions(played: Mapping[str, Any]) -> str:
+def _reductions(played: Mapping[str, Any]) -> Parts:
     rows = []
     for what in ("latency", "energy"):
         cells = [what]
@@ -45,7 +38,7 @@ def _reductions(played: Mapping[str, Any]) -> str:
     return table(("adaptive lower", "vs start's plan", "vs best fixed", "vs local", "vs offload"), rows)
 
 
-def _policies(played: Mapping[str, Any]) -> str:
+def _policies(played: Mapping[str, Any]) -> Parts:
     rows = []
     for name in BESIDE:
         each = played["policies"][name]
@@ -63,7 +56,7 @@ def _policies(played: Mapping[str, Any]) -> str:
     return table(head, rows)
 
 
-def _phases(phases: Sequence[Mapping[str, Any]], played: Mapping[str, Any]) -> str:
+def _phases(phases: Sequence[Mapping[str, Any]], played: Mapping[str, Any]) -> Parts:
     rows = [
         (phase["what"], f"{phase['at_s']:.0f} s",
          *(_milliseconds(played["policies"][name]["latency_s_by_phase"][at]) for name in BESIDE))
@@ -76,18 +69,14 @@ def _milliseconds(latency_s: float | None) -> str:
     return "-" if latency_s is None else f"{1e3 * latency_s:.0f}"
 
 
-def _plot(found: Mapping[str, Any], played: Mapping[str, Any]) -> str:
+def _plot(found: Mapping[str, Any], objective: str, played: Mapping[str, Any]) -> Parts:
+    """The first round."""
     timelines = played["timelines"]
-    series = {name: [(at_s, value) for at_s, value, _ in points] for name, points in timelines.items()}
     runs = [next(group) for _, group in itertools.groupby(timelines["adaptive"], key=lambda point: point[2])]
-    return latency_plot(
-        series,
-        found["seconds"],
-        marks=[(change["at_s"], change["what"]) for change in found["changes"]],
+    course = Course(
+        length_s=found["seconds"],
+        latency_s={name: [(at_s, value) for at_s, value, _ in points] for name, points in timelines.items()},
         plans=[(at_s, plan) for at_s, _, plan in runs],
+        scenes=[(change["at_s"], change["what"]) for change in found["changes"]],
     )
-
-
-def _reasons(played: Mapping[str, Any]) -> str:
-    reasons = bullets(played["policies"]["adaptive"]["reasons"][0])
-    return f"<details><summary>why adaptive switched</summary>{reasons}</details>"
+    return course_figure(course, f"timeline-{objective}") + plans_table(course)

@@ -27,6 +27,7 @@ from experiments.neukonfig_2021.report import report
 from experiments.neukonfig_2021.running import kept, measured
 from experiments.neukonfig_2021.starting import starting
 from experiments.neukonfig_2021.sweep import LIMITS, QUICK_LIMITS, sweep
+from seamline.report.writing import write_report
 
 QUICK_CELLS_S = 140.0
 """After so long a quick run keeps to what it has begun: the rest gets two switches a cell."""
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     data["took_s"] = time.monotonic() - began_s
     (folder / "results.json").write_text(json.dumps(data, indent=1))
     page = folder / "report.html"
-    page.write_text(report(data))
+    write_report(report(data), page)
     _say(f"report: {page}")
     if options.json:
         print(json.dumps(quick_json(data["cells"])))

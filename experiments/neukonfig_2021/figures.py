@@ -75,3 +75,8 @@ def _summary(cell: MeasuredCell) -> dict[str, Any]:
         "t_switch_s": statistics.median(column(cell, "t_switch_s")),
         "prepare_s": statistics.median(column(cell, "prepare_s")),
     }
+
+
+def ms(seconds: float) -> str:
+    """Milliseconds with three significant digits."""
+    return f"{1e3 * seconds:.3g}" if seconds < 1.0 else f"{1e3 * seconds:.0f}"

@@ -5,22 +5,14 @@ The order of the page and what is said about the differences; the tables are `ta
 
 from __future__ import annotations
 
-import html
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.markup import bullets, note, table
 from experiments.neukonfig_2021 import published, tables
 from experiments.neukonfig_2021.curves import bars, best_cuts, stacked
 from experiments.neukonfig_2021.figures import MeasuredCell, column
-
-STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}th{background:#f3f3f3}svg{max-width:100%;height:auto}"
-    ".note{color:#555}"
-)
+from seamline.report.document import Document, Parts, bullets, heading, table, text
 
 BUSY = (
     "The machine was busy with other work when the run began: times are longer than they would be, and a processor "
@@ -28,40 +20,30 @@ BUSY = (
 )
 
 
-def report(data: Mapping[str, Any]) -> str:
-    """The page for what `__main__` measured."""
+def report(data: Mapping[str, Any]) -> Document:
+    """The document about what `__main__` measured."""
     cells: Sequence[MeasuredCell] = data["cells"]
     models = {model: tables.full(cells, model) for model in _models(cells)}
     models = {model: chosen for model, chosen in models.items() if chosen}
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8><title>NEUKONFIG (2021), measured anew</title>",
-        f"<style>{STYLE}</style><h1>NEUKONFIG (2021), measured anew</h1>",
-        _conditions(data),
-        "<h2>Downtime by strategy (Fig. 11-13, eq. 2-5)</h2>",
-        *(_heading(chosen) + bars(chosen) + tables.downtimes(chosen) for chosen in models.values()),
-        _definitions(),
-        "<h2>Order of the strategies, and why it differs</h2>",
-        *(_order(model, chosen, data["starting"]) for model, chosen in models.items()),
-        "<h2>What starting a pipeline is made of</h2>",
-        tables.starting(data["starting"]),
-        "<h2>Standby with the right and with the wrong guess</h2>",
-        tables.wrong_guesses(cells),
-        "<h2>Memory (Table I)</h2>",
-        *(f"<h3>{model}</h3>" + tables.memory(chosen) for model, chosen in models.items()),
-        _about_memory(),
-        "<h2>Frames dropped during a switch (Fig. 14, 15)</h2>",
-        tables.drops(cells),
-        "<h2>CPU and memory of the edge (Fig. 11-13, both directions)</h2>",
-        tables.grid(cells, data["failed"]),
-        "<h2>Little memory</h2>",
-        tables.little_memory(cells, data["failed"]),
-        "<h2>Latency and boundary bytes of every cut (Fig. 2, 3; Q1)</h2>",
-        best_cuts(data["sweeps"]),
-        *(stacked(one) for one in data["sweeps"] if "error" not in one and _is_drawn(one)),
-        _missing(data),
-        "</html>",
-    ]
-    return "\n".join(parts)
+    parts = _conditions(data) + heading("Downtime by strategy (Fig. 11-13, eq. 2-5)")
+    for chosen in models.values():
+        parts += _heading(chosen) + bars(chosen) + tables.downtimes(chosen)
+    parts += _definitions() + heading("Order of the strategies, and why it differs")
+    for model, chosen in models.items():
+        parts += _order(model, chosen, data["starting"])
+    parts += heading("What starting a pipeline is made of") + tables.starting(data["starting"])
+    parts += heading("Standby with the right and with the wrong guess") + tables.wrong_guesses(cells)
+    parts += heading("Memory (Table I)")
+    for model, chosen in models.items():
+        parts += heading(model, 3) + tables.memory(chosen)
+    parts += _about_memory() + heading("Frames dropped during a switch (Fig. 14, 15)") + tables.drops(cells)
+    parts += heading("CPU and memory of the edge (Fig. 11-13, both directions)") + tables.grid(cells, data["failed"])
+    parts += heading("Little memory") + tables.little_memory(cells, data["failed"])
+    parts += heading("Latency and boundary bytes of every cut (Fig. 2, 3; Q1)") + best_cuts(data["sweeps"])
+    for one in data["sweeps"]:
+        if "error" not in one and _is_drawn(one):
+            parts += stacked(one)
+    return Document("NEUKONFIG (2021), measured anew", parts + _missing(data))
 
 
 def _is_drawn(one: Mapping[str, Any]) -> bool:
@@ -72,17 +54,17 @@ def _models(cells: Iterable[MeasuredCell]) -> list[str]:
     return sorted({cell["cell"]["model"] for cell in cells})
 
 
-def _heading(cells: Sequence[MeasuredCell]) -> str:
+def _heading(cells: Sequence[MeasuredCell]) -> Parts:
     what = cells[0]["cell"]
-    return f"<h3>{what['model']}, {what['fps']:g} frames/s</h3>"
+    return heading(f"{what['model']}, {what['fps']:g} frames/s", 3)
 
 
-def _conditions(data: Mapping[str, Any]) -> str:
+def _conditions(data: Mapping[str, Any]) -> Parts:
     machine = data["machine"]
     kinds = sorted({cell["container"] for cell in data["cells"] if cell["container"]})
     limits = sorted({cell["limits"].split(" ")[0] for cell in data["cells"] if cell["limits"] != "no limit"})
     how = "slowdown (not root)" if "slowdown" in limits else "control groups, as root"
-    return note(
+    return text(
         f"{machine['date']}, {machine['cpu']}, {machine['n_cores']} cores, {machine['memory_bytes'] / 1e9:.0f} GB, "
         f"load {machine['load_1min']:.1f} at the start; {data['took_s'] / 60:.0f} minutes, without what an earlier run "
         "had measured. Edge and cloud are processes of one machine with one computing thread each; the edge's process "
@@ -96,19 +78,19 @@ def _conditions(data: Mapping[str, Any]) -> str:
     )
 
 
-def _definitions() -> str:
-    return (
-        "<p class=note>Downtime follows the paper's equation of each strategy: t_update for pause-resume, t_switch for "
+def _definitions() -> Parts:
+    return text(
+        "Downtime follows the paper's equation of each strategy: t_update for pause-resume, t_switch for "
         "standby, t_exec (or t_initialisation) + t_switch for spawn, although the old pipeline serves meanwhile. For "
-        "<b>live</b> it is t_switch, as the new pipeline is ready before the old one stops; counted like spawn it is "
-        "the column <i>request to serving</i>. <i>Edge accepts nothing</i> is comparable for all. The naive "
+        "live it is t_switch, as the new pipeline is ready before the old one stops; counted like spawn it is "
+        "the column 'request to serving'. 'Edge accepts nothing' is comparable for all. The naive "
         "pause-resume reads, extracts and loads the model as an ordinary program does; pause-resume-best maps its "
         "weights from the shared store and is the strongest form we could write. Degraded: from the change of the link "
-        "to the new plan serving, with the switch requested at once. Times in ms.</p>"
+        "to the new plan serving, with the switch requested at once. Times in ms."
     )
 
 
-def _order(model: str, cells: Sequence[MeasuredCell], steps: Sequence[Mapping[str, Any]]) -> str:
+def _order(model: str, cells: Sequence[MeasuredCell], steps: Sequence[Mapping[str, Any]]) -> Parts:
     medians = {cell["cell"]["strategy"]: statistics.median(column(cell, "downtime_s")) for cell in cells}
     ours = sorted(medians, key=lambda name: -medians[name])
     lines = [
@@ -162,8 +144,8 @@ def _why_pausing_is_shorter(medians: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _about_memory() -> str:
-    return note(
+def _about_memory() -> Parts:
+    return text(
         f"The paper's initial pipeline took {published.INITIAL_MB} MB, whatever the model. PSS of edge, cloud and "
         "their containers together; both keep model files of their own, so they share no weights. Each node also holds "
         "the whole model ready to run alone, as Seamline always does. The paper counts what is set aside for a "
@@ -172,8 +154,8 @@ def _about_memory() -> str:
     )
 
 
-def _missing(data: Mapping[str, Any]) -> str:
-    parts = []
+def _missing(data: Mapping[str, Any]) -> Parts:
+    parts: Parts = ()
     if data["failed"]:
         rows = [
             [one["cell"]["strategy"], one["cell"]["model"], f"{one['cell']['cpu_ratio']:.0%}",
@@ -181,13 +163,12 @@ def _missing(data: Mapping[str, Any]) -> str:
             for one in data["failed"]
         ]  # fmt: skip
         head = ("strategy", "model", "CPU", "memory", "why")
-        parts.append("<h2>Cells that could not be measured</h2>" + table(head, rows))
+        parts += heading("Cells that could not be measured") + table(head, rows)
     refused = [(one["cell"], each) for one in data["cells"] for each in one["refused"]]
     if refused:
         rows = [[what["strategy"], what["model"], each["plan"], each["reason"]] for what, each in refused]
-        head = ("strategy", "model", "plan", "why")
-        parts.append("<h2>Switches that were refused</h2>" + table(head, rows))
+        parts += heading("Switches that were refused") + table(("strategy", "model", "plan", "why"), rows)
     if data["left_out"]:
         said = "There was no time for these cells; the same command measures them and keeps the others: "
-        parts.append(f"<h2>Not measured yet</h2><p>{html.escape(said + '; '.join(data['left_out']))}</p>")
-    return "".join(parts)
+        parts += heading("Not measured yet") + text(said + "; ".join(data["left_out"]))
+    return parts

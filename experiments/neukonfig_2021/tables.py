@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.markup import ms, note, table
 from experiments.neukonfig_2021 import published
 from experiments.neukonfig_2021.conditions import FAST_MBPS, GRID_RATIOS, SLOW_MBPS
-from experiments.neukonfig_2021.figures import MeasuredCell, column, is_plain, memory_ratio, quantiles
+from experiments.neukonfig_2021.figures import MeasuredCell, column, is_plain, memory_ratio, ms, quantiles
+from seamline.report.document import Parts, heading, table, text
 
 TERMS = ("t_update_s", "t_initialisation_s", "t_exec_s", "t_switch_s", "prepare_s", "edge_gap_s")
 
@@ -21,7 +21,7 @@ def full(cells: Sequence[MeasuredCell], model: str) -> list[MeasuredCell]:
     return [cell for cell in chosen if cell["cell"]["fps"] == fastest]
 
 
-def downtimes(cells: Sequence[MeasuredCell]) -> str:
+def downtimes(cells: Sequence[MeasuredCell]) -> Parts:
     """Of one model: the terms of the paper's equations and what the service saw, by strategy."""
     rows = []
     for cell in cells:
@@ -49,7 +49,7 @@ def downtimes(cells: Sequence[MeasuredCell]) -> str:
     return table(head, rows)
 
 
-def wrong_guesses(cells: Sequence[MeasuredCell]) -> str:
+def wrong_guesses(cells: Sequence[MeasuredCell]) -> Parts:
     """Standby with three plans in turn, where every second switch finds the wrong plan standing by."""
     rows = []
     for cell in cells:
@@ -66,9 +66,9 @@ def wrong_guesses(cells: Sequence[MeasuredCell]) -> str:
                     str(len(seen)),
                 ])  # fmt: skip
     if not rows:
-        return note("Not part of a quick run.")
+        return text("Not part of a quick run.")
     head = ("strategy", "model", "guess", "downtime ms", "p95", "max", "longest extra gap", "dropped", "n")
-    return table(head, rows) + note(
+    return table(head, rows) + text(
         "Three plans in turn: from the first to each of the others and back. The plan that served last stands by, so "
         "the way back finds the right one and the way out a wrong one, which is let go; the wanted plan is made on "
         "demand as by spawn (or spawn-container), while the old one serves. The paper does not say what "
@@ -76,7 +76,7 @@ def wrong_guesses(cells: Sequence[MeasuredCell]) -> str:
     )
 
 
-def memory(cells: Sequence[MeasuredCell]) -> str:
+def memory(cells: Sequence[MeasuredCell]) -> Parts:
     """Table I for one model."""
     rows = []
     for cell in cells:
@@ -96,7 +96,7 @@ def memory(cells: Sequence[MeasuredCell]) -> str:
         )  # fmt: skip
     head = ("strategy", "paper: additional MB", "additional at peak", "additional after", "PSS before MB", "peak",
             "after", "anonymous before", "peak", "after", "peak ratio", "steady ratio")  # fmt: skip
-    return table(head, rows) + note("PSS and anonymous memory in MB: edge + cloud, each with its containers.")
+    return table(head, rows) + text("PSS and anonymous memory in MB: edge + cloud, each with its containers.")
 
 
 def _sides(reading: Mapping[str, int], kind: str) -> str:
@@ -104,7 +104,7 @@ def _sides(reading: Mapping[str, int], kind: str) -> str:
     return f"{edge_bytes / 1e6:.0f} + {(reading[kind] - edge_bytes) / 1e6:.0f}"
 
 
-def drops(cells: Sequence[MeasuredCell]) -> str:
+def drops(cells: Sequence[MeasuredCell]) -> Parts:
     """Fig. 14 (to 20 Mbit/s) and 15 (to 5 Mbit/s): share of the frames offered during a switch that were dropped."""
     rows = []
     for cell in sorted(cells, key=lambda one: (one["cell"]["model"], one["cell"]["strategy"], one["cell"]["fps"])):
@@ -113,7 +113,7 @@ def drops(cells: Sequence[MeasuredCell]) -> str:
             rows.append([what["strategy"], what["model"], f"{what['fps']:g}",
                          *_share(cell, FAST_MBPS), *_share(cell, SLOW_MBPS)])  # fmt: skip
     head = ("strategy", "model", "frames/s", "to 20 Mbit/s: dropped", "share", "n", "to 5: dropped", "share", "n")
-    return table(head, rows) + note(
+    return table(head, rows) + text(
         "Share of the frames offered between the change of the link and the new plan serving. The paper draws these "
         "shares and does not print them; it finds more dropped at higher rates."
     )
@@ -126,12 +126,12 @@ def _share(cell: MeasuredCell, to_mbps: float) -> tuple[str, str, str]:
     return str(dropped), f"{min(1.0, dropped / offered):.1%}" if seen else "-", str(len(seen))
 
 
-def grid(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> str:
+def grid(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> Parts:
     """Fig. 11-13: one table for each strategy, memory downwards, processor to the right."""
     points = [cell for cell in (*cells, *failed) if _is_point(cell["cell"]) and "switches" in cell]
     if not points:
-        return note("Not part of a quick run.")
-    parts = []
+        return text("Not part of a quick run.")
+    parts: Parts = ()
     for name in dict.fromkeys(one["cell"]["strategy"] for one in points):
         at = {
             (one["cell"]["cpu_ratio"], one["cell"]["memory_ratio"]): one
@@ -141,9 +141,8 @@ def grid(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> 
             [f"memory {memory_ratio:.0%}", *(_both(at.get((cpu_ratio, memory_ratio))) for cpu_ratio in GRID_RATIOS)]
             for memory_ratio in GRID_RATIOS
         ]
-        parts.append(f"<h3>{name}</h3>" + table(("", *(f"CPU {ratio:.0%}" for ratio in GRID_RATIOS)), rows))
-        parts.append(_dependence(at))
-    return "".join(parts) + note(
+        parts += heading(name, 3) + table(("", *(f"CPU {ratio:.0%}" for ratio in GRID_RATIOS)), rows) + _dependence(at)
+    return parts + text(
         "MobileNetV2, 5 frames/s. Median downtime in ms, 20 to 5 Mbit/s / 5 to 20 Mbit/s; the most; switches. "
         "The paper finds that neither CPU nor memory changes the downtime."
     )
@@ -166,7 +165,7 @@ def _both(cell: Mapping[str, Any] | None) -> str:
     return f"{' / '.join(halves)} (max {ms(most_s)}, n {len(cell['switches'])})"
 
 
-def _dependence(at: Mapping[tuple[float, float], Mapping[str, Any]]) -> str:
+def _dependence(at: Mapping[tuple[float, float], Mapping[str, Any]]) -> Parts:
     """How much less processor, and less memory, prolong the downtime."""
     least = min(GRID_RATIOS)
     medians = {key: statistics.median(column(one, "downtime_s")) for key, one in at.items() if one["switches"]}
@@ -176,10 +175,10 @@ def _dependence(at: Mapping[tuple[float, float], Mapping[str, Any]]) -> str:
             said.append(
                 f"at {least:.0%} {what} the median is {medians[key] / medians[1.0, 1.0]:.1f} times that at 100 %"
             )
-    return note("; ".join(said) + ".") if said else ""
+    return text("; ".join(said) + ".") if said else ()
 
 
-def little_memory(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> str:
+def little_memory(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, Any]]) -> Parts:
     """What still runs with little memory, where nothing ran in the paper."""
     rows = []
     for cell in (*cells, *failed):
@@ -194,18 +193,18 @@ def little_memory(cells: Sequence[MeasuredCell], failed: Sequence[Mapping[str, A
                 ms(statistics.median(column(cell, "downtime_s"))) if seen else "-", str(len(seen)),
             ])  # fmt: skip
     if not rows:
-        return note("Not part of a quick run.")
+        return text("Not part of a quick run.")
     head = ("model", "memory", "strategy", "paper", "here", "downtime ms", "n")
-    return table(head, sorted(rows)) + note(
+    return table(head, sorted(rows)) + text(
         "A share of 8 GB for the edge and its containers, by control group. Pages of files that another process had "
         "read before do not count against it. The paper's pipeline took 763 MB at rest; here see Table I."
     )
 
 
-def starting(steps: Sequence[Mapping[str, Any]]) -> str:
+def starting(steps: Sequence[Mapping[str, Any]]) -> Parts:
     """What a new pipeline's time is made of."""
     if not steps:
-        return note("There was no time for it in this quick run.")
+        return text("There was no time for it in this quick run.")
     rows = [
         [one["model"], one["container"], ms(one["python_s"]), ms(one["libraries_s"] - one["python_s"]),
          ms(one["container_s"] - one["python_s"]) if "container_s" in one else "-", ms(one["load_s"]),
@@ -214,7 +213,7 @@ def starting(steps: Sequence[Mapping[str, Any]]) -> str:
     ]  # fmt: skip
     head = ("model", "container", "Python ms", "+ importing ONNX Runtime and Seamline", "+ making the container",
             "loading the model in a process that runs", "container until ready, measured whole", "n")  # fmt: skip
-    return table(head, rows) + note(
+    return table(head, rows) + text(
         "Medians, one step at a time. In a switch, edge and cloud do them at once, on the same cores as the frames. "
         "spawn and pause-resume pay for loading only, spawn-container for all of them."
     )

@@ -17,7 +17,7 @@ import seamline
 SOURCE = Path(seamline.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
 FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "dashboard": 6, "cli": 7} | dict.fromkeys(
-    ("model", "codec", "fabric", "identity", "meters", "testbed", "sim"), 2
+    ("model", "codec", "fabric", "identity", "meters", "testbed", "sim", "report"), 2
 )
 ROOMS = {
     "core": (
@@ -27,9 +27,10 @@ ROOMS = {
     "model": ("metadata", "onnx", "store", "engine", "zoo"),
     "fabric": ("bulk",),
     "runtime": (
-        "inputs", "shared", "sources", "identity", "segments", "node", "origin", "api", "metrics", "lab", "chaos",
+        "inputs", "shared", "sources", "identity", "segments", "tracing", "node", "origin", "api", "metrics", "lab",
+        "chaos",
     ),
-    "cli": ("shared", "membership", "observing", "running", "demo", "commands"),
+    "cli": ("shared", "membership", "observing", "running", "demo", "reporting", "commands"),
 }  # fmt: skip
 """Inside a folder, lowest first: a room imports only from itself and from those before it."""
 

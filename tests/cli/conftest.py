@@ -17,6 +17,23 @@ import typer.main
 from onnx import TensorProto, helper, numpy_helper
 
 from seamline.cli import main
+from seamline.core.adaptation.policy import Adaptive
+from seamline.core.link.report import LinkReport
+from seamline.core.recording.plain import Spent
+from seamline.core.session import commands as cmd
+from seamline.core.session import events as ev
+from seamline.core.session.pilot import Pilot
+from seamline.core.session.spec import SessionSpec
+from seamline.core.vocabulary.constraints import Constraints
+from seamline.core.vocabulary.links import LinkEstimate
+from seamline.core.vocabulary.nodes import NodeId, Tier
+from seamline.core.vocabulary.objectives import Objective
+from seamline.core.vocabulary.plans import Plan
+from seamline.meters.profile_file import from_json
+from seamline.runtime.origin.recording import Recording
+
+PROFILES = Path(__file__).parents[1] / "replay" / "mobilenetv2.profiles.json"
+EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +112,63 @@ def open_model_path(tmp_path: Path) -> Path:
     path = tmp_path / "open.onnx"
     onnx.save(_small_model(extents=(1, 3, "height", "width")), str(path))
     return path
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A stream's first plan, and another one when its link falls."""
+    profiles = {profile.device.name: profile for profile in map(from_json, json.loads(PROFILES.read_text()))}
+    spec = SessionSpec(
+        origin=EDGE,
+        others=(FOG, CLOUD),
+        local=Plan.local(EDGE, len(profiles[EDGE].cuts)),
+        objective=Objective.LATENCY,
+        constraints=Constraints(n_private_cuts=1),
+        policy=Adaptive(),
+    )
+    path, pilot = tmp_path / "run.jsonl", Pilot(spec)
+    with Recording(path, spec) as writer:
+        waiting = [*(ev.ProfileKnown(node, profile) for node, profile in profiles.items())]
+        waiting += [event for node in (FOG, CLOUD) for event in link_of(node, 20e6)]
+        waiting += [ev.Begin(), ev.Tick(), ev.Tick()]
+        waiting += [answered(number, pilot.view.current or spec.local) for number in range(3)]
+        waiting += [*link_of(CLOUD, 1e6), *link_of(FOG, 1e6), ev.Tick(), ev.Tick()]
+        now_s = 100.0
+        for event in waiting:
+            now_s += 0.5
+            told = [event]
+            while told:
+                outputs = pilot.handle(told[0], now_s)
+                writer.heard(told.pop(0), now_s, outputs)
+                for output in outputs:
+                    if isinstance(output, cmd.Prepare):
+                        number = output.generation.number
+                        told += [ev.NodePrepared(number, node, 0.1) for node in output.generation.plan.nodes]
+                    elif isinstance(output, ev.SetRoute):
+                        told.append(ev.Routed(output.route.generation, 1e-5))
+    return path
+
+
+def link_of(node: NodeId, bps: float) -> list[ev.PilotEvent]:
+    report = {"rtt_s": 0.004, "goodput_bps": bps, "goodput_std_ratio": 0.05, "n_samples": 5}
+    links = tuple(LinkReport(target=target, age_s=0.0, **report) for target in (EDGE, FOG, CLOUD) if target != node)
+    return [
+        ev.StatusReceived(node=node, tier=Tier(node), incarnation="a", queue_s=0.0, usable_memory_bytes=0, links=links),
+        ev.LinkEstimated(LinkEstimate(source=EDGE, target=node, measured_at_s=100.0, **report)),
+    ]
+
+
+def answered(frame: int, plan: Plan) -> ev.FrameFinished:
+    return ev.FrameFinished(
+        frame=frame,
+        plan=plan,
+        generation=1,
+        accepted_s=105.0 + frame,
+        latency_s=0.2 + 0.01 * frame,
+        n_attempts=1,
+        answer=None,
+        reports=[Spent(node="edge", queue_s=0.01, compute_s=0.05, sent_bytes=1000)],
+    )
 
 
 def _small_model(extents: Sequence[int | str] = (1, 3, 16, 16)) -> onnx.ModelProto:

@@ -97,7 +97,7 @@ def test_the_report_says_what_each_policy_took_and_what_was_lost(capfd):
         seconds=5.0,
         fps=2.0,
         private=1,
-        codecs="f16",
+        allowed_codecs="f16",
         machines={"edge": MachineFigures(machine=None, slowdown=2.0, model_s=None)},
         baselines={},
         scenes=scene_figures([Scene("all", 0.0, 5.0)], answers),

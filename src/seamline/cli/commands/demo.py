@@ -12,7 +12,14 @@ import typer
 from seamline.cli.observing.showing import DashboardOption
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.options import JsonFlag
-from seamline.cli.shared.output import NARROW_WIDTH, TERMINAL, data_console, print_json, progress_console
+from seamline.cli.shared.output import (
+    NARROW_WIDTH,
+    TERMINAL,
+    data_console,
+    print_json,
+    progress_console,
+    require_writable,
+)
 from seamline.cli.shared.planning_options import CodecsOption, checked_codecs
 from seamline.core.vocabulary.documented import key_docs
 from seamline.core.vocabulary.plans import Codec
@@ -82,6 +89,10 @@ class DemoFlags:
     ] = ()
     baselines: Annotated[bool, typer.Option(help="Run the baselines too.")] = True
     dashboard: DashboardOption = None
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Write what adaptive measured and decided, for `report`."),
+    ] = None
 
 
 @with_groups
@@ -128,6 +139,8 @@ def _request(asked: DemoFlags) -> DemoRequest:
     from seamline.testbed.changes import Kill, schedule
 
     checked_codecs(asked.codecs)
+    if asked.record is not None:
+        require_writable(asked.record, "--record")
     if asked.dashboard is not None:
         parse_web_address(asked.dashboard, "--dashboard")
     bed = load_testbed(asked.testbed or demo_testbed_path())
@@ -147,6 +160,7 @@ def _request(asked: DemoFlags) -> DemoRequest:
         codecs=asked.codecs,
         kills=tuple(Kill.parse(text) for text in asked.kill),
         dashboard=asked.dashboard,
+        record=asked.record,
     )
     TestbedRun.check(scenario)
     schedule(bed, scenario.seconds, scenario.kills)  # refuses what cannot be done
@@ -212,7 +226,7 @@ def _summary(request: DemoRequest, here: Imitated, played: Played) -> DemoSummar
         seconds=scenario.seconds,
         fps=scenario.fps,
         private=request.n_private_cuts,
-        codecs=scenario.codecs,
+        allowed_codecs=scenario.codecs,
         machines={
             node.name: MachineFigures(machine=node.machine, slowdown=node.slowdown, model_s=here.seconds.get(node.name))
             for node in here.testbed.nodes
@@ -224,6 +238,7 @@ def _summary(request: DemoRequest, here: Imitated, played: Played) -> DemoSummar
         },
         scenes=scene_figures(scenes_of(scenario.testbed, scenario.seconds), played.answers),
         scene_changes=tuple(SceneChange(at_s=change.at_s, what=str(change)) for change in changes),
+        answers={key: tuple((one.at_s, one.latency_s) for one in given) for key, given in played.answers.items()},
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +91,8 @@ def reproduce(
             "the experiments are not installed with the package",
             hint="clone the repository, `make install`, and run `.venv/bin/seamline reproduce` there",
         )
+    if find_spec("matplotlib") is None:
+        raise UsageError("the report's figures need matplotlib", hint="pip install 'seamline[report]'")
     require_writable(out, "--out", is_folder=True)
     command = [sys.executable, "-m", PAPERS[paper], "--out", str(out.resolve())]
     command += [flag for flag, is_wanted in (("--quick", quick), ("--json", json)) if is_wanted]

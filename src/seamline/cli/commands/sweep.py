@@ -55,7 +55,12 @@ class SweepFlags:
     ] = "raw"
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Write sweep.json, sweep.png and sweep.html into it."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Write sweep.json, and the report sweep.html with its CSV, into it.",
+        ),
     ] = None
     measure: Annotated[
         bool, typer.Option("--measure", help="Also run frames through every cut, on a testbed of two processes.")
@@ -129,13 +134,14 @@ def _written(swept: SweepSummary, folder: Path) -> SweepSummary:
     """The same, once it is drawn and written into `folder`, with the files named."""
     import json
 
-    from seamline.runtime.lab.sweep_figure import write_html, write_png
+    from seamline.cli.reporting.chapter import document_of
+    from seamline.cli.reporting.swept import sweep_chapter
+    from seamline.report.writing import write_report
 
-    png, page, numbers = (folder / f"sweep.{kind}" for kind in ("png", "html", "json"))
-    write_png(swept, png)
-    write_html(swept, page)
+    report = write_report(document_of([sweep_chapter(swept)]), folder / "sweep.html")
+    numbers = folder / "sweep.json"
     numbers.write_text(json.dumps(to_json(swept), indent=1) + "\n", encoding="utf-8")
-    return replace(swept, files=(str(png), str(page), str(numbers)))
+    return replace(swept, files=tuple(map(str, (*report, numbers))))
 
 
 def _report(swept: SweepSummary) -> RenderableType:

@@ -75,7 +75,7 @@ def contenders(scenario: Scenario, n_private_cuts: int, *, baselines: bool) -> M
     """The policies of a demo. JPEG offload plays where it is not allowed, too, so that everybody sees what it costs."""
     found: dict[str, Contender] = {}
     for key in _POLICIES if baselines else (ADAPTIVE,):
-        shown = scenario if key == ADAPTIVE else replace(scenario, dashboard=None)
+        shown = scenario if key == ADAPTIVE else replace(scenario, dashboard=None, record=None)
         alone = replace(shown, testbed=_edge_alone(scenario.testbed, scenario.origin), kills=())
         found[key] = Contender(
             scenario=alone if key == LOCAL else shown,

@@ -49,7 +49,7 @@ class DemoSummary:
     seconds: Annotated[float, "length of the run"]
     fps: Annotated[float, "frames per second of the source"]
     private: Annotated[int, "as given with --private"]
-    codecs: Annotated[str, "as given with --codecs"]
+    allowed_codecs: Annotated[str, "as given with --codecs"]
     machines: Mapping[str, MachineFigures]
     baselines: Annotated[
         Mapping[str, BaselineFigures],
@@ -63,6 +63,10 @@ class DemoSummary:
     ]
     scenes: tuple[SceneFigures, ...]
     scene_changes: tuple[SceneChange, ...]
+    answers: Annotated[
+        Mapping[str, tuple[tuple[float, float], ...]],
+        "every policy's frames: when each was accepted, seconds since the stream began, and its latency in seconds",
+    ] = field(default_factory=dict)
 
 
 def baseline_figures(run: RunSummary, *, is_allowed: bool) -> BaselineFigures:

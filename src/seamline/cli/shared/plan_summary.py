@@ -18,7 +18,9 @@ from seamline.core.vocabulary.documented import INLINED, copied
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan
+from seamline.core.vocabulary.provenance import Provenance
 from seamline.core.vocabulary.quantities import milliseconds
+from seamline.meters.provenance import provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,7 @@ class PlanSummary:
     ]
     pays: Annotated[tuple[Pays, ...], "for the latency of one frame, with each other node"]
     why: Annotated[str, "in words and numbers"]
+    made_by: Provenance | None = None
 
 
 def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: bool = False) -> PlanSummary:
@@ -202,6 +205,7 @@ def plan_summary(problem: Problem, given: Plan | None = None, *, with_front: boo
         branches=None,
         pays=tuple(_pays(break_even(problem, node)) for node in problem.profiles if node != problem.origin),
         why=why(planned.plan if given is not None else chosen.plan, problem, others),
+        made_by=provenance(),
     )
 
 

@@ -8,6 +8,9 @@ from typing import Annotated
 
 from seamline.config import Trace
 from seamline.core.vocabulary.documented import INLINED, copied
+from seamline.core.vocabulary.provenance import Provenance
+from seamline.core.vocabulary.quantities import percentiles
+from seamline.meters.provenance import provenance
 from seamline.sim import Comparison, Run, Scene, summary
 
 
@@ -49,6 +52,7 @@ class PolicyFigures:
     frames_dropped: Annotated[int, "frames a newer one replaced before there was room"]
     switches: Annotated[int, "how often the plan changed"]
     plan: Annotated[str, "the plan longest in use"]
+    latency_percentiles_s: Annotated[tuple[float, ...], "latency's 0th to 100th percentile, for its distribution"] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ class SimulateSummary:
         float | None, "the share of the oracle's gain over static_at_start that adaptive has; null without a gain"
     ]
     switches: tuple[SimulatedSwitch, ...]
+    made_by: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ def simulate_summary(scene: Scene, comparison: Comparison) -> SimulateSummary:
             copied(SimulatedSwitch, switch, from_plan=str(switch.from_plan), to_plan=str(switch.to_plan))
             for switch in (adaptive.switches if adaptive is not None else ())
         ),
+        made_by=provenance(),
     )
 
 
@@ -136,6 +142,7 @@ def _figures(run: Run) -> PolicyFigures:
     return PolicyFigures(
         latency_s=Latency(mean=latency_s["mean"], quantiles=_quantiles(latency_s)),
         wait_s=Wait(mean=wait_s["mean"], quantiles=_quantiles(wait_s)),
+        latency_percentiles_s=percentiles(run.latency_s.tolist()),
         **{name: figure for name, figure in found.items() if name not in ("latency_s", "wait_s")},
     )
 

@@ -31,6 +31,7 @@ from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Goal
 from seamline.core.vocabulary.plans import Plan
+from seamline.core.vocabulary.provenance import Provenance
 
 SCHEMA = "seamline.session/2"
 
@@ -55,7 +56,7 @@ class _Header:
     answer_bytes: int | None = None
 
 
-PLAINLY = Plainly((_Header, *ev.PILOT_EVENTS, *DECISIONS))
+PLAINLY = Plainly((_Header, Provenance, *ev.PILOT_EVENTS, *DECISIONS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,24 @@ class Step:
         )
 
 
+@dataclass(slots=True)
+class Call:
+    """One call of the recorded pilot."""
+
+    at_s: float
+    event: ev.PilotEvent
+    decisions: list[Decision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A recording: of which session, made by whom, and what its pilot was handed."""
+
+    spec: SessionSpec
+    made_by: Provenance | None
+    calls: Iterator[Call]
+
+
 def to_plain(event: ev.PilotEvent) -> dict[str, Any]:
     """`event` as an object that JSON can say; the answer to a frame is left out."""
     return PLAINLY.tagged(event)
@@ -94,7 +113,7 @@ def from_plain(plain: object) -> ev.PilotEvent:
     return event
 
 
-def header(spec: SessionSpec) -> dict[str, Any]:
+def header(spec: SessionSpec, made_by: Provenance) -> dict[str, Any]:
     """The first line of a recording."""
     named = _Header(
         origin=spec.origin,
@@ -107,7 +126,15 @@ def header(spec: SessionSpec) -> dict[str, Any]:
         strategy=spec.strategy.name,
         answer_bytes=spec.answer_bytes,
     )
-    return {"schema": SCHEMA, "session": PLAINLY.plain(named, _Header)}
+    made_by_plain = PLAINLY.plain(made_by, Provenance)
+    return {"schema": SCHEMA, "made_by": made_by_plain, "session": PLAINLY.plain(named, _Header)}
+
+
+def provenance_of(line: object) -> Provenance | None:
+    """Who made the recording that begins with `line`; None where it does not say, as older ones do not."""
+    plain = line.get("made_by") if isinstance(line, Mapping) else None
+    found: Provenance | None = None if plain is None else PLAINLY.value(plain, Provenance)
+    return found
 
 
 def spec_of(line: object) -> SessionSpec:
@@ -143,24 +170,37 @@ def replay(lines: Iterable[object], decides: Decide | None = None) -> Iterator[S
 
     Raises `ConfigError` naming the line that cannot be.
     """
+    recording = read(lines)
+    pilot = Pilot(recording.spec, decides)
+    first_s: float | None = None
+    for call in recording.calls:
+        first_s = call.at_s if first_s is None else first_s
+        outputs = pilot.handle(call.event, call.at_s)
+        yield from steps(call, outputs, first_s)
+
+
+def steps(call: Call, outputs: Iterable[cmd.PilotOutput], first_s: float) -> Iterator[Step]:
+    """The decisions of a recorded call beside those among `outputs` of another pilot. first_s: when the run began."""
+    decisions = [output for output in outputs if isinstance(output, Decision)]
+    for recorded, replayed in itertools.zip_longest(call.decisions, decisions):
+        yield Step(
+            at_s=call.at_s,
+            elapsed_s=call.at_s - first_s,
+            event=call.event,
+            recorded=recorded,
+            replayed=replayed,
+        )
+
+
+def read(lines: Iterable[object]) -> Recorded:
+    """A recording, its calls read as they are asked for. Raises `ConfigError` naming the line that cannot be."""
     numbered = enumerate(lines, start=1)
     with_number = next(numbered, None)
     if with_number is None:
         raise ConfigError("the recording is empty", hint="`run --record` writes one")
-    pilot = Pilot(_at_line(1, spec_of, with_number[1]), decides)
-    first_s: float | None = None
-    for call in _calls(numbered):
-        first_s = call.at_s if first_s is None else first_s
-        outputs = pilot.handle(call.event, call.at_s)
-        decisions = [output for output in outputs if isinstance(output, Decision)]
-        for recorded, replayed in itertools.zip_longest(call.decisions, decisions):
-            yield Step(
-                at_s=call.at_s,
-                elapsed_s=call.at_s - first_s,
-                event=call.event,
-                recorded=recorded,
-                replayed=replayed,
-            )
+    spec = _at_line(1, spec_of, with_number[1])
+    made_by = _at_line(1, provenance_of, with_number[1])
+    return Recorded(spec=spec, made_by=made_by, calls=_calls(numbered))
 
 
 def plan_of(decision: Decision | None) -> Plan | None:
@@ -185,20 +225,11 @@ def reason_of(decision: Decision | None) -> str:
             return ""
 
 
-@dataclass(slots=True)
-class _Call:
-    """One call of the recorded pilot."""
-
-    at_s: float
-    event: ev.PilotEvent
-    decisions: list[Decision]
-
-
-def _calls(numbered: Iterable[tuple[int, object]]) -> Iterator[_Call]:
+def _calls(numbered: Iterable[tuple[int, object]]) -> Iterator[Call]:
     """Events with the decisions that follow them."""
-    call: _Call | None = None
+    call: Call | None = None
     for number, line in numbered:
-        at_s, found = _at_line(number, _read, line)
+        at_s, found = _at_line(number, _read_line, line)
         if type(found) in DECISIONS:
             if call is None:
                 raise ConfigError(f"line {number}: a decision about nothing", hint="is the beginning missing?")
@@ -206,12 +237,12 @@ def _calls(numbered: Iterable[tuple[int, object]]) -> Iterator[_Call]:
             continue
         if call is not None:
             yield call
-        call = _Call(at_s, found, [])
+        call = Call(at_s, found, [])
     if call is not None:
         yield call
 
 
-def _read(line: object) -> tuple[float, Any]:
+def _read_line(line: object) -> tuple[float, Any]:
     if not isinstance(line, Mapping) or len(line.keys() & {"event", "decision"}) != 1:
         raise ConfigError("neither an event nor a decision")
     at_s: float = PLAINLY.value(line.get("at_s"), float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights, Within
@@ -137,3 +137,9 @@ def _quantity(text: str, units: Mapping[str, float], what: str, example: str) ->
     if not value <= MOST:
         raise UsageError(f"`{text[:40]}` is no {what} that can be", hint=f"write e.g. {example}")
     return value
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, ...]:
+    """The 0th, 1st, ... 100th percentile, nearest rank; nothing of nothing."""
+    ordered = sorted(values)
+    return tuple(float(ordered[round(each / 100 * (len(ordered) - 1))]) for each in range(101)) if ordered else ()

@@ -41,7 +41,8 @@ class Scenario:
     """What every policy is put through. model, source, codecs: as for `seamline run`.
 
     seconds: length of each policy's run. cache: where all nodes keep models and profiles, the usual place when None.
-    lease_s: silence after which a peer is lost, as usual when None. dashboard: where the edge shows its page.
+    lease_s: silence after which a peer is lost, as usual when None. dashboard: where the edge shows its page. record:
+    where its recording goes.
     """
 
     testbed: Testbed
@@ -55,6 +56,7 @@ class Scenario:
     cache: Path | None = None
     lease_s: float | None = None
     dashboard: str | None = None
+    record: Path | None = None
 
     @property
     def origin(self) -> NodeSpec:
@@ -193,6 +195,8 @@ class TestbedRun:
             command += ["--threads", str(origin.threads)]
         if scenario.dashboard is not None:
             command += ["--dashboard", scenario.dashboard]
+        if scenario.record is not None:
+            command += ["--record", str(scenario.record.absolute())]
         for node in scenario.others:
             command += ["--connect", self._network.endpoint(origin.name, node.name)]
         return (*command, *self._common_options(), *power_options(origin))

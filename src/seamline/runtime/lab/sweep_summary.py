@@ -1,6 +1,6 @@
 """Summary of a sweep: every cut between two nodes, per link, as predicted and where they were measured.
 
-`sweep.py` measures; `sweep_figure.py` draws what is summarised here.
+`sweep.py` measures; `cli/reporting/swept.py` draws what is summarised here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
+from seamline.core.vocabulary.provenance import Provenance
+from seamline.meters.provenance import provenance
 
 GivenLink = tuple[str, tuple[LinkEstimate, ...]]
 """A link as it was given, and its directions, the one away from the origin first."""
@@ -76,6 +78,7 @@ class SweepSummary:
     target: Annotated[NodeId, "the other node"]
     codec: Annotated[Codec, "how boundaries travel, raw where a cut does not offer it"]
     links: Annotated[tuple[LinkSummary, ...], "one entry per --link"]
+    made_by: Provenance | None = None
     files: Annotated[tuple[str, ...], "what was written"] = ()
 
 
@@ -104,7 +107,7 @@ def sweep_summary(
     """links: each as given, what there is to plan over it, and by cut what was measured."""
     origin, target = ends
     swept = tuple(_one_link(text, problem, target, codec, measured) for text, problem, measured in links)
-    return SweepSummary(model=model, origin=origin, target=target, codec=codec, links=swept)
+    return SweepSummary(model=model, origin=origin, target=target, codec=codec, links=swept, made_by=provenance())
 
 
 def median_error_ratio(cuts: Sequence[CutSummary]) -> float | None:

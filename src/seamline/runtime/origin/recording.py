@@ -21,6 +21,7 @@ from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.spec import SessionSpec
 from seamline.core.vocabulary.errors import ConfigError, UsageError
+from seamline.meters.provenance import provenance
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Recording:
         except OSError as exc:
             words = f"{path} cannot be written: {exc.strerror or exc}"
             raise UsageError(words, hint="name a file in a folder that is there") from exc
-        self._write([header(spec)])
+        self._write([header(spec, provenance())])
 
     def heard(self, event: ev.PilotEvent, now_s: float, outputs: Iterable[cmd.PilotOutput]) -> None:
         """The pilot was handed `event` at `now_s` and commanded `outputs`."""

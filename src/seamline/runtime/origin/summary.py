@@ -12,6 +12,9 @@ from typing import Annotated
 
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
+from seamline.core.vocabulary.provenance import Provenance
+from seamline.core.vocabulary.quantities import percentiles
+from seamline.meters.provenance import provenance
 from seamline.runtime.origin.audit import Audited
 from seamline.runtime.origin.latencies import LatencyFigures
 from seamline.runtime.origin.record import History
@@ -111,6 +114,8 @@ class RunSummary:
     plan_timeline: tuple[PlanInUse, ...]
     codecs: Mapping[str, Annotated[int, "answered frames that crossed a link so; one that crosses two counts twice"]]
     audit: AuditFigures | None
+    latency_percentiles_s: Annotated[tuple[float, ...], "latency's 0th to 100th percentile, for its distribution"] = ()
+    made_by: Provenance | None = None
 
 
 def run_summary(
@@ -154,6 +159,8 @@ def run_summary(
             agreement_ratio=audited.agreement_ratio,
             withdrawn=audited.withdrawn,
         ),
+        latency_percentiles_s=percentiles(history.latency_s),
+        made_by=provenance(),
     )
 
 
