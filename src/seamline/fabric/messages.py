@@ -300,11 +300,18 @@ class HeadAsk(msgspec.Struct, frozen=True):
     fingerprint: Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class FrameData(Header, frozen=True, tag="frame"):
+TraceParent = Annotated[str, msgspec.Meta(max_length=55)]
+"""W3C trace context of a frame that is traced, else empty, and then not on the wire."""
+
+Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
+class FrameData(Header, frozen=True, tag="frame", omit_defaults=True):
     """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
 
     attempt: counts retries of one frame, so that a late answer of an earlier try is known as such.
     seq: the sender's number, answered by `Receipt`. tensors: what `codec` needs to decode, see `codec.tensors`.
+    left_ns: when a traced frame left the sender, by the wall clock there.
     """
 
     stream: str
@@ -318,9 +325,11 @@ class FrameData(Header, frozen=True, tag="frame"):
     encoding: bytes
     reports: tuple[StageReport, ...]
     head: HeadAsk | None = None
+    traceparent: TraceParent = ""
+    left_ns: Nanoseconds = 0
 
 
-class ResultData(Header, frozen=True, tag="result"):
+class ResultData(Header, frozen=True, tag="result", omit_defaults=True):
     """The model's outputs for one frame, or what a head reads of them; the tensors follow in the order of `outputs`."""
 
     stream: str
@@ -330,6 +339,8 @@ class ResultData(Header, frozen=True, tag="result"):
     outputs: tuple[str, ...]
     reports: tuple[StageReport, ...]
     is_read: bool = False
+    traceparent: TraceParent = ""
+    left_ns: Nanoseconds = 0
 
 
 class FrameFailed(Header, frozen=True, tag="frame_failed"):

@@ -15,6 +15,7 @@ import typer
 
 from seamline.cli.membership.tokens import AddressOption, begin_cluster, join_by, show_token, token_text
 from seamline.cli.observing.exporting import open_exporter
+from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.logs import JsonLines, is_json
 from seamline.cli.shared.node_flags import NodeFlags
@@ -130,6 +131,7 @@ def node(
         running = open_node(options)
         try:
             exporter = open_exporter(running, own)
+            open_tracer(running)
             metrics = None if exporter is None else exporter.url
             endpoints = running.endpoints
             token = token_text(own.cluster, address) if invite else None

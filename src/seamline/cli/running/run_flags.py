@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from seamline.cli.observing.showing import DashboardOption
+from seamline.cli.observing.tracing import TraceSampleOption
 from seamline.cli.shared.options import one_of, one_of_later, strategies
 from seamline.core.vocabulary.errors import UsageError
 
@@ -61,6 +62,7 @@ class RunFlags:
         typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
     ] = None
     dashboard: DashboardOption = None
+    trace_sample: TraceSampleOption = None
     feed_back: Annotated[
         tuple[str, ...],
         typer.Option(

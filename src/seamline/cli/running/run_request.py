@@ -16,6 +16,7 @@ from rich.console import Console
 
 from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.observing.showing import open_dashboard
+from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_flags import AnswerFlags, RunFlags
 from seamline.cli.running.watching import Watcher
@@ -97,6 +98,7 @@ def execute(request: RunRequest) -> int:
 def _with_source(request: RunRequest, path: Path, source: StampedSource, answering: Answering) -> int:
     with answering, Cluster(open_node(request.node), n_expected=len(request.node.connect)) as here:
         exporter = open_exporter(here.node, request.own)
+        open_tracer(here.node, request.asked.trace_sample)
         stream = make_stream(request, here, path, source, answering)
         if exporter is not None:
             exporter.watch(stream)

@@ -18,6 +18,7 @@ import msgspec
 
 from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.observing.showing import open_dashboard
+from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.running.answering import Answering, saved_json
 from seamline.cli.running.run_request import (
     RunRequest,
@@ -149,6 +150,7 @@ def _run_all(request: RunRequest, runs: Sequence[_Run], path: Path) -> int:
             writing.enter_context(run.answering)
         node = open_node(request.node)
         with Cluster(node, n_expected=len(request.node.connect)) as here:
+            open_tracer(node, request.asked.trace_sample)
             exporter = open_exporter(node, request.own)
             streams = [make_stream(request, here, path, run.source, run.answering) for run in runs]
             if exporter is not None:

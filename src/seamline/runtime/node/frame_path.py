@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -28,6 +30,9 @@ from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.listeners import Listeners
 from seamline.runtime.shared.news import News
+
+if TYPE_CHECKING:
+    from seamline.runtime.tracing.frame_tracer import FrameTracer
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +53,10 @@ def parse_plan(text: str) -> Plan:
 
 
 class FramePath:
-    """Runs and forwards the frames of one node. Its callbacks run on the compute and sending threads."""
+    """Runs and forwards the frames of one node. Its callbacks run on the compute and sending threads.
+
+    tracer: sees the frames that are traced, None where nobody looks.
+    """
 
     def __init__(
         self,
@@ -72,6 +80,7 @@ class FramePath:
         self._peer_log = PeerLog(log)
         self._lock = threading.Lock()
         self._n_waiting: Counter[NodeId] = Counter()
+        self.tracer: FrameTracer | None = None
 
     def begin(
         self,
@@ -95,7 +104,10 @@ class FramePath:
                 raise PlanError(f"stage {header.stage} of `{plan}` comes from `{before}`")
         except PlanError as error:
             raise WireError(f"`{source}` sent a frame with a plan that does not fit: {error}") from error
-        self._energy.received(sum(tensor.nbytes for tensor in tensors))
+        n_bytes = sum(tensor.nbytes for tensor in tensors)
+        self._energy.received(n_bytes)
+        if header.traceparent and self.tracer is not None:
+            self.tracer.hop(header.traceparent, source, header.left_ns, n_bytes)
         if not self._begins_to_wait(source):
             self._failed(header, plan, PlanError(f"more frames of `{source}` wait here than one node may have"))
             return
@@ -151,6 +163,8 @@ class FramePath:
         if finished.encoded is None:
             self._answer(header, plan, finished)
             return
+        if header.traceparent and self.tracer is not None:
+            self.tracer.stage(header, plan, finished.report)
         reports = (*header.reports, finished.report)
         target = plan.stages[header.stage + 1].node
         onward = msg.FrameData(
@@ -165,6 +179,8 @@ class FramePath:
             encoding=finished.encoded.encoding,
             reports=reports,
             head=header.head,
+            traceparent=header.traceparent,
+            left_ns=time.time_ns() if header.traceparent else 0,
         )
         failed = partial(self._failed, header, plan, lost=target)
         self._uplink.send_frame(target, onward, finished.encoded.buffers, failed=failed)
@@ -176,6 +192,8 @@ class FramePath:
             if (found := self._readers.read(header.model_id, header.head, outputs)) is not None:
                 outputs, is_read = found, True
             report = structs.replace(report, encode_s=report.encode_s + now_s() - started_s)
+        if header.traceparent and self.tracer is not None:
+            self.tracer.stage(header, plan, report)
         result = msg.ResultData(
             stream=header.stream,
             frame=header.frame,
@@ -184,6 +202,8 @@ class FramePath:
             outputs=tuple(outputs),
             reports=(*header.reports, report),
             is_read=is_read,
+            traceparent=header.traceparent,
+            left_ns=time.time_ns() if header.traceparent else 0,
         )
         if plan.origin == self._node:
             self.on_result(self._node, result, list(outputs.values()))
@@ -199,6 +219,8 @@ class FramePath:
     def on_result(self, source: NodeId, result: msg.ResultData, tensors: list[Array]) -> None:
         if len(result.outputs) != len(tensors):
             raise WireError(f"a result of `{source}` names {len(result.outputs)} outputs and carries {len(tensors)}")
+        if result.traceparent and self.tracer is not None and source != self._node:
+            self.tracer.hop(result.traceparent, source, result.left_ns, sum(tensor.nbytes for tensor in tensors))
         listener = self._listeners.of(result.stream)
         if listener is not None:
             listener.on_result(source, result, dict(zip(result.outputs, tensors, strict=True)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
@@ -41,6 +41,9 @@ from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.rights import RoleOf, uncertified
 from seamline.runtime.shared.stream_requests import StreamRequests
+
+if TYPE_CHECKING:
+    from seamline.runtime.tracing.frame_tracer import FrameTracer
 
 
 class Closable(Protocol):
@@ -158,6 +161,11 @@ class Node:
             lambda peer, alive: self.dispatcher.put(partial(self.membership.on_peer, peer, alive), peer),
         )
         self.heartbeat.start()
+
+    def trace_with(self, tracer: FrameTracer) -> None:
+        """Show `tracer` the frames that are traced, until this node closes."""
+        self.frames.tracer = tracer
+        self.close_with(tracer)
 
     def close_with(self, companion: Closable) -> None:
         """Close `companion` when this node is closed, before anything else."""

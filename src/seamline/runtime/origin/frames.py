@@ -232,6 +232,8 @@ class StreamFrames:
                         self._auditor.answered(result.plan, tensors, result.outputs)
                 case Result():
                     self._answered(command)
+                    if (tracer := self._node.frames.tracer) is not None:
+                        tracer.finish(self.stream, command.frame, command.plan, command.n_attempts, command.error)
                 case cmd.Say(level, words):
                     log.log(logging.getLevelNamesMapping()[level.upper()], words)
                 case _:
@@ -240,6 +242,7 @@ class StreamFrames:
     def _begin(self, run: cmd.RunFrame) -> None:
         plan, offered = run.route.plan, run.tensors
         assert isinstance(offered, _Offered)
+        tracer = self._node.frames.tracer
         header = msg.FrameData(
             stream=self.stream,
             frame=run.frame,
@@ -252,6 +255,7 @@ class StreamFrames:
             encoding=b"",
             reports=(),
             head=None if self._reading is None or self.sends_outputs or plan.is_local else self._reading.ask,
+            traceparent="" if tracer is None else tracer.begin(self.stream, run.frame, run.attempt, plan),
         )
         claim = partial(self._claim, run.frame, run.attempt)
         self._node.frames.begin(header, plan, offered.tensors, urgent=run.is_urgent, claim=claim)
