@@ -18,6 +18,7 @@ from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.documented import json_line, to_json
 from seamline.core.vocabulary.plans import Plan
+from seamline.runtime.origin.latencies import Latencies
 from seamline.runtime.origin.record import History
 from seamline.runtime.origin.summary import RunSummary, run_summary
 
@@ -43,16 +44,22 @@ def ran() -> RunSummary:
         at_s=14.0, from_plan=before, to_plan=after, reason="edge->cloud rose", prepare_s=0.2,
         switch_s=1e-5, strategy="live",
     )  # fmt: skip
+    latencies = Latencies()
+    for at in range(8):
+        latencies.add(0.1 + 0.01 * at)
     history = History(
         started_s=10.0,
-        answered_s=tuple(10.2 + at for at in range(8)),
-        latency_s=tuple(0.1 + 0.01 * at for at in range(8)),
+        latency_s=latencies.figures(),
+        latency_percentiles_s=latencies.percentiles(),
+        longest_gap_s=1.0,
         n_failed=0,
         n_completed_elsewhere=0,
         plans=((10.0, before), (14.2, after)),
         switches=(switch,),
+        gaps_s=(0.2,),
         drawn=(),
-        frame_j=(),
+        frame_j=None,
+        n_frames_j=0,
         frame_sources=frozenset(),
         energy_scope=EnergyScope.ALL,
         codecs={"raw": 4},

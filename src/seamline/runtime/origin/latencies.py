@@ -12,6 +12,8 @@ from array import array
 from dataclasses import dataclass
 from typing import Annotated
 
+from seamline.core.vocabulary.quantities import percentiles
+
 N_KEPT = 1 << 16
 
 
@@ -52,3 +54,7 @@ class Latencies:
             p95=ordered[round(0.95 * (len(ordered) - 1))],
             n=self.n,
         )
+
+    def percentiles(self) -> tuple[float, ...]:
+        """The 0th to the 100th; nothing of nothing."""
+        return percentiles(self._kept)

@@ -88,6 +88,7 @@ class History:
 
     started_s: float
     latency_s: LatencyFigures
+    latency_percentiles_s: tuple[float, ...]
     longest_gap_s: float | None
     n_failed: int
     n_completed_elsewhere: int
@@ -276,6 +277,7 @@ class Recorder:
             return History(
                 started_s=self.started_s,
                 latency_s=self._latencies.figures(),
+                latency_percentiles_s=self._latencies.percentiles(),
                 longest_gap_s=self._longest_gap_s,
                 n_failed=self._n_failed,
                 n_completed_elsewhere=self._n_completed_elsewhere,

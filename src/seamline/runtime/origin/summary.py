@@ -13,7 +13,6 @@ from typing import Annotated
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.provenance import Provenance
-from seamline.core.vocabulary.quantities import percentiles
 from seamline.meters.provenance import provenance
 from seamline.runtime.origin.audit import Audited
 from seamline.runtime.origin.latencies import LatencyFigures
@@ -159,7 +158,7 @@ def run_summary(
             agreement_ratio=audited.agreement_ratio,
             withdrawn=audited.withdrawn,
         ),
-        latency_percentiles_s=percentiles(history.latency_s),
+        latency_percentiles_s=history.latency_percentiles_s,
         made_by=provenance(),
     )
 
