@@ -107,7 +107,8 @@ def test_a_recording_shows_its_time_line_switches_cuts_front_and_machines(seamli
         assert words in page
     assert page.count("<svg") >= 5
     switches = rows_of(tmp_path / "run.switches.csv")
-    assert [row["from"] for row in switches] == ["edge[0:20]", "A"]
+    assert switches[0]["from"] == "A", "the plan of the strip"
+    assert "fell from 20.0 to 1.0 Mbit/s" in switches[1]["reason"]
     frames = [row for row in rows_of(tmp_path / "run.timeline.csv") if row["series"] == "latency"]
     assert [float(row["seconds_or_bits_per_second"]) for row in frames] == pytest.approx([0.2, 0.21, 0.22])
     by_plan = {row["part"]: float(row["seconds"]) for row in rows_of(tmp_path / "run.by-plan.csv")}
