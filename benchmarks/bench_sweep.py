@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from reporting import Report, parser
 
-from seamline.cli.reporting.costs import cuts_figure_of
 from seamline.core.vocabulary.documented import to_json
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.model.locate import load_model
 from seamline.runtime.lab.offline import parse_link
 from seamline.runtime.lab.sweep import Measuring, measured_summary
+from seamline.runtime.lab.sweep_figure import sweep_figure
 from seamline.runtime.lab.sweep_summary import CutSummary, SweepSummary
 
 LINKS = ("edge:cloud=20mbps,20ms", "edge:cloud=5mbps,20ms")
@@ -43,7 +43,7 @@ def main() -> None:
     swept = measured_summary(load_model(chosen.model)[1], links, how)
     report.data = {**to_json(swept), "slowdowns": dict(SLOWDOWNS)}
     if report.is_kept:
-        cuts_figure_of(swept).savefig(report.path("png"), dpi=150)
+        sweep_figure(swept).savefig(report.path("png"), dpi=150)
         report.data["files"] = [report.path("png").name]
         report.say(f"![latency of every cut, and what crosses there]({report.path('png').name})", "")
     _tell(report, swept)

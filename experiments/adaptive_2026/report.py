@@ -9,7 +9,7 @@ from experiments.adaptive_2026.published import ENERGY_REDUCTION, LATENCY_REDUCT
 from experiments.adaptive_2026.report_emulated import emulated
 from experiments.adaptive_2026.scenario import PHASES, day
 from experiments.adaptive_2026.simulated import POLICIES, Outcome
-from seamline.cli.reporting.facts import Course, course_figure
+from seamline.report.course import Course, course_figure
 from seamline.report.document import Document, Parts, bullets, heading, table, text
 
 DRAWN = ("adaptive", "static_at_start", "static_best", "local", "offload")

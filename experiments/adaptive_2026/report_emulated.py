@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seamline.cli.reporting.facts import Course, course_figure, plans_table
+from seamline.report.course import Course, course_figure, plans_table
 from seamline.report.document import Parts, bullets, heading, table, text
 
 BESIDE = ("local", "static_best", "static_at_start", "adaptive", "offload")

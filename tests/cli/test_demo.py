@@ -86,7 +86,7 @@ def test_the_report_says_what_each_policy_took_and_what_was_lost(capfd):
     )
     history = Recorder(10.0).history()
     ran = run_summary(
-        replace(history, switches=(record,), plans=((10.0, before), (12.5, after))),
+        replace(history, switches=(record,), gaps_s=(None,), plans=((10.0, before), (12.5, after))),
         FrameCounts(accepted=7, answered=7),
     )
     answers = {"adaptive": [Answer(0, 1.0, 0.2), Answer(1, 2.0, 0.2)], "static_at_start": [Answer(0, 1.0, 0.4)]}

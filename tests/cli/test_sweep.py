@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from seamline.cli.reference import undocumented_keys
-from seamline.cli.reporting.costs import cuts_figure_of, cuts_parts
+from seamline.cli.reporting.costs import cuts_parts
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.runtime.lab.offline import parse_link, profiles_of
 from seamline.runtime.lab.sweep import chosen_cuts
+from seamline.runtime.lab.sweep_figure import sweep_figure
 from seamline.runtime.lab.sweep_summary import MeasuredTimes, median_error_ratio, predicted_summary
 
 EDGE, CLOUD = NodeId("edge"), NodeId("cloud")
@@ -133,7 +134,7 @@ def test_measured_points_are_drawn_and_their_error_is_told(nodes):
         cuts[cut] = replace(cuts[cut], measured_s=times)
     assert median_error_ratio(cuts) == pytest.approx(0.5)  # of 1.0, 0.0 and 0.5
     measured = replace(swept, links=(replace(link, cuts=tuple(cuts)),))
-    (latencies, _) = cuts_figure_of(measured).axes
+    (latencies, _) = sweep_figure(measured).axes
     assert "measured" in [text.get_text() for text in latencies.get_legend().get_texts()]
     (drawn,) = cuts_parts(measured)
     assert sum(row[-1] is not None for row in drawn.numbers.rows) == 3

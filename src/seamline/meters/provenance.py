@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 
 import seamline
-from seamline.core.vocabulary.provenance import Provenance
+from seamline.core.recording.provenance import Provenance
 from seamline.meters.device import cpu_name
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from seamline.cli.reporting.replay_summary import RecordedDecision, ReplaySummary, TodaysDecision, replayed_decision
 from seamline.cli.shared.options import JsonFlag
-from seamline.cli.shared.replay_summary import RecordedDecision, ReplaySummary, TodaysDecision, replayed_decision
 from seamline.core.vocabulary.documented import key_docs
 
 JSON_KEYS = {"replay": partial(key_docs, ReplaySummary)}

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from seamline.report.bars import CutPanel, Measured, cuts_figure, stacked_figure
+from seamline.report.bars import stacked_figure
 from seamline.report.document import Parts, Value, numbers, plot, table
 from seamline.report.points import Point, front_figure
+from seamline.runtime.lab.sweep_figure import sweep_figure
 from seamline.runtime.lab.sweep_summary import SweepSummary
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +40,7 @@ def cuts_parts(swept: SweepSummary) -> Parts:
         + ("; points: measured, median and range." if any(row[-1] is not None for row in rows) else ".")
         + " Marked: the best of those that are allowed. Below: what crosses the cut."
     )
-    return plot(cuts_figure_of(swept), caption, numbers(f"cuts-{swept.target}", head, rows))
+    return plot(sweep_figure(swept), caption, numbers(f"cuts-{swept.target}", head, rows))
 
 
 def best_cuts_table(swept: SweepSummary) -> Parts:
@@ -103,32 +100,6 @@ def energy_parts(by_node: Mapping[str, Mapping[str, float]], caption: str, name:
     ]
     figure = stacked_figure(list(known), parts, "joules per frame")
     return plot(figure, caption, numbers(name, ("of", "node", "joules"), rows))
-
-
-def cuts_figure_of(swept: SweepSummary) -> Figure:
-    """Latency of every cut stacked by part, one panel for each link, and the bytes that cross."""
-    panels = [
-        CutPanel(
-            title=f"{swept.model}, {link.text}",
-            parts={
-                swept.origin: [1e3 * cut.origin_s for cut in link.cuts],
-                "transfer": [1e3 * cut.transfer_s for cut in link.cuts],
-                swept.target: [1e3 * cut.target_s for cut in link.cuts],
-            },
-            best=link.best_cut,
-            measured=[
-                Measured(at=cut.cut, median=1e3 * found.median, low=1e3 * found.min, high=1e3 * found.max)
-                for cut in link.cuts
-                if (found := cut.measured_s) is not None
-            ],
-        )
-        for link in swept.links
-    ]
-    boundaries = {
-        "uncompressed": [cut.boundary_bytes / 1e6 for cut in swept.links[0].cuts],
-        f"sent ({swept.codec})": [cut.sent_bytes / 1e6 for cut in swept.links[0].cuts],
-    }
-    return cuts_figure(panels, boundaries)
 
 
 def _letter(place: int) -> str:

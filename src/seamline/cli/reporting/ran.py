@@ -8,8 +8,9 @@ from seamline.cli.demo.story import OFFLOAD, TITLES
 from seamline.cli.demo.summary import DemoSummary
 from seamline.cli.reporting.chapter import Chapter, latency_parts
 from seamline.cli.reporting.costs import energy_parts
-from seamline.cli.reporting.facts import Course, SwitchRow, course_parts, fact_table, provenance_parts
+from seamline.cli.reporting.facts import fact_table, provenance_parts
 from seamline.core.vocabulary.quantities import seconds_text
+from seamline.report.course import Course, SwitchRow, course_parts
 from seamline.report.document import Parts, bullets, heading, table
 from seamline.runtime.origin.summary import RunSummary
 

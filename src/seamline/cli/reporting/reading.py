@@ -16,11 +16,11 @@ from seamline.cli.reporting.chapter import Chapter
 from seamline.cli.reporting.planned import plan_chapter
 from seamline.cli.reporting.ran import demo_chapter, run_chapter
 from seamline.cli.reporting.recorded import recording_chapter
+from seamline.cli.reporting.replay_summary import ReplaySummary
 from seamline.cli.reporting.replayed import replay_chapter
 from seamline.cli.reporting.simulated import simulation_chapter
 from seamline.cli.reporting.swept import sweep_chapter
 from seamline.cli.shared.plan_summary import PlanSummary
-from seamline.cli.shared.replay_summary import ReplaySummary
 from seamline.cli.shared.simulate_summary import SimulateSummary
 from seamline.config.plain_files import open_plain
 from seamline.core.recording.history import history

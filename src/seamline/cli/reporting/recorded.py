@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from seamline.cli.reporting.chapter import Chapter, latency_parts
 from seamline.cli.reporting.costs import Costed, cuts_parts, energy_parts, front_parts
-from seamline.cli.reporting.facts import Course, SwitchRow, course_parts, fact_table, provenance_parts
+from seamline.cli.reporting.facts import fact_table, provenance_parts
+from seamline.cli.reporting.replay_summary import replayed_decision
 from seamline.cli.reporting.replayed import replay_parts
-from seamline.cli.shared.replay_summary import replayed_decision
 from seamline.core.analysis.energy_by_node import joules_by_node
 from seamline.core.analysis.pareto import front
 from seamline.core.cost.problem import Problem
@@ -19,6 +19,7 @@ from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.quantities import rate_text, seconds_text
 from seamline.report.bars import stacked_figure
+from seamline.report.course import Course, SwitchRow, course_parts
 from seamline.report.document import Parts, heading, numbers, plot, table, text
 from seamline.runtime.lab.sweep_summary import sweep_summary
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seamline.cli.reporting.chapter import Chapter
-from seamline.cli.shared.replay_summary import ReplayedDecision, ReplaySummary
+from seamline.cli.reporting.replay_summary import ReplayedDecision, ReplaySummary
 from seamline.report.document import Parts, table, text
 
 

@@ -14,11 +14,11 @@ from seamline.core.analysis.pareto import front
 from seamline.core.cost.formulas import Breakdown, breakdown
 from seamline.core.planning.planner import Problem, evaluate
 from seamline.core.planning.planner import plan as best_plan
+from seamline.core.recording.provenance import Provenance
 from seamline.core.vocabulary.documented import INLINED, copied
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan
-from seamline.core.vocabulary.provenance import Provenance
 from seamline.core.vocabulary.quantities import milliseconds
 from seamline.meters.provenance import provenance
 

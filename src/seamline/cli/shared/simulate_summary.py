@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from seamline.config import Trace
+from seamline.core.recording.provenance import Provenance
 from seamline.core.vocabulary.documented import INLINED, copied
-from seamline.core.vocabulary.provenance import Provenance
 from seamline.core.vocabulary.quantities import percentiles
 from seamline.meters.provenance import provenance
 from seamline.sim import Comparison, Run, Scene, summary

@@ -21,6 +21,7 @@ from typing import Any, get_args
 from seamline.core.adaptation.policy import Policy
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.recording.plain import Plainly
+from seamline.core.recording.provenance import Provenance
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.pilot import Decide, Pilot
@@ -31,7 +32,6 @@ from seamline.core.vocabulary.errors import ConfigError, SeamlineError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Goal
 from seamline.core.vocabulary.plans import Plan
-from seamline.core.vocabulary.provenance import Provenance
 
 SCHEMA = "seamline.session/2"
 

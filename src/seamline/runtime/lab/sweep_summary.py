@@ -1,6 +1,6 @@
 """Summary of a sweep: every cut between two nodes, per link, as predicted and where they were measured.
 
-`sweep.py` measures; `cli/reporting/swept.py` draws what is summarised here.
+`sweep.py` measures; `sweep_figure.py` draws what is summarised here.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Annotated
 
 from seamline.core.analysis.sweep import SweptCut, best_of, sweep
 from seamline.core.cost.problem import Problem
+from seamline.core.recording.provenance import Provenance
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Profile
-from seamline.core.vocabulary.provenance import Provenance
 from seamline.meters.provenance import provenance
 
 GivenLink = tuple[str, tuple[LinkEstimate, ...]]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from seamline.core.recording.provenance import Provenance
 from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
-from seamline.core.vocabulary.provenance import Provenance
 from seamline.meters.provenance import provenance
 from seamline.runtime.origin.audit import Audited
 from seamline.runtime.origin.latencies import LatencyFigures
