@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from reporting import Report, parser, progress, spread
 
 READERS = (0, 1, 20)
-SETTLE_S = 0.7
+SETTLE_S, N_UPDATES, N_PAINTS = 0.7, 15, 3
 VIDEO = Path(__file__).parents[1] / "src/seamline/data/bigbuckbunny.mp4"
 
 
@@ -145,7 +145,7 @@ def measure_page() -> dict[str, Any]:
         )
         for n_streams in (1, 1000):
             dashboard, sizes, paints = Dashboard(tests.Cluster(n_streams), "0"), [], []
-            for number in range(5):
+            for number in range(N_PAINTS):
                 page = browser.new_page()
                 page.on("response", lambda answer, to=sizes: None if "/api/" in answer.url else to.append(answer))
                 page.goto(dashboard.url)
@@ -153,10 +153,10 @@ def measure_page() -> dict[str, Any]:
                 paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
                 if number == 0:
                     found["page_bytes"] = sum(len(answer.body()) for answer in sizes)
-                if number < 4:
+                if number < N_PAINTS - 1:
                     page.close()
             updates = []
-            for _ in range(30):
+            for _ in range(N_UPDATES):
                 updates.append(float(page.evaluate("document.body.dataset.updateMs")))
                 time.sleep(1.0)
             found[f"first_paint_ms_{n_streams}"] = paints
