@@ -2,7 +2,7 @@
 
 `pipeline`: one `seamline run` of EfficientNet-Lite0 on the origin alone, as fast as it can, with its page. 0, 1 and 20
 readers of the page's events take turns, `--turn` seconds each; every turn gives frames a second and the 95th percentile
-of latency. `page`: Debian's Chromium over streams that are made up (`tests/dashboard/test_page.py`): bytes of the page,
+of latency. `killed`: a node is killed, and how long until the page is told that it has gone. `page`: Debian's Chromium over streams that are made up (`tests/dashboard/test_page.py`): bytes of the page,
 first paint, and milliseconds of script an update takes with 1 and with 1,000 streams.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
+import secrets
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from urllib.parse import urlsplit
 from reporting import Report, parser, progress, spread
 
 READERS = (0, 1, 20)
+COMMAND = (sys.executable, "-m", "seamline")
 SETTLE_S, N_UPDATES, N_PAINTS = 0.7, 15, 3
 VIDEO = Path(__file__).parents[1] / "src/seamline/data/bigbuckbunny.mp4"
 
@@ -40,13 +43,19 @@ class Turn:
 
 def main() -> None:
     options = parser("What open pages cost a run, and what the page costs a browser")
-    options.add_argument("what", choices=("pipeline", "page"))
+    options.add_argument("what", choices=("pipeline", "page", "killed"))
     options.add_argument("--turn", type=float, default=3.0, help="seconds with one number of readers")
     options.add_argument("--rounds", type=int, default=6, help="turns of each number of readers")
     chosen = options.parse_args()
     report = Report(f"dashboard-{chosen.what}", "What open pages cost", chosen)
     if chosen.what == "pipeline":
         report_pipeline(measure_pipeline(chosen.turn, chosen.rounds), report)
+    elif chosen.what == "killed":
+        seconds = measure_killed(chosen.rounds)
+        report.table(
+            ("what", "seconds, median (p10-p90)", "n"), [("killed to told", spread(seconds).text(), len(seconds))]
+        )
+        report.data["killed_s"] = seconds
     else:
         report_page(measure_page(), report)
     report.finish()
@@ -56,7 +65,7 @@ def measure_pipeline(turn_s: float, rounds: int) -> list[Turn]:
     """Turns of all numbers of readers, in another order every round."""
     seconds = rounds * len(READERS) * (turn_s + SETTLE_S) + 10.0
     command = [
-        sys.executable, "-m", "seamline", "run", "efficientnet-lite0", "--source", str(VIDEO), "--loop", "--events",
+        *COMMAND, "run", "efficientnet-lite0", "--source", str(VIDEO), "--loop", "--events",
         "--over", "edge", "--live", "off", "--threads", "1", "--dashboard", "0", "--seconds", f"{seconds:g}",
     ]  # fmt: skip
     answers: list[tuple[float, float]] = []
@@ -125,6 +134,56 @@ def read(host: str, n_readers: int) -> None:
     while True:
         for key, _ in ready.select():
             key.fileobj.recv(1 << 20)
+
+
+def measure_killed(rounds: int) -> list[float]:
+    """Seconds from the kill of a node of the stream to the event that says so, on another process's page."""
+    where = ("--cluster", f"bench-{secrets.token_hex(4)}")
+    run = subprocess.Popen(
+        [*COMMAND, "run", "efficientnet-lite0", "--source", str(VIDEO), "--loop", "--events", "--over", "edge,fog",
+         "--listen", "tcp/127.0.0.1:0", "--connect", "tcp/127.0.0.1:17447", "--dashboard", "0", "--fps", "2",
+         "--threads", "1", *where],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    found = []
+    node = _fog(where)
+    try:
+        assert run.stdout is not None
+        ready = next(event for line in run.stdout if (event := json.loads(line))["event"] == "ready")
+        threading.Thread(target=run.stdout.read, daemon=True).start()
+        page = http.client.HTTPConnection(urlsplit(ready["dashboard"]).netloc, timeout=60)
+        page.request("GET", "/api/events")
+        events = page.getresponse()
+        for _ in range(rounds):
+            _wait_fog(events, is_here=True)
+            time.sleep(random.uniform(1.0, 2.0))
+            node.kill()
+            began_s = time.monotonic()
+            _wait_fog(events, is_here=False, since_s=time.time())
+            found.append(time.monotonic() - began_s)
+            progress(f"told after {found[-1]:.2f} s")
+            node.wait()
+            node = _fog(where)
+    finally:
+        for process in (run, node):
+            process.terminate()
+            process.wait()
+    return found
+
+
+def _fog(where: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    listens = ("--listen", "tcp/127.0.0.1:17447")
+    return subprocess.Popen([*COMMAND, "node", "--name", "fog", "--tier", "fog", "--threads", "1", *listens, *where])
+
+
+def _wait_fog(events: http.client.HTTPResponse, *, is_here: bool, since_s: float = 0.0) -> None:
+    while True:
+        line = events.readline()
+        if line.startswith(b"data: "):
+            page = json.loads(line[6:])
+            nodes = {node["name"]: node["is_here"] for node in (page["stream"] or {"nodes": []})["nodes"]}
+            if page["time_s"] >= since_s and nodes.get("fog") is is_here:
+                return
 
 
 def measure_page() -> dict[str, Any]:
