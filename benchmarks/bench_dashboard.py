@@ -3,7 +3,7 @@
 `pipeline`: one `seamline run` of EfficientNet-Lite0 on the origin alone, as fast as it can, with its page. 0, 1 and 20
 readers of the page's events take turns, `--turn` seconds each; every turn gives frames a second and the 95th percentile
 of latency. `killed`: a node of a stream is killed, and how long it takes until the page is told. `page`: Debian's
-Chromium over streams that are made up (`tests/dashboard/test_page.py`): bytes of the page, first paint, and milliseconds
+Chromium over streams that are made up (`tests/dashboard/test_page.py`): bytes of the page, first paint, milliseconds
 of script an update takes with 1 and with 1,000 streams.
 """
 
