@@ -5,6 +5,8 @@ Each machine is a data folder. Refused means: said in words by whoever asks, and
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -182,6 +186,35 @@ def test_a_role_is_what_it_says(home: Home) -> None:
     change = home.on("eye", "set", "objective=energy", "--connect", home.doors["fog"])
     assert change.wait() == 1
     assert "it may look, not change a stream" in change.stderr
+
+
+def test_an_observer_sees_streams_and_steers_none(home: Home) -> None:
+    home.join("dock", "--role", "origin")
+    home.join("watcher", "--role", "observer")
+    run = home.on(
+        "dock", "run", str(home.system.model), "--source", str(VIDEO), "--loop", "--fps", "10", "--seconds", "90",
+        "--threads", "1", "--over", "dock,fog", "--connect", home.doors["fog"], "--lease", "2", "--events",
+    )  # fmt: skip
+    run.wait_until(lambda process: any(event["event"] == "started" for event in process.events))
+    page = home.on("watcher", "dashboard", "--json", "--at", "0", "--connect", home.doors["fog"])
+    page.wait_until(lambda process: bool(process.events))
+    url = page.events[0]["url"]
+    assert page.events[0]["link"] == url
+    assert "it may look, not change a stream" in page.events[0]["only_looks"]
+    page.wait_until(lambda _: shown(url) == [("dock", True)])
+    release = Request(f"{url}api/release", b"{}", {"Origin": url.rstrip("/"), "Content-Type": "application/json"})
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(release)
+    for process in (page, run):
+        process.popen.send_signal(signal.SIGINT)
+        process.popen.wait()
+
+
+def shown(url: str) -> list[tuple[str, bool]]:
+    """Origin of every stream on a page, and whether the one chosen is there whole."""
+    with urlopen(f"{url}api/state") as answer:
+        state = json.load(answer)
+    return [(row["origin"], state["stream"] is not None) for row in state["streams"]]
 
 
 def test_a_revoked_member_is_refused_and_learns_why(home: Home) -> None:
