@@ -35,11 +35,12 @@ VIDEO = Path(__file__).parents[1] / "src/seamline/data/bigbuckbunny.mp4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Some seconds with so many readers."""
+    """Some seconds with so many readers. cpu_s: processor time of the run's process for each frame."""
 
     n_readers: int
     fps: float
     p95_s: float
+    cpu_s: float
 
 
 def main() -> None:
@@ -83,13 +84,15 @@ def measure_pipeline(turn_s: float, rounds: int) -> list[Turn]:
             for n_readers in READERS[number % 3 :] + READERS[: number % 3]:
                 with reading(host[0], n_readers):
                     time.sleep(SETTLE_S)
-                    began_s, first = time.monotonic(), len(answers)
+                    began_s, first, spent_s = time.monotonic(), len(answers), _cpu_s(run)
                     time.sleep(turn_s)
-                    taken = answers[first:]
+                    taken, spent_s = answers[first:], _cpu_s(run) - spent_s
                     took_s = time.monotonic() - began_s
                 latencies = sorted(latency for _, latency in taken)
                 p95_s = latencies[round(0.95 * (len(latencies) - 1))]
-                turns.append(Turn(n_readers=n_readers, fps=len(taken) / took_s, p95_s=p95_s))
+                turns.append(
+                    Turn(n_readers=n_readers, fps=len(taken) / took_s, p95_s=p95_s, cpu_s=spent_s / len(taken))
+                )
                 progress(f"{n_readers:2d} readers: {turns[-1].fps:.2f} frames/s, p95 {p95_s * 1e3:.1f} ms")
     finally:
         run.terminate()
@@ -236,8 +239,15 @@ def report_pipeline(turns: list[Turn], report: Report) -> None:
         pairs = list(zip(own, by[0], strict=True))
         slower = spread(turn.fps / none.fps - 1.0 for turn, none in pairs)
         later = spread(turn.p95_s / none.p95_s - 1.0 for turn, none in pairs)
-        rows.append((n_readers, fps.text(), p95.text(1e3, 1), slower.text(100, 1), later.text(100, 1)))
-    head = ("pages open", "frames/s", "p95 of latency, ms", "frames/s beside none, %", "p95 beside none, %")
+        cpu = spread(turn.cpu_s for turn in own)
+        more = spread(turn.cpu_s / none.cpu_s - 1.0 for turn, none in pairs)
+        rows.append(
+            (n_readers, fps.text(), p95.text(1e3, 1), cpu.text(1e3, 2))
+            + tuple(each.text(100, 1) for each in (slower, later, more))
+        )
+    head = ("pages open", "frames/s", "p95 of latency, ms", "processor ms a frame", *(
+        f"{what} beside none, %" for what in ("frames/s", "p95", "processor")
+    ))  # fmt: skip
     report.table(head, rows)
     report.data["turns"] = [asdict(turn) for turn in turns]
 
