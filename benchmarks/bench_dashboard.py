@@ -100,6 +100,11 @@ def measure_pipeline(turn_s: float, rounds: int) -> list[Turn]:
     return turns
 
 
+def _cpu_s(run: subprocess.Popen[str]) -> float:
+    times = psutil.Process(run.pid).cpu_times()
+    return times.user + times.system
+
+
 def _take(
     run: subprocess.Popen[str], answers: list[tuple[float, float]], host: list[str], link: threading.Event
 ) -> None:
@@ -241,10 +246,8 @@ def report_pipeline(turns: list[Turn], report: Report) -> None:
         later = spread(turn.p95_s / none.p95_s - 1.0 for turn, none in pairs)
         cpu = spread(turn.cpu_s for turn in own)
         more = spread(turn.cpu_s / none.cpu_s - 1.0 for turn, none in pairs)
-        rows.append(
-            (n_readers, fps.text(), p95.text(1e3, 1), cpu.text(1e3, 2))
-            + tuple(each.text(100, 1) for each in (slower, later, more))
-        )
+        beside = (each.text(100, 1) for each in (slower, later, more))
+        rows.append((n_readers, fps.text(), p95.text(1e3, 1), cpu.text(1e3, 2), *beside))
     head = ("pages open", "frames/s", "p95 of latency, ms", "processor ms a frame", *(
         f"{what} beside none, %" for what in ("frames/s", "p95", "processor")
     ))  # fmt: skip
