@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 from reporting import Report, parser, progress, spread
 
 READERS = (0, 1, 20)
