@@ -189,8 +189,8 @@ def test_a_role_is_what_it_says(home: Home) -> None:
 
 
 def test_an_observer_sees_streams_and_steers_none(home: Home) -> None:
-    home.join("dock", "--role", "origin")
-    home.join("watcher", "--role", "observer")
+    home.admit("dock", Role.ORIGIN)
+    home.admit("watcher", Role.OBSERVER)
     run = home.on(
         "dock", "run", str(home.system.model), "--source", str(VIDEO), "--loop", "--fps", "10", "--seconds", "90",
         "--threads", "1", "--over", "dock,fog", "--connect", home.doors["fog"], "--lease", "2", "--events",
