@@ -69,7 +69,7 @@ def measure_pipeline(turn_s: float, rounds: int) -> list[Turn]:
     seconds = rounds * len(READERS) * (turn_s + SETTLE_S) + 10.0
     command = [
         *COMMAND, "run", "efficientnet-lite0", "--source", str(VIDEO), "--loop", "--events",
-        "--over", "edge", "--live", "off", "--threads", "1", "--dashboard", "0", "--seconds", f"{seconds:g}",
+        "--over", "edge", "--every-frame", "--threads", "1", "--dashboard", "0", "--seconds", f"{seconds:g}",
     ]  # fmt: skip
     answers: list[tuple[float, float]] = []
     turns = []
