@@ -16,9 +16,9 @@ import seamline
 
 SOURCE = Path(seamline.__file__).parent
 REPOSITORY = Path(__file__).parents[2]
-FLOORS = {"core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "dashboard": 6, "cli": 7} | dict.fromkeys(
-    ("model", "codec", "fabric", "identity", "meters", "testbed", "sim", "report"), 2
-)
+FLOORS = {
+    "core": 0, "config": 1, "heads": 3, "sinks": 4, "runtime": 5, "dashboard": 6, "serving": 6, "cli": 7,
+} | dict.fromkeys(("model", "codec", "fabric", "identity", "meters", "testbed", "sim", "report"), 2)  # fmt: skip
 ROOMS = {
     "core": (
         "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "recording",

@@ -46,8 +46,8 @@ class CommandModule(Protocol):
 
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "demo": ("demo",), "run": ("run",), "switch": ("switch",), "set": ("set",), "top": ("top",),
-    "dashboard": ("dashboard",), "node": ("node", "nodes"),
+    "demo": ("demo",), "run": ("run",), "serve": ("serve",), "switch": ("switch",), "set": ("set",),
+    "top": ("top",), "dashboard": ("dashboard",), "node": ("node", "nodes"),
     "cluster": ("cluster", "invite", "join"), "service": ("service",), "inspect": ("inspect",), "verify": ("verify",),
     "importing": ("import",), "accuracy": ("accuracy",), "calibrate": ("calibrate",), "profile": ("profile",),
     "plan": ("plan",), "sweep": ("sweep",), "zoo": ("zoo",), "simulate": ("simulate",), "replay": ("replay",),

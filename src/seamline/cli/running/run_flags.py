@@ -15,27 +15,12 @@ from seamline.core.vocabulary.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFlags:
-    """Over which nodes, which frames, and how the cut moves."""
+class RouteFlags:
+    """Over which nodes frames go, and how the cut moves."""
 
     over: Annotated[
         str, typer.Option("--over", metavar="NODES", help="Nodes that may take part, the origin (this one) first.")
     ] = "edge"
-    fps: Annotated[
-        float | None,
-        typer.Option("--fps", metavar="F", min=0.01, max=1e6, help="Frames a second of the source's time to use."),
-    ] = None
-    frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None
-    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")] = (
-        None
-    )
-    loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False
-    every_frame: Annotated[
-        bool, typer.Option("--every-frame", help="Drop none: a recording is read as fast as frames are answered.")
-    ] = False
-    live: Annotated[
-        bool, typer.Option("--live", help="The newest frame wins, as from a camera (default for all but images).")
-    ] = False
     policy: Annotated[
         str,
         typer.Option(
@@ -57,11 +42,44 @@ class RunFlags:
             help="How the cut moves; `seamline switch --help` lists them.",
         ),
     ] = "live"
+    dashboard: DashboardOption = None
+
+    @property
+    def policy_or_plan(self) -> str:
+        """A plan to hold, or a policy's name."""
+        return self.policy if self.plan is None else self.plan
+
+    def nodes(self) -> tuple[str, ...]:
+        """The names in --over, the origin first. Raises `UsageError` when there are none."""
+        names = tuple(name.strip() for name in self.over.split(",") if name.strip())
+        if not names:
+            raise UsageError("--over names no node", hint="write --over edge,fog: this node first, then the others")
+        return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags(RouteFlags):
+    """Which frames flow, over which nodes, and how the cut moves."""
+
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="F", min=0.01, max=1e6, help="Frames a second of the source's time to use."),
+    ] = None
+    frames: Annotated[int | None, typer.Option("--frames", metavar="N", min=1, help="Stop after N frames.")] = None
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", min=0.1, help="Stop after S seconds.")] = (
+        None
+    )
+    loop: Annotated[bool, typer.Option("--loop", help="Start over when the video or folder ends.")] = False
+    every_frame: Annotated[
+        bool, typer.Option("--every-frame", help="Drop none: a recording is read as fast as frames are answered.")
+    ] = False
+    live: Annotated[
+        bool, typer.Option("--live", help="The newest frame wins, as from a camera (default for all but images).")
+    ] = False
     record: Annotated[
         Path | None,
         typer.Option("--record", metavar="FILE", help="Write what is measured and decided, for `seamline replay`."),
     ] = None
-    dashboard: DashboardOption = None
     trace_sample: TraceSampleOption = None
     feed_back: Annotated[
         tuple[str, ...],
@@ -73,13 +91,6 @@ class RunFlags:
         bool, typer.Option("--wait-to-begin", help="No frame before standard input says so.", hidden=True)
     ] = False
     events: Annotated[bool, typer.Option("--events", help="JSON lines on stdout while it runs.", hidden=True)] = False
-
-    def nodes(self) -> tuple[str, ...]:
-        """The names in --over, the origin first. Raises `UsageError` when there are none."""
-        names = tuple(name.strip() for name in self.over.split(",") if name.strip())
-        if not names:
-            raise UsageError("--over names no node", hint="write --over edge,fog: this node first, then the others")
-        return names
 
     def is_live(self) -> bool | None:
         """Whether the newest frame wins; None leaves it to the source. Raises `UsageError` when both are said."""

@@ -18,7 +18,7 @@ from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.observing.showing import open_dashboard
 from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.running.answering import Answering, saved_json
-from seamline.cli.running.run_flags import AnswerFlags, RunFlags
+from seamline.cli.running.run_flags import AnswerFlags, RouteFlags, RunFlags
 from seamline.cli.running.watching import Watcher
 from seamline.cli.shared.model_flags import ModelFlags
 from seamline.cli.shared.node_flags import NodeFlags
@@ -33,11 +33,13 @@ from seamline.core.vocabulary.errors import PlanError, SeamlineError, SourceErro
 from seamline.core.vocabulary.nodes import node_id
 from seamline.core.vocabulary.plans import EIGHT_BIT_CODECS, Plan
 from seamline.core.vocabulary.quantities import energy_text, milliseconds
+from seamline.model import StoredModel
 from seamline.model.locate import resolve_model
 from seamline.runtime.api.cluster import Cluster
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.identity.web_address import parse_web_address
 from seamline.runtime.node.starting import NodeOptions, open_node
+from seamline.runtime.origin.answer_reading import AnswerReading
 from seamline.runtime.origin.summary import AuditFigures, RunSummary
 from seamline.runtime.sources.frames import StampedSource
 from seamline.runtime.sources.health import trouble_text
@@ -61,11 +63,6 @@ class RunRequest:
     own: NodeFlags
     begun: threading.Event | None
     as_json: bool
-
-    @property
-    def policy(self) -> str:
-        """A plan to hold, or a name."""
-        return self.asked.policy if self.asked.plan is None else self.asked.plan
 
     @property
     def shows_pictures(self) -> bool:
@@ -144,22 +141,26 @@ def exit_code(signal_number: int, error: Exception | None, answerings: Sequence[
 
 def check_words(request: RunRequest) -> None:
     """Raise `UsageError` for flags that can mean nothing, before a node is started and a model is measured."""
-    asked, limits = request.asked, request.planning.limits()
-    names = asked.nodes()
-    nodes = [node_id(name) for name in names]
-    asked.is_live()
-    asked.feed_backs()
+    request.asked.is_live()
+    request.asked.feed_backs()
+    check_route(request.asked, request.planning, request.about)
+
+
+def check_route(asked: RouteFlags, planning: PlanningFlags, about: ModelFlags) -> None:
+    """The same for the flags about plans and models."""
+    limits = planning.limits()
+    nodes = [node_id(name) for name in asked.nodes()]
     if asked.dashboard is not None:
         parse_web_address(asked.dashboard, "--dashboard")
-    request.about.options()
-    request.planning.goal()
-    checked_codecs(request.planning.codecs)
+    about.options()
+    planning.goal()
+    checked_codecs(planning.codecs)
     try:
-        policy_named(request.policy)
+        policy_named(asked.policy_or_plan)
     except PlanError as error:
         raise as_usage(error) from error
     strategy_named(asked.strategy)
-    EnergyScope.parse(request.planning.energy_scope).among(nodes)
+    EnergyScope.parse(planning.energy_scope).among(nodes)
     limited = {*limits["trust"], *limits["memory_bytes"], *limits["pins"].values()}
     if unknown := sorted(limited - set(nodes)):
         raise UsageError(
@@ -169,9 +170,24 @@ def check_words(request: RunRequest) -> None:
 
 def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedSource, answering: Answering) -> Stream:
     """The stream, ready to run: the model added, nodes profiled, the first plan chosen."""
-    asked, planning, said = request.asked, request.planning, request.about.options()
+    said = request.about.options()
     stored = here.add_model(path, shapes=said.shapes, values=said.values, preprocess=said.frame, first=source)
     answering.choose_head(stored)
+    return open_stream(
+        here, stored, request.asked, request.planning, record=request.asked.record, reading=answering.reading
+    )
+
+
+def open_stream(
+    here: Cluster,
+    stored: StoredModel,
+    asked: RouteFlags,
+    planning: PlanningFlags,
+    *,
+    record: Path | None = None,
+    reading: AnswerReading | None = None,
+) -> Stream:
+    """A stream of `stored` as the flags say. record, reading: as of `Cluster.stream`."""
     with TERMINAL.working(f"measuring {stored.name} on {', '.join(asked.nodes())}"):
         return here.stream(
             stored,
@@ -181,10 +197,10 @@ def make_stream(request: RunRequest, here: Cluster, path: Path, source: StampedS
             private=planning.private,
             codecs=planning.codecs if asked.plan is None else EIGHT_BIT_CODECS,  # a plan is allowed what it says
             min_agreement=planning.min_agreement,
-            policy=request.policy,
+            policy=asked.policy_or_plan,
             strategy=asked.strategy,
-            record=asked.record,
-            reading=answering.reading,
+            record=record,
+            reading=reading,
             **planning.limits(),
         )
 
@@ -210,7 +226,7 @@ def run_frames(
 def warn_if_kept_here(request: RunRequest, stream: Stream, answering: Answering) -> None:
     """Say so where frames should have been offloaded, and none was."""
     plans = [Plan.parse(used["plan"]) for used in stream.summary()["plan_timeline"]]
-    if request.policy == "offload" and not any(plan.is_offload for plan in plans):
+    if request.asked.policy_or_plan == "offload" and not any(plan.is_offload for plan in plans):
         answering.warn(f"--policy offload sent no frame: {stream.snapshot().decision}")
 
 

@@ -43,7 +43,7 @@ GROUPS = {
 }
 """Tables that group keys, and their other names there."""
 
-OTHER_NAMES = {"nodes": "over", "sources": "source", "sinks": "save"}
+OTHER_NAMES = {"models": "model", "nodes": "over", "sources": "source", "sinks": "save"}
 
 INPUTS, OUTPUTS = frozenset({"model", "source", "labels"}), frozenset({"save", "record", "cache"})
 """What names files to read, if they are there, and files to write."""
@@ -69,6 +69,18 @@ def from_deployment(context: typer.Context, model: str) -> str:
         raise ConfigError(f"{model} names no model", hint='write model = "FILE.onnx", or a name of `seamline zoo list`')
     context.default_map = {**(context.default_map or {}), **settings}
     return str(named)
+
+
+def models_from_deployment(context: typer.Context, models: list[str]) -> list[str]:
+    """The same for a command of several models, where one file may stand in place of all of them."""
+    if context.resilient_parsing or len(models) != 1 or not is_deployment(models[0]):
+        return models
+    settings = read_deployment(Path(models[0]), context.command.params)
+    named = settings.pop("model", None)
+    if not named:
+        raise ConfigError(f"{models[0]} names no model", hint='write models = { NAME = "FILE.onnx" }')
+    context.default_map = {**(context.default_map or {}), **settings}
+    return list(named)
 
 
 def complete_deployable(incomplete: str) -> list[str]:
@@ -144,7 +156,7 @@ def _as_typed(parameter: Any, value: Any, what: str) -> Any:
                 f"{what} is {value!r}", hint="true or false" if not isinstance(value, bool) else "a value"
             )
         return value
-    if getattr(parameter, "multiple", False):
+    if getattr(parameter, "multiple", False) or parameter.nargs == -1:
         if isinstance(value, Mapping):
             return [f"{name}={_text(one, what)}" for name, one in value.items()]
         return [_text(one, what) for one in value] if isinstance(value, list) else [_text(value, what)]
@@ -169,6 +181,9 @@ def _located(key: str, value: Any, folder: Path) -> Any:
         return value
     if key in OUTPUTS or (key in INPUTS and _is_there(folder / value)):
         return str(folder / value)
+    name, equals, path = value.partition("=")
+    if key == "model" and equals:
+        return f"{name}={_located('model', path, folder)}"
     return value
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # protobuf ships no types
+from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from seamline.config.plain_files import open_plain

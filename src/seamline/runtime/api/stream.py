@@ -323,8 +323,7 @@ class Stream:
                 continue
             if result.frame >= first:
                 n_due += 1
-                for watcher in self._watchers:
-                    watcher(result)
+                self.show(result)
                 yield result
 
     # -- moving the cut by hand --------------------------------------------------------------------------------------
@@ -462,6 +461,11 @@ class Stream:
     def watch(self, watcher: Callable[[Result], None]) -> None:
         """Show `watcher` every result of `run` as it is taken, on the thread that takes them."""
         self._watchers = (*self._watchers, watcher)
+
+    def show(self, result: Result) -> None:
+        """Show `result`, which is taken now, to all who watch; one at a time."""
+        for watcher in self._watchers:
+            watcher(result)
 
     @property
     def others(self) -> tuple[NodeId, ...]:

@@ -38,17 +38,24 @@ from seamline.runtime.shared.clock import now_s
 log = logging.getLogger(__name__)
 
 
+Settle = Callable[[Result], None]
+
+
 class _Reduced(dict[str, Array]):
     """What was read of a frame's outputs elsewhere, in place of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Offered:
-    """What the ledger keeps of a frame: what its first stage takes, where it came from, and what is seen of it."""
+    """What the ledger keeps of a frame: what its first stage takes, where it came from, and what is seen of it.
+
+    settle: takes its answer as soon as there is one, in place of whoever takes answers in order.
+    """
 
     tensors: Tensors
     stamp: FrameStamp | None
     seen: Seen | None
+    settle: Settle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,15 @@ class _Auditable:
     result: Result
 
 
-_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """An answered frame whose giver waits for it alone."""
+
+    settle: Settle
+    result: Result
+
+
+_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable | _Settled
 
 
 class StreamFrames:
@@ -97,7 +112,7 @@ class StreamFrames:
         self._peer_log = PeerLog(log)
         self._n_strange = 0
         self._room = threading.Condition(threading.Lock())
-        self._finished: dict[int, Result] = {}  # first answers that wait for those before them
+        self._finished: dict[int, Result | None] = {}  # first answers that wait for those before them; None: settled
         self._unanswered: dict[int, _Offered] = {}
         self.energy_scope = EnergyScope.ALL
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -122,15 +137,25 @@ class StreamFrames:
         seen: Seen | None = None,
         *,
         timeout_s: float | None = None,
+        settle: Settle | None = None,
     ) -> bool:
-        """A frame that must not be dropped: waits for room; False when there was none in time."""
+        """A frame that must not be dropped: waits for room; False when there was none in time. settle: see `_Offered`;
+        called on whichever thread brings the answer."""
         with self._room:
-            if not self._room.wait_for(lambda: self._ledger.has_room(now_s()), timeout_s):
+            if not self._has_room_locked(timeout_s):
                 return False
-            event = ev.FrameOffered(_Offered(tensors, stamp, seen), is_live=False)
+            event = ev.FrameOffered(_Offered(tensors, stamp, seen, settle), is_live=False)
             later = self._carry_out_locked(self._ledger.handle(event, now_s()))
         self._carry_out(later)
         return True
+
+    def wait_room(self, timeout_s: float) -> bool:
+        """Whether there is room for another frame within `timeout_s`."""
+        with self._room:
+            return self._has_room_locked(timeout_s)
+
+    def _has_room_locked(self, timeout_s: float | None) -> bool:
+        return self._room.wait_for(lambda: self._ledger.has_room(now_s()), timeout_s)
 
     def answer(self, source: NodeId, result: msg.ResultData, outputs: dict[str, Array]) -> None:
         """An answer has arrived, the first to its frame or not. From elsewhere only outputs of this model are taken."""
@@ -207,10 +232,17 @@ class StreamFrames:
         for command in commands:
             match command:
                 case cmd.Deliver(frame):
-                    self.results.put(self._finished.pop(frame))
+                    if (due := self._finished.pop(frame)) is not None:
+                        self.results.put(due)
+                    else:
+                        later += self._carry_out_locked(self._ledger.handle(ev.AnswerTaken(), now_s()))
                 case ev.FrameFinished():
                     offered = self._unanswered.pop(command.frame, None)
-                    result = self._finished[command.frame] = self._result_of(command, offered)
+                    result = self._result_of(command, offered)
+                    settle = None if offered is None else offered.settle
+                    self._finished[command.frame] = result if settle is None else None
+                    if settle is not None:
+                        later.append(_Settled(settle, result))
                     if self._auditor is not None and offered is not None:
                         later.append(_Auditable(offered.tensors, result))
                     later += (replace(result, picture=None), command)  # who counts answers keeps them for seconds
@@ -230,6 +262,8 @@ class StreamFrames:
                 case _Auditable(tensors, result):
                     if self._auditor is not None:
                         self._auditor.answered(result.plan, tensors, result.outputs)
+                case _Settled(settle, result):
+                    settle(result)
                 case Result():
                     self._answered(command)
                     if (tracer := self._node.frames.tracer) is not None:

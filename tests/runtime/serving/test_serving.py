@@ -1,0 +1,129 @@
+"""The Open Inference Protocol in front of a split stream: answers, refusals in words, back-pressure, the end."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from seamline.core.vocabulary.errors import UsageError
+from seamline.runtime.api.request_queue import DeadlineExceeded, Ending
+from seamline.runtime.identity.web_address import WebAddress
+
+pytestmark = [pytest.mark.needs("grpc"), pytest.mark.needs("starlette"), pytest.mark.needs("uvicorn")]
+
+
+def tensor(image, **changed):
+    return {"name": "image", "shape": image.shape, "datatype": "FP32", "data": image.ravel().tolist(), **changed}
+
+
+def test_answers_of_concurrent_requests_are_those_of_the_whole_model_and_each_callers_own(service, images):
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(service.infer, images))
+    assert service.stream.plan == service.plan
+    for image, (status, answer, _) in zip(images, answers, strict=True):
+        assert status == 200
+        (output,) = answer["outputs"]
+        found = np.array(output["data"], np.float32).reshape(output["shape"])
+        np.testing.assert_allclose(found, service.expected(image), rtol=1e-6)
+
+
+def test_health_and_metadata_say_what_is_served(service):
+    assert service.ask("GET", "/v2/health/live")[:2] == (200, {"live": True})
+    assert service.ask("GET", "/v2/health/ready")[0] == 200
+    assert service.ask("GET", "/v2")[1]["extensions"] == ["binary_tensor_data"]
+    assert service.ask("GET", "/v2/models/tiny/versions/1/ready")[1] == {"name": "tiny", "ready": True}
+    metadata = service.ask("GET", "/v2/models/tiny")[1]
+    assert metadata["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [1, 3, 32, 32]}]
+    assert metadata["outputs"] == [{"name": "scores", "datatype": "FP32", "shape": [1, 10]}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"name": "picture"}, "no input `picture`"),
+        ({"shape": [1, 3, 16, 64]}, "must be float32[1, 3, 32, 32], it is float32[1, 3, 16, 64]"),
+        ({"shape": [3, 32, 32]}, "lacks the first axis"),
+        ({"datatype": "FP64"}, "must be float32[1, 3, 32, 32], it is float64"),
+        ({"datatype": "BYTES"}, "datatype `BYTES`"),
+        ({"shape": [1, 3, 32, 31]}, "has 3072 values"),
+        ({"shape": [1, 3, -32, -32]}, "a shape that cannot be"),
+        ({"data": ["x"]}, "FP32"),
+        ({"parameters": {"binary_data_size": 99}}, "announces 99 bytes, 0 are left"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused_in_words(service, images, changed, words):
+    body = {"inputs": [tensor(images[0], **changed)]}
+    status, answer, _ = service.ask("POST", "/v2/models/tiny/infer", body)
+    assert (status, words in answer["error"]) == (400, True), answer
+
+
+def test_what_is_no_request_is_refused_in_words(service, images):
+    ask = service.ask
+    assert ask("POST", "/v2/models/other/infer", {"inputs": []})[0] == 404
+    assert ask("GET", "/v2/models/tiny/versions/7")[0] == 404
+    assert "no inference request" in ask("POST", "/v2/models/tiny/infer", b"{")[1]["error"]
+    lying = ask("POST", "/v2/models/tiny/infer", b"{}", **{"Inference-Header-Content-Length": "9"})
+    assert lying[0] == 400
+    wanted = {"inputs": [tensor(images[0])], "outputs": [{"name": "boxes"}]}
+    assert "no output `boxes`; hint: it has scores" in ask("POST", "/v2/models/tiny/infer", wanted)[1]["error"]
+    assert ask("POST", "/v2/models/tiny/infer", b" " * 300_000)[0] == 400
+    assert ask("GET", "/v2", Host="evil.example")[0] == 421
+    assert service.infer(images[0], timeout=-3)[0] == 400
+
+
+def test_requests_that_cannot_be_answered_in_time_are_shed_with_the_time_to_ask_again(service, images):
+    service.queue._most_waiting = 2
+    with service.held():
+        accepted = service.fill(images[0])
+        status, answer, headers = service.infer(images[5])
+    assert (status, "2 requests for `tiny` wait" in answer["error"]) == (429, True)
+    assert int(headers["retry-after"]) >= 1
+    assert all(each.result(20.0).error is None for each in accepted), "what was accepted is answered"
+
+
+def test_a_deadline_that_passes_in_the_queue_is_said_and_nothing_is_computed(service, images):
+    service.queue._most_waiting = 4
+    with service.held():
+        begun = service.fill(images[0])
+        late = service.queue.submit({"image": images[12]}, 0.05)
+        status, answer, _ = service.infer(images[13], timeout=50_000)
+        with pytest.raises(DeadlineExceeded):
+            late.result(20.0)
+    assert (status, "no answer within 0.05 s" in answer["error"]) == (504, True)
+    assert {each.result(20.0).error for each in begun} == {None}
+    assert service.stream.frames.counts().accepted == len(begun), "the late ones never were frames"
+
+
+def test_a_dead_cloud_loses_no_request(bench, service, images):
+    assert service.infer(images[0])[0] == 200
+    bench.kill("cloud")
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(service.infer, images[:8]))
+    assert [status for status, _, _ in answers] == [200] * 8
+
+
+def test_requests_that_were_accepted_are_answered_when_the_server_ends(service, images):
+    with ThreadPoolExecutor(3) as callers:
+        with service.held():
+            accepted = [callers.submit(service.infer, image) for image in images[:3]]
+            service.wait_until(lambda: len(service.queue._unanswered) == 3)
+            ending = threading.Thread(target=service.server.close, args=(20.0,))
+            ending.start()
+            service.wait_until(lambda: not service.served.is_ready)
+            assert service.ask("GET", "/v2/health/ready")[0] == 503
+            assert service.infer(images[4])[0] == 503
+        assert [each.result()[0] for each in accepted] == [200] * 3
+        ending.join()
+    with pytest.raises(Ending):
+        service.queue.submit({"image": images[0]}, 1.0)
+
+
+def test_beyond_this_machine_nothing_is_answered_without_certificates(service):
+    from seamline.serving.server import Server
+
+    everywhere = WebAddress(host="0.0.0.0", port=0)
+    with pytest.raises(UsageError, match=r"no certificate.*--insecure"):
+        Server(service.served, http=everywhere, grpc=None)
