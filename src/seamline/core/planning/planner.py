@@ -17,7 +17,7 @@ Ties: fewest stages, then node names, then the lowest last cut. Costs of single 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations, permutations, product
@@ -39,6 +39,9 @@ __all__ = ["EnergyScope", "Planned", "Planner", "PlanKind", "Problem", "Alternat
 
 TIE_RATIO = 1e-9
 """Costs nearer than this are the same: sums in another order differ by less, and nobody can measure it."""
+
+MOST_PLANS = 256
+"""Plans that a `Planner` keeps."""
 
 
 class PlanKind(StrEnum):
@@ -101,37 +104,50 @@ class Planner:
     """
 
     _model: ModelArrays = field(default_factory=ModelArrays)
+    _plans: dict[Hashable, Plan] = field(default_factory=dict)
 
     def plan(self, problem: Problem) -> Planned:
         """`plan` of this file."""
-        return _plan(problem, _search(problem, self._model), self._model)
+        found = _search(problem, self._model)
+        best = (
+            _local_alternative(self._plan_of(Found(math.inf, (problem.origin,), (), ()), problem), problem),
+            self._alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
+            self._alternative(PlanKind.SPLIT, found[SPLIT], problem),
+        )
+        chosen = best[0]
+        for other in sorted(best[1:], key=_n_stages):
+            if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
+                chosen = other
+        if chosen.plan is None:
+            raise infeasible(problem, self._model)
+        return Planned(
+            plan=chosen.plan,
+            cost=chosen.cost,
+            latency_s=chosen.latency_s,
+            throughput_fps=chosen.throughput_fps,
+            energy_j=chosen.energy_j,
+            alternatives=best,
+        )
+
+    def _alternative(self, kind: PlanKind, found: Found | None, problem: Problem) -> Alternative:
+        if found is None:
+            return Alternative(kind=kind, plan=None, lacking_in=problem)
+        return evaluate(self._plan_of(found, problem), problem)
+
+    def _plan_of(self, found: Found, problem: Problem) -> Plan:
+        """`found` as a plan: the same object when it is found again, as it mostly is."""
+        key = found.order, found.cuts, found.codecs, problem.last_cut
+        known = self._plans.get(key)
+        if known is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            known = self._plans[key] = found.plan(problem.last_cut)
+        return known
 
 
 def plan(problem: Problem) -> Planned:
     """The best allowed plan, exactly. Raises `Infeasible` naming the constraint, or the deadline, that leaves none."""
     return Planner().plan(problem)
-
-
-def _plan(problem: Problem, found: tuple[Found | None, Found | None], model: ModelArrays) -> Planned:
-    best = (
-        _local_alternative(problem),
-        _alternative(PlanKind.OFFLOAD, found[OFFLOAD], problem),
-        _alternative(PlanKind.SPLIT, found[SPLIT], problem),
-    )
-    chosen = best[0]
-    for other in sorted(best[1:], key=_n_stages):
-        if other.cost < chosen.cost * (1.0 - TIE_RATIO) or (chosen.plan is None and other.plan is not None):
-            chosen = other
-    if chosen.plan is None:
-        raise infeasible(problem, model)
-    return Planned(
-        plan=chosen.plan,
-        cost=chosen.cost,
-        latency_s=chosen.latency_s,
-        throughput_fps=chosen.throughput_fps,
-        energy_j=chosen.energy_j,
-        alternatives=best,
-    )
 
 
 def evaluate(candidate: Plan, problem: Problem) -> Alternative:
@@ -222,8 +238,8 @@ def _search(problem: Problem, model: ModelArrays) -> tuple[Found | None, Found |
     return search_bottleneck(arrays) if goal is Objective.THROUGHPUT else search_additive(arrays)
 
 
-def _local_alternative(problem: Problem) -> Alternative:
-    local = evaluate(Plan.local(problem.origin, len(problem.cuts)), problem)
+def _local_alternative(whole: Plan, problem: Problem) -> Alternative:
+    local = evaluate(whole, problem)
     why_not = local.refusal
     if why_not is None and math.isinf(local.cost):
         is_unknown = local.energy_j is None and counts_energy(problem.objective)
@@ -231,12 +247,6 @@ def _local_alternative(problem: Problem) -> Alternative:
             f"`{problem.origin}` has no power figures" if is_unknown else f"it takes {local.latency_s * 1e3:.0f} ms"
         )
     return local if why_not is None else Alternative(kind=PlanKind.LOCAL, plan=None, objection=why_not)
-
-
-def _alternative(kind: PlanKind, found: Found | None, problem: Problem) -> Alternative:
-    if found is None:
-        return Alternative(kind=kind, plan=None, lacking_in=problem)
-    return evaluate(found.plan(problem.last_cut), problem)
 
 
 def _n_stages(alternative: Alternative) -> int:
