@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from seamline.core.adaptation.pipeline_depth import pipeline_depth, wants_pace
+from seamline.core.adaptation.pipeline_depth import paced_depth, pipeline_depth, wants_pace
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights
 
 
@@ -38,3 +38,21 @@ def test_there_is_always_one_and_never_more_than_the_most():
     assert under_way(50.0) == 8
     assert pipeline_depth(0.1, 0.0, period_s=1.0, wants_pace=False) == 8
     assert pipeline_depth(math.inf, 0.1, period_s=0.0, wants_pace=False) == 8
+
+
+def test_frames_a_bottleneck_apart_may_be_as_many_as_fill_the_pipeline():
+    assert [paced_depth(0.1 * x, 0.1) for x in (0.5, 1.0, 1.1, 1.2, 1.67, 2.0, 2.6, 50.0)] == [1, 1, 1, 2, 2, 2, 3, 8]
+    assert paced_depth(0.1, 0.0) == 8
+
+
+@pytest.mark.parametrize("n_filling", [1.2, 1.67, 2.3, 3.6])
+def test_paced_frames_come_at_the_pace_of_the_bottleneck_and_never_wait(n_filling: float):
+    ends, free_s, n_waited = [], 0.0, 0
+    for number in range(50):  # the bottleneck takes 1 s, at the beginning of a frame's way
+        earliest_s = ends[number - n] if number >= (n := paced_depth(n_filling, 1.0)) else 0.0
+        begin_s = max(float(number), earliest_s)
+        n_waited += begin_s < free_s - 1e-9
+        free_s = begin_s + 1.0
+        ends.append(begin_s + n_filling)
+    assert n_waited == 0
+    assert (ends[-1] - ends[9]) / 40 == pytest.approx(1.0, rel=0.15)  # within what `LEAST_GAIN` leaves

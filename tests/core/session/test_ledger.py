@@ -193,6 +193,26 @@ def test_a_source_that_must_lose_nothing_is_told_whether_there_is_room(frames):
     assert frames.ledger.has_room(frames.now_s)
 
 
+def test_a_pipeline_is_filled_by_frames_that_are_a_bottleneck_apart(frames):
+    frames.handle(ev.SetRoute(Route(generation=1, plan=SPLIT, expected_s=0.08, bottleneck_s=0.048), frames.now_s))
+    assert frames.ledger.depth == 1
+    frames.offer(0, is_live=False)
+    assert frames.ledger.room_in_s(frames.now_s) == pytest.approx(0.048)
+    frames.now_s += 0.04
+    assert not frames.ledger.has_room(frames.now_s)
+    frames.now_s += 0.0081
+    frames.offer(1, is_live=False)
+    assert frames.begun == [(0, 0, 1), (1, 0, 1)]
+    frames.now_s += 0.02
+    assert frames.ledger.room_in_s(frames.now_s) == math.inf, "two fill it"
+    frames.answer(0)
+    assert frames.ledger.room_in_s(frames.now_s) == pytest.approx(0.028), "the one before has not left the bottleneck"
+    frames.offer("of a camera")
+    frames.now_s += 0.01
+    frames.offer("the next")
+    assert frames.ledger.room_in_s(frames.now_s) == math.inf, "of a live source the newest counts"
+
+
 def test_a_frame_that_waits_when_the_source_ends_is_dropped_and_counted(frames):
     frames.route(1, SPLIT)
     frames.offer()

@@ -6,6 +6,11 @@ more or less in flight is no matter. Where it brings more, n > x frames queue fo
 n bottleneck_s, and one is answered every bottleneck_s. With n < x none waits, and one is answered every latency_s / n.
 The newest answer is as old as a frame takes and half of the time between two, on average, so n + 1 frames are better
 than n where x (1 + 1 / 2n) > n + 3/2.
+
+A frame that sets out no sooner than `bottleneck_s` after the one before finds the bottleneck free. So a source that
+waits for room may have x frames in flight beyond that depth, rounded up, that far apart: the pace of a full pipeline,
+at the latency of an empty one. Not so a live one, whose newest frame matters: where links vary, the frame ahead is held
+up, and that cost 1 % in mean latency over twelve recorded networks at 10 frames/s (worst 7 %).
 """
 
 from __future__ import annotations
@@ -15,6 +20,9 @@ import math
 from seamline.core.vocabulary.objectives import Goal, Objective, Weights
 
 MAX_IN_FLIGHT = 8
+
+LEAST_GAIN = 0.15
+"""One frame more must fill so much of itself: where x is 1.1, an error of the prediction is as large."""
 
 
 def wants_pace(goal: Goal) -> bool:
@@ -38,3 +46,9 @@ def pipeline_depth(latency_s: float, bottleneck_s: float, *, period_s: float, wa
     n = max(1, int(n_filling))
     is_one_more_better = n_filling * (1.0 + 0.5 / n) > n + 1.5
     return n + 1 if is_one_more_better else n
+
+
+def paced_depth(latency_s: float, bottleneck_s: float) -> int:
+    """Frames that may be in flight at once, 1 to `MAX_IN_FLIGHT`, if each sets out `bottleneck_s` after another."""
+    n_filling = latency_s / bottleneck_s if bottleneck_s > 0.0 else math.inf
+    return MAX_IN_FLIGHT if n_filling >= MAX_IN_FLIGHT else max(1, math.ceil(n_filling - LEAST_GAIN))

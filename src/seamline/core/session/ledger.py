@@ -48,7 +48,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from seamline.core.adaptation.pipeline_depth import pipeline_depth
+from seamline.core.adaptation.pipeline_depth import paced_depth, pipeline_depth
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
@@ -105,6 +105,7 @@ class Ledger:
         self._local_retries: dict[int, int] = {}  # frame -> which of its attempts is a retry on the origin
         self._lost: frozenset[NodeId] = frozenset()
         self._silent: frozenset[NodeId] = frozenset()
+        self._accepted_s = -math.inf
         self._next_out = 0
         self._n_undelivered = 0
         self._n_accepted = self._n_answered = self._n_dropped = self._n_retried = self._n_late = self._n_strange = 0
@@ -213,25 +214,40 @@ class Ledger:
 
     def has_room(self, now_s: float) -> bool:
         """Whether a frame that is offered now is accepted at once."""
+        return self.room_in_s(now_s) <= 0.0
+
+    def room_in_s(self, now_s: float) -> float:
+        """Seconds until a frame that is offered would be accepted, inf when something has to happen first."""
         if self._is_paused or self._local_retries or self._n_undelivered >= MAX_UNDELIVERED:
-            return False
-        if self._is_broken:
-            return self._is_local_fallback and not self._in_flight
+            return math.inf
         n_in_flight = len(self._in_flight)
-        return not n_in_flight or (n_in_flight < self.depth and not self._is_stuck(now_s))
+        if self._is_broken:
+            return 0.0 if self._is_local_fallback and not n_in_flight else math.inf
+        if not n_in_flight:
+            return 0.0
+        if self._is_stuck(now_s):
+            return math.inf
+        if n_in_flight < self.depth:
+            return 0.0
+        route = self.route
+        if route.bottleneck_s is None or self.period_s > 0.0:
+            return math.inf
+        if n_in_flight >= paced_depth(self._pipeline_s, route.bottleneck_s):
+            return math.inf
+        return max(0.0, self._accepted_s + route.bottleneck_s - now_s)
 
     @property
     def depth(self) -> int:
-        """Frames that may be in flight on the current route."""
+        """Frames that may be in flight on the current route, however closely they follow each other."""
         route = self.route
         if route.bottleneck_s is None:
             return 1
-        return pipeline_depth(
-            route.expected_s - route.waiting_s,
-            route.bottleneck_s,
-            period_s=self.period_s,
-            wants_pace=route.wants_pace,
-        )
+        return pipeline_depth(self._pipeline_s, route.bottleneck_s, period_s=self.period_s, wants_pace=route.wants_pace)
+
+    @property
+    def _pipeline_s(self) -> float:
+        """What a frame takes on the current route, without waiting."""
+        return self.route.expected_s - self.route.waiting_s
 
     def is_wanted(self, frame: int) -> bool:
         """Whether an attempt whose turn has come on the origin should be run: not when its frame has its answer."""
@@ -283,6 +299,7 @@ class Ledger:
         tensors, self._waiting = self._waiting, None
         number, route = self._n_accepted, self._local if self._is_broken else self.route
         self._n_accepted += 1
+        self._accepted_s = now_s
         frame = _Frame(number, tensors, now_s, now_s + self._deadline_s(route), route)
         self._in_flight[number] = frame
         self._begin(frame, route, out, now_s)

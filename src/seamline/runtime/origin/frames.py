@@ -7,6 +7,7 @@ the user takes it. The rules are the ledger's; here are the lock, the clock, ten
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -155,7 +156,13 @@ class StreamFrames:
             return self._has_room_locked(timeout_s)
 
     def _has_room_locked(self, timeout_s: float | None) -> bool:
-        return self._room.wait_for(lambda: self._ledger.has_room(now_s()), timeout_s)
+        until_s = math.inf if timeout_s is None else now_s() + timeout_s
+        while (room_in_s := self._ledger.room_in_s(now_s())) > 0.0:
+            if (left_s := until_s - now_s()) <= 0.0:
+                return False
+            wait_s = min(room_in_s, left_s)
+            self._room.wait(None if wait_s == math.inf else wait_s)
+        return True
 
     def answer(self, source: NodeId, result: msg.ResultData, outputs: dict[str, Array]) -> None:
         """An answer has arrived, the first to its frame or not. From elsewhere only outputs of this model are taken."""
