@@ -29,7 +29,8 @@ export class CutCurve {
     this.chosen = chosen;
     this.plot = null;
     this.selected = null;
-    this.target.addEventListener("change", () => this.draw(this.stream));
+    this.isPicked = false; // until then the target follows the plan in use
+    this.target.addEventListener("change", () => { this.isPicked = true; this.draw(this.stream); });
     this.box.addEventListener("keydown", (event) => this.onKey(event));
     this.box.addEventListener("click", () => this.take());
   }
@@ -66,13 +67,16 @@ export class CutCurve {
   }
 
   offer(targets, stream) {
-    if (targets.join() === this.offered) return;
-    this.offered = targets.join();
     const before = this.target.value;
-    this.target.replaceChildren(...targets.map((name) => el("option", {}, name)));
+    if (targets.join() !== this.offered) {
+      this.offered = targets.join();
+      this.target.replaceChildren(...targets.map((name) => el("option", {}, name)));
+      this.target.parentElement.hidden = targets.length < 2;
+    }
     const used = stages(stream.snapshot.plan).map((stage) => stage.node);
-    this.target.value = targets.includes(before) ? before : targets.find((name) => used.includes(name)) ?? targets[0] ?? "";
-    this.target.parentElement.hidden = targets.length < 2;
+    const follows = this.isPicked ? undefined : targets.find((name) => used.includes(name));
+    const wanted = follows ?? (targets.includes(before) ? before : targets[0] ?? "");
+    if (this.target.value !== wanted) this.target.value = wanted;
   }
 
   cutInUse() {
