@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -143,20 +144,19 @@ def _close_dominated(serialise_s: Floats, encode_s: Floats, enter_s: Floats) -> 
 
     No slower in encoding, sending and decoding; of equal ones the first stays.
     """
-    n_codecs = encode_s.shape[1]
-    for row in range(n_codecs):
-        for other in range(n_codecs):
-            pairs = (
-                (serialise_s[:, :, row], serialise_s[:, :, other]),
-                (encode_s[:, np.newaxis, row], encode_s[:, np.newaxis, other]),
-                (enter_s[np.newaxis, :, row], enter_s[np.newaxis, :, other]),
-            )
-            dominated = np.logical_and.reduce([np.broadcast_to(a >= b, serialise_s[:, :, row].shape) for a, b in pairs])
-            if row < other:
-                differs = [np.broadcast_to(a > b, serialise_s[:, :, row].shape) for a, b in pairs]
-                dominated &= np.logical_or.reduce(differs)
-            if row != other:
-                serialise_s[:, :, row][dominated] = math.inf
+    codecs = range(encode_s.shape[1])
+    for row, other in product(codecs, codecs):
+        if row == other:
+            continue
+        sent, encoded, entered = (
+            (serialise_s[:, :, row], serialise_s[:, :, other]),
+            (encode_s[:, np.newaxis, row], encode_s[:, np.newaxis, other]),
+            (enter_s[np.newaxis, :, row], enter_s[np.newaxis, :, other]),
+        )
+        dominated = np.greater_equal(*sent) & np.greater_equal(*encoded) & np.greater_equal(*entered)
+        if row < other:
+            dominated &= np.greater(*sent) | np.greater(*encoded) | np.greater(*entered)
+        serialise_s[:, :, row][dominated] = math.inf
 
 
 def _reach(arrays: ProblemArrays) -> Places:
