@@ -41,7 +41,10 @@ format: develop ## format the code and fix what lint can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: develop ## write docs/cli.md anew from the commands
+docs: develop ## build the documentation as a site into build/site, strictly and offline
+	$(BIN)/mkdocs build --quiet --strict --clean
+
+cli-reference: develop ## write docs/cli.md anew from the commands
 	$(BIN)/python -m seamline.cli.reference --write docs/cli.md
 
 lock: develop ## pin what .venv holds now into requirements.lock

@@ -122,7 +122,7 @@ def test_every_command_documents_json_and_takes_it(seamline):
 
 
 def test_the_reference_in_the_repository_is_what_the_commands_say():
-    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "run `make docs`"
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "run `make cli-reference`"
 
 
 def test_doctor_says_what_is_here_as_one_object(seamline):
