@@ -18,7 +18,7 @@ import pytest
 import typer.main
 import yaml
 
-from seamline.cli.main import build_app
+from seamline.cli.main import build_app, modules
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 
@@ -111,7 +111,7 @@ def commands() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_and_flag_is_there(words):
-    command = typer.main.get_command(build_app())
+    command = typer.main.get_command(build_app(modules()))
     for name in words[:1]:
         assert name in command.commands
         command = command.commands[name]

@@ -5,7 +5,7 @@ How it works, in order:
 
 - A node listens on its endpoints and connects to those it was given. With `relay` (the default) its session routes:
   two nodes that both know only a third reach each other through it, and messages take only links that were
-  configured, so a shaped or cut link is the link that is used. Nobody is discovered by himself.
+  configured, so a shaped or cut link is the link that is used. Nobody is discovered but in a `group`.
 - ``seamline/<cluster>/<node>/alive/<incarnation>`` is a liveliness token: it goes when the process dies (milliseconds)
   or is silent for `lease_s`. Of two incarnations of one name the first stays, the other is left out (`roster.py`).
 - ``seamline/<cluster>/<node>/control/<source>/<its incarnation>/<the node's>`` carries whole messages, at the highest
@@ -80,7 +80,8 @@ class ZenohFabric:
     relay: pass on messages between neighbours; without it, only directly connected nodes see each other.
     shared_memory: hand bulk to processes of this machine in memory, where nothing shaped is between them.
     lease_s: silence after which a peer is lost; raise it for links that stall for longer. guard: only whom it
-    admits takes part, and nobody else can read or forge what is sent.
+    admits takes part, and nobody else can read or forge what is sent. group: where nodes of this cluster find each
+    other by multicast, see `discovery`; None finds nobody.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class ZenohFabric:
         lease_s: float = LEASE_S,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         guard: Guard | None = None,
+        group: str | None = None,
     ) -> None:
         self._node = node_id(node)
         self._cluster = node_id(cluster)
@@ -110,6 +112,7 @@ class ZenohFabric:
             connect,
             mode="router" if relay else "peer",
             lease_s=lease_s,
+            group=group,
         )
         self._config = self._configuration()
         self._roster = Roster(self._node, f"{self._incarnation:016x}")

@@ -16,6 +16,7 @@ import zenoh
 
 from seamline.core.vocabulary.errors import FabricError
 from seamline.core.vocabulary.ports import BATCH_BYTES
+from seamline.fabric.discovery import discovering
 
 _WAIT_BEFORE_CLOSE_S = 0.4
 """How long a full queue may block a put, and with it the whole session, before that link is closed; no longer than a
@@ -45,11 +46,13 @@ def configuration(
     *,
     mode: str,
     lease_s: float,
+    group: str | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
     """A Zenoh configuration that neither loses, delays nor misroutes what we send.
 
-    mode: ``router`` passes messages on between neighbours, ``peer`` does not. more: certificates and access rules.
+    mode: ``router`` passes messages on between neighbours, ``peer`` does not. group: where to meet others, see
+    `discovery`. more: certificates and access rules.
     Raises `FabricError` for what Zenoh does not take, a malformed endpoint above all.
     """
     wait_s = min(_WAIT_BEFORE_CLOSE_S, lease_s)
@@ -80,6 +83,8 @@ def configuration(
         # receiver's thread has not read within 0.1 s, without a word (issue 2628 of Zenoh): see `bulk/shared_memory.py`
         "transport/shared_memory/enabled": False,
     }
+    if group is not None:
+        settings.update(discovering(group))
     settings.update(more)
     config: Any = zenoh.Config()
     for key, value in settings.items():

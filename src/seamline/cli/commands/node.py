@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.logs import JsonLines, is_json
 from seamline.cli.shared.node_flags import NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
-from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag, one_of
+from seamline.cli.shared.options import ClusterOption, DiscoverFlag, InsecureFlag, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
 from seamline.cli.shared.render import NodeDrew, NodeGpu, NodeRow, nodes_table
 from seamline.core.vocabulary.documented import copied, key_docs
@@ -31,9 +31,14 @@ from seamline.core.vocabulary.quantities import energy_text, parse_size
 if TYPE_CHECKING:
     from seamline.core.vocabulary.links import LinkEstimate
     from seamline.fabric.messages import Status
+    from seamline.runtime.api.cluster import Cluster
 
 WIDE_ENOUGH = 110
 """Columns that a row of `seamline nodes` takes with all that is known."""
+
+
+MEASURED_AFTER_S = 1.0
+"""Whoever is asked to measure a link has done so by then; sooner nothing is said of one that is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,7 @@ class NodesSummary:
     """What `seamline nodes --json` prints."""
 
     nodes: tuple[NodeRow, ...]
+    unusable: Mapping[str, Annotated[str, "why no stream can use that node, though it is there"]]
 
 
 JSON_KEYS = {"node": partial(key_docs, NodeReady), "nodes": partial(key_docs, NodesSummary)}
@@ -177,29 +183,69 @@ def nodes(
     connect: DoorOption = (),
     cluster: ClusterOption = "default",
     insecure: InsecureFlag = False,
+    discover: DiscoverFlag = False,
     wait: Annotated[
         float, typer.Option("--wait", metavar="S", min=0.1, max=60.0, help="Seconds to listen before printing.")
     ] = 1.5,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print again whenever who is there, or why not, has changed, until ended.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """List the nodes of a cluster and how they fare, as seen from here."""
+    """List the nodes of a cluster and how they fare, as seen from here; and why some cannot be used."""
+    with observing(connect, cluster, insecure, discover=discover) as here:
+        summary = _seen(here, wait)
+        hint = None if summary.nodes or summary.unusable else _why_nobody(discover)
+        if watch:
+            _watch(here, summary, wait, json)
+            return
+    if hint is not None:
+        where = ", ".join(connect or [USUAL_ENDPOINT]) + (" or by multicast" if discover else "")
+        raise FabricError(f"no node of cluster `{cluster}` answered at {where} within {wait:g} s", hint=hint)
+    _show(summary, json)
+
+
+def _seen(here: Cluster, wait_s: float) -> NodesSummary:
+    """Who is there after listening for `wait_s`."""
     from seamline.runtime.node.status import OBSERVER
 
-    with observing(connect, cluster, insecure) as here:
-        statuses = here.nodes(wait_s=wait)
-        links = {estimate.target: estimate for estimate in here.node.links.estimates()}
-    rows = tuple(
-        _row(peer, status, links.get(peer)) for peer, status in sorted(statuses.items()) if status.tier != OBSERVER
+    statuses = here.nodes(wait_s=wait_s)
+    links = {estimate.target: estimate for estimate in here.node.links.estimates()}
+    return NodesSummary(
+        nodes=tuple(
+            _row(peer, status, links.get(peer)) for peer, status in sorted(statuses.items()) if status.tier != OBSERVER
+        ),
+        unusable={str(name): why for name, why in here.unusable(is_measured=wait_s >= MEASURED_AFTER_S).items()},
     )
-    if not rows:
-        raise FabricError(
-            f"no node of cluster `{cluster}` answered at {', '.join(connect or [USUAL_ENDPOINT])} within {wait:g} s",
-            hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
-        )
-    if json:
-        print_json(NodesSummary(nodes=rows))
-    else:
-        _print_nodes(rows)
+
+
+def _why_nobody(discover: bool) -> str:
+    from seamline.fabric.discovery import why_closed
+
+    if discover and (why := why_closed()) is not None:
+        return f"{why}; --connect tcp/HOST:PORT needs no multicast"
+    return "`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that"
+
+
+def _watch(here: Cluster, summary: NodesSummary, wait_s: float, as_json: bool) -> None:
+    """Print whoever is there, and again when somebody came, went or became unusable. Ends with Ctrl-C."""
+    shown: object = None
+    with suppress(KeyboardInterrupt):
+        while True:
+            now = ([(row.name, row.tier, row.version) for row in summary.nodes], dict(summary.unusable))
+            if now != shown:
+                _show(summary, as_json)
+                shown = now
+            summary = _seen(here, max(wait_s, MEASURED_AFTER_S))
+
+
+def _show(summary: NodesSummary, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    _print_nodes(summary.nodes)
+    for name, why in summary.unusable.items():
+        data_console().print(f"{name} cannot be used: {why}", soft_wrap=True)
 
 
 def _row(name: str, status: Status, link: LinkEstimate | None) -> NodeRow:

@@ -11,6 +11,7 @@ import typer
 
 from seamline.cli.shared.options import (
     ClusterOption,
+    DiscoverFlag,
     InsecureFlag,
     JoinOption,
     ProviderOption,
@@ -24,6 +25,10 @@ from seamline.core.vocabulary.providers import AUTO
 if TYPE_CHECKING:
     from seamline.runtime.node.starting import NodeOptions
     from seamline.testbed.orders import Orders
+
+
+HERE, FOUND = "tcp/127.0.0.1:0", "tcp/0.0.0.0:0"
+"""Where a node listens unless it is told: who is to be found by others is to be reached, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,7 @@ class NodeFlags:
             help="Give that node no model from here: it takes part only in what it has. Repeatable.",
         ),
     ] = ()
+    discover: DiscoverFlag = False
     join: JoinOption = None
     insecure: InsecureFlag = False
     power: Annotated[
@@ -156,7 +162,7 @@ class NodeFlags:
             name=name,
             tier=tier,
             connect=self.connect,
-            listen=self.listen or ("tcp/127.0.0.1:0",),
+            listen=self.listen or (FOUND if self.discover else HERE,),
             cluster=self.cluster,
             n_threads=self.threads,
             provider=self.provider,
@@ -174,4 +180,5 @@ class NodeFlags:
             power=self.power,
             meter=self.meter,
             lease_s=self.lease_s,
+            discover=self.discover,
         )

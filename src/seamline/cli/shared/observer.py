@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from seamline.cli.shared.node_flags import FOUND, HERE
 from seamline.cli.shared.options import ClusterOption, InsecureFlag
 from seamline.core.vocabulary.errors import FabricError, IdentityError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -39,11 +40,12 @@ _Answer = TypeVar("_Answer")
 
 @contextmanager
 def observing(
-    connect: Sequence[str], cluster: str, insecure: bool = False, *, steers: bool = False
+    connect: Sequence[str], cluster: str, insecure: bool = False, *, steers: bool = False, discover: bool = False
 ) -> Iterator[Cluster]:
     """Within it, the cluster behind `connect` as seen by a node of its own that takes no part in streams.
 
-    steers: it will ask for changes, which a certificate of the role observer does not allow.
+    steers: it will ask for changes, which a certificate of the role observer does not allow. discover: look on the
+    local network, too.
     """
     import secrets
 
@@ -56,7 +58,14 @@ def observing(
         if steers:
             require_steering(cluster, owner)
     with seamline.connect(
-        *(connect or usual), name=name, tier=OBSERVER, cluster=cluster, n_threads=1, allow_insecure=insecure
+        *(connect or usual),
+        name=name,
+        tier=OBSERVER,
+        listen=(FOUND if discover else HERE,),
+        cluster=cluster,
+        n_threads=1,
+        allow_insecure=insecure,
+        discover=discover,
     ) as here:
         yield here
 

@@ -124,6 +124,14 @@ InsecureFlag = Annotated[
         help="Go beyond this machine without certificates: nobody is authenticated, nothing is encrypted.",
     ),
 ]
+DiscoverFlag = Annotated[
+    bool,
+    typer.Option(
+        "--discover",
+        envvar="SEAMLINE_DISCOVER",
+        help="Find nodes of the cluster on the local network by multicast, and be found.",
+    ),
+]
 ClusterOption = Annotated[
     str,
     typer.Option("--cluster", metavar="NAME", envvar="SEAMLINE_CLUSTER", help="Nodes of other clusters are not seen."),

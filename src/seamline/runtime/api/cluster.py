@@ -33,6 +33,7 @@ from seamline.model import FrameRecipe, Preprocess, StoredModel
 from seamline.model.store.calibration import read_calibration
 from seamline.runtime.api.dynamic_shapes import First, add_model
 from seamline.runtime.api.stream import Stream
+from seamline.runtime.api.usable import why_unusable
 from seamline.runtime.identity.securing import require_let_in
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.starting import NodeOptions, open_node
@@ -68,10 +69,12 @@ def connect(
     power: str | None = None,
     meter: str | None = None,
     lease_s: float = LEASE_S,
+    discover: bool = False,
 ) -> Cluster:
     """Join the nodes at `endpoints` (``tcp/HOST:7447``) as node `name`, where streams will start.
 
-    Use it as a context manager. provider: what computes here, as `--provider`. Raises `UsageError` for bad options and
+    Use it as a context manager. provider: what computes here, as `--provider`. discover: find nodes of the cluster on
+    the local network, too, and be found; `listen` then has to lead there. Raises `UsageError` for bad options and
     `FabricError` when the name is taken.
     """
     node = open_node(
@@ -92,6 +95,7 @@ def connect(
             power=power,
             meter=meter,
             lease_s=lease_s,
+            discover=discover,
         )
     )
     return Cluster(node, n_expected=len(endpoints))
@@ -127,6 +131,27 @@ class Cluster:
             time.sleep(min(left_s, LOOK_S))
         return self.node.membership.statuses()
 
+    def unusable(self, *, is_measured: bool = False) -> Mapping[NodeId, str]:
+        """Nodes that are there and that no stream can use, with what is in the way. is_measured: after `nodes` with a
+        time in which links were measured."""
+        statuses = self.node.membership.statuses()
+        links = {estimate.target: estimate for estimate in self.node.links.estimates()}
+        found = {}
+        for peer in sorted(self.node.fabric.peers()):
+            status = statuses.get(peer)
+            if status is not None and status.tier == OBSERVER:
+                continue
+            why = why_unusable(
+                status,
+                role=self._role_of(peer),
+                link=links.get(peer),
+                is_measured=is_measured,
+                refused=self.node.dispatcher.foreign.get(peer),
+            )
+            if why is not None:
+                found[peer] = why
+        return found
+
     def wait_nodes(self, names: Sequence[str], timeout_s: float = DISCOVERY_TIMEOUT_S) -> None:
         """Wait until all of `names` are there. Raises `UsageError` naming those that are not, `IdentityError` when
         nobody answers because of who this machine is, or is not."""
@@ -146,7 +171,12 @@ class Cluster:
 
     def computes(self, name: NodeId) -> bool:
         """Whether the role of node `name` lets it compute for others; without certificates everybody may."""
-        return getattr(self.node.fabric, "role_of", lambda peer: None)(name) in (None, "node")
+        return self._role_of(name) in (None, "node")
+
+    def _role_of(self, name: NodeId) -> str | None:
+        """Role in the certificate of node `name`; None without certificates."""
+        found: str | None = getattr(self.node.fabric, "role_of", lambda peer: None)(name)
+        return found
 
     def _require_admitted(self) -> None:
         """Raise `IdentityError` when this node was excluded, or has no certificate where a neighbour wants one."""

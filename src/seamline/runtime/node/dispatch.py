@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from seamline.core.vocabulary.errors import PeerLost, SeamlineError, WireError
+from seamline.core.vocabulary.errors import PeerLost, SeamlineError, WireError, WireVersion
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.ports import Array
 from seamline.fabric.fair_queue import FairQueue
@@ -49,12 +49,18 @@ class Handlers:
     in_turn: Mapping[type[Message], Handler] = field(default_factory=dict)
 
 
+MAX_FOREIGN = 64
+"""So many are told apart."""
+
+
 class Dispatcher:
     """Owner of a node's inbox and of the thread that empties it. n_refused: messages that were not handled: damaged,
-    senseless, not theirs to send, or more of one sender than may wait."""
+    senseless, not theirs to send, or more of one sender than may wait. foreign: in words, of peers with another
+    wire version."""
 
     def __init__(self) -> None:
         self.n_refused = 0
+        self.foreign: dict[NodeId, str] = {}
         self._handlers = Handlers()
         self._peer_log = PeerLog(log)
         self._inbox: FairQueue[Callable[[], None]] = FairQueue(
@@ -94,6 +100,8 @@ class Dispatcher:
         try:
             header, tensors = unpack(data)
         except WireError as error:
+            if isinstance(error, WireVersion) and len(self.foreign) < MAX_FOREIGN:
+                self.foreign[source] = error.message
             raise WireError(f"a message of `{source}` is refused: {error}") from error
         kind = type(header)
         if (why_not := self._handlers.why_not(source, kind)) is not None:

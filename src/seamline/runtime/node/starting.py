@@ -16,7 +16,9 @@ from seamline.core.vocabulary.errors import MeterError, UsageError
 from seamline.core.vocabulary.nodes import Tier, node_id
 from seamline.core.vocabulary.ports import LEASE_S, Engine
 from seamline.core.vocabulary.providers import AUTO, CPU, GPU_PROVIDERS, require_provider
+from seamline.fabric.discovery import group_of, why_closed
 from seamline.fabric.zenoh import ZenohFabric
+from seamline.identity.members import fingerprint
 from seamline.meters.energy import open_meter
 from seamline.meters.gpu import Gpu
 from seamline.model import ModelStore, OrtEngine
@@ -49,7 +51,8 @@ class NodeOptions:
     this machine in memory. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by
     certificate on loopback too. serves: it computes for others, and answers machines that join where the authority is.
     no_weights_to: nodes that get no model from here. power: what the device draws, see `config.power.parse_power`.
-    meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost.
+    meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost. discover:
+    find nodes of the cluster on the LAN, and be found.
     """
 
     name: str
@@ -72,6 +75,7 @@ class NodeOptions:
     power: str | None = None
     meter: str | None = None
     lease_s: float = LEASE_S
+    discover: bool = False
     model_quota: str | None = None
 
 
@@ -116,6 +120,7 @@ def open_node(options: NodeOptions) -> Node:
         shared_memory=options.shared_memory,
         lease_s=options.lease_s,
         guard=links.seal,
+        group=_group(options, links) if options.discover else None,
     )
     identity = Identity(
         name=name,
@@ -156,6 +161,14 @@ def open_node(options: NodeOptions) -> Node:
         node.close()
         raise
     return node
+
+
+def _group(options: NodeOptions, links: Links) -> str:
+    """Where nodes of the cluster meet. Where multicast is closed that is said; configured links are left then."""
+    if (why := why_closed()) is not None:
+        LOGGER.warning("discovery finds nobody: %s; hint: --connect tcp/HOST:7447 names a node", why)
+    authority = "" if links.identity is None else fingerprint(links.identity.authority).hex()
+    return group_of(options.cluster, authority)
 
 
 def _provider(name: str) -> str:
