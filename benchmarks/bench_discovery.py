@@ -1,4 +1,4 @@
-"""How soon a third node is found by multicast: from the start of its fabric until it and the two others see each other."""
+"""How soon a third node is found by multicast: from the start of its fabric until all three see each other."""
 
 from __future__ import annotations
 
