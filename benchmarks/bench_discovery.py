@@ -14,6 +14,9 @@ from seamline.fabric.discovery import group_of
 from seamline.fabric.zenoh import ZenohFabric
 
 LIMIT_S = 10.0
+BETWEEN_S = 1.0
+"""A router that comes within a second of another's leaving is not told of those who are there, by Zenoh 1.10, whether
+links were found or configured."""
 
 
 def main() -> None:
@@ -34,7 +37,8 @@ def main() -> None:
     report.say(
         f"Three fabrics without certificates in one process, over the machine's own network interface: median "
         f"{1e3 * median:.0f} ms, at most {1e3 * most:.0f} ms, n = {len(taken_s)}. The aim was 2 s. Another machine, a "
-        "switch or an access point was not between them."
+        "switch or an access point was not between them.",
+        "",
     )
     report.finish()
 
@@ -55,6 +59,7 @@ def round_s(cluster: str, first: ZenohFabric, second: ZenohFabric) -> float:
     finally:
         third.close()
         wait(lambda: "three" not in first.peers() and "three" not in second.peers())
+        time.sleep(BETWEEN_S)
 
 
 def wait(condition: Callable[[], bool]) -> None:
