@@ -20,7 +20,8 @@ def test_a_cluster_begins_shows_revokes_and_rotates(seamline):
     assert begun["is_authority"] is True
     assert [(row["name"], row["role"]) for row in begun["here"]] == [("cloud", "node")]
     assert seamline("cluster", "init").exit_code == 2
-    found("default", "fog")
+    certified = seamline("cluster", "certify", "--name", "fog", "--json").json
+    assert [(row["name"], row["role"]) for row in certified["here"]] == [("cloud", "node"), ("fog", "node")]
     shown = seamline("cluster", "show")
     assert "member fog  node  until 20" in shown.stdout
     assert seamline("cluster", "revoke", "nobody").exit_code == 2

@@ -70,7 +70,9 @@ class JoinSummary:
 
 
 JSON_KEYS = {
-    **{f"cluster {name}": partial(key_docs, ClusterSummary) for name in ("init", "show", "revoke", "rotate")},
+    **{
+        f"cluster {name}": partial(key_docs, ClusterSummary) for name in ("init", "certify", "show", "revoke", "rotate")
+    },
     "invite": partial(key_docs, InviteSummary),
     "join": partial(key_docs, JoinSummary),
 }
@@ -92,6 +94,7 @@ RoleOption = Annotated[
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Certificates of a cluster: who may take part.", no_args_is_help=True)
     group.command("init")(init)
+    group.command("certify")(certify)
     group.command("show")(show)
     group.command("revoke")(revoke)
     group.command("rotate")(rotate)
@@ -108,6 +111,19 @@ def init(name: NameOption = None, cluster: ClusterOption = "default", json: Json
     if has_authority(cluster):
         raise UsageError(
             f"cluster `{cluster}` has its authority here already", hint="`seamline cluster show`, or `cluster rotate`"
+        )
+    found(cluster, name or as_node_name(socket.gethostname()))
+    _print(cluster, json)
+
+
+@with_groups
+def certify(name: NameOption = None, cluster: ClusterOption = "default", json: JsonFlag = False) -> None:
+    """Make a certificate for another node of this machine, where the authority is: nobody has to join by a token."""
+    from seamline.identity.founding import found, has_authority
+
+    if not has_authority(cluster):
+        raise UsageError(
+            f"the authority of cluster `{cluster}` is not on this machine", hint="`seamline join TOKEN` joins it"
         )
     found(cluster, name or as_node_name(socket.gethostname()))
     _print(cluster, json)
