@@ -63,7 +63,7 @@ def test_an_identity_of_an_earlier_authority_is_replaced(seamline):
 
 def test_a_machine_in_no_cluster_says_so(seamline):
     assert "knows no certificate of cluster `default`" in seamline("cluster", "show").stdout
-    for command in (("invite",), ("cluster", "revoke", "fog"), ("cluster", "rotate")):
+    for command in (("invite",), ("cluster", "certify"), ("cluster", "revoke", "fog"), ("cluster", "rotate")):
         outcome = seamline(*command)
         assert outcome.exit_code == 2
         assert "the authority of cluster `default` is not on this machine" in outcome.stderr

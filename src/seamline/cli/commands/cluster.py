@@ -69,10 +69,9 @@ class JoinSummary:
     name: Annotated[str, "the name this machine has in the cluster"]
 
 
+COMMANDS = ("init", "certify", "show", "revoke", "rotate")
 JSON_KEYS = {
-    **{
-        f"cluster {name}": partial(key_docs, ClusterSummary) for name in ("init", "certify", "show", "revoke", "rotate")
-    },
+    **{f"cluster {name}": partial(key_docs, ClusterSummary) for name in COMMANDS},
     "invite": partial(key_docs, InviteSummary),
     "join": partial(key_docs, JoinSummary),
 }
