@@ -38,7 +38,7 @@ def test_a_node_that_answers_and_is_reached_is_usable():
         ({"status": None}, "says nothing of itself"),
         ({"role": "origin"}, "role origin"),
         ({"status": msgspec.structs.replace(STATUS, version="9.9.1")}, "runs Seamline 9.9.1"),
-        ({"status": msgspec.structs.replace(STATUS, usable_memory_bytes=4_000_000)}, "4.00 MB"),
+        ({"status": msgspec.structs.replace(STATUS, usable_memory_bytes=4_000_000)}, "4.0 MB of memory"),
         ({"link": replace(LINK, goodput_bps=0.0)}, "data path is down"),
         ({"link": None}, "data path does not answer"),
     ],
