@@ -89,6 +89,12 @@ def computes_with(provider: str) -> bool:
     return look(provider).missing is None
 
 
+def has_multicast() -> bool:
+    from seamline.fabric.discovery import why_closed
+
+    return why_closed() is None
+
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "linux": (lambda: sys.platform == "linux", "only Linux has /proc, /dev/full and limits of a process"),
     "root": (lambda: os.geteuid() == 0, "needs root"),
@@ -98,6 +104,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "tensorrt": (lambda: computes_with("tensorrt"), "no TensorRT that ONNX Runtime can use: see `seamline doctor`"),
     "mosquitto": (lambda: shutil.which("mosquitto", path=f"{os.environ['PATH']}:{SBIN}") is not None,
                   "no MQTT broker: apt install mosquitto"),
+    "multicast": (has_multicast, "no network interface takes multicast"),
     "chromium": (lambda: shutil.which("chromium") is not None, "no browser: apt install chromium"),
     "prometheus": (lambda: shutil.which("prometheus") is not None, "no Prometheus: apt install prometheus"),
     "systemd": (lambda: shutil.which("systemd-analyze") is not None, "no systemd-analyze: apt install systemd"),

@@ -38,7 +38,7 @@ def wait_peers(fabric: ZenohFabric, *names: str) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.skipif(why_closed() is not None, reason=f"multicast is closed here: {why_closed()}")
+@pytest.mark.needs("multicast")
 def test_a_third_node_is_found_by_the_others_and_a_stranger_is_not(start):
     first, second, stranger = start("one"), start("two"), start("other", f"{CLUSTER}-b")
     wait_peers(first, "two")
