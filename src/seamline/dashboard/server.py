@@ -79,8 +79,8 @@ class Dashboard:
 
     allow_insecure: beyond this machine, too, where everybody may look. history: where it is kept. only_looks: why
     nobody may steer here, whoever signs in; empty where who signed in may. pictures: by stream, the newest frame that
-    may be seen; why_no_picture: of the others.
-    key: whoever has it is given links.
+    may be seen; why_no_picture: of the others. option: what the user gave `address` with. key: whoever has it is given
+    links.
     Raises `UsageError` for no address or one beyond this machine, `FabricError` when the port is taken.
     """
 
@@ -94,8 +94,9 @@ class Dashboard:
         only_looks: str = "",
         pictures: Mapping[str, Newest] | None = None,
         why_no_picture: str = ELSEWHERE,
+        option: str = "--dashboard",
     ) -> None:
-        wanted = parse_web_address(address, "--dashboard")
+        wanted = parse_web_address(address, option)
         if not wanted.is_loopback and not allow_insecure:
             raise UsageError(
                 f"a dashboard on `{wanted}` would be seen beyond this machine, in the clear",
@@ -106,8 +107,12 @@ class Dashboard:
         self.key = secrets.token_urlsafe(32)
         self._only_looks = only_looks
         self._observer = observer
-        self._history = History(history)
-        self._listener = _bound(wanted)
+        self._listener = _bound(wanted, option)
+        try:
+            self._history = History(history)
+        except FabricError:
+            self._listener.close()
+            raise
         self._bound = WebAddress(host=wanted.host, port=self._listener.getsockname()[1])
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
@@ -351,13 +356,13 @@ def _json(encoded: bytes) -> Response:
     return Response(encoded, media_type="application/json", headers={"cache-control": "no-store"})
 
 
-def _bound(address: WebAddress) -> socket.socket:
+def _bound(address: WebAddress, option: str) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         return socket.create_server((address.host, address.port), family=family)
     except socket.gaierror:
-        raise UsageError(f"`{address.host}` is no host of this machine", hint="write --dashboard PORT") from None
+        raise UsageError(f"`{address.host}` is no host of this machine", hint=f"write {option} PORT") from None
     except OSError as error:
         raise FabricError(
-            f"cannot answer on {address}: {error.strerror}", hint="give --dashboard another port"
+            f"cannot answer on {address}: {error.strerror}", hint=f"give {option} another port"
         ) from error

@@ -274,5 +274,5 @@ def test_beyond_this_machine_only_who_asked_for_it_is_shown(bench):
 def test_a_port_in_use_is_said(shown, bench):
     from seamline.dashboard.server import Dashboard
 
-    with pytest.raises(FabricError, match="cannot answer on"):
-        Dashboard(StreamObserver(bench.nodes["edge"]), shown.browser.host)
+    with pytest.raises(FabricError, match=r"cannot answer on .*give --at another port"):
+        Dashboard(StreamObserver(bench.nodes["edge"]), shown.browser.host, option="--at")

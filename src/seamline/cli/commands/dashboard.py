@@ -77,7 +77,12 @@ def dashboard(
                 hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
             )
         page = make(
-            StreamObserver(here.node), at, allow_insecure=insecure, history=_history(cluster), only_looks=only_looks
+            StreamObserver(here.node),
+            at,
+            allow_insecure=insecure,
+            history=_history(cluster),
+            only_looks=only_looks,
+            option="--at",
         )
         here.node.close_with(page)
         here.node.close_with(LinkOffer(page))
