@@ -11,6 +11,7 @@ import math
 import random
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.fabric import messages as msg
 from seamline.fabric import wire
 from seamline.fabric.bulk.chunks import Assembler, cut
+from seamline.fabric.bulk.same_host import Place
+from seamline.fabric.bulk.shared_memory import LEAST_SHARED_BYTES, SharedReader, SharedSlots
 from seamline.fabric.integrity import checksum
 from seamline.meters.profile_file import to_json
 from seamline.model.onnx.reading import read_model
@@ -44,6 +47,7 @@ from seamline.runtime.shared.bounds import bounded_report, bounded_status
 from seamline.sim.storm import Trial
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
+READER = SharedReader(lambda: Place(network=1, links=(("tcp/127.0.0.1:2", "tcp/127.0.0.1:1"),)))
 MOST_DECODED_BYTES = 64 << 20
 
 
@@ -69,9 +73,10 @@ WORDS = NUMBERS + MARKS
 def targets(folder: Path) -> dict[str, Target]:
     """All targets; files are written into `folder`."""
     return {
-        "wire, damaged": Target(_damaged, MESSAGES, 0.3),
+        "wire, damaged": Target(_damaged, MESSAGES, 0.27),
         "wire, forged": Target(_forged, MESSAGES, 0.2),
         "chunks": Target(_chunks, (LONG_MESSAGE,), 0.1),
+        "notes of shared memory": Target(_note, _sample_notes(), 0.03),
         "codec": Target(_decoded, _encodings(), 0.1),
         "plan": Target(_plan, PLANS, 0.06, WORDS),
         "manifest": Target(_manifest, (_sample_manifest(),), 0.06, WORDS),
@@ -160,6 +165,24 @@ def _chunks(data: bytes) -> None:
             continue
         if message is not None and bytes(message) != LONG_MESSAGE:
             raise WrongOutput("chunks were joined to another message")
+
+
+def _sample_notes() -> tuple[bytes, ...]:
+    """An offer of memory that is there, and a note of a message in it."""
+    slots = SharedSlots(lambda: Place(network=1, links=(("tcp/127.0.0.1:1", "tcp/127.0.0.1:2"),)))
+    offer = slots.offer(LEAST_SHARED_BYTES)
+    assert offer is not None
+    READER.take(EDGE, memoryview(offer))
+    here = slots.put((bytes(LEAST_SHARED_BYTES),), LEAST_SHARED_BYTES)
+    assert here is not None
+    slots.close()
+    return offer, here
+
+
+def _note(data: bytes) -> None:
+    with suppress(WireError):
+        if (message := READER.take(EDGE, memoryview(data))) is not None and any(message):
+            raise WrongOutput("a note led to another message")
 
 
 def _encodings() -> tuple[bytes, ...]:
