@@ -177,11 +177,11 @@ def life(samples: Sequence[Sample]) -> Life:
 
 
 def _least_of_windows(samples: Sequence[Sample]) -> list[Sample]:
-    windows: dict[int, Sample] = {}
+    windows: dict[int, list[Sample]] = {}
     for each in samples:
-        at = int((each.at_s - samples[0].at_s) / WINDOW_S)
-        windows[at] = min(each, windows.get(at, each), key=lambda one: one.rss_bytes)
-    return list(windows.values())
+        windows.setdefault(int((each.at_s - samples[0].at_s) / WINDOW_S), []).append(each)
+    whole = [window for window in windows.values() if len(window) > 1]  # the last may have begun just now
+    return [min(window, key=lambda one: one.rss_bytes) for window in whole]
 
 
 def _line_through(samples: Sequence[Sample]) -> tuple[float | None, float | None]:
