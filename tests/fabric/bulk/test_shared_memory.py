@@ -168,6 +168,13 @@ def test_a_message_that_is_not_there_is_refused() -> None:
             pair.reader.take(EDGE, memoryview(noise))
 
 
+def test_a_reader_that_has_lost_its_sender_for_a_moment_still_finds_its_messages() -> None:
+    pair = Pair()
+    pair.offer()
+    pair.reader.forget(EDGE)
+    assert pair.pass_on() == LONG
+
+
 def test_what_is_held_outlives_both_ends_and_nothing_else_does() -> None:
     pair = Pair()
     before = _n_descriptors_and_mappings()

@@ -26,6 +26,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -172,14 +173,16 @@ class SharedReader:
         return slot.read(said.n_bytes)
 
     def forget(self, source: NodeId) -> None:
-        """`source` is gone; messages of it that are still held stay readable."""
-        self._slots.pop(source, None)
+        """`source` is gone, or only out of reach and does not know it: then its slots are still in use."""
+        kept = {number: slot for number, slot in self._slots.pop(source, {}).items() if not slot.is_gone}
+        if kept:
+            self._slots[source] = kept
 
     def _accept(self, slots: dict[bytes, _Mapped], offer: Offer) -> None:
         place = self._place()
         if place is None or not place.is_beside(offer.place):
             return
-        for number in [number for number, slot in slots.items() if slot.is_closed]:
+        for number in [number for number, slot in slots.items() if slot.is_gone]:
             del slots[number]
         if len(slots) < 2 * N_SLOTS:  # more are open than a sender ever has
             with suppress(OSError, ValueError):  # another namespace, another user, or no memory: it stays offered
@@ -247,12 +250,14 @@ class _Mapped:
             os.close(descriptor)
         if self._head[_NUMBER_AT : _NUMBER_AT + _NUMBER_BYTES] != offer.number:
             raise ValueError("that is another memory")
+        self._path = Path(path)
         self._taken: weakref.ref[np.ndarray[tuple[int], np.dtype[np.uint8]]] | None = None
         self._release()
 
     @property
-    def is_closed(self) -> bool:
-        return _word(self._head, _CLOSED_AT) != 0
+    def is_gone(self) -> bool:
+        """Whether its sender has given it up, or is no more; messages that are still held stay readable."""
+        return _word(self._head, _CLOSED_AT) != 0 or not self._path.exists()
 
     def read(self, n_bytes: int) -> memoryview:
         if n_bytes > len(self._data) or _word(self._head, _STATE_AT) != _FULL or self._taken is not None:
