@@ -51,8 +51,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cluster": ("cluster", "invite", "join"), "service": ("service",), "inspect": ("inspect",), "verify": ("verify",),
     "importing": ("import",), "accuracy": ("accuracy",), "calibrate": ("calibrate",), "profile": ("profile",),
     "plan": ("plan",), "sweep": ("sweep",), "zoo": ("zoo",), "simulate": ("simulate",), "replay": ("replay",),
-    "report": ("report",), "chaos": ("chaos",), "testbed": ("testbed",), "config": ("config",), "cache": ("cache",),
-    "doctor": ("doctor",), "reproduce": ("reproduce",),
+    "export": ("export",), "report": ("report",), "chaos": ("chaos",), "testbed": ("testbed",), "config": ("config",),
+    "cache": ("cache",), "doctor": ("doctor",), "reproduce": ("reproduce",),
 }  # fmt: skip
 """Modules of command groups, in the order of the help, with the commands of each."""
 
