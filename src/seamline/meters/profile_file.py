@@ -66,6 +66,8 @@ def to_json(profile: Profile) -> dict[str, Any]:
         document["boundaries"] = [asdict(each) for each in profile.boundaries]
     if frame is not None:
         document["frame"] = _present(asdict(frame))
+    if profile.tails is not None:
+        document["tails"] = list(profile.tails)
     return document
 
 
@@ -97,6 +99,7 @@ def from_json(document: Any, *, origin: str = "profile") -> Profile:
             frame=file.frame,
             codecs=tuple(CodecCost(**structs.asdict(raw)) for raw in file.codecs),
             boundaries=file.boundaries,
+            tails=file.tails,
         )
     except SeamlineError as exc:
         raise ConfigError(f"{origin}: {exc}") from exc
@@ -217,6 +220,7 @@ class _File(msgspec.Struct, frozen=True):
     frame: FrameInfo | None = None
     codecs: tuple[_CodecCost, ...] = ()
     boundaries: tuple[Boundary, ...] = ()
+    tails: tuple[int, ...] | None = None
 
 
 def _cut(raw: _Cut, at: str) -> Cut:

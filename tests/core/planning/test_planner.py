@@ -279,6 +279,16 @@ def test_plan_equals_brute_force(problem: Problem):
             assert alternative.cost >= planned.cost * (1 - 1e-6)
 
 
+@given(problems(), st.data())
+@settings(suppress_health_check=BIG)
+def test_plan_equals_brute_force_where_nodes_compute_some_tails_alone(problem: Problem, data: st.DataObject):
+    profiles = dict(problem.profiles)
+    for node in data.draw(st.sets(st.sampled_from(sorted(profiles)))) - {EDGE}:
+        tails = data.draw(st.sets(st.integers(0, problem.last_cut - 1), min_size=1))
+        profiles[node] = replace(profiles[node], tails=tuple(sorted(tails)))
+    test_plan_equals_brute_force.hypothesis.inner_test(replace(problem, profiles=profiles))
+
+
 @pytest.fixture
 def full_size(three_tiers: Problem, make_cuts, make_profile, make_link) -> Problem:
     """Eight cuts, four nodes, all codecs with costs: plans in which three boundaries can pay."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.core.vocabulary.errors import UsageError
+from seamline.identity.founding import found
+from seamline.identity.kept import Contact, keep
+from seamline.identity.members import Role
 from seamline.runtime.api.request_queue import DeadlineExceeded, Ending
 from seamline.runtime.identity.web_address import WebAddress
 
@@ -119,6 +126,39 @@ def test_requests_that_were_accepted_are_answered_when_the_server_ends(service, 
         ending.join()
     with pytest.raises(Ending):
         service.queue.submit({"image": images[0]}, 1.0)
+
+
+def test_beyond_this_machine_members_that_may_start_streams_are_answered_and_nobody_else(
+    service, tmp_path, monkeypatch
+):
+    from seamline.serving.server import Server
+
+    monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path))
+    authority, edge = found("home", "edge")
+    key = Ed25519PrivateKey.generate()
+    looks = keep("home", "looks", key=key, certificate=authority.issue(key.public_key(), "looks", Role.OBSERVER),
+                 authority=authority.certificate, revoked=authority.revoked(), contact=Contact())  # fmt: skip
+    server = Server(service.served, http=WebAddress(host="0.0.0.0", port=0), grpc=None, identity=edge)
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.check_hostname = False
+    stranger.load_verify_locations(edge.folder / "authority.pem")
+    try:
+        assert server.http_url.startswith("https://")
+        assert _get_by_tls(server.http_url, edge.tls()) == 200
+        for context in (stranger, looks.tls()):
+            with pytest.raises((OSError, http.client.RemoteDisconnected)):
+                _get_by_tls(server.http_url, context)
+    finally:
+        server.close()
+
+
+def _get_by_tls(url: str, context: ssl.SSLContext) -> int:
+    connection = http.client.HTTPSConnection("127.0.0.1", urlsplit(url).port, context=context, timeout=10)
+    try:
+        connection.request("GET", "/v2/health/live")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_beyond_this_machine_nothing_is_answered_without_certificates(service):

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.shared.flag_groups import with_groups
 from seamline.cli.shared.logs import JsonLines, is_json
-from seamline.cli.shared.node_flags import NodeFlags
+from seamline.cli.shared.node_flags import EngineFlags, NodeFlags
 from seamline.cli.shared.observer import USUAL_ENDPOINT, DoorOption, observing
 from seamline.cli.shared.options import ClusterOption, DiscoverFlag, InsecureFlag, JsonFlag, one_of
 from seamline.cli.shared.output import data_console, print_json, progress_console
@@ -74,6 +74,7 @@ def register(app: typer.Typer) -> None:
 @with_groups
 def node(
     own: NodeFlags,
+    engine: EngineFlags,
     name: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +131,7 @@ def node(
         own_name = begin_cluster(own.cluster, own_name)
     memory_bytes = parse_size(memory) if memory is not None else None
     options = own.options(own_name, tier, own.orders(), memory_bytes, secure=invite, serves=True)
+    options = replace(options, elsewhere=engine.elsewhere())
     if check:
         check_options(options)
         return 0

@@ -1,4 +1,4 @@
-"""Flags of whoever joins a cluster as a node: `seamline node`, and `seamline run` as the origin."""
+"""Flags of whoever joins a cluster as a node: `seamline node`, and `seamline run` as the origin; of what computes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from seamline.cli.shared.options import (
     ProviderOption,
     ThreadsOption,
     meters,
+    one_of,
     one_of_later,
     powers,
 )
-from seamline.core.vocabulary.providers import AUTO
+from seamline.core.vocabulary.errors import UsageError
+from seamline.core.vocabulary.providers import AUTO, OIP
 
 if TYPE_CHECKING:
+    from seamline.runtime.node.elsewhere import Elsewhere
     from seamline.runtime.node.starting import NodeOptions
     from seamline.testbed.orders import Orders
+
+OWN = "own"
 
 
 HERE, FOUND = "tcp/127.0.0.1:0", "tcp/0.0.0.0:0"
@@ -182,3 +187,40 @@ class NodeFlags:
             lease_s=self.lease_s,
             discover=self.discover,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFlags:
+    """What computes."""
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="WHAT",
+            autocompletion=one_of(OWN, OIP),
+            help="What computes: own (this machine) or oip (a server like Triton, --url).",
+        ),
+    ] = OWN
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", help="Server of the Open Inference Protocol, http://HOST:8000."),
+    ] = None
+    model: Annotated[
+        tuple[str, ...],
+        typer.Option("--model", metavar="NAME", help="What that server calls a model to be used. Repeatable."),
+    ] = ()
+
+    def elsewhere(self) -> Elsewhere | None:
+        """What computes in place of this machine; None when that does. Raises `UsageError`."""
+        from seamline.runtime.node.elsewhere import OipServer
+
+        if self.engine == OIP:
+            if self.url is None or not self.model:
+                raise UsageError("--engine oip needs to know the server and its models", hint="add --url and --model")
+            return OipServer(url=self.url, models=self.model)
+        if self.engine != OWN:
+            raise UsageError(f"`{self.engine}` is no engine", hint=f"one of {OWN}, {OIP}")
+        if self.url or self.model:
+            raise UsageError("--url and --model say what computes elsewhere", hint="add --engine")
+        return None

@@ -78,6 +78,10 @@ def _stage_infeasibility(stage: Stage, problem: Problem) -> str | None:
 def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str | None:
     cut = problem.cuts[here.segment.stop]
     limits = problem.constraints
+    for node, start in ((here.node, here.segment.start), (there.node, there.segment.start)):
+        tails = problem.profiles[node].tails
+        if tails is not None and (node == here.node or start not in tails):
+            return f"`{node}` computes to the end from {_listed(tails)} alone"
     if not limits.may_leave(cut, there.node):
         return f"cut {cut.index} may not leave `{problem.origin}` (private cuts: {limits.n_private_cuts})"
     if here.codec not in limits.codecs:
@@ -96,6 +100,10 @@ def _boundary_infeasibility(here: Stage, there: Stage, problem: Problem) -> str 
     if link is None or link.goodput_bps <= 0.0:
         return f"{here.node}->{there.node} is down"
     return None
+
+
+def _listed(tails: Sequence[int]) -> str:
+    return " and ".join((", ".join(f"cut {cut}" for cut in tails[:-1]), f"cut {tails[-1]}")).removeprefix(" and ")
 
 
 def check_fits(plan: Plan, nodes: Sequence[NodeId], *, last_cut: int, model: str) -> None:

@@ -92,6 +92,11 @@ def memory_between(index: npt.NDArray[np.int64], cuts: tuple[Cut, ...]) -> Float
     return needs
 
 
+def tails_of(problem: Problem) -> dict[NodeId, tuple[int, ...]]:
+    """Cuts from which on nodes compute to the end, of those that compute nothing else."""
+    return {node: profile.tails for node, profile in problem.profiles.items() if profile.tails is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class BoundaryMask:
     """Mask of the boundaries that constraints close on links. index: int[C], carries_input: bool[C], candidates."""
@@ -103,8 +108,10 @@ class BoundaryMask:
 
     def mask_key(self, source: NodeId, target: NodeId) -> Hashable:
         """Equal for links on which the same is closed."""
-        limits = self.problem.constraints
-        return (source, target) if limits.pins or limits.forbidden_codecs else target in limits.trusted
+        limits, tails = self.problem.constraints, tails_of(self.problem)
+        if limits.pins or limits.forbidden_codecs:
+            return source, target
+        return target in limits.trusted, source in tails, tails.get(target)
 
     def masked(self, source: NodeId, target: NodeId, sent_bytes: Floats) -> Floats:
         """`sent_bytes`, float64[Q, C], with inf where a boundary may not cross from `source` to `target`."""
@@ -112,6 +119,11 @@ class BoundaryMask:
         closed = np.zeros(len(self.index), dtype=bool)
         if limits.n_private_cuts > 0 and target not in limits.trusted:
             closed |= (self.index < limits.n_private_cuts) | self.carries_input
+        tails = tails_of(self.problem)
+        if source in tails:
+            closed[:] = True
+        elif target in tails:
+            closed |= ~np.isin(self.index, tails[target])
         for place, node in limits.pins:
             if node == target:
                 closed |= self.index >= place

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seamline.core.cost.payload import offered_codecs, payload_bytes, uncompressed_bytes
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.constraint_masks import BoundaryMask, memory_between
+from seamline.core.planning.constraint_masks import BoundaryMask, memory_between, tails_of
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec
 from seamline.core.vocabulary.profiles import Cut, FrameInfo, Profile
@@ -79,7 +79,9 @@ class BoundaryBytes:
             problem.compression_ratio or before.compression_ratio
         )
         is_as_limited = problem.constraints is before.constraints and problem.origin == before.origin
-        return is_as_limited and is_as_measured and self.sizes is sizes and self.origin is _origin_of(problem)
+        is_as_deployed = tails_of(problem) == tails_of(before)
+        is_as_sized = self.sizes is sizes and self.origin is _origin_of(problem)
+        return is_as_limited and is_as_measured and is_as_deployed and is_as_sized
 
     def sent_bytes(self, source: NodeId, target: NodeId) -> Floats:
         """float64[Q, C]: what crosses from `source` to `target`, inf where nothing may."""

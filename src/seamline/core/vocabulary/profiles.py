@@ -162,6 +162,7 @@ class Profile:
     missing costs nothing. A segment takes its blocks' time and half the overhead of each inner cut it ends at.
     codecs: what they cost here; one with a cut counts there, before one without.
     frame: None when the model does not take camera frames (then offloading the frame is not offered).
+    tails: cuts from which the device computes to the end, which is then all that it computes; None for any segment.
     until_s, before_s: derived prefix sums, seconds from cut 0 to every cut; a segment takes
     ``until_s[stop] - before_s[start]``. At an inner cut the first has half its overhead added, the second taken off.
     Inside a block the time is shared out by MACs.
@@ -175,6 +176,7 @@ class Profile:
     frame: FrameInfo | None = None
     codecs: tuple[CodecCost, ...] = ()
     boundaries: tuple[Boundary, ...] = ()
+    tails: tuple[int, ...] | None = None
     until_s: tuple[float, ...] = field(init=False, repr=False, compare=False)
     before_s: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
@@ -186,6 +188,8 @@ class Profile:
             at = block.to_cut
         if not self.cuts or at != self.cuts[-1].index:
             raise PlanError(f"profile of `{self.device.name}` ends at cut {at}, before the model does")
+        if self.tails is not None and (not self.tails or any(not 0 <= cut < at for cut in self.tails)):
+            raise PlanError(f"profile of `{self.device.name}` has no tail, or one from a cut that is none")
         seen: set[int] = set()
         for boundary in self.boundaries:
             if not 0 < boundary.cut < at or boundary.cut in seen:

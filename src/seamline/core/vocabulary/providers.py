@@ -12,6 +12,9 @@ AUTO, CPU, CUDA, TENSORRT, OPENVINO, COREML, XNNPACK = (
 
 PROVIDERS = (CPU, CUDA, TENSORRT, OPENVINO, COREML, XNNPACK)
 
+OIP = "oip"
+"""What computes elsewhere, for a node that hands its segments on: not a choice of `--provider`, but of `--engine`."""
+
 GPU_PROVIDERS = frozenset({CUDA, TENSORRT})
 """Those with memory of their own, where weights and tensors must fit."""
 

@@ -140,7 +140,7 @@ def decode_tensors(heads: Sequence[TensorHead], raw: memoryview) -> dict[str, Ar
 
 def split_body(body: bytes, headers: Mapping[str, str]) -> tuple[memoryview, memoryview]:
     """(JSON, bytes of tensors) of a body, by its header. Raises `WireError`."""
-    text = headers.get(LENGTH_HEADER)
+    text = next((value for name, value in headers.items() if name.lower() == LENGTH_HEADER.lower()), None)
     length = len(body) if text is None else int(text) if text.isdecimal() and len(text) < 12 else -1
     if not 0 <= length <= len(body):
         raise WireError(f"{LENGTH_HEADER} is `{text}`, the body has {len(body)} bytes")

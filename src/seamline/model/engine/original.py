@@ -7,7 +7,7 @@ more without optimisation, which tells a fault of the runtime's optimiser from o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,12 +106,23 @@ def _own_inputs(model: StoredModel, tensors: Mapping[str, Array]) -> Mapping[str
 
 def preprocessed(preprocess: Preprocess, target: TensorSpec, tensors: Mapping[str, Array]) -> dict[str, Array]:
     """The input `target` that `preprocess` makes of the camera frame in `tensors`."""
+    return {target.name: preprocessing(preprocess, target)(tensors[FRAME])}
+
+
+def preprocessing(preprocess: Preprocess, target: TensorSpec) -> Callable[[Array], Array]:
+    """What makes the input `target` of a camera frame, as `preprocess` says."""
     made = ModelProto(ir_version=8, opset_import=[helper.make_opsetid("", 17)])
     made.graph.name = "preprocessing"
     prepend(made.graph, preprocess, target.name)
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(target.dtype))
     made.graph.output.append(helper.make_tensor_value_info(target.name, dtype, list(target.shape)))
-    return {target.name: quiet_session(made).run([target.name], {FRAME: tensors[FRAME]})[0]}
+    session = quiet_session(made)
+
+    def run(frame: Array) -> Array:
+        (found,) = session.run([target.name], {FRAME: frame})
+        return np.asarray(found)
+
+    return run
 
 
 def _random(one: Mapping[str, Array], other: Mapping[str, Array]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from seamline.meters.device import cpu_name
 from seamline.meters.profile_check import SegmentCheck, check_profile
 from seamline.meters.profile_file import ProfileCache, from_json, to_json
 from seamline.meters.profiler import accepted_input, profile_model, slowed
+from seamline.meters.tails import profile_tails
 from seamline.model import StoredModel
 from seamline.runtime.node.boundaries import measure_boundaries
 from seamline.runtime.shared.clock import THREAD_TIME, now_s
@@ -50,7 +51,8 @@ class Profiler:
     take meanwhile is no property of the model. So are codecs, which always do.
     slowdown: what the node's times are multiplied with, where it imitates a slower machine (`testbed.slowdown`).
     cache: folder of all caches, the default when None. power: what the device draws, for the energy of plans.
-    processor: name of what computes, the machine's processor when None.
+    processor: name of what computes, the machine's processor when None. tails: of a model, by its id, where `engine`
+    computes nothing else; such a profile is not kept, for what is deployed elsewhere may change.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Profiler:
         cache: Path | None = None,
         power: PowerSpec | None = None,
         processor: str | None = None,
+        tails: Callable[[str], tuple[int, ...]] | None = None,
     ) -> None:
+        self._tails = tails
         self._engine = engine
         self._spent_s = time.thread_time if engine.computes_on_caller else now_s
         self._slowdown = slowdown
@@ -96,6 +100,8 @@ class Profiler:
         if not self._codecs:
             self._codecs = codec.measure_costs(THREAD_TIME)
         pre = model.preprocess
+        if self._tails is not None:
+            return self._measure_tails(model, self._tails(model.model_id), budget_s)
         profile = profile_model(
             self._engine,
             model.model_id,
@@ -119,6 +125,26 @@ class Profiler:
         profile = replace(profile, codecs=(*anywhere, *boundaries))
         self._cache.put(model.model_id, profile)
         self._at_full_speed[model.model_id] = profile
+        return self._as_slowed(model.model_id)
+
+    def _measure_tails(self, model: StoredModel, tails: tuple[int, ...], budget_s: float) -> Profile:
+        pre, frame = model.preprocess, None
+        if pre is not None:
+            is_picture = len(model.inputs) == 1
+            jpeg_bytes = int(pre.height * pre.width * JPEG_BYTES_PER_PIXEL) if is_picture else None
+            frame = FrameInfo(raw_bytes=sum(spec.n_bytes for spec in model.inputs), jpeg_bytes=jpeg_bytes)
+        self._at_full_speed[model.model_id] = profile_tails(
+            self._engine,
+            model.model_id,
+            model.name,
+            model.cuts,
+            self._device,
+            tails,
+            frame=frame,
+            budget_s=budget_s,
+            now_s=now_s,
+            codecs=self._codecs,
+        )
         return self._as_slowed(model.model_id)
 
     def _boundaries(self, model: StoredModel) -> tuple[CodecCost, ...]:

@@ -25,6 +25,7 @@ from seamline.model import ModelStore, OrtEngine
 from seamline.model.engine.providers import choose, open_engine
 from seamline.model.store.space import parse_quota
 from seamline.runtime.identity.securing import Links, check_endpoints, links_of, require_role
+from seamline.runtime.node.elsewhere import Elsewhere, tails_of
 from seamline.runtime.node.node import Node
 from seamline.runtime.node.profiling import Profiler
 from seamline.runtime.node.status import OBSERVER, Identity
@@ -51,8 +52,8 @@ class NodeOptions:
     this machine in memory. allow_insecure: go beyond loopback although nobody is authenticated there. secure: by
     certificate on loopback too. serves: it computes for others, and answers machines that join where the authority is.
     no_weights_to: nodes that get no model from here. power: what the device draws, see `config.power.parse_power`.
-    meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost. discover:
-    find nodes of the cluster on the LAN, and be found.
+    meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost. discover: find nodes of
+    the cluster on the LAN, and be found. elsewhere: what computes in place of this machine, None when it does.
     """
 
     name: str
@@ -77,6 +78,7 @@ class NodeOptions:
     lease_s: float = LEASE_S
     discover: bool = False
     model_quota: str | None = None
+    elsewhere: Elsewhere | None = None
 
 
 def open_node(options: NodeOptions) -> Node:
@@ -99,7 +101,12 @@ def open_node(options: NodeOptions) -> Node:
     store = ModelStore(options.cache, parse_quota(options.model_quota) if options.model_quota else None)
     store.tidy()
     memory_bytes = options.memory_bytes or memory_total_bytes()
-    shared = open_engine(_provider(options.provider), store, n_threads, memory_bytes=memory_bytes)
+    elsewhere = options.elsewhere
+    shared = (
+        open_engine(_provider(options.provider), store, n_threads, memory_bytes=memory_bytes)
+        if elsewhere is None
+        else elsewhere.open(store, memory_bytes)
+    )
     gpu = _gpu(shared.provider)
     profiler = Profiler(
         shared,
@@ -109,6 +116,7 @@ def open_node(options: NodeOptions) -> Node:
         cache=options.cache,
         power=power,
         processor=None if gpu is None else gpu.name,
+        tails=tails_of(shared),
     )
     engine = _slowed(shared, options, profiler)
     fabric = ZenohFabric(
@@ -129,12 +137,13 @@ def open_node(options: NodeOptions) -> Node:
         n_threads=n_threads,
         memory_bytes=memory_bytes,
     )
-    engines = {
-        PreparationMode.PRIVATE_WEIGHTS: _slowed(
-            PrivateWeightsEngine(store, n_threads, memory_bytes), options, profiler
-        )
+    others: dict[PreparationMode, Engine] = {
+        PreparationMode.PRIVATE_WEIGHTS: PrivateWeightsEngine(store, n_threads, memory_bytes),
+        PreparationMode.CONTAINER: ContainerEngine(store, n_threads),
     }
-    engines[PreparationMode.CONTAINER] = _slowed(ContainerEngine(store, n_threads), options, profiler)
+    engines = {
+        mode: _slowed(engine if elsewhere is None else shared, options, profiler) for mode, engine in others.items()
+    }
     energy = EnergyAccount(power, open_meter(options.meter, MONOTONIC) if options.meter else None)
     compile_cache = BackgroundCompileCache(shared) if isinstance(shared, OrtEngine) else None
     withheld = frozenset(map(node_id, options.no_weights_to))
