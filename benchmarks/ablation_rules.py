@@ -65,6 +65,8 @@ RULES = (
     Rule(name="surprise", settings={"surprise_ratio": math.inf}),
     Rule(name="deadline headroom", settings={"headroom_ratio": 0.0}),
     Rule(name="cost of a further hop", settings={"hop_cost_s": 0.0}),
+    Rule(name="silence", without={"link.silence:Silence.begins_s": property(_always(math.inf))}),
+    Rule(name="fast idle links beside others", without={"link.meter:FAST_BPS": math.inf}),
     Rule(
         name="excess of transfers",
         without={
