@@ -2,7 +2,7 @@
 
 import pytest
 
-from seamline.core.adaptation.uplink import FRESH_S, Uplink, observe_uplink
+from seamline.core.adaptation.uplink import FALLEN_S, FRESH_S, Uplink, observe_uplink
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
 
@@ -67,10 +67,20 @@ def test_a_link_slow_between_two_fast_samples_of_another_has_a_bottleneck_of_its
     assert (links.mbps("fog"), links.mbps("cloud")) == (100.0, 4.0)
     links.sample("fog", 98.0, 1.0)
     assert (links.mbps("fog"), links.mbps("cloud")) == (98.0, 4.0)
-    links.sample("fog", 60.0, 9.0)
+    links.sample("fog", 60.0, 5.0)
     assert links.mbps("cloud") == 4.0
-    links.sample("cloud", 19.0, 10.0)
+    links.sample("cloud", 19.0, 5.4)
     assert links.mbps("cloud") == 19.0
+
+
+def test_a_ceiling_that_fell_is_not_believed_for_long_without_a_sample():
+    links = Links(cloud=20.0, fog=100.0)
+    links.sample("cloud", 4.0, 0.5)
+    links.sample("fog", 98.0, 1.0)
+    links.sample("fog", 98.0, 0.4 + FALLEN_S)
+    assert links.mbps("cloud") == 4.0
+    links.sample("fog", 98.0, 0.6 + FALLEN_S)
+    assert links.mbps("cloud") == 20.0
 
 
 def test_a_drop_that_a_second_sample_confirms_is_shared():

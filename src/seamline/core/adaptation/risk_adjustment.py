@@ -6,7 +6,7 @@ untouched because nothing was sent over it since the others fell.
 Oscillating links. A plan that follows a link which oscillates every few seconds comes too late every time. Latency is
 linear in seconds per bit, so the plan that is best for the average is the best static plan over the time remembered.
 All links of the node are taken at their averages of messages (`core.link.average`) then, since any of them may be slow
-at the next moment.
+at the next moment; one not seen for `uplink.FALLEN_S` at that of the link that oscillates, if it is more.
 
 Way back. Receipts come back from the node that a frame was sent to. While that way is down, none do, so a link of the
 origin counts as down as well: after an outage its own measurements return before the other node's, and a plan that
@@ -25,9 +25,10 @@ Adjusted estimates are for one decision, and never reported: views keep the meas
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Mapping
 from dataclasses import replace
 
+from seamline.core.adaptation.uplink import FALLEN_S
 from seamline.core.adaptation.view import View
 from seamline.core.cost.problem import Problem
 from seamline.core.vocabulary.links import Link, LinkEstimate
@@ -47,7 +48,8 @@ def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     links: dict[Link, LinkEstimate] = {}
     for link, known in problem.links.items():
         if link[0] in oscillating and known.goodput_bps > 0.0 and known.average_bps > 0.0:
-            known = _averaged(known)
+            is_old = view.now_s - known.measured_at_s > FALLEN_S
+            known = _averaged(known, oscillating[link[0]] if is_old else 0.0)
         elif link[0] == problem.origin and _is_down(problem.links.get((link[1], link[0]))):
             known = replace(known, goodput_bps=0.0)
         elif view.uplink is not None and link[0] == problem.origin:
@@ -59,19 +61,19 @@ def risk_adjusted(problem: Problem, view: View, hop_cost_s: float) -> Problem:
     return replace(problem, links=links)
 
 
-def oscillating_nodes(view: View) -> Set[NodeId]:
-    """Nodes one of whose outgoing links oscillates too fast to be followed."""
-    return {link[0] for link, known in view.links.items() if view.now_s < known.oscillating_until_s}
+def oscillating_nodes(view: View) -> Mapping[NodeId, float]:
+    """Nodes one of whose outgoing links oscillates too fast to be followed, and what that carries on average."""
+    return {link[0]: known.average_bps for link, known in view.links.items() if view.now_s < known.oscillating_until_s}
 
 
 def _is_down(known: LinkEstimate | None) -> bool:
     return known is not None and known.goodput_bps <= 0.0
 
 
-def _averaged(known: LinkEstimate) -> LinkEstimate:
+def _averaged(known: LinkEstimate, least_bps: float) -> LinkEstimate:
     """`known` as it is on average. What messages take beyond their bytes is in the average of messages already."""
-    std_ratio = max(known.average_std_ratio, AVERAGE_STD_RATIO)
-    return replace(known, goodput_bps=known.average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
+    std_ratio, average_bps = max(known.average_std_ratio, AVERAGE_STD_RATIO), max(known.average_bps, least_bps)
+    return replace(known, goodput_bps=average_bps, goodput_std_ratio=std_ratio, overhead_s=0.0)
 
 
 def _shared(known: LinkEstimate, goodput_bps: float) -> LinkEstimate:

@@ -36,13 +36,17 @@ between two samples passes for one."""
 AT_CEILING_RATIO = 0.8
 """A link that carries this part of the most it ever carried is at its ceiling."""
 
+FALLEN_S = 5.0
+"""So long a ceiling that fell is believed without a sample of that link: nobody looks at it while others are in use."""
+
 FRESH_S = 1.0
 """The rate of the uplink is that of now for so long after its sample; idle links are probed once a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uplink:
-    """State of the shared uplink. bps: its rate, seen over the link `by` at `at_s`. ceiling_bps: by link.
+    """State of the shared uplink. bps: its rate, seen over the link `by` at `at_s`. ceiling_bps: by link; most_bps: the
+    most that each ever carried.
 
     suspect: the last sample, (link, rate), if it was much slower than the uplink: it is that of its own link only.
     is_silent: a transfer is overdue.
@@ -52,6 +56,7 @@ class Uplink:
     at_s: float
     by: Link
     ceiling_bps: Mapping[Link, float] = field(default_factory=dict)
+    most_bps: Mapping[Link, float] = field(default_factory=dict)
     suspect: tuple[Link, float] | None = None
     is_silent: bool = False
 
@@ -60,7 +65,9 @@ class Uplink:
         link = (known.source, known.target)
         if known.goodput_bps <= 0.0 or link == self.by or (self.suspect is not None and link == self.suspect[0]):
             return known.goodput_bps
-        return min(self.bps, self.ceiling_bps.get(link, known.goodput_bps))
+        is_old = self.at_s - known.measured_at_s > FALLEN_S
+        ceilings = self.most_bps if is_old else self.ceiling_bps
+        return min(self.bps, ceilings.get(link, known.goodput_bps))
 
 
 def observe_uplink(
@@ -76,7 +83,7 @@ def observe_uplink(
         is_overdue = bps < before.goodput_bps  # else a receipt has lifted its cap, and says no more than that
         return replace(uplink, bps=bps, at_s=now_s, by=link, suspect=None, is_silent=is_overdue)
     if uplink is None:
-        return Uplink(bps=bps, at_s=now.measured_at_s, by=link, ceiling_bps={link: bps})
+        return Uplink(bps=bps, at_s=now.measured_at_s, by=link, ceiling_bps={link: bps}, most_bps={link: bps})
     return _sampled(uplink, link, bps, now.measured_at_s)
 
 
@@ -93,4 +100,7 @@ def _sampled(uplink: Uplink, link: Link, bps: float, at_s: float) -> Uplink:
         ceilings = {**ceilings, suspect[0]: suspect[1]}  # slow between two fast ones
     if bps > ceilings.get(link, 0.0):
         ceilings = {**ceilings, link: bps}
-    return Uplink(bps=bps, at_s=at_s, by=link, ceiling_bps=ceilings)
+    most_ever = uplink.most_bps
+    if bps > most_ever.get(link, 0.0):
+        most_ever = {**most_ever, link: bps}
+    return Uplink(bps=bps, at_s=at_s, by=link, ceiling_bps=ceilings, most_bps=most_ever)
