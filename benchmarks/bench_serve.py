@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from reporting import Report, parser, progress, spread
 
-from seamline.model.engine.oip_body import LENGTH_HEADER, InferRequest, encode_body, tensor_head
+from seamline.model.remote.oip_body import LENGTH_HEADER, InferRequest, encode_body, tensor_head
 
 EXTENT = 32
 WARM_UP_S = 3.0

@@ -122,6 +122,7 @@ PACKAGES = {
     "axe_playwright_python": "axe-playwright-python",
     "grpc": "'seamline[serve]'",
     "tritonclient": "'tritonclient[http,grpc]'",
+    "ray": "'seamline[ray]'",
     "kserve": "kserve, in an environment of its own",
     "prometheus_client": "'seamline[metrics]'",
     "ddddocr": "--no-deps ddddocr",

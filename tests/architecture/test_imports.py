@@ -24,7 +24,7 @@ ROOMS = {
         "vocabulary", "graph", "cost", "speed", "link", "planning", "adaptation", "switching", "session", "recording",
         "hosting", "analysis",
     ),
-    "model": ("metadata", "onnx", "store", "engine", "zoo"),
+    "model": ("metadata", "onnx", "store", "engine", "remote", "zoo"),
     "fabric": ("bulk",),
     "runtime": (
         "inputs", "shared", "sources", "identity", "segments", "tracing", "node", "origin", "api", "metrics", "lab",

@@ -11,7 +11,7 @@ import grpc
 
 from seamline.core.vocabulary.errors import SeamlineError, WireError
 from seamline.core.vocabulary.ports import Array, dtype_name
-from seamline.model.engine.oip_body import DATATYPES, tensor_of_bytes, tensor_of_values
+from seamline.model.remote.oip_body import DATATYPES, tensor_of_bytes, tensor_of_values
 from seamline.serving.grpc_messages import SERVICE, message
 from seamline.serving.served import VERSION, Served, server_metadata, trouble
 

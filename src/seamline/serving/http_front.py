@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seamline.core.vocabulary.errors import SeamlineError, WireError
-from seamline.model.engine.oip_body import (
+from seamline.model.remote.oip_body import (
     LENGTH_HEADER,
     InferRequest,
     InferResponse,

@@ -14,8 +14,8 @@ from seamline import __version__
 from seamline.core.vocabulary.errors import ModelError, SeamlineError, UsageError, WireError
 from seamline.core.vocabulary.ports import Array
 from seamline.core.vocabulary.profiles import TensorSpec
-from seamline.model.engine.oip_body import DATATYPES
 from seamline.model.metadata.preprocess import FRAME
+from seamline.model.remote.oip_body import DATATYPES
 from seamline.runtime.api.request_queue import DeadlineExceeded, Ending, Overloaded, RequestQueue
 from seamline.runtime.api.stream import Stream
 from seamline.runtime.origin.results import Result

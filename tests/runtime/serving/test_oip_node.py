@@ -14,8 +14,8 @@ from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.plans import Codec, Segment
 from seamline.model import ModelStore, OrtEngine
-from seamline.model.engine.oip import OipEngine
-from seamline.model.engine.repository import export_segment
+from seamline.model.remote.oip import OipEngine
+from seamline.model.remote.repository import export_segment
 from seamline.runtime.api.request_queue import RequestQueue
 from seamline.runtime.identity.web_address import WebAddress
 from seamline.runtime.node.node import Node

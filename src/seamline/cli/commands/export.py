@@ -68,7 +68,7 @@ def export(
     """
     from seamline.core.cost.feasibility import check_fits
     from seamline.core.vocabulary.nodes import node_id
-    from seamline.model.engine.repository import export_name, export_segment
+    from seamline.model.remote.repository import export_name, export_segment
 
     _, stored = about.load(model)
     called = name or Path(model).stem

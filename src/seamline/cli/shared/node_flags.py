@@ -22,7 +22,7 @@ from seamline.cli.shared.options import (
     powers,
 )
 from seamline.core.vocabulary.errors import UsageError
-from seamline.core.vocabulary.providers import AUTO, OIP
+from seamline.core.vocabulary.providers import AUTO, OIP, RAY
 
 if TYPE_CHECKING:
     from seamline.runtime.node.elsewhere import Elsewhere
@@ -198,8 +198,8 @@ class EngineFlags:
         typer.Option(
             "--engine",
             metavar="WHAT",
-            autocompletion=one_of(OWN, OIP),
-            help="What computes: own (this machine) or oip (a server like Triton, --url).",
+            autocompletion=one_of(OWN, OIP, RAY),
+            help="What computes: own (this machine), oip (a server like Triton, --url), or ray (--ray-address).",
         ),
     ] = OWN
     url: Annotated[
@@ -211,16 +211,27 @@ class EngineFlags:
         typer.Option("--model", metavar="NAME", help="What that server calls a model to be used. Repeatable."),
     ] = ()
 
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", metavar="HOST:PORT", help="Head of a Ray cluster, or auto.")
+    ] = None
+    replicas: Annotated[
+        int, typer.Option("--replicas", metavar="N", min=1, max=1024, help="Actors that compute on the Ray cluster.")
+    ] = 1
+
     def elsewhere(self) -> Elsewhere | None:
         """What computes in place of this machine; None when that does. Raises `UsageError`."""
-        from seamline.runtime.node.elsewhere import OipServer
+        from seamline.runtime.node.elsewhere import OipServer, RayCluster
 
         if self.engine == OIP:
             if self.url is None or not self.model:
                 raise UsageError("--engine oip needs to know the server and its models", hint="add --url and --model")
             return OipServer(url=self.url, models=self.model)
+        if self.engine == RAY:
+            if self.ray_address is None:
+                raise UsageError("--engine ray needs to know the cluster", hint="add --ray-address HOST:6379, or auto")
+            return RayCluster(address=self.ray_address, n_replicas=self.replicas)
         if self.engine != OWN:
-            raise UsageError(f"`{self.engine}` is no engine", hint=f"one of {OWN}, {OIP}")
-        if self.url or self.model:
-            raise UsageError("--url and --model say what computes elsewhere", hint="add --engine")
+            raise UsageError(f"`{self.engine}` is no engine", hint=f"one of {OWN}, {OIP}, {RAY}")
+        if self.url or self.model or self.ray_address:
+            raise UsageError("--url, --model and --ray-address say what computes elsewhere", hint="add --engine")
         return None

@@ -12,7 +12,7 @@ AUTO, CPU, CUDA, TENSORRT, OPENVINO, COREML, XNNPACK = (
 
 PROVIDERS = (CPU, CUDA, TENSORRT, OPENVINO, COREML, XNNPACK)
 
-OIP = "oip"
+OIP, RAY = "oip", "ray"
 """What computes elsewhere, for a node that hands its segments on: not a choice of `--provider`, but of `--engine`."""
 
 GPU_PROVIDERS = frozenset({CUDA, TENSORRT})

@@ -1,4 +1,4 @@
-"""What computes in place of a node's own machine: a server of the Open Inference Protocol."""
+"""What computes in place of a node's own machine: a server of the Open Inference Protocol, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.ports import Engine
 from seamline.model import ModelStore
-from seamline.model.engine.oip import OipEngine
 from seamline.model.engine.providers import InterruptibleEngine
+from seamline.model.remote.oip import OipEngine
 
 
 class Elsewhere(Protocol):
@@ -27,6 +28,23 @@ class OipServer:
 
     def open(self, store: ModelStore, memory_bytes: int) -> InterruptibleEngine:
         return OipEngine(store, self.url, self.models, memory_bytes=memory_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayCluster:
+    """The Ray cluster whose head is at `address`, and how many actors compute there."""
+
+    address: str
+    n_replicas: int
+
+    def open(self, store: ModelStore, memory_bytes: int) -> InterruptibleEngine:
+        try:
+            from seamline.model.remote.ray_cluster import RayEngine
+        except ModuleNotFoundError as error:
+            if error.name != "ray":
+                raise
+            raise UsageError("--engine ray needs the package ray", hint="pip install 'seamline[ray]'") from error
+        return RayEngine(store, self.address, self.n_replicas)
 
 
 def tails_of(engine: Engine) -> Callable[[str], tuple[int, ...]] | None:

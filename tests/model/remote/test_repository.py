@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from seamline.core.vocabulary.errors import ModelError, UsageError
 from seamline.core.vocabulary.plans import Segment
-from seamline.model.engine.repository import export_name, export_segment
+from seamline.model.remote.repository import export_name, export_segment
 
 
 @pytest.fixture

@@ -26,7 +26,12 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.providers import OIP
 from seamline.model.engine.comparison import relative_error
-from seamline.model.engine.oip_body import (
+from seamline.model.engine.original import preprocessing
+from seamline.model.engine.ort import OrtEngine
+from seamline.model.engine.runnable import CheckedSegment, made_outputs
+from seamline.model.engine.verify import random_tensors
+from seamline.model.metadata.preprocess import FRAME
+from seamline.model.remote.oip_body import (
     LENGTH_HEADER,
     InferRequest,
     InferResponse,
@@ -36,11 +41,6 @@ from seamline.model.engine.oip_body import (
     split_body,
     tensor_head,
 )
-from seamline.model.engine.original import preprocessing
-from seamline.model.engine.ort import OrtEngine
-from seamline.model.engine.runnable import CheckedSegment, made_outputs
-from seamline.model.engine.verify import random_tensors
-from seamline.model.metadata.preprocess import FRAME
 from seamline.model.store.models import ModelStore
 from seamline.model.store.stored import StoredModel
 
