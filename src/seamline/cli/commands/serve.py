@@ -11,6 +11,7 @@ import typer
 from seamline.cli.membership.tokens import join_by
 from seamline.cli.observing.exporting import open_exporter
 from seamline.cli.observing.showing import open_dashboard
+from seamline.cli.observing.tracing import open_tracer
 from seamline.cli.running.run_flags import RouteFlags
 from seamline.cli.shared.deployment import complete_deployable, models_from_deployment
 from seamline.cli.shared.flag_groups import with_groups
@@ -120,6 +121,7 @@ def serve(
 
     with wait_for_end(own.parent_pid) as wait, Cluster(open_node(options), n_expected=len(own.connect)) as here:
         exporter = open_exporter(here.node, own)
+        open_tracer(here.node)
         streams = {name: _stream(here, text, route, planning, about) for name, text in names.items()}
         served = Served(
             (ServedModel(name, RequestQueue(stream, most_waiting=queue)) for name, stream in streams.items()),
