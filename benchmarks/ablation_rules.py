@@ -61,7 +61,7 @@ RULES = (
     Rule(name="gain beyond uncertainty", settings={"uncertainty_factor": 0.0}),
     Rule(name="cooldown", settings={"cooldown_s": 0.0}),
     Rule(name="a jump ends the cooldown", without={f"{_POLICY}:has_jumped": _always(False)}),
-    Rule(name="moves by load back off", without={"adaptation.crowding:Crowding.is_over": _always(True)}),
+    Rule(name="moves by load take turns", without={"adaptation.policy:is_due": _always(True)}),
     Rule(name="surprise", settings={"surprise_ratio": math.inf}),
     Rule(name="deadline headroom", settings={"headroom_ratio": 0.0}),
     Rule(name="cost of a further hop", settings={"hop_cost_s": 0.0}),

@@ -27,7 +27,7 @@ class Machine:
         self.done.append((self.schedule.now_s, job.way.frame))
 
     def put(self, frame: int, *, urgent: bool = False) -> None:
-        way = Attempt(frame, 0, 0, PLAN, (), frame)
+        way = Attempt("s", frame, 0, 0, PLAN, (), frame)
         self.node.put(StageJob(way, 0, self.schedule.now_s, self._starts, self._finished), urgent=urgent)
 
 

@@ -78,12 +78,25 @@ class GpuReport(msgspec.Struct, frozen=True):
     free_memory_bytes: int
 
 
+class SegmentLoadReport(msgspec.Struct, frozen=True):
+    """Load of a node by one segment, as `core.cost.loads.SegmentLoad`."""
+
+    model_id: str
+    start: int
+    stop: int
+    n_streams: int
+    rate_per_s: NotNegative
+    busy_s: NotNegative
+    wait_s: NotNegative
+
+
 class Status(Header, frozen=True, tag="status"):
     """Identity and state of a node; sent to a peer that comes, to all when its standing part changes and now and
     then, and twice a second to those who asked it to measure links.
 
     usable_memory_bytes: what segments may take there in all, those it holds included; 0 from a node that does not say.
-    provider: what it computes with, a name of `core.vocabulary.providers`.
+    provider: what it computes with, a name of `core.vocabulary.providers`. loads: what frames of all streams ask of it,
+    None from a node that does not say. n_workers: frames that it computes at once.
     """
 
     tier: str
@@ -102,6 +115,8 @@ class Status(Header, frozen=True, tag="status"):
     usable_memory_bytes: int = 0
     provider: str = CPU
     gpu: GpuReport | None = None
+    loads: tuple[SegmentLoadReport, ...] | None = None
+    n_workers: int = 1
 
 
 class MeasureLinks(Header, frozen=True, tag="measure_links"):
@@ -159,7 +174,10 @@ class ModelPart(Header, frozen=True, tag="model_part"):
 
 
 class Prepare(Header, frozen=True, tag="prepare"):
-    """Get ready to run your stages of `plan`; `source` has the model. form: a `core.switching.PreparationMode`."""
+    """Get ready to run your stages of `plan`; `source` has the model. form: a `core.switching.PreparationMode`.
+
+    rate_per_s, busy_s: frames that will come to you a second, and your work on each; 0.0 where that is not known.
+    """
 
     request_id: int
     stream: str
@@ -168,6 +186,8 @@ class Prepare(Header, frozen=True, tag="prepare"):
     plan: str
     source: str
     form: str = "shared"
+    rate_per_s: NotNegative = 0.0
+    busy_s: NotNegative = 0.0
 
 
 class Prepared(Header, frozen=True, tag="prepared"):
@@ -309,8 +329,9 @@ Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 class FrameData(Header, frozen=True, tag="frame", omit_defaults=True):
     """A frame on its way to stage number `stage` of `plan`; its boundary tensors follow, encoded.
 
-    attempt: counts retries of one frame, so that a late answer of an earlier try is known as such.
-    seq: the sender's number, answered by `Receipt`. tensors: what `codec` needs to decode, see `codec.tensors`.
+    attempt: counts retries of one frame, so that a late answer of an earlier try is known as such. left_s: until the
+    origin wants the answer, None where it does not say; priority: of the stream, see `core.hosting.compute_queue`. seq:
+    the sender's number, answered by `Receipt`. tensors: what `codec` needs to decode, see `codec.tensors`.
     left_ns: when a traced frame left the sender, by the wall clock there.
     """
 
@@ -327,6 +348,15 @@ class FrameData(Header, frozen=True, tag="frame", omit_defaults=True):
     head: HeadAsk | None = None
     traceparent: TraceParent = ""
     left_ns: Nanoseconds = 0
+    left_s: NotNegative | None = None
+    priority: Annotated[int, msgspec.Meta(ge=-4, le=4)] = 0
+
+
+class CancelFrame(Header, frozen=True, tag="cancel_frame"):
+    """A frame of `stream`, which starts at the sender, has its answer: what waits of it need not be computed."""
+
+    stream: str
+    frame: int
 
 
 class ResultData(Header, frozen=True, tag="result", omit_defaults=True):
@@ -362,5 +392,5 @@ class FrameFailed(Header, frozen=True, tag="frame_failed"):
 Message = (
     Status | MeasureLinks | Ping | Pong | Probe | Receipt | FetchModel | ModelPart | Prepare | Prepared | Release
     | SwitchPlan | PlanSwitched | SetObjective | ObjectiveChanged | LookAt | LookedAt | ProfileModel | Profiled
-    | TimeSegment | SegmentTimed | FrameData | ResultData | FrameFailed
+    | TimeSegment | SegmentTimed | FrameData | CancelFrame | ResultData | FrameFailed
 )  # fmt: skip

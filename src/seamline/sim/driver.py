@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from seamline.core.cost.loads import StageLoad
 from seamline.core.hosting import commands as hc
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
@@ -49,12 +50,14 @@ Watch = Callable[[float, ev.Event, Sequence[cmd.Command]], None]
 class Conditions:
     """How a run differs from a quiet one in which everything is measured.
 
-    knows_true_links: the session is fed the links as they are, and nothing is measured. is_probing: idle links are
+    knows_true_links: the session is fed the links as they are, and nothing is measured. reports_load: nodes say how
+    loaded they are all the same. is_probing: idle links are
     measured. moments_s: when a decision is asked for besides. absences: of processes. is_endless: goes on after the
     last answer, until the time is over.
     """
 
     knows_true_links: bool = False
+    reports_load: bool = False
     is_probing: bool = True
     moments_s: Sequence[float] = ()
     absences: Sequence[Absence] = ()
@@ -118,6 +121,7 @@ class Driver:
             hear=self.hear,
             is_measuring=not conditions.knows_true_links,
             is_probing=conditions.is_probing,
+            is_reporting=conditions.reports_load,
             on_break=self._origin_lost,
             on_peer=lambda node, peer, is_alive: self.hosts[node].peer(peer, is_alive),
         )
@@ -134,9 +138,11 @@ class Driver:
         self._n_asked = 0
         self._asked: dict[int, tuple[NodeId, ev.Event]] = {}
         self._latest: dict[int, cmd.RunFrame] = {}
+        self._cancelled: set[tuple[NodeId, int]] = set()
         self._computing: dict[int, frozenset[NodeId]] = {}
         self._obey: Mapping[type, Callable[[Any], None]] = {
             cmd.RunFrame: self._run_frame,
+            cmd.CancelFrame: self._cancel,
             cmd.Deliver: lambda _: self.hear(TAKEN),
             ev.FrameFinished: self._finished,
             cmd.Prepare: self._prepare,
@@ -265,7 +271,16 @@ class Driver:
         self._latest[frame] = command
         self._computing[frame] = self._computing.get(frame, frozenset()).union(route.plan.nodes)
         stage_works = self._work_table.of(route.plan)
-        way = Attempt(frame, command.attempt, route.generation, route.plan, stage_works, offered)
+        way = Attempt(
+            self.scene.origin,
+            frame,
+            command.attempt,
+            route.generation,
+            route.plan,
+            stage_works,
+            offered,
+            self.schedule.now_s + route.wanted_s,
+        )
         self._enter(way, 0, is_urgent=command.is_urgent)
 
     def _enter(self, way: Attempt, at: int, *, is_urgent: bool = False) -> None:
@@ -283,9 +298,15 @@ class Driver:
             self.hear(ev.AttemptDropped(way.frame, way.attempt))
             return None
         work = way.stage_works[job.at]
+        if job.at and (work.node, way.frame) in self._cancelled:
+            return None
         factor = self.scene.slowdown(work.node, self.schedule.now_s) if self.scene.slowdowns else 1.0
         job.compute_s = work.compute_s * factor * self._noise[work.node][way.offered]
         return job.compute_s + work.codec_s * factor
+
+    def _cancel(self, command: cmd.CancelFrame) -> None:
+        for node in command.nodes:
+            self.mesh.control(self.scene.origin, node, self._cancelled.add, (node, command.frame))
 
     def _computed(self, job: StageJob) -> None:
         way, at = job.way, job.at
@@ -333,17 +354,19 @@ class Driver:
         generation = command.generation
         for node in generation.plan.nodes:
             failed = ev.NodePrepareFailed(generation.number, node, f"`{node}` is gone")
-            self._ask(node, failed, self._prepare_at, generation, self.schedule.now_s)
+            load = command.loads.get(node, StageLoad())
+            self._ask(node, failed, self._prepare_at, generation, load, self.schedule.now_s)
 
-    def _prepare_at(self, request: int, node: NodeId, generation: Generation, asked_s: float) -> None:
+    def _prepare_at(self, request: int, node: NodeId, generation: Generation, load: StageLoad, asked_s: float) -> None:
         """At the node. A doubled request is as old as the first."""
         self._prepare_asked_s.setdefault((node, generation.number), asked_s)
-        self.hosts[node].prepare(self.scene.origin, request, generation.number, generation.plan)
+        self.hosts[node].prepare(self.scene.origin, request, generation.number, generation.plan, load)
 
     def _new_host(self, node: NodeId) -> SimHost:
         profile = self.scene.profiles[node]
         return SimHost(
-            node,
+            self.nodes[node],
+            self.scene.origin,
             self.schedule,
             profile.cuts,
             takes_s=partial(self._prepare_takes_s, node),

@@ -17,7 +17,7 @@ from typing import Any
 
 from seamline.core.link import estimator as est
 from seamline.core.link import probing
-from seamline.core.link.beat import Beat
+from seamline.core.link.beat import STATUS_INTERVAL_S, Beat
 from seamline.core.link.lower_envelope import RTT_NOISE_S
 from seamline.core.link.meter import PING_INTERVAL_S, TICK_S, LinkMeter
 from seamline.core.link.report import report_of
@@ -68,7 +68,8 @@ class Measuring:
 @dataclass(slots=True)
 class Mesh:
     """All connections of a run. hear: takes what reaches the session at the origin. is_measuring: whether links are
-    measured at all; is_probing: also while they are idle. on_break: told of each peer that the origin loses; on_peer:
+    measured at all; is_probing: also while they are idle. is_reporting: whether nodes say how loaded they are though no
+    link is measured. on_break: told of each peer that the origin loses; on_peer:
     of each that any node loses or sees again. jumped_s: by so much the origin's clock is ahead of the schedule's.
     """
 
@@ -79,6 +80,7 @@ class Mesh:
     hear: Callable[[Event], None]
     is_measuring: bool
     is_probing: bool
+    is_reporting: bool = False
     on_break: Callable[[NodeId], None] = lambda node: None
     jumped_s: float = 0.0
     on_peer: Callable[[NodeId, NodeId, bool], None] = lambda node, peer, is_alive: None
@@ -129,6 +131,8 @@ class Mesh:
         """Let the nodes beat from now on."""
         if self.is_measuring:
             self.schedule.at(self.schedule.now_s + TICK_S, self._beat)
+        elif self.is_reporting:
+            self._announce_all()
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -269,6 +273,12 @@ class Mesh:
         if self.nodes[node].is_alive and self._measuring.get(node) is measuring:
             self._tick(node, measuring)
 
+    def _announce_all(self) -> None:
+        for node in self.nodes:
+            if node != self.scene.origin and self.nodes[node].is_alive:
+                self._announce(node)
+        self.schedule.at(self.schedule.now_s + STATUS_INTERVAL_S, self._announce_all)
+
     def _announce(self, node: NodeId) -> None:
         if self._is_linked(node):
             now_s = self._clock_s(node)
@@ -284,6 +294,7 @@ class Mesh:
             queue_s=machine.queue_s,
             usable_memory_bytes=self.scene.memory_bytes.get(node, 0),
             links=tuple([report_of(estimate, now_s) for estimate in estimates]),
+            loads=machine.loads(),
         )
 
     def _is_linked(self, node: NodeId) -> bool:

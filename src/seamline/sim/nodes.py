@@ -1,6 +1,6 @@
 """Node model: one compute queue, one host, and what can befall a machine.
 
-A node runs one stage after the other, urgent ones first, else in order of arrival, and answers for nothing else: whose
+A node runs one stage after the other, in the order of `core.hosting.compute_queue`, and answers for nothing else: whose
 frames they are, and where results go, is `driver.py`'s. A death loses the queue, and what comes back is another
 incarnation. A hang stops the queue and loses nothing.
 
@@ -10,14 +10,17 @@ obtaining it takes no time; preparing takes what the scene says. A process that 
 
 from __future__ import annotations
 
-from collections import deque
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seamline.core.cost.loads import SegmentLoad, StageLoad
 from seamline.core.hosting import commands as cmd
 from seamline.core.hosting import events as ev
+from seamline.core.hosting.compute_queue import ComputeQueue
 from seamline.core.hosting.host import ORPHAN_S, Host
+from seamline.core.hosting.load_meter import LoadMeter
 from seamline.core.speed import load
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.plans import Plan
@@ -25,8 +28,11 @@ from seamline.core.vocabulary.profiles import Cut
 from seamline.sim.network import Schedule
 from seamline.sim.stage_work import StageWork
 
-STREAM, MODEL = "stream", "model"
-"""The only ones of a run."""
+MODEL = "model"
+"""The only one of a run."""
+
+REPORT_S = 0.1
+"""A node adds its load up at most so often: all who ask at a moment are told the same."""
 
 Replied = Callable[[cmd.Reply], None]
 
@@ -43,14 +49,19 @@ class Spent:
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt of a frame on its way. offered: the frame's number at the source. stage_works: its stages."""
+    """One attempt of a frame on its way. offered: the frame's number at the source. stage_works: its stages.
 
+    wanted_until_s: when its origin wants the answer.
+    """
+
+    stream: str
     frame: int
     attempt: int
     generation: int
     plan: Plan
     stage_works: Sequence[StageWork]
     offered: int
+    wanted_until_s: float = math.inf
     reports: list[Spent] = field(default_factory=list)
 
 
@@ -93,36 +104,47 @@ class SimNode:
         self.is_alive = True
         self.is_out_of_memory = False
         self.busy_s = 0.0
-        self._urgent: deque[StageJob] = deque()
-        self._waiting: deque[StageJob | Chore] = deque()
+        self._queue: ComputeQueue[StageJob | Chore] = ComputeQueue()
         self._running: StageJob | Chore | None = None
         self._until_s = 0.0
         self._hang_until_s = 0.0
         self._mean_job_s = 0.0
+        self.meter = LoadMeter()
+        self._reported: tuple[float, tuple[SegmentLoad, ...]] = (-math.inf, ())
 
     # -- computing -----------------------------------------------------------------------------------------------------
 
     @property
     def queue_s(self) -> float:
         """How long a stage put now would wait, as a node says it."""
-        return load.queue_s(len(self._urgent) + len(self._waiting), self._mean_job_s)
+        return load.queue_s(len(self._queue), self._mean_job_s)
+
+    def loads(self) -> tuple[SegmentLoad, ...]:
+        """What streams bring, as the node reports it."""
+        now_s = self._schedule.now_s
+        if now_s - self._reported[0] >= REPORT_S:
+            self._reported = now_s, self.meter.report(now_s)
+        return self._reported[1]
 
     def put(self, job: StageJob, *, urgent: bool = False) -> None:
         """Queue one stage, and run it as soon as its turn comes."""
-        (self._urgent if urgent else self._waiting).append(job)
+        way = job.way
+        self.meter.arrived(way.stream, way.generation, MODEL, way.plan.stages[job.at].segment, job.arrived_s)
+        self._queue.put(job, job.arrived_s, urgent=urgent, left_s=way.wanted_until_s - job.arrived_s, stream=way.stream)
         if self._running is None:
             self._next()
 
     def occupy(self, seconds: float, done: Callable[[], None] = lambda: None) -> None:
-        """The node is busy with something else than frames, once it is through what waits; then `done` is called."""
-        self._waiting.append(Chore(seconds, done))
+        """The node is busy with something else than frames, in its turn; then `done` is called."""
+        self._queue.put(Chore(seconds, done), self._schedule.now_s)
         if self._running is None:
             self._next()
 
     def _next(self) -> None:
-        while self._running is None and (self._urgent or self._waiting):
-            job = self._running = self._urgent.popleft() if self._urgent else self._waiting.popleft()
+        while self._running is None and len(self._queue):
             now_s = self._schedule.now_s
+            (job,) = self._queue.take(now_s)
+            self._running = job
             if isinstance(job, Chore):
                 took_s = job.took_s
             else:
@@ -145,6 +167,7 @@ class SimNode:
         if isinstance(job, StageJob):
             self.busy_s += job.took_s
             self._mean_job_s = load.observe_job(self._mean_job_s, job.took_s)
+            self.meter.computed(job.way.stream, job.way.generation, job.began_s - job.arrived_s, job.took_s)
             job.done(job)  # what this brings waits behind what is here already
         elif isinstance(job, Chore):
             job.done()
@@ -167,10 +190,10 @@ class SimNode:
         """The process ends, with its queue."""
         self.is_alive = False
         self.life += 1
-        self._urgent.clear()
-        self._waiting.clear()
+        self._queue.drop_all()
         self._running = None
         self._hang_until_s = self._mean_job_s = 0.0
+        self.meter, self._reported = LoadMeter(), (-math.inf, ())
 
     def restart(self) -> None:
         """Another process begins."""
@@ -184,12 +207,13 @@ class SimNode:
 
 
 class SimHost:
-    """The host of one machine. takes_s: asked at each preparation of a generation how long it takes from now; None when
-    there is no memory for it. replied: hears every answer."""
+    """The host of one machine for one stream. machine: where it runs. takes_s: asked at each preparation of a
+    generation how long it takes from now; None when there is no memory for it. replied: hears every answer."""
 
     def __init__(
         self,
-        node: NodeId,
+        machine: SimNode,
+        stream: str,
         schedule: Schedule,
         cuts: tuple[Cut, ...],
         *,
@@ -197,38 +221,39 @@ class SimHost:
         replied: Replied,
         usable_memory_bytes: int | None = None,
     ) -> None:
-        self._node, self._schedule, self._cuts = node, schedule, cuts
+        self._machine, self._stream, self._schedule, self._cuts = machine, stream, schedule, cuts
         self._takes_s, self._replied = takes_s, replied
         self._usable_memory_bytes = usable_memory_bytes
         self.restart()
 
     def restart(self) -> None:
         """Another process, which holds nothing."""
-        self.host = Host(self._node)
+        self.host = Host(self._machine.name)
         if self._usable_memory_bytes is not None:
             self.hear(ev.MemoryMeasured(self._usable_memory_bytes))
 
     def holds(self, generation: int) -> bool:
         """Whether the segments of `generation` can run here."""
-        return self.host.holds(STREAM, generation)
+        return self.host.holds(self._stream, generation)
 
-    def prepare(self, origin: NodeId, request: int, generation: int, plan: Plan) -> None:
+    def prepare(self, origin: NodeId, request: int, generation: int, plan: Plan, load: StageLoad) -> None:
         """The origin asks for a generation of its stream."""
         self.hear(
             ev.PrepareAsked(
                 origin=origin,
                 request=request,
-                stream=STREAM,
+                stream=self._stream,
                 generation=generation,
                 model_id=MODEL,
                 source=origin,
                 plan=plan,
+                load=load,
             )
         )
 
     def release(self, origin: NodeId, generation: int) -> None:
         """The origin lets a generation go."""
-        self.hear(ev.ReleaseAsked(origin, STREAM, generation))
+        self.hear(ev.ReleaseAsked(origin, self._stream, generation))
 
     def peer(self, node: NodeId, is_alive: bool) -> None:
         """Another machine was lost, or is seen again."""
@@ -242,17 +267,22 @@ class SimHost:
             match command:
                 case cmd.Obtain(model_id):
                     self.hear(ev.ModelObtained(model_id, self._cuts))
-                case cmd.PrepareSegments(generation=generation):
-                    self._prepare(generation)
+                case cmd.PrepareSegments():
+                    self._prepare(command)
+                case cmd.ReleaseSegments(_, generation):
+                    self._machine.meter.released(self._stream, generation)
                 case cmd.Reply():
                     self._replied(command)
 
-    def _prepare(self, generation: int) -> None:
+    def _prepare(self, wanted: cmd.PrepareSegments) -> None:
+        generation, segment = wanted.generation, wanted.plan.stages[wanted.stages[0]].segment
+        self._machine.meter.expect(self._stream, generation, MODEL, segment, wanted.load, self._schedule.now_s)
         took_s = self._takes_s(generation)
         if took_s is None:
-            self.hear(ev.PrepareFailed(STREAM, generation, "out of memory"))
+            self._machine.meter.released(self._stream, generation)
+            self.hear(ev.PrepareFailed(self._stream, generation, "out of memory"))
         else:
-            self._later(took_s, ev.SegmentsPrepared(STREAM, generation, took_s))
+            self._later(took_s, ev.SegmentsPrepared(self._stream, generation, took_s))
 
     def _later(self, seconds: float, event: ev.Event) -> None:
         if seconds <= 0.0:

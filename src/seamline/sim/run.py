@@ -92,6 +92,7 @@ def session_of(
         constraints=scene.constraints,
         policy=adapter.policy,
         energy_scope=scene.energy_scope,
+        rate_per_s=scene.fps,
         strategy=strategy,
         has_deadlines=adapter.has_deadlines,
         keeps_stories=keeps_stories,

@@ -521,6 +521,29 @@ def test_a_frame_that_cannot_be_run_anywhere_is_answered_with_the_error(frames):
     assert frames.ledger.counts.lost == 0
 
 
+# -- an attempt that nobody needs ------------------------------------------------------------------------------------
+
+
+def test_nodes_with_another_attempt_of_an_answered_frame_are_told(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    frames.now_s += 100.0
+    frames.handle(ev.RetryOverdue())  # the fog may have it yet, and computes it on the origin meanwhile
+    found = frames.answer(0, attempt=1, generation=LOCAL_GENERATION)
+    assert cmd.CancelFrame(0, frozenset(SPLIT.nodes) - {EDGE}) in found
+
+
+def test_nobody_is_told_of_an_attempt_that_failed_or_was_the_only_one(frames):
+    frames.route(1, SPLIT)
+    frames.offer()
+    assert frames.answer(0)
+    assert not frames.of(cmd.CancelFrame)
+    frames.offer()
+    frames.fail(1)
+    frames.answer(1, attempt=1, generation=LOCAL_GENERATION)
+    assert not frames.of(cmd.CancelFrame)
+
+
 # -- a frame that a segment refuses ------------------------------------------------------------------------------------
 
 

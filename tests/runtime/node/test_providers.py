@@ -34,7 +34,8 @@ def test_segments_must_fit_the_memory_of_host_and_gpu(free, usable):
     parts = {
         "engine": SimpleNamespace(name="onnxruntime 1 cuda", provider=CUDA),
         "store": SimpleNamespace(ids=tuple),
-        "stages": SimpleNamespace(queue_s=0.0),
+        "stages": SimpleNamespace(queue_s=0.0, n_workers=1),
+        "load": SimpleNamespace(report=tuple),
         "links": SimpleNamespace(estimates=tuple),
         "energy": SimpleNamespace(reading=lambda: None),
     }

@@ -12,7 +12,7 @@ from seamline.core.vocabulary.errors import FabricError, FrameRefused, ModelErro
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Lane
-from seamline.runtime.node.stages import Arrival, Finished, StageWorker
+from seamline.runtime.node.stages import Arrival, Finished, StageWorker, Turn
 from seamline.runtime.shared.outbox import Outbox, Outgoing
 
 EDGE, FOG = NodeId("edge"), NodeId("fog")
@@ -103,6 +103,98 @@ def test_a_stage_that_nobody_wants_any_more_when_its_turn_comes_is_left_out(stag
     stages.put(STAGE, Double(), FRAME, done=ran.append, failed=throw(ModelError("not called")), claim=lambda: False)
     assert run(stages, Double()) is None
     assert ran == []
+
+
+class DoubleTogether(Double):
+    """Runs frames as one, unless one of them has a negative number. sizes: of what was run together."""
+
+    n_most = 8
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, tensors):
+        if tensors["x"][0] < 0:
+            raise ModelError("negative")
+        return super().run(tensors)
+
+    def run_many(self, frames):
+        self.sizes.append(len(frames))
+        return [self.run(tensors) for tensors in frames]
+
+
+class Holding:
+    """Keeps a compute thread busy until it is let go."""
+
+    def __init__(self) -> None:
+        self.began, self.ends = threading.Event(), threading.Event()
+
+    def run(self, tensors):
+        self.began.set()
+        self.ends.wait(10)
+        return dict(tensors)
+
+
+def ran_behind(stages: StageWorker, segment, numbers: list[float]) -> list[float | str]:
+    """What became of frames of as many streams that waited while something else was computed."""
+    holding, found, all_in = Holding(), dict[int, float | str](), threading.Semaphore(0)
+
+    def end(number: int, value: float | str) -> None:
+        found[number] = value
+        all_in.release()
+
+    stages.put(STAGE, holding, FRAME, done=lambda _: None, failed=lambda _: None)
+    assert holding.began.wait(10)
+    for number, value in enumerate(numbers):
+        stages.put(
+            STAGE,
+            segment,
+            Arrival(tensors={"x": np.array([value], np.float32)}),
+            done=lambda finished, number=number: end(number, float(finished.outputs["x"][0])),
+            failed=lambda error, number=number: end(number, str(error)),
+            turn=Turn(stream=f"s{number}"),
+        )
+    holding.ends.set()
+    for _ in numbers:
+        assert all_in.acquire(timeout=10)
+    return [found[number] for number in range(len(numbers))]
+
+
+@pytest.fixture
+def batching() -> Iterator[StageWorker]:
+    worker = StageWorker(EDGE, batch_wait_s=0.002)
+    yield worker
+    worker.close()
+
+
+def test_frames_of_several_streams_run_as_one_and_each_gets_its_own_answer(batching):
+    segment = DoubleTogether()
+    assert ran_behind(batching, segment, [1.0, 2.0, 3.0]) == [2.0, 4.0, 6.0]
+    assert segment.sizes == [3]
+
+
+def test_frame_that_cannot_be_computed_fails_alone(batching):
+    segment = DoubleTogether()
+    one, bad, other = ran_behind(batching, segment, [1.0, -1.0, 3.0])
+    assert (one, other) == (2.0, 6.0)
+    assert "negative" in bad
+
+
+def test_without_batches_frames_run_one_by_one(stages):
+    segment = DoubleTogether()
+    assert ran_behind(stages, segment, [1.0, 2.0]) == [2.0, 4.0]
+    assert segment.sizes == []
+
+
+def test_two_workers_compute_at_once():
+    worker, holding = StageWorker(EDGE, n_workers=2), Holding()
+    try:
+        worker.put(STAGE, holding, FRAME, done=lambda _: None, failed=lambda _: None)
+        assert holding.began.wait(10)
+        assert run(worker, Double()) is None
+    finally:
+        holding.ends.set()
+        worker.close()
 
 
 class Wire:

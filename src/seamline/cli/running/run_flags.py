@@ -42,6 +42,16 @@ class RouteFlags:
             help="How the cut moves; `seamline switch --help` lists them.",
         ),
     ] = "live"
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority",
+            metavar="N",
+            min=-4,
+            max=4,
+            help="Of its frames where others wait too: each step halves the time that they count as having left.",
+        ),
+    ] = 0
     dashboard: DashboardOption = None
 
     @property

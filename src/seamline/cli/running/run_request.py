@@ -201,6 +201,7 @@ def open_stream(
             strategy=asked.strategy,
             record=record,
             reading=reading,
+            priority=asked.priority,
             **planning.limits(),
         )
 

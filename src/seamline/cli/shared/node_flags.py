@@ -23,6 +23,7 @@ from seamline.cli.shared.options import (
 )
 from seamline.core.vocabulary.errors import UsageError
 from seamline.core.vocabulary.providers import AUTO, OIP, RAY
+from seamline.core.vocabulary.quantities import parse_duration
 
 if TYPE_CHECKING:
     from seamline.runtime.node.elsewhere import Elsewhere
@@ -125,6 +126,24 @@ class NodeFlags:
             "for that.",
         ),
     ] = 2.0
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            envvar="SEAMLINE_WORKERS",
+            help="Frames computed at once, each with --threads; weights are there once. See docs/sharing.md.",
+        ),
+    ] = 1
+    batch_wait: Annotated[
+        str,
+        typer.Option(
+            "--batch-wait",
+            metavar="TIME",
+            envvar="SEAMLINE_BATCH_WAIT",
+            help="How long a frame waits for those of other streams to be computed as one, e.g. 2ms; 0ms: no batches.",
+        ),
+    ] = "2ms"
     metrics: Annotated[
         str | None,
         typer.Option(
@@ -186,6 +205,8 @@ class NodeFlags:
             meter=self.meter,
             lease_s=self.lease_s,
             discover=self.discover,
+            n_workers=self.workers,
+            batch_wait_s=parse_duration(self.batch_wait),
         )
 
 

@@ -9,10 +9,14 @@ from seamline.core.vocabulary.plans import Plan
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Keep the current plan. gain_ratio: saving of the best plan, of the current cost; None if not compared."""
+    """Keep the current plan. gain_ratio: saving of the best plan, of the current cost; None if not compared.
+
+    is_held: another plan is better by what other streams do, and is put off (`sharing.py`).
+    """
 
     reason: str
     gain_ratio: float | None = field(default=None, compare=False)
+    is_held: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

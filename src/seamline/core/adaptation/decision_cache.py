@@ -12,6 +12,8 @@ asks some hundred thousand times.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 
@@ -28,7 +30,7 @@ from seamline.core.adaptation.risk_adjustment import risk_adjusted
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.formulas import fixed_s
 from seamline.core.cost.problem import Problem
-from seamline.core.planning.planner import Planner, cost_allowed, evaluate
+from seamline.core.planning.planner import Planner, cost_allowed
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.objectives import Objective
 from seamline.core.vocabulary.plans import Plan
@@ -55,13 +57,14 @@ class DecisionCache:
 class CachedDecision:
     """Cache entry: a decision to keep `current`, the problem it was taken for, and the cheapest plan's cost in that.
 
-    is_silent, silent: of the view then.
+    tolls: what each node charged for the whole model. is_silent, silent: of the view then.
     """
 
     decision: Keep
     current: Plan
     problem: Problem
     least_cost: float
+    tolls: Mapping[NodeId, float]
     is_silent: bool
     silent: frozenset[NodeId]
 
@@ -73,12 +76,15 @@ def cacheable(view: View, policy: Policy, decision: Keep) -> CachedDecision | No
         return None
     if not isinstance(problem.objective, Objective):  # a deadline may let in a cheaper plan all at once
         return None
-    cost = evaluate(view.current, problem).cost
+    cost = _cost_now(view.current, view, problem)
+    if cost is None:
+        return None
     return CachedDecision(
         decision=decision,
         current=view.current,
         problem=problem,
         least_cost=(1.0 - decision.gain_ratio) * cost,
+        tolls=_tolls(view, problem),
         is_silent=view.is_uplink_silent,
         silent=view.silent,
     )
@@ -94,12 +100,30 @@ def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
     if problem is None or _rest_of(before) != _rest_of(problem):
         return False
     speed_up = _speed_up_bound(before, problem)
-    cost = None if speed_up is None else cost_allowed(known.current, problem)
+    cost = None if speed_up is None else _cost_now(known.current, view, problem)
     if speed_up is None or cost is None:
         return False
     ratio, less_s = speed_up
+    tolls = _tolls(view, problem)
+    if known.tolls.keys() != tolls.keys() or (view.objective is not Objective.LATENCY and known.tolls != tolls):
+        return False
+    less_s += math.fsum([max(0.0, was_s - tolls[node]) for node, was_s in known.tolls.items()])
     least, settings = ratio * known.least_cost - less_s, _settings(policy)
     return cost - least < settings.min_gain_ratio * cost
+
+
+def _cost_now(plan: Plan, view: View, problem: Problem) -> float | None:
+    """What `plan`, the current one, costs; None when it may not be used."""
+    if view.loads and view.objective is Objective.LATENCY:
+        problem = view.shared.charged(problem, plan)
+    return cost_allowed(plan, problem)
+
+
+def _tolls(view: View, problem: Problem) -> Mapping[NodeId, float]:
+    """Seconds that nodes charge; of those that report no load, what is waited there."""
+    if not view.loads or view.objective is not Objective.LATENCY:
+        return problem.queue_s
+    return {**problem.queue_s, **view.shared.tolls(problem)}
 
 
 def _speed_up_bound(before: Problem, now: Problem) -> tuple[float, float] | None:
@@ -150,5 +174,7 @@ def _judged_problem(view: View, policy: Policy) -> Problem | None:
     return risk_adjusted(problem, view, policy.settings.hop_cost_s)
 
 
-_rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in ("links", "compute_ratio")))
-"""Fields of the problem that must be the same for a cached decision: all but speeds."""
+_BOUNDED = frozenset(("links", "compute_ratio", "queue_s"))
+
+_rest_of = attrgetter(*(one.name for one in fields(Problem) if one.name not in _BOUNDED))
+"""Fields of the problem that must be the same for a cached decision: all but speeds and waiting."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seamline.core.cost.loads import NodeLoad
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import LinkEstimate
@@ -72,10 +73,28 @@ class CompressionMeasured:
 
 @dataclass(frozen=True, slots=True)
 class LoadMeasured:
-    """queue_s: how long a frame waits on the node before its stage starts."""
+    """queue_s: how long a frame waits on the node before its stage starts. load: what frames of all streams ask of it,
+    None from a node that does not say."""
 
     node: NodeId
     queue_s: float
+    at_s: float
+    load: NodeLoad | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RateMeasured:
+    """rate_per_s: frames that the stream brings a second."""
+
+    rate_per_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MoveHeld:
+    """Whether a move that only other streams speak for is put off, as `Keep.is_held` says."""
+
+    is_held: bool
     at_s: float
 
 
@@ -165,7 +184,6 @@ class Tick:
 
 Event = (
     NodeJoined | NodeLeft | ProfileKnown | LinkMeasured | ComputeMeasured | CompressionMeasured | LoadMeasured
-    | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing | SwitchFailed | ExcessMeasured
-    | LatencyMeasured
-    | Tick
+    | RateMeasured | MoveHeld | MemoryMeasured | ObjectiveSet | EnergyScopeSet | SwitchStarted | PlanServing
+    | SwitchFailed | ExcessMeasured | LatencyMeasured | Tick
 )  # fmt: skip

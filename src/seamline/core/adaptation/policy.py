@@ -3,7 +3,8 @@
 Theory of operation of `Adaptive`. The planner says what would be best if all estimates were true. The current plan is
 left for it when the predicted gain is worth a switch (`min_gain_ratio`) and beats what the estimates' uncertainty could
 feign, and not during the cooldown after a switch, unless something has moved so far since that waiting makes no sense.
-Moves that only waiting on nodes speaks for back off (`crowding.py`).
+Nodes are shared: a plan is charged with what its frames wait for others and let them wait, and moves for which nothing
+else speaks take turns (`sharing.py`).
 Where a node is silent (`core.link.silence`), frames of its plans run on the origin until it is heard: its plan is
 worth what the origin takes, is kept while nothing else is better, and no other plan comes to it.
 A plan that has become impossible (a node gone or restarted, a link down, forbidden) is left at once. A plan that could
@@ -29,6 +30,7 @@ from seamline.core.adaptation.baselines import REFUSED_RETRY_S, Baseline, Fixed,
 from seamline.core.adaptation.decision import Decision, Keep, Switch
 from seamline.core.adaptation.reasons import has_jumped, what_moved
 from seamline.core.adaptation.risk_adjustment import oscillating_nodes, risk_adjusted
+from seamline.core.adaptation.sharing import Loads, dealt_at, gain_factor, is_due, moving_ratio, with_hand
 from seamline.core.adaptation.view import View, problem_of
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import Breakdown, breakdown, waiting_power_w
@@ -132,7 +134,9 @@ def _adapt(view: View, problem: Problem, settings: PolicySettings, planner: Plan
     if view.current is None:
         return Switch(best.plan, f"first plan: {best.plan} takes {amount(best.cost, view.objective)}")
     if (why := _impossible(view, problem)) is not None:
-        return Switch(best.plan, f"{why}; {best.plan} takes {amount(best.cost, view.objective)}")
+        dealt = _dealt(best, view, problem, settings, surprises, planner)
+        assert dealt.plan is not None
+        return Switch(dealt.plan, f"{why}; {dealt.plan} takes {amount(dealt.cost, view.objective)}")
     if best.plan.is_local and _as_run(view, problem) == best.plan != view.current:
         return Keep(f"nothing gets through to {', '.join(f'`{node}`' for node in sorted(view.silent))} at the moment")
     if best.plan == view.current:
@@ -144,7 +148,7 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     """Decision between `best` and the current plan: by gain, uncertainty and cooldown."""
     assert view.current is not None
     assert best.plan is not None
-    current = _judged(evaluate(_as_run(view, problem), problem), view, surprises)
+    current = _judged(evaluate(_as_run(view, problem), problem), view, surprises, problem)
     concerned = before, after = breakdown(view.current, problem), breakdown(best.plan, problem)
     gain = current.cost - best.cost
     uncertainty = gain_std(before, after, problem, settings.compute_std_ratio)
@@ -158,8 +162,8 @@ def _weigh(view: View, problem: Problem, best: Alternative, settings: PolicySett
     if since_s < settings.cooldown_s and not has_jumped(view, concerned):
         return Keep(f"{words}: the last switch was only {since_s:.2f} s ago")
     is_by_load = _is_by_load(view, problem, best.plan)
-    if is_by_load and not view.crowding.is_over(view.now_s):
-        return Keep(f"{words}: nodes are shared, and the last move for their load was {since_s:.0f} s ago")
+    if is_by_load and (why := _why_held(view, problem, best.plan, gain, current.cost, settings)) is not None:
+        return Keep(f"{words}: {why}", is_held=True)
     surprise = surprises.get(view.current)
     moved = what_moved(view, before, after)
     if surprise is not None:
@@ -173,9 +177,51 @@ def _is_by_load(view: View, problem: Problem, plan: Plan) -> bool:
     by what frames took beyond all estimates, which on shared nodes is waiting too."""
     if view.basis is None or view.current is None:
         return False
-    before = replace(problem, queue_s=view.basis.queue_s)
-    came, stays = (_judged(evaluate(one, before), view, {}).cost for one in (plan, view.current))
+    before = replace(problem, queue_s={**view.basis.queue_s})
+    came, stays = (
+        _judged(evaluate(one, before), view, {}, before, view.basis.loads).cost for one in (plan, view.current)
+    )
     return came >= stays
+
+
+def _why_held(
+    view: View, problem: Problem, plan: Plan, gain: float, cost: float, settings: PolicySettings
+) -> str | None:
+    """Why a move to `plan` for which only other streams speak is put off; None when it is this stream's turn."""
+    assert view.current is not None
+    factor = gain_factor(view.sharing)
+    least = factor * settings.min_gain_ratio * cost
+    if gain <= least:
+        return f"moves for the load of nodes have not lasted, so {factor:.0f} times the usual gain is wanted"
+    gain_s = gain - least if _is_charged(view) else 0.0
+    share = moving_ratio(view.shared, problem, view.current, plan, gain_s)
+    if is_due(view.sharing, share, f"{view.origin} {view.generation}", view.now_s):
+        return None
+    return f"nodes are shared, and of their streams {100.0 * share:.2g} % may move at once"
+
+
+def _is_charged(view: View) -> bool:
+    """Whether seconds are what counts, so that those of others count too."""
+    return bool(view.loads) and view.objective is Objective.LATENCY
+
+
+def _charged(problem: Problem, view: View, plan: Plan | None = None, others: Loads | None = None) -> Problem:
+    """`problem` with what `plan` waits on shared nodes, and lets others wait. others: their loads, if not as now."""
+    return view.shared.charged(problem, plan, others) if _is_charged(view) else problem
+
+
+def _dealt(
+    best: Alternative, view: View, problem: Problem, settings: PolicySettings, surprises: Surprises, planner: Planner
+) -> Alternative:
+    """The best plan for the hand of a lost node's streams that this one is in, once the hands before it are placed."""
+    loads, lost = view.shared.others(problem), view.orphaned
+    for _ in range(dealt_at(f"{view.origin} {view.generation}")):
+        if lost is None or best.plan is None:
+            break
+        loads = with_hand(loads, lost, best.plan)
+        placed = replace(view, loads=loads, current=None)
+        best = _best_candidate(placed, placed.shared.waiting(problem), settings, surprises, planner) or best
+    return best
 
 
 def _leave(
@@ -217,14 +263,14 @@ def _best_candidate(
     trusted = problem.profiles.keys() - failing - view.silent
     if view.is_uplink_silent and view.current is not None:  # home, or stay
         trusted = {problem.origin}
-    planned = _planned_over(trusted, problem, settings, planner)
+    planned = _planned_over(trusted, _charged(problem, view), settings, planner)
     candidates = [one for one in planned if one.plan is not None and one.plan not in refused_plans]
     if not candidates or (surprises and any(one.plan in surprises for one in candidates)):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
         candidates += _known(view, problem, trusted, refused_plans)
     elif len(trusted) < len(problem.profiles) and view.current is not None and _as_run(view, problem) == view.current:
         candidates += _known(view, problem, set(), set(view.watched) - {view.current})
-    judged = [_judged(candidate, view, surprises) for candidate in candidates]
+    judged = [_judged(candidate, view, surprises, problem) for candidate in candidates]
     return min(judged, key=lambda candidate: candidate.cost, default=None)
 
 
@@ -259,12 +305,20 @@ def _known(view: View, problem: Problem, trusted: Set[NodeId], refused_plans: Se
             yield evaluated
 
 
-def _judged(candidate: Alternative, view: View, surprises: Surprises) -> Alternative:
-    """`candidate` at what it costs in truth, where its frames were measured."""
+def _judged(
+    candidate: Alternative, view: View, surprises: Surprises, problem: Problem, others: Loads | None = None
+) -> Alternative:
+    """`candidate` at what it costs in truth: with its own load on shared nodes, and where its frames were measured.
+
+    others: loads of others, if not as now.
+    """
     goal = view.objective
-    if candidate.plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
+    plan = candidate.plan
+    if plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    if (ratio := surprises.get(candidate.plan, 1.0)) == 1.0:
+    if _is_charged(view):
+        candidate = evaluate(plan, _charged(problem, view, plan, others))
+    if (ratio := surprises.get(plan, 1.0)) == 1.0:
         return candidate
     if not isinstance(goal, Within):
         return replace(candidate, cost=candidate.cost * ratio)

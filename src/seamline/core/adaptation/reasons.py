@@ -133,10 +133,11 @@ def _node_moves(cost: StageCost, view: View, basis: Basis) -> list[Move]:
         )
         effect_s = cost.compute_s * abs(1.0 - was / is_now)
         moves.append(Move(effect_s, abs(math.log(is_now / was)), words, is_now > was))
-    before_s, now_s = basis.queue_s.get(node, 0.0), view.queue_s.get(node, 0.0)
+    before_s, now_s = basis.queue_s.get(node, 0.0), cost.queue_s
     if before_s != now_s:
         verb = "fell" if now_s < before_s else "grew"
         words = f"waiting on {node} {verb} {duration_change(before_s, now_s)}"
-        size = abs(math.log((now_s + 0.01) / (before_s + 0.01)))
+        is_shared = node in view.loads  # what others do is no reason to hurry: moves for it take turns
+        size = 0.0 if is_shared else abs(math.log((now_s + 0.01) / (before_s + 0.01)))
         moves.append(Move(abs(now_s - before_s), size, words, now_s > before_s))
     return moves

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, assert_never
 
-from seamline.core.adaptation.crowding import Crowding, after_move
 from seamline.core.adaptation.events import (
     CompressionMeasured,
     ComputeMeasured,
@@ -18,19 +17,23 @@ from seamline.core.adaptation.events import (
     LinkMeasured,
     LoadMeasured,
     MemoryMeasured,
+    MoveHeld,
     NodeJoined,
     NodeLeft,
     ObjectiveSet,
     PlanServing,
     ProfileKnown,
+    RateMeasured,
     SwitchFailed,
     SwitchStarted,
     Tick,
 )
 from seamline.core.adaptation.excess import Excess, observe_excess
+from seamline.core.adaptation.sharing import Shared, Sharing, held, measured, moved
 from seamline.core.adaptation.uplink import Uplink, observe_uplink
 from seamline.core.cost.feasibility import why_infeasible
 from seamline.core.cost.formulas import latency_s
+from seamline.core.cost.loads import NodeLoad
 from seamline.core.cost.problem import EnergyScope, Problem
 from seamline.core.vocabulary.constraints import Constraints
 from seamline.core.vocabulary.links import Link, LinkEstimate
@@ -65,12 +68,14 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """Estimates by which a plan was chosen, to say later what has moved since. nodes: there, and profiled."""
+    """Estimates by which a plan was chosen, to say later what has moved since. nodes: there, and profiled. loads: of
+    others, this stream taken out."""
 
     nodes: frozenset[NodeId]
     links: Mapping[Link, LinkEstimate]
     compute_ratio: Mapping[NodeId, float]
     queue_s: Mapping[NodeId, float]
+    loads: Mapping[NodeId, NodeLoad] = field(default_factory=dict)
     objective: Goal
     constraints: Constraints
     energy_scope: EnergyScope = EnergyScope.ALL
@@ -85,8 +90,9 @@ class View:
     first: the first plan that ever served. pending: the plan being prepared. refused: newest last.
     watched: plans that have served, measured. basis: estimates behind `current`; pending_basis: behind `pending`.
     answer_bytes: as in `SessionSpec`. uplink: what all outgoing links of the origin share. excess: what frames that
-    left the origin took beyond prediction. crowding: what moves by load alone have to wait for; is_pending_by_load:
-    whether `pending` is one.
+    left the origin took beyond prediction. loads: of nodes that report them; rate_per_s: frames that the stream brings.
+    sharing: of moves by load; is_pending_by_load: whether `pending` is one. orphaned: load of a node of the plan in use
+    as it was lost, None when none was.
     """
 
     origin: NodeId
@@ -116,7 +122,10 @@ class View:
     uplink: Uplink | None = None
     excess: Excess = field(default_factory=Excess)
     is_pending_by_load: bool = False
-    crowding: Crowding = field(default_factory=Crowding)
+    sharing: Sharing = field(default_factory=Sharing)
+    loads: Mapping[NodeId, NodeLoad] = field(default_factory=dict)
+    rate_per_s: float = 0.0
+    orphaned: NodeLoad | None = None
 
     @property
     def is_uplink_silent(self) -> bool:
@@ -135,6 +144,11 @@ class View:
             return self.excess.quantile_ratio(SURE_SHARE, self.now_s)
         return self.excess.mean_ratio(self.now_s)
 
+    @property
+    def shared(self) -> Shared:
+        """What prices of shared nodes follow from."""
+        return Shared(self.loads, self.rate_per_s, self.current)
+
 
 def apply(view: View, event: Event) -> View:
     """`view` after `event`. Events in any order are fine; time never runs backwards."""
@@ -150,15 +164,27 @@ def apply(view: View, event: Event) -> View:
             return _joined(view, node, tier, incarnation)
         case NodeLeft(node):
             memory = _without(view.free_memory_bytes, node)
-            left = replace(view, nodes=_without(view.nodes, node), free_memory_bytes=memory)
-            return replace(left, queue_s=_without(view.queue_s, node))
+            is_orphaned = view.current is not None and node in view.current.nodes
+            return replace(
+                view,
+                nodes=_without(view.nodes, node),
+                free_memory_bytes=memory,
+                queue_s=_without(view.queue_s, node),
+                orphaned=view.loads.get(node) if is_orphaned else view.orphaned,
+                loads=_without(view.loads, node),
+            )
         case ProfileKnown(node, profile):
             ratios = _without(view.compute_ratio, node)
             return replace(view, profiles={**view.profiles, node: profile}, compute_ratio=ratios)
         case CompressionMeasured(cut, codec, ratio):
             return replace(view, compression_ratio={**view.compression_ratio, (cut, codec): ratio})
-        case LoadMeasured(node, queue_s):
-            return replace(view, queue_s={**view.queue_s, node: queue_s})
+        case LoadMeasured(node, queue_s, load=load):
+            loads = view.loads if load is None else {**view.loads, node: load}
+            return replace(view, queue_s={**view.queue_s, node: queue_s}, loads=loads)
+        case RateMeasured(rate_per_s):
+            return replace(view, rate_per_s=rate_per_s)
+        case MoveHeld(is_held):
+            return replace(view, sharing=held(view.sharing, is_held, view.now_s))
         case MemoryMeasured(node, n_bytes):
             return replace(view, free_memory_bytes={**view.free_memory_bytes, node: n_bytes})
         case ObjectiveSet(objective, constraints):
@@ -188,7 +214,7 @@ def problem_of(view: View) -> Problem | None:
     here = view.profiles.get(view.origin)
     if here is None:
         return None
-    return Problem(
+    problem = Problem(
         origin=view.origin,
         cuts=here.cuts,
         profiles=_usable(view, here),
@@ -202,6 +228,7 @@ def problem_of(view: View) -> Problem | None:
         energy_scope=view.energy_scope,
         read_bytes=view.answer_bytes,
     )
+    return view.shared.waiting(problem) if view.loads else problem
 
 
 def _usable(view: View, here: Profile) -> Mapping[NodeId, Profile]:
@@ -231,6 +258,7 @@ def _joined(view: View, node: NodeId, tier: Tier, incarnation: str) -> View:
         restarted=view.restarted | {node} if in_use else view.restarted,
         compute_ratio=_without(view.compute_ratio, node),
         queue_s=_without(view.queue_s, node),
+        loads=_without(view.loads, node),
         refused=tuple(refused for refused in view.refused if node not in refused.plan.nodes),
     )
 
@@ -246,12 +274,13 @@ def _link_measured(view: View, link: LinkEstimate, now_s: float) -> View:
 
 def _serving(view: View, plan: Plan, generation: int) -> View:
     was_planned = plan == view.pending
-    crowding = view.crowding
+    sharing = view.sharing
     if was_planned and view.is_pending_by_load:
-        crowding = after_move(crowding, f"{view.origin} {generation}", view.now_s)
+        sharing = moved(sharing, view.now_s)
     return replace(
         view,
-        crowding=crowding,
+        sharing=sharing,
+        orphaned=None,
         current=plan,
         generation=generation,
         serving_since_s=view.now_s,
@@ -276,15 +305,18 @@ def _measured(view: View, event: LatencyMeasured) -> View:
         return view
     known = Watched(event.latency_s, event.latency_s / predicted_s, event.n_frames, event.at_s)
     others = [(plan, watched) for plan, watched in view.watched.items() if plan != view.current]
-    return replace(view, watched=dict([*others[-_MOST_REMEMBERED:], (view.current, known)]))
+    watched = dict([*others[-_MOST_REMEMBERED:], (view.current, known)])
+    return replace(view, watched=watched, sharing=measured(view.sharing, known.ratio))
 
 
 def _basis(view: View) -> Basis:
+    problem = problem_of(view)
     return Basis(
         nodes=frozenset(view.nodes.keys() & view.profiles.keys()),
         links=view.links,
         compute_ratio=view.compute_ratio,
-        queue_s=view.queue_s,
+        queue_s=view.queue_s if problem is None else problem.queue_s,
+        loads={} if problem is None else view.shared.others(problem),
         objective=view.objective,
         constraints=view.constraints,
         energy_scope=view.energy_scope,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -169,14 +170,18 @@ def times(plan: Plan, problem: Problem) -> tuple[float, float]:
 def breakdown(plan: Plan, problem: Problem) -> Breakdown:
     """Every term of `plan` by itself. Raises `PlanError` for a node without profile or a stage outside the model."""
     _check(plan, problem)
-    stages, links = [], []
-    before: Stage | None = None
-    for stage in plan.stages:
-        stages.append(_stage_cost(before, stage, problem))
-        if before is not None and before.codec is not None:
-            links.append(_boundary_cost(before, before.codec, stage, problem))
-        before = stage
-    return Breakdown(stages=tuple(stages), links=tuple(links), answer=_answer_cost(plan, problem))
+    links = [
+        _boundary_cost(before, before.codec, stage, problem)
+        for before, stage in pairwise(plan.stages)
+        if before.codec is not None
+    ]
+    return Breakdown(stages=stage_costs(plan, problem), links=tuple(links), answer=_answer_cost(plan, problem))
+
+
+def stage_costs(plan: Plan, problem: Problem) -> tuple[StageCost, ...]:
+    """What every node spends on a frame by `plan`."""
+    further = [_stage_cost(before, stage, problem) for before, stage in pairwise(plan.stages)]
+    return (_stage_cost(None, plan.stages[0], problem), *further)
 
 
 def _check(plan: Plan, problem: Problem) -> None:

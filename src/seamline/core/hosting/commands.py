@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from seamline.core.cost.loads import StageLoad
 from seamline.core.switching.named import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
@@ -38,7 +39,8 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSegments:
-    """Make stages of `plan` runnable. Ends as `SegmentsPrepared` or `PrepareFailed`. stages: their numbers."""
+    """Make stages of `plan` runnable. Ends as `SegmentsPrepared` or `PrepareFailed`. stages: their numbers. load: as in
+    `PrepareAsked`."""
 
     stream: str
     generation: int
@@ -46,6 +48,7 @@ class PrepareSegments:
     plan: Plan
     stages: tuple[int, ...]
     mode: PreparationMode
+    load: StageLoad
 
 
 @dataclass(frozen=True, slots=True)

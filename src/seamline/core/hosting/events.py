@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seamline.core.cost.loads import NO_LOAD, StageLoad
 from seamline.core.switching.named import PreparationMode
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Plan, Segment
@@ -18,7 +19,8 @@ from seamline.core.vocabulary.profiles import Cut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareAsked:
-    """Get the stages of `plan` that are this node's ready to run. source: who has the model."""
+    """Get the stages of `plan` that are this node's ready to run. source: who has the model. load: what the stream will
+    bring, as far as its origin knows."""
 
     origin: NodeId
     request: int
@@ -28,6 +30,7 @@ class PrepareAsked:
     source: NodeId
     plan: Plan
     mode: PreparationMode = PreparationMode.SHARED
+    load: StageLoad = NO_LOAD
 
 
 @dataclass(frozen=True, slots=True)

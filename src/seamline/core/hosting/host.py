@@ -392,6 +392,7 @@ class Host:
                     plan=asked.plan,
                     stages=generation.stages,
                     mode=asked.mode,
+                    load=asked.load,
                 )
             )
         n_overdue = sum(now_s - begun_s >= one.overdue_s for one, begun_s in self._measuring.begun_s())

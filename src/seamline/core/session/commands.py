@@ -6,9 +6,11 @@ by looking at them. What comes of one arrives as an event.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from seamline.core.cost.loads import StageLoad
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.session.events import FrameFinished, Route, ToLedger
 from seamline.core.switching.named import PreparationMode
@@ -43,15 +45,27 @@ class Deliver:
     frame: int
 
 
+@dataclass(frozen=True, slots=True)
+class CancelFrame:
+    """`frame` has its answer, and `nodes` may still have another attempt of it: they need not compute that."""
+
+    frame: int
+    nodes: frozenset[NodeId]
+
+
 # -- of the pilot --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Ask every node of the plan to get ready for it. Ends as `NodePrepared` or `NodePrepareFailed`, per node."""
+    """Ask every node of the plan to get ready for it. Ends as `NodePrepared` or `NodePrepareFailed`, per node.
+
+    loads: what the stream will bring to each, as far as that is known.
+    """
 
     generation: Generation
     mode: PreparationMode
+    loads: Mapping[NodeId, StageLoad] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +207,7 @@ class Decided:
     predicted_s: float | None
 
 
-LedgerCommand = RunFrame | Deliver | FrameFinished | Say
+LedgerCommand = RunFrame | CancelFrame | Deliver | FrameFinished | Say
 PilotCommand = (
     Prepare | Release | AskProfile | MeasureLinks | TimeSegment | SwitchBegun | SwitchDone | FallBackDone | Started
     | StartFailed | ChargeEnergy | Settle | Reject | Say | Decided

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, get_args
 
+from seamline.core.cost.loads import SegmentLoad
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import LinkReport
 from seamline.core.vocabulary.links import LinkEstimate
@@ -52,7 +53,8 @@ class Route:
     waiting_s: of it, on nodes that compute for
     others, or what came before: more frames in flight only make that longer. bottleneck_s: predicted time between two
     answers when the pipeline is full; None when nothing is known, and one frame is in flight at a time. wants_pace:
-    answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it.
+    answers at a high pace are wanted, so the pipeline is filled at the price of waiting in it. within_s: the deadline
+    that its goal sets, None where it sets none.
     """
 
     generation: int
@@ -62,6 +64,12 @@ class Route:
     waiting_s: float = 0.0
     bottleneck_s: float | None = None
     wants_pace: bool = False
+    within_s: float | None = None
+
+    @property
+    def wanted_s(self) -> float:
+        """From acceptance until an answer is wanted: by its deadline, or when it is expected."""
+        return self.expected_s if self.within_s is None else self.within_s
 
 
 # -- frames: to the ledger -----------------------------------------------------------------------------------------
@@ -225,7 +233,8 @@ class FrameFinished:
     plan, generation: of the attempt that answered. n_attempts: more than 1 when the frame had to be run again.
     refused: a node's refusal of this frame, which then ran elsewhere: the node is at fault, not the frame.
     excess_s: latency beyond what was expected when it was accepted, None if its first plan was local; transfer_s: what
-    that plan's transfers over the origin's links were expected to take.
+    that plan's transfers over the origin's links were expected to take. period_s: between two frames of the source, 0.0
+    when it waits for room.
     """
 
     frame: int
@@ -240,6 +249,7 @@ class FrameFinished:
     refused: StageFailed | None = None
     excess_s: float | None = None
     transfer_s: float = 0.0
+    period_s: float = 0.0
 
 
 # -- the world: to the pilot -----------------------------------------------------------------------------------------
@@ -249,7 +259,8 @@ class FrameFinished:
 class StatusReceived:
     """Another node has said who it is and how it fares.
 
-    incarnation: changes when its process restarts. usable_memory_bytes: 0 from a node that does not say.
+    incarnation: changes when its process restarts. usable_memory_bytes: 0 from a node that does not say. loads: what
+    frames of all streams ask of it, None from a node that does not say; n_workers: frames that it computes at once.
     """
 
     node: NodeId
@@ -258,6 +269,8 @@ class StatusReceived:
     queue_s: float
     usable_memory_bytes: int
     links: tuple[LinkReport, ...]
+    loads: tuple[SegmentLoad, ...] | None = None
+    n_workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ on the origin from then on.
     RetryOverdue      overdue ones and those of a lost node run again; frames   RunFrame, or as a last answer;
                       that waited for another route fall back to the origin     DeadlineMissed for a first attempt
 
-`RunFrame` follows whatever made room. `Drained` also follows the last answer of a generation that takes no more frames.
+`CancelFrame` follows the answer to a frame that ran again, to whom else it was sent. `RunFrame` follows whatever made
+room. `Drained` also follows the last answer of a generation that takes no more frames.
 Which plan is routed, and when to retry, is the pilot's business; how many frames fit is `pipeline_depth.py`.
 """
 
@@ -75,7 +76,7 @@ Output = cmd.LedgerCommand | ev.Drained | ev.Routed | ev.DeadlineMissed
 @dataclass(slots=True)
 class _Frame:
     """A frame in flight. route: of its latest attempt. routes: of each attempt. refused: the first refusal of its
-    values."""
+    values. failed: attempts that a node gave up."""
 
     number: int
     tensors: object
@@ -85,6 +86,7 @@ class _Frame:
     attempt: int = 0
     routes: dict[int, Route] = field(default_factory=dict)
     refused: ev.StageFailed | None = None
+    failed: set[int] = field(default_factory=set)
 
 
 class Ledger:
@@ -413,14 +415,23 @@ class Ledger:
                 refused=frame.refused if error is None else None,
                 excess_s=_excess_s(frame, now_s),
                 transfer_s=frame.routes[0].transfer_s,
+                period_s=self._pace.period_s,
             )
         )
+        if frame.attempt and (nodes := self._unneeded(frame, route)):
+            out.append(cmd.CancelFrame(frame.number, nodes))
         while self._next_out in self._finished:
             self._finished.remove(self._next_out)
             out.append(cmd.Deliver(self._next_out))
             self._next_out += 1
             self._n_undelivered += 1
         self._left(frame.route.generation, out)
+
+    def _unneeded(self, frame: _Frame, route: Route) -> frozenset[NodeId]:
+        """Other nodes that may have an attempt of `frame`, which was answered by `route`."""
+        tried = [one for attempt, one in frame.routes.items() if attempt not in frame.failed and one is not route]
+        nodes = frozenset(node for one in tried for node in one.plan.nodes)
+        return nodes - {self._local.plan.origin} - self._lost
 
     def _left(self, generation: int, out: list[Output]) -> None:
         """Count one frame in flight fewer of `generation`."""
@@ -444,6 +455,8 @@ class Ledger:
             return
         self._note(number, now_s, f"attempt {attempt} failed on {failure.node}: {reason}")
         frame = self._in_flight.get(number)
+        if frame is not None:
+            frame.failed.add(attempt)
         if frame is None:
             self._attempt_over_on(failure.node, number, attempt)
             self._accept_waiting(out, now_s)

@@ -96,6 +96,7 @@ class Pilot:
             constraints=spec.constraints,
             energy_scope=spec.energy_scope,
             answer_bytes=spec.answer_bytes,
+            rate_per_s=spec.rate_per_s,
         )
         self._view = StreamView(view)
         self._forbidden_nodes = spec.constraints.forbidden_nodes
@@ -111,6 +112,7 @@ class Pilot:
             self._out,
             self._releases,
             route_of=self._route_of,
+            loads_of=self._view.loads_of,
             outcome=self._switch_ended,
             strategy=spec.strategy,
         )
@@ -265,6 +267,7 @@ class Pilot:
             if node in segments and self._view.segment_computed(node, segments[node], report.compute_s, now_s):
                 self._reprofiling.computed(node, segments[node], now_s)
         self._view.payload_sent(finished, now_s)
+        self._view.frame_came(finished.period_s, now_s)
         if finished.excess_s is not None and finished.transfer_s > 0.0:
             self._view.apply(ae.ExcessMeasured(finished.excess_s, finished.transfer_s, now_s))
         is_of_route = finished.generation == self._switcher.routed.generation != LOCAL_GENERATION
@@ -339,6 +342,8 @@ class Pilot:
             self._override.superseded(decision.plan, decision.reason)
             self._view.apply(ae.SwitchStarted(decision.plan, now_s, decision.is_by_load))
             self._switcher.request(decision.plan, decision.reason, now_s)
+        else:
+            self._view.move_held(decision.is_held, now_s)
         if decision is not self._last:  # the same object comes from the cache: estimates have hardly moved
             self._last = decision
             self._refresh_route()
@@ -377,6 +382,7 @@ class Pilot:
             waiting_s=costs.waiting_s,
             bottleneck_s=costs.bottleneck_s,
             wants_pace=wants_pace(self.view.objective),
+            within_s=self.view.objective.slo_s if isinstance(self.view.objective, Within) else None,
         )
 
     def _refresh_route(self) -> None:

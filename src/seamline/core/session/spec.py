@@ -18,6 +18,7 @@ class SessionSpec:
     """Parameters of a stream. others: nodes that may take part. local: everything on the origin.
 
     answer_bytes: of an answer where outputs are read before they travel; None for those of the outputs themselves.
+    rate_per_s: frames that the source is known to bring a second, 0.0 when it is not.
     has_deadlines: whether frames past their deadline run again; an oracle that knows when answers come gives none up.
     """
 
@@ -30,5 +31,6 @@ class SessionSpec:
     energy_scope: EnergyScope = EnergyScope.ALL
     strategy: NamedStrategy = STRATEGIES["live"]
     answer_bytes: int | None = None
+    rate_per_s: float = 0.0
     has_deadlines: bool = True
     keeps_stories: bool = True

@@ -6,13 +6,16 @@ from them is decided in `pilot.py`. Formulas are those of `core.speed`, `core.li
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from dataclasses import replace
 
 from seamline.core.adaptation import events as ev
+from seamline.core.adaptation.sharing import busy_by_node
 from seamline.core.adaptation.view import View, apply, problem_of
 from seamline.core.cost.formulas import compute_s
+from seamline.core.cost.loads import StageLoad, node_load
 from seamline.core.cost.payload import payload_bytes
 from seamline.core.cost.problem import Problem
 from seamline.core.link.news import has_jumped, has_moved
@@ -31,6 +34,11 @@ MEMORY_SHRUNK_RATIO, MEMORY_GROWN_RATIO = 0.98, 1.1
 COMPUTE_MOVED_RATIO = 0.01
 SAME_SAMPLE_S, STD_GROWN_RATIO = 0.1, 1.1
 """A report repeats a sample whose time and uncertainty differ by less; uncertainty grows with age."""
+
+WORK_MOVED = 0.05
+"""Of a node's load, in seconds of work a second."""
+
+RATE_MOVED_RATIO, RATE_GAIN, MOST_RATE_PER_S = 0.1, 0.1, 1e4
 
 QUEUE_MOVED_S = 1e-3
 """Smaller moves of a compute ratio or a queue are seen by the next regular decision, soon enough."""
@@ -51,6 +59,7 @@ class StreamView:
         self._compression_ratio: dict[tuple[int, Codec], float] = {}
         self._latencies_s: deque[float] = deque(maxlen=N_WATCHED_FRAMES)
         self._n_measured = 0
+        self._came_s, self._gap_s = -math.inf, 0.0
         self._profiled: dict[tuple[NodeId, Segment], float] = {}
 
     def apply(self, event: ev.Event) -> None:
@@ -83,12 +92,22 @@ class StreamView:
             known = self.view.links.get((estimate.source, estimate.target))
             if known is None or not _is_repeated(known, estimate):
                 self.link_estimated(estimate, now_s)
-        known_s = self.view.queue_s.get(status.node)
-        if status.queue_s != known_s:
-            is_far = abs(status.queue_s - (known_s or 0.0)) > QUEUE_MOVED_S
-            self._take(ev.LoadMeasured(status.node, status.queue_s, now_s), is_far)
+        self._load_reported(status, now_s)
         if status.usable_memory_bytes:
             self.memory_measured(status.node, status.usable_memory_bytes, now_s)
+
+    def _load_reported(self, status: StatusReceived, now_s: float) -> None:
+        """What others wait there; a node that does not say what streams bring says how long its queue is at least."""
+        if status.loads is None:
+            known_s = self.view.queue_s.get(status.node)
+            if status.queue_s != known_s:
+                is_far = abs(status.queue_s - (known_s or 0.0)) > QUEUE_MOVED_S
+                self._take(ev.LoadMeasured(status.node, status.queue_s, now_s), is_far)
+            return
+        load, known = node_load(status.loads, status.n_workers), self.view.loads.get(status.node)
+        if load != known:
+            is_far = known is None or abs(load.work - known.work) > WORK_MOVED * load.n_workers
+            self._take(ev.LoadMeasured(status.node, status.queue_s, now_s, load), is_far)
 
     def link_estimated(self, estimate: LinkEstimate, now_s: float) -> None:
         """News of a link. One that only says that nothing has moved is no matter of haste."""
@@ -175,6 +194,29 @@ class StreamView:
         if len(self._latencies_s) == N_WATCHED_FRAMES and self._n_measured % (N_WATCHED_FRAMES // 2) == 0:
             median_s = statistics.median(self._latencies_s)
             self.apply(ev.LatencyMeasured(finished.generation, median_s, N_WATCHED_FRAMES, now_s))
+
+    def frame_came(self, period_s: float, now_s: float) -> None:
+        """A frame was answered, of a source that brings one every `period_s`; or as fast as they are, for 0.0."""
+        gap_s, self._came_s = now_s - self._came_s, now_s
+        if period_s <= 0.0 and gap_s < math.inf:
+            self._gap_s += gap_s - self._gap_s if not self._gap_s else RATE_GAIN * (gap_s - self._gap_s)
+            period_s = self._gap_s
+        if period_s <= 0.0:
+            return
+        rate, known = min(MOST_RATE_PER_S, 1.0 / period_s), self.view.rate_per_s
+        if abs(rate - known) > RATE_MOVED_RATIO * known:
+            self._take(ev.RateMeasured(rate, now_s), is_worth_deciding=False)
+
+    def move_held(self, is_held: bool, now_s: float) -> None:
+        """A decision has put off a move by load, or has not."""
+        if is_held != (self.view.sharing.held_since_s < math.inf):
+            self._take(ev.MoveHeld(is_held, now_s), is_worth_deciding=False)
+
+    def loads_of(self, plan: Plan) -> dict[NodeId, StageLoad]:
+        """What the frames of this stream bring to the nodes of `plan`."""
+        problem, rate_per_s = self.problem, self.view.rate_per_s
+        busy = {} if problem is None else busy_by_node(plan, problem)
+        return {node: StageLoad(rate_per_s, busy_s) for node, busy_s in busy.items()}
 
     def plan_serving(self, plan: Plan, generation: int, now_s: float) -> None:
         """Another plan is in use: the latencies so far were not its."""

@@ -7,11 +7,12 @@ for that.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
 from seamline.core import switching as sw
+from seamline.core.cost.loads import StageLoad
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import LOCAL_GENERATION, Route
@@ -73,7 +74,8 @@ class _Swap:
 class Switcher:
     """Owner of one session's switching state.
 
-    route_of: the route for a plan, as estimated now. outcome: called with every request that ended.
+    route_of: the route for a plan, as estimated now. loads_of: what it brings to nodes. outcome: called
+    with every request that ended.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Switcher:
         releases: Releases,
         *,
         route_of: Callable[[int, Plan], Route],
+        loads_of: Callable[[Plan], Mapping[NodeId, StageLoad]],
         outcome: Callable[[Outcome, float], None],
         strategy: sw.NamedStrategy,
     ) -> None:
@@ -90,6 +93,7 @@ class Switcher:
         self._out = out
         self._releases = releases
         self._route_of = route_of
+        self._loads_of = loads_of
         self._outcome = outcome
         self._strategy = strategy
         self._next_strategy: sw.NamedStrategy | None = None
@@ -225,7 +229,7 @@ class Switcher:
                 case sw.Prepare(generation):
                     self._deadlines[generation.number] = now_s + PREPARE_DEADLINE_S
                     self._load_s[generation.number] = 0.0
-                    self._out.append(cmd.Prepare(generation, self._strategy.mode))
+                    self._out.append(cmd.Prepare(generation, self._strategy.mode, self._loads_of(generation.plan)))
                 case sw.Route(generation, request):
                     self._route(generation, generation.number if request is None else request, now_s)
                 case sw.Release(generation):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from seamline.model.store.models import ModelStore
 from seamline.model.store.stored import StoredModel
 
 log = logging.getLogger(__name__)
+
+OpenSession = Callable[[ModelProto], Any]
 
 
 class OrtEngine:
@@ -75,6 +78,16 @@ class OrtEngine:
         if part.model is None:
             return CheckedSegment(part)
         return ort_segment(part, self._session(part.model, model), self._run_options)
+
+    def opened(self, model_id: str, segment: Segment, n_together: int) -> tuple[SegmentModel, OpenSession]:
+        """`segment` as a model, and what makes a session of another form of it, for `n_together` frames at once.
+
+        Raises `ModelError` when so many do not fit.
+        """
+        stored = self.store.get(model_id)
+        part = stored.segment(segment)
+        part.check_fits(self.memory_bytes // n_together)
+        return part, lambda model: self._made(model, stored.folder, f"`{model.graph.name}`")
 
     def interrupt(self) -> None:
         """Break off every run of this engine's segments, now and from now on, with `ModelError`.

@@ -4,7 +4,7 @@ function of the engine's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,12 +16,19 @@ from seamline.model.onnx.segments import SegmentModel
 Compute = Callable[[dict[str, Array]], dict[str, Array]]
 """Outputs of a segment's ONNX model by name, for its inputs by name. Raises `ModelError`."""
 
+ComputeMany = Callable[[Sequence[Mapping[str, Array]]], list[dict[str, Array]]]
+"""The same for several frames at once."""
+
 
 class CheckedSegment:
     """A segment that can run; implements `core.vocabulary.ports.RunnableSegment`.
 
-    names: of the inputs that `compute` takes; it is None where no layer runs in the segment.
+    names: of the inputs that `compute` takes; it is None where no layer runs in the segment. n_most: frames that it
+    pays to run at once, 1 until `batch` says more.
     """
+
+    n_most = 1
+    _many: ComputeMany | None = None
 
     def __init__(self, part: SegmentModel, names: Iterable[str] = (), compute: Compute | None = None) -> None:
         self.inputs = part.inputs
@@ -36,7 +43,27 @@ class CheckedSegment:
         self._check(tensors)
         made: dict[str, Array] = {}
         if self._compute is not None:
-            made = self._compute({name: _plain(tensors[source]) for name, source in self._feeds.items()})
+            made = self._compute(self.feed(tensors))
+        return self._out(tensors, made)
+
+    def batch(self, many: ComputeMany, n_most: int) -> None:
+        """From now on `n_most` frames may be computed at once, by `many`."""
+        self._many, self.n_most = many, n_most
+
+    def run_many(self, frames: Sequence[Tensors]) -> list[dict[str, Array]]:
+        """Outputs of each of `frames`, computed as one. Raises `ModelError` when that fails, whichever is to blame."""
+        if self._many is None:
+            return [self.run(tensors) for tensors in frames]
+        for tensors in frames:
+            self._check(tensors)
+        found = self._many([self.feed(tensors) for tensors in frames])
+        return [self._out(tensors, made) for tensors, made in zip(frames, found, strict=True)]
+
+    def feed(self, tensors: Tensors) -> dict[str, Array]:
+        """What the segment's ONNX model takes of `tensors`."""
+        return {name: _plain(tensors[source]) for name, source in self._feeds.items()}
+
+    def _out(self, tensors: Tensors, made: Mapping[str, Array]) -> dict[str, Array]:
         return {
             spec.name: tensors[spec.name] if spec.name in self._passed else made[spec.name] for spec in self.outputs
         }

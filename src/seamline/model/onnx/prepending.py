@@ -17,7 +17,7 @@ from seamline.model.metadata.preprocess import FRAME, Preprocess
 from seamline.model.onnx.operators import tensor_names
 from seamline.model.onnx.protobuf import refill
 
-_PREFIX = "seamline/preprocess"
+PREFIX = "seamline/preprocess"
 
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """Luma of R, G, B by ITU-R BT.601, as OpenCV and Pillow have it."""
@@ -83,7 +83,7 @@ class _Steps:
 
     def __init__(self, graph: GraphProto) -> None:
         taken = {*tensor_names(graph), *(node.name for node in graph.node)}
-        self._prefix = _PREFIX
+        self._prefix = PREFIX
         while any(name.startswith(self._prefix) for name in taken):
             self._prefix += "+"
         self._frame = FRAME if FRAME not in taken else self._inner(FRAME)

@@ -19,6 +19,7 @@ from seamline.core.adaptation.policy import Fixed, Policy, policy_named
 from seamline.core.cost.feasibility import check_fits
 from seamline.core.cost.payload import offered_codecs
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.hosting.compute_queue import MOST_PRIORITY
 from seamline.core.switching import strategy_named
 from seamline.core.vocabulary.calibration import CALIBRATED, limits_named
 from seamline.core.vocabulary.constraints import Constraints, limited
@@ -235,6 +236,7 @@ class Cluster:
         strategy: str = "live",
         record: Path | None = None,
         reading: AnswerReading | None = None,
+        priority: int = 0,
     ) -> Stream:
         """A stream of frames through `model`, ready to run: nodes profiled, links measured, first plan chosen.
 
@@ -247,13 +249,13 @@ class Cluster:
         codecs: what tensors may lose at most, ``lossless``, ``f16``, ``u8``, ``q6`` to ``q2``; ``calibrated``: no bit,
         but where `seamline accuracy` found answers to change by at most 1 % (``calibrated=0.02``: 2 %); or the codecs
         themselves. min_agreement: in place of that limit, the share of answers that a codec must leave as they mean, by
-        `seamline calibrate`.
-        policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to hold; or a value of
-        `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``.
-        strategy: how the cut moves, see `core.switching.STRATEGIES`. record: a file for `seamline replay` to read.
-        reading: outputs are read on the last stage's node, see `AnswerReader.reading`: what comes back is small,
-        unless `min_agreement` has outputs compared.
-        Raises `UsageError` for unknown nodes and names, `Infeasible` when the constraints leave no plan.
+        `seamline calibrate`. policy: ``adaptive``, ``static`` (best at the start), ``local``, ``offload``, or a plan to
+        hold; or a value of `core.adaptation.policy`, such as ``Adaptive(PolicySettings(cooldown_s=5.0))``. strategy:
+        how the cut moves, see `core.switching.STRATEGIES`. record: a file for `seamline replay` to read. reading:
+        outputs are read on the last stage's node, see `AnswerReader.reading`: what comes back is small, unless
+        `min_agreement` has outputs compared. priority: of its frames where they wait to be computed, -4 to 4: each step
+        halves the time that a frame counts as having left. Raises `UsageError` for unknown nodes and names,
+        `Infeasible` when the constraints leave no plan.
         """
         others = [node_id(name) for name in over if name != self.node.name]
         if len(set(over)) < len(over):
@@ -264,6 +266,8 @@ class Cluster:
                 hint=f"start with {self.node.name}, or run this on {over[0]}",
             )
         goal = goal_named(objective)
+        if abs(priority) > MOST_PRIORITY:
+            raise UsageError(f"priority {priority} is not possible", hint=f"-{MOST_PRIORITY} to {MOST_PRIORITY}")
         limits = Constraints(n_private_cuts=private)
         if isinstance(codecs, str):
             limits_named(codecs, min_agreement=min_agreement)  # a wrong one is said before nodes are waited for
@@ -311,6 +315,7 @@ class Cluster:
             reading=None if min_agreement is not None else reading,  # audits compare outputs
             calibration=calibration,
             min_agreement=min_agreement,
+            priority=priority,
         )
         self._streams.append(stream)
         try:

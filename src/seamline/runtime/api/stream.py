@@ -78,8 +78,9 @@ class Stream:
     """One stream of frames through one model; made by `Cluster.stream`, opened once, closed once.
 
     record: a file that its events and decisions are written to, for `seamline replay`. reading: what nodes read of the
-    outputs before they send them back; None where these are wanted themselves. calibration: the model's.
-    min_agreement: what audits of its frames must find, see `runtime.origin.audit`; none are made when None.
+    outputs before they send them back; None where these are wanted themselves. calibration: the model's. min_agreement:
+    what audits of its frames must find, see `runtime.origin.audit`; none are made when None. priority: of its frames
+    where they wait to be computed, -4 to 4.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Stream:
         reading: AnswerReading | None = None,
         calibration: Sequence[CutCalibration] = (),
         min_agreement: float | None = None,
+        priority: int = 0,
     ) -> None:
         self.model = model
         self.name = f"{node.name}-{secrets.token_hex(4)}"
@@ -144,6 +146,7 @@ class Stream:
             check=AnswerCheck(model.graph.output_specs),
             reading=reading,
             auditor=self._auditor,
+            priority=priority,
         )
         self.controller.charge(energy_scope)
         self._watch = StreamWatch(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -22,13 +22,14 @@ from seamline.core.vocabulary.plans import Plan
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.fabric import messages as msg
 from seamline.fabric.peer_log import PeerLog
-from seamline.runtime.node.stages import Arrival, Finished, StageWorker, always
+from seamline.runtime.node.stages import Arrival, Finished, StageWorker, Turn, always
 from seamline.runtime.node.uplink import Uplink
 from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.listeners import Listeners
+from seamline.runtime.shared.load import NodeLoadMeter
 from seamline.runtime.shared.news import News
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ MAX_PLAN_LETTERS = 4096
 
 MAX_WAITING_PER_SOURCE = 64
 """Frames of one node that wait to be computed here; of one stream `pipeline_depth.MAX_IN_FLIGHT` are under way."""
+
+MAX_CANCELLED = 1024
+"""Frames that are remembered as answered already."""
 
 _parse_plan = lru_cache(maxsize=256)(Plan.parse)
 
@@ -64,6 +68,7 @@ class FramePath:
         uplink: Uplink,
         segments: PreparedSegments,
         stages: StageWorker,
+        load: NodeLoadMeter,
         energy: EnergyAccount,
         listeners: Listeners,
         news: News,
@@ -73,6 +78,7 @@ class FramePath:
         self._uplink = uplink
         self._segments = segments
         self._stages = stages
+        self._load = load
         self._energy = energy
         self._listeners = listeners
         self._news = news
@@ -81,6 +87,7 @@ class FramePath:
         self._lock = threading.Lock()
         self._n_waiting: Counter[NodeId] = Counter()
         self.tracer: FrameTracer | None = None
+        self._cancelled: OrderedDict[tuple[NodeId, str, int], None] = OrderedDict()
 
     def begin(
         self,
@@ -93,7 +100,7 @@ class FramePath:
     ) -> None:
         """Run stage 0 of a frame that entered here, then send it on its way; unless `claim`, asked when it is its turn,
         says no."""
-        self._run_stage(header, plan, Arrival(tensors=tensors), urgent=urgent, claim=claim)
+        self._run_stage(header, plan, Arrival(tensors=tensors), is_urgent=urgent, claim=claim)
 
     def on_frame(self, source: NodeId, header: msg.FrameData, tensors: list[Array]) -> None:
         try:
@@ -112,8 +119,22 @@ class FramePath:
             self._failed(header, plan, PlanError(f"more frames of `{source}` wait here than one node may have"))
             return
         arrival = Arrival(encoding=header.encoding, buffers=tensors)
-        if not self._run_stage(header, plan, arrival, claim=partial(self._waited, source)):
+        claim = partial(self._claim, source, (plan.origin, header.stream, header.frame))
+        if not self._run_stage(header, plan, arrival, claim=claim):
             self._waited(source)
+
+    def on_cancel(self, source: NodeId, cancel: msg.CancelFrame) -> None:
+        """A frame of a stream of `source` has its answer."""
+        with self._lock:
+            self._cancelled[source, cancel.stream, cancel.frame] = None
+            while len(self._cancelled) > MAX_CANCELLED:
+                self._cancelled.popitem(last=False)
+
+    def _claim(self, source: NodeId, frame: tuple[NodeId, str, int]) -> bool:
+        """The turn of a frame of `source` has come: it is run, unless its origin has its answer already."""
+        self._waited(source)
+        with self._lock:
+            return frame not in self._cancelled
 
     def _begins_to_wait(self, source: NodeId) -> bool:
         with self._lock:
@@ -122,13 +143,12 @@ class FramePath:
             self._n_waiting[source] += 1
             return True
 
-    def _waited(self, source: NodeId) -> bool:
-        """The turn of a frame of `source` has come: it waits no more, and is run."""
+    def _waited(self, source: NodeId) -> None:
+        """A frame of `source` waits no more."""
         with self._lock:
             self._n_waiting[source] -= 1
             if not self._n_waiting[source]:
                 del self._n_waiting[source]
-        return True
 
     def _run_stage(
         self,
@@ -136,7 +156,7 @@ class FramePath:
         plan: Plan,
         arrival: Arrival,
         *,
-        urgent: bool = False,
+        is_urgent: bool = False,
         claim: Callable[[], bool] = always,
     ) -> bool:
         """Queue a stage; False when its segment is not here, of which the origin is told."""
@@ -148,11 +168,13 @@ class FramePath:
         except PlanError as error:
             self._failed(header, plan, error)
             return False
+        if segment is not None:
+            self._load.arrived(header.stream, header.generation, header.model_id, stage.segment)
         self._stages.put(
             stage,
             segment,
             arrival,
-            urgent=urgent,
+            turn=Turn(is_urgent=is_urgent, left_s=header.left_s, priority=header.priority, stream=header.stream),
             claim=claim,
             done=partial(self._stage_done, header, plan),
             failed=partial(self._failed, header, plan),
@@ -160,12 +182,15 @@ class FramePath:
         return True
 
     def _stage_done(self, header: msg.FrameData, plan: Plan, finished: Finished) -> None:
+        report = finished.report
+        busy_s = report.decode_s + report.compute_s + report.encode_s
+        self._load.computed(header.stream, header.generation, report.queue_s, busy_s)
         if finished.encoded is None:
             self._answer(header, plan, finished)
             return
         if header.traceparent and self.tracer is not None:
-            self.tracer.stage(header, plan, finished.report)
-        reports = (*header.reports, finished.report)
+            self.tracer.stage(header, plan, report)
+        reports = (*header.reports, report)
         target = plan.stages[header.stage + 1].node
         onward = msg.FrameData(
             stream=header.stream,
@@ -181,6 +206,8 @@ class FramePath:
             head=header.head,
             traceparent=header.traceparent,
             left_ns=time.time_ns() if header.traceparent else 0,
+            left_s=None if header.left_s is None else max(0.0, header.left_s - report.queue_s - busy_s),
+            priority=header.priority,
         )
         failed = partial(self._failed, header, plan, lost=target)
         self._uplink.send_frame(target, onward, finished.encoded.buffers, failed=failed)

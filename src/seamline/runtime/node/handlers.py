@@ -49,6 +49,7 @@ def message_handlers(
         why_not=lambda source, kind: why_not(membership.roles_of(source), kind),
         at_once={
             msg.FrameData: on_frame,
+            msg.CancelFrame: lambda source, cancel, _: frames.on_cancel(source, cancel),
             msg.ResultData: frames.on_result,
             msg.Receipt: lambda source, receipt, _: uplink.links.receipt(source, receipt.seq, receipt.clock_s),
             msg.Ping: lambda source, ping, _: uplink.answer_ping(source, ping),

@@ -37,6 +37,7 @@ from seamline.runtime.segments.output_reading import OutputReaders
 from seamline.runtime.segments.prepared import PreparedSegments
 from seamline.runtime.shared.energy import EnergyAccount
 from seamline.runtime.shared.listeners import Listeners
+from seamline.runtime.shared.load import NodeLoadMeter
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.requests import Requests
 from seamline.runtime.shared.rights import RoleOf, uncertified
@@ -56,6 +57,7 @@ class Node:
     For streams that start here: `client` asks nodes, this one included, `frames` runs frames, `uplink` sends replies
     and counts bytes, `links` measures, `membership` says who is there, `status` how this node fares, `energy` what it
     draws. interrupt: breaks off what computes. gpu: where it computes, if that has memory of its own.
+    n_workers, batch_wait_s: see `StageWorker`.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Node:
         withheld_from: frozenset[NodeId] = frozenset(),
         interrupt: Callable[[], None] = lambda: None,
         gpu: Gpu | None = None,
+        n_workers: int = 1,
+        batch_wait_s: float = 0.0,
     ) -> None:
         name = identity.name
         self.identity = identity
@@ -90,12 +94,13 @@ class Node:
         self.listeners = Listeners()
         on_prepared = None if compile_cache is None else compile_cache.on_prepared
         self.segments = PreparedSegments(engine, engines=engines, on_prepared=on_prepared)
-        self.stages = StageWorker(name, self.energy)
+        self.stages = StageWorker(name, self.energy, n_workers=n_workers, batch_wait_s=batch_wait_s)
+        self.load = NodeLoadMeter()
         news = News(name)
         self.exchange = ModelExchange(store, self.requests, self.uplink.send, news, withheld_from)
         readers = OutputReaders(self.exchange.stored)
         self.frames = FramePath(
-            name, self.uplink, self.segments, self.stages, self.energy, self.listeners, news, readers
+            name, self.uplink, self.segments, self.stages, self.load, self.energy, self.listeners, news, readers
         )
         self.service = Service(
             name,
@@ -104,7 +109,9 @@ class Node:
             engine=engine,
             profiler=profiler,
             energy=self.energy,
-            after_frames=self.stages.after_waiting,
+            load=self.load,
+            has_batches=self.stages.has_batches,
+            after_frames=self.stages.in_turn,
             usable_memory_bytes=lambda: self.status.usable_memory_bytes(),
             reply=self.uplink.send_best_effort,
             news=news,
@@ -116,6 +123,7 @@ class Node:
             engine=engine,
             store=store,
             stages=self.stages,
+            load=self.load,
             links=self.links,
             energy=self.energy,
             streams=self.listeners.streams,

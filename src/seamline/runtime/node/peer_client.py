@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import TypeVar
 
+from seamline.core.cost.loads import NO_LOAD, StageLoad
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import ModelError, PlanError, SeamlineError, SwitchError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
@@ -47,10 +48,12 @@ class PeerClient:
         model_id: str,
         plan: Plan,
         form: PreparationMode = PreparationMode.SHARED,
+        load: StageLoad = NO_LOAD,
     ) -> Future[float]:
-        """Ask `target` (possibly this node) to get ready for `plan`; settles with its seconds or its error."""
+        """Ask `target` (possibly this node) to get ready for `plan`, which will bring it `load`; settles with its
+        seconds or its error."""
         if target == self._node:
-            return self._service.prepare(stream, generation, model_id, plan, form)
+            return self._service.prepare(stream, generation, model_id, plan, form, load)
         return self._requests.ask(
             target,
             lambda request_id: msg.Prepare(
@@ -61,6 +64,8 @@ class PeerClient:
                 plan=str(plan),
                 source=self._node,
                 form=form,
+                rate_per_s=load.rate_per_s,
+                busy_s=load.busy_s,
             ),
         )
 

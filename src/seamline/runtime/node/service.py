@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, assert_never
 
+from seamline.core.cost.loads import NO_LOAD, StageLoad
 from seamline.core.hosting import commands as cmd
 from seamline.core.hosting import events as ev
 from seamline.core.hosting.host import RELEASED, Host
@@ -29,12 +30,17 @@ from seamline.core.vocabulary.plans import Plan, Segment
 from seamline.core.vocabulary.ports import Engine
 from seamline.core.vocabulary.profiles import Profile
 from seamline.fabric import messages as msg
+from seamline.model import OrtEngine
+from seamline.model.engine.runnable import CheckedSegment
 from seamline.runtime.node.frame_path import parse_plan
 from seamline.runtime.node.models import ModelExchange, Sources
 from seamline.runtime.node.profiling import Profiler, profile_to_bytes, time_segment
+from seamline.runtime.segments.batching import open_batch
 from seamline.runtime.segments.prepared import PreparedSegments
+from seamline.runtime.shared.bounds import bounded_stage_load
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.load import NodeLoadMeter
 from seamline.runtime.shared.news import News
 from seamline.runtime.shared.worker import Worker, shutting_down
 
@@ -47,8 +53,8 @@ N_OBTAINING, N_PREPARING, N_MEASURING = 8, 4, 4
 class Service:
     """Owner of a node's host and of the threads that do its slow work.
 
-    reply: answers a node. after_frames: calls back once the frames that wait are computed, never while that hangs.
-    usable_memory_bytes: what segments may take here in all.
+    reply: answers a node. after_frames: calls back in its turn among the frames that wait, never while these hang.
+    usable_memory_bytes: what segments may take here in all. has_batches: whether frames may run together.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Service:
         engine: Engine,
         profiler: Profiler,
         energy: EnergyAccount,
+        load: NodeLoadMeter,
+        has_batches: bool,
         after_frames: Callable[[Callable[[], None]], None],
         usable_memory_bytes: Callable[[], int],
         reply: Callable[[NodeId, msg.Message], None],
@@ -71,6 +79,7 @@ class Service:
         self._engine = engine
         self._profiler = profiler
         self._energy = energy
+        self._load = load
         self._after_frames = after_frames
         self._usable_memory_bytes = usable_memory_bytes
         self._reply = reply
@@ -78,6 +87,8 @@ class Service:
         self._obtainer = Worker("fetch", N_OBTAINING)
         self._preparer = Worker("prepare", N_PREPARING)
         self._measurer = Worker("profile", N_MEASURING)
+        self._batcher = Worker("batch", 1)
+        self._has_batches = has_batches
         self._lock = threading.Lock()
         self._host = Host(node)
         self._commands: deque[cmd.Command] = deque()
@@ -93,14 +104,16 @@ class Service:
             self._asked.clear()
         for each in sources:
             each.give_up()
-        for worker in (self._obtainer, self._preparer, self._measurer):
+        for worker in (self._obtainer, self._preparer, self._measurer, self._batcher):
             worker.close()
         for answer in asked:
             answer.set_exception(shutting_down())
 
     # -- for streams that start here -----------------------------------------------------------------------------------
 
-    def prepare(self, stream: str, generation: int, model_id: str, plan: Plan, form: PreparationMode) -> Future[float]:
+    def prepare(
+        self, stream: str, generation: int, model_id: str, plan: Plan, form: PreparationMode, load: StageLoad = NO_LOAD
+    ) -> Future[float]:
         """Get this node ready for its stages of `plan`; settles with the seconds that took, or the error."""
         return self._ask(
             lambda request: ev.PrepareAsked(
@@ -112,6 +125,7 @@ class Service:
                 source=self._node,
                 plan=plan,
                 mode=form,
+                load=load,
             )
         )
 
@@ -159,6 +173,7 @@ class Service:
                 source=NodeId(ask.source),
                 plan=plan,
                 mode=mode,
+                load=bounded_stage_load(ask.rate_per_s, ask.busy_s),
             )
         )
 
@@ -235,8 +250,16 @@ class Service:
                 if (known := self._sources.get(model_id)) is not None:
                     known.give_up()
             case cmd.PrepareSegments():
+                self._load.expect(
+                    command.stream,
+                    command.generation,
+                    command.model_id,
+                    command.plan.stages[command.stages[0]].segment,
+                    command.load,
+                )
                 self._preparer.submit(self._prepare, command)
             case cmd.ReleaseSegments(stream, generation):
+                self._load.released(stream, generation)
                 self._segments.release(stream, generation)
             case cmd.Profile(job, model_id, budget_s):
                 self._measurer.submit(self._measure, job, "profiling", lambda: self._profile(model_id, budget_s))
@@ -324,10 +347,25 @@ class Service:
             )
             event: ev.Event = ev.SegmentsPrepared(wanted.stream, wanted.generation, now_s() - started_s)
         except Exception as error:
+            self._load.released(wanted.stream, wanted.generation)
             reason = _words(error, f"preparing `{quoted(str(wanted.plan))}`")
             event = ev.PrepareFailed(wanted.stream, wanted.generation, reason)
         self._tell(event)
+        if self._has_batches:
+            self._batcher.submit(self._open_batches)
         self._segments.tidy(now_s())  # preparing needs more memory than what it makes; a few ms, and nobody waits
+
+    def _open_batches(self) -> None:
+        """Let segments that several streams use run their frames together, where that pays."""
+        engine = self._engine
+        if not isinstance(engine, OrtEngine):
+            return
+        for key, segment in self._segments.shared_by_streams():
+            try:
+                if isinstance(segment, CheckedSegment):
+                    open_batch(engine, key.model_id, key.segment, segment)
+            except SeamlineError as error:
+                log.debug("no batches of %s: %s", key.segment, error)
 
     def _measure(self, job: int, what: str, measure: Callable[[], object]) -> None:
         try:

@@ -39,6 +39,8 @@ from seamline.runtime.shared.trimming import bound_arenas
 from seamline.testbed.slowdown import Slowdown, SlowEngine
 
 MIN_LEASE_S, MAX_LEASE_S = 0.1, 60.0
+BATCH_WAIT_S, MAX_BATCH_WAIT_S = 0.002, 1.0
+MAX_WORKERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class NodeOptions:
     no_weights_to: nodes that get no model from here. power: what the device draws, see `config.power.parse_power`.
     meter: what measures it, see `meters.energy`. lease_s: silence after which a peer is lost. discover: find nodes of
     the cluster on the LAN, and be found. elsewhere: what computes in place of this machine, None when it does.
+    n_workers: frames that are computed at once. batch_wait_s: how long a frame waits for frames of other streams, 0.0
+    for no batches.
     """
 
     name: str
@@ -77,6 +81,8 @@ class NodeOptions:
     meter: str | None = None
     lease_s: float = LEASE_S
     discover: bool = False
+    n_workers: int = 1
+    batch_wait_s: float = BATCH_WAIT_S
     model_quota: str | None = None
     elsewhere: Elsewhere | None = None
 
@@ -160,6 +166,8 @@ def open_node(options: NodeOptions) -> Node:
         withheld,
         interrupt=shared.interrupt,
         gpu=gpu,
+        n_workers=options.n_workers,
+        batch_wait_s=options.batch_wait_s,
     )
     if gpu is not None:
         node.close_with(gpu)
@@ -243,6 +251,12 @@ def check_options(options: NodeOptions) -> None:
         raise UsageError(f"slowdown {options.slowdown:g} is absurd", hint=f"at most {MAX_SLOWDOWN:g}")
     if options.n_threads is not None and not 1 <= options.n_threads <= MAX_THREADS:
         raise UsageError(f"{options.n_threads} threads are not possible", hint=f"1 to {MAX_THREADS}")
+    if not 1 <= options.n_workers <= MAX_WORKERS:
+        raise UsageError(f"{options.n_workers} workers are not possible", hint=f"1 to {MAX_WORKERS}")
+    if not 0.0 <= options.batch_wait_s <= MAX_BATCH_WAIT_S:
+        raise UsageError(
+            f"frames cannot wait {options.batch_wait_s:g} s for each other", hint=f"0 to {MAX_BATCH_WAIT_S:g} s"
+        )
     if not MIN_LEASE_S <= options.lease_s <= MAX_LEASE_S:
         raise UsageError(
             f"a lease of {options.lease_s:g} s is not possible", hint=f"{MIN_LEASE_S:g} to {MAX_LEASE_S:g} s"

@@ -10,6 +10,7 @@ import psutil
 
 from seamline import __version__
 from seamline.config.cgroup import n_usable_cores
+from seamline.core.cost.loads import SegmentLoad
 from seamline.core.link.report import report_of
 from seamline.core.vocabulary.nodes import NodeId, Tier
 from seamline.core.vocabulary.ports import Engine
@@ -22,6 +23,7 @@ from seamline.runtime.node.stages import StageWorker
 from seamline.runtime.shared.bounds import bounded_status
 from seamline.runtime.shared.clock import now_s
 from seamline.runtime.shared.energy import EnergyAccount
+from seamline.runtime.shared.load import NodeLoadMeter
 
 OBSERVER = Tier("observer")
 """The tier of a node that only looks (`seamline nodes`): it takes no part in streams."""
@@ -51,6 +53,7 @@ class OwnStatus:
         engine: Engine,
         store: ModelStore,
         stages: StageWorker,
+        load: NodeLoadMeter,
         links: LinkMeter,
         energy: EnergyAccount,
         streams: Callable[[], tuple[str, ...]],
@@ -60,6 +63,7 @@ class OwnStatus:
         self._engine = engine
         self._store = store
         self._stages = stages
+        self._load = load
         self._links = links
         self._energy = energy
         self._streams = streams
@@ -98,6 +102,8 @@ class OwnStatus:
             energy=self._energy_report(),
             usable_memory_bytes=self.usable_memory_bytes(),
             links=tuple(msg.LinkReport(**asdict(report_of(estimate, now))) for estimate in self._links.estimates()),
+            loads=tuple(map(_load_report, self._load.report())),
+            n_workers=self._stages.n_workers,
         )
         return bounded_status(status)
 
@@ -114,7 +120,19 @@ class OwnStatus:
 def standing_of(status: msg.Status) -> msg.Status:
     """`status` without what moves all the time, so that two are equal until the node has become another one."""
     return msgspec.structs.replace(
-        status, free_memory_bytes=0, usable_memory_bytes=0, queue_s=0.0, links=(), energy=None
+        status, free_memory_bytes=0, usable_memory_bytes=0, queue_s=0.0, links=(), energy=None, loads=()
+    )
+
+
+def _load_report(load: SegmentLoad) -> msg.SegmentLoadReport:
+    return msg.SegmentLoadReport(
+        model_id=load.model_id,
+        start=load.segment.start,
+        stop=load.segment.stop,
+        n_streams=load.n_streams,
+        rate_per_s=load.rate_per_s,
+        busy_s=load.busy_s,
+        wait_s=load.wait_s,
     )
 
 

@@ -72,7 +72,7 @@ class Auditor:
                 return
             self._state.is_busy = True
         copied = {name: np.array(tensor) for name, tensor in tensors.items()}  # a source may fill its buffer again
-        self._node.stages.after_waiting(partial(self._compare, boundary, copied, outputs))
+        self._node.stages.in_turn(partial(self._compare, boundary, copied, outputs))
 
     def found(self) -> Audited:
         with self._lock:

@@ -19,13 +19,13 @@ from functools import partial
 from typing import Any, TypeVar, assert_never
 
 from seamline.core.adaptation.view import View
+from seamline.core.cost.loads import SegmentLoad, StageLoad
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.link.report import report_from
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.ledger import MIN_DEADLINE_S
 from seamline.core.session.pilot import DECISION_INTERVAL_S, Pilot
-from seamline.core.switching import Generation, PreparationMode
 from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId, Tier
@@ -262,8 +262,8 @@ class Controller:
                 | ev.DrainWanted() | ev.RetryOverdue()
             ):  # fmt: skip
                 self._to_ledger(command)
-            case cmd.Prepare(generation, form):
-                self._prepare(generation, form)
+            case cmd.Prepare():
+                self._prepare(command)
             case cmd.Release(generation):
                 for node in generation.plan.nodes:
                     self._node.client.release(node, self._stream, generation.number)
@@ -325,10 +325,17 @@ class Controller:
         if not done.is_first and not done.record.is_restored:
             self._recorder.switched(record)
 
-    def _prepare(self, generation: Generation, form: PreparationMode) -> None:
+    def _prepare(self, wanted: cmd.Prepare) -> None:
+        generation = wanted.generation
         for node in generation.plan.nodes:
             answer = self._node.client.prepare(
-                node, self._stream, generation.number, self._model_id, generation.plan, form
+                node,
+                self._stream,
+                generation.number,
+                self._model_id,
+                generation.plan,
+                wanted.mode,
+                wanted.loads.get(node, StageLoad()),
             )
             answer.add_done_callback(partial(self._prepared, generation.number, node))
 
@@ -371,4 +378,17 @@ def _status_of(name: NodeId, status: msg.Status) -> ev.StatusReceived:
         queue_s=status.queue_s,
         usable_memory_bytes=status.usable_memory_bytes,
         links=tuple(report_from(report) for report in status.links),
+        loads=None if status.loads is None else tuple(map(_load_from, status.loads)),
+        n_workers=status.n_workers,
+    )
+
+
+def _load_from(load: msg.SegmentLoadReport) -> SegmentLoad:
+    return SegmentLoad(
+        model_id=load.model_id,
+        segment=Segment(load.start, load.stop),
+        n_streams=load.n_streams,
+        rate_per_s=load.rate_per_s,
+        busy_s=load.busy_s,
+        wait_s=load.wait_s,
     )

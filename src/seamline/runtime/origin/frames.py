@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from seamline.core.cost.problem import EnergyScope
+from seamline.core.hosting.compute_queue import MOST_LEFT_S
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
 from seamline.core.session.events import Route
@@ -75,7 +76,7 @@ class _Settled:
     result: Result
 
 
-_Later = cmd.RunFrame | cmd.Say | ev.ToPilot | Result | _Auditable | _Settled
+_Later = cmd.RunFrame | cmd.CancelFrame | cmd.Say | ev.ToPilot | Result | _Auditable | _Settled
 
 
 class StreamFrames:
@@ -83,8 +84,8 @@ class StreamFrames:
 
     to_pilot: takes what the ledger says to the pilot. answered: hears of every first answer, in any order. check: of
     the outputs that other nodes send. reading: what they read of these first, unless `sends_outputs`. auditor: sees
-    what goes into frames and what comes out, in any order. results: answers in order of acceptance, for the user to
-    take.
+    what goes into frames and what comes out, in any order. priority: of its frames on every node. results: answers in
+    order of acceptance, for the user to take.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class StreamFrames:
         check: AnswerCheck,
         reading: AnswerReading | None = None,
         auditor: Auditor | None = None,
+        priority: int = 0,
     ) -> None:
         self.stream = stream
+        self._priority = priority
         self._node = node
         self._model_id = model_id
         self._ledger = ledger
@@ -266,6 +269,9 @@ class StreamFrames:
             match command:
                 case cmd.RunFrame():
                     self._begin(command)
+                case cmd.CancelFrame(frame, nodes):
+                    for node in nodes:
+                        self._node.uplink.send_best_effort(node, msg.CancelFrame(self.stream, frame))
                 case _Auditable(tensors, result):
                     if self._auditor is not None:
                         self._auditor.answered(result.plan, tensors, result.outputs)
@@ -297,6 +303,8 @@ class StreamFrames:
             reports=(),
             head=None if self._reading is None or self.sends_outputs or plan.is_local else self._reading.ask,
             traceparent="" if tracer is None else tracer.begin(self.stream, run.frame, run.attempt, plan),
+            left_s=min(run.route.wanted_s, MOST_LEFT_S),
+            priority=self._priority,
         )
         claim = partial(self._claim, run.frame, run.attempt)
         self._node.frames.begin(header, plan, offered.tensors, urgent=run.is_urgent, claim=claim)

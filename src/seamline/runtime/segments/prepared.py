@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from seamline.core.switching import PreparationMode
 from seamline.core.vocabulary.errors import PlanError
@@ -61,6 +62,7 @@ class PreparedSegments:
         self._segments: dict[SegmentKey, RunnableSegment] = {}
         self._held: dict[GenerationKey, dict[int, SegmentKey]] = {}
         self._idle: OrderedDict[SegmentKey, float] = OrderedDict()
+        self._listed: WeakSet[RunnableSegment] = WeakSet()
         self._is_trim_due = False
 
     def prepare(
@@ -121,6 +123,21 @@ class PreparedSegments:
         if segment is None:
             raise PlanError(f"stage {stage} of generation {generation} of stream {stream} is not prepared here")
         return segment
+
+    def shared_by_streams(self) -> list[tuple[SegmentKey, RunnableSegment]]:
+        """Segments of several streams that were not in such a list before."""
+        with self._lock:
+            users: dict[SegmentKey, set[str]] = {}
+            for (stream, _), held in self._held.items():
+                for key in held.values():
+                    users.setdefault(key, set()).add(stream)
+            found = [
+                (key, self._segments[key])
+                for key, streams in users.items()
+                if len(streams) > 1 and key in self._segments and self._segments[key] not in self._listed
+            ]
+            self._listed.update(segment for _, segment in found)
+        return found
 
     def release(self, stream: str, generation: int) -> None:
         """Let go of one generation (-1: all generations of the stream); unknown ones are ignored."""

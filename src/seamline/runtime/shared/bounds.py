@@ -11,6 +11,7 @@ import math
 
 import msgspec
 
+from seamline.core.cost.loads import MAX_SEGMENT_LOADS, StageLoad
 from seamline.core.link.lower_envelope import MAX_OVERHEAD_S
 from seamline.fabric import messages as msg
 
@@ -33,6 +34,8 @@ MAX_WORD_LETTERS = 128
 
 MAX_MODELS = 1024
 MAX_STREAMS = 1024
+MAX_RATE_PER_S = 1e5
+MAX_CUTS = 1 << 20
 
 
 def clamped(value: float, most: float) -> float:
@@ -60,7 +63,14 @@ def bounded_status(status: msg.Status) -> msg.Status:
         usable_memory_bytes=_whole(status.usable_memory_bytes, MAX_MEMORY_BYTES),
         queue_s=clamped(status.queue_s, MAX_SPENT_S),
         links=tuple(bounded_link(link) for link in status.links[:MAX_LINKS]),
+        loads=None if status.loads is None else tuple(map(_bounded_load, status.loads[:MAX_SEGMENT_LOADS])),
+        n_workers=max(1, _whole(status.n_workers, MAX_THREADS)),
     )
+
+
+def bounded_stage_load(rate_per_s: float, busy_s: float) -> StageLoad:
+    """What an origin says that it will bring, within its bounds."""
+    return StageLoad(clamped(rate_per_s, MAX_RATE_PER_S), clamped(busy_s, MAX_SPENT_S))
 
 
 def bounded_link(link: msg.LinkReport) -> msg.LinkReport:
@@ -97,6 +107,18 @@ def bounded_report(report: msg.StageReport) -> msg.StageReport:
         encode_s=clamped(report.encode_s, MAX_SPENT_S),
         sent_bytes=_whole(report.sent_bytes, MAX_SENT_BYTES),
         energy_j=None if report.energy_j is None else clamped(report.energy_j, MAX_ENERGY_J),
+    )
+
+
+def _bounded_load(load: msg.SegmentLoadReport) -> msg.SegmentLoadReport:
+    return msg.SegmentLoadReport(
+        model_id=_word(load.model_id),
+        start=_whole(load.start, MAX_CUTS),
+        stop=max(_whole(load.start, MAX_CUTS), _whole(load.stop, MAX_CUTS)),
+        n_streams=_whole(load.n_streams, MAX_STREAMS),
+        rate_per_s=clamped(load.rate_per_s, MAX_RATE_PER_S),
+        busy_s=clamped(load.busy_s, MAX_SPENT_S),
+        wait_s=clamped(load.wait_s, MAX_SPENT_S),
     )
 
 

@@ -76,6 +76,7 @@ MAY_SEND: Mapping[type[msg.Message], frozenset[Role]] = {
     msg.TimeSegment: ORIGIN,
     msg.SegmentTimed: WORKER,
     msg.FrameData: WORKER,
+    msg.CancelFrame: ORIGIN,
     msg.ResultData: COMPUTING,
     msg.FrameFailed: COMPUTING,
 }
