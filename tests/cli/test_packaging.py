@@ -27,8 +27,9 @@ def pinned() -> dict[str, str]:
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
-TO_IMPORT = {"torch", "keras"}
-"""Extras that `make install` leaves out: frameworks of hundreds of megabytes, needed on the machine that exports."""
+LEFT_OUT = {"torch", "keras", "ray"}
+"""Extras that `make install` leaves out: frameworks of hundreds of megabytes, for the machine that exports, or a
+cluster that has its own Ray."""
 
 
 def test_the_lock_has_nothing_but_exact_versions():
@@ -41,7 +42,7 @@ def test_every_direct_requirement_and_the_build_backend_are_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     direct = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     for name, extra in project["project"]["optional-dependencies"].items():
-        if name not in TO_IMPORT:
+        if name not in LEFT_OUT:
             direct += extra
     names = {re.split(r"[<>=\[ ;]", requirement)[0].lower() for requirement in direct}
     assert names - pinned().keys() == set()

@@ -154,7 +154,7 @@ def test_a_model_can_be_profiled_here_for_nodes_that_are_slower(seamline, model_
         (["--power", "mars=laptop"], "`mars`, which has no profile"),
         (["--policy", "luck"], "`luck` is not a policy"),
         (["--energy-scope", "mars=1"], "`mars` is none of the nodes whose energy counts"),
-        (["--fps", "inf"], "a simulation has an end"),
+        (["--fps", "inf"], "Invalid value for '--fps'"),
         (["--seconds", "inf"], "a simulation has an end"),
         (["--objective", "fame"], "`fame` is not an objective"),
         (["--generate", "rain:1:2"], "`rain` is not a kind of trace"),

@@ -57,6 +57,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """Modules of command groups, in the order of the help, with the commands of each."""
 
 
+READERS = ("config", "service")
+"""Commands that read the flags of others, and so need all of them."""
+
+
 def modules(command: str = "") -> tuple[CommandModule, ...]:
     """The module of `command` alone, since a process runs one; all of them where there is no such command."""
     names = [name for name, commands in GROUPS.items() if command in commands] or GROUPS
@@ -85,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
         arguments, log_format = _without_log_format(arguments)
         CHOSEN.set(log_format)
         _begin_logging(is_verbose)
-        command = typer.main.get_command(build_app(modules(*arguments[:1])))
+        command = typer.main.get_command(build_app(modules(*(one for one in arguments[:1] if one not in READERS))))
         result = command.main(args=arguments or ["--help"], prog_name="seamline", standalone_mode=False)
     except SeamlineError as error:
         code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED

@@ -18,9 +18,10 @@ WIDE = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A measured value at a place of the axis: its median, the least and the most."""
+    """A measured value at a place of the axis: the median of `n`, the least and the most."""
 
     at: float
+    n: int
     median: float
     low: float
     high: float
@@ -123,7 +124,9 @@ def _measured(axes: Axes, found: Sequence[Measured]) -> None:
     """Medians as points, from the quickest to the slowest as a line."""
     spread = ([each.median - each.low for each in found], [each.high - each.median for each in found])
     places, medians = [each.at for each in found], [each.median for each in found]
-    axes.errorbar(places, medians, yerr=spread, fmt="o", color=MARK, markersize=3.5, linewidth=1, label="measured")
+    counts = " to ".join(str(n) for n in sorted({min(each.n for each in found), max(each.n for each in found)}))
+    label = f"measured (n {counts})"
+    axes.errorbar(places, medians, yerr=spread, fmt="o", color=MARK, markersize=3.5, linewidth=1, label=label)
 
 
 def short(value: float) -> str:

@@ -14,6 +14,7 @@ from seamline.core.adaptation.decision import Keep, Switch
 from seamline.core.adaptation.policy import Adaptive, Fixed, Local, Offload, PolicySettings, Static
 from seamline.core.cost.problem import EnergyScope
 from seamline.core.recording.plain import Spent
+from seamline.core.recording.provenance import Provenance
 from seamline.core.recording.record import from_plain, header, lines_of, plan_of, reason_of, replay, spec_of, to_plain
 from seamline.core.session import commands as cmd
 from seamline.core.session import events as ev
@@ -25,6 +26,9 @@ from seamline.core.vocabulary.objectives import Objective, Weights, Within
 from seamline.core.vocabulary.plans import Codec, Plan, Segment
 
 EDGE, FOG, CLOUD = NodeId("edge"), NodeId("fog"), NodeId("cloud")
+MADE_BY = Provenance(
+    version="0", date="2026-12-01", cpu="any", n_cores=2, memory_bytes=1, python="3", onnxruntime="1", platform="any"
+)
 LOCAL, SPLIT = Plan.parse("edge[0:4]"), Plan.parse("edge[0:2]u8 > fog[2:4]")
 
 
@@ -35,7 +39,7 @@ def through_json(value: object) -> object:
 
 def taped(spec, session_of, driver_kind):
     """A session that has begun, and the lines of everything that its pilot hears."""
-    lines = [header(spec)]
+    lines = [header(spec, MADE_BY)]
 
     def begin(session):
         handle = session.pilot.handle
@@ -157,11 +161,11 @@ def test_what_a_stream_was_opened_with_comes_back(policy, make_spec):
         constraints=Constraints(n_private_cuts=1, pins=((1, EDGE),), forbidden_codecs=((FOG, Codec.U8),)),
     )
     spec = replace(spec, energy_scope=EnergyScope.ORIGIN)
-    assert spec_of(through_json(header(spec))) == spec
+    assert spec_of(through_json(header(spec, MADE_BY))) == spec
 
 
 def test_another_schema_is_refused_with_the_one_that_is_read(make_spec):
-    for line in ({**header(make_spec()), "schema": "seamline.session/9"}, {}, [], None):
+    for line in ({**header(make_spec(), MADE_BY), "schema": "seamline.session/9"}, {}, [], None):
         with pytest.raises(ConfigError, match="line 1: `schema` is") as caught:
             list(replay([line]))
         assert "seamline.session/2" in (caught.value.hint or "")
@@ -184,7 +188,7 @@ def test_an_empty_recording_is_refused():
 )
 def test_a_line_that_cannot_be_is_refused_by_its_number(line, words, make_spec):
     with pytest.raises(ConfigError) as caught:
-        list(replay([header(make_spec()), line]))
+        list(replay([header(make_spec(), MADE_BY), line]))
     assert words in str(caught.value)
 
 

@@ -48,7 +48,7 @@ class Service:
     def held(self) -> Iterator[None]:
         """Within it the edge computes nothing."""
         go_on = threading.Event()
-        self.node.stages.after_waiting(lambda: go_on.wait(20))
+        self.node.stages.in_turn(lambda: go_on.wait(20))
         try:
             yield
         finally:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seamline.cli.reporting.replay_summary import RecordedDecision, ReplaySummary, TodaysDecision, replayed_decision
 from seamline.cli.shared.options import JsonFlag
 from seamline.core.vocabulary.documented import key_docs
 
-JSON_KEYS = {"replay": partial(key_docs, ReplaySummary)}
+if TYPE_CHECKING:
+    from seamline.cli.reporting.replay_summary import RecordedDecision, ReplaySummary, TodaysDecision
+
+
+def _keys() -> Mapping[str, str]:
+    from seamline.cli.reporting.replay_summary import ReplaySummary
+
+    return key_docs(ReplaySummary)
+
+
+JSON_KEYS = {"replay": _keys}
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +48,7 @@ def replay(
 
 
 def _replayed(file: Path) -> ReplaySummary:
+    from seamline.cli.reporting.replay_summary import ReplaySummary, replayed_decision
     from seamline.core.recording.record import replay as replay_lines
     from seamline.core.vocabulary.errors import ConfigError
     from seamline.runtime.origin.recording import read_recording

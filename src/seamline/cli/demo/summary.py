@@ -65,7 +65,17 @@ class DemoSummary:
     scene_changes: tuple[SceneChange, ...]
     answers: Annotated[
         Mapping[str, tuple[tuple[float, float], ...]],
-        "every policy's frames: when each was accepted, seconds since the stream began, and its latency in seconds",
+        Names(
+            {
+                name: f"frames of {what}: when each was accepted, seconds since the stream began, and its latency"
+                for name, what in (
+                    ("adaptive", "the adaptive policy"),
+                    ("static_at_start", "the static split"),
+                    ("local", "everything on the edge"),
+                    ("offload", "the frame sent"),
+                )
+            }
+        ),
     ] = field(default_factory=dict)
 
 

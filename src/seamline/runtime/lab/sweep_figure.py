@@ -23,7 +23,7 @@ def sweep_figure(swept: SweepSummary) -> Figure:
             },
             best=link.best_cut,
             measured=[
-                Measured(at=cut.cut, median=1e3 * found.median, low=1e3 * found.min, high=1e3 * found.max)
+                Measured(at=cut.cut, n=found.n, median=1e3 * found.median, low=1e3 * found.min, high=1e3 * found.max)
                 for cut in link.cuts
                 if (found := cut.measured_s) is not None
             ],

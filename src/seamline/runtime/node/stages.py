@@ -172,7 +172,7 @@ class StageWorker:
                     log.exception("what became of %s could not be told", job)
             if wanted:
                 self._answer_all(wanted)
-            del jobs, wanted  # let go of the frames before waiting for the next ones
+            del job, jobs, wanted  # let go of the frames before waiting for the next ones
 
     def _wait_next(self) -> list[StageJob | Callable[[], None]]:
         """The jobs that run now, as one; none when it is over."""
