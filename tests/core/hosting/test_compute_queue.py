@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from seamline.core.hosting.compute_queue import ComputeQueue
+from seamline.core.hosting.compute_queue import MOST_KEYS, ComputeQueue
 
 TAIL = ("m", 3, 9)
 
@@ -108,3 +108,11 @@ def test_everything_runs_once_whatever_comes(seed):
         now_s = max(now_s, queue.due_s(now_s))
         ran += queue.take(now_s)
     assert sorted(ran) == list(range(300))
+
+
+def test_keys_that_nobody_uses_any_more_are_forgotten():
+    queue: ComputeQueue[int] = ComputeQueue(batch_wait_s=0.002, most=4)
+    for number in range(1000):
+        queue.put(number, float(number), stream="a", key=f"segment {number}")
+        queue.take(number + 0.5)
+    assert len(vars(queue)["_seen_s"]) <= MOST_KEYS

@@ -29,6 +29,8 @@ MOST_LEFT_S = 60.0
 MOST_PRIORITY = 4
 RIVAL_S = 1.0
 """A stream that has brought no frame of a key for so long is not waited for."""
+MOST_KEYS = 64
+"""Keys known at once: with another one, those that nobody has used lately are forgotten."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,6 +72,8 @@ class ComputeQueue(Generic[Job]):
         left_s = min(MOST_LEFT_S, max(0.0, USUAL_S if left_s is None else left_s))
         left_s /= 2.0 ** max(-MOST_PRIORITY, min(MOST_PRIORITY, priority))
         if key is not None and self._most > 1:
+            if key not in self._seen_s and len(self._seen_s) >= MOST_KEYS:
+                self._seen_s = {known: by for known, by in self._seen_s.items() if now_s - max(by.values()) < RIVAL_S}
             self._seen_s.setdefault(key, {})[stream] = now_s
         deadline_s = now_s + left_s
         if stream and not urgent:
