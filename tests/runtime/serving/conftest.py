@@ -61,7 +61,8 @@ class Service:
         def is_full() -> bool:
             if self.queue.n_waiting < 2:
                 made.append(self.queue.submit({"image": image}, 20.0))
-            return self.queue.n_waiting == 2 and not self.stream.frames.wait_room(0.0)
+            # room may only be paced, a bottleneck's time away: what lasts is full
+            return not self.stream.frames.wait_room(0.1) and self.queue.n_waiting == 2
 
         self.wait_until(is_full)
         return made
