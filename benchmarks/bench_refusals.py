@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import zenoh
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from reporting import Report, parser, progress
 
@@ -38,8 +37,9 @@ from seamline.core.vocabulary.ports import Lane
 from seamline.fabric import messages as msg
 from seamline.fabric.wire import pack
 from seamline.fabric.zenoh import ZenohFabric
-from seamline.identity.authority import Authority, key_pem
+from seamline.identity.authority import Authority
 from seamline.identity.kept import Identity, load
+from seamline.identity.keys import key_pem, new_key
 from seamline.identity.members import Role
 from seamline.identity.sealing import Seal
 
@@ -374,7 +374,7 @@ def _by_fabric(
 
 def _expired(bed: Bed, name: str) -> Path:
     """The folder of a member whose certificate ended a moment ago."""
-    folder, authority, key = bed.join(name).folder, bed.authority(), Ed25519PrivateKey.generate()
+    folder, authority, key = bed.join(name).folder, bed.authority(), new_key()
     authority.revoke(name)
     certificate = authority.issue(key.public_key(), name, Role.NODE, timedelta(seconds=-5))
     (folder / "key.pem").write_bytes(key_pem(key))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from seamline.identity.authority import Authority, rotate_authority
 from seamline.identity.folders import authority_folder
 from seamline.identity.founding import found
 from seamline.identity.kept import Contact, keep
+from seamline.identity.keys import new_key
 from seamline.identity.members import Role
 
 
@@ -48,7 +48,7 @@ def test_show_tells_what_has_expired_or_been_revoked(seamline):
 
 def test_show_tells_what_ends_soon(seamline):
     authority, _ = found("default", "cloud")
-    authority.issue(Ed25519PrivateKey.generate().public_key(), "brief", Role.NODE, timedelta(days=29))
+    authority.issue(new_key().public_key(), "brief", Role.NODE, timedelta(days=29))
     lines = {line.split()[1]: line for line in seamline("cluster", "show").stdout.splitlines() if line[:6] == "member"}
     assert "soon: its node renews it while the authority answers; else `seamline invite`" in lines["brief"]
     assert "soon" not in lines["cloud"]
@@ -100,7 +100,7 @@ def test_doctor_says_what_ends_soon_and_what_has_ended(seamline):
 
 def issue(name: str, valid: timedelta) -> None:
     authority = Authority(authority_folder("default"))
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     keep(
         "default",
         name,

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.identity.authority import Authority, make_authority
 from seamline.identity.kept import Contact, Identity, keep
+from seamline.identity.keys import new_key
 from seamline.identity.members import Role
 
 MakeMember = Callable[..., Identity]
@@ -32,7 +32,7 @@ def member(authority: Authority) -> MakeMember:
     """Makes a member of the cluster `home`: its name, and its role if it is no node."""
 
     def make(name: str, role: Role = Role.NODE, valid: timedelta | None = None) -> Identity:
-        key = Ed25519PrivateKey.generate()
+        key = new_key()
         return keep(
             "home",
             name,

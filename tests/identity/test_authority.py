@@ -7,19 +7,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.core.vocabulary.errors import IdentityError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity import kept
 from seamline.identity.authority import MAX_ATTEMPTS, Authority, make_authority, newest_list, rotate_authority
+from seamline.identity.founding import found
+from seamline.identity.keys import key_pem, new_key
 from seamline.identity.members import Role, member_of, speaks_for
 
 HOUR = timedelta(hours=1)
 
 
 def public() -> object:
-    return Ed25519PrivateKey.generate().public_key()
+    return new_key().public_key()
 
 
 def test_a_certificate_stands_for_one_name_and_role(authority, member):
@@ -152,3 +155,18 @@ def test_a_machine_of_another_name_says_which_it_has(member):
     member("fog")
     with pytest.raises(UsageError, match="no certificate for the name `cloud`, but for fog"):
         kept.load("home", "cloud")
+
+
+@pytest.mark.parametrize("key", [Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP384R1())])
+def test_a_key_of_another_kind_is_refused_in_words_and_rotating_or_joining_again_replaces_it(authority, member, key):
+    edge = member("edge")
+    (edge.folder / "key.pem").write_bytes(key_pem(key))
+    with pytest.raises(IdentityError, match=r"not of P-256: an earlier seamline made it; hint: join again"):
+        kept.load("home", "edge")
+    (authority.folder / "key.pem").write_bytes(key_pem(key))
+    with pytest.raises(IdentityError, match=r"not of P-256.*`seamline cluster rotate` makes another"):
+        Authority(authority.folder)
+    rotate_authority("home")
+    again, here = found("home", "edge")
+    assert kept.load("home", "edge") == here
+    assert here.authority == again.certificate != authority.certificate

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import shutil
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from seamline.core.vocabulary.errors import IdentityError, PeerLost
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity import sealing
 from seamline.identity.members import Role
 from seamline.identity.sealing import REPLAY_WINDOW, Seal
+
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256."""
 
 
 @pytest.fixture
@@ -105,6 +111,32 @@ def test_a_credential_is_good_for_its_name_and_run_only(pair, seal):
     for nonsense in ("", "!", "A" * 5000, fog.credential[:-40], f"{fog.credential}="):
         with pytest.raises(IdentityError):
             edge.admit("fog", fog.incarnation, nonsense)
+
+
+def test_a_credential_has_one_spelling(pair, authority):
+    """Else whoever has seen it could show a second token for that run, and end the run by taking it back."""
+    edge, fog = pair
+    shown = base64.urlsafe_b64decode(fog.credential + "=" * (-len(fog.credential) % 4))
+    public, signature, der = shown[:32], shown[32:96], shown[96:]
+    certificate = x509.load_der_x509_certificate(der)
+    assert respelled(certificate, certificate.signature) == der
+    r, s = decode_dss_signature(certificate.signature)
+    other = respelled(certificate, encode_dss_signature(r, ORDER - s))
+    x509.load_der_x509_certificate(other).verify_directly_issued_by(authority.certificate)
+    negated = signature[:32] + (ORDER - int.from_bytes(signature[32:])).to_bytes(32)
+    for spelling, words in (
+        (public + negated + der, "shows a credential of another run"),
+        (public + signature + other, "shows no credential"),
+    ):
+        with pytest.raises(IdentityError, match=words):
+            edge.admit("fog", fog.incarnation, base64.urlsafe_b64encode(spelling).decode().rstrip("="))
+
+
+def respelled(certificate: x509.Certificate, signature: bytes) -> bytes:
+    """`certificate` in DER with that signature: what is signed, ``ecdsa-with-SHA256``, a bit string."""
+    body = certificate.tbs_certificate_bytes + bytes.fromhex("300a06082a8648ce3d040302")
+    body += bytes([3, len(signature) + 1, 0]) + signature
+    return b"\x30\x82" + len(body).to_bytes(2) + body
 
 
 def test_nothing_is_sealed_for_who_has_not_shown_itself(seal):

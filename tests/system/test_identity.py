@@ -19,11 +19,11 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from seamline.identity.authority import Authority, key_pem
+from seamline.identity.authority import Authority
 from seamline.identity.founding import invite, join_once
+from seamline.identity.keys import key_pem, new_key
 from seamline.identity.members import Role
 
 VIDEO = Path(__file__).parents[2] / "src" / "seamline" / "data" / "bigbuckbunny.mp4"
@@ -132,7 +132,7 @@ def expired_member(home: Home, name: str) -> Path:
     """A machine whose certificate ended a moment ago; where that is kept."""
     home.admit(name)
     folder = home.folder(name) / "members" / home.system.cluster / name
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     authority = home.authority()
     authority.revoke(name)
     certificate = authority.issue(key.public_key(), name, Role.NODE, timedelta(seconds=-5))

@@ -20,19 +20,14 @@ from typing import Annotated
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from seamline.core.vocabulary.errors import IdentityError, UsageError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity.folders import authority_folder, make_private, only_one, write_private
-from seamline.identity.members import Role, cluster_id, common_name, fingerprint, member_name
+from seamline.identity.keys import HASH, PublicKey, is_ours, kept_key, key_pem, new_key, sign_certificate
+from seamline.identity.members import SCHEME, Role, cluster_id, common_name, fingerprint, member_name
 from seamline.identity.tokens import ID_BYTES, SECRET_BYTES, Token
 
 AUTHORITY_DAYS = 3650
@@ -41,6 +36,7 @@ MAX_ATTEMPTS = 5
 """Wrong secrets after which an invitation is void."""
 MAX_INVITATION = timedelta(days=30)
 _CLOCKS_APART = timedelta(hours=1)
+_ANOTHER = "`seamline cluster rotate` makes another, and all machines join again"
 
 
 class Issued(msgspec.Struct, kw_only=True):
@@ -78,18 +74,12 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            key = load_pem_private_key((folder / "key.pem").read_bytes(), None)
+            self._key = kept_key((folder / "key.pem").read_bytes(), folder, hint=_ANOTHER)
             self.certificate = x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes())
         except FileNotFoundError:
-            raise UsageError(
-                f"the authority of cluster `{folder.name}` is not on this machine",
-                hint="`seamline cluster init` makes one; else run this where that was done",
-            ) from None
+            raise _missing(folder) from None
         except ValueError as exc:
-            raise IdentityError(f"{folder} is damaged: {exc}", hint="`seamline cluster rotate` makes another") from exc
-        if not isinstance(key, Ed25519PrivateKey):
-            raise IdentityError(f"the key in {folder} is of another kind than ours")
-        self._key = key
+            raise IdentityError(f"{folder} is damaged: {exc}", hint=_ANOTHER) from exc
 
     @property
     def id(self) -> str:
@@ -104,7 +94,7 @@ class Authority:
         context.load_cert_chain(self.folder / "certificate.pem", self.folder / "key.pem")
         return context
 
-    def issue(self, key: Ed25519PublicKey, name: str, role: Role, valid: timedelta | None = None) -> x509.Certificate:
+    def issue(self, key: PublicKey, name: str, role: Role, valid: timedelta | None = None) -> x509.Certificate:
         """A certificate of `key` for `name` and `role`, `CERTIFICATE_DAYS` long if not said.
 
         Raises `IdentityError` when the name belongs to somebody else.
@@ -134,7 +124,7 @@ class Authority:
             addresses=addresses,
         )
 
-    def admit(self, identifier: bytes, secret: bytes, key: Ed25519PublicKey, wanted: str) -> x509.Certificate:
+    def admit(self, identifier: bytes, secret: bytes, key: PublicKey, wanted: str) -> x509.Certificate:
         """Use up an invitation for a certificate of `key`. Raises `IdentityError` in words that a stranger may read."""
         with self._ledger() as ledger:
             found = next((one for one in ledger.invitations if one.id == identifier.hex()), None)
@@ -151,7 +141,7 @@ class Authority:
             ledger.invitations.remove(found)
             return certificate
 
-    def renew(self, serial: int, key: Ed25519PublicKey) -> x509.Certificate:
+    def renew(self, serial: int, key: PublicKey) -> x509.Certificate:
         """Another certificate for whoever holds the valid one of `serial`. Raises `IdentityError` when revoked."""
         with self._ledger() as ledger:
             found = next((one for one in ledger.issued if one.serial == f"{serial:x}"), None)
@@ -202,17 +192,17 @@ class Authority:
                 write_private(self.folder / "ledger.json", msgspec.json.encode(ledger))
 
     def _issue(
-        self, ledger: Ledger, key: Ed25519PublicKey, name: str, role: Role, valid: timedelta | None = None
+        self, ledger: Ledger, key: PublicKey, name: str, role: Role, valid: timedelta | None = None
     ) -> x509.Certificate:
         self._require_free(ledger, member_name(name))
         return self._sign(ledger, key, name, role, valid)
 
     def _sign(
-        self, ledger: Ledger, key: Ed25519PublicKey, name: str, role: Role, valid: timedelta | None = None
+        self, ledger: Ledger, key: PublicKey, name: str, role: Role, valid: timedelta | None = None
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         expires = now + (timedelta(days=CERTIFICATE_DAYS) if valid is None else valid)
-        certificate = (
+        unsigned = (
             _builder(
                 common_name(role, self.id), self.certificate.subject, key, min(now - _CLOCKS_APART, expires), expires
             )
@@ -222,10 +212,11 @@ class Authority:
                 critical=False,
             )
             .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"seamline:{name}")]), critical=False
+                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"{SCHEME}{name}"), x509.DNSName(name)]),
+                critical=False,
             )
-            .sign(self._key, None)
         )
+        certificate = sign_certificate(unsigned, self._key)
         ledger.issued = [one for one in ledger.issued if one.expires > now]
         ledger.issued.append(Issued(serial=f"{certificate.serial_number:x}", name=name, role=role, expires=expires))
         return certificate
@@ -251,7 +242,7 @@ class Authority:
             if one.revoked:
                 entry = x509.RevokedCertificateBuilder().serial_number(int(one.serial, 16)).revocation_date(now)
                 builder = builder.add_revoked_certificate(entry.build())
-        return builder.sign(self._key, None).public_bytes(Encoding.PEM)
+        return builder.sign(self._key, HASH).public_bytes(Encoding.PEM)
 
 
 def make_authority(cluster: str) -> Authority:
@@ -262,13 +253,13 @@ def make_authority(cluster: str) -> Authority:
             f"cluster `{cluster}` has its authority here already", hint="`seamline cluster show`, or `cluster rotate`"
         )
     make_private(folder)
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     now = datetime.now(UTC)
     common = f"seamline cluster {cluster} {secrets.token_hex(4)}"
     certificate = (
         _builder(common, _subject(common), key.public_key(), now - _CLOCKS_APART, now + timedelta(days=AUTHORITY_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, None)
+        .sign(key, HASH)
     )
     write_private(folder / "ledger.json", msgspec.json.encode(Ledger()))
     write_private(folder / "certificate.pem", certificate.public_bytes(Encoding.PEM))
@@ -279,9 +270,13 @@ def make_authority(cluster: str) -> Authority:
 
 
 def rotate_authority(cluster: str) -> Authority:
-    """Another authority for `cluster`: no certificate of the old one is valid any more for those who know the new."""
+    """Another authority for `cluster`: no certificate of the old one is valid any more for those who know the new.
+
+    Of the old one nothing is read: it may be damaged. Raises `UsageError` when there is none here.
+    """
     folder = authority_folder(cluster)
-    Authority(folder)  # there must be one
+    if not (folder / "key.pem").exists():
+        raise _missing(folder)
     shutil.rmtree(folder)
     return make_authority(cluster)
 
@@ -291,7 +286,7 @@ def newest_list(pem: bytes, authority: x509.Certificate) -> tuple[int, frozenset
     try:
         revoked = x509.load_pem_x509_crl(pem)
         key = authority.public_key()
-        if not isinstance(key, Ed25519PublicKey) or not revoked.is_signature_valid(key):
+        if not is_ours(key) or not revoked.is_signature_valid(key):
             raise ValueError("signature")
         number = revoked.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
@@ -299,14 +294,14 @@ def newest_list(pem: bytes, authority: x509.Certificate) -> tuple[int, frozenset
     return number, frozenset(one.serial_number for one in revoked)
 
 
-def key_pem(key: Ed25519PrivateKey) -> bytes:
-    """`key` as it is kept, unencrypted: who reads the file is the member."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _missing(folder: Path) -> UsageError:
+    return UsageError(
+        f"the authority of cluster `{folder.name}` is not on this machine",
+        hint="`seamline cluster init` makes one; else run this where that was done",
+    )
 
 
-def _builder(
-    common: str, issuer: x509.Name, key: Ed25519PublicKey, start: datetime, end: datetime
-) -> x509.CertificateBuilder:
+def _builder(common: str, issuer: x509.Name, key: PublicKey, start: datetime, end: datetime) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(_subject(common))

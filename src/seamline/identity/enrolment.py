@@ -14,12 +14,12 @@ from contextlib import suppress
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from seamline.core.vocabulary.complaints import quoted
 from seamline.core.vocabulary.errors import FabricError, IdentityError, SeamlineError
 from seamline.identity.authority import Authority
+from seamline.identity.keys import PublicKey, is_ours
 from seamline.identity.members import member_of
 from seamline.identity.wire import TIMEOUT_S, Granted, Join, Refused, Renew, read_line, send_line
 
@@ -138,7 +138,7 @@ class Enrolment:
         return self._authority.renew(old.serial_number, key), "renewed its certificate"
 
 
-def _requested_key(pem: str) -> Ed25519PublicKey:
+def _requested_key(pem: str) -> PublicKey:
     """The key of a signing request, whose holder has proven to have its private half."""
     try:
         request = x509.load_pem_x509_csr(pem.encode())
@@ -146,8 +146,8 @@ def _requested_key(pem: str) -> Ed25519PublicKey:
         is_signed = request.is_signature_valid
     except (ValueError, UnsupportedAlgorithm):
         raise IdentityError("the signing request is malformed") from None
-    if not isinstance(key, Ed25519PublicKey) or not is_signed:
-        raise IdentityError("the signing request is not one of Ed25519, signed by its key")
+    if not is_ours(key) or not is_signed:
+        raise IdentityError("the signing request is not one of P-256, signed by its key")
     return key
 
 

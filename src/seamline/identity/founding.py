@@ -11,7 +11,6 @@ from typing import BinaryIO
 
 import msgspec
 import psutil
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from seamline.config.durable import locked
 from seamline.core.vocabulary.errors import IdentityError, UsageError
@@ -21,6 +20,7 @@ from seamline.identity.enrolment import Enrolment
 from seamline.identity.folders import authority_folder, members_folder, write_private
 from seamline.identity.joining import join
 from seamline.identity.kept import Contact, Identity, keep, load, names
+from seamline.identity.keys import new_key
 from seamline.identity.members import MAX_NAME, Role, fingerprint, member_name
 from seamline.identity.tokens import Token, require_valid
 
@@ -73,7 +73,7 @@ def found(cluster: str, name: str) -> tuple[Authority, Identity]:
 
 def issue_here(authority: Authority, name: str) -> Identity:
     """An identity of this machine as node `name`, without asking over the network."""
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     certificate = authority.issue(key.public_key(), member_name(name), Role.NODE)
     return keep(
         authority.folder.name,

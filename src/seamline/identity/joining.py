@@ -8,13 +8,13 @@ import ssl
 from contextlib import closing
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from seamline.core.vocabulary.errors import FabricError, IdentityError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity.kept import Contact, Identity, keep
+from seamline.identity.keys import HASH, PrivateKey, new_key
 from seamline.identity.members import fingerprint
 from seamline.identity.tokens import Token
 from seamline.identity.wire import TIMEOUT_S, Granted, Join, Refused, Renew, read_line, send_line
@@ -32,7 +32,7 @@ def join(token: Token, name: NodeId) -> Identity:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # `_recognised` compares the fingerprint before anything is shown
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     address, connection = _reached(token.addresses, context)
     with closing(connection):
         authority = _recognised(connection, token.fingerprint)
@@ -51,7 +51,7 @@ def join(token: Token, name: NodeId) -> Identity:
 
 def renew(identity: Identity) -> Identity:
     """Get another certificate for another key, and keep it in place of `identity`'s. Raises as `join` does."""
-    key = Ed25519PrivateKey.generate()
+    key = new_key()
     _, connection = _reached(identity.contact.authority, identity.tls())
     with closing(connection):
         _recognised(connection, fingerprint(identity.authority))
@@ -124,7 +124,7 @@ def _certificate(granted: Granted) -> x509.Certificate:
         raise IdentityError(f"the authority sent a certificate that is none ({exc})") from exc
 
 
-def _request_of(key: Ed25519PrivateKey, name: str) -> str:
+def _request_of(key: PrivateKey, name: str) -> str:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, None)
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, HASH)
     return request.public_bytes(Encoding.PEM).decode()

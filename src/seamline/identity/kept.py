@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from seamline.core.vocabulary.errors import IdentityError, UsageError
-from seamline.identity.authority import key_pem, newest_list
+from seamline.identity.authority import newest_list
 from seamline.identity.folders import make_private, members_folder, write_private
+from seamline.identity.keys import PrivateKey, kept_key, key_pem
 from seamline.identity.members import Member, member_of
 
 RENEW_BEFORE = timedelta(days=30)
@@ -35,7 +35,7 @@ class Identity:
 
     folder: Path
     member: Member
-    key: Ed25519PrivateKey = field(compare=False, repr=False)
+    key: PrivateKey = field(compare=False, repr=False)
     certificate: x509.Certificate
     authority: x509.Certificate
     contact: Contact
@@ -86,7 +86,7 @@ def keep(
     cluster: str,
     name: str,
     *,
-    key: Ed25519PrivateKey,
+    key: PrivateKey,
     certificate: x509.Certificate,
     authority: x509.Certificate,
     revoked: bytes,
@@ -109,7 +109,7 @@ def load(cluster: str, name: str) -> Identity:
     """The identity `name` in `cluster`. Raises `UsageError` when there is none, `IdentityError` when it is no good."""
     folder = members_folder(cluster) / name
     try:
-        key = load_pem_private_key((folder / "key.pem").read_bytes(), None)
+        key = kept_key((folder / "key.pem").read_bytes(), folder, hint="join again, with another token")
         certificate = x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes())
         authority = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
         contact = msgspec.json.decode((folder / "contact.json").read_bytes(), type=Contact)
@@ -117,7 +117,7 @@ def load(cluster: str, name: str) -> Identity:
         raise _missing(cluster, name) from None
     except (ValueError, msgspec.DecodeError) as exc:
         raise IdentityError(f"{folder} is damaged: {exc}", hint="remove it, and join again") from exc
-    if not isinstance(key, Ed25519PrivateKey) or key.public_key() != certificate.public_key():
+    if key.public_key() != certificate.public_key():
         raise IdentityError(f"key and certificate in {folder} do not belong together", hint="join again")
     member = member_of(certificate, authority)
     if member.name != name:

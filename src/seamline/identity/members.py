@@ -1,7 +1,7 @@
 """Members of a cluster: the one name and role that a certificate stands for, and how both stand in it.
 
 The role and the cluster are the certificate's common name, because that is all Zenoh's access rules match; the name is
-its alternative name, ``seamline:NAME``.
+its alternative name, ``seamline:NAME``, and that of a host, for clients that compare it with whom they called.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from enum import StrEnum
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
 from seamline.core.vocabulary.errors import IdentityError, UsageError
 from seamline.core.vocabulary.nodes import NodeId, node_id
+from seamline.identity.keys import PublicKey, is_ours
 
 SCHEME = "seamline:"
 OBSERVER_PREFIX = "observer-"
@@ -83,11 +83,11 @@ def common_name(role: Role, cluster: str) -> str:
     return f"{role}.{cluster}"
 
 
-def public_key(certificate: x509.Certificate) -> Ed25519PublicKey:
+def public_key(certificate: x509.Certificate) -> PublicKey:
     """The certificate's key. Raises `IdentityError` when it is of another kind than ours."""
     key = certificate.public_key()
-    if not isinstance(key, Ed25519PublicKey):
-        raise IdentityError("the certificate's key is not Ed25519")
+    if not is_ours(key):
+        raise IdentityError("the certificate's key is not of P-256")
     return key
 
 

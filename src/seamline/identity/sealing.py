@@ -37,6 +37,7 @@ from seamline.core.vocabulary.nodes import NodeId
 from seamline.identity.access import access_rules
 from seamline.identity.authority import newest_list
 from seamline.identity.kept import Identity
+from seamline.identity.keys import SIGNATURE_BYTES, has_one_spelling, sign, verify
 from seamline.identity.members import Member, Role, cluster_id, member_of, public_key, speaks_for
 
 KINDS: Final = ("control", "data", "credit")
@@ -50,7 +51,7 @@ MAX_PEERS = 4096
 log = logging.getLogger(__name__)
 
 _NUMBER = struct.Struct("<Q")
-_KEY_BYTES, _SIGNATURE_BYTES = 32, 64
+_KEY_BYTES = 32
 
 
 @dataclass(slots=True)
@@ -97,9 +98,9 @@ class Seal:
                 hint=f"use the name {identity.member.name}, or join again with a token for `{name}`",
             )
         identity.require_not_revoked()
-        self._identity = identity
         self._name, self._incarnation = name, incarnation
         self._key = X25519PrivateKey.generate()
+        self.take_up(identity)
         self._number, self._revoked = newest_list(identity.revoked_pem(), identity.authority)
         self._nonces = count()
         self._peers: dict[tuple[str, str], _Peer] = {}
@@ -134,13 +135,13 @@ class Seal:
     def take_up(self, identity: Identity) -> None:
         """Go on as the same run with a renewed certificate: `settings` and `credential` are of that one from now on."""
         self._identity = identity
+        public = self._key.public_key().public_bytes_raw()
+        signature = sign(identity.key, self._signed(self._incarnation, public))  # another one each time
+        self._credential = _text(public + signature + identity.certificate.public_bytes(Encoding.DER))
 
     @property
     def credential(self) -> str:
-        public = self._key.public_key().public_bytes_raw()
-        signature = self._identity.key.sign(self._signed(self._incarnation, public))
-        certificate = self._identity.certificate.public_bytes(Encoding.DER)
-        return _text(public + signature + certificate)
+        return self._credential
 
     def verify(self, name: str, incarnation: str, credential: str) -> None:
         self._verified(name, incarnation, credential)
@@ -251,17 +252,17 @@ class Seal:
             if len(credential) > MAX_CREDENTIAL:
                 raise ValueError("long")
             shown = base64.b64decode(credential + "=" * (-len(credential) % 4), altchars=b"-_", validate=True)
-            if _text(shown) != credential:
-                raise ValueError("another way to write it")  # one credential is one token
             public, rest = shown[:_KEY_BYTES], shown[_KEY_BYTES:]
-            signature, der = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
+            signature, der = rest[:SIGNATURE_BYTES], rest[SIGNATURE_BYTES:]
             certificate, key = x509.load_der_x509_certificate(der), X25519PublicKey.from_public_bytes(public)
+            if _text(shown) != credential or not has_one_spelling(certificate):
+                raise ValueError("another way to write it")  # one credential is one token
             int(incarnation, 16)
         except ValueError:
             raise IdentityError(f"`{name[:60]}` shows no credential") from None
         member = member_of(certificate, self._identity.authority)
         try:
-            public_key(certificate).verify(signature, self._signed(incarnation, public))
+            verify(public_key(certificate), signature, self._signed(incarnation, public))
         except InvalidSignature:
             raise IdentityError(f"`{name[:60]}` shows a credential of another run") from None
         try:
