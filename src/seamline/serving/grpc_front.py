@@ -11,7 +11,9 @@ import grpc
 
 from seamline.core.vocabulary.errors import SeamlineError, WireError
 from seamline.core.vocabulary.ports import Array, dtype_name
+from seamline.identity.kept import Identity
 from seamline.model.remote.oip_body import DATATYPES, tensor_of_bytes, tensor_of_values
+from seamline.serving.callers import require_rpc
 from seamline.serving.grpc_messages import SERVICE, message
 from seamline.serving.served import VERSION, Served, server_metadata, trouble
 
@@ -28,9 +30,9 @@ CONTENTS = {
 _Answer = Callable[[Any, Any], Any]
 
 
-def grpc_handler(served: Served) -> grpc.GenericRpcHandler:
-    """What a `grpc.aio.Server` answers."""
-    front = _Front(served)
+def grpc_handler(served: Served, identity: Identity | None) -> grpc.GenericRpcHandler:
+    """What a `grpc.aio.Server` answers: everybody, or whom `identity` does."""
+    front = _Front(served, identity)
     unary: dict[str, _Answer] = {
         "ServerLive": front.live,
         "ServerReady": front.ready,
@@ -41,7 +43,7 @@ def grpc_handler(served: Served) -> grpc.GenericRpcHandler:
     }
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _answered(answer),
+            front.answered(answer),
             request_deserializer=message(f"{name}Request").FromString,
             response_serializer=message(f"{name}Response").SerializeToString,
         )
@@ -55,24 +57,29 @@ def grpc_handler(served: Served) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
 
-def _answered(answer: _Answer) -> _Answer:
-    """`answer`, whose errors become statuses."""
-
-    async def handle(request: Any, context: Any) -> Any:
-        try:
-            return await answer(request, context)
-        except SeamlineError as error:
-            told = trouble(error)
-            if told.retry_after_s is not None:
-                context.set_trailing_metadata((("retry-after", f"{max(0.001, told.retry_after_s):.3f}"),))
-            await context.abort(grpc.StatusCode[told.grpc], told.words)
-
-    return handle
-
-
 class _Front:
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, identity: Identity | None) -> None:
         self._served = served
+        self._identity = identity
+
+    def answered(self, answer: _Answer) -> _Answer:
+        """`answer` to who may ask, with its errors as statuses."""
+
+        async def handle(request: Any, context: Any) -> Any:
+            await self._require_allowed(context)
+            try:
+                return await answer(request, context)
+            except SeamlineError as error:
+                told = trouble(error)
+                if told.retry_after_s is not None:
+                    context.set_trailing_metadata((("retry-after", f"{max(0.001, told.retry_after_s):.3f}"),))
+                await context.abort(grpc.StatusCode[told.grpc], told.words)
+
+        return handle
+
+    async def _require_allowed(self, context: Any) -> None:
+        if self._identity is not None:
+            await require_rpc(context, self._identity)
 
     async def live(self, request: Any, context: Any) -> Any:
         return message("ServerLiveResponse")(live=True)
@@ -120,6 +127,7 @@ class _Front:
 
     async def stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """Answers in the order of requests, all of which run at once; one that fails says so in its place."""
+        await self._require_allowed(context)
         answers: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(MOST_AHEAD)
 
         async def read() -> None:

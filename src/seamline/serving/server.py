@@ -1,8 +1,7 @@
 """The server: both fronts on one thread with one event loop, from the first request to the last answer.
 
-On loopback in the clear. Beyond it HTTP is TLS with the certificate of this machine in its cluster, for members that
-may start streams; gRPC is not answered there, for its library knows no Ed25519, which a cluster's certificates are of.
-With `allow_insecure` both answer everybody, in the clear.
+On loopback in the clear. Beyond it both are TLS with the certificate of this machine in its cluster, for members that
+may start streams (`callers.py`). With `allow_insecure` both answer everybody, in the clear.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from seamline.core.vocabulary.errors import FabricError, SeamlineError, UsageError
 from seamline.identity.kept import Identity
-from seamline.identity.members import Role, member_of
 from seamline.runtime.identity.web_address import WebAddress, members_only
+from seamline.serving.callers import grpc_credentials, require_caller
 from seamline.serving.grpc_front import grpc_handler
 from seamline.serving.http_front import http_app
 from seamline.serving.served import Served
@@ -57,11 +56,6 @@ class Server:
         self._identity = None if allow_insecure else identity
         for address in filter(None, (http, grpc)):
             _check_secured(address, has_identity=identity is not None, allow_insecure=allow_insecure)
-        if grpc is not None and not grpc.is_loopback and not allow_insecure:
-            raise UsageError(
-                f"gRPC on `{grpc}` cannot be secured: its library knows no Ed25519, which certificates here are of",
-                hint=f"serve --http there; or --grpc {grpc.port} and `ssh -L`; --insecure answers everybody",
-            )
         self._http, self._grpc = http, grpc
         self._listener = None if http is None else _bound(http)
         self.http_url: str | None = None
@@ -107,7 +101,7 @@ class Server:
             await self._ending.wait()
 
     def _web(self, address: WebAddress, listener: socket.socket) -> uvicorn.Server:
-        identity = None if address.is_loopback else self._identity
+        identity = self._identity_at(address)
         config = uvicorn.Config(
             http_app(self._served, is_local=address.is_loopback),
             http=H11Protocol if identity is None else _members(identity),
@@ -125,7 +119,11 @@ class Server:
         self.http_url = f"{'http' if identity is None else 'https'}://{bound}"
         return uvicorn.Server(config)
 
+    def _identity_at(self, address: WebAddress) -> Identity | None:
+        return None if address.is_loopback else self._identity
+
     async def _open_grpc(self, address: WebAddress) -> Any:
+        identity = self._identity_at(address)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._served.most_bytes),
@@ -134,9 +132,12 @@ class Server:
             ],
             maximum_concurrent_rpcs=MAX_CONNECTIONS,
         )
-        server.add_generic_rpc_handlers((grpc_handler(self._served),))
+        server.add_generic_rpc_handlers((grpc_handler(self._served, identity),))
         try:
-            port = server.add_insecure_port(str(address))
+            if identity is None:
+                port = server.add_insecure_port(str(address))
+            else:
+                port = server.add_secure_port(str(address), grpc_credentials(identity))
         except RuntimeError as error:
             raise FabricError(f"cannot answer gRPC on {address}", hint="give --grpc another port") from error
         await server.start()
@@ -188,11 +189,8 @@ def _members(identity: Identity) -> type[H11Protocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn calls it
             certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
             try:
-                member = member_of(x509.load_der_x509_certificate(certificate), identity.authority)
+                require_caller(x509.load_der_x509_certificate(certificate), identity)
             except SeamlineError:
-                transport.abort()
-                return
-            if member.role == Role.OBSERVER:
                 transport.abort()
                 return
             super().connection_made(transport)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import http.client
 import ssl
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
 from seamline.core.vocabulary.errors import UsageError
-from seamline.identity.founding import found
-from seamline.identity.kept import Contact, keep
+from seamline.identity.authority import Authority, make_authority
+from seamline.identity.folders import authority_folder
+from seamline.identity.founding import found, revoke
+from seamline.identity.kept import Contact, Identity, keep
 from seamline.identity.keys import new_key
 from seamline.identity.members import Role
 from seamline.runtime.api.request_queue import DeadlineExceeded, Ending
 from seamline.runtime.identity.web_address import WebAddress
+
+if TYPE_CHECKING:
+    from seamline.serving.server import Server
 
 pytestmark = [pytest.mark.needs("grpc"), pytest.mark.needs("starlette"), pytest.mark.needs("uvicorn")]
 
@@ -129,28 +137,93 @@ def test_requests_that_were_accepted_are_answered_when_the_server_ends(service, 
         service.queue.submit({"image": images[0]}, 1.0)
 
 
-def test_beyond_this_machine_members_that_may_start_streams_are_answered_and_nobody_else(
-    service, tmp_path, monkeypatch
-):
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Makes a member of a cluster: its name and role."""
+    monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path))
+    authority = make_authority("home")
+
+    def make(name: str, role: Role) -> Identity:
+        key = new_key()
+        return keep("home", name, key=key, certificate=authority.issue(key.public_key(), name, role),
+                    authority=authority.certificate, revoked=authority.revoked(), contact=Contact())  # fmt: skip
+
+    return make
+
+
+@contextmanager
+def secured(service, identity: Identity) -> Iterator[Server]:
+    """A server for other machines in front of `service`."""
     from seamline.serving.server import Server
 
-    monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path))
-    authority, edge = found("home", "edge")
-    key = new_key()
-    looks = keep("home", "looks", key=key, certificate=authority.issue(key.public_key(), "looks", Role.OBSERVER),
-                 authority=authority.certificate, revoked=authority.revoked(), contact=Contact())  # fmt: skip
-    server = Server(service.served, http=WebAddress(host="0.0.0.0", port=0), grpc=None, identity=edge)
+    everywhere = WebAddress(host="0.0.0.0", port=0)
+    server = Server(service.served, http=everywhere, grpc=everywhere, identity=identity)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_beyond_this_machine_http_answers_members_that_may_start_streams_and_nobody_else(service, home):
+    edge, caller, looks = home("edge", Role.NODE), home("caller", Role.ORIGIN), home("looks", Role.OBSERVER)
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     stranger.check_hostname = False
     stranger.load_verify_locations(edge.folder / "authority.pem")
-    try:
+    with secured(service, edge) as server:
         assert server.http_url.startswith("https://")
-        assert _get_by_tls(server.http_url, edge.tls()) == 200
+        assert _get_by_tls(server.http_url, caller.tls()) == 200
         for context in (stranger, looks.tls()):
             with pytest.raises((OSError, http.client.RemoteDisconnected)):
                 _get_by_tls(server.http_url, context)
-    finally:
-        server.close()
+        revoke("home", "caller")
+        edge.keep_revoked(Authority(authority_folder("home")).revoked())
+        with pytest.raises((OSError, http.client.RemoteDisconnected)):
+            _get_by_tls(server.http_url, caller.tls())
+
+
+def test_beyond_this_machine_grpc_answers_members_that_may_start_streams_and_nobody_else(service, home):
+    import grpc
+
+    edge, caller, looks = home("edge", Role.NODE), home("caller", Role.ORIGIN), home("looks", Role.OBSERVER)
+    with secured(service, edge) as server:
+        assert _call_by_tls(server, caller) is True
+        assert _call_by_tls(server, edge) is True
+        for is_streamed in (False, True):
+            with pytest.raises(grpc.RpcError) as refused:
+                _call_by_tls(server, looks, is_streamed=is_streamed)
+            assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert "`looks` may only look; hint: `seamline invite" in refused.value.details()
+        for stranger in (None, _of_another_cluster()):
+            with pytest.raises(grpc.RpcError) as refused:
+                _call_by_tls(server, stranger, authority=edge)
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        revoke("home", "caller")
+        edge.keep_revoked(Authority(authority_folder("home")).revoked())
+        with pytest.raises(grpc.RpcError, match="the certificate of `caller` has been revoked"):
+            _call_by_tls(server, caller)
+
+
+def _of_another_cluster() -> Identity:
+    return found("elsewhere", "caller")[1]
+
+
+def _call_by_tls(
+    server: Server, caller: Identity | None, *, authority: Identity | None = None, is_streamed: bool = False
+) -> bool:
+    """Whether `server` says that it lives, asked with the certificate of `caller` under the name `edge`."""
+    import grpc
+
+    from seamline.serving.grpc_messages import SERVICE, message
+
+    root = ((authority or caller).folder / "authority.pem").read_bytes()
+    own = [] if caller is None else [(caller.folder / name).read_bytes() for name in ("key.pem", "certificate.pem")]
+    port = server.grpc_address.rpartition(":")[2]
+    named = [("grpc.ssl_target_name_override", "edge")]
+    with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root, *own), named) as channel:
+        if is_streamed:
+            return bool(list(channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")(iter([b""]), timeout=10)))
+        answer = channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", timeout=10)
+    return message("ServerLiveResponse").FromString(answer).live
 
 
 def _get_by_tls(url: str, context: ssl.SSLContext) -> int:
@@ -162,9 +235,10 @@ def _get_by_tls(url: str, context: ssl.SSLContext) -> int:
         connection.close()
 
 
-def test_beyond_this_machine_nothing_is_answered_without_certificates(service):
+@pytest.mark.parametrize("door", ["http", "grpc"])
+def test_beyond_this_machine_nothing_is_answered_without_certificates(service, door):
     from seamline.serving.server import Server
 
     everywhere = WebAddress(host="0.0.0.0", port=0)
     with pytest.raises(UsageError, match=r"no certificate.*--insecure"):
-        Server(service.served, http=everywhere, grpc=None)
+        Server(service.served, **{"http": None, "grpc": None, door: everywhere})

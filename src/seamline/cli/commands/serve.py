@@ -112,7 +112,7 @@ def serve(
     web, remote = _address(http, "--http"), _address(grpc, "--grpc")
     if own.join is not None:
         join_by(own.join, nodes[0])
-    identity = _identity(own, nodes[0], web)
+    identity = _identity(own, nodes[0], web, remote)
     finds_others = len(nodes) > 1 and not own.connect and own_member(own.cluster) is not None
     options = own.options(nodes[0], tier, own.orders(), secure=finds_others)
     from seamline.runtime.api.request_queue import RequestQueue
@@ -189,9 +189,9 @@ def _address(text: str, option: str) -> WebAddress | None:
     return None if text == OFF else parse_web_address(text, option)
 
 
-def _identity(own: NodeFlags, node: str, http: WebAddress | None) -> Identity | None:
+def _identity(own: NodeFlags, node: str, *addresses: WebAddress | None) -> Identity | None:
     """Who this machine is to callers from elsewhere; None where there are none, or nobody asks."""
-    if http is None or http.is_loopback or own.insecure:
+    if own.insecure or all(address is None or address.is_loopback for address in addresses):
         return None
     from seamline.identity.kept import load
     from seamline.identity.members import owner_of
