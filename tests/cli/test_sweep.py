@@ -135,6 +135,6 @@ def test_measured_points_are_drawn_and_their_error_is_told(nodes):
     assert median_error_ratio(cuts) == pytest.approx(0.5)  # of 1.0, 0.0 and 0.5
     measured = replace(swept, links=(replace(link, cuts=tuple(cuts)),))
     (latencies, _) = sweep_figure(measured).axes
-    assert "measured" in [text.get_text() for text in latencies.get_legend().get_texts()]
+    assert "measured (n 5)" in [text.get_text() for text in latencies.get_legend().get_texts()]
     (drawn,) = cuts_parts(measured)
     assert sum(row[-1] is not None for row in drawn.numbers.rows) == 3

@@ -46,26 +46,18 @@ class Service:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it the edge computes nothing."""
-        go_on = threading.Event()
-        self.node.stages.in_turn(lambda: go_on.wait(20))
-        try:
-            yield
-        finally:
-            go_on.set()
+        """Within it the stream has no room for a frame."""
+        go_on, frames = threading.Event(), self.stream.frames
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(frames, "wait_room", go_on.wait)
+            try:
+                yield
+            finally:
+                go_on.set()
 
     def fill(self, image: np.ndarray) -> list[Future]:
-        """Requests until two wait that the stream has no room for; within `held` they stay."""
-        made = []
-
-        def is_full() -> bool:
-            if self.queue.n_waiting < 2:
-                made.append(self.queue.submit({"image": image}, 20.0))
-            # room may only be paced, a bottleneck's time away: what lasts is full
-            return not self.stream.frames.wait_room(0.1) and self.queue.n_waiting == 2
-
-        self.wait_until(is_full)
-        return made
+        """Two requests that wait, as long as `held` lasts."""
+        return [self.queue.submit({"image": image}, 20.0) for _ in range(2)]
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict, dict]:
         """(status, JSON, headers) of one request."""
