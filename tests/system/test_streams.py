@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,7 @@ def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on
     seen = run.wait_plan("fog")
     os.killpg(fog.popen.pid, signal.SIGSTOP)
     seen = run.wait_plan(LOCAL, after=seen)
+    time.sleep(1.0)  # it is silent first, and lost after a lease
     os.killpg(fog.popen.pid, signal.SIGCONT)
     run.wait_plan("fog", after=seen)
     os.killpg(fog.popen.pid, signal.SIGSTOP)
