@@ -118,6 +118,7 @@ def test_no_frame_is_lost_when_a_node_hangs_and_it_is_used_again_when_it_goes_on
     time.sleep(1.0)  # it is silent first, and lost after a lease
     os.killpg(fog.popen.pid, signal.SIGCONT)
     run.wait_plan("fog", after=seen)
+    run.wait_until(lambda run: run.stalls)
     os.killpg(fog.popen.pid, signal.SIGSTOP)
     run.popen.send_signal(signal.SIGINT)  # with frames on their way to a node that will not answer
     assert run.wait() == 130
