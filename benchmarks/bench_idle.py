@@ -29,7 +29,7 @@ from reporting import Report, parser, progress
 
 from seamline.config import NodeSpec
 from seamline.core.vocabulary.ports import LEASE_S
-from seamline.fabric.zenoh_settings import with_port
+from seamline.fabric.zenoh_session import with_port
 from seamline.runtime.chaos.bed import ORIGIN, ChaosBed
 from seamline.runtime.chaos.run import MODELS, PROFILE_BUDGET_S
 from seamline.runtime.chaos.watched_stream import KnownAnswers

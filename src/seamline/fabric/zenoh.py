@@ -48,7 +48,8 @@ from seamline.fabric.lobby import Lobby
 from seamline.fabric.peer_log import PeerLog
 from seamline.fabric.roster import Roster, Standing
 from seamline.fabric.stalls import Stalls
-from seamline.fabric.zenoh_settings import configuration, open_session, with_port
+from seamline.fabric.zenoh_session import close_session, open_session, with_port
+from seamline.fabric.zenoh_settings import configuration
 
 MAX_CONTROL_BYTES = 4 << 20
 MAX_CHUNK_BYTES = MOST_CHUNK_BYTES + 4096
@@ -273,7 +274,7 @@ class ZenohFabric:
         session, self._session = self._session, None
         if session is not None:
             declared, self._declared = self._declared, []
-            _run_bounded(lambda: _leave(session, declared), _CLOSE_TIMEOUT_S)
+            close_session(session, declared, _CLOSE_TIMEOUT_S)
 
     def _key(self, node: str, *rest: str) -> str:
         return "/".join(("seamline", self._cluster, node, *rest))
@@ -520,21 +521,3 @@ def _words_of_duplicate(name: NodeId, own: NodeId) -> str:
     else:
         what = f"two live nodes are named `{name}`; the one that was here first stays, the other is left out"
     return f"{what}; hint: give one of them another --name"
-
-
-def _leave(session: Any, declared: list[Any]) -> None:
-    try:
-        for one in reversed(declared):
-            one.undeclare()
-        session.close()
-    except zenoh.ZError as exc:
-        log.info("closing the session: %s", exc)
-
-
-def _run_bounded(action: Callable[[], None], timeout_s: float) -> None:
-    """Run `action`, but do not wait for it longer than `timeout_s`: Zenoh's close may hang on a full queue."""
-    thread = threading.Thread(target=action, name="fabric-close", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if thread.is_alive():
-        log.info("the session did not close within %g s", timeout_s)

@@ -6,8 +6,6 @@ What the defaults did was measured on two cores with Zenoh 1.10; the figures sta
 from __future__ import annotations
 
 import json
-import re
-import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -93,35 +91,3 @@ def configuration(
         except zenoh.ZError as exc:
             raise FabricError(f"Zenoh refuses {key} = {value}", hint="endpoints look like tcp/HOST:PORT") from exc
     return config
-
-
-def open_session(config: Any, endpoints: tuple[str, ...]) -> Any:
-    """A Zenoh session. Raises `FabricError` when `endpoints` cannot be listened on; out of reach is no error."""
-    try:
-        return zenoh.open(config)
-    except zenoh.ZError as exc:
-        raise FabricError(
-            f"cannot listen on {', '.join(endpoints)}: {_cause(exc)}",
-            hint="is the port in use, or the address not of this machine? choose another --listen",
-        ) from exc
-
-
-def with_port(endpoint: str) -> str:
-    """`endpoint` with port 0 replaced by a free port: Zenoh does not tell which one it chose."""
-    protocol, _, address = endpoint.partition("/")
-    host, _, port = address.rpartition(":")
-    if port != "0":
-        return endpoint
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((host.strip("[]"), 0))
-            return f"{protocol}/{host}:{probe.getsockname()[1]}"
-    except OSError as exc:
-        raise FabricError(f"cannot listen on {endpoint} ({exc})", hint="endpoints look like tcp/HOST:PORT") from exc
-
-
-def _cause(error: BaseException) -> str:
-    """Return the system's words, out of Zenoh's chain of errors with the places in its source where they passed."""
-    said = re.search(r"([A-Z][\w ]+) \(os error \d+\)", str(error))
-    return said[1].lower() if said is not None else re.sub(r" at /\S+\.rs:\d+\.?", "", str(error))

@@ -65,12 +65,13 @@ from seamline.core.session.spec import SessionSpec
 from seamline.core.session.standby import StandbyGuess
 from seamline.core.session.stream_view import StreamView
 from seamline.core.session.switcher import FellBack, Outcome, Refused, Switched, Switcher
+from seamline.core.session.terms import Terms
 from seamline.core.switching.named import strategy_named
-from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError, UsageError
+from seamline.core.vocabulary.errors import Infeasible, SeamlineError, SwitchError
 from seamline.core.vocabulary.links import LinkEstimate
 from seamline.core.vocabulary.nodes import NodeId
-from seamline.core.vocabulary.objectives import Objective, Within, counts_energy
-from seamline.core.vocabulary.plans import LOSSINESS, Codec, Plan
+from seamline.core.vocabulary.objectives import Objective, Within
+from seamline.core.vocabulary.plans import Plan
 
 DECISION_INTERVAL_S = 1.0
 """Longest time between two decisions; one is taken whenever something has moved."""
@@ -99,8 +100,7 @@ class Pilot:
             rate_per_s=spec.rate_per_s,
         )
         self._view = StreamView(view)
-        self._forbidden_nodes = spec.constraints.forbidden_nodes
-        self._avoided: tuple[NodeId, ...] = ()
+        self._terms = Terms(spec, self._view, self._out)
         self._peers = Peers(spec.others, self._view, self._out)
         self._links = Asking((spec.origin, *spec.others))
         self._reprofiling = Reprofiling(self._view, self._out)
@@ -236,7 +236,7 @@ class Pilot:
                 self._reprofiling.answered(node, segment, took_s, now_s)
                 self._peers.segment_timed(node, segment, took_s, now_s)
             case ev.CodecWithdrawn(cut, codec, reason):
-                self._withdraw(cut, codec, reason, now_s)
+                self._terms.withdraw(cut, codec, reason, now_s)
             case ev.Begin():
                 self._has_begun = self._view.has_moved = True
                 self._links.active(now_s)
@@ -430,47 +430,10 @@ class Pilot:
                     self._switcher.use(strategy_named(strategy), now_s)
                 self._view.has_moved = True
                 self._out.append(cmd.Settle(request, self._unpinned(now_s)))
-            case ev.ObjectiveAsked(request, objective):
-                view, here = self.view, self.view.profiles.get(self._origin)
-                if counts_energy(objective) and (here is None or here.device.idle_w is None):
-                    raise UsageError(f"`{self._origin}` has no power figures", hint="start it with --power PROFILE")
-                self._view.apply(ae.ObjectiveSet(objective, view.constraints, now_s))
-                words = f"plans are judged by {objective} from now on, before by {view.objective}"
-                self._out += (cmd.Say(cmd.Level.INFO, words), cmd.Settle(request, view.objective))
-            case ev.EnergyScopeAsked(request, scope):
-                before = self.view.energy_scope
-                scope.among((self._origin, *sorted(self._peers.names)))
-                self._view.apply(ae.EnergyScopeSet(scope, now_s))
-                words = f"joules that count are those of {scope} from now on, before of {before}"
-                self._out += (cmd.Say(cmd.Level.INFO, words), cmd.ChargeEnergy(scope), cmd.Settle(request, before))
-            case ev.AvoidAsked(request, nodes):
-                self._avoid(request, nodes, now_s)
+            case ev.ObjectiveAsked() | ev.EnergyScopeAsked() | ev.AvoidAsked():
+                self._terms.asked(event, now_s)
             case _:
                 assert_never(event)
-
-    def _avoid(self, request: int, nodes: tuple[NodeId, ...], now_s: float) -> None:
-        """Drain `nodes` of this stream: they run nothing until another such request."""
-        if strangers := [node for node in nodes if node not in self._peers.names]:
-            known = ", ".join(sorted(self._peers.names)) or "none"
-            raise UsageError(f"the stream cannot do without `{strangers[0]}`", hint=f"it may avoid: {known}")
-        before, self._avoided = self._avoided, nodes
-        limits = replace(self.view.constraints, forbidden_nodes=(*self._forbidden_nodes, *nodes))
-        self._view.apply(ae.ObjectiveSet(self.view.objective, limits, now_s))
-        words = f"nodes avoided from now on: {', '.join(nodes) or 'none'}"
-        self._out += (cmd.Say(cmd.Level.INFO, words), cmd.Settle(request, before))
-
-    def _withdraw(self, cut: int, codec: Codec, reason: str, now_s: float) -> None:
-        """Let no plan use `codec` at `cut`, nor one of fewer bits; where nothing was calibrated it is only said."""
-        limits = self.view.constraints
-        words = f"{codec} at cut {cut}: {reason}"
-        if limits.lossy is None:
-            self._out.append(cmd.Say(cmd.Level.WARNING, f"{words}; it was allowed without a calibration, and stays"))
-            return
-        coarser = LOSSINESS[LOSSINESS.index(codec) :]
-        left = tuple(pair for pair in limits.lossy if pair[0] != cut or pair[1] not in coarser)
-        if left != limits.lossy:
-            self._view.apply(ae.ObjectiveSet(self.view.objective, replace(limits, lossy=left), now_s))
-            self._out.append(cmd.Say(cmd.Level.WARNING, f"withdrawn is {words}"))
 
     def _unpinned(self, now_s: float) -> cmd.SwitchRecord:
         here = self._switcher.routed.plan
