@@ -152,6 +152,13 @@ def test_what_commands_print_is_drawn(seamline, profiles, tmp_path, command, sho
     assert len(rows_of(tmp_path / f"report.{numbers}.csv")) > 1
 
 
+def test_a_name_in_a_file_leads_to_no_other_folder(seamline, profiles, tmp_path):
+    printed = json.loads(seamline("sweep", *profiles, "--link", "edge:cloud=20mbps,5ms", "--json").stdout)
+    (tmp_path / "out.json").write_text(json.dumps({**printed, "target": "../cloud"}))
+    page_of(seamline, tmp_path / "out.json", to=tmp_path / "in" / "report.html")
+    assert [path.name for path in (tmp_path / "in").glob("*.csv")] == ["report.cuts-.._cloud.csv"]
+
+
 def test_several_files_are_chapters_behind_a_comparison(seamline, recording, ran, tmp_path):
     (tmp_path / "run.json").write_text(json_line(to_json(ran)))
     (tmp_path / "replay.json").write_text(seamline("replay", str(recording), "--json").stdout)

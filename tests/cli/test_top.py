@@ -13,7 +13,7 @@ from rich.console import Console
 
 from seamline.cli.observing.keys import DOWN, UP, reading_keys
 from seamline.cli.observing.screen import Screen
-from seamline.cli.observing.top_view import HEIGHT, TopState, summary_of, top_view
+from seamline.cli.observing.top_view import TopState, summary_of, top_view
 from seamline.core.vocabulary.errors import UsageError
 from seamline.fabric.messages import Status
 from seamline.runtime.api.snapshot import LinkSnapshot, StreamSnapshot, SwitchSnapshot
@@ -21,6 +21,7 @@ from seamline.runtime.api.stream_state import Change, Costs, Decision, NodeState
 from seamline.runtime.origin.record import LatencyPart
 
 PLAN = "edge[0:4]f16 > cloud[4:15]"
+HEIGHT = 24
 
 
 def status(tier: str) -> Status:

@@ -102,8 +102,9 @@ class Feed:
     # -- for pages -----------------------------------------------------------------------------------------------------
 
     def chosen(self, stream: str) -> str:
-        """The stream that is shown to who asks for that one: the first for who names none."""
-        return stream or next(iter(self._observer.briefs), "")
+        """The stream that is shown to who asks for that one: the first for who names none, empty for an unknown one."""
+        briefs = self._observer.briefs
+        return (stream if stream in briefs else "") if stream else next(iter(briefs), "")
 
     def payload(self, stream: str) -> bytes:
         """`PageState` as JSON of the newest look, with `stream` whole."""

@@ -37,10 +37,14 @@ class Course:
     link_bps: Mapping[str, Points] | None = None
 
 
+def letter(place: int) -> str:
+    """Of the plan at `place` from 0: A, B, ... Z, A2, ..."""
+    return LETTERS[place % 26] + (str(place // 26 + 1) if place >= 26 else "")
+
+
 def letters_of(plans: Iterable[str]) -> dict[str, str]:
-    """A letter for every plan in the order of their coming: A, B, ... Z, A2, ..."""
-    found = dict.fromkeys(plans)
-    return {plan: LETTERS[at % 26] + (str(at // 26 + 1) if at >= 26 else "") for at, plan in enumerate(found)}
+    """A letter for every plan in the order of their coming."""
+    return {plan: letter(at) for at, plan in enumerate(dict.fromkeys(plans))}
 
 
 def course_parts(course: Course) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from seamline.report.document import Document, Plot, Table
@@ -15,7 +16,8 @@ def write_csv(document: Document, beside: Path) -> tuple[Path, ...]:
         found = part.numbers if isinstance(part, Plot) else part if isinstance(part, Table) and part.name else None
         if found is None:
             continue
-        path = beside.with_name(f"{beside.stem}.{found.name}.csv")
+        name = re.sub(r"[^\w.-]", "_", found.name)  # a node's name in it was not checked by whoever wrote the file
+        path = beside.with_name(f"{beside.stem}.{name}.csv")
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(found.head)

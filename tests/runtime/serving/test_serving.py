@@ -113,6 +113,15 @@ def test_a_deadline_that_passes_in_the_queue_is_said_and_nothing_is_computed(ser
     assert service.stream.frames.counts().accepted == len(begun), "the late ones never were frames"
 
 
+def test_a_request_whose_caller_goes_while_there_is_no_room_is_forgotten(service, images, monkeypatch):
+    is_waiting = threading.Event()
+    monkeypatch.setattr(service.stream.frames, "put", lambda *_, **__: is_waiting.set())
+    request = service.queue.submit({"image": images[0]}, 20.0)
+    assert is_waiting.wait(5.0)
+    assert request.cancel()
+    service.wait_until(lambda: not service.queue._unanswered)
+
+
 def test_a_dead_cloud_loses_no_request(bench, service, images):
     assert service.infer(images[0])[0] == 200
     bench.kill("cloud")

@@ -11,14 +11,11 @@ import typer
 
 from seamline.cli.observing.showing import dashboard_kind
 from seamline.cli.shared.flag_groups import with_groups
-from seamline.cli.shared.observer import DoorOption, observing, why_only_looks
+from seamline.cli.shared.observer import DoorOption, observing, require_nodes, why_only_looks
 from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag
 from seamline.cli.shared.output import data_console, print_json, print_result
 from seamline.config.paths import cache_dir
 from seamline.core.vocabulary.documented import key_docs
-from seamline.core.vocabulary.errors import FabricError
-
-SEARCH_S = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +68,7 @@ def dashboard(
     make = dashboard_kind()
     only_looks = why_only_looks(cluster, insecure)
     with wait_for_end() as wait, observing(connect, cluster, insecure) as here:
-        if not here.nodes(wait_s=SEARCH_S):
-            raise FabricError(
-                f"no node of cluster `{cluster}` answered within {SEARCH_S:g} s",
-                hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
-            )
+        require_nodes(here, cluster)
         page = make(
             StreamObserver(here.node),
             at,

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from seamline.cli.shared.flag_groups import with_groups
-from seamline.cli.shared.observer import DoorOption, observing, why_only_looks
+from seamline.cli.shared.observer import DoorOption, observing, require_nodes, why_only_looks
 from seamline.cli.shared.options import ClusterOption, InsecureFlag, JsonFlag
 from seamline.cli.shared.output import data_console, print_result
 from seamline.core.vocabulary.documented import key_docs
-from seamline.core.vocabulary.errors import FabricError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SEARCH_S = 1.5
 ANSWER_S = 5.0
 
 
@@ -50,17 +48,14 @@ def top(
     from seamline.runtime.api.observer import StreamObserver
 
     with observing(connect, cluster, insecure) as here:
-        if not here.nodes(wait_s=SEARCH_S):
-            raise FabricError(
-                f"no node of cluster `{cluster}` answered within {SEARCH_S:g} s",
-                hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
-            )
+        require_nodes(here, cluster)
         observer = StreamObserver(here.node)
         screen = Screen(observer, why_only_looks(cluster, insecure))
         if not json and sys.stdin.isatty() and sys.stdout.isatty():
             screen.run(data_console())
             return
         screen.look()
-        observer.refresh(tuple(observer.briefs), with_costs=tuple(observer.briefs), wait_s=ANSWER_S)
+        state = screen.state()
+        observer.refresh(tuple(observer.briefs), with_costs=(state.chosen,), wait_s=ANSWER_S)
         state = screen.state()
         print_result(summary_of(state), as_json=json, words=lambda: top_view(state))

@@ -9,12 +9,12 @@ from typing import Annotated
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from seamline.core.vocabulary.quantities import ABSENT, gigabytes_of, rate_text, seconds_text
+from seamline.cli.shared.render import frame_rate_text, link_text, parts_text
+from seamline.core.vocabulary.quantities import ABSENT, gigabytes_of, seconds_text
 from seamline.fabric.messages import Status
 from seamline.runtime.api.stream_state import Change, Decision, Rival, StreamBrief, StreamState
 
 N_NODES, N_STREAMS, N_LINKS, N_EVENTS = 5, 5, 3, 3
-HEIGHT = 24
 KEYS = "up,down: stream  1-9: pin plan  p: pin this  r: release  o: objective  q: quit"
 
 
@@ -137,7 +137,7 @@ def _streams(state: TopState) -> list[Text]:
     first = max(0, min(at - N_STREAMS // 2, len(names) - N_STREAMS))
     for name in names[first : first + N_STREAMS]:
         brief, mark = state.briefs[name], ">" if name == state.chosen else " "
-        fps = f"{brief.frame_rate_fps:.1f}" if brief.frame_rate_fps > 0.0 else ABSENT
+        fps = frame_rate_text(brief.frame_rate_fps)
         held = " (pinned)" if brief.is_pinned else ""
         row = f"{mark} {name:<20.19}{fps:>9}{seconds_text(brief.latency_s):>10}  {brief.plan}{held}"
         lines.append(Text(row, style="bold" if name == state.chosen else ""))
@@ -147,14 +147,13 @@ def _streams(state: TopState) -> list[Text]:
 
 
 def _whole(state: StreamState) -> list[Text]:
-    now = state.snapshot
-    parts = " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in now.parts)
+    now, parts = state.snapshot, parts_text(state.snapshot.parts) or ABSENT
     lines = [
         _heading(f"{state.title}   objective {now.objective}   {now.n_answered} answered, {now.n_dropped} dropped"),
-        Text(f"latency  {seconds_text(now.latency_s)} = {parts or ABSENT}; predicted {seconds_text(now.predicted_s)}"),
+        Text(f"latency  {seconds_text(now.latency_s)} = {parts}; predicted {seconds_text(now.predicted_s)}"),
     ]
-    links = [_link(link.source, link.target, link.goodput_bps, link.rtt_s) for link in now.links]
-    lines += [Text("links    " + "   ".join(links[at : at + 2])) for at in range(0, len(links), 2)][:N_LINKS]
+    pairs = [now.links[at : at + 2] for at in range(0, len(now.links), 2)][:N_LINKS]
+    lines += [Text("links    ").append_text(Text("   ").join(map(link_text, pair))) for pair in pairs]
     gone = [node.name for node in state.nodes if not node.is_here]
     lines += [Text(f"gone     {', '.join(gone)}", style="bold red")] if gone else []
     lines += [Text(f"avoided  {', '.join(state.avoided)}")] if state.avoided else []
@@ -163,10 +162,6 @@ def _whole(state: StreamState) -> list[Text]:
     lines.append(Text(f"last     {now.decision}", style="green"))
     lines += [Text(f"{event.at_s:6.1f} s {event.what}: {event.reason}") for event in _events(state)[-N_EVENTS:]]
     return lines
-
-
-def _link(source: str, target: str, goodput_bps: float, rtt_s: float) -> str:
-    return f"{source}>{target} {rate_text(goodput_bps)} rtt {seconds_text(rtt_s)}"
 
 
 def _allowed(rivals: Sequence[Rival]) -> list[Rival]:

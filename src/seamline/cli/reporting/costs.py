@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from seamline.core.vocabulary.quantities import energy_text, milliseconds, seconds_text
 from seamline.report.bars import stacked_figure
+from seamline.report.course import letter
 from seamline.report.document import Parts, Value, numbers, plot, table
 from seamline.report.points import Point, front_figure
 from seamline.runtime.lab.sweep_figure import sweep_figure
@@ -47,8 +48,8 @@ def best_cuts_table(swept: SweepSummary) -> Parts:
     rows = []
     for link in swept.links:
         best = link.cuts[link.best_cut]
-        rows.append((link.text, link.best_plan, best.after, f"{1e3 * best.latency_s:.1f} ms",
-                     f"{1e3 * link.cuts[-1].latency_s:.1f} ms", f"{1e3 * link.cuts[0].latency_s:.1f} ms"))  # fmt: skip
+        rows.append((link.text, link.best_plan, best.after, milliseconds(best.latency_s),
+                     milliseconds(link.cuts[-1].latency_s), milliseconds(link.cuts[0].latency_s)))  # fmt: skip
     head = ("link", "best plan", "cut after", "takes", f"all on {swept.origin}", f"all on {swept.target}")
     return table(head, rows)
 
@@ -58,23 +59,23 @@ def front_parts(plans: Sequence[Costed]) -> Parts:
     if not plans:
         return ()
     has_energy = all(each.energy_j is not None for each in plans)
-    letters = [_letter(place) for place in range(len(plans))]
+    letters = [letter(place).lower() for place in range(len(plans))]
     second = [(each.energy_j or 0.0) if has_energy else -each.throughput_fps for each in plans]
     points = [
         Point(
-            label=letter,
+            label=name,
             x=1e3 * each.latency_s,
             y=abs(value),
             is_front=not any(
                 other.latency_s <= each.latency_s and its < value for other, its in zip(plans, second, strict=True)
             ),
         )
-        for letter, each, value in zip(letters, plans, second, strict=True)
+        for name, each, value in zip(letters, plans, second, strict=True)
     ]
     y_label = "energy (J per frame, modelled)" if has_energy else "throughput (frames/s)"
     rows = [
-        (letter, each.plan, f"{1e3 * each.latency_s:.1f} ms", f"{each.throughput_fps:.1f} /s", _joules(each.energy_j))
-        for letter, each in zip(letters, plans, strict=True)
+        (name, each.plan, seconds_text(each.latency_s), f"{each.throughput_fps:.1f} /s", energy_text(each.energy_j))
+        for name, each in zip(letters, plans, strict=True)
     ]
     values: list[tuple[Value, ...]] = [
         (each.plan, each.latency_s, each.throughput_fps, each.energy_j) for each in plans
@@ -100,11 +101,3 @@ def energy_parts(by_node: Mapping[str, Mapping[str, float]], caption: str, name:
     ]
     figure = stacked_figure(list(known), parts, "joules per frame")
     return plot(figure, caption, numbers(name, ("of", "node", "joules"), rows))
-
-
-def _letter(place: int) -> str:
-    return chr(ord("a") + place % 26) + (str(place // 26 + 1) if place >= 26 else "")
-
-
-def _joules(energy_j: float | None) -> str:
-    return "-" if energy_j is None or not math.isfinite(energy_j) else f"{energy_j:.3f} J"

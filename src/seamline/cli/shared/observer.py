@@ -32,6 +32,7 @@ DoorOption = Annotated[
     ),
 ]
 SEARCH_S = 5.0
+LISTEN_S = 1.5
 ANOTHER_S = 0.7
 """Nodes say twice a second which streams start there: so long until another one would have been seen."""
 
@@ -68,6 +69,15 @@ def observing(
         discover=discover,
     ) as here:
         yield here
+
+
+def require_nodes(here: Cluster, cluster: str) -> None:
+    """Listen for a moment. Raises `FabricError` when no node answers meanwhile."""
+    if not here.nodes(wait_s=LISTEN_S):
+        raise FabricError(
+            f"no node of cluster `{cluster}` answered within {LISTEN_S:g} s",
+            hint="`seamline node` prints where it listens; --connect tcp/HOST:PORT takes that",
+        )
 
 
 def own_member(cluster: str) -> str | None:

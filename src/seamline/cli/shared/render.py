@@ -110,12 +110,12 @@ def live_panel(state: LiveState) -> RenderableType:
 def live_line(state: LiveState) -> str:
     """The same in one plain line, for logs and pipes."""
     stream = state.stream
-    parts = " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in stream.parts)
+    parts = parts_text(stream.parts)
     links = ", ".join(f"{link.source}>{link.target} {rate_text(link.goodput_bps)}" for link in stream.links)
     joules = stream.energy_j_per_frame
     fields = [
         f"{stream.at_s:6.1f} s",
-        f"{_rate(stream)} fps",
+        f"{frame_rate_text(stream.frame_rate_fps)} fps",
         seconds_text(stream.latency_s) + (f" = {parts}" if parts else ""),
         stream.plan,
         links,
@@ -123,6 +123,22 @@ def live_line(state: LiveState) -> str:
         state.label or "",
     ]
     return "  ".join(field for field in fields if field)
+
+
+def frame_rate_text(frame_rate_fps: float) -> str:
+    """Frames per second; nothing where nothing is known, as in the first second."""
+    return f"{frame_rate_fps:.1f}" if frame_rate_fps > 0.0 else ABSENT
+
+
+def parts_text(parts: Sequence[LatencyPart]) -> str:
+    """Parts of a latency as a sum: ``edge 100 ms + transfer 131 ms``."""
+    return " + ".join(f"{part.name} {seconds_text(part.duration_s)}" for part in parts)
+
+
+def link_text(link: LinkSnapshot) -> Text:
+    """One direction of a link with its goodput and round trip; red when it is down."""
+    text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)} rtt {seconds_text(link.rtt_s)}"
+    return Text(text, style="red" if link.goodput_bps <= 0.0 else "")
 
 
 def drawn_text(drawn: Sequence[NodeEnergy]) -> str:
@@ -199,12 +215,9 @@ def _headline(state: LiveState) -> Text:
     stream = state.stream
     end = "" if state.duration_s is None else f" of {state.duration_s:.0f}"
     counts = f"{stream.n_answered} answered, {stream.n_in_flight} in flight, {stream.n_dropped} dropped"
-    return Text(f"{state.title}   {stream.at_s:.1f}{end} s   {_rate(stream)} frames/s   {counts}")
-
-
-def _rate(stream: StreamSnapshot) -> str:
-    """Frames per second; nothing where nothing is known, as in the first second."""
-    return f"{stream.frame_rate_fps:.1f}" if stream.frame_rate_fps > 0.0 else ABSENT
+    return Text(
+        f"{state.title}   {stream.at_s:.1f}{end} s   {frame_rate_text(stream.frame_rate_fps)} frames/s   {counts}"
+    )
 
 
 def _latency_line(stream: StreamSnapshot) -> Text:
@@ -226,10 +239,5 @@ def _links_table(links: Sequence[LinkSnapshot]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(width=len("energy"))
     for first in range(0, len(links), 2):
-        table.add_row("links" if first == 0 else "", *(_link_text(link) for link in links[first : first + 2]))
+        table.add_row("links" if first == 0 else "", *(link_text(link) for link in links[first : first + 2]))
     return table
-
-
-def _link_text(link: LinkSnapshot) -> Text:
-    text = f"{link.source}>{link.target} {rate_text(link.goodput_bps)} rtt {seconds_text(link.rtt_s)}"
-    return Text(text, style="red" if link.goodput_bps <= 0.0 else "")

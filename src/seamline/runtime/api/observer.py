@@ -30,8 +30,6 @@ MAX_STREAMS = 4096
 ASK_AGAIN_S = 10.0
 """A question that nobody answered is forgotten after that."""
 
-PREVIEW_S = 10.0
-
 _CONTROL = re.compile(rb"\\u00(?:[01][0-9a-f]|7f)|\x7f|\xc2[\x80-\x9f]", re.IGNORECASE)
 
 _Kind = TypeVar("_Kind")
@@ -78,7 +76,7 @@ class StreamObserver:
         for origin in origins:
             self._ask(_Question(origin, ""), with_costs=False)
         for stream in shown:
-            if (origin_of(stream)) in origins:
+            if origin_of(stream) in origins:
                 self._ask(_Question(origin_of(stream), stream), with_costs=stream in with_costs)
         wait([future for _, future in self._asked.values()], timeout=wait_s)
         self._take(origins)

@@ -100,11 +100,6 @@ class RequestQueue:
             self._changed.notify_all()
         return request.answer
 
-    @property
-    def n_waiting(self) -> int:
-        with self._changed:
-            return len(self._waiting)
-
     def end(self) -> None:
         """Take no more; does not wait for what was accepted, unlike `close`."""
         with self._changed:
@@ -149,10 +144,6 @@ class RequestQueue:
             return heapq.heappop(self._waiting) if self._waiting else None
 
     def _begin(self, request: _Request) -> None:
-        if request.answer.cancelled():
-            self._over(request)
-            return
-
         def settle(result: Result) -> None:
             with self._showing:
                 self._observe_pace()
@@ -161,12 +152,10 @@ class RequestQueue:
             with suppress(InvalidStateError):  # its caller has gone
                 request.answer.set_result(result)
 
-        while not self.stream.frames.put(request.tensors, timeout_s=LOOK_S, settle=settle):
-            if request.answer.done():
+        while not request.answer.done() and now_s() < request.deadline_s:
+            if self.stream.frames.put(request.tensors, timeout_s=LOOK_S, settle=settle):
                 return
-            if now_s() >= request.deadline_s:
-                self._fail(request, DeadlineExceeded("the deadline passed before there was room"))
-                return
+        self._fail(request, DeadlineExceeded("the deadline passed before there was room"))  # or its caller has gone
 
     def _fail(self, request: _Request, error: SeamlineError) -> None:
         self._over(request)
