@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from seamline import __version__
+from seamline.core.vocabulary.documented import copied
 from seamline.dashboard.history import History
 from seamline.runtime.api.observer import StreamObserver, origin_of
 from seamline.runtime.api.stream_state import StreamBrief, StreamState
@@ -144,7 +145,7 @@ class Feed:
         whole = set(briefs) if len(briefs) <= FEW else (seen | self._with_news(briefs)) & set(briefs)
         observer.refresh(whole, with_costs=seen)
         self._number, self._time_s = self._number + 1, time.time()
-        self._rows = tuple(_row(brief) for brief in observer.briefs.values())
+        self._rows = tuple(copied(Row, brief, origin=origin_of(name)) for name, brief in observer.briefs.items())
         self._encoded = {}
         self._shown_s = {name: at_s for name, at_s in list(self._shown_s.items()) if now - at_s < LOOKED_AT_S}
         self._history.take(observer.briefs.values(), observer.states.values(), self._time_s)
@@ -167,18 +168,3 @@ class Feed:
             if not self.ended.is_set():
                 self.look()
                 self._news()
-
-
-def _row(brief: StreamBrief) -> Row:
-    return Row(
-        name=brief.name,
-        title=brief.title,
-        origin=origin_of(brief.name),
-        plan=brief.plan,
-        frame_rate_fps=brief.frame_rate_fps,
-        latency_s=brief.latency_s,
-        objective=brief.objective,
-        is_pinned=brief.is_pinned,
-        n_answered=brief.n_answered,
-        n_dropped=brief.n_dropped,
-    )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.errors import FabricError
 from seamline.runtime.api.stream_state import Change, Decision, StreamBrief, StreamState
 
@@ -51,7 +52,7 @@ class Tick:
     generation: int
     frame_rate_fps: float
     latency_s: float | None
-    parts: dict[str, float]
+    parts: Mapping[str, float]
     n_dropped: int
 
 
@@ -84,7 +85,7 @@ class History:
 
     def take(self, briefs: Iterable[StreamBrief], states: Iterable[StreamState], time_s: float) -> None:
         """One look at streams. time_s: since the epoch."""
-        ticks = [(one.name, time_s, int(time_s), msgspec.json.encode(_tick(one))) for one in briefs]
+        ticks = [(one.name, time_s, int(time_s), msgspec.json.encode(copied(Tick, one))) for one in briefs]
         events = [event for state in states for event in _events(state, time_s)]
         try:
             with self._lock, self._db:
@@ -135,17 +136,6 @@ class History:
             self._db.execute(f"DELETE FROM {table} WHERE time_s < ?", (time_s - KEPT_S,))
             oldest = f"SELECT rowid FROM {table} ORDER BY time_s DESC LIMIT -1 OFFSET ?"
             self._db.execute(f"DELETE FROM {table} WHERE rowid IN ({oldest})", (most,))
-
-
-def _tick(brief: StreamBrief) -> Tick:
-    return Tick(
-        at_s=brief.at_s,
-        generation=brief.generation,
-        frame_rate_fps=brief.frame_rate_fps,
-        latency_s=brief.latency_s,
-        parts=dict(brief.parts),
-        n_dropped=brief.n_dropped,
-    )
 
 
 def _events(state: StreamState, time_s: float) -> list[tuple[str, str, str, float, bytes]]:

@@ -14,7 +14,7 @@ from seamline.cli.shared.model_flags import ModelArgument, ModelFlags
 from seamline.cli.shared.options import JsonFlag
 from seamline.cli.shared.output import print_result
 from seamline.cli.shared.planning_options import as_usage, plan_named
-from seamline.core.vocabulary.documented import key_docs
+from seamline.core.vocabulary.documented import copied, key_docs
 from seamline.core.vocabulary.errors import PlanError
 
 
@@ -84,16 +84,7 @@ def export(
     rows = []
     for segment in segments:
         made = export_segment(stored, segment, export_name(called, segment, stored), output)
-        rows.append(
-            ExportedRow(
-                name=made.name,
-                path=str(made.path),
-                segment=str(segment),
-                inputs=made.inputs,
-                outputs=made.outputs,
-                passed=made.passed,
-            )
-        )
+        rows.append(copied(ExportedRow, made, path=str(made.path), segment=str(segment)))
     print_result(ExportSummary(models=tuple(rows)), as_json=json, words=lambda: "\n".join(map(_line, rows)))
 
 

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from seamline.cli.shared.render import frame_rate_text, link_text, parts_text
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.quantities import ABSENT, gigabytes_of, seconds_text
 from seamline.fabric.messages import Status
 from seamline.runtime.api.stream_state import Change, Decision, Rival, StreamBrief, StreamState
@@ -92,7 +93,7 @@ class TopState:
 def summary_of(state: TopState) -> TopSummary:
     """All of it as plain data."""
     return TopSummary(
-        nodes=tuple(_node(name, status) for name, status in sorted(state.statuses.items())),
+        nodes=tuple(copied(TopNode, status, name=name) for name, status in sorted(state.statuses.items())),
         streams=tuple(_stream(brief, state.states.get(name)) for name, brief in state.briefs.items()),
     )
 
@@ -193,34 +194,12 @@ def _one_line(line: Text) -> Text:
     return line
 
 
-def _node(name: str, status: Status) -> TopNode:
-    return TopNode(
-        name=name,
-        tier=status.tier,
-        queue_s=status.queue_s,
-        threads=status.threads,
-        free_memory_bytes=status.free_memory_bytes,
-        memory_bytes=status.memory_bytes,
-        engine=status.engine,
-    )
-
-
 def _stream(brief: StreamBrief, state: StreamState | None) -> TopStream:
     links = () if state is None else state.snapshot.links
-    return TopStream(
-        name=brief.name,
-        title=brief.title,
-        plan=brief.plan,
-        is_pinned=brief.is_pinned,
-        objective=brief.objective,
-        frame_rate_fps=brief.frame_rate_fps,
-        latency_s=brief.latency_s,
-        n_answered=brief.n_answered,
-        n_dropped=brief.n_dropped,
-        parts=brief.parts,
+    return copied(
+        TopStream,
+        brief,
         decision="" if state is None else state.snapshot.decision,
-        links=tuple(
-            TopLink(source=one.source, target=one.target, goodput_bps=one.goodput_bps, rtt_s=one.rtt_s) for one in links
-        ),
+        links=tuple(copied(TopLink, link) for link in links),
         events=() if state is None else tuple(_events(state)),
     )

@@ -8,6 +8,7 @@ from seamline.cli.reporting.chapter import Chapter
 from seamline.cli.reporting.costs import Costed, energy_parts, front_parts
 from seamline.cli.reporting.facts import provenance_parts
 from seamline.cli.shared.plan_summary import PlanSummary
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.quantities import energy_text, seconds_text
 from seamline.report.bars import stacked_figure
 from seamline.report.document import Parts, heading, numbers, plot, table, text
@@ -32,15 +33,7 @@ def plan_chapter(found: PlanSummary) -> Chapter:
         "alternatives",
     )
     if found.front is not None:
-        costed = [
-            Costed(
-                plan=each.plan,
-                latency_s=each.costs.latency_s,
-                throughput_fps=each.costs.throughput_fps,
-                energy_j=each.costs.energy_j,
-            )
-            for each in found.front
-        ]
+        costed = [copied(Costed, each.costs, plan=each.plan) for each in found.front]
         parts += heading("Pareto front") + front_parts(costed)
     drawn: Mapping[str, float] = {
         str(node): joules for node, joules in found.energy_nodes_j.items() if joules is not None

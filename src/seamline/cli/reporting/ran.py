@@ -9,6 +9,7 @@ from seamline.cli.demo.summary import DemoSummary
 from seamline.cli.reporting.chapter import Chapter, latency_parts
 from seamline.cli.reporting.costs import energy_parts
 from seamline.cli.reporting.facts import fact_table, provenance_parts
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.quantities import seconds_text
 from seamline.report.course import Course, SwitchRow, course_parts
 from seamline.report.document import Parts, bullets, heading, table
@@ -93,17 +94,7 @@ def _course(found: RunSummary, length_s: float) -> Course:
 
 
 def _switches(found: RunSummary) -> tuple[SwitchRow, ...]:
-    return tuple(
-        SwitchRow(
-            at_s=each.at_s,
-            from_plan=each.from_plan,
-            to_plan=each.to_plan,
-            reason=each.reason,
-            prepare_s=each.prepare_s,
-            gap_s=each.gap_s,
-        )
-        for each in found.switches
-    )
+    return tuple(copied(SwitchRow, each) for each in found.switches)
 
 
 def _energy(found: RunSummary) -> Parts:

@@ -15,6 +15,7 @@ from seamline.core.analysis.pareto import front
 from seamline.core.cost.problem import Problem
 from seamline.core.recording.history import History
 from seamline.core.session.events import FrameFinished
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Codec, Plan
 from seamline.core.vocabulary.quantities import rate_text, seconds_text
@@ -153,12 +154,7 @@ def _what_it_could_be(problem: Problem | None) -> Parts:
         plans = front(problem)
     except PlanError as error:
         return parts + text(f"No Pareto front: {error}")
-    costed = [
-        Costed(
-            plan=str(each.plan), latency_s=each.latency_s, throughput_fps=each.throughput_fps, energy_j=each.energy_j
-        )
-        for each in plans
-    ]
+    costed = [copied(Costed, each, plan=str(each.plan)) for each in plans]
     parts += heading("Pareto front") + front_parts(costed)
     drawn = {str(each.plan): _known(each.plan, problem) for each in plans[:MOST_PLANS] if each.plan is not None}
     energy = energy_parts(drawn, "Joules of one frame by node, above idle, for plans of the front (modelled).")

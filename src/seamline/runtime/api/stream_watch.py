@@ -17,6 +17,7 @@ from seamline.core.analysis.sweep import SweptCut, best_of, sweep
 from seamline.core.cost.problem import Problem
 from seamline.core.planning.planner import Planner
 from seamline.core.vocabulary.complaints import quoted
+from seamline.core.vocabulary.documented import copied
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.nodes import NodeId
 from seamline.core.vocabulary.plans import Codec, Plan
@@ -89,19 +90,12 @@ class StreamWatch:
         """`StreamBrief` as JSON."""
         now = self._snapshot()
         return msgspec.json.encode(
-            StreamBrief(
+            copied(
+                StreamBrief,
+                now,
                 name=self._name,
                 title=self.title,
-                at_s=now.at_s,
-                plan=now.plan,
-                generation=now.generation,
-                frame_rate_fps=now.frame_rate_fps,
-                latency_s=now.latency_s,
                 parts={part.name: part.duration_s for part in now.parts},
-                n_answered=now.n_answered,
-                n_dropped=now.n_dropped,
-                objective=now.objective,
-                is_pinned=now.is_pinned,
                 n_events=len(now.switches) + self._n_changes,
             )
         )
@@ -165,16 +159,14 @@ class StreamWatch:
         is_origin = name == self._node.name
         if status is None:
             return NodeState(name=name, is_here=False, is_origin=is_origin, layers=layers)
-        return NodeState(
+        return copied(
+            NodeState,
+            status,
             name=name,
             is_here=True,
             is_origin=is_origin,
             tier=quoted(status.tier, 40),
             engine=quoted(status.engine, 80),
-            threads=status.threads,
-            memory_bytes=status.memory_bytes,
-            free_memory_bytes=status.free_memory_bytes,
-            queue_s=status.queue_s,
             compute_ratio=view.compute_ratio.get(name),
             layers=layers,
         )
@@ -218,13 +210,4 @@ def _curve(problem: Problem, target: NodeId, codec: Codec) -> Curve:
 
 
 def _cut_cost(swept: SweptCut) -> CutCost:
-    return CutCost(
-        cut=swept.cut,
-        after=swept.after,
-        codec=str(swept.plan.stages[0].codec or ""),
-        sent_bytes=swept.sent_bytes,
-        origin_s=swept.origin_s,
-        transfer_s=swept.transfer_s,
-        target_s=swept.target_s,
-        refusal=swept.refusal,
-    )
+    return copied(CutCost, swept, codec=str(swept.plan.stages[0].codec or ""))
