@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +44,18 @@ def scene(number: int, fps: float, slowdown: float) -> Scene:
     )
 
 
-def played(n_streams: int, fps: float, slowdown: float) -> list[Driver]:
+def drivers_of(scenes: Iterable[Scene]) -> list[Driver]:
     drivers: list[Driver] = []
-    for number in range(n_streams):
-        one = scene(number, fps, slowdown)
+    for one in scenes:
         session = session_of(one, CorePolicyAdapter(Adaptive()))
         beside = drivers[0] if drivers else None
         conditions = Conditions(is_endless=True)
         drivers.append(Driver(one, session, Network.of(one), StageWorkTable(one), conditions, beside=beside))
+    return drivers
+
+
+def played(n_streams: int, fps: float, slowdown: float) -> list[Driver]:
+    drivers = drivers_of(scene(number, fps, slowdown) for number in range(n_streams))
     for driver in drivers:
         driver.begin()
     for number, driver in enumerate(drivers):
@@ -74,3 +80,22 @@ def test_streams_over_the_same_nodes_settle(n_streams, fps, slowdown, most_s):
         assert len(at_s) <= 6, at_s
         latencies_s += [one.latency_s for one in driver.tally.finished if one.accepted_s > SETTLED_S]
     assert np.mean(latencies_s) < most_s
+
+
+def test_machine_is_the_same_for_all_streams_though_the_first_does_not_know_it():
+    """Machines beyond the first scene's were each stream's own, so nobody waited there."""
+    alone = replace(scene(0, 5.0, 1.0), slowdowns={}, links=())
+    alone = replace(alone, profiles={alone.origin: PROFILES["edge"]})
+    _, second, third = drivers_of([alone, scene(1, 5.0, 1.0), scene(2, 5.0, 1.0)])
+    assert second.nodes[FOG] is third.nodes[FOG]
+
+
+def test_frames_of_a_stream_come_from_its_start_on():
+    """They came at multiples of the period, whenever the stream had begun: those of all streams at the same moment."""
+    (driver,) = drivers_of([scene(0, 5.0, 1.0)])
+    driver.begin()
+    driver.schedule.at(2.05, driver.start)
+    driver.schedule.run(3.0)
+    assert driver.tally.n_offered == 5
+    driver.schedule.run(3.1)
+    assert driver.tally.n_offered == 6

@@ -91,6 +91,7 @@ class Driver:
     """One session at its origin, and the machines and links around it.
 
     watch: hears every event and its commands. beside: a run on the same machines, over links of its own.
+    machines: of all runs beside each other; nodes: those of this scene.
     """
 
     def __init__(
@@ -107,10 +108,8 @@ class Driver:
         self.schedule: Schedule = Schedule() if beside is None else beside.schedule
         self.tally = Tally()
         self.lost: set[NodeId] = set()
-        shared: dict[NodeId, SimNode] = {} if beside is None else beside.nodes
-        self.nodes: dict[NodeId, SimNode] = {
-            name: shared.get(name) or SimNode(name, self.schedule) for name in scene.profiles
-        }
+        self.machines: dict[NodeId, SimNode] = {} if beside is None else beside.machines
+        self.nodes = {name: self.machines.setdefault(name, SimNode(name, self.schedule)) for name in scene.profiles}
         self._prepare_asked_s: dict[tuple[NodeId, int], float] = {}
         self.hosts = {name: self._new_host(name) for name in scene.profiles}
         self.mesh = Mesh(
@@ -131,6 +130,7 @@ class Driver:
         self._noise = dict(_noise(scene))
         self._is_reporting = bool(scene.slowdowns) or not conditions.knows_true_links
         self._has_started = False
+        self._started_s = 0.0
         self._n_open = 0
         self._events: deque[ev.Event] = deque()
         self._is_hearing = False
@@ -177,6 +177,7 @@ class Driver:
 
     def start(self) -> None:
         """Let frames come from now on."""
+        self._started_s = self.schedule.now_s
         self.mesh.start()
         if self._conditions.knows_true_links:
             for at_s in self._link_changes_s():
@@ -242,7 +243,7 @@ class Driver:
         number = tally.n_offered
         tally.n_offered += 1
         if tally.n_offered < self.scene.n_frames:
-            self.schedule.at(tally.n_offered / self.scene.fps, self._offer)
+            self.schedule.at(self._started_s + tally.n_offered / self.scene.fps, self._offer)
         self.hear(ev.FrameOffered(number))
 
     def _report_truth(self) -> None:
