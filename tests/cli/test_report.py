@@ -18,6 +18,7 @@ from seamline.core.session.commands import SwitchRecord
 from seamline.core.session.frame_counts import FrameCounts
 from seamline.core.vocabulary.documented import json_line, to_json
 from seamline.core.vocabulary.plans import Plan
+from seamline.report.points import front_of
 from seamline.runtime.origin.latencies import Latencies
 from seamline.runtime.origin.record import History
 from seamline.runtime.origin.summary import RunSummary, run_summary
@@ -157,6 +158,10 @@ def test_a_name_in_a_file_leads_to_no_other_folder(seamline, profiles, tmp_path)
     (tmp_path / "out.json").write_text(json.dumps({**printed, "target": "../cloud"}))
     page_of(seamline, tmp_path / "out.json", to=tmp_path / "in" / "report.html")
     assert [path.name for path in (tmp_path / "in").glob("*.csv")] == ["report.cuts-.._cloud.csv"]
+
+
+def test_a_point_is_of_the_front_where_no_other_is_as_low_in_both_and_lower_in_one():
+    assert front_of([(1, 3), (2, 2), (2, 3), (3, 2), (1, 3)]) == [True, True, False, False, True]
 
 
 def test_several_files_are_chapters_behind_a_comparison(seamline, recording, ran, tmp_path):

@@ -21,21 +21,21 @@ ROOM = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """label: letter or name written beside it. is_front: no other point is better in both respects."""
+    """label: letter or name written beside it."""
 
     label: str
     x: float
     y: float
-    is_front: bool = True
 
 
 @drawn
-def front_figure(points: Sequence[Point], x_label: str, y_label: str) -> Figure:
-    """Every point with its label; those of the front filled and joined by steps."""
+def front_figure(points: Sequence[Point], x_label: str, y_label: str, *, is_more_y_better: bool = False) -> Figure:
+    """Every point with its label; those that no other betters in both respects filled and joined by steps."""
+    best = front_of([(each.x, -each.y if is_more_y_better else each.y) for each in points])
     figure = new_figure(3.0, 4.8)
     axes = figure.subplots()
-    front = sorted((each.x, each.y) for each in points if each.is_front)
-    others = [(each.x, each.y) for each in points if not each.is_front]
+    front = sorted((each.x, each.y) for each, is_best in zip(points, best, strict=True) if is_best)
+    others = [(each.x, each.y) for each, is_best in zip(points, best, strict=True) if not is_best]
     if others:
         axes.plot(*zip(*others, strict=True), "o", markerfacecolor="none", color=MARK, markersize=4, linestyle="none")
     if front:
@@ -46,6 +46,11 @@ def front_figure(points: Sequence[Point], x_label: str, y_label: str) -> Figure:
     axes.set_ylabel(y_label)
     axes.margins(0.12)
     return figure
+
+
+def front_of(costs: Sequence[tuple[float, float]]) -> list[bool]:
+    """For each pair whether no other is as low in both and lower in one."""
+    return [not any(other != one and other[0] <= one[0] and other[1] <= one[1] for other in costs) for one in costs]
 
 
 def _labels(points: Sequence[Point]) -> dict[tuple[float, float], str]:

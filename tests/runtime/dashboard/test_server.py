@@ -169,7 +169,7 @@ def test_a_link_signs_in_one_browser_and_its_cookie_is_out_of_reach_for_scripts(
 
 
 def test_whoever_has_the_pages_key_is_given_another_link_and_nobody_else(shown, monkeypatch, tmp_path):
-    from seamline.cli.observing.links import LinkOffer, ask_link
+    from seamline.cli.observing.sign_in_links import LinkOffer, ask_link
 
     monkeypatch.setenv("SEAMLINE_DATA", str(tmp_path))
     offer, browser = LinkOffer(shown.dashboard), Browser(shown.dashboard.url)

@@ -59,7 +59,7 @@ def dashboard(
 
     With the certificate of an observer the page shows everything and changes nothing.
     """
-    from seamline.cli.observing.links import LinkOffer
+    from seamline.cli.observing.sign_in_links import LinkOffer
     from seamline.cli.shared.waiting import wait_for_end
     from seamline.runtime.api.observer import StreamObserver
 
@@ -90,7 +90,7 @@ def dashboard(
 
 def _print_link(at: str, as_json: bool) -> int:
     """Of the page of this user that runs on this machine, of a run as of a cluster."""
-    from seamline.cli.observing.links import ask_link
+    from seamline.cli.observing.sign_in_links import ask_link
     from seamline.runtime.identity.web_address import parse_web_address
 
     made = ask_link(parse_web_address(at, "--at").port)

@@ -38,7 +38,7 @@ def open_dashboard(
     """
     if address is None:
         return None
-    from seamline.cli.observing.links import LinkOffer
+    from seamline.cli.observing.sign_in_links import LinkOffer
     from seamline.runtime.api.observer import StreamObserver
 
     dashboard = dashboard_kind()(

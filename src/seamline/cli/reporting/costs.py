@@ -60,17 +60,9 @@ def front_parts(plans: Sequence[Costed]) -> Parts:
         return ()
     has_energy = all(each.energy_j is not None for each in plans)
     letters = [letter(place).lower() for place in range(len(plans))]
-    second = [(each.energy_j or 0.0) if has_energy else -each.throughput_fps for each in plans]
     points = [
-        Point(
-            label=name,
-            x=1e3 * each.latency_s,
-            y=abs(value),
-            is_front=not any(
-                other.latency_s <= each.latency_s and its < value for other, its in zip(plans, second, strict=True)
-            ),
-        )
-        for name, each, value in zip(letters, plans, second, strict=True)
+        Point(label=name, x=1e3 * each.latency_s, y=(each.energy_j or 0.0) if has_energy else each.throughput_fps)
+        for name, each in zip(letters, plans, strict=True)
     ]
     y_label = "energy (J per frame, modelled)" if has_energy else "throughput (frames/s)"
     rows = [
@@ -85,7 +77,8 @@ def front_parts(plans: Sequence[Costed]) -> Parts:
         "hollow points are better than the others in the third respect only."
     )
     head = ("plan", "latency_s", "throughput_fps", "energy_j")
-    parts = plot(front_figure(points, "latency (ms)", y_label), caption, numbers("front", head, values))
+    figure = front_figure(points, "latency (ms)", y_label, is_more_y_better=not has_energy)
+    parts = plot(figure, caption, numbers("front", head, values))
     return parts + table(("", "plan", "latency", "throughput", "energy"), rows)
 
 

@@ -69,18 +69,7 @@ def _front(found: SimulateSummary) -> Parts:
     }
     if len(known) < 2:
         return ()
-    points = [
-        Point(
-            label=name,
-            x=1e3 * latency_s,
-            y=energy_j,
-            is_front=not any(
-                other != (latency_s, energy_j) and other[0] <= latency_s and other[1] <= energy_j
-                for other in known.values()
-            ),
-        )
-        for name, (latency_s, energy_j) in known.items()
-    ]
+    points = [Point(label=name, x=1e3 * latency_s, y=energy_j) for name, (latency_s, energy_j) in known.items()]
     caption = "Policies by mean latency and energy; hollow: another one is better in both."
     values = numbers("policies-front", ("policy", "latency_s", "energy_j"), ((k, *each) for k, each in known.items()))
     figure = front_figure(points, "mean latency (ms)", "energy (J per frame, modelled)")

@@ -12,15 +12,7 @@ from seamline.core.cost.uncertainty import gain_std
 from seamline.core.planning.planner import evaluate
 from seamline.core.vocabulary.errors import PlanError
 from seamline.core.vocabulary.plans import Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One part of a plan's predicted latency."""
-
-    name: str
-    duration_s: float
-    is_transfer: bool
+from seamline.runtime.origin.record import LatencyPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +26,7 @@ class Preview:
     latency_s: float
     throughput_fps: float
     energy_j: float | None
-    parts: tuple[Part, ...]
+    parts: tuple[LatencyPart, ...]
     gain_s: float | None
     gain_std_s: float | None
     refusal: str | None
@@ -65,9 +57,9 @@ def preview(plan: Plan, view: View) -> Preview:
     )
 
 
-def _parts(costs: Breakdown) -> tuple[Part, ...]:
+def _parts(costs: Breakdown) -> tuple[LatencyPart, ...]:
     """In the order of a frame's way: what links take is one part, as in what is measured."""
-    nodes = [Part(name=each.node, duration_s=each.queue_s + each.busy_s, is_transfer=False) for each in costs.stages]
+    nodes = [LatencyPart(name=each.node, duration_s=each.queue_s + each.busy_s) for each in costs.stages]
     links_s = sum(link.transfer_s for link in costs.all_links)
-    links = [Part(name="transfer", duration_s=links_s, is_transfer=True)] if costs.all_links else []
+    links = [LatencyPart(name="transfer", duration_s=links_s, is_transfer=True)] if costs.all_links else []
     return (*nodes[:1], *links, *nodes[1:])

@@ -47,11 +47,10 @@ class Latencies:
     def figures(self) -> LatencyFigures:
         if not self.n:
             return LatencyFigures(mean=None, p50=None, p95=None, n=0)
-        ordered = sorted(self._kept)
         return LatencyFigures(
             mean=self._sum_s / self.n,
-            p50=statistics.median(ordered),
-            p95=ordered[round(0.95 * (len(ordered) - 1))],
+            p50=statistics.median(self._kept),
+            p95=self.percentiles()[95],
             n=self.n,
         )
 
