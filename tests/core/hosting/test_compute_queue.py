@@ -116,3 +116,12 @@ def test_keys_that_nobody_uses_any_more_are_forgotten():
         queue.put(number, float(number), stream="a", key=f"segment {number}")
         queue.take(number + 0.5)
     assert len(vars(queue)["_seen_s"]) <= MOST_KEYS
+
+
+def test_streams_that_have_gone_are_forgotten_though_nobody_ever_waited_for_them():
+    queue: ComputeQueue[int] = ComputeQueue(batch_wait_s=0.002, most=4)
+    queue.put(-1, 0.0, left_s=60.0)  # while something else waits, the rivals of a frame are not looked for
+    for number in range(500):
+        queue.put(number, 0.1 * number, stream=f"stream {number}", key=TAIL)
+        assert queue.take(0.1 * number) == [number]
+    assert len(vars(queue)["_seen_s"][TAIL]) <= 11

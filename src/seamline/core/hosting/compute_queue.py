@@ -71,9 +71,11 @@ class ComputeQueue(Generic[Job]):
         """Let `job` wait. left_s: until its origin wants the answer. key: of what may be run as one, None for alone."""
         left_s = min(MOST_LEFT_S, max(0.0, USUAL_S if left_s is None else left_s))
         left_s /= 2.0 ** max(-MOST_PRIORITY, min(MOST_PRIORITY, priority))
-        if key is not None and self._most > 1:
+        if key is not None and self._batch_wait_s:
             if key not in self._seen_s and len(self._seen_s) >= MOST_KEYS:
                 self._seen_s = {known: by for known, by in self._seen_s.items() if now_s - max(by.values()) < RIVAL_S}
+            if stream not in self._seen_s.get(key, ()):
+                self._rivals(key, now_s)  # which forgets those that have gone
             self._seen_s.setdefault(key, {})[stream] = now_s
         deadline_s = now_s + left_s
         if stream and not urgent:
@@ -132,7 +134,7 @@ class ComputeQueue(Generic[Job]):
                 del self._of_stream[entry.stream]
 
     def _rivals(self, key: Hashable, now_s: float) -> set[str]:
-        """Streams that have brought frames of `key` lately."""
+        """Streams that have brought frames of `key` lately; others are forgotten."""
         seen = {stream: at_s for stream, at_s in self._seen_s.get(key, {}).items() if now_s - at_s < RIVAL_S}
         if seen:
             self._seen_s[key] = seen
