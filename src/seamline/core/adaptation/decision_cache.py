@@ -23,8 +23,10 @@ from seamline.core.adaptation.policy import (
     Keep,
     Policy,
     PolicySettings,
+    charged,
     decide,
     has_surprise,
+    is_charged,
 )
 from seamline.core.adaptation.risk_adjustment import risk_adjusted
 from seamline.core.adaptation.view import View, problem_of
@@ -114,14 +116,12 @@ def is_valid(known: CachedDecision, view: View, policy: Policy) -> bool:
 
 def _cost_now(plan: Plan, view: View, problem: Problem) -> float | None:
     """What `plan`, the current one, costs; None when it may not be used."""
-    if view.loads and view.objective is Objective.LATENCY:
-        problem = view.shared.charged(problem, plan)
-    return cost_allowed(plan, problem)
+    return cost_allowed(plan, charged(problem, view, plan))
 
 
 def _tolls(view: View, problem: Problem) -> Mapping[NodeId, float]:
     """Seconds that nodes charge; of those that report no load, what is waited there."""
-    if not view.loads or view.objective is not Objective.LATENCY:
+    if not is_charged(view):
         return problem.queue_s
     return {**problem.queue_s, **view.shared.tolls(problem)}
 

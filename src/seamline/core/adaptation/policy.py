@@ -177,7 +177,7 @@ def _is_by_load(view: View, problem: Problem, plan: Plan) -> bool:
     by what frames took beyond all estimates, which on shared nodes is waiting too."""
     if view.basis is None or view.current is None:
         return False
-    before = replace(problem, queue_s={**view.basis.queue_s})
+    before = replace(problem, queue_s=view.basis.queue_s)
     came, stays = (
         _judged(evaluate(one, before), view, {}, before, view.basis.loads).cost for one in (plan, view.current)
     )
@@ -193,21 +193,21 @@ def _why_held(
     least = factor * settings.min_gain_ratio * cost
     if gain <= least:
         return f"moves for the load of nodes have not lasted, so {factor:.0f} times the usual gain is wanted"
-    gain_s = gain - least if _is_charged(view) else 0.0
+    gain_s = gain - least if is_charged(view) else 0.0
     share = moving_ratio(view.shared, problem, view.current, plan, gain_s)
     if is_due(view.sharing, share, f"{view.origin} {view.generation}", view.now_s):
         return None
     return f"nodes are shared, and of their streams {100.0 * share:.2g} % may move at once"
 
 
-def _is_charged(view: View) -> bool:
+def is_charged(view: View) -> bool:
     """Whether seconds are what counts, so that those of others count too."""
     return bool(view.loads) and view.objective is Objective.LATENCY
 
 
-def _charged(problem: Problem, view: View, plan: Plan | None = None, others: Loads | None = None) -> Problem:
+def charged(problem: Problem, view: View, plan: Plan | None = None, others: Loads | None = None) -> Problem:
     """`problem` with what `plan` waits on shared nodes, and lets others wait. others: their loads, if not as now."""
-    return view.shared.charged(problem, plan, others) if _is_charged(view) else problem
+    return view.shared.charged(problem, plan, others) if is_charged(view) else problem
 
 
 def _dealt(
@@ -263,7 +263,7 @@ def _best_candidate(
     trusted = problem.profiles.keys() - failing - view.silent
     if view.is_uplink_silent and view.current is not None:  # home, or stay
         trusted = {problem.origin}
-    planned = _planned_over(trusted, _charged(problem, view), settings, planner)
+    planned = _planned_over(trusted, charged(problem, view), settings, planner)
     candidates = [one for one in planned if one.plan is not None and one.plan not in refused_plans]
     if not candidates or (surprises and any(one.plan in surprises for one in candidates)):
         # what the planner thinks best was worse in truth: one that it thinks second may be better
@@ -316,8 +316,8 @@ def _judged(
     plan = candidate.plan
     if plan is None or not (goal is Objective.LATENCY or isinstance(goal, Within)):
         return candidate
-    if _is_charged(view):
-        candidate = evaluate(plan, _charged(problem, view, plan, others))
+    if is_charged(view):
+        candidate = evaluate(plan, charged(problem, view, plan, others))
     if (ratio := surprises.get(plan, 1.0)) == 1.0:
         return candidate
     if not isinstance(goal, Within):

@@ -114,12 +114,12 @@ class Shared:
                 found[node] = found[node].less(StageLoad(self.rate_per_s, busy_s))
         return found
 
-    def waiting(self, problem: Problem, plan: Plan | None = None) -> Problem:
-        """`problem` with what this stream's frames wait, by `plan`; on other nodes, if they ran the whole model."""
-        return self._priced(problem, plan or self.current, self.others(problem), _met)
+    def waiting(self, problem: Problem) -> Problem:
+        """`problem` with what this stream's frames wait by `current`; on other nodes, if they ran the whole model."""
+        return self._priced(problem, self.current, self.others(problem), met_s)
 
     def charged(self, problem: Problem, plan: Plan | None = None, others: Loads | None = None) -> Problem:
-        """The same with what they let others wait besides."""
+        """The same by `plan`, `current` for None, with what they let others wait besides. others: if known already."""
         known = self.others(problem) if others is None else others
         return self._priced(problem, plan or self.current, known, _met_and_caused)
 
@@ -150,10 +150,6 @@ def busy_by_node(plan: Plan, problem: Problem) -> dict[NodeId, float]:
     if any(node not in problem.profiles for node in plan.nodes):
         return {}
     return {stage.node: stage.busy_s for stage in stage_costs(plan, problem) if not stage.segment.is_empty}
-
-
-def _met(others: NodeLoad, own: StageLoad) -> float:
-    return met_s(others, own)
 
 
 def _met_and_caused(others: NodeLoad, own: StageLoad) -> float:

@@ -23,6 +23,8 @@ from seamline.core.vocabulary.plans import Segment
 from seamline.core.vocabulary.ports import Array, Tensors
 from seamline.core.vocabulary.profiles import TensorSpec
 from seamline.model import OrtEngine
+from seamline.model.engine.ort import OpenSession
+from seamline.model.engine.runnable import ComputeMany
 from seamline.model.onnx.prepending import PREFIX
 from seamline.model.onnx.protobuf import refill
 from seamline.model.onnx.segments import SegmentModel
@@ -39,7 +41,6 @@ N_RUNS = 5
 SAME_RATIO = 1e-4
 """Of the largest value: by so much outputs of sums in another order may differ."""
 
-OpenSession = Callable[[ModelProto], Any]
 Feed = Mapping[str, Array]
 AXIS = "frames"
 
@@ -54,7 +55,7 @@ class Single(Protocol):
 
     def feed(self, tensors: Tensors) -> dict[str, Array]: ...
 
-    def batch(self, many: Callable[[Sequence[Feed]], list[dict[str, Array]]], n_most: int) -> None: ...
+    def batch(self, many: ComputeMany, n_most: int) -> None: ...
 
 
 def open_batch(engine: OrtEngine, model_id: str, segment: Segment, single: Single) -> bool:
@@ -86,8 +87,9 @@ class _Many:
         before, rest = _without_frame(part.model)
         self._before = None if before is None else open_session(before)
         if self._before is not None:
-            made = self._made({spec.name: _example(spec.dtype, spec.shape, 0) for spec in part.inputs})
-            for name in (value.name for value in before.graph.output) if before is not None else ():
+            with translated("the layers before the axis of frames failed"):
+                made = self._made({spec.name: _example(spec.dtype, spec.shape, 0) for spec in part.inputs})
+            for name in (value.name for value in self._before.get_outputs()):
                 rest.graph.input.append(
                     helper.make_tensor_value_info(
                         name, helper.np_dtype_to_tensor_dtype(made[name].dtype), made[name].shape
@@ -127,7 +129,6 @@ def _without_frame(model: ModelProto) -> tuple[ModelProto | None, ModelProto]:
         return None, rest
     before = ModelProto()
     before.CopyFrom(model)
-    made = {name for node in nodes for name in node.output}
     used = {name for node in nodes for name in node.input}
     target = nodes[-1].output[0]
     refill(before.graph.node, nodes)
@@ -136,7 +137,7 @@ def _without_frame(model: ModelProto) -> tuple[ModelProto | None, ModelProto]:
     refill(before.graph.initializer, [one for one in model.graph.initializer if one.name in used])
     refill(rest.graph.node, [node for node in model.graph.node if not node.name.startswith(PREFIX)])
     refill(rest.graph.input, [value for value in model.graph.input if value.name not in used])
-    refill(rest.graph.initializer, [one for one in model.graph.initializer if one.name not in used or one.name in made])
+    refill(rest.graph.initializer, [one for one in model.graph.initializer if one.name not in used])
     return before, rest
 
 
@@ -171,7 +172,7 @@ def _keep_first_axis(graph: Any, node: NodeProto, shapes: Mapping[str, TensorPro
     node.input[1] = name
 
 
-def _measured(single: Single, many: Callable[[Sequence[Feed]], list[dict[str, Array]]]) -> int:
+def _measured(single: Single, many: ComputeMany) -> int:
     """Frames that it pays to run at once, 1 for none. Raises `ModelError` when they do not come out as alone."""
     frames = [
         {spec.name: _example(spec.dtype, spec.shape, seed) for spec in single.inputs} for seed in range(SIZES[-1])
