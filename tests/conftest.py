@@ -121,7 +121,6 @@ PACKAGES = {
     "playwright": "playwright",
     "axe_playwright_python": "axe-playwright-python",
     "grpc": "'seamline[serve]'",
-    "tritonclient": "'tritonclient[http,grpc]'",
     "ray": "'seamline[ray]'",
     "kserve": "kserve, in an environment of its own",
     "prometheus_client": "'seamline[metrics]'",

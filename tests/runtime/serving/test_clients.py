@@ -11,7 +11,6 @@ import pytest
 pytestmark = [pytest.mark.needs("grpc"), pytest.mark.needs("starlette"), pytest.mark.needs("uvicorn")]
 
 
-@pytest.mark.needs("tritonclient")
 @pytest.mark.parametrize("is_binary", [True, False])
 def test_tritons_http_client_gets_the_answers_of_the_whole_model(service, images, is_binary):
     import tritonclient.http as triton
@@ -37,7 +36,6 @@ def test_tritons_http_client_gets_the_answers_of_the_whole_model(service, images
         client.close()
 
 
-@pytest.mark.needs("tritonclient")
 def test_tritons_grpc_client_gets_the_answers_of_the_whole_model(service, images):
     import tritonclient.grpc as triton
 
@@ -63,7 +61,6 @@ def test_tritons_grpc_client_gets_the_answers_of_the_whole_model(service, images
         assert first.result(20.0).error is None
 
 
-@pytest.mark.needs("tritonclient")
 def test_a_stream_of_requests_is_answered_in_order_and_a_wrong_one_in_its_place(service, images):
     import tritonclient.grpc as triton
 
@@ -84,7 +81,6 @@ def test_a_stream_of_requests_is_answered_in_order_and_a_wrong_one_in_its_place(
             np.testing.assert_allclose(result.as_numpy("scores"), service.expected(images[number]), rtol=1e-6)
 
 
-@pytest.mark.needs("tritonclient")
 def test_messages_are_those_of_tritons_service():
     from tritonclient.grpc import service_pb2
 
