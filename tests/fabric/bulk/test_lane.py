@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 from collections import deque
 
@@ -139,3 +141,19 @@ def test_messages_of_one_machine_pass_in_memory_in_turn_with_those_that_do_not()
     assert pair.messages == sent
     assert [n < 200 for n in n_bytes] == [False, True, True, True, False, True]
     pair.sender.close()
+
+
+@pytest.mark.needs("linux")
+def test_a_target_that_is_gone_holds_no_memory() -> None:
+    here, there = ("tcp/127.0.0.1:1", "tcp/127.0.0.1:2"), ("tcp/127.0.0.1:2", "tcp/127.0.0.1:1")
+    pair = Pair(Place(network=1, links=(here,)), Place(network=1, links=(there,)))
+    gc.collect()  # earlier tests' pairs
+    before = len(os.listdir("/proc/self/fd"))
+    pair.sender.send(FOG, (LONG,))
+    assert len(os.listdir("/proc/self/fd")) > before
+    pair.sender.wake(FOG)
+    assert len(os.listdir("/proc/self/fd")) > before, "it is there"
+    pair.roster.token(FOG, "b", False)
+    pair.sender.wake(FOG)
+    pair.receiver.forget(EDGE)
+    assert len(os.listdir("/proc/self/fd")) == before

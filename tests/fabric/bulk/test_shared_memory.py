@@ -153,6 +153,18 @@ def test_only_the_memory_that_was_offered_is_opened(tmp_path: Path) -> None:
     os.close(loose)
 
 
+def test_names_that_offer_nothing_to_open_leave_nothing() -> None:
+    pair = Pair()
+    offer = msgspec.msgpack.decode(pair.slots.offer(len(LONG)) or b"", type=Offer)
+    wrong = memoryview(msgspec.msgpack.encode(msgspec.structs.replace(offer, number=bytes(16))))
+    nowhere = memoryview(msgspec.msgpack.encode(Here(number=bytes(16), n_bytes=1)))
+    for name in ("a", "b"):
+        assert pair.reader.take(NodeId(name), wrong) is None
+        with pytest.raises(WireError):
+            pair.reader.take(NodeId(name), nowhere)
+    assert pair.reader._slots == {}
+
+
 def test_a_message_that_is_not_there_is_refused() -> None:
     pair = Pair()
     pair.offer()

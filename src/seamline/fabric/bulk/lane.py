@@ -80,9 +80,13 @@ class BulkSender:
             lane.window.credit(position)
 
     def wake(self, target: NodeId) -> None:
-        """Let whoever waits for room towards `target` see whether it is still there."""
-        if (lane := self._lanes.get(target)) is not None:
-            lane.window.wake()
+        """Let whoever waits for room towards `target` see whether it is there; one that is gone holds no memory."""
+        if (lane := self._lanes.get(target)) is None:
+            return
+        lane.window.wake()
+        if self._roster.epoch(target) != lane.epoch and lane.lock.acquire(blocking=False):
+            lane.slots.close()
+            lane.lock.release()
 
     def wake_all(self) -> None:
         for target in tuple(self._lanes):
@@ -123,6 +127,7 @@ class BulkSender:
         for chunk in chunks:
             if not window.wait_room(len(chunk), lambda: self._roster.epoch(target) != epoch):
                 window.reset()
+                lane.slots.close()
                 raise PeerLost(f"`{target}` was lost while a message was sent to it")
             window.sent(position_of(chunk)[1], len(chunk))
             self._put(target, chunk)

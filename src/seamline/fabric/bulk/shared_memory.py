@@ -164,29 +164,28 @@ class SharedReader:
             said = _DECODER.decode(note)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise WireError(f"a note of shared memory is malformed ({exc})") from exc
-        slots = self._slots.setdefault(source, {})
         if isinstance(said, Offer):
-            self._accept(slots, said)
+            self._accept(source, said)
             return None
-        if (slot := slots.get(said.number)) is None:
+        if (slot := self._slots.get(source, {}).get(said.number)) is None:
             raise WireError("a message lies in shared memory that is not open here")
         return slot.read(said.n_bytes)
 
     def forget(self, source: NodeId) -> None:
-        """`source` is gone, or only out of reach and does not know it: then its slots are still in use."""
+        """Let go what `source` has given up; if it is only out of reach and does not know it, its slots are in use."""
         kept = {number: slot for number, slot in self._slots.pop(source, {}).items() if not slot.is_gone}
         if kept:
             self._slots[source] = kept
 
-    def _accept(self, slots: dict[bytes, _Mapped], offer: Offer) -> None:
+    def _accept(self, source: NodeId, offer: Offer) -> None:
         place = self._place()
         if place is None or not place.is_beside(offer.place):
             return
-        for number in [number for number, slot in slots.items() if slot.is_gone]:
-            del slots[number]
-        if len(slots) < 2 * N_SLOTS:  # more are open than a sender ever has
+        self.forget(source)
+        if len(self._slots.get(source, {})) < 2 * N_SLOTS:  # more are open than a sender ever has
             with suppress(OSError, ValueError):  # another namespace, another user, or no memory: it stays offered
-                slots[offer.number] = _Mapped(offer)
+                mapped = _Mapped(offer)
+                self._slots.setdefault(source, {})[offer.number] = mapped  # whoever only claims a name leaves nothing
 
 
 class _Slot:
