@@ -52,14 +52,19 @@ class SegmentWorker:
 
 
 def shared_folder() -> Path:
-    """Where the actors of this user on this machine of the cluster keep models."""
+    """Where the actors of this user on this machine of the cluster keep models, closed to others.
+
+    Raises `PermissionError` where another user was there first, and so could put models there.
+    """
     node = ray.get_runtime_context().get_node_id()[:12]
-    return Path(tempfile.gettempdir()) / f"seamline-ray-{os.getuid()}-{node}"
+    folder = Path(tempfile.gettempdir()) / f"seamline-ray-{os.getuid()}-{node}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
 
 
 def lay_down(store: ModelStore, model_id: str, reference: Any) -> None:
     """Write the files of a model into `store`, unless an actor of this machine did. Waits for one that is about to."""
-    store.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (store.root / f"{model_id}.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if store.has(model_id):
