@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import grpc
 from cryptography import x509
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seamline.core.vocabulary.errors import IdentityError
 from seamline.identity.authority import newest_list
@@ -26,6 +28,20 @@ def grpc_credentials(identity: Identity) -> grpc.ServerCredentials:
         (identity.folder / name).read_bytes() for name in ("key.pem", "certificate.pem", "authority.pem")
     )
     return grpc.ssl_server_credentials([(key, certificate)], authority, require_client_auth=True)
+
+
+def for_callers(app: ASGIApp, certificate: x509.Certificate, identity: Identity) -> ASGIApp:
+    """`app` on a connection of who shows `certificate`: 403 to each request while `identity` does not answer it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            require_caller(certificate, identity)
+        except IdentityError as error:
+            await JSONResponse({"error": str(error)}, 403)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 async def require_rpc(context: grpc.aio.ServicerContext, identity: Identity) -> None:

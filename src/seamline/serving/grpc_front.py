@@ -126,14 +126,18 @@ class _Front:
         )
 
     async def stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        """Answers in the order of requests, all of which run at once; one that fails says so in its place."""
+        """Answers in the order of requests, all of which run at once; one that fails says so in its place, one that
+        cannot be read or whose caller is answered no more ends the call."""
         await self._require_allowed(context)
         answers: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(MOST_AHEAD)
 
         async def read() -> None:
-            async for request in requests:
-                await answers.put(asyncio.create_task(self._streamed(request, context)))
-            await answers.put(None)
+            try:
+                async for request in requests:
+                    await self._require_allowed(context)
+                    await answers.put(asyncio.create_task(self._streamed(request, context)))
+            finally:
+                await answers.put(None)
 
         reading = asyncio.create_task(read())
         try:

@@ -1,7 +1,8 @@
 """Messages of the protocol's gRPC service, made from one table of their fields.
 
 They live in a pool of their own: every generated copy of them registers the same names in protobuf's common pool, and a
-process that also loads that of `tritonclient` or `kserve` could not start. `tests/serving` compares them with Triton's.
+process that also loads that of `tritonclient` or `kserve` could not start. `tests/runtime/serving` compares them with
+Triton's.
 Source: KServe's specification ``open_inference_grpc.proto``; ``ModelStreamInfer`` of Triton's ``grpc_service.proto``.
 """
 

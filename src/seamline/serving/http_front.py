@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seamline.core.vocabulary.errors import SeamlineError, WireError
+from seamline.core.vocabulary.ports import Array
 from seamline.model.remote.oip_body import (
     LENGTH_HEADER,
     InferRequest,
@@ -25,8 +27,14 @@ from seamline.model.remote.oip_body import (
     split_body,
     tensor_head,
 )
+from seamline.runtime.api.request_queue import DeadlineExceeded, Overloaded
 from seamline.runtime.identity.web_address import is_own_name
 from seamline.serving.served import VERSION, Served, ServedModel, server_metadata, trouble
+
+MOST_COMING_BYTES = 256 << 20
+"""Of all bodies that are not there as a whole; beyond, those are refused that have more than an even share of it."""
+
+AGAIN_S = 1.0
 
 
 def http_app(served: Served, *, is_local: bool) -> Starlette:
@@ -54,6 +62,7 @@ def http_app(served: Served, *, is_local: bool) -> Starlette:
 class _Front:
     def __init__(self, served: Served) -> None:
         self._served = served
+        self._coming_bytes: dict[Request, int] = {}
 
     async def live(self, request: Request) -> Response:
         return JSONResponse({"live": True})
@@ -76,14 +85,10 @@ class _Front:
 
     async def infer(self, request: Request) -> Response:
         model = self._model(request)
-        json, raw = split_body(await _body(request, model.most_bytes), request.headers)
-        try:
-            asked = msgspec.json.decode(json, type=InferRequest)
-        except msgspec.DecodeError as error:
-            raise WireError(f"the body is no inference request: {error}") from error
+        asked, tensors = _read(await self._body(request, model.most_bytes), request.headers)
         outputs = await self._served.infer(
             model,
-            decode_tensors(asked.inputs, raw),
+            tensors,
             timeout=asked.parameters.get("timeout"),
             wanted=[output.name for output in asked.outputs],
         )
@@ -102,6 +107,29 @@ class _Front:
         if not raw_outputs:
             return Response(body, media_type="application/json")
         return Response(body, media_type="application/octet-stream", headers={LENGTH_HEADER: str(length)})
+
+    async def _body(self, request: Request, most_bytes: int) -> bytes:
+        """Raises `WireError` for one that is larger than any request to the model, or packed, `DeadlineExceeded` for
+        one that does not come in time, and `Overloaded` for a large one while others take the memory."""
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise WireError("the body is compressed", hint="send it as it is")
+        parts, coming, n_bytes = [], self._coming_bytes, 0
+        most_coming_bytes = max(MOST_COMING_BYTES, self._served.most_bytes)
+        try:
+            async with asyncio.timeout(self._served.timeout_s):
+                async for part in request.stream():
+                    n_bytes = coming[request] = n_bytes + len(part)
+                    if n_bytes > most_bytes:
+                        words = f"the body is larger than {most_bytes} bytes"
+                        raise WireError(words, hint="does its shape fit the model's?")
+                    if sum(coming.values()) > most_coming_bytes and n_bytes > most_coming_bytes / len(coming):
+                        raise Overloaded("too many large bodies come at once", retry_after_s=AGAIN_S)
+                    parts.append(part)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the body did not come within {self._served.timeout_s:g} s") from None
+        finally:
+            coming.pop(request, None)
+        return b"".join(parts)
 
     def _model(self, request: Request) -> ServedModel:
         return self._served.model(request.path_params["model"], request.path_params.get("version", ""))
@@ -124,17 +152,16 @@ class _OwnNames:
         await self._app(scope, receive, send)
 
 
-async def _body(request: Request, most_bytes: int) -> bytes:
-    """Raises `WireError` for one that is larger than any request to the model, or packed."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise WireError("the body is compressed", hint="send it as it is")
-    parts, n_bytes = [], 0
-    async for part in request.stream():
-        n_bytes += len(part)
-        if n_bytes > most_bytes:
-            raise WireError(f"the body is larger than {most_bytes} bytes", hint="does its shape fit the model's?")
-        parts.append(part)
-    return b"".join(parts)
+def _read(body: bytes, headers: Headers) -> tuple[InferRequest, dict[str, Array]]:
+    """(request without its inputs, those); JSON's many objects of them are gone. Raises `WireError`."""
+    json, raw = split_body(body, headers)
+    try:
+        asked = msgspec.json.decode(json, type=InferRequest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise WireError(f"the body is no inference request: {error}") from error
+    tensors = decode_tensors(asked.inputs, raw)
+    asked.inputs.clear()
+    return asked, tensors
 
 
 async def _say(request: Request, error: Exception) -> Response:

@@ -94,7 +94,7 @@ class Served:
     def __init__(self, models: Iterable[ServedModel], *, timeout_s: float) -> None:
         self.models = {model.name: model for model in models}
         self.is_ready = True
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         for model in self.models.values():
             if model.queue.stream.model.graph.is_local:
                 raise UsageError(
@@ -132,7 +132,7 @@ class Served:
         known = [output.name for output in model.outputs]
         if unknown := sorted(set(wanted) - set(known)):
             raise UsageError(f"`{model.name}` has no output `{unknown[0][:80]}`", hint=f"it has {', '.join(known)}")
-        timeout_s = min(self._timeout_s, _timeout_s(timeout), self._timeout_s if left_s is None else left_s)
+        timeout_s = min(self.timeout_s, _timeout_s(timeout), self.timeout_s if left_s is None else left_s)
         answer = asyncio.wrap_future(model.queue.submit(inputs, timeout_s))
         try:
             result = await asyncio.wait_for(answer, timeout_s)

@@ -19,20 +19,22 @@ import uvicorn
 from cryptography import x509
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from seamline.core.vocabulary.errors import FabricError, SeamlineError, UsageError
+from seamline.core.vocabulary.errors import FabricError, UsageError
 from seamline.identity.kept import Identity
 from seamline.runtime.identity.web_address import WebAddress, members_only
-from seamline.serving.callers import grpc_credentials, require_caller
+from seamline.serving.callers import for_callers, grpc_credentials
 from seamline.serving.grpc_front import grpc_handler
 from seamline.serving.http_front import http_app
 from seamline.serving.served import Served
 
 MAX_CONNECTIONS = 1024
+"""Over HTTP; and calls at once over gRPC."""
+
 SEND_S = 0.3
 """For the last answers to leave."""
 
 IDLE_S = 75
-"""A connection without a request is kept so long: one that is closed under a request fails it."""
+"""A connection without a request is kept so long, also before its first: one closed under a request fails it."""
 
 START_S = 10.0
 
@@ -104,13 +106,12 @@ class Server:
         identity = self._identity_at(address)
         config = uvicorn.Config(
             http_app(self._served, is_local=address.is_loopback),
-            http=H11Protocol if identity is None else _members(identity),
+            http=_Bounded if identity is None else _members(identity),
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=1,
             ssl_context_factory=None if identity is None else _secured(identity),
@@ -182,17 +183,24 @@ def _secured(identity: Identity) -> Callable[..., ssl.SSLContext]:
     return lambda *_: members_only(identity)
 
 
-def _members(identity: Identity) -> type[H11Protocol]:
-    """HTTP for members that may start streams; one that may only look is hung up on."""
+class _Bounded(H11Protocol):
+    """HTTP of at most `MAX_CONNECTIONS` at once; uvicorn's own limit only refuses what is asked on more."""
 
-    class Members(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn calls it
-            certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            try:
-                require_caller(x509.load_der_x509_certificate(certificate), identity)
-            except SeamlineError:
-                transport.abort()
-                return
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn calls it
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(IDLE_S, self.timeout_keep_alive_handler)
+
+
+def _members(identity: Identity) -> type[H11Protocol]:
+    """HTTP for members that may start streams."""
+
+    class Members(_Bounded):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            self.app = for_callers(self.app, x509.load_der_x509_certificate(certificate), identity)
 
     return Members

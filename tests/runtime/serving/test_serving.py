@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import queue
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,10 +25,12 @@ from seamline.identity.founding import found, revoke
 from seamline.identity.kept import Contact, Identity, keep
 from seamline.identity.keys import new_key
 from seamline.identity.members import Role
-from seamline.runtime.api.request_queue import DeadlineExceeded, Ending
+from seamline.runtime.api.request_queue import DeadlineExceeded, Ending, Overloaded
 from seamline.runtime.identity.web_address import WebAddress
 
 if TYPE_CHECKING:
+    import grpc
+
     from seamline.serving.server import Server
 
 pytestmark = [pytest.mark.needs("grpc"), pytest.mark.needs("starlette"), pytest.mark.needs("uvicorn")]
@@ -65,6 +71,7 @@ def test_health_and_metadata_say_what_is_served(service):
         ({"datatype": "BYTES"}, "datatype `BYTES`"),
         ({"shape": [1, 3, 32, 31]}, "has 3072 values"),
         ({"shape": [1, 3, -32, -32]}, "a shape that cannot be"),
+        ({"shape": [0, 1 << 62, 1 << 62], "data": []}, "a shape that cannot be"),
         ({"data": ["x"]}, "FP32"),
         ({"parameters": {"binary_data_size": 99}}, "announces 99 bytes, 0 are left"),
     ],
@@ -79,7 +86,8 @@ def test_what_is_no_request_is_refused_in_words(service, images):
     ask = service.ask
     assert ask("POST", "/v2/models/other/infer", {"inputs": []})[0] == 404
     assert ask("GET", "/v2/models/tiny/versions/7")[0] == 404
-    assert "no inference request" in ask("POST", "/v2/models/tiny/infer", b"{")[1]["error"]
+    for text in (b"{", b'{"inputs": [{"name": "image", "data": ' + b"[" * 60_000):
+        assert "no inference request" in ask("POST", "/v2/models/tiny/infer", text)[1]["error"]
     lying = ask("POST", "/v2/models/tiny/infer", b"{}", **{"Inference-Header-Content-Length": "9"})
     assert lying[0] == 400
     wanted = {"inputs": [tensor(images[0])], "outputs": [{"name": "boxes"}]}
@@ -87,6 +95,55 @@ def test_what_is_no_request_is_refused_in_words(service, images):
     assert ask("POST", "/v2/models/tiny/infer", b" " * 300_000)[0] == 400
     assert ask("GET", "/v2", Host="evil.example")[0] == 421
     assert service.infer(images[0], timeout=-3)[0] == 400
+
+
+def test_a_body_that_does_not_come_is_given_up(service):
+    service.served.timeout_s = 0.05
+    with closing(http.client.HTTPConnection(service.address, timeout=10)) as connection:
+        connection.putrequest("POST", "/v2/models/tiny/infer")
+        connection.putheader("Content-Length", "10")
+        connection.endheaders(b" " * 9)
+        assert connection.getresponse().status == 504
+
+
+def test_large_bodies_that_are_coming_are_bounded_together_and_small_ones_pass(monkeypatch):
+    from starlette.requests import Request
+
+    from seamline.serving import http_front
+
+    monkeypatch.setattr(http_front, "MOST_COMING_BYTES", 100)
+    front = http_front._Front(SimpleNamespace(timeout_s=10.0, most_bytes=100))
+
+    async def come() -> None:
+        async def body(n_bytes: int, *, is_whole: bool = True) -> bytes:
+            parts = [{"type": "http.request", "body": bytes(n_bytes), "more_body": not is_whole}]
+
+            async def receive() -> dict[str, object]:
+                return parts.pop() if parts else await asyncio.Event().wait()
+
+            return await front._body(Request({"type": "http", "headers": []}, receive), 100)
+
+        slow = asyncio.create_task(body(80, is_whole=False))
+        await asyncio.sleep(0)
+        assert len(await body(40)) == 40
+        with pytest.raises(Overloaded):
+            await body(60)
+        slow.cancel()
+        await asyncio.wait([slow])
+        assert len(await body(60)) == 60
+
+    asyncio.run(come())
+
+
+def test_connections_beyond_the_most_are_closed(service, monkeypatch):
+    monkeypatch.setattr("seamline.serving.server.MAX_CONNECTIONS", 1)
+    host, port = service.address.split(":")
+    with (
+        socket.create_connection((host, int(port)), 10),
+        socket.create_connection((host, int(port)), 10) as second,
+        suppress(ConnectionResetError),
+    ):
+        assert second.recv(1) == b""
 
 
 def test_requests_that_cannot_be_answered_in_time_are_shed_with_the_time_to_ask_again(service, images):
@@ -180,14 +237,20 @@ def test_beyond_this_machine_http_answers_members_that_may_start_streams_and_nob
     stranger.load_verify_locations(edge.folder / "authority.pem")
     with secured(service, edge) as server:
         assert server.http_url.startswith("https://")
-        assert _get_by_tls(server.http_url, caller.tls()) == 200
-        for context in (stranger, looks.tls()):
-            with pytest.raises((OSError, http.client.RemoteDisconnected)):
-                _get_by_tls(server.http_url, context)
-        revoke("home", "caller")
-        edge.keep_revoked(Authority(authority_folder("home")).revoked())
-        with pytest.raises((OSError, http.client.RemoteDisconnected)):
-            _get_by_tls(server.http_url, caller.tls())
+        with closing(_connection(server.http_url, looks.tls())) as connection:
+            status, words = _get(connection)
+        assert (status, "`looks` may only look; hint: `seamline invite" in words) == (403, True)
+        with (
+            closing(_connection(server.http_url, stranger)) as connection,
+            pytest.raises((OSError, http.client.RemoteDisconnected)),
+        ):
+            _get(connection)
+        with closing(_connection(server.http_url, caller.tls())) as kept:
+            assert _get(kept)[0] == 200
+            revoke("home", "caller")
+            edge.keep_revoked(Authority(authority_folder("home")).revoked())
+            status, words = _get(kept)
+        assert (status, "`caller` has been revoked" in words) == (403, True)
 
 
 def test_beyond_this_machine_grpc_answers_members_that_may_start_streams_and_nobody_else(service, home):
@@ -212,6 +275,30 @@ def test_beyond_this_machine_grpc_answers_members_that_may_start_streams_and_nob
             _call_by_tls(server, caller)
 
 
+def test_a_stream_of_calls_ends_for_who_is_revoked_and_with_what_is_no_request(service, home, caplog):
+    import grpc
+
+    from seamline.serving.grpc_messages import SERVICE
+
+    edge, caller = home("edge", Role.NODE), home("caller", Role.ORIGIN)
+    with secured(service, edge) as server, _channel(server, caller) as channel:
+        infer = channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")
+        with pytest.raises(grpc.RpcError) as ended:
+            list(infer(iter([b"", b"\xff"]), timeout=10))
+        assert ended.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        asked: queue.Queue[bytes] = queue.Queue()
+        answers = infer(iter(asked.get, None), timeout=10)
+        asked.put(b"")
+        next(answers)
+        revoke("home", "caller")
+        edge.keep_revoked(Authority(authority_folder("home")).revoked())
+        asked.put(b"")
+        with pytest.raises(grpc.RpcError, match="the certificate of `caller` has been revoked"):
+            next(answers)
+        asked.put(None)
+    caplog.clear()  # its tracebacks hold what keeps the poller of grpc.aio
+
+
 def _of_another_cluster() -> Identity:
     return found("elsewhere", "caller")[1]
 
@@ -220,28 +307,35 @@ def _call_by_tls(
     server: Server, caller: Identity | None, *, authority: Identity | None = None, is_streamed: bool = False
 ) -> bool:
     """Whether `server` says that it lives, asked with the certificate of `caller` under the name `edge`."""
-    import grpc
-
     from seamline.serving.grpc_messages import SERVICE, message
 
-    root = ((authority or caller).folder / "authority.pem").read_bytes()
-    own = [] if caller is None else [(caller.folder / name).read_bytes() for name in ("key.pem", "certificate.pem")]
-    port = server.grpc_address.rpartition(":")[2]
-    named = [("grpc.ssl_target_name_override", "edge")]
-    with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root, *own), named) as channel:
+    with _channel(server, caller, authority=authority) as channel:
         if is_streamed:
             return bool(list(channel.stream_stream(f"/{SERVICE}/ModelStreamInfer")(iter([b""]), timeout=10)))
         answer = channel.unary_unary(f"/{SERVICE}/ServerLive")(b"", timeout=10)
     return message("ServerLiveResponse").FromString(answer).live
 
 
-def _get_by_tls(url: str, context: ssl.SSLContext) -> int:
-    connection = http.client.HTTPSConnection("127.0.0.1", urlsplit(url).port, context=context, timeout=10)
-    try:
-        connection.request("GET", "/v2/health/live")
-        return connection.getresponse().status
-    finally:
-        connection.close()
+def _channel(server: Server, caller: Identity | None, *, authority: Identity | None = None) -> grpc.Channel:
+    """To `server` under the name `edge`, with the certificate of `caller`."""
+    import grpc
+
+    root = ((authority or caller).folder / "authority.pem").read_bytes()
+    own = [] if caller is None else [(caller.folder / name).read_bytes() for name in ("key.pem", "certificate.pem")]
+    port = server.grpc_address.rpartition(":")[2]
+    named = [("grpc.ssl_target_name_override", "edge")]
+    return grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root, *own), named)
+
+
+def _connection(url: str, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+    return http.client.HTTPSConnection("127.0.0.1", urlsplit(url).port, context=context, timeout=10)
+
+
+def _get(connection: http.client.HTTPConnection) -> tuple[int, str]:
+    """(status, body) of the question whether the server lives."""
+    connection.request("GET", "/v2/health/live")
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
 
 
 @pytest.mark.parametrize("door", ["http", "grpc"])

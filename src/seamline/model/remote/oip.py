@@ -162,7 +162,7 @@ class OipEngine:
             json_part, raw = split_body(answer, said)
             response = msgspec.json.decode(json_part, type=InferResponse)
             outputs = decode_tensors(response.outputs, raw)
-        except (WireError, msgspec.DecodeError) as error:
+        except (WireError, msgspec.DecodeError, RecursionError) as error:
             raise ModelError(f"`{name}` answered what is no answer: {error}") from error
         if missing := [key for key in fetches if key not in outputs]:
             raise ModelError(f"`{name}` gave no output `{missing[0]}`")
@@ -189,7 +189,7 @@ class _Server:
         body, _ = self._ask("GET", path, None, {})
         try:
             return msgspec.json.decode(body, type=_Metadata)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ModelError(f"{self._url}{path} answers no metadata: {error}", hint="is --url right?") from error
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:

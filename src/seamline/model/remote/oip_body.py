@@ -78,7 +78,7 @@ def tensor_of_bytes(name: str, datatype: str, shape: Sequence[int], data: bytes 
             f"tensor `{name[:80]}` of {datatype}{list(shape)} has {len(data)} bytes",
             hint=f"it takes {n_elements * dtype.itemsize}",
         )
-    return np.frombuffer(data, dtype).reshape(shape)
+    return _shaped(name, np.frombuffer(data, dtype), shape)
 
 
 def tensor_of_values(name: str, datatype: str, shape: Sequence[int], values: Any) -> Array:
@@ -95,7 +95,15 @@ def tensor_of_values(name: str, datatype: str, shape: Sequence[int], values: Any
         raise WireError(
             f"tensor `{name[:80]}` of shape {list(shape)} has {array.size} values", hint=f"it takes {n_elements}"
         )
-    return array.reshape(shape)
+    return _shaped(name, array, shape)
+
+
+def _shaped(name: str, array: Array, shape: Sequence[int]) -> Array:
+    """`array`, which has as many elements as `shape`; one of none may still be of extents that no array has."""
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError) as exc:
+        raise WireError(f"tensor `{name[:80]}` has a shape that cannot be: {exc}") from exc
 
 
 def encode_body(head: InferRequest | InferResponse, raw: Sequence[Array]) -> tuple[bytes, int]:
