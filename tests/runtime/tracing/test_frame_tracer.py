@@ -55,6 +55,16 @@ def test_a_frame_is_one_trace_with_a_span_for_each_stage_and_hop(bench, spans, p
         assert root.attributes["seamline.frame"] == stages["cloud"].attributes["seamline.frame"]
 
 
+def test_a_stream_that_ends_leaves_no_frame_open(bench, spans):
+    stream = bench.stream(policy=SPLIT)
+    tracer = bench.nodes["edge"].frames.tracer
+    tracer.begin(stream.name, 999, 0, stream.plan)
+    tracer.begin("another", 1, 0, stream.plan)
+    stream.close()
+    (span,) = [span for span in spans.get_finished_spans() if span.name == "frame"]
+    assert "before its answer" in span.status.description
+
+
 def test_a_frame_that_is_run_again_says_so_and_stays_one_trace():
     exporter = InMemorySpanExporter()
     tracer = FrameTracer(NodeId("edge"), 1.0, SimpleSpanProcessor(exporter))

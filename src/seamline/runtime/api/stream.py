@@ -192,6 +192,8 @@ class Stream:
             self._feeder.stop()
         self.controller.close()
         self._node.membership.unlisten(self.name)
+        if (tracer := self._node.frames.tracer) is not None:
+            tracer.end(self.name)
         for name in (self._node.name, *self._others):
             self._node.client.release(name, self.name, -1)
 

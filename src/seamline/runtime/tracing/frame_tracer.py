@@ -87,6 +87,14 @@ class FrameTracer:
             span.set_status(Status(StatusCode.ERROR, error))
         span.end()
 
+    def end(self, stream: str) -> None:
+        """`stream` is over: its frames that have no answer get none."""
+        with self._lock:
+            left = [self._open.pop(key) for key in [*self._open] if key[0] == stream]
+        for span, _ in left:
+            span.set_status(Status(StatusCode.ERROR, "the stream ended before its answer"))
+            span.end()
+
     # -- on every node -------------------------------------------------------------------------------------------------
 
     def stage(self, header: msg.FrameData, plan: Plan, report: msg.StageReport) -> None:
@@ -128,10 +136,9 @@ class FrameTracer:
     def close(self) -> None:
         """Send what there is, for `PATIENCE_S` at most; idempotent."""
         with self._lock:
-            left, self._open = list(self._open.values()), {}
-        for span, _ in left:
-            span.set_status(Status(StatusCode.ERROR, "the stream ended before its answer"))
-            span.end()
+            streams = {stream for stream, _ in self._open}
+        for stream in streams:
+            self.end(stream)
         with suppress(Exception):  # a collector that is away is no error of the node
             self._provider.shutdown()
 
