@@ -98,7 +98,11 @@ def test_what_is_too_large_or_damaged_is_refused_before_it_is_unpacked():
 def test_an_origin_that_does_not_answer_is_said_and_waited_for_no_longer(seen, monkeypatch):
     _, observer = seen
     monkeypatch.setattr(observer.node.requests, "_send", lambda *_: None)
-    observer.refresh((), wait_s=0.01)
+    waited: list[int] = []
+    monkeypatch.setattr("seamline.runtime.api.observer.wait", lambda asked, timeout: waited.append(len(asked)))
+    observer.refresh((), wait_s=PATIENCE_S)
+    observer.refresh((), wait_s=0.0)
+    assert waited == [1, 0]
     assert "does not answer" in observer.troubles["edge"]
 
 

@@ -78,7 +78,8 @@ class StreamObserver:
         for stream in shown:
             if origin_of(stream) in origins:
                 self._ask(_Question(origin_of(stream), stream), with_costs=stream in with_costs)
-        wait([future for _, future in self._asked.values()], timeout=wait_s)
+        oldest_s = now_s() - wait_s  # one that was waited for already holds up nobody again
+        wait([future for asked_s, future in self._asked.values() if asked_s > oldest_s], timeout=wait_s)
         self._take(origins)
         self.states = {name: state for name, state in self.states.items() if name in shown and name in self.briefs}
 
