@@ -130,6 +130,8 @@ class Server:
                 ("grpc.max_receive_message_length", self._served.most_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_idle_ms", round(IDLE_S * 1e3)),
+                ("grpc.keepalive_time_ms", round(IDLE_S * 1e3)),  # a caller that is gone holds no call
             ],
             maximum_concurrent_rpcs=MAX_CONNECTIONS,
         )

@@ -146,6 +146,28 @@ def test_connections_beyond_the_most_are_closed(service, monkeypatch):
         assert second.recv(1) == b""
 
 
+def test_connections_that_ask_nothing_are_closed(service, monkeypatch):
+    import grpc
+
+    from seamline.serving.server import Server
+
+    monkeypatch.setattr("seamline.serving.server.IDLE_S", 0.1)
+    loopback = WebAddress(host="127.0.0.1", port=0)
+    server = Server(service.served, http=loopback, grpc=loopback)
+    states: queue.Queue[grpc.ChannelConnectivity] = queue.Queue()
+    try:
+        with socket.create_connection(("127.0.0.1", urlsplit(server.http_url).port), 10) as idle:
+            assert idle.recv(1) == b""
+        with grpc.insecure_channel(server.grpc_address) as channel:
+            channel.subscribe(states.put, try_to_connect=True)
+            found = [states.get(timeout=10)]
+            while grpc.ChannelConnectivity.READY not in found or found[-1] is not grpc.ChannelConnectivity.IDLE:
+                found.append(states.get(timeout=10))
+            channel.unsubscribe(states.put)
+    finally:
+        server.close()
+
+
 def test_requests_that_cannot_be_answered_in_time_are_shed_with_the_time_to_ask_again(service, images):
     service.queue._most_waiting = 2
     with service.held():
