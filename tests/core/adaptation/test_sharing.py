@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -23,8 +24,11 @@ from seamline.core.adaptation.sharing import (
     CONFIRMED_RATIO,
     FEEDBACK_S,
     MOST_DOUBT,
+    SOON_S,
     STAY_S,
+    Shared,
     Sharing,
+    busy_by_node,
     dealt_at,
     drawn,
     gain_factor,
@@ -33,6 +37,7 @@ from seamline.core.adaptation.sharing import (
     measured,
     moved,
     moving_ratio,
+    toll_s,
     with_hand,
 )
 from seamline.core.adaptation.view import View, apply, problem_of
@@ -109,6 +114,23 @@ def test_moves_that_frames_did_not_confirm_or_that_did_not_last_make_a_stream_do
     assert gain_factor(known) < gain_factor(surprised)
 
 
+def test_stream_in_doubt_keeps_its_plan_longer_and_its_turn_comes_later():
+    sure, doubting = Sharing(moved_s=100.0, held_since_s=100.0), Sharing(moved_s=100.0, held_since_s=100.0, doubt=4.0)
+    assert is_due(sure, 1.0, "edge", 100.0 + 1.1 * STAY_S)
+    assert not is_due(doubting, 1.0, "edge", 100.0 + 3.9 * STAY_S)
+    for share, since_s, least in ((0.2, 0.0, 0.05), (0.1, 8.0, 0.1)):  # a quarter at once, doubled every four reports
+        now_s = 100.0 + 4.0 * STAY_S + since_s * FEEDBACK_S
+        ratio = sum(is_due(doubting, share, name, now_s) for name in NAMES) / len(NAMES)
+        assert ratio == pytest.approx(least, abs=0.03)
+
+
+def test_moves_within_a_minute_are_soon():
+    known = moved(Sharing(), 0.0)
+    assert moved(known, 0.9 * SOON_S).doubt == 2.0
+    assert moved(known, 1.1 * SOON_S).doubt == 1.0
+    assert 30.0 < SOON_S < 120.0
+
+
 def test_putting_off_is_counted_from_the_first_time():
     known = held(held(Sharing(), True, 1.0), True, 2.0)
     assert known.held_since_s == 1.0
@@ -145,6 +167,17 @@ def test_share_that_may_move_is_at_least_the_streams_own(offloading: View):
     least = moving_ratio(shared, problem, crowded.current, local, 0.0)
     assert 0.02 < least < 0.3
     assert moving_ratio(shared, problem, crowded.current, local, 10.0) > least
+
+
+def test_a_third_of_what_uses_up_the_gain_may_move(three_tiers: Problem):
+    """Of streams on one of two nodes that are alike: with half of them on the other, nobody gains any more."""
+    problem = replace(three_tiers, profiles={**three_tiers.profiles, CLOUD: three_tiers.profiles[FOG]})
+    here, there = (Plan.parse(f"edge[0:0]jpeg > {node}[0:4]") for node in (FOG, CLOUD))
+    busy = busy_by_node(here, problem)
+    others = loaded(9, busy[FOG], 0.2)
+    shared = Shared({FOG: others.plus(StageLoad(0.2, busy[FOG])), CLOUD: NodeLoad()}, 0.2, here)
+    gain_s = toll_s({FOG: others}, busy, 0.2)
+    assert moving_ratio(shared, problem, here, there, gain_s) == pytest.approx(0.5 / 3.0, abs=0.002)
 
 
 def test_load_of_a_lost_node_is_dealt_out_in_hands(offloading: View):
